@@ -1,0 +1,3 @@
+-- sessions.end
+DELETE FROM sessions
+WHERE user = :user AND id = :id

@@ -1,0 +1,3 @@
+-- sessions.end_others
+DELETE FROM sessions
+WHERE user = :user AND id <> :kept

@@ -1,0 +1,4 @@
+-- sessions.use
+UPDATE sessions
+SET last_used = :now
+WHERE user = :user AND id = :id

@@ -1,0 +1,2 @@
+-- schema.version
+SELECT max(version) FROM refinery_schema_history

@@ -1,0 +1,4 @@
+-- users.by_id
+SELECT id, email, name, password, standing, epoch, kept_session, created
+FROM users
+WHERE id = $1

@@ -1,0 +1,43 @@
+//! Whose request this is: from an access token to the user whose session is in force.
+
+use super::{Accounts, Refusal, Session, User};
+use crate::{store::StoreTime, tokens::AccessTokenError};
+
+/// A user whose session is in force, as of this request.
+#[derive(Debug, Clone)]
+pub struct CurrentUser {
+    /// The user.
+    pub user: User,
+    /// The session that the access token speaks for.
+    pub session: Session,
+}
+
+impl Accounts {
+    /// The user that an access token speaks for. Both stores are asked side by side.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`] and [`Refusal::AccessTokenExpired`]; [`Refusal::Store`] where a store that would
+    /// have to agree cannot be reached, and the other does not refuse.
+    pub async fn authenticate(&self, access_token: &str, time: &StoreTime) -> Result<CurrentUser, Refusal> {
+        let claims = self.access_tokens.verify(access_token, self.clock.now()).map_err(|error| match error {
+            AccessTokenError::Invalid => Refusal::InvalidAccessToken,
+            AccessTokenError::Expired => Refusal::AccessTokenExpired,
+        })?;
+        let (user, session) = tokio::join!(
+            self.users.by_id(claims.subject, time),
+            self.sessions.find(claims.subject, claims.session, time),
+        );
+        // One store's definite no is enough, even where the other one cannot be reached.
+        let is_gone =
+            matches!(&user, Ok(user) if !user.as_ref().is_some_and(User::is_active)) || matches!(&session, Ok(None));
+        if is_gone {
+            return Err(Refusal::InvalidAccessToken);
+        }
+        match (user?, session?) {
+            (Some(user), Some(session)) if user.keeps_in_force(session.id, session.epoch) => {
+                Ok(CurrentUser { user, session })
+            }
+            _ => Err(Refusal::InvalidAccessToken),
+        }
+    }
+}

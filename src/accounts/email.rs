@@ -1,0 +1,167 @@
+//! Email addresses, which are what people log in with.
+
+use std::{fmt, str::FromStr};
+
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+
+/// The longest address, in characters (RFC 5321 leaves 254 of its 256 octets of path; erratum 1690 of RFC 3696).
+pub const MAX_CHARACTERS: usize = 254;
+
+/// An email address, normalised: trimmed, in lower case, its domain in A-labels. Two spellings of one address are equal.
+///
+/// ```
+/// use postern::accounts::Email;
+///
+/// let email: Email = " Ada@BÜCHER.example ".parse()?;
+/// assert_eq!(email.as_str(), "ada@xn--bcher-kva.example");
+/// # Ok::<(), postern::accounts::InvalidEmail>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Email(String);
+
+impl Email {
+    /// The normalised address.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// An address that [`Email::as_str`] gave, as a store kept it.
+    #[must_use]
+    pub fn from_store(stored: String) -> Self {
+        Self(stored)
+    }
+}
+
+/// Shows the domain alone: a whole address does not belong in a log.
+impl fmt::Debug for Email {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let domain = self.0.rsplit_once('@').map_or("", |(_, domain)| domain);
+        write!(formatter, "Email(…@{domain})")
+    }
+}
+
+/// Why a text is not an email address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEmail {
+    /// Over [`MAX_CHARACTERS`], as written or normalised.
+    #[error("an email address has at most {MAX_CHARACTERS} characters")]
+    TooLong,
+    /// Not `local@domain.tld`.
+    #[error("not an email address of the form local@domain.tld")]
+    Malformed,
+}
+
+impl FromStr for Email {
+    type Err = InvalidEmail;
+
+    /// Reads `local@domain.tld`: an ASCII dot-atom (RFC 5322, section 3.2.3; no quotes), and a domain of at least two
+    /// labels (no address literal) that UTS 46 turns into A-labels.
+    fn from_str(written: &str) -> Result<Self, InvalidEmail> {
+        let trimmed = written.trim();
+        if trimmed.chars().count() > MAX_CHARACTERS {
+            return Err(InvalidEmail::TooLong);
+        }
+        let (local, domain) = trimmed.rsplit_once('@').ok_or(InvalidEmail::Malformed)?;
+        if !is_dot_atom(local) {
+            return Err(InvalidEmail::Malformed);
+        }
+        let domain = a_labels(domain).ok_or(InvalidEmail::Malformed)?;
+        let normalised = format!("{}@{domain}", local.to_ascii_lowercase());
+        if normalised.len() > MAX_CHARACTERS {
+            return Err(InvalidEmail::TooLong);
+        }
+        Ok(Self(normalised))
+    }
+}
+
+fn is_dot_atom(local: &str) -> bool {
+    let is_atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
+}
+
+fn a_labels(domain: &str) -> Option<String> {
+    let ascii = Uts46::new()
+        .to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
+        .ok()?;
+    let (_, top_level) = ascii.rsplit_once('.')?;
+    // A numeric last label would make the domain an IPv4 address (WHATWG URL, "ends in a number").
+    (!top_level.bytes().all(|byte| byte.is_ascii_digit())).then(|| ascii.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(written: &str) -> Result<String, InvalidEmail> {
+        written.parse::<Email>().map(|email| email.as_str().to_owned())
+    }
+
+    #[test]
+    fn an_address_is_trimmed_and_put_into_lower_case() {
+        assert_eq!(parsed("\t Ada.Lovelace+notes@Example.ORG "), Ok("ada.lovelace+notes@example.org".to_owned()));
+    }
+
+    #[test]
+    fn a_domain_and_its_a_labels_are_one() {
+        assert_eq!(parsed("ada@bücher.example"), parsed("ada@xn--bcher-kva.example"));
+    }
+
+    #[test]
+    fn whatever_is_not_local_at_domain_dot_tld_is_refused() {
+        for written in [
+            "",
+            "@",
+            "ada",
+            "ada@",
+            "@example.org",
+            "ada@example",
+            "ada@.org",
+            "ada@example.",
+            "ada@example..org",
+            ".ada@example.org",
+            "ada.@example.org",
+            "a..da@example.org",
+            "a da@example.org",
+            "ada@exa mple.org",
+            "\"ada\"@example.org",
+            "ada@[127.0.0.1]",
+            "ada@127.0.0.1",
+            "ada@-example.org",
+            "ada@example-.org",
+            "ada@exa_mple.org",
+            "ada\u{0}@example.org",
+            "ada@example.org\n.com",
+            "adä@example.org",
+            "a@b@example.org",
+        ] {
+            assert_eq!(parsed(written), Err(InvalidEmail::Malformed), "{written:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_at_most_254_characters() {
+        let local = "a".repeat(MAX_CHARACTERS - "@example.org".len());
+
+        assert!(parsed(&format!("{local}@example.org")).is_ok());
+        assert_eq!(parsed(&format!("a{local}@example.org")), Err(InvalidEmail::TooLong));
+    }
+
+    #[test]
+    fn the_debug_text_hides_who_it_is() {
+        let email: Email = "ada@example.org".parse().expect("a valid address");
+
+        assert_eq!(format!("{email:?}"), "Email(…@example.org)");
+    }
+
+    proptest! {
+        #[test]
+        fn a_normalised_address_is_its_own_normal_form(written in "\\PC{1,12}@(\\PC{1,8}\\.){1,2}[a-zA-Zü]{2,5}") {
+            if let Ok(once) = parsed(&written) {
+                prop_assert_eq!(parsed(&once), Ok(once));
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What identifies users and sessions, and the epoch that ends them.
+
+use std::fmt;
+
+use time::OffsetDateTime;
+use uuid::{NoContext, Timestamp, Uuid};
+
+/// Identifies a user for ever: a UUIDv7 (RFC 9562, section 5.7), so that a table is filled in the order of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct UserId(pub Uuid);
+
+impl UserId {
+    /// A new id, never given before, for a user that signed up at `time`.
+    #[must_use]
+    pub fn new(time: OffsetDateTime) -> Self {
+        let seconds = u64::try_from(time.unix_timestamp()).unwrap_or_default();
+        Self(Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, time.nanosecond())))
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// Identifies a session for ever: a UUIDv4 (RFC 9562, section 5.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(pub Uuid);
+
+impl SessionId {
+    /// A new id, never given before.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The epoch of a user: 64 random bits, written into each session that is opened and replaced whenever all sessions
+/// shall end at once. Compared for equality only.
+///
+/// A counter would do the same until a store comes back from an old copy and counts to the same number again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(pub i64);
+
+impl Epoch {
+    /// A new epoch.
+    ///
+    /// # Panics
+    /// Where the system has no random numbers to give, as [`UserId::new`] and [`SessionId::random`] do.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(getrandom::u64().expect("the system's random numbers are there once it has started").cast_signed())
+    }
+}

@@ -1,0 +1,59 @@
+//! Login.
+
+use tracing::debug;
+
+use super::{Accounts, Client, Email, Refusal, Tokens, User};
+use crate::{
+    passwords::Password,
+    store::{StoreError, StoreTime},
+};
+
+/// What somebody logs in with.
+#[derive(Debug)]
+pub struct Credentials {
+    /// `None` where it is no email address: then nobody has it.
+    pub email: Option<Email>,
+    /// As typed: no policy is applied to it.
+    pub password: Password,
+}
+
+impl Accounts {
+    /// Opens a session for whoever knows email and password. Opening it decides.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidCredentials`], [`Refusal::Overloaded`], [`Refusal::Store`].
+    pub async fn login(&self, credentials: Credentials, client: Client, time: &StoreTime) -> Result<Tokens, Refusal> {
+        let Credentials { email, password } = credentials;
+        let user = match &email {
+            Some(email) => self.users.by_email(email, time).await?,
+            None => None,
+        };
+        // Hash even where no user was found: a faster answer for unknown emails would tell who has an account.
+        let hash = user.as_ref().and_then(|user| user.password.as_ref());
+        let matches = self.hasher.verify(&password, hash).await?;
+        let is_welcome = |user: &User| matches && user.is_active() && !password.is_too_long();
+        let user = user.filter(is_welcome).ok_or(Refusal::InvalidCredentials)?;
+        // The epoch came with the hash that was verified: a password change in between leaves this session out of force.
+        let session = self.open_session(user.id, user.epoch, client, time).await?;
+        let tokens = self.first_tokens(&session)?;
+        self.renew_hash(&user, &password, time).await;
+        Ok(tokens)
+    }
+
+    /// Hashes a password again where the parameters have changed since. It has been verified, so this may fail: the next
+    /// login tries again.
+    async fn renew_hash(&self, user: &User, password: &Password, time: &StoreTime) {
+        let is_outdated = user.password.as_ref().is_some_and(|hash| self.hasher.is_outdated(hash));
+        if !is_outdated {
+            return;
+        }
+        let renewed: Result<_, Refusal> = async {
+            let hash = self.hasher.hash(password).await?;
+            self.users.rehash(user, &hash, time).await.map_err(|error: StoreError| error.into())
+        }
+        .await;
+        if let Err(error) = renewed {
+            debug!(%error, user = %user.id, "an outdated hash could not be renewed");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Accounts: the nouns, and what can be done with them, a file for each.
+//!
+//! Each use case has one deciding write. What is written before it is worthless without it and expires; what comes after
+//! is optional. So a request may be dropped at any point.
+
+mod email;
+mod id;
+mod name;
+mod session;
+mod user;
+
+mod authenticate;
+mod change_password;
+mod login;
+mod logout;
+mod refresh;
+mod register;
+
+use std::{sync::Arc, time::Duration};
+
+pub use self::{
+    authenticate::CurrentUser,
+    email::{Email, InvalidEmail, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
+    id::{Epoch, SessionId, UserId},
+    login::Credentials,
+    name::{InvalidName, MAX_CHARACTERS as MAX_NAME_CHARACTERS, Name},
+    register::SignUp,
+    session::{Client, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Session},
+    user::{PasswordHash, Standing, User},
+};
+use crate::{
+    clock::Clock,
+    passwords::{AcceptedPassword, Hasher, Objection, Overloaded, Password, Policy},
+    store::{Sessions, StoreError, StoreTime, Users},
+    tokens::{AccessTokens, RefreshClaims, RefreshTokens},
+};
+
+/// Everything that can be done with accounts, and what it takes.
+pub struct Accounts {
+    /// Where users are kept.
+    pub users: Arc<dyn Users>,
+    /// Where sessions are kept.
+    pub sessions: Arc<dyn Sessions>,
+    /// Hashes and judges passwords.
+    pub hasher: Hasher,
+    /// What new passwords must be like.
+    pub policy: Policy,
+    /// Issues and verifies access tokens.
+    pub access_tokens: AccessTokens,
+    /// Issues and verifies refresh tokens.
+    pub refresh_tokens: RefreshTokens,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// How long tokens and sessions live.
+    pub lifetimes: Lifetimes,
+}
+
+/// How long tokens and sessions live.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// How long an access token is accepted: the longest that a service which checks tokens by itself goes on trusting
+    /// a session that has ended (RFC 9700, section 2.2.1).
+    pub access: Duration,
+    /// From the opening of a session to its absolute end.
+    pub session: Duration,
+}
+
+/// What a login, a sign-up or a refresh hands out.
+#[derive(Debug)]
+pub struct Tokens {
+    /// The access token.
+    pub access: String,
+    /// The refresh token.
+    pub refresh: String,
+}
+
+/// Why a use case did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Another user has this email.
+    #[error("the email is taken")]
+    EmailTaken,
+    /// Unknown email, wrong password, inactive user, unusable password: which of them is not told.
+    #[error("no active user has this email and password")]
+    InvalidCredentials,
+    /// Not a token of ours, or its session or user is gone.
+    #[error("the access token is not valid")]
+    InvalidAccessToken,
+    /// It was valid once.
+    #[error("the access token has expired")]
+    AccessTokenExpired,
+    /// Malformed, forged, replaced, or its session or user is gone.
+    #[error("the refresh token is not valid")]
+    InvalidRefreshToken,
+    /// Not the user's password.
+    #[error("the password is not the user's")]
+    WrongPassword,
+    /// The hashing queue is too long.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// A store did not do what it was asked for.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Accounts {
+    /// Judges a password that shall be set, beside as much of its owner as is known.
+    ///
+    /// # Errors
+    /// Where the hashing queue is too long. The policy's objections are a value.
+    pub async fn judge(
+        &self,
+        password: Password,
+        name: Option<&Name>,
+        email: Option<&Email>,
+    ) -> Result<Result<AcceptedPassword, Vec<Objection>>, Refusal> {
+        Ok(self.hasher.judge(self.policy, password, name.cloned(), email.cloned()).await?)
+    }
+
+    /// Opens a session in an epoch: the deciding write of a login.
+    async fn open_session(
+        &self,
+        user: UserId,
+        epoch: Epoch,
+        client: Client,
+        time: &StoreTime,
+    ) -> Result<Session, StoreError> {
+        let session = NewSession {
+            id: SessionId::random(),
+            user,
+            epoch,
+            successor_key: self.refresh_tokens.active_key(),
+            lifetime: self.lifetimes.session,
+            client,
+        };
+        self.sessions.open(&session, time).await
+    }
+
+    /// The tokens of a session that has just been opened.
+    fn first_tokens(&self, session: &Session) -> Result<Tokens, Refusal> {
+        let claims = RefreshClaims { user: session.user, session: session.id, counter: session.successor };
+        let refresh = self.refresh_tokens.issue(claims, session.successor_key);
+        Ok(Tokens { access: self.access_token(session), refresh: refresh.map_err(|_| Refusal::InvalidRefreshToken)? })
+    }
+
+    /// An access token for a session, accepted no longer than the session lasts.
+    fn access_token(&self, session: &Session) -> String {
+        let now = self.clock.now();
+        let expires = session.expires.min(now + self.lifetimes.access);
+        self.access_tokens.issue(session.user, session.id, now, expires)
+    }
+}

@@ -1,0 +1,91 @@
+//! The names that people are shown by.
+
+use std::str::FromStr;
+
+use unicode_normalization::UnicodeNormalization;
+
+/// The longest name, in characters.
+pub const MAX_CHARACTERS: usize = 255;
+
+/// A person's name: trimmed, in NFC (Unicode Annex 15), without control characters, 1 to 255 characters.
+///
+/// ```
+/// use postern::accounts::Name;
+///
+/// let name: Name = "  Zoe\u{308} ".parse()?;
+/// assert_eq!(name.as_str(), "Zoë");
+/// # Ok::<(), postern::accounts::InvalidName>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(String);
+
+impl Name {
+    /// The normalised name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A name that [`Name::as_str`] gave, as a store kept it.
+    #[must_use]
+    pub fn from_store(stored: String) -> Self {
+        Self(stored)
+    }
+}
+
+/// Why a text is not a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    /// Nothing but white space.
+    #[error("a name is not blank")]
+    Blank,
+    /// Over [`MAX_CHARACTERS`].
+    #[error("a name has at most {MAX_CHARACTERS} characters")]
+    TooLong,
+    /// A control character (Unicode category Cc).
+    #[error("a name has no control characters")]
+    ControlCharacter,
+}
+
+impl FromStr for Name {
+    type Err = InvalidName;
+
+    fn from_str(written: &str) -> Result<Self, InvalidName> {
+        let normalised: String = written.trim().nfc().collect();
+        if normalised.is_empty() {
+            return Err(InvalidName::Blank);
+        }
+        if normalised.chars().count() > MAX_CHARACTERS {
+            return Err(InvalidName::TooLong);
+        }
+        if normalised.chars().any(char::is_control) {
+            return Err(InvalidName::ControlCharacter);
+        }
+        Ok(Self(normalised))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_trimmed_and_composed() {
+        let name: Name = "\u{a0}Zoe\u{308} \n".parse().expect("a valid name");
+
+        assert_eq!(name.as_str(), "Zoë");
+    }
+
+    #[test]
+    fn a_name_has_1_to_255_characters() {
+        assert_eq!(" ".parse::<Name>(), Err(InvalidName::Blank));
+        assert!("ë".repeat(255).parse::<Name>().is_ok());
+        assert_eq!("ë".repeat(256).parse::<Name>(), Err(InvalidName::TooLong));
+    }
+
+    #[test]
+    fn a_control_character_is_refused() {
+        assert_eq!("Ada\u{0}Lovelace".parse::<Name>(), Err(InvalidName::ControlCharacter));
+        assert_eq!("Ada\nLovelace".parse::<Name>(), Err(InvalidName::ControlCharacter));
+    }
+}

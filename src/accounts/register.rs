@@ -1,0 +1,63 @@
+//! Sign-up.
+
+use super::{Accounts, Client, Email, Epoch, Name, Refusal, Standing, Tokens, User, UserId};
+use crate::{
+    passwords::AcceptedPassword,
+    store::{Insert, StoreError, StoreTime},
+};
+
+/// Who signs up, all of it valid.
+#[derive(Debug)]
+pub struct SignUp {
+    /// What the user is shown by.
+    pub name: Name,
+    /// What the user logs in with.
+    pub email: Email,
+    /// Judged beside name and email.
+    pub password: AcceptedPassword,
+}
+
+impl Accounts {
+    /// Makes an account and logs its user in. The insert decides: the session is opened before, so that whoever is told
+    /// of an account has a session, and removed where the insert fails.
+    ///
+    /// # Errors
+    /// [`Refusal::EmailTaken`], [`Refusal::Overloaded`], [`Refusal::Store`].
+    pub async fn register(&self, sign_up: SignUp, client: Client, time: &StoreTime) -> Result<Tokens, Refusal> {
+        // Asked for before the expensive hash; the insert asks again.
+        if self.users.by_email(&sign_up.email, time).await?.is_some() {
+            return Err(Refusal::EmailTaken);
+        }
+        let hash = self.hasher.hash(sign_up.password.password()).await?;
+        let created = self.clock.now();
+        let user = User {
+            id: UserId::new(created),
+            email: sign_up.email,
+            name: sign_up.name,
+            password: Some(hash),
+            standing: Standing::Active,
+            epoch: Epoch::random(),
+            kept_session: None,
+            created,
+        };
+        let session = self.open_session(user.id, user.epoch, client, time).await?;
+        let tokens = self.first_tokens(&session)?;
+        match self.insert(&user, time).await {
+            Ok(Insert::Created) => Ok(tokens),
+            outcome => {
+                // A session without a user opens nothing; where it cannot be removed, it expires.
+                let _ = self.sessions.end(session.user, session.id, time).await;
+                Err(outcome.map_or_else(Refusal::Store, |_| Refusal::EmailTaken))
+            }
+        }
+    }
+
+    /// Inserts a user; once more where the connection broke, since the first attempt may or may not have counted and a
+    /// second one of the same user does no harm.
+    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
+        match self.users.insert(user, time).await {
+            Err(StoreError::Unavailable { .. }) => self.users.insert(user, time).await,
+            outcome => outcome,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Who may call: the third column of the table.
+
+use hyper::{HeaderMap, header};
+
+use super::{problem::Problem, service::Context};
+use crate::accounts::CurrentUser;
+
+/// Admits callers, and hands what it knows of them to the handler.
+pub trait Access {
+    /// What a handler gets to know of its caller.
+    type Caller: Send;
+
+    /// The caller, or why they are not admitted.
+    fn admit(
+        self,
+        context: &Context,
+        headers: &HeaderMap,
+    ) -> impl Future<Output = Result<Self::Caller, Problem>> + Send;
+}
+
+/// Everybody; nothing is known of them.
+#[derive(Clone, Copy)]
+pub struct Anyone;
+
+/// A caller of whom nothing is known.
+pub struct Stranger;
+
+/// Whoever has an access token of a session that is in force.
+#[derive(Clone, Copy)]
+pub struct SignedIn;
+
+impl Access for Anyone {
+    type Caller = Stranger;
+
+    async fn admit(self, _: &Context, _: &HeaderMap) -> Result<Stranger, Problem> {
+        Ok(Stranger)
+    }
+}
+
+impl Access for SignedIn {
+    type Caller = CurrentUser;
+
+    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<CurrentUser, Problem> {
+        let token = bearer_token(headers)?;
+        Ok(context.accounts.authenticate(token, &context.store_time).await?)
+    }
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1).
+fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (first, second) = (values.next(), values.next());
+    let value = first.ok_or(Problem::NotAuthenticated)?.to_str().map_err(|_| Problem::InvalidToken)?;
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    match token.trim_matches(' ') {
+        _ if !scheme.eq_ignore_ascii_case("bearer") => Err(Problem::NotAuthenticated),
+        "" => Err(Problem::NotAuthenticated),
+        // Which of two would count? Neither.
+        _ if second.is_some() => Err(Problem::InvalidToken),
+        token => Ok(token),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn token_of(values: &[&'static str]) -> Result<String, &'static str> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        bearer_token(&headers).map(str::to_owned).map_err(|problem| problem.code().unwrap_or_default())
+    }
+
+    #[test]
+    fn the_scheme_is_read_in_any_case() {
+        assert_eq!(token_of(&["Bearer abc"]), Ok("abc".to_owned()));
+        assert_eq!(token_of(&["bearer  abc"]), Ok("abc".to_owned()));
+    }
+
+    #[test]
+    fn nothing_another_scheme_or_no_token_is_not_authenticated() {
+        for values in [&[][..], &["Basic YTpi"], &["Bearer"], &["Bearer "], &["BearerX abc"]] {
+            assert_eq!(token_of(values), Err("not_authenticated"), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn two_tokens_are_none() {
+        assert_eq!(token_of(&["Bearer abc", "Bearer abc"]), Err("invalid_token"));
+    }
+}

@@ -1,0 +1,20 @@
+//! HTTP: from a request to a use case, and from its outcome to an answer.
+//!
+//! [`routes`] is the table of what is served; [`Service`] answers a request in the order of the lines of its `answer`.
+
+mod access;
+mod input;
+mod ops;
+mod output;
+mod passwords;
+mod problem;
+mod router;
+pub mod routes;
+mod service;
+mod sessions;
+mod users;
+
+pub use self::{
+    ops::Readiness,
+    service::{RequestLimits, Service},
+};

@@ -1,0 +1,72 @@
+//! What callers are answered where all went well.
+
+use http_body_util::Full;
+use hyper::{
+    StatusCode,
+    body::Bytes,
+    header::{self, HeaderValue},
+};
+use serde::Serialize;
+
+/// An answer. Its body is whole: nothing is streamed.
+pub type Response = hyper::Response<Full<Bytes>>;
+
+/// What a handler answers.
+pub trait Output {
+    /// The answer as a response.
+    fn into_response(self) -> Response;
+}
+
+/// 200 with a JSON body.
+pub struct Json<T>(pub T);
+
+/// 201 with a JSON body.
+pub struct Created<T>(pub T);
+
+/// A JSON body with a status that the handler chose among those of [`Output`]: for probes.
+pub struct Probe<T> {
+    /// 200 where it is, 503 where it is not.
+    pub is_ready: bool,
+    /// What to tell.
+    pub body: T,
+}
+
+impl<T: Serialize> Output for Json<T> {
+    fn into_response(self) -> Response {
+        json(StatusCode::OK, &self.0)
+    }
+}
+
+impl<T: Serialize> Output for Created<T> {
+    fn into_response(self) -> Response {
+        json(StatusCode::CREATED, &self.0)
+    }
+}
+
+impl<T: Serialize> Output for Probe<T> {
+    fn into_response(self) -> Response {
+        json(if self.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &self.body)
+    }
+}
+
+/// 204 that says which methods a path has.
+pub fn options(allow: &str) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, methods(allow));
+    response
+}
+
+/// A list of methods as the value of `Allow`.
+pub fn methods(allow: &str) -> HeaderValue {
+    HeaderValue::from_str(allow).unwrap_or_else(|_| unreachable!("methods are visible ASCII"))
+}
+
+/// A response with a JSON body.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(body).unwrap_or_else(|_| unreachable!("our bodies are structs of texts"));
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

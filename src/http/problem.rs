@@ -1,0 +1,217 @@
+//! THE error → response table.
+
+use std::time::Duration;
+
+use hyper::{
+    StatusCode,
+    header::{self, HeaderValue},
+};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+
+use super::output::{Response, json, methods};
+use crate::{
+    accounts::Refusal,
+    passwords::{Objection, Overloaded},
+    store::StoreError,
+};
+
+/// Why a request was not answered as its caller wished.
+#[derive(Debug)]
+pub enum Problem {
+    /// No such path.
+    NotFound,
+    /// The path has other methods.
+    MethodNotAllowed {
+        /// Which ones.
+        allow: String,
+    },
+    /// The body has another type than JSON.
+    UnsupportedMediaType,
+    /// The body is too large.
+    TooLarge,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The body is not one JSON object without repeated members.
+    MalformedJson,
+    /// Members are missing or wrong.
+    ValidationFailed(FieldErrors),
+    /// Another user has the email.
+    EmailTaken,
+    /// Email and password open no account.
+    InvalidCredentials,
+    /// No access token was sent.
+    NotAuthenticated,
+    /// The access token is worth nothing.
+    InvalidToken,
+    /// The access token was worth something once.
+    TokenExpired,
+    /// The refresh token is worth nothing.
+    InvalidRefreshToken,
+    /// The member that should hold the user's password does not.
+    WrongPassword,
+    /// Too many passwords wait to be hashed.
+    Overloaded(Overloaded),
+    /// A store that is needed did not answer.
+    Unavailable(StoreError),
+    /// The request was not answered in time.
+    DeadlinePassed,
+    /// A mistake of ours.
+    Internal,
+}
+
+#[derive(Serialize)]
+struct Body<'problem> {
+    error: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "FieldErrors::is_empty")]
+    fields: &'problem FieldErrors,
+}
+
+impl Problem {
+    /// Status, code, and the sentence for the client. The 404 and the 500 have no code: they are those of the API that
+    /// this service replaces.
+    #[rustfmt::skip]
+    fn answer(&self) -> (StatusCode, Option<&'static str>, &'static str) {
+        match self {
+            Self::NotFound                => (StatusCode::NOT_FOUND,              None,                           "The endpoint was not found"),
+            Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED,     Some("method_not_allowed"),     "This method is not allowed here"),
+            Self::UnsupportedMediaType    => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Some("unsupported_media_type"), "Send the body as application/json"),
+            Self::TooLarge                => (StatusCode::PAYLOAD_TOO_LARGE,      Some("too_large"),              "The body is larger than 16 KiB"),
+            Self::RequestTimeout          => (StatusCode::REQUEST_TIMEOUT,        Some("request_timeout"),        "The request did not arrive in time"),
+            Self::MalformedJson           => (StatusCode::BAD_REQUEST,            Some("malformed_json"),         "The body is not a JSON object with each member once"),
+            Self::ValidationFailed(_)     => (StatusCode::BAD_REQUEST,            Some("validation_failed"),      "Some fields are missing or not valid"),
+            Self::EmailTaken              => (StatusCode::CONFLICT,               Some("email_taken"),            "A user with this email already exists"),
+            Self::InvalidCredentials      => (StatusCode::UNAUTHORIZED,           Some("invalid_credentials"),    "No active account has this email and password"),
+            Self::NotAuthenticated        => (StatusCode::UNAUTHORIZED,           Some("not_authenticated"),      "Sign in first"),
+            Self::InvalidToken            => (StatusCode::UNAUTHORIZED,           Some("invalid_token"),          "The access token is not valid"),
+            Self::TokenExpired            => (StatusCode::UNAUTHORIZED,           Some("token_expired"),          "The access token has expired"),
+            Self::InvalidRefreshToken     => (StatusCode::UNAUTHORIZED,           Some("invalid_refresh_token"),  "The refresh token is not valid"),
+            Self::WrongPassword           => (StatusCode::BAD_REQUEST,            Some("wrong_password"),         "The password is wrong"),
+            Self::Overloaded(_)           => (StatusCode::SERVICE_UNAVAILABLE,    Some("overloaded"),             "Too many requests at once: try again soon"),
+            Self::Unavailable(_)
+            | Self::DeadlinePassed        => (StatusCode::SERVICE_UNAVAILABLE,    Some("unavailable"),            "The service is not available right now: try again soon"),
+            Self::Internal                => (StatusCode::INTERNAL_SERVER_ERROR,  None,                           "Internal server error"),
+        }
+    }
+
+    /// The code that clients may rely on.
+    pub fn code(&self) -> Option<&'static str> {
+        self.answer().1
+    }
+
+    /// What broke, where something did: for the log.
+    pub fn cause(&self) -> Option<String> {
+        match self {
+            Self::Unavailable(error) => Some(error.to_string()),
+            Self::Overloaded(error) => Some(error.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The response.
+    pub fn into_response(self) -> Response {
+        let (status, code, error) = self.answer();
+        let fields = self.fields();
+        let mut response = json(status, &Body { error, code, fields: &fields });
+        let headers = response.headers_mut();
+        match &self {
+            Self::MethodNotAllowed { allow } => {
+                headers.insert(header::ALLOW, methods(allow));
+            }
+            Self::InvalidToken | Self::TokenExpired => {
+                let challenge = HeaderValue::from_static(r#"Bearer realm="postern", error="invalid_token""#);
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            _ if status == StatusCode::UNAUTHORIZED => {
+                let challenge = HeaderValue::from_static(r#"Bearer realm="postern""#);
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            Self::TooLarge | Self::RequestTimeout => {
+                // The rest of the body is still on its way, and nobody will read it.
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_seconds()));
+            }
+            _ => {}
+        }
+        response
+    }
+
+    fn fields(&self) -> FieldErrors {
+        let mut fields = FieldErrors::default();
+        match self {
+            Self::ValidationFailed(errors) => return errors.clone(),
+            Self::EmailTaken => fields.add("email", "A user with this email already exists."),
+            Self::WrongPassword => fields.add("old_password", "The password is wrong."),
+            _ => {}
+        }
+        fields
+    }
+
+    fn retry_after_seconds(&self) -> u64 {
+        let wait = if let Self::Overloaded(Overloaded { wait }) = self { *wait } else { Duration::ZERO };
+        wait.as_secs() + 1
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::EmailTaken => Self::EmailTaken,
+            Refusal::InvalidCredentials => Self::InvalidCredentials,
+            Refusal::InvalidAccessToken => Self::InvalidToken,
+            Refusal::AccessTokenExpired => Self::TokenExpired,
+            Refusal::InvalidRefreshToken => Self::InvalidRefreshToken,
+            Refusal::WrongPassword => Self::WrongPassword,
+            Refusal::Overloaded(overloaded) => Self::Overloaded(overloaded),
+            Refusal::Store(error) => Self::Unavailable(error),
+        }
+    }
+}
+
+/// The sentence for a password that a policy objects to.
+pub fn objection(objection: Objection) -> String {
+    match objection {
+        Objection::TooShort(least) => {
+            format!("This password is too short. It must contain at least {least} characters.")
+        }
+        Objection::TooLong(most) => {
+            format!("This password is too long. It must contain at most {most} characters.")
+        }
+        Objection::EntirelyDigits => "This password is entirely numeric.".to_owned(),
+        Objection::EasilyGuessed => "This password is too common or too easily guessed.".to_owned(),
+        Objection::LikeName => "This password is too similar to the name.".to_owned(),
+        Objection::LikeEmail => "This password is too similar to the email.".to_owned(),
+    }
+}
+
+/// What is wrong with each member, in the order in which it was found.
+#[derive(Debug, Clone, Default)]
+pub struct FieldErrors(Vec<(&'static str, Vec<String>)>);
+
+impl FieldErrors {
+    /// Adds a sentence to a member.
+    pub fn add(&mut self, member: &'static str, sentence: impl Into<String>) {
+        match self.0.iter_mut().find(|(name, _)| *name == member) {
+            Some((_, sentences)) => sentences.push(sentence.into()),
+            None => self.0.push((member, vec![sentence.into()])),
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for FieldErrors {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (member, sentences) in &self.0 {
+            map.serialize_entry(member, sentences)?;
+        }
+        map.end()
+    }
+}

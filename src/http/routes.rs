@@ -1,0 +1,39 @@
+//! THE TABLE: what is served, to whom, and by which handler.
+//!
+//! The third column is a type: a handler that takes a `CurrentUser` does not compile beside `Anyone`, so the table
+//! cannot lie about who may call what.
+
+use hyper::Method;
+
+use super::{
+    access::{Anyone, SignedIn},
+    ops, passwords,
+    router::{Router, route},
+    sessions, users,
+};
+
+/// The public API. Every path is served with and without its trailing slash.
+#[must_use]
+#[rustfmt::skip]
+pub fn public() -> Router {
+    Router::new([
+        //    method        path                 caller    handler
+        route(Method::POST, "/create-user/",     Anyone,   users::register),
+        route(Method::POST, "/token/",           Anyone,   sessions::login),
+        route(Method::POST, "/refresh/",         Anyone,   sessions::refresh),
+        route(Method::POST, "/logout/",          Anyone,   sessions::logout),
+        route(Method::GET,  "/profile/",         SignedIn, users::profile),
+        route(Method::POST, "/change-password/", SignedIn, passwords::change),
+        route(Method::GET,  "/healthz",          Anyone,   ops::health),
+    ])
+}
+
+/// The operations listener, which the public never reaches.
+#[must_use]
+#[rustfmt::skip]
+pub fn operations() -> Router {
+    Router::new([
+        route(Method::GET, "/livez",  Anyone, ops::live),
+        route(Method::GET, "/readyz", Anyone, ops::ready),
+    ])
+}

@@ -1,0 +1,177 @@
+//! Answers a request, in the order of the lines of [`Service::answer`].
+
+use std::{
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt as _;
+use hyper::{
+    HeaderMap, Request,
+    body::{Body as _, Incoming},
+    header::{self, HeaderName, HeaderValue},
+};
+use tokio::time::timeout_at;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use super::{
+    ops::Readiness,
+    output::{self, Response},
+    problem::Problem,
+    router::{Found, Router},
+};
+use crate::{
+    accounts::{Accounts, Client},
+    store::StoreTime,
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How long a request may take.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLimits {
+    /// From its head to its answer.
+    pub request: Duration,
+    /// For its store calls together; waiting for a hash is not counted.
+    pub store: Duration,
+}
+
+/// What a handler has beside its caller and its input.
+pub struct Context {
+    /// What can be done.
+    pub accounts: Arc<Accounts>,
+    /// Whether traffic may come.
+    pub readiness: Arc<Readiness>,
+    /// Who asks.
+    pub client: Client,
+    /// When the request must have been answered.
+    pub deadline: tokio::time::Instant,
+    /// The time that its store calls may take together.
+    pub store_time: StoreTime,
+    /// What [`Context::store_time`] started from.
+    pub store_timeout: Duration,
+}
+
+/// Answers the requests of one listener.
+pub struct Service {
+    router: Router,
+    accounts: Arc<Accounts>,
+    readiness: Arc<Readiness>,
+    limits: RequestLimits,
+}
+
+impl Service {
+    /// A service of these routes.
+    #[must_use]
+    pub fn new(router: Router, accounts: Arc<Accounts>, readiness: Arc<Readiness>, limits: RequestLimits) -> Self {
+        Self { router, accounts, readiness, limits }
+    }
+
+    /// Answers a request. Whatever happens, there is an answer, and one line in the log.
+    pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
+        let record = Record::of(&request);
+        let deadline = tokio::time::Instant::now() + self.limits.request;
+        let (route, found) = self.router.find(request.method(), request.uri().path());
+        let context = self.context(request.headers(), peer, deadline);
+        let reply = AssertUnwindSafe(reply(found, context, request)).catch_unwind();
+        let outcome = match timeout_at(deadline, reply).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_panic)) => Err(Problem::Internal),
+            Err(_elapsed) => Err(Problem::DeadlinePassed),
+        };
+        record.finish(route, outcome)
+    }
+
+    fn context(&self, headers: &HeaderMap, peer: SocketAddr, deadline: tokio::time::Instant) -> Context {
+        let user_agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+        Context {
+            accounts: Arc::clone(&self.accounts),
+            readiness: Arc::clone(&self.readiness),
+            client: Client::new(peer.ip().to_canonical(), &String::from_utf8_lossy(user_agent)),
+            deadline,
+            store_time: StoreTime::of(self.limits.store),
+            store_timeout: self.limits.store,
+        }
+    }
+}
+
+async fn reply(
+    found: Result<Found, Problem>,
+    context: Context,
+    request: Request<Incoming>,
+) -> Result<Response, Problem> {
+    match found? {
+        Found::Handler(handler) => handler(context, request).await,
+        Found::Options(allow) => Ok(output::options(&allow)),
+    }
+}
+
+/// What the log says of a request.
+struct Record {
+    id: HeaderValue,
+    method: hyper::Method,
+    started: Instant,
+}
+
+impl Record {
+    fn of(request: &Request<Incoming>) -> Self {
+        let id = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes())).cloned();
+        Self { id: id.unwrap_or_else(new_request_id), method: request.method().clone(), started: Instant::now() }
+    }
+
+    /// Writes the line, and puts on the headers that every response has.
+    fn finish(self, route: Option<&'static str>, outcome: Result<Response, Problem>) -> Response {
+        let (code, cause) = match &outcome {
+            Ok(_) => (None, None),
+            Err(problem) => (problem.code(), problem.cause()),
+        };
+        let mut response = outcome.unwrap_or_else(Problem::into_response);
+        self.log(route.unwrap_or("-"), response.status().as_u16(), code, cause.as_deref());
+        let headers = response.headers_mut();
+        headers.insert(REQUEST_ID, self.id);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // Said here, since hyper would leave it out of the answer to a HEAD.
+        if let Some(length) = response.body().size_hint().exact().filter(|length| *length > 0) {
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        response
+    }
+
+    fn log(&self, route: &str, status: u16, code: Option<&str>, cause: Option<&str>) {
+        let (id, method) = (self.id.to_str().unwrap_or_default(), self.method.as_str());
+        let duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        match status {
+            500 => error!(id, method, route, status, duration_ms, "request failed"),
+            503 => warn!(id, method, route, status, code, cause, duration_ms, "request refused"),
+            _ => info!(id, method, route, status, code, duration_ms, "request"),
+        }
+    }
+}
+
+fn is_request_id(id: &[u8]) -> bool {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    (1..=128).contains(&id.len()) && id.iter().all(is_allowed)
+}
+
+fn new_request_id() -> HeaderValue {
+    let id = Uuid::new_v4().to_string();
+    HeaderValue::from_str(&id).unwrap_or_else(|_| unreachable!("a UUID is visible ASCII"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_1_to_128_harmless_characters() {
+        assert!(is_request_id(b"a.B-3_4"));
+        assert!(is_request_id(&[b'x'; 128]));
+        for id in [&b""[..], &[b'x'; 129], b"a b", b"a\nb", b"a\"b", "ä".as_bytes()] {
+            assert!(!is_request_id(id), "{id:?}");
+        }
+    }
+}

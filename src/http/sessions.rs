@@ -1,0 +1,52 @@
+//! Login, refresh, logout.
+
+use serde::Serialize;
+
+use super::{access::Stranger, input::Members, output::Json, problem::Problem, service::Context};
+use crate::{accounts::Credentials, passwords::Password};
+
+/// A sentence, and nothing else.
+#[derive(Serialize)]
+pub struct Message {
+    /// The sentence.
+    pub message: &'static str,
+}
+
+/// What a login is answered.
+#[derive(Serialize)]
+pub struct TokenPair {
+    access: String,
+    refresh: String,
+}
+
+/// `POST /token/`
+pub async fn login(context: Context, _: Stranger, mut body: Members) -> Result<Json<TokenPair>, Problem> {
+    let email = body.presented_email("email");
+    let password = body.text("password").map(|text| Password::new(&text));
+    let (email, password) = body.finish(email.zip(password))?;
+    let credentials = Credentials { email: email.ok(), password };
+    let tokens = context.accounts.login(credentials, context.client, &context.store_time).await?;
+    Ok(Json(TokenPair { access: tokens.access, refresh: tokens.refresh }))
+}
+
+/// What a refresh is answered.
+#[derive(Serialize)]
+pub struct NewAccess {
+    access: String,
+}
+
+/// `POST /refresh/`
+pub async fn refresh(context: Context, _: Stranger, mut body: Members) -> Result<Json<NewAccess>, Problem> {
+    let token = body.text("refresh");
+    let token = body.finish(token)?;
+    let access = context.accounts.refresh(&token, &context.store_time).await?;
+    Ok(Json(NewAccess { access }))
+}
+
+/// `POST /logout/`
+pub async fn logout(context: Context, _: Stranger, mut body: Members) -> Result<Json<Message>, Problem> {
+    let token = body.text("refresh");
+    let token = body.finish(token)?;
+    context.accounts.logout(&token, &context.store_time).await?;
+    Ok(Json(Message { message: "Logged out successfully" }))
+}

@@ -1,0 +1,237 @@
+//! The life of the process: arguments, settings, log, stores, accounts, service, exit code.
+
+use std::{io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
+
+use postern::{
+    accounts::Accounts,
+    cli::{self, Task},
+    clock::{Clock, SystemClock},
+    config::{self, Config, Mistake, SETTINGS, Stores, Values},
+    http::{Readiness, Service, routes},
+    passwords::{Hasher, Policy},
+    server::{self, ConnectionLimits},
+    store::{
+        Sessions, Users,
+        embedded::{EmbeddedStore, ServerLock},
+        postgres::{self, PostgresUsers},
+        redis::RedisSessions,
+    },
+    telemetry,
+    tokens::{AccessTokens, Keyring, RefreshTokens, keyring},
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tracing::{info, warn};
+
+/// Wrong settings or arguments (`EX_USAGE` of sysexits.h).
+const WRONG_SETTINGS: u8 = 64;
+
+/// Why the process ends before its time.
+enum Failure {
+    Settings(Vec<Mistake>),
+    Other(Box<dyn std::error::Error>),
+}
+
+impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+fn main() -> ExitCode {
+    let invocation = match cli::parse(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(WRONG_SETTINGS) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(invocation.task, &invocation.values) {
+        Ok(code) => code,
+        Err(Failure::Settings(mistakes)) => {
+            for mistake in mistakes {
+                eprintln!("postern: {mistake}");
+            }
+            ExitCode::from(WRONG_SETTINGS)
+        }
+        Err(Failure::Other(error)) => {
+            eprintln!("postern: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
+    match task {
+        Task::Serve { migrate } => {
+            let config = Config::for_serve(values).map_err(Failure::Settings)?;
+            telemetry::start(config.log.clone(), config.log_format);
+            runtime()?.block_on(serve(config, migrate))
+        }
+        Task::Migrate => {
+            let url = config::for_migrate(values).map_err(Failure::Settings)?;
+            let applied = runtime()?.block_on(postgres::migrate(&url))?;
+            println!("PostgreSQL is up to date: {applied} migrations applied");
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::GenerateKeys => {
+            let directory = config::for_keys(values).map_err(Failure::Settings)?;
+            let made = keyring::generate(&directory, SystemClock.now())?;
+            if made.is_empty() {
+                println!("{}: no key is missing", directory.display());
+            }
+            show_keys(&made);
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::ListKeys => {
+            let directory = config::for_keys(values).map_err(Failure::Settings)?;
+            show_keys(&keyring::list(&directory)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::ShowConfig => {
+            for setting in SETTINGS {
+                let (value, source) = values.shown(setting);
+                println!("{:<28} {source:<12} {value}", setting.name);
+            }
+            Config::for_serve(values).map(|_| ExitCode::SUCCESS).map_err(Failure::Settings)
+        }
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+fn show_keys(keys: &[keyring::KeyEntry]) {
+    for key in keys {
+        println!("{:<8} {:<9} {} {}", key.purpose, key.state, key.created, key.id);
+    }
+}
+
+/// Serves until a signal, drains, and says how it ended.
+async fn serve(config: Config, migrate: bool) -> Result<ExitCode, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let opened = open_stores(&config, migrate, &clock).await?;
+    let accounts = Arc::new(accounts(&config, &opened, clock)?);
+    let readiness = Arc::new(Readiness::default());
+    let listener = bind(config.listen).await?;
+    let ops_listener = bind(config.ops_listen).await?;
+    // Before anybody is told that we listen: a signal must not be missed.
+    let mut signals = Signals::new()?;
+    announce(&config, &listener, &ops_listener)?;
+
+    let (stop, stopped) = watch::channel(false);
+    let limits = ConnectionLimits { connections: config.max_connections, head: config.limits.request };
+    let start = |listener, router| {
+        let service = Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), config.limits);
+        tokio::spawn(server::serve(listener, Arc::new(service), limits, stopped.clone()))
+    };
+    let public = start(listener, routes::public());
+    let operations = start(ops_listener, routes::operations());
+
+    info!(signal = signals.next().await, "stopping");
+    readiness.drain();
+    let drain = async {
+        sleep(config.drain_delay).await;
+        stop.send_replace(true);
+        timeout(config.shutdown_grace, public).await.is_ok_and(|ended| ended.is_ok())
+    };
+    let drained = tokio::select! {
+        drained = drain => drained,
+        signal = signals.next() => {
+            warn!(signal, "stopping at once");
+            false
+        }
+    };
+    operations.abort();
+    info!(drained, "stopped");
+    Ok(if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The stores, by what they can do.
+struct OpenStores {
+    users: Arc<dyn Users>,
+    sessions: Arc<dyn Sessions>,
+    /// Held as long as the embedded store is.
+    _lock: Option<ServerLock>,
+}
+
+async fn open_stores(config: &Config, migrate: bool, clock: &Arc<dyn Clock>) -> Result<OpenStores, Failure> {
+    match &config.stores {
+        Stores::Embedded => {
+            let lock = ServerLock::take(&config.data_dir)?;
+            keyring::generate(&config.keys_dir, clock.now())?;
+            let store = Arc::new(EmbeddedStore::open(&config.data_dir, Arc::clone(clock))?);
+            Ok(OpenStores { users: store.clone(), sessions: store, _lock: Some(lock) })
+        }
+        Stores::PostgresRedis(database, redis) => {
+            if migrate {
+                postgres::migrate(database).await?;
+            }
+            postgres::check_schema(database).await?;
+            let users = Arc::new(PostgresUsers::new(database)?);
+            let sessions = Arc::new(RedisSessions::new(redis, Arc::clone(clock))?);
+            Ok(OpenStores { users, sessions, _lock: None })
+        }
+    }
+}
+
+fn accounts(config: &Config, stores: &OpenStores, clock: Arc<dyn Clock>) -> Result<Accounts, Failure> {
+    let keyring = Arc::new(Keyring::load(&config.keys_dir)?);
+    let access_tokens =
+        AccessTokens::new(Arc::clone(&keyring), config.access_format, config.issuer.clone(), config.audience.clone());
+    Ok(Accounts {
+        users: Arc::clone(&stores.users),
+        sessions: Arc::clone(&stores.sessions),
+        hasher: Hasher::start(config.hashing)?,
+        policy: Policy { min_code_points: config.password_min_length },
+        access_tokens: access_tokens.map_err(|error| {
+            Failure::Settings(vec![Mistake { name: "POSTERN_ISSUER", sentence: error.to_string() }])
+        })?,
+        refresh_tokens: RefreshTokens::new(keyring),
+        clock,
+        lifetimes: config.lifetimes,
+    })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| Failure::from(format!("cannot listen on {address}: {error}")))
+}
+
+/// The one line on standard output: where we listen, and where the data is.
+fn announce(config: &Config, public: &TcpListener, operations: &TcpListener) -> std::io::Result<()> {
+    let (public, operations) = (public.local_addr()?, operations.local_addr()?);
+    let data = match &config.stores {
+        Stores::Embedded => format!("embedded store in {}", absolute(&config.data_dir)),
+        Stores::PostgresRedis(database, redis) => format!("users in {database}, sessions in {redis}"),
+    };
+    writeln!(std::io::stdout(), "Postern listens on http://{public} (operations on {operations}), {data}")
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

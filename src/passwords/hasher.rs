@@ -1,0 +1,518 @@
+//! The hashing threads: Argon2id with reused memory, behind a queue that is bounded by the time a job would wait.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use argon2::{
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::phc::{self, Output, ParamsString, Salt},
+};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use subtle::ConstantTimeEq as _;
+use tokio::sync::oneshot;
+use tracing::debug;
+use zeroize::Zeroizing;
+
+use super::{
+    Password,
+    policy::{self, AcceptedPassword, Objection, Policy},
+};
+use crate::accounts::{Email, Name, PasswordHash};
+
+/// Bytes of salt (RFC 9106, section 3.1, recommends 16).
+const SALT_BYTES: usize = 16;
+/// Bytes of hash (RFC 9106, section 4, recommends 32).
+const HASH_BYTES: usize = 32;
+/// How much lower than the I/O threads' the hashing threads' priority is, in steps of `nice`.
+const NICENESS: i32 = 10;
+
+/// The cost of a hash: parameters of Argon2id (RFC 9106, section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashParameters {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes. They are computed one after the other: each thread hashes one password.
+    pub lanes: u32,
+}
+
+/// How passwords are hashed.
+#[derive(Debug, Clone, Copy)]
+pub struct HasherSettings {
+    /// The cost of a new hash.
+    pub parameters: HashParameters,
+    /// How many threads hash, each with memory of its own.
+    pub threads: usize,
+    /// The longest time that a job may wait for a thread.
+    pub max_wait: Duration,
+}
+
+/// The queue is so long that a job would wait longer than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the hashing queue is {} ms long", wait.as_millis())]
+pub struct Overloaded {
+    /// How long a new job would wait now.
+    pub wait: Duration,
+}
+
+/// Hashes and judges passwords on threads of its own, which end with it.
+#[derive(Debug)]
+pub struct Hasher {
+    jobs: Sender<Job>,
+    load: Arc<Load>,
+    params: Params,
+    decoy: PasswordHash,
+    max_wait: Duration,
+}
+
+impl Hasher {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// Where the parameters are out of Argon2's range, or a thread cannot be started.
+    pub fn start(settings: HasherSettings) -> Result<Self, String> {
+        let HashParameters { memory_kib, passes, lanes } = settings.parameters;
+        let params = Params::new(memory_kib, passes, lanes, Some(HASH_BYTES)).map_err(|error| error.to_string())?;
+        let (jobs, queue) = unbounded();
+        let load = Arc::new(Load::new(settings.threads));
+        for _ in 0..settings.threads {
+            let worker = Worker::new(queue.clone(), Arc::clone(&load), params.block_count());
+            let thread = thread::Builder::new().name("hashing".to_owned());
+            thread.spawn(move || worker.run()).map_err(|error| error.to_string())?;
+        }
+        let decoy = decoy(&params);
+        let hasher = Self { jobs, load, params, decoy, max_wait: settings.max_wait };
+        hasher.warm_up();
+        Ok(hasher)
+    }
+
+    /// Hashes a password with the current parameters and a new salt.
+    ///
+    /// # Errors
+    /// Where the queue is too long.
+    pub async fn hash(&self, password: &Password) -> Result<PasswordHash, Overloaded> {
+        let (password, params) = (password.share(), self.params.clone());
+        self.run(Kind::Hash, move |memory| new_hash(&password, &params, memory)).await
+    }
+
+    /// Whether the password is the one that was hashed. Where there is no hash to compare with, or none that could be
+    /// read, the answer is no, and takes as long.
+    ///
+    /// # Errors
+    /// Where the queue is too long.
+    pub async fn verify(&self, password: &Password, hash: Option<&PasswordHash>) -> Result<bool, Overloaded> {
+        let readable = hash.and_then(Stored::parse);
+        let is_decoy = readable.is_none();
+        // Hash even where there is nothing to compare with: a faster answer would tell who has an account.
+        let Some(stored) = readable.or_else(|| Stored::parse(&self.decoy)) else {
+            unreachable!("the decoy is written by us")
+        };
+        let password = password.share();
+        let matches = self.run(Kind::Hash, move |memory| stored.matches(&password, memory)).await?;
+        Ok(matches && !is_decoy)
+    }
+
+    /// Judges a new password by a policy; see [`Policy::judge`].
+    ///
+    /// # Errors
+    /// Where the queue is too long.
+    pub async fn judge(
+        &self,
+        policy: Policy,
+        password: Password,
+        name: Option<Name>,
+        email: Option<Email>,
+    ) -> Result<Result<AcceptedPassword, Vec<Objection>>, Overloaded> {
+        self.run(Kind::Judgement, move |_| policy.judge(password, name.as_ref(), email.as_ref())).await
+    }
+
+    /// Whether a hash was made with other parameters than the current ones.
+    #[must_use]
+    pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
+        Stored::parse(hash).is_none_or(|stored| {
+            let (old, new) = (&stored.params, &self.params);
+            (old.m_cost(), old.t_cost(), old.p_cost()) != (new.m_cost(), new.t_cost(), new.p_cost())
+        })
+    }
+
+    /// How many hashes were computed since the start.
+    #[must_use]
+    pub fn hashes(&self) -> u64 {
+        self.load.hashes.load(Ordering::Relaxed)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        kind: Kind,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T, Overloaded> {
+        let wait = self.load.wait();
+        if wait > self.max_wait {
+            return Err(Overloaded { wait });
+        }
+        let (reply, answer) = oneshot::channel();
+        let (queued, max_wait) = (Instant::now(), self.max_wait);
+        let job = Job {
+            ticket: self.load.enter(kind),
+            work: Box::new(move |memory| {
+                let wait = queued.elapsed();
+                // Nobody waits for the answer: the caller has hung up.
+                if reply.is_closed() {
+                    return Outcome::Skipped;
+                }
+                if wait > max_wait {
+                    let _ = reply.send(Err(Overloaded { wait }));
+                    return Outcome::Skipped;
+                }
+                let _ = reply.send(Ok(work(memory)));
+                Outcome::Done
+            }),
+        };
+        self.jobs.send(job).unwrap_or_else(|_| unreachable!("the threads end after the last sender"));
+        // A thread drops the reply without an answer only where the work panicked.
+        answer.await.unwrap_or_else(|_| panic!("a job of the hashing threads panicked"))
+    }
+
+    /// Has a thread build the dictionaries of the strength estimate before anybody waits for them.
+    fn warm_up(&self) {
+        let ticket = self.load.enter(Kind::WarmUp);
+        let work = Box::new(|_: &mut Memory| {
+            policy::warm_up();
+            Outcome::Done
+        });
+        self.jobs.send(Job { ticket, work }).unwrap_or_else(|_| unreachable!("the threads have just started"));
+    }
+}
+
+/// The memory of a thread, reused from hash to hash.
+struct Memory {
+    blocks: Vec<Block>,
+    /// How many blocks a hash with the current parameters needs.
+    size: usize,
+}
+
+impl Memory {
+    /// The blocks, taken from the system at the first hash: an idle service does without.
+    fn blocks(&mut self) -> &mut [Block] {
+        self.blocks.resize(self.size, Block::default());
+        &mut self.blocks
+    }
+}
+
+struct Job {
+    ticket: Ticket,
+    work: Box<dyn FnOnce(&mut Memory) -> Outcome + Send>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Skipped,
+}
+
+struct Worker {
+    queue: Receiver<Job>,
+    load: Arc<Load>,
+    memory: Memory,
+}
+
+impl Worker {
+    fn new(queue: Receiver<Job>, load: Arc<Load>, blocks: usize) -> Self {
+        Self { queue, load, memory: Memory { blocks: Vec::new(), size: blocks } }
+    }
+
+    fn run(mut self) {
+        // On Linux a niceness belongs to the thread, not to the process (setpriority(2)).
+        if let Err(error) = rustix::process::nice(NICENESS) {
+            debug!(%error, "hashing threads keep the priority of the others");
+        }
+        while let Ok(job) = self.queue.recv() {
+            let started = Instant::now();
+            let work = std::panic::AssertUnwindSafe(|| (job.work)(&mut self.memory));
+            // The caller learns of a panic by the reply that it drops; the thread goes on to the next job.
+            let outcome = std::panic::catch_unwind(work).unwrap_or(Outcome::Skipped);
+            if outcome == Outcome::Done {
+                self.load.learn(job.ticket.kind, started.elapsed());
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Hash,
+    Judgement,
+    WarmUp,
+}
+
+/// What the queue holds, in time: each job counts with what jobs of its kind took lately.
+#[derive(Debug)]
+struct Load {
+    threads: u64,
+    pending_us: AtomicU64,
+    hash_us: AtomicU64,
+    judgement_us: AtomicU64,
+    hashes: AtomicU64,
+}
+
+impl Load {
+    fn new(threads: usize) -> Self {
+        Self {
+            threads: u64::try_from(threads).unwrap_or(u64::MAX),
+            pending_us: AtomicU64::new(0),
+            // Where to start from: a hash of 19 MiB and an estimate of a common password on a slow core.
+            hash_us: AtomicU64::new(40_000),
+            judgement_us: AtomicU64::new(2_000),
+            hashes: AtomicU64::new(0),
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        Duration::from_micros(self.pending_us.load(Ordering::Relaxed) / self.threads)
+    }
+
+    fn enter(self: &Arc<Self>, kind: Kind) -> Ticket {
+        let cost_us = match kind {
+            Kind::Hash => self.hash_us.load(Ordering::Relaxed),
+            Kind::Judgement => self.judgement_us.load(Ordering::Relaxed),
+            Kind::WarmUp => 0,
+        };
+        self.pending_us.fetch_add(cost_us, Ordering::Relaxed);
+        Ticket { load: Arc::clone(self), kind, cost_us }
+    }
+
+    /// Moves the estimate for a kind by an eighth towards what a job took (the smoothing of RFC 6298, section 2).
+    fn learn(&self, kind: Kind, took: Duration) {
+        let estimate = match kind {
+            Kind::Hash => &self.hash_us,
+            Kind::Judgement => &self.judgement_us,
+            Kind::WarmUp => return,
+        };
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let old_us = estimate.load(Ordering::Relaxed);
+        estimate.store(old_us - old_us / 8 + took_us / 8, Ordering::Relaxed);
+        if kind == Kind::Hash {
+            self.hashes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A job's share of the load, given back when the job is done or dropped.
+struct Ticket {
+    load: Arc<Load>,
+    kind: Kind,
+    cost_us: u64,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.load.pending_us.fetch_sub(self.cost_us, Ordering::Relaxed);
+    }
+}
+
+/// A stored hash, taken apart.
+struct Stored {
+    params: Params,
+    salt: Salt,
+    hash: Output,
+}
+
+impl Stored {
+    /// `None` for anything but Argon2id, version 19.
+    fn parse(hash: &PasswordHash) -> Option<Self> {
+        let parsed = phc::PasswordHash::new(hash.as_phc()).ok()?;
+        let is_ours = parsed.algorithm == Algorithm::Argon2id.ident() && parsed.version == Some(Version::V0x13.into());
+        let params = Params::try_from(&parsed).ok()?;
+        if !is_ours {
+            return None;
+        }
+        Some(Self { params, salt: parsed.salt?, hash: parsed.hash? })
+    }
+
+    fn matches(&self, password: &Password, memory: &mut Memory) -> bool {
+        let mut computed = Zeroizing::new(vec![0; self.hash.len()]);
+        argon2id(password, &self.params, &self.salt, &mut computed, memory);
+        computed.ct_eq(self.hash.as_bytes()).into()
+    }
+}
+
+fn new_hash(password: &Password, params: &Params, memory: &mut Memory) -> PasswordHash {
+    let salt = random_salt();
+    let mut hash = Zeroizing::new([0; HASH_BYTES]);
+    argon2id(password, params, &salt, &mut *hash, memory);
+    phc_text(params, salt, &*hash)
+}
+
+/// A hash that no password has, with the parameters that a new one would have: computing it would delay the start.
+fn decoy(params: &Params) -> PasswordHash {
+    let mut hash = [0; HASH_BYTES];
+    getrandom::fill(&mut hash).expect("the system's random numbers are there once it has started");
+    phc_text(params, random_salt(), &hash)
+}
+
+fn random_salt() -> Salt {
+    let mut salt = [0; SALT_BYTES];
+    getrandom::fill(&mut salt).expect("the system's random numbers are there once it has started");
+    Salt::new(&salt).unwrap_or_else(|_| unreachable!("16 bytes are within the range of a salt"))
+}
+
+fn phc_text(params: &Params, salt: Salt, hash: &[u8]) -> PasswordHash {
+    let texts = ParamsString::try_from(params).ok().zip(Output::new(hash).ok());
+    let (params, hash) = texts.unwrap_or_else(|| unreachable!("checked parameters and 32 bytes have a PHC text"));
+    let phc = phc::PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params,
+        salt: Some(salt),
+        hash: Some(hash),
+    };
+    PasswordHash::new(phc.to_string())
+}
+
+fn argon2id(password: &Password, params: &Params, salt: &Salt, hash: &mut [u8], memory: &mut Memory) {
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    let bytes = password.as_str().as_bytes();
+    // A hash of earlier, larger parameters gets memory of its own, which goes when it is done.
+    let outcome = if params.block_count() > memory.size {
+        argon2.hash_password_into(bytes, salt, hash)
+    } else {
+        argon2.hash_password_into_with_memory(bytes, salt, hash, memory.blocks())
+    };
+    outcome.unwrap_or_else(|error| panic!("parameters, salt and lengths were checked before: {error}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
+
+    fn hasher(max_wait: Duration) -> Hasher {
+        Hasher::start(HasherSettings { parameters: CHEAP, threads: 1, max_wait }).expect("valid parameters")
+    }
+
+    fn patient() -> Hasher {
+        hasher(Duration::from_mins(1))
+    }
+
+    /// Keeps the only thread busy until the sender is dropped.
+    fn occupied(hasher: &Hasher) -> std::sync::mpsc::Sender<()> {
+        let (release, held) = std::sync::mpsc::channel();
+        let ticket = hasher.load.enter(Kind::WarmUp);
+        let work = Box::new(move |_: &mut Memory| {
+            let _ = held.recv();
+            Outcome::Done
+        });
+        hasher.jobs.send(Job { ticket, work }).unwrap_or_else(|_| unreachable!("the thread runs"));
+        release
+    }
+
+    #[tokio::test]
+    async fn a_password_matches_its_own_hash_only() {
+        let hasher = patient();
+
+        let hash = hasher.hash(&Password::new("secure_password")).await.expect("no queue");
+
+        assert_eq!(hasher.verify(&Password::new("secure_password"), Some(&hash)).await, Ok(true));
+        assert_eq!(hasher.verify(&Password::new("secure_passwore"), Some(&hash)).await, Ok(false));
+        assert!(hash.as_phc().starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{}", hash.as_phc());
+    }
+
+    #[tokio::test]
+    async fn a_hash_by_another_implementation_is_understood() {
+        // From the test suite of the reference implementation (P-H-C/phc-winner-argon2, src/test.c, version 0x13).
+        let reference = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+
+        let matches =
+            patient().verify(&Password::new("password"), Some(&PasswordHash::new(reference.to_owned()))).await;
+
+        assert_eq!(matches, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn no_hash_and_an_unreadable_one_cost_a_hash_and_never_match() {
+        let hasher = patient();
+        let unreadable = PasswordHash::new("!".to_owned());
+        let argon2i = PasswordHash::new(
+            "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$/U3YPXYsSb3q9XxHvc0MLxur+GP960kN9j7emXX8zwY".to_owned(),
+        );
+
+        for hash in [None, Some(&unreadable), Some(&argon2i)] {
+            let before = hasher.hashes();
+            assert_eq!(hasher.verify(&Password::new("password"), hash).await, Ok(false));
+            // The count is written just after the answer; the next answer comes later than that.
+            hasher.judge(Policy { min_code_points: 8 }, Password::new("x"), None, None).await.expect("no queue").err();
+            assert_eq!(hasher.hashes(), before + 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_decoy_has_the_current_parameters() {
+        let hasher = patient();
+
+        assert!(!hasher.is_outdated(&hasher.decoy));
+    }
+
+    #[tokio::test]
+    async fn a_hash_with_other_parameters_is_outdated() {
+        let dearer = HashParameters { passes: 2, ..CHEAP };
+        let settings = HasherSettings { parameters: dearer, threads: 1, max_wait: Duration::from_mins(1) };
+        let other = Hasher::start(settings).expect("valid parameters");
+        let hash = other.hash(&Password::new("secure_password")).await.expect("no queue");
+
+        assert!(patient().is_outdated(&hash));
+        assert!(!other.is_outdated(&hash));
+        assert_eq!(patient().verify(&Password::new("secure_password"), Some(&hash)).await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_would_wait_too_long_is_refused_at_once() {
+        let hasher = hasher(Duration::from_millis(100));
+        let release = occupied(&hasher);
+        let password = Password::new("secure_password");
+        let mut waiting: Vec<_> = Vec::new();
+
+        // Each counts with 40 ms until a hash has been measured: the fourth would wait for 120 ms.
+        for _ in 0..3 {
+            let mut hash = Box::pin(hasher.hash(&password));
+            assert!(hash.as_mut().now_or_never().is_none());
+            waiting.push(hash);
+        }
+
+        let refusal = hasher.hash(&password).await.expect_err("the queue is too long");
+        assert_eq!(refusal.wait, Duration::from_millis(120));
+        drop(release);
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_has_hung_up_is_not_hashed_for() {
+        let hasher = patient();
+        let release = occupied(&hasher);
+        let password = Password::new("secure_password");
+        let mut abandoned = Box::pin(hasher.hash(&password));
+        assert!(abandoned.as_mut().now_or_never().is_none());
+
+        drop(abandoned);
+        drop(release);
+
+        hasher.judge(Policy { min_code_points: 8 }, Password::new("x"), None, None).await.expect("no queue").err();
+        assert_eq!(hasher.hashes(), 0);
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_refused() {
+        let parameters = HashParameters { memory_kib: 7, ..CHEAP };
+        let settings = HasherSettings { parameters, threads: 1, max_wait: Duration::ZERO };
+
+        assert!(Hasher::start(settings).is_err());
+    }
+}

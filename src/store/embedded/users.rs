@@ -1,0 +1,147 @@
+//! Users in SQLite.
+
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension as _, Params, Row, Transaction, named_params};
+use uuid::Uuid;
+
+use super::{EmbeddedStore, STORE};
+use crate::{
+    accounts::{Email, Epoch, Name, PasswordHash, SessionId, Standing, User, UserId},
+    clock::{from_unix_ms, unix_ms},
+    store::{CompareAndSet, Insert, PasswordChange, StoreError, StoreTime, Users},
+};
+
+const INSERT: &str = include_str!("../../../sql/embedded/queries/users.insert.sql");
+const BY_EMAIL: &str = include_str!("../../../sql/embedded/queries/users.by_email.sql");
+const BY_ID: &str = include_str!("../../../sql/embedded/queries/users.by_id.sql");
+const REHASH: &str = include_str!("../../../sql/embedded/queries/users.rehash.sql");
+const CHANGE_PASSWORD: &str = include_str!("../../../sql/embedded/queries/users.change_password.sql");
+
+#[async_trait]
+impl Users for EmbeddedStore {
+    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
+        let user = user.clone();
+        self.write(time, move |transaction| insert(transaction, &user)).await
+    }
+
+    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        let email = email.clone();
+        self.read(time, move |transaction| find(transaction, BY_EMAIL, named_params! {":email": email.as_str()})).await
+    }
+
+    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.read(time, move |transaction| find(transaction, BY_ID, named_params! {":id": id.0.as_bytes()})).await
+    }
+
+    async fn rehash(
+        &self,
+        verified: &User,
+        hash: &PasswordHash,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError> {
+        let (verified, hash) = (verified.clone(), hash.clone());
+        let write = move |transaction: &Transaction<'_>| {
+            let params = named_params! {
+                ":id": verified.id.0.as_bytes(),
+                ":password": verified.password.as_ref().map(PasswordHash::as_phc),
+                ":epoch": verified.epoch.0,
+                ":new_password": hash.as_phc(),
+            };
+            compare_and_set(transaction, REHASH, params)
+        };
+        self.write(time, write).await
+    }
+
+    async fn change_password(
+        &self,
+        verified: &User,
+        change: &PasswordChange,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError> {
+        let (verified, change) = (verified.clone(), change.clone());
+        let write = move |transaction: &Transaction<'_>| {
+            let params = named_params! {
+                ":id": verified.id.0.as_bytes(),
+                ":password": verified.password.as_ref().map(PasswordHash::as_phc),
+                ":epoch": verified.epoch.0,
+                ":new_password": change.hash.as_phc(),
+                ":new_epoch": change.epoch.0,
+                ":kept_session": change.kept_session.0.as_bytes(),
+            };
+            compare_and_set(transaction, CHANGE_PASSWORD, params)
+        };
+        self.write(time, write).await
+    }
+
+    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+        self.read(time, |transaction| transaction.query_row("SELECT 1", [], |_| Ok(())).map_err(StoreError::from)).await
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Insert, StoreError> {
+    let params = named_params! {
+        ":id": user.id.0.as_bytes(),
+        ":email": user.email.as_str(),
+        ":name": user.name.as_str(),
+        ":password": user.password.as_ref().map(PasswordHash::as_phc),
+        ":standing": standing_text(user.standing),
+        ":epoch": user.epoch.0,
+        ":kept_session": user.kept_session.map(|session| *session.0.as_bytes()),
+        ":created": unix_ms(user.created),
+    };
+    let inserted = transaction.prepare_cached(INSERT).and_then(|mut statement| statement.execute(params));
+    if inserted? == 1 {
+        return Ok(Insert::Created);
+    }
+    let holder = find(transaction, BY_EMAIL, named_params! {":email": user.email.as_str()})?;
+    let is_the_same = holder.is_some_and(|holder| holder.id == user.id);
+    Ok(if is_the_same { Insert::Created } else { Insert::EmailTaken })
+}
+
+fn compare_and_set(
+    transaction: &Transaction<'_>,
+    query: &str,
+    params: impl Params,
+) -> Result<CompareAndSet, StoreError> {
+    let changed = transaction.prepare_cached(query).and_then(|mut statement| statement.execute(params));
+    Ok(if changed? == 1 { CompareAndSet::Written } else { CompareAndSet::Stale })
+}
+
+fn find(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<Option<User>, StoreError> {
+    let found = transaction
+        .prepare_cached(query)
+        .and_then(|mut statement| statement.query_row(params, |row| Ok(user(row))).optional());
+    found?.transpose()
+}
+
+fn user(row: &Row<'_>) -> Result<User, StoreError> {
+    let id = |column: &str| row.get(column).map(Uuid::from_bytes);
+    let kept_session: Option<[u8; 16]> = row.get("kept_session")?;
+    let standing: String = row.get("standing")?;
+    let created = row.get("created")?;
+    Ok(User {
+        id: UserId(id("id")?),
+        email: Email::from_store(row.get("email")?),
+        name: Name::from_store(row.get("name")?),
+        password: row.get::<_, Option<String>>("password")?.map(PasswordHash::new),
+        standing: read_standing(&standing)?,
+        epoch: Epoch(row.get("epoch")?),
+        kept_session: kept_session.map(|bytes| SessionId(Uuid::from_bytes(bytes))),
+        created: from_unix_ms(created).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))?,
+    })
+}
+
+fn standing_text(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Active => "active",
+        Standing::Inactive => "inactive",
+    }
+}
+
+fn read_standing(text: &str) -> Result<Standing, StoreError> {
+    match text {
+        "active" => Ok(Standing::Active),
+        "inactive" => Ok(Standing::Inactive),
+        _ => Err(StoreError::corrupt(STORE, "an unknown standing")),
+    }
+}

@@ -1,0 +1,161 @@
+//! The stores: what accounts need to have kept, as traits, and the adapters that keep it.
+//!
+//! | adapter | users | sessions |
+//! |---|---|---|
+//! | [`embedded`] | one SQLite file | the same file |
+//! | [`postgres`] | PostgreSQL | |
+//! | [`redis`] | | Redis |
+//!
+//! Absence is an `Option` and an expected outcome an enum; a [`StoreError`] means that something broke. Every adapter
+//! passes the sentences of `tests/stores/suite.rs`.
+
+pub mod embedded;
+pub mod postgres;
+pub mod redis;
+mod time;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use self::time::StoreTime;
+use crate::accounts::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId};
+
+/// Keeps users.
+#[async_trait]
+pub trait Users: Send + Sync {
+    /// Adds a user, unless its email is taken. Adding the very same user again is [`Insert::Created`], so that an
+    /// insert whose answer was lost may be repeated.
+    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError>;
+
+    /// The user with this email.
+    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError>;
+
+    /// The user with this id, from the primary: an epoch must not be stale.
+    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError>;
+
+    /// Replaces the hash that was verified by one of the same password, where `verified` is still the user's hash and
+    /// epoch and the user is active. The epoch stays: no session ends.
+    async fn rehash(&self, verified: &User, hash: &PasswordHash, time: &StoreTime)
+    -> Result<CompareAndSet, StoreError>;
+
+    /// Replaces hash and epoch and keeps one session in force, under the conditions of [`Users::rehash`]. Every other
+    /// session of the user has ended with this write.
+    async fn change_password(
+        &self,
+        verified: &User,
+        change: &PasswordChange,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError>;
+
+    /// Whether the store answers.
+    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError>;
+}
+
+/// Keeps sessions. All times are the store's own.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Opens a session: the only write that makes one.
+    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Session, StoreError>;
+
+    /// The session, unless it has ended or expired. Whether it is in force is for [`User::keeps_in_force`] to say.
+    async fn find(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError>;
+
+    /// Decides about a refresh token in one step, and notes that the session was used where it is granted.
+    async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError>;
+
+    /// Ends a session; one that is not there has ended before.
+    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<(), StoreError>;
+
+    /// Ends every session of a user but one.
+    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<(), StoreError>;
+
+    /// Whether the store answers.
+    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError>;
+}
+
+/// How exactly a session's last use is noted: a use within this time after the noted one is not written, which would
+/// cost a write a request.
+pub const LAST_USED_RESOLUTION: Duration = Duration::from_mins(1);
+
+/// What became of a new user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insert {
+    /// It is kept.
+    Created,
+    /// Another user has its email.
+    EmailTaken,
+}
+
+/// What became of a conditional write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompareAndSet {
+    /// It was made.
+    Written,
+    /// The user is not any more what it was when it was read; nothing was written.
+    Stale,
+}
+
+/// What a password change writes.
+#[derive(Debug, Clone)]
+pub struct PasswordChange {
+    /// The new hash.
+    pub hash: PasswordHash,
+    /// The new epoch, which ends the sessions of the old one.
+    pub epoch: Epoch,
+    /// The session that goes on: the one that changed the password.
+    pub kept_session: SessionId,
+}
+
+/// An authentic refresh token.
+#[derive(Debug, Clone)]
+pub struct RefreshAttempt {
+    /// Whose session, as read just before.
+    pub user: User,
+    /// Which session.
+    pub session: SessionId,
+    /// The counter that the token carries.
+    pub counter: u64,
+}
+
+/// What a refresh token is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refresh {
+    /// A new access token for this session.
+    Granted(Session),
+    /// Nothing: the session has ended, expired, or is not in force.
+    NotInForce,
+    /// Nothing: another refresh token has taken its place. The session goes on.
+    Replaced,
+}
+
+/// Something broke. Expected outcomes are values of the methods above.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be reached, refuses, or does not answer in time: whether a write took place is not known.
+    #[error("{store} is unavailable: {reason}")]
+    Unavailable {
+        /// Which store.
+        store: &'static str,
+        /// What happened; for the log.
+        reason: String,
+    },
+    /// The store answers something that we never wrote.
+    #[error("{store} holds something that cannot be read: {reason}")]
+    Corrupt {
+        /// Which store.
+        store: &'static str,
+        /// What is wrong with it; for the log, never with its content.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    fn unavailable(store: &'static str, reason: &(impl ToString + ?Sized)) -> Self {
+        Self::Unavailable { store, reason: reason.to_string() }
+    }
+
+    fn corrupt(store: &'static str, reason: &(impl ToString + ?Sized)) -> Self {
+        Self::Corrupt { store, reason: reason.to_string() }
+    }
+}

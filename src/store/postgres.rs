@@ -1,0 +1,306 @@
+//! Users in PostgreSQL.
+
+use std::{fmt, str::FromStr};
+
+use async_trait::async_trait;
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use time::OffsetDateTime;
+use tokio_postgres::{
+    Client, Config, NoTls, Row,
+    config::{Host, SslMode},
+    types::{FromSql, ToSql},
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
+
+use super::{CompareAndSet, Insert, PasswordChange, StoreError, StoreTime, Users};
+use crate::accounts::{Email, Epoch, Name, PasswordHash, SessionId, Standing, User, UserId};
+
+mod migrations {
+    refinery::embed_migrations!("sql/postgres/migrations");
+}
+
+const STORE: &str = "PostgreSQL";
+
+/// The most connections that a server opens. PostgreSQL allows 100 in all by default, and a statement takes well under a
+/// millisecond: more connections than this do not answer more requests.
+const MAX_CONNECTIONS: usize = 16;
+
+/// The key of the advisory lock that one migration at a time holds: "postern" in ASCII.
+const MIGRATION_LOCK: i64 = 0x0070_6f73_7465_726e;
+
+const INSERT: &str = include_str!("../../sql/postgres/queries/users.insert.sql");
+const BY_EMAIL: &str = include_str!("../../sql/postgres/queries/users.by_email.sql");
+const BY_ID: &str = include_str!("../../sql/postgres/queries/users.by_id.sql");
+const REHASH: &str = include_str!("../../sql/postgres/queries/users.rehash.sql");
+const CHANGE_PASSWORD: &str = include_str!("../../sql/postgres/queries/users.change_password.sql");
+const SCHEMA_EXISTS: &str = include_str!("../../sql/postgres/queries/schema.exists.sql");
+const SCHEMA_VERSION: &str = include_str!("../../sql/postgres/queries/schema.version.sql");
+
+/// Where PostgreSQL is, and how to log in there. It cannot be printed whole: what is shown leaves out user and password.
+#[derive(Clone)]
+pub struct PostgresUrl(Config);
+
+impl FromStr for PostgresUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        let config = text.parse::<Config>().ok().filter(|config| is_url && !config.get_hosts().is_empty());
+        let mut config = config.ok_or("postgres://user:password@host:5432/database, with ?sslmode=require for TLS")?;
+        config.application_name("postern");
+        Ok(Self(config))
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = |host: &Host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        };
+        let hosts: Vec<_> = self.0.get_hosts().iter().map(host).collect();
+        let ports: Vec<_> = self.0.get_ports().iter().map(|port| format!(":{port}")).collect();
+        let database = self.0.get_dbname().unwrap_or_default();
+        write!(formatter, "postgres://{}{}/{database}", hosts.join(","), ports.join(","))
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+/// Why a schema cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// A migration is missing.
+    #[error("the schema of PostgreSQL is at version {found}, and {needed} is needed: run `postern migrate`")]
+    TooOld {
+        /// Zero where there is none at all.
+        found: i32,
+        /// The latest that this binary knows.
+        needed: i32,
+    },
+    /// PostgreSQL did not answer.
+    #[error("PostgreSQL: {0}")]
+    Unreachable(#[from] tokio_postgres::Error),
+    /// TLS was asked for, and the system has no root certificates to verify a server by.
+    #[error("TLS to PostgreSQL needs root certificates, and none could be read (Debian: ca-certificates)")]
+    NoRootCertificates,
+    /// A migration failed; nothing of it was kept.
+    #[error("PostgreSQL could not be migrated: {0}")]
+    Migration(#[from] refinery::Error),
+}
+
+/// Brings the schema up to date and returns how many migrations were applied. Replicas that call it at once take turns.
+///
+/// # Errors
+/// Where PostgreSQL does not answer, or a migration fails.
+pub async fn migrate(url: &PostgresUrl) -> Result<usize, SchemaError> {
+    let mut client = connect(url).await?;
+    // Given back when the connection ends, whatever becomes of the migrations.
+    client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
+    // A replica that is one version behind may call this too: what it does not know is not its business.
+    let runner = migrations::migrations::runner().set_abort_missing(false);
+    let report = runner.run_async(&mut client).await?;
+    Ok(report.applied_migrations().len())
+}
+
+/// Whether the schema is as new as this binary needs it. A newer one serves: migrations keep older replicas running.
+///
+/// # Errors
+/// Where it is too old, or PostgreSQL does not answer.
+pub async fn check_schema(url: &PostgresUrl) -> Result<(), SchemaError> {
+    let client = connect(url).await?;
+    check_schema_of(&client).await
+}
+
+async fn check_schema_of(client: &Client) -> Result<(), SchemaError> {
+    let migrations = migrations::migrations::runner();
+    let needed = migrations.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default();
+    let exists: bool = client.query_one(SCHEMA_EXISTS, &[]).await?.try_get(0)?;
+    let found: Option<i32> = if exists { client.query_one(SCHEMA_VERSION, &[]).await?.try_get(0)? } else { None };
+    match found.unwrap_or_default() {
+        found if found < needed => Err(SchemaError::TooOld { found, needed }),
+        _ => Ok(()),
+    }
+}
+
+/// A connection of its own, outside the pool.
+async fn connect(url: &PostgresUrl) -> Result<Client, SchemaError> {
+    if is_encrypted(url) {
+        let (client, connection) = url.0.connect(tls()?).await?;
+        tokio::spawn(connection);
+        return Ok(client);
+    }
+    let (client, connection) = url.0.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Encrypted where the URL says `sslmode=require`, and then the certificate is verified. The default of libpq, which
+/// encrypts where the server offers it and verifies nothing, would keep out nobody who can tamper with the connection.
+fn is_encrypted(url: &PostgresUrl) -> bool {
+    url.0.get_ssl_mode() == SslMode::Require
+}
+
+fn tls() -> Result<MakeRustlsConnect, SchemaError> {
+    MakeRustlsConnect::with_native_certs().map(|(tls, _)| tls).map_err(|_| SchemaError::NoRootCertificates)
+}
+
+/// Users in PostgreSQL. Connections are made when they are needed, and each checks the schema first.
+pub struct PostgresUsers {
+    pool: Pool,
+}
+
+impl PostgresUsers {
+    /// A pool of connections, none of them open yet.
+    ///
+    /// # Errors
+    /// Where TLS is asked for and cannot be set up.
+    pub fn new(url: &PostgresUrl) -> Result<Self, SchemaError> {
+        let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = if is_encrypted(url) {
+            Manager::from_config(url.0.clone(), tls()?, config)
+        } else {
+            Manager::from_config(url.0.clone(), NoTls, config)
+        };
+        let check = Hook::async_fn(|client, _| {
+            Box::pin(
+                async move { check_schema_of(client).await.map_err(|error| HookError::message(error.to_string())) },
+            )
+        });
+        let pool = Pool::builder(manager).max_size(MAX_CONNECTIONS).post_create(check).build();
+        let pool = pool.unwrap_or_else(|_| unreachable!("only a pool with timeouts of its own needs a runtime"));
+        Ok(Self { pool })
+    }
+
+    /// Runs one statement that yields at most one row. The connection is held for no longer than that.
+    async fn query(
+        &self,
+        query: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+        time: &StoreTime,
+    ) -> Result<Option<Row>, StoreError> {
+        let connection = async { self.pool.get().await.map_err(|error| StoreError::unavailable(STORE, &error)) };
+        let client = time.limit(STORE, connection).await?;
+        let run = async {
+            let statement = client.prepare_cached(query).await?;
+            Ok(client.query_opt(&statement, params).await?)
+        };
+        let outcome = time.limit(STORE, run).await;
+        if outcome.is_err() {
+            // It broke, or still owes an answer: nobody shall get this connection again.
+            drop(Object::take(client));
+        }
+        outcome
+    }
+
+    async fn compare_and_set(
+        &self,
+        query: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError> {
+        let row = self.query(query, params, time).await?;
+        Ok(if row.is_some() { CompareAndSet::Written } else { CompareAndSet::Stale })
+    }
+}
+
+#[async_trait]
+impl Users for PostgresUsers {
+    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
+        let password = user.password.as_ref().map(PasswordHash::as_phc);
+        let kept_session = user.kept_session.map(|session| session.0);
+        let params: &[&(dyn ToSql + Sync)] = &[
+            &user.id.0,
+            &user.email.as_str(),
+            &user.name.as_str(),
+            &password,
+            &standing_text(user.standing),
+            &user.epoch.0,
+            &kept_session,
+            &user.created,
+        ];
+        let row = self.query(INSERT, params, time).await?;
+        Ok(if row.is_some() { Insert::Created } else { Insert::EmailTaken })
+    }
+
+    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.query(BY_EMAIL, &[&email.as_str()], time).await?.as_ref().map(user).transpose()
+    }
+
+    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.query(BY_ID, &[&id.0], time).await?.as_ref().map(user).transpose()
+    }
+
+    async fn rehash(
+        &self,
+        verified: &User,
+        hash: &PasswordHash,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError> {
+        let old = verified.password.as_ref().map(PasswordHash::as_phc);
+        self.compare_and_set(REHASH, &[&verified.id.0, &old, &verified.epoch.0, &hash.as_phc()], time).await
+    }
+
+    async fn change_password(
+        &self,
+        verified: &User,
+        change: &PasswordChange,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError> {
+        let old = verified.password.as_ref().map(PasswordHash::as_phc);
+        let (hash, epoch, kept) = (change.hash.as_phc(), change.epoch.0, change.kept_session.0);
+        let params: &[&(dyn ToSql + Sync)] = &[&verified.id.0, &old, &verified.epoch.0, &hash, &epoch, &kept];
+        self.compare_and_set(CHANGE_PASSWORD, params, time).await
+    }
+
+    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+        self.query("SELECT 1", &[], time).await.map(drop)
+    }
+}
+
+fn user(row: &Row) -> Result<User, StoreError> {
+    Ok(User {
+        id: UserId(column(row, "id")?),
+        email: Email::from_store(column(row, "email")?),
+        name: Name::from_store(column(row, "name")?),
+        password: column::<Option<String>>(row, "password")?.map(PasswordHash::new),
+        standing: read_standing(column(row, "standing")?)?,
+        epoch: Epoch(column(row, "epoch")?),
+        kept_session: column::<Option<Uuid>>(row, "kept_session")?.map(SessionId),
+        created: column::<OffsetDateTime>(row, "created")?,
+    })
+}
+
+fn column<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, StoreError> {
+    row.try_get(name).map_err(|error| StoreError::corrupt(STORE, &error))
+}
+
+fn standing_text(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Active => "active",
+        Standing::Inactive => "inactive",
+    }
+}
+
+fn read_standing(text: &str) -> Result<Standing, StoreError> {
+    match text {
+        "active" => Ok(Standing::Active),
+        "inactive" => Ok(Standing::Inactive),
+        _ => Err(StoreError::corrupt(STORE, "an unknown standing")),
+    }
+}
+
+/// What PostgreSQL said, by its code and message; the detail, which may hold values, is left out.
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(refusal) => Self::unavailable(STORE, &format!("{} ({})", refusal.message(), refusal.code().code())),
+            None => Self::unavailable(STORE, &error),
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The keys: a directory of PASERK files, and `keyring.json` that says what each is for.
+//!
+//! Each key has a file of its own that holds its PASERK text and nothing else: `k4.secret…` signs access tokens,
+//! `k4.local…` authenticates refresh tokens. The manifest gives each its purpose and state, so that one rename switches
+//! from one set of keys to the next, and a reader meets either the old set or the new one.
+
+use std::{
+    collections::HashMap,
+    fmt, fs, io,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use pasetors::{
+    keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey, Generate as _, SymmetricKey},
+    paserk::{FormatAsPaserk, Id},
+    version4::V4,
+};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use crate::{accounts::KeyTag, clock};
+
+/// The manifest's file name.
+pub const MANIFEST: &str = "keyring.json";
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Signs access tokens (Ed25519, `k4.secret`).
+    Access,
+    /// Authenticates refresh tokens (HMAC-SHA-256, `k4.local`).
+    Refresh,
+}
+
+impl Purpose {
+    const ALL: [Self; 2] = [Self::Access, Self::Refresh];
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Access => "access",
+            Self::Refresh => "refresh",
+        })
+    }
+}
+
+/// Where a key stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// Verifies already, does not sign yet.
+    Next,
+    /// Signs and verifies: exactly one for each purpose.
+    Active,
+    /// Signs no more, still verifies.
+    Retiring,
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Next => "next",
+            Self::Active => "active",
+            Self::Retiring => "retiring",
+        })
+    }
+}
+
+/// A line of the manifest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeyEntry {
+    /// The PASERK id: `k4.pid…` of the public half, `k4.lid…` of a symmetric key.
+    pub id: String,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Where it stands in its life.
+    pub state: KeyState,
+    /// When it was made (RFC 3339).
+    pub created: String,
+    /// The file beside the manifest that holds it.
+    pub file: String,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Manifest {
+    keys: Vec<KeyEntry>,
+}
+
+/// Why a directory of keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// No manifest there.
+    #[error("there are no keys in {}: run `postern keys generate` first", .0.display())]
+    Missing(PathBuf),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file that others may read, or that the group may write.
+    #[error("{} has mode {mode:04o}: others must not read it and the group must not write it (chmod 600, or 440)", path.display())]
+    Exposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file that does not hold what the manifest says.
+    #[error("{}: {reason}", path.display())]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it; never its content.
+        reason: String,
+    },
+}
+
+/// The keys in use, read as a whole.
+pub struct Keyring {
+    signing: SigningKey,
+    verifying: HashMap<String, AsymmetricPublicKey<V4>>,
+    refresh: KeyTag,
+    refreshing: HashMap<KeyTag, Zeroizing<[u8; 32]>>,
+}
+
+/// The key that signs access tokens, and the footer that names it.
+pub struct SigningKey {
+    /// Signs.
+    pub secret: AsymmetricSecretKey<V4>,
+    /// `{"kid":"k4.pid.…"}`.
+    pub footer: String,
+}
+
+impl Keyring {
+    /// Reads a directory that [`generate`] filled.
+    ///
+    /// # Errors
+    /// Where a file is missing, exposed or not what the manifest says, or a purpose has not exactly one active key.
+    pub fn load(directory: &Path) -> Result<Self, KeyringError> {
+        let entries = list(directory)?;
+        let mut verifying = HashMap::new();
+        let mut refreshing = HashMap::new();
+        for entry in &entries {
+            let path = directory.join(&entry.file);
+            match read_key(&path, entry.purpose)? {
+                Key::Access(pair) if public_id(&pair.public) == entry.id => {
+                    verifying.insert(entry.id.clone(), pair.public);
+                }
+                Key::Refresh(key) if symmetric_id(&key) == entry.id => {
+                    refreshing.insert(key_tag(&entry.id, &path)?, bytes_of(&key));
+                }
+                Key::Access(_) | Key::Refresh(_) => {
+                    return Err(invalid(&path, "it holds another key than the manifest says"));
+                }
+            }
+        }
+        let signing = signing_key(directory, &entries)?;
+        let active = active(directory, &entries, Purpose::Refresh)?;
+        let refresh = key_tag(&active.id, &directory.join(&active.file))?;
+        Ok(Self { signing, verifying, refresh, refreshing })
+    }
+
+    /// The key that signs access tokens.
+    #[must_use]
+    pub fn signing(&self) -> &SigningKey {
+        &self.signing
+    }
+
+    /// The public key with this id, whatever its state.
+    #[must_use]
+    pub fn verifying(&self, id: &str) -> Option<&AsymmetricPublicKey<V4>> {
+        self.verifying.get(id)
+    }
+
+    /// The tag of the key that authenticates new refresh tokens.
+    #[must_use]
+    pub fn refresh(&self) -> KeyTag {
+        self.refresh
+    }
+
+    /// The refresh-token key with this tag, whatever its state.
+    #[must_use]
+    pub fn refreshing(&self, tag: KeyTag) -> Option<&[u8; 32]> {
+        self.refreshing.get(&tag).map(|key| &**key)
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Keyring").field("verifying", &self.verifying.keys()).finish_non_exhaustive()
+    }
+}
+
+/// The manifest's lines, in the order in which the keys were made.
+///
+/// # Errors
+/// Where there is no manifest, or it cannot be read.
+pub fn list(directory: &Path) -> Result<Vec<KeyEntry>, KeyringError> {
+    let path = directory.join(MANIFEST);
+    let text = match read_private(&path) {
+        Err(KeyringError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Err(KeyringError::Missing(directory.to_owned()));
+        }
+        outcome => outcome?,
+    };
+    let manifest: Manifest = serde_json::from_str(&text).map_err(|error| invalid(&path, &error.to_string()))?;
+    Ok(manifest.keys)
+}
+
+/// Makes an active key for each purpose that has no key yet, and returns the new entries: none where nothing was
+/// missing. The directory is made where it is not there.
+///
+/// # Errors
+/// Where the directory cannot be written, or holds a manifest that cannot be read.
+pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<Vec<KeyEntry>, KeyringError> {
+    let mut entries = match list(directory) {
+        Err(KeyringError::Missing(_)) => Vec::new(),
+        outcome => outcome?,
+    };
+    let is_missing = |purpose: &Purpose| !entries.iter().any(|entry| entry.purpose == *purpose);
+    let missing: Vec<_> = Purpose::ALL.into_iter().filter(is_missing).collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    create_private_directory(directory).map_err(|source| io_error(directory, source))?;
+    let made: Vec<_> =
+        missing.into_iter().map(|purpose| make_key(directory, purpose, now)).collect::<Result<_, _>>()?;
+    entries.extend(made.iter().cloned());
+    let manifest = serde_json::to_string_pretty(&Manifest { keys: entries })
+        .map_err(|error| invalid(&directory.join(MANIFEST), &error.to_string()))?;
+    // The manifest comes last: until it names them, the new files do not count.
+    write_private(&directory.join(MANIFEST), &manifest)?;
+    Ok(made)
+}
+
+/// Makes a directory and its parents, readable by the owner alone.
+///
+/// # Errors
+/// What the system says.
+pub fn create_private_directory(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+enum Key {
+    Access(AsymmetricKeyPair<V4>),
+    Refresh(SymmetricKey<V4>),
+}
+
+fn make_key(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Result<KeyEntry, KeyringError> {
+    let no_randomness = |_| invalid(directory, "the system has no random numbers to give");
+    let mut paserk = Zeroizing::new(String::new());
+    let id = match purpose {
+        Purpose::Access => {
+            let pair = AsymmetricKeyPair::<V4>::generate().map_err(no_randomness)?;
+            pair.secret.fmt(&mut *paserk).unwrap_or_else(|_| unreachable!("a String takes whatever is written"));
+            public_id(&pair.public)
+        }
+        Purpose::Refresh => {
+            let key = SymmetricKey::<V4>::generate().map_err(no_randomness)?;
+            key.fmt(&mut *paserk).unwrap_or_else(|_| unreachable!("a String takes whatever is written"));
+            symmetric_id(&key)
+        }
+    };
+    // The id's characters are those of base64url: they may stand in a file name, and in the key of a Secret.
+    let file = format!("{purpose}-{}.paserk", &id[ID_PREFIX_LENGTH..ID_PREFIX_LENGTH + 12]);
+    write_private(&directory.join(&file), &paserk)?;
+    Ok(KeyEntry { id, purpose, state: KeyState::Active, created: clock::rfc3339(now), file })
+}
+
+/// The length of `k4.pid.` and of `k4.lid.`.
+const ID_PREFIX_LENGTH: usize = 7;
+
+fn signing_key(directory: &Path, entries: &[KeyEntry]) -> Result<SigningKey, KeyringError> {
+    let entry = active(directory, entries, Purpose::Access)?;
+    match read_key(&directory.join(&entry.file), Purpose::Access)? {
+        Key::Access(pair) => Ok(SigningKey { secret: pair.secret, footer: format!(r#"{{"kid":"{}"}}"#, entry.id) }),
+        Key::Refresh(_) => unreachable!("a key is read for the purpose that was asked for"),
+    }
+}
+
+fn active<'entries>(
+    directory: &Path,
+    entries: &'entries [KeyEntry],
+    purpose: Purpose,
+) -> Result<&'entries KeyEntry, KeyringError> {
+    let is_active = |entry: &&KeyEntry| entry.purpose == purpose && entry.state == KeyState::Active;
+    let mut active = entries.iter().filter(is_active);
+    match (active.next(), active.next()) {
+        (Some(entry), None) => Ok(entry),
+        (None, _) => Err(invalid(&directory.join(MANIFEST), &format!("no active key for {purpose} tokens"))),
+        (Some(_), Some(_)) => {
+            Err(invalid(&directory.join(MANIFEST), &format!("more than one active key for {purpose} tokens")))
+        }
+    }
+}
+
+fn read_key(path: &Path, purpose: Purpose) -> Result<Key, KeyringError> {
+    let text = read_private(path)?;
+    let paserk = text.trim();
+    match purpose {
+        Purpose::Access => {
+            let secret = AsymmetricSecretKey::<V4>::try_from(paserk)
+                .map_err(|_| invalid(path, "not a PASERK of the form k4.secret.…"))?;
+            let public = AsymmetricPublicKey::<V4>::try_from(&secret)
+                .map_err(|_| invalid(path, "the two halves of the key do not belong together"))?;
+            Ok(Key::Access(AsymmetricKeyPair { public, secret }))
+        }
+        Purpose::Refresh => SymmetricKey::<V4>::try_from(paserk)
+            .map(Key::Refresh)
+            .map_err(|_| invalid(path, "not a PASERK of the form k4.local.…")),
+    }
+}
+
+fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
+    let io_error = |source| io_error(path, source);
+    let file = fs::File::open(path).map_err(io_error)?;
+    let mode = file.metadata().map_err(io_error)?.permissions().mode() & 0o7777;
+    // Owner and group may read: a Secret is mounted as root:fsGroup 0440.
+    if mode & 0o027 != 0 {
+        return Err(KeyringError::Exposed { path: path.to_owned(), mode });
+    }
+    io::read_to_string(file).map(Zeroizing::new).map_err(io_error)
+}
+
+/// Writes a file that is either there as a whole, for the owner alone, or not at all.
+fn write_private(path: &Path, content: &str) -> Result<(), KeyringError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+    };
+    write().map_err(|source| io_error(path, source))
+}
+
+fn public_id(key: &AsymmetricPublicKey<V4>) -> String {
+    paserk_text(&Id::from(key))
+}
+
+fn symmetric_id(key: &SymmetricKey<V4>) -> String {
+    paserk_text(&Id::from(key))
+}
+
+fn paserk_text(id: &Id) -> String {
+    let mut text = String::new();
+    id.fmt(&mut text).unwrap_or_else(|_| unreachable!("a String takes whatever is written"));
+    text
+}
+
+/// The first four bytes of the id's digest.
+fn key_tag(id: &str, path: &Path) -> Result<KeyTag, KeyringError> {
+    use base64::Engine as _;
+    let digest = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&id[ID_PREFIX_LENGTH..]).ok();
+    let tag = digest.as_deref().and_then(<[u8]>::first_chunk).copied();
+    tag.map(KeyTag).ok_or_else(|| invalid(path, "its id is not a PASERK id"))
+}
+
+fn bytes_of(key: &SymmetricKey<V4>) -> Zeroizing<[u8; 32]> {
+    let bytes = key.as_bytes().try_into();
+    Zeroizing::new(bytes.unwrap_or_else(|_| unreachable!("a symmetric key of version 4 has 32 bytes")))
+}
+
+fn io_error(path: &Path, source: io::Error) -> KeyringError {
+    KeyringError::Io { path: path.to_owned(), source }
+}
+
+fn invalid(path: &Path, reason: &str) -> KeyringError {
+    KeyringError::Invalid { path: path.to_owned(), reason: reason.to_owned() }
+}

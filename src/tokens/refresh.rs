@@ -1,0 +1,179 @@
+//! Refresh tokens: a session's id and a counter, authenticated.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0 | version, 1 |
+//! | 1–4 | tag of the key |
+//! | 5–20 | user id |
+//! | 21–36 | session id |
+//! | 37–44 | counter, big-endian |
+//! | 45–76 | HMAC-SHA-256 (RFC 2104, FIPS 180-4) of [`PURPOSE`] and all before it |
+//!
+//! Written in base64url without padding (RFC 4648, section 5): 103 characters.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use uuid::Uuid;
+
+use super::keyring::Keyring;
+use crate::accounts::{KeyTag, SessionId, UserId};
+
+const VERSION: u8 = 1;
+const SIGNED_BYTES: usize = 45;
+const BYTES: usize = SIGNED_BYTES + 32;
+
+/// What is authenticated before the token itself, so that the same key cannot be made to vouch for anything else.
+const PURPOSE: &[u8] = b"postern refresh token\0";
+
+/// What an authentic refresh token says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefreshClaims {
+    /// Whose session.
+    pub user: UserId,
+    /// Which session.
+    pub session: SessionId,
+    /// The how-manieth token of the session.
+    pub counter: u64,
+}
+
+/// Malformed, forged, or of a key or version that is not known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an authentic refresh token")]
+pub struct InvalidRefreshToken;
+
+/// Issues and verifies refresh tokens. Nothing but the keyring is needed: no store is asked.
+#[derive(Debug)]
+pub struct RefreshTokens {
+    keyring: Arc<Keyring>,
+}
+
+impl RefreshTokens {
+    /// Tokens under the refresh-token keys of a keyring.
+    #[must_use]
+    pub fn new(keyring: Arc<Keyring>) -> Self {
+        Self { keyring }
+    }
+
+    /// The key that [`RefreshTokens::issue`] signs new tokens with.
+    #[must_use]
+    pub fn active_key(&self) -> KeyTag {
+        self.keyring.refresh()
+    }
+
+    /// The token with these claims under this key: always the same text.
+    ///
+    /// # Errors
+    /// Where the key is not in the keyring.
+    pub fn issue(&self, claims: RefreshClaims, tag: KeyTag) -> Result<String, InvalidRefreshToken> {
+        let mut token = Vec::with_capacity(BYTES);
+        token.push(VERSION);
+        token.extend_from_slice(&tag.0);
+        token.extend_from_slice(claims.user.0.as_bytes());
+        token.extend_from_slice(claims.session.0.as_bytes());
+        token.extend_from_slice(&claims.counter.to_be_bytes());
+        let mac = self.mac(tag, &token)?.finalize().into_bytes();
+        token.extend_from_slice(&mac);
+        Ok(URL_SAFE_NO_PAD.encode(token))
+    }
+
+    /// What an authentic token says.
+    ///
+    /// # Errors
+    /// Where the text is not exactly what [`RefreshTokens::issue`] writes under a key of the keyring.
+    pub fn verify(&self, token: &str) -> Result<RefreshClaims, InvalidRefreshToken> {
+        let mut bytes = [0; BYTES];
+        // The engine refuses padding, foreign characters and stray trailing bits: one token has one text.
+        let length = URL_SAFE_NO_PAD.decode_slice(token, &mut bytes).map_err(|_| InvalidRefreshToken)?;
+        let (signed, mac) = bytes.split_at(SIGNED_BYTES);
+        if length != BYTES || signed[0] != VERSION {
+            return Err(InvalidRefreshToken);
+        }
+        let tag = KeyTag(field(signed, 1));
+        self.mac(tag, signed)?.verify_slice(mac).map_err(|_| InvalidRefreshToken)?;
+        Ok(RefreshClaims {
+            user: UserId(Uuid::from_bytes(field(signed, 5))),
+            session: SessionId(Uuid::from_bytes(field(signed, 21))),
+            counter: u64::from_be_bytes(field(signed, 37)),
+        })
+    }
+
+    fn mac(&self, tag: KeyTag, signed: &[u8]) -> Result<Hmac<Sha256>, InvalidRefreshToken> {
+        let key = self.keyring.refreshing(tag).ok_or(InvalidRefreshToken)?;
+        let mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| InvalidRefreshToken)?;
+        Ok(mac.chain_update(PURPOSE).chain_update(signed))
+    }
+}
+
+fn field<const N: usize>(bytes: &[u8], start: usize) -> [u8; N] {
+    let slice = bytes[start..].first_chunk();
+    *slice.unwrap_or_else(|| unreachable!("the layout's fields lie within the signed bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tokens::testing::{keyring, shared_keyring};
+
+    fn claims() -> RefreshClaims {
+        RefreshClaims { user: UserId(Uuid::from_u128(1)), session: SessionId(Uuid::from_u128(2)), counter: 3 }
+    }
+
+    fn issued(tokens: &RefreshTokens) -> String {
+        tokens.issue(claims(), tokens.active_key()).expect("the active key is in the keyring")
+    }
+
+    #[test]
+    fn a_token_says_what_was_written_into_it() {
+        let tokens = RefreshTokens::new(keyring());
+
+        let token = issued(&tokens);
+
+        assert_eq!(tokens.verify(&token), Ok(claims()));
+        assert!(token.len() <= 128, "{} characters", token.len());
+    }
+
+    #[test]
+    fn a_token_of_another_keyring_is_refused() {
+        let token = issued(&RefreshTokens::new(keyring()));
+
+        assert_eq!(RefreshTokens::new(keyring()).verify(&token), Err(InvalidRefreshToken));
+    }
+
+    #[test]
+    fn no_other_text_stands_for_the_same_token() {
+        let tokens = RefreshTokens::new(keyring());
+        let token = issued(&tokens);
+
+        // 77 bytes leave four unused bits in the last character: it has sixteen spellings in a lenient decoder.
+        let last = token.chars().last().expect("a token is not empty");
+        for other in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".chars() {
+            let text = format!("{}{other}", &token[..token.len() - 1]);
+            assert_eq!(tokens.verify(&text).is_ok(), other == last, "{text}");
+        }
+        for text in [format!("{token}="), format!(" {token}"), format!("{token}\n"), format!("{token}A")] {
+            assert_eq!(tokens.verify(&text), Err(InvalidRefreshToken), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_with_any_bit_changed_is_refused(byte in 0..BYTES, bit in 0_u8..8) {
+            let tokens = RefreshTokens::new(shared_keyring());
+            let mut bytes = URL_SAFE_NO_PAD.decode(issued(&tokens)).expect("base64url");
+
+            bytes[byte] ^= 1_u8 << bit;
+
+            prop_assert_eq!(tokens.verify(&URL_SAFE_NO_PAD.encode(bytes)), Err(InvalidRefreshToken));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,160}") {
+            prop_assert_eq!(RefreshTokens::new(shared_keyring()).verify(&text), Err(InvalidRefreshToken));
+        }
+    }
+}
