@@ -64,6 +64,12 @@ pub fn whole_seconds(time: OffsetDateTime) -> OffsetDateTime {
     time - Duration::from_nanos(u64::from(time.nanosecond()))
 }
 
+/// The time without what is less than a millisecond.
+#[must_use]
+pub fn whole_milliseconds(time: OffsetDateTime) -> OffsetDateTime {
+    time - Duration::from_nanos(u64::from(time.nanosecond() % 1_000_000))
+}
+
 /// Milliseconds since 1970, as the stores keep times.
 #[must_use]
 pub fn unix_ms(time: OffsetDateTime) -> i64 {

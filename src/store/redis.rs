@@ -188,6 +188,9 @@ impl Sessions for RedisSessions {
 
     async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
         let RefreshAttempt { user, session, counter } = attempt;
+        if !user.is_active() {
+            return Ok(Refresh::NotInForce);
+        }
         let mut invocation = self.scripts.refresh.prepare_invoke();
         invocation
             .key(session_key(user.id, *session))

@@ -18,10 +18,11 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::{StoreError, StoreTime};
-use crate::clock::Clock;
+use crate::clock::{Clock, whole_milliseconds};
 
 mod migrations {
     refinery::embed_migrations!("sql/embedded/migrations");
@@ -127,6 +128,11 @@ impl EmbeddedStore {
             Worker::start(name, connection).map_err(|source| OpenError::Io { path: path.clone(), source })
         };
         Ok(Self { writer: start("store-writer", connection)?, reader: start("store-reader", reader)?, clock })
+    }
+
+    /// The time, as exactly as it is kept.
+    fn now(&self) -> OffsetDateTime {
+        whole_milliseconds(self.clock.now())
     }
 
     async fn read<T: Send + 'static>(

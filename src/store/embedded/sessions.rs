@@ -22,17 +22,17 @@ const PRUNE: &str = include_str!("../../../sql/embedded/queries/sessions.prune.s
 #[async_trait]
 impl Sessions for EmbeddedStore {
     async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Session, StoreError> {
-        let session = opened(session.clone(), self.clock.now());
+        let session = opened(session.clone(), self.now());
         self.write(time, move |transaction| open(transaction, session)).await
     }
 
     async fn find(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
-        let now = self.clock.now();
+        let now = self.now();
         self.read(time, move |transaction| find(transaction, user, session, now)).await
     }
 
     async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
-        let (attempt, now) = (attempt.clone(), self.clock.now());
+        let (attempt, now) = (attempt.clone(), self.now());
         self.write(time, move |transaction| refresh(transaction, &attempt, now)).await
     }
 

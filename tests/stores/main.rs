@@ -1,0 +1,19 @@
+//! Every store passes one suite of sentences.
+
+#![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "."]
+mod embedded {
+    pub use crate::support::Embedded as Backend;
+    mod suite;
+}
+
+#[path = "."]
+mod postgres_redis {
+    pub use crate::support::PostgresRedis as Backend;
+    mod schema;
+    mod suite;
+}

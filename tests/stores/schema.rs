@@ -1,0 +1,41 @@
+//! Migrations of PostgreSQL.
+
+use postern::store::postgres::{SchemaError, check_schema, migrate};
+
+use crate::support::empty_schema;
+
+#[tokio::test]
+async fn an_empty_schema_is_too_old_and_the_refusal_says_what_mends_it() {
+    let url = empty_schema().await;
+
+    let refusal = check_schema(&url).await.expect_err("nothing is there");
+
+    assert!(matches!(refusal, SchemaError::TooOld { found: 0, .. }));
+    assert!(refusal.to_string().contains("run `postern migrate`"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_migrated_schema_can_be_served_and_migrating_again_changes_nothing() {
+    let url = empty_schema().await;
+
+    assert!(migrate(&url).await.expect("an empty schema can be migrated") > 0);
+
+    assert_eq!(migrate(&url).await.expect("it is up to date"), 0);
+    check_schema(&url).await.expect("it is up to date");
+}
+
+#[tokio::test]
+async fn replicas_that_migrate_at_once_take_turns() {
+    let url = empty_schema().await;
+    let mut replicas = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let url = url.clone();
+        replicas.spawn(async move { migrate(&url).await.expect("a migration") });
+    }
+
+    let applied = replicas.join_all().await;
+
+    let by_whom = applied.iter().filter(|count| **count > 0).count();
+    assert_eq!(by_whom, 1, "{applied:?}");
+    check_schema(&url).await.expect("it is up to date");
+}

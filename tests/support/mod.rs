@@ -1,0 +1,96 @@
+//! What the tests of several binaries share: the two backends, each with stores of its own for every test.
+
+use std::sync::Arc;
+
+use postern::{
+    clock::{Clock, ManualClock},
+    store::{
+        Sessions, Users,
+        embedded::EmbeddedStore,
+        postgres::{self, PostgresUrl, PostgresUsers},
+        redis::{RedisSessions, RedisUrl},
+    },
+};
+
+/// A place where users and sessions are kept, empty at first and for one test alone.
+pub trait Backend: Sized + Send + Sync {
+    /// A place of its own.
+    fn empty() -> impl Future<Output = Self> + Send;
+
+    /// Stores on it, as one server opens them. Called twice, it gives what two servers have.
+    fn open(&self, clock: Arc<ManualClock>) -> impl Future<Output = Stores> + Send;
+}
+
+/// What a server keeps its accounts in.
+pub struct Stores {
+    pub users: Arc<dyn Users>,
+    pub sessions: Arc<dyn Sessions>,
+}
+
+/// A directory of its own.
+pub struct Embedded(tempfile::TempDir);
+
+impl Backend for Embedded {
+    async fn empty() -> Self {
+        Self(tempfile::tempdir().expect("a temporary directory"))
+    }
+
+    async fn open(&self, clock: Arc<ManualClock>) -> Stores {
+        let store = Arc::new(EmbeddedStore::open(self.0.path(), clock).expect("the store opens"));
+        Stores { users: store.clone(), sessions: store }
+    }
+}
+
+/// A schema of its own in PostgreSQL, and a Redis that others use too: no key of theirs has an id of ours.
+pub struct PostgresRedis {
+    pub database: PostgresUrl,
+    pub redis: RedisUrl,
+}
+
+impl Backend for PostgresRedis {
+    async fn empty() -> Self {
+        let database = empty_schema().await;
+        postgres::migrate(&database).await.expect("an empty schema can be migrated");
+        Self { database, redis: redis_url().parse().expect("the URL of Redis") }
+    }
+
+    async fn open(&self, clock: Arc<ManualClock>) -> Stores {
+        let users = PostgresUsers::new(&self.database).expect("a pool");
+        let sessions = RedisSessions::new(&self.redis, clock as Arc<dyn Clock>).expect("an address");
+        Stores { users: Arc::new(users), sessions: Arc::new(sessions) }
+    }
+}
+
+/// The URL of a new, empty schema in the PostgreSQL of the tests.
+pub async fn empty_schema() -> PostgresUrl {
+    let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
+    sql(&format!("CREATE SCHEMA {schema}")).await;
+    let url = format!("{}?options=-csearch_path%3D{schema}", database_url());
+    url.parse().expect("the URL of PostgreSQL")
+}
+
+/// Runs SQL as the administrator of the PostgreSQL of the tests.
+pub async fn sql(text: &str) {
+    let (client, connection) =
+        tokio_postgres::connect(&database_url(), tokio_postgres::NoTls).await.expect("PostgreSQL answers");
+    let connection = tokio::spawn(connection);
+    client.batch_execute(text).await.expect("valid SQL");
+    drop(client);
+    connection.await.expect("no panic").expect("a clean end");
+}
+
+/// The PostgreSQL that `scripts/with-stores` has started.
+pub fn database_url() -> String {
+    variable("POSTERN_TEST_DATABASE_URL")
+}
+
+/// The Redis that `scripts/with-stores` has started.
+pub fn redis_url() -> String {
+    variable("POSTERN_TEST_REDIS_URL")
+}
+
+/// An environment variable that `scripts/with-stores` sets.
+pub fn variable(name: &str) -> String {
+    #[expect(clippy::disallowed_methods, reason = "a variable of the tests is no setting of the service")]
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests by scripts/with-stores"))
+}
