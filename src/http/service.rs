@@ -8,8 +8,9 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
+use http_body_util::Full;
 use hyper::{
-    HeaderMap, Request,
+    HeaderMap, Method, Request,
     body::{Body as _, Incoming},
     header::{self, HeaderName, HeaderValue},
 };
@@ -112,7 +113,7 @@ async fn reply(
 /// What the log says of a request.
 struct Record {
     id: HeaderValue,
-    method: hyper::Method,
+    method: Method,
     started: Instant,
 }
 
@@ -134,9 +135,11 @@ impl Record {
         headers.insert(REQUEST_ID, self.id);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        // Said here, since hyper would leave it out of the answer to a HEAD.
-        if let Some(length) = response.body().size_hint().exact().filter(|length| *length > 0) {
+        // The answer to a HEAD says how long the body would be, and hyper would send that body over HTTP/2.
+        if self.method == Method::HEAD {
+            let length = response.body().size_hint().lower();
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+            *response.body_mut() = Full::default();
         }
         response
     }

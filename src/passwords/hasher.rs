@@ -1,6 +1,7 @@
 //! The hashing threads: Argon2id with reused memory, behind a queue that is bounded by the time a job would wait.
 
 use std::{
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -83,7 +84,7 @@ impl Hasher {
         let (jobs, queue) = unbounded();
         let load = Arc::new(Load::new(settings.threads));
         for _ in 0..settings.threads {
-            let worker = Worker::new(queue.clone(), Arc::clone(&load), params.block_count());
+            let worker = Worker::new(queue.clone(), params.block_count());
             let thread = thread::Builder::new().name("hashing".to_owned());
             thread.spawn(move || worker.run()).map_err(|error| error.to_string())?;
         }
@@ -158,38 +159,36 @@ impl Hasher {
             return Err(Overloaded { wait });
         }
         let (reply, answer) = oneshot::channel();
-        let (queued, max_wait) = (Instant::now(), self.max_wait);
-        let job = Job {
-            ticket: self.load.enter(kind),
-            work: Box::new(move |memory| {
-                let wait = queued.elapsed();
-                // Nobody waits for the answer: the caller has hung up.
-                if reply.is_closed() {
-                    return Outcome::Skipped;
-                }
-                if wait > max_wait {
-                    let _ = reply.send(Err(Overloaded { wait }));
-                    return Outcome::Skipped;
-                }
-                let _ = reply.send(Ok(work(memory)));
-                Outcome::Done
-            }),
+        let (ticket, queued, max_wait) = (self.load.enter(kind), Instant::now(), self.max_wait);
+        let job = move |memory: &mut Memory| {
+            let wait = queued.elapsed();
+            // Nobody waits for the answer: the caller has hung up.
+            if reply.is_closed() {
+                return;
+            }
+            if wait > max_wait {
+                let _ = reply.send(Err(Overloaded { wait }));
+                return;
+            }
+            let outcome = ticket.measured(|| work(memory));
+            let _ = reply.send(Ok(outcome));
         };
-        self.jobs.send(job).unwrap_or_else(|_| unreachable!("the threads end after the last sender"));
+        self.send(Box::new(job));
         // A thread drops the reply without an answer only where the work panicked.
         answer.await.unwrap_or_else(|_| panic!("a job of the hashing threads panicked"))
     }
 
     /// Has a thread build the dictionaries of the strength estimate before anybody waits for them.
     fn warm_up(&self) {
-        let ticket = self.load.enter(Kind::WarmUp);
-        let work = Box::new(|_: &mut Memory| {
-            policy::warm_up();
-            Outcome::Done
-        });
-        self.jobs.send(Job { ticket, work }).unwrap_or_else(|_| unreachable!("the threads have just started"));
+        self.send(Box::new(|_| policy::warm_up()));
+    }
+
+    fn send(&self, job: Job) {
+        self.jobs.send(job).unwrap_or_else(|_| unreachable!("the threads end after the last sender"));
     }
 }
+
+type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
 /// The memory of a thread, reused from hash to hash.
 struct Memory {
@@ -206,26 +205,14 @@ impl Memory {
     }
 }
 
-struct Job {
-    ticket: Ticket,
-    work: Box<dyn FnOnce(&mut Memory) -> Outcome + Send>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Done,
-    Skipped,
-}
-
 struct Worker {
     queue: Receiver<Job>,
-    load: Arc<Load>,
     memory: Memory,
 }
 
 impl Worker {
-    fn new(queue: Receiver<Job>, load: Arc<Load>, blocks: usize) -> Self {
-        Self { queue, load, memory: Memory { blocks: Vec::new(), size: blocks } }
+    fn new(queue: Receiver<Job>, blocks: usize) -> Self {
+        Self { queue, memory: Memory { blocks: Vec::new(), size: blocks } }
     }
 
     fn run(mut self) {
@@ -234,13 +221,8 @@ impl Worker {
             debug!(%error, "hashing threads keep the priority of the others");
         }
         while let Ok(job) = self.queue.recv() {
-            let started = Instant::now();
-            let work = std::panic::AssertUnwindSafe(|| (job.work)(&mut self.memory));
-            // The caller learns of a panic by the reply that it drops; the thread goes on to the next job.
-            let outcome = std::panic::catch_unwind(work).unwrap_or(Outcome::Skipped);
-            if outcome == Outcome::Done {
-                self.load.learn(job.ticket.kind, started.elapsed());
-            }
+            // The caller learns of a panic by the reply that is dropped; the thread goes on to the next job.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| job(&mut self.memory)));
         }
     }
 }
@@ -249,7 +231,6 @@ impl Worker {
 enum Kind {
     Hash,
     Judgement,
-    WarmUp,
 }
 
 /// What the queue holds, in time: each job counts with what jobs of its kind took lately.
@@ -282,7 +263,6 @@ impl Load {
         let cost_us = match kind {
             Kind::Hash => self.hash_us.load(Ordering::Relaxed),
             Kind::Judgement => self.judgement_us.load(Ordering::Relaxed),
-            Kind::WarmUp => 0,
         };
         self.pending_us.fetch_add(cost_us, Ordering::Relaxed);
         Ticket { load: Arc::clone(self), kind, cost_us }
@@ -293,7 +273,6 @@ impl Load {
         let estimate = match kind {
             Kind::Hash => &self.hash_us,
             Kind::Judgement => &self.judgement_us,
-            Kind::WarmUp => return,
         };
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let old_us = estimate.load(Ordering::Relaxed);
@@ -309,6 +288,16 @@ struct Ticket {
     load: Arc<Load>,
     kind: Kind,
     cost_us: u64,
+}
+
+impl Ticket {
+    /// Does the work, and lets the load know how long it took.
+    fn measured<T>(&self, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let outcome = work();
+        self.load.learn(self.kind, started.elapsed());
+        outcome
+    }
 }
 
 impl Drop for Ticket {
@@ -407,12 +396,9 @@ mod tests {
     /// Keeps the only thread busy until the sender is dropped.
     fn occupied(hasher: &Hasher) -> std::sync::mpsc::Sender<()> {
         let (release, held) = std::sync::mpsc::channel();
-        let ticket = hasher.load.enter(Kind::WarmUp);
-        let work = Box::new(move |_: &mut Memory| {
+        hasher.send(Box::new(move |_| {
             let _ = held.recv();
-            Outcome::Done
-        });
-        hasher.jobs.send(Job { ticket, work }).unwrap_or_else(|_| unreachable!("the thread runs"));
+        }));
         release
     }
 
@@ -449,8 +435,6 @@ mod tests {
         for hash in [None, Some(&unreadable), Some(&argon2i)] {
             let before = hasher.hashes();
             assert_eq!(hasher.verify(&Password::new("password"), hash).await, Ok(false));
-            // The count is written just after the answer; the next answer comes later than that.
-            hasher.judge(Policy { min_code_points: 8 }, Password::new("x"), None, None).await.expect("no queue").err();
             assert_eq!(hasher.hashes(), before + 1);
         }
     }

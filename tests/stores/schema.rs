@@ -1,12 +1,12 @@
 //! Migrations of PostgreSQL.
 
-use postern::store::postgres::{SchemaError, check_schema, migrate};
+use postern::store::postgres::{PostgresUrl, SchemaError, check_schema, migrate};
 
 use crate::support::empty_schema;
 
 #[tokio::test]
 async fn an_empty_schema_is_too_old_and_the_refusal_says_what_mends_it() {
-    let url = empty_schema().await;
+    let url: PostgresUrl = empty_schema().await.parse().expect("a URL");
 
     let refusal = check_schema(&url).await.expect_err("nothing is there");
 
@@ -16,7 +16,7 @@ async fn an_empty_schema_is_too_old_and_the_refusal_says_what_mends_it() {
 
 #[tokio::test]
 async fn a_migrated_schema_can_be_served_and_migrating_again_changes_nothing() {
-    let url = empty_schema().await;
+    let url: PostgresUrl = empty_schema().await.parse().expect("a URL");
 
     assert!(migrate(&url).await.expect("an empty schema can be migrated") > 0);
 
@@ -26,7 +26,7 @@ async fn a_migrated_schema_can_be_served_and_migrating_again_changes_nothing() {
 
 #[tokio::test]
 async fn replicas_that_migrate_at_once_take_turns() {
-    let url = empty_schema().await;
+    let url: PostgresUrl = empty_schema().await.parse().expect("a URL");
     let mut replicas = tokio::task::JoinSet::new();
     for _ in 0..6 {
         let url = url.clone();

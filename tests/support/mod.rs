@@ -7,8 +7,8 @@ use postern::{
     store::{
         Sessions, Users,
         embedded::EmbeddedStore,
-        postgres::{self, PostgresUrl, PostgresUsers},
-        redis::{RedisSessions, RedisUrl},
+        postgres::{self, PostgresUsers},
+        redis::RedisSessions,
     },
 };
 
@@ -43,36 +43,41 @@ impl Backend for Embedded {
 
 /// A schema of its own in PostgreSQL, and a Redis that others use too: no key of theirs has an id of ours.
 pub struct PostgresRedis {
-    pub database: PostgresUrl,
-    pub redis: RedisUrl,
+    pub database: String,
+    pub redis: String,
+}
+
+impl PostgresRedis {
+    pub async fn migrated() -> Self {
+        let database = empty_schema().await;
+        postgres::migrate(&database.parse().expect("a URL")).await.expect("an empty schema can be migrated");
+        Self { database, redis: redis_url() }
+    }
 }
 
 impl Backend for PostgresRedis {
     async fn empty() -> Self {
-        let database = empty_schema().await;
-        postgres::migrate(&database).await.expect("an empty schema can be migrated");
-        Self { database, redis: redis_url().parse().expect("the URL of Redis") }
+        Self::migrated().await
     }
 
     async fn open(&self, clock: Arc<ManualClock>) -> Stores {
-        let users = PostgresUsers::new(&self.database).expect("a pool");
-        let sessions = RedisSessions::new(&self.redis, clock as Arc<dyn Clock>).expect("an address");
+        let users = PostgresUsers::new(&self.database.parse().expect("a URL")).expect("a pool");
+        let sessions =
+            RedisSessions::new(&self.redis.parse().expect("a URL"), clock as Arc<dyn Clock>).expect("an address");
         Stores { users: Arc::new(users), sessions: Arc::new(sessions) }
     }
 }
 
 /// The URL of a new, empty schema in the PostgreSQL of the tests.
-pub async fn empty_schema() -> PostgresUrl {
+pub async fn empty_schema() -> String {
     let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
-    sql(&format!("CREATE SCHEMA {schema}")).await;
-    let url = format!("{}?options=-csearch_path%3D{schema}", database_url());
-    url.parse().expect("the URL of PostgreSQL")
+    sql(&database_url(), &format!("CREATE SCHEMA {schema}")).await;
+    format!("{}?options=-csearch_path%3D{schema}", database_url())
 }
 
-/// Runs SQL as the administrator of the PostgreSQL of the tests.
-pub async fn sql(text: &str) {
-    let (client, connection) =
-        tokio_postgres::connect(&database_url(), tokio_postgres::NoTls).await.expect("PostgreSQL answers");
+/// Runs SQL in the PostgreSQL at a URL.
+pub async fn sql(url: &str, text: &str) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("PostgreSQL answers");
     let connection = tokio::spawn(connection);
     client.batch_execute(text).await.expect("valid SQL");
     drop(client);

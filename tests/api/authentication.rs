@@ -1,0 +1,103 @@
+//! Who is signed in, and `GET /profile/`
+
+use std::time::Duration;
+
+use super::Service;
+
+#[tokio::test]
+async fn a_profile_is_name_email_and_creation_date() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    let profile = ada.profile().await.expect(200);
+
+    assert_eq!(profile["name"], "Ada Lovelace");
+    assert_eq!(profile["email"], "ada@example.org");
+    let date = profile["creation_date"].as_str().expect("a text");
+    let parsed = time::OffsetDateTime::parse(date, &time::format_description::well_known::Rfc3339);
+    assert!(parsed.is_ok() && date.len() == "2026-01-31T09:30:00Z".len() && date.ends_with('Z'), "{date}");
+    assert_eq!(profile.as_object().expect("an object").len(), 3);
+}
+
+#[tokio::test]
+async fn without_a_token_nobody_is_signed_in() {
+    let service = Service::start().await;
+
+    for authorization in [None, Some("Basic YWRhOng="), Some("Bearer"), Some("Bearer ")] {
+        let asking = service.get("/profile/");
+        let asking = authorization.into_iter().fold(asking, |asking, value| asking.header("authorization", value));
+        let answer = asking.send().await;
+        assert_eq!(answer.text("www-authenticate"), r#"Bearer realm="postern""#);
+        answer.expect_problem(401, "not_authenticated");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_access_token_of_ours_is_invalid() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let of_another_service = Service::start().await.signed_up("ada@example.org").await;
+    let before = service.store_calls();
+
+    let garbage = ["x", "v4.public.", "v4.local.AAAA", "eyJhbGciOiJub25lIn0.e30.", "v4.public.AAAA.AAAA"];
+    let tampered = format!("{}x", ada.tokens.access);
+    let others = [&ada.tokens.refresh, &of_another_service.tokens.access, &tampered];
+    for token in garbage.into_iter().chain(others.into_iter().map(String::as_str)) {
+        let answer = service.get("/profile/").bearer(token).send().await;
+        assert_eq!(answer.text("www-authenticate"), r#"Bearer realm="postern", error="invalid_token""#);
+        answer.expect_problem(401, "invalid_token");
+    }
+
+    assert_eq!(service.store_calls(), before);
+}
+
+#[tokio::test]
+async fn an_access_token_expires() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    service.advance(Duration::from_mins(4));
+    ada.profile().await.expect(200);
+
+    service.advance(Duration::from_mins(1));
+    let answer = ada.profile().await;
+    assert_eq!(answer.text("www-authenticate"), r#"Bearer realm="postern", error="invalid_token""#);
+    answer.expect_problem(401, "token_expired");
+}
+
+#[tokio::test]
+async fn a_signed_in_request_costs_one_call_to_each_store() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let before = service.store_calls();
+
+    ada.profile().await.expect(200);
+
+    assert_eq!(service.store_calls() - before, 2);
+}
+
+#[tokio::test]
+async fn the_caller_is_known_before_the_body_is_read() {
+    let service = Service::start().await;
+
+    let answer = service.asking("POST", "/change-password/").body("text/plain", "x").send().await;
+
+    answer.expect_problem(401, "not_authenticated");
+}
+
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn a_change_of_the_format_refuses_nobody() {
+    use postern::tokens::AccessFormat;
+
+    use crate::service::Settings;
+
+    let service = Service::start().await;
+    let settings = Settings { access_format: AccessFormat::PasetoJwtClaims, ..Settings::default() };
+    let second = service.second_with(settings).await;
+
+    let (before, after) = (service.signed_up("ada@example.org").await, second.signed_up("grace@example.org").await);
+
+    before.at(&second).expect_in_force().await;
+    after.at(&service).expect_in_force().await;
+}

@@ -1,0 +1,147 @@
+//! `POST /token/`
+
+use std::time::Duration;
+
+use postern::{
+    accounts::{PasswordHash, Standing, User, UserId},
+    passwords::{HashParameters, HasherSettings},
+};
+use serde_json::json;
+
+use super::Service;
+use crate::service::{CHEAP, PASSWORD, Settings};
+
+#[tokio::test]
+async fn a_login_answers_both_tokens_and_nothing_else() {
+    let service = Service::start().await;
+    service.signed_up("ada@example.org").await;
+
+    let body = service.log_in("ada@example.org", PASSWORD).await.expect(200);
+
+    let mut members: Vec<_> = body.as_object().expect("an object").keys().collect();
+    members.sort();
+    assert_eq!(members, ["access", "refresh"]);
+}
+
+#[tokio::test]
+async fn an_email_is_known_in_any_case_and_spelling() {
+    let service = Service::start().await;
+    service.signed_up("ada@bücher.example").await;
+
+    for email in ["Ada@Bücher.Example", " ada@xn--bcher-kva.example "] {
+        service.logged_in(email, PASSWORD).await.expect_in_force().await;
+    }
+}
+
+#[tokio::test]
+async fn each_login_opens_a_session_of_its_own() {
+    let service = Service::start().await;
+    let first = service.signed_up("ada@example.org").await;
+    let second = first.second_session().await;
+
+    first.log_out().await.expect(200);
+
+    first.expect_ended().await;
+    second.expect_in_force().await;
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_with_a_login_the_answer_is_one_and_the_same() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let stored = service.user(&ada.email).await;
+    let like_ada = |email: &str| User {
+        id: UserId::new(stored.created),
+        email: email.parse().expect("a valid address"),
+        ..stored.clone()
+    };
+    service.insert(&User { standing: Standing::Inactive, ..like_ada("inactive@example.org") }).await;
+    service.insert(&User { password: None, ..like_ada("without@example.org") }).await;
+    let unusable = Some(PasswordHash::new("!unusable".to_owned()));
+    service.insert(&User { password: unusable, ..like_ada("unusable@example.org") }).await;
+
+    let too_long = "a".repeat(257);
+    let wrong = [
+        ("ada@example.org", "wrong_password"),
+        ("ada@example.org", too_long.as_str()),
+        ("nobody@example.org", PASSWORD),
+        ("inactive@example.org", PASSWORD),
+        ("without@example.org", PASSWORD),
+        ("unusable@example.org", PASSWORD),
+        ("not an address", PASSWORD),
+    ];
+    let mut answers = Vec::new();
+    for (email, password) in wrong {
+        answers.push(service.log_in(email, password).await.expect_problem(401, "invalid_credentials"));
+    }
+
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(answers[0].as_object().expect("an object").len(), 2, "error and code: {answers:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_email_costs_as_many_hashes_as_a_wrong_password() {
+    let service = Service::start().await;
+    service.signed_up("ada@example.org").await;
+    let hashes_of = async |email: &str, password: &str| {
+        let before = service.accounts.hasher.hashes();
+        service.log_in(email, password).await.expect_problem(401, "invalid_credentials");
+        service.accounts.hasher.hashes() - before
+    };
+
+    assert_eq!(hashes_of("ada@example.org", "wrong_password").await, 1);
+    assert_eq!(hashes_of("nobody@example.org", PASSWORD).await, 1);
+    assert_eq!(hashes_of("not an address", PASSWORD).await, 1);
+    assert_eq!(hashes_of("ada@example.org", &"a".repeat(257)).await, 1);
+}
+
+#[tokio::test]
+async fn a_member_that_is_missing_or_blank_is_reported() {
+    let service = Service::start().await;
+
+    let problem = service.post("/token/", json!({"email": " "})).send().await.expect_problem(400, "validation_failed");
+
+    assert_eq!(problem["fields"]["email"], json!(["This field may not be blank."]));
+    assert_eq!(problem["fields"]["password"], json!(["This field is required."]));
+}
+
+#[tokio::test]
+async fn no_policy_is_applied_to_the_password_of_a_login() {
+    let service = Service::start().await;
+
+    service.log_in("ada@example.org", "x").await.expect_problem(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn a_hash_with_other_parameters_is_renewed_at_the_next_login_and_no_session_ends() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let parameters = HashParameters { passes: 2, ..CHEAP };
+    let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_mins(1) };
+    let dearer = service.second_with(Settings { hashing, ..Settings::default() }).await;
+    assert_eq!(service.hash_parameters(&ada.email).await, "m=8,t=1,p=1");
+
+    dearer.log_in(&ada.email, PASSWORD).await.expect(200);
+
+    assert_eq!(service.hash_parameters(&ada.email).await, "m=8,t=2,p=1");
+    ada.expect_in_force().await;
+    dearer.log_in(&ada.email, PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_login_that_would_wait_too_long_for_a_hash_is_refused_at_once() {
+    let hashing = HasherSettings { parameters: CHEAP, threads: 1, max_wait: Duration::ZERO };
+    let service = Service::start_with(Settings { hashing, ..Settings::default() }).await;
+
+    // One waits for the other, and may not.
+    let (left, right) =
+        tokio::join!(service.log_in("ada@example.org", PASSWORD), service.log_in("ada@example.org", PASSWORD));
+
+    for answer in [left, right] {
+        match answer.status {
+            401 => drop(answer.expect_problem(401, "invalid_credentials")),
+            _ => drop(answer.expect_problem(503, "overloaded")),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The HTTP contract, sentence by sentence, over real sockets and on both backends.
+
+#![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
+
+mod counting;
+mod proxy;
+mod service;
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "."]
+mod embedded {
+    pub type Service = crate::service::Service<crate::support::Embedded>;
+    mod authentication;
+    mod everywhere;
+    mod login;
+    mod logout;
+    mod password_change;
+    mod probes;
+    mod refresh;
+    mod sign_up;
+}
+
+#[path = "."]
+mod postgres_redis {
+    pub type Service = crate::service::Service<crate::support::PostgresRedis>;
+    mod authentication;
+    mod everywhere;
+    mod login;
+    mod logout;
+    mod outages;
+    mod password_change;
+    mod probes;
+    mod refresh;
+    mod sign_up;
+}

@@ -1,0 +1,150 @@
+//! What is answered while a store cannot be reached, cell by cell: PostgreSQL and Redis behind proxies that can be cut.
+
+use std::{sync::Arc, time::Duration};
+
+use postern::{clock::ManualClock, http::RequestLimits};
+use serde_json::json;
+
+use crate::{
+    proxy::Proxy,
+    service::{PASSWORD, Settings},
+    support::{Backend, PostgresRedis, Stores, sql},
+};
+
+type Service = crate::service::Service<Proxied>;
+
+/// PostgreSQL and Redis, each behind a proxy.
+struct Proxied {
+    real: PostgresRedis,
+    postgres: Proxy,
+    redis: Proxy,
+}
+
+impl Backend for Proxied {
+    async fn empty() -> Self {
+        let real = PostgresRedis::migrated().await;
+        let (postgres, redis) = (Proxy::start(&real.database).await, Proxy::start(&real.redis).await);
+        Self { real, postgres, redis }
+    }
+
+    async fn open(&self, clock: Arc<ManualClock>) -> Stores {
+        let database = self.postgres.instead_of(&self.real.database);
+        let redis = self.redis.instead_of(&self.real.redis);
+        PostgresRedis { database, redis }.open(clock).await
+    }
+}
+
+async fn service() -> Service {
+    let limits = RequestLimits { request: Duration::from_secs(30), store: Duration::from_millis(500) };
+    Service::start_with(Settings { limits, ..Settings::default() }).await
+}
+
+#[tokio::test]
+async fn what_needs_no_store_goes_on() {
+    let service = service().await;
+    let ada = service.signed_up("ada@example.org").await;
+    service.backend().redis.cut().await;
+    service.backend().postgres.cut().await;
+
+    service.get("/healthz").send().await.expect(200);
+    service.get("/profile/").bearer("x").send().await.expect_problem(401, "invalid_token");
+    service.post("/refresh/", json!({"refresh": "x"})).send().await.expect_problem(401, "invalid_refresh_token");
+    service.post("/token/", json!([])).send().await.expect_problem(400, "malformed_json");
+    service.post("/create-user/", json!({})).send().await.expect_problem(400, "validation_failed");
+    service.advance(Duration::from_hours(1));
+    ada.profile().await.expect_problem(401, "token_expired");
+}
+
+#[tokio::test]
+async fn without_redis_only_a_definite_no_is_told() {
+    let service = service().await;
+    let ada = service.signed_up("ada@example.org").await;
+    service.backend().redis.cut().await;
+
+    ada.profile().await.expect_problem(503, "unavailable");
+    ada.refresh().await.expect_problem(503, "unavailable");
+    ada.log_out().await.expect_problem(503, "unavailable");
+    service.log_in(&ada.email, "wrong_password").await.expect_problem(401, "invalid_credentials");
+    service.log_in(&ada.email, PASSWORD).await.expect_problem(503, "unavailable");
+    service.sign_up(&ada.email).await.expect_problem(409, "email_taken");
+    service.sign_up("grace@example.org").await.expect_problem(503, "unavailable");
+
+    service.backend().redis.mend().await;
+    service.sign_up("grace@example.org").await.expect(201);
+    ada.expect_in_force().await;
+}
+
+#[tokio::test]
+async fn without_redis_a_user_who_is_gone_is_refused() {
+    let service = service().await;
+    let ada = service.signed_up("ada@example.org").await;
+    sql(&service.backend().real.database, "DELETE FROM users").await;
+    service.backend().redis.cut().await;
+
+    ada.expect_ended().await;
+}
+
+#[tokio::test]
+async fn without_postgres_only_a_definite_no_is_told() {
+    let service = service().await;
+    let (ada, gone) = (service.signed_up("ada@example.org").await, service.signed_up("gone@example.org").await);
+    let leaving = ada.second_session().await;
+    gone.log_out().await.expect(200);
+    service.backend().postgres.cut().await;
+
+    ada.profile().await.expect_problem(503, "unavailable");
+    gone.profile().await.expect_problem(401, "invalid_token");
+    ada.refresh().await.expect_problem(503, "unavailable");
+    leaving.log_out().await.expect(200);
+    service.log_in(&ada.email, PASSWORD).await.expect_problem(503, "unavailable");
+    service.log_in(&ada.email, "wrong_password").await.expect_problem(503, "unavailable");
+    service.sign_up("grace@example.org").await.expect_problem(503, "unavailable");
+    ada.change_password(PASSWORD, "new_password").await.expect_problem(503, "unavailable");
+
+    service.backend().postgres.mend().await;
+    ada.expect_in_force().await;
+    leaving.expect_ended().await;
+    service.sign_up("grace@example.org").await.expect(201);
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_waited_for_no_longer_than_its_time() {
+    let service = service().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    for proxy in [&service.backend().redis, &service.backend().postgres] {
+        proxy.freeze();
+        let started = std::time::Instant::now();
+        ada.profile().await.expect_problem(503, "unavailable");
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+
+        proxy.mend().await;
+        ada.expect_in_force().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_cut_is_replaced_within_the_request() {
+    let service = service().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    service.backend().redis.cut().await;
+    service.backend().redis.mend().await;
+
+    ada.expect_in_force().await;
+}
+
+#[tokio::test]
+async fn a_service_that_has_not_met_its_stores_is_not_ready_and_one_that_lost_them_says_so() {
+    let service = service().await;
+    service.backend().redis.cut().await;
+    let body = service.operations("/readyz").send().await.expect(503);
+    assert_eq!(body, json!({"status": "starting", "users": "up", "sessions": "down"}));
+
+    service.backend().redis.mend().await;
+    service.operations("/readyz").send().await.expect(200);
+
+    service.backend().postgres.cut().await;
+    let body = service.operations("/readyz").send().await.expect(200);
+    assert_eq!(body, json!({"status": "ready", "users": "down", "sessions": "up"}));
+}

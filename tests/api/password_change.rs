@@ -1,0 +1,181 @@
+//! `POST /change-password/`
+
+use serde_json::json;
+
+use super::Service;
+use crate::service::PASSWORD;
+
+const NEW: &str = "new_password";
+
+#[tokio::test]
+async fn a_password_change_changes_the_password() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    let body = ada.change_password(PASSWORD, NEW).await.expect(200);
+
+    assert_eq!(body, json!({"message": "Password changed successfully"}));
+    service.log_in(&ada.email, PASSWORD).await.expect_problem(401, "invalid_credentials");
+    service.log_in(&ada.email, NEW).await.expect(200);
+}
+
+#[tokio::test]
+async fn this_session_lives_with_its_tokens_and_every_other_one_ends() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let other = ada.second_session().await;
+    let grace = service.signed_up("grace@example.org").await;
+
+    ada.change_password(PASSWORD, NEW).await.expect(200);
+
+    ada.expect_in_force().await;
+    other.expect_ended().await;
+    grace.expect_in_force().await;
+}
+
+#[tokio::test]
+async fn another_server_knows_of_a_password_change_at_once() {
+    let service = Service::start().await;
+    let second = service.second().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let other = ada.second_session().await;
+
+    ada.change_password(PASSWORD, NEW).await.expect(200);
+
+    other.at(&second).expect_ended().await;
+    ada.at(&second).expect_in_force().await;
+    second.log_in(&ada.email, PASSWORD).await.expect_problem(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn a_second_change_by_another_session_ends_the_one_that_was_kept() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    ada.change_password(PASSWORD, NEW).await.expect(200);
+    let later = service.logged_in(&ada.email, NEW).await;
+
+    later.change_password(NEW, "a third passphrase").await.expect(200);
+
+    ada.expect_ended().await;
+    later.expect_in_force().await;
+}
+
+#[tokio::test]
+async fn the_kept_session_may_change_the_password_again() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    ada.change_password(PASSWORD, NEW).await.expect(200);
+    ada.change_password(NEW, "a third passphrase").await.expect(200);
+
+    ada.expect_in_force().await;
+}
+
+#[tokio::test]
+async fn a_wrong_old_password_is_refused_and_nothing_changes() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    for old in ["wrong_password", &"a".repeat(300), "x"] {
+        let problem = ada.change_password(old, NEW).await.expect_problem(400, "wrong_password");
+        assert_eq!(problem["fields"]["old_password"].as_array().map(Vec::len), Some(1), "{problem}");
+    }
+
+    service.log_in(&ada.email, PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_new_password_that_the_policy_objects_to_is_refused_before_anything_is_hashed() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let before = service.accounts.hasher.hashes();
+
+    let sentences = ada.change_password(PASSWORD, "lovelace1").await.expect_objections("new_password");
+
+    assert!(sentences.contains(&"This password is too similar to the name.".to_owned()), "{sentences:?}");
+    assert_eq!(service.accounts.hasher.hashes(), before);
+}
+
+#[tokio::test]
+async fn a_new_password_that_equals_the_old_one_is_refused() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    let sentences = ada.change_password(PASSWORD, PASSWORD).await.expect_objections("new_password");
+
+    assert_eq!(sentences, ["The new password must differ from the old one."]);
+}
+
+#[tokio::test]
+async fn missing_members_are_reported_at_once() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    let asking = service.post("/change-password/", json!({})).bearer(&ada.tokens.access);
+    let problem = asking.send().await.expect_problem(400, "validation_failed");
+
+    assert_eq!(problem["fields"].as_object().map(serde_json::Map::len), Some(2), "{problem}");
+}
+
+#[tokio::test]
+async fn of_two_changes_by_two_sessions_exactly_one_wins_and_the_other_session_ends() {
+    let service = Service::start().await;
+    for round in 0..4 {
+        let ada = service.signed_up(&format!("ada{round}@example.org")).await;
+        let other = ada.second_session().await;
+
+        let (left, right) = tokio::join!(
+            ada.change_password(PASSWORD, "left passphrase"),
+            other.change_password(PASSWORD, "right passphrase")
+        );
+
+        let (winner, loser, refusal) = match (left.status, right.status) {
+            (200, _) => (&ada, &other, right),
+            (_, 200) => (&other, &ada, left),
+            other => panic!("{other:?}"),
+        };
+        refusal.expect_problem(401, "invalid_token");
+        winner.expect_in_force().await;
+        loser.expect_ended().await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_changes_by_one_session_exactly_one_wins_and_the_session_lives() {
+    let service = Service::start().await;
+    for round in 0..4 {
+        let ada = service.signed_up(&format!("ada{round}@example.org")).await;
+
+        let (left, right) = tokio::join!(
+            ada.change_password(PASSWORD, "left passphrase"),
+            ada.change_password(PASSWORD, "right passphrase")
+        );
+
+        let refusal = match (left.status, right.status) {
+            (200, _) => right,
+            (_, 200) => left,
+            other => panic!("{other:?}"),
+        };
+        refusal.expect_problem(400, "wrong_password");
+        ada.expect_in_force().await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_with_the_old_password_that_races_a_change_never_leaves_a_session_in_force() {
+    let service = Service::start().await;
+    for round in 0..4 {
+        let ada = service.signed_up(&format!("ada{round}@example.org")).await;
+
+        let (changed, login) = tokio::join!(ada.change_password(PASSWORD, NEW), service.log_in(&ada.email, PASSWORD));
+
+        changed.expect(200);
+        if login.status == 200 {
+            let body = login.json();
+            let access = body["access"].as_str().expect("a token");
+            service.get("/profile/").bearer(access).send().await.expect_problem(401, "invalid_token");
+            let refresh = json!({"refresh": body["refresh"]});
+            service.post("/refresh/", refresh).send().await.expect_problem(401, "invalid_refresh_token");
+        }
+    }
+}

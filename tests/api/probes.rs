@@ -1,0 +1,54 @@
+//! `/healthz` on the public listener, `/livez` and `/readyz` on the operations listener
+
+use serde_json::json;
+
+use super::Service;
+
+#[tokio::test]
+async fn the_public_health_touches_no_store() {
+    let service = Service::start().await;
+
+    let body = service.get("/healthz").send().await.expect(200);
+
+    assert_eq!(body, json!({"status": "ok"}));
+    assert_eq!(service.store_calls(), 0);
+}
+
+#[tokio::test]
+async fn a_live_process_touches_no_store() {
+    let service = Service::start().await;
+
+    service.operations("/livez").send().await.expect(200);
+
+    assert_eq!(service.store_calls(), 0);
+}
+
+#[tokio::test]
+async fn a_service_is_ready_once_its_stores_have_answered() {
+    let service = Service::start().await;
+
+    let body = service.operations("/readyz").send().await.expect(200);
+
+    assert_eq!(body, json!({"status": "ready", "users": "up", "sessions": "up"}));
+}
+
+#[tokio::test]
+async fn a_draining_service_is_not_ready() {
+    let service = Service::start().await;
+    service.operations("/readyz").send().await.expect(200);
+
+    service.readiness.drain();
+
+    let body = service.operations("/readyz").send().await.expect(503);
+    assert_eq!(body["status"], "draining");
+    service.operations("/livez").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn probes_are_not_public_and_the_api_is_not_on_the_operations_listener() {
+    let service = Service::start().await;
+
+    service.get("/readyz").send().await.expect(404);
+    service.get("/livez").send().await.expect(404);
+    service.operations("/profile/").send().await.expect(404);
+}

@@ -1,0 +1,399 @@
+//! The language of these tests: a service on a backend of its own, the people who use it, and the answers that they get.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    ops::Deref,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    HeaderMap, Request,
+    body::Bytes,
+    header::{self, HeaderName, HeaderValue},
+};
+use hyper_util::rt::TokioIo;
+use postern::{
+    accounts::{Accounts, Lifetimes, PasswordHash, User},
+    clock::{Clock, ManualClock},
+    http::{self, Readiness, RequestLimits, routes},
+    passwords::{HashParameters, Hasher, HasherSettings, Policy},
+    server::{self, ConnectionLimits},
+    store::StoreTime,
+    tokens::{AccessFormat, AccessTokens, Keyring, RefreshTokens, keyring},
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+use crate::{
+    counting::Counting,
+    support::{Backend, Stores},
+};
+
+/// The password that people have here.
+pub const PASSWORD: &str = "secure_password";
+
+/// Cheap enough that a test is not a benchmark.
+pub const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
+
+/// What a test may want otherwise than by default.
+pub struct Settings {
+    pub hashing: HasherSettings,
+    pub limits: RequestLimits,
+    pub access_format: AccessFormat,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hashing: HasherSettings { parameters: CHEAP, threads: 1, max_wait: Duration::from_mins(1) },
+            limits: RequestLimits { request: Duration::from_secs(30), store: Duration::from_secs(30) },
+            access_format: AccessFormat::Paseto,
+        }
+    }
+}
+
+/// What all servers of a service share.
+struct Shared<B> {
+    backend: B,
+    keys: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+}
+
+/// A server, by itself on its backend or beside others.
+pub struct Service<B> {
+    shared: Arc<Shared<B>>,
+    server: Server,
+}
+
+/// One server: its addresses, and what it consists of.
+#[derive(Clone)]
+pub struct Server {
+    address: SocketAddr,
+    operations: SocketAddr,
+    pub accounts: Arc<Accounts>,
+    pub readiness: Arc<Readiness>,
+    pub counting: Arc<Counting>,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+impl<B> Deref for Service<B> {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl<B: Backend> Service<B> {
+    pub async fn start() -> Self {
+        Self::start_with(Settings::default()).await
+    }
+
+    pub async fn start_with(settings: Settings) -> Self {
+        let keys = tempfile::tempdir().expect("a temporary directory");
+        let clock = Arc::new(ManualClock::default());
+        keyring::generate(keys.path(), clock.now()).expect("keys can be made");
+        let shared = Arc::new(Shared { backend: B::empty().await, keys, clock });
+        let server = Server::start(&shared, settings).await;
+        Self { shared, server }
+    }
+
+    /// Another server with the same stores and keys.
+    pub async fn second(&self) -> Self {
+        self.second_with(Settings::default()).await
+    }
+
+    /// Another server with the same stores and keys, and settings of its own.
+    pub async fn second_with(&self, settings: Settings) -> Self {
+        let shared = Arc::clone(&self.shared);
+        let server = Server::start(&shared, settings).await;
+        Self { shared, server }
+    }
+
+    pub fn backend(&self) -> &B {
+        &self.shared.backend
+    }
+
+    /// Moves the clock of the service and of its stores.
+    pub fn advance(&self, by: Duration) {
+        self.shared.clock.advance(by);
+    }
+}
+
+impl Server {
+    async fn start<B: Backend>(shared: &Shared<B>, settings: Settings) -> Self {
+        let clock = Arc::clone(&shared.clock);
+        let Stores { users, sessions } = shared.backend.open(Arc::clone(&clock)).await;
+        let keyring = Arc::new(Keyring::load(shared.keys.path()).expect("keys can be read"));
+        let named = || "postern".to_owned();
+        let access_tokens = AccessTokens::new(Arc::clone(&keyring), settings.access_format, named(), named());
+        let counting = Arc::new(Counting::new(users, sessions));
+        let accounts = Arc::new(Accounts {
+            users: counting.clone(),
+            sessions: counting.clone(),
+            hasher: Hasher::start(settings.hashing).expect("valid parameters"),
+            policy: Policy { min_code_points: 8 },
+            access_tokens: access_tokens.expect("short tokens"),
+            refresh_tokens: RefreshTokens::new(keyring),
+            clock,
+            lifetimes: Lifetimes { access: Duration::from_mins(5), session: Duration::from_hours(24) },
+        });
+        let readiness = Arc::new(Readiness::default());
+        let (stop, stopped) = watch::channel(false);
+        let mut addresses = Vec::new();
+        for router in [routes::public(), routes::operations()] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            addresses.push(listener.local_addr().expect("an address"));
+            let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits);
+            let limits = ConnectionLimits { connections: 1000, head: settings.limits.request };
+            tokio::spawn(server::serve(listener, Arc::new(service), limits, stopped.clone()));
+        }
+        let stop = Arc::new(stop);
+        Self { address: addresses[0], operations: addresses[1], accounts, readiness, counting, stop }
+    }
+
+    /// Stops accepting connections and lets those that there are come to their end.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    pub fn get(&self, path: &str) -> Asking {
+        self.asking("GET", path)
+    }
+
+    pub fn post(&self, path: &str, body: Value) -> Asking {
+        self.asking("POST", path).json(body)
+    }
+
+    pub fn asking(&self, method: &str, path: &str) -> Asking {
+        Asking::new(self.address, method, path)
+    }
+
+    /// A question to the operations listener.
+    pub fn operations(&self, path: &str) -> Asking {
+        Asking::new(self.operations, "GET", path)
+    }
+
+    pub async fn sign_up(&self, email: &str) -> Answer {
+        let body = json!({"name": "Ada Lovelace", "email": email, "password": PASSWORD});
+        self.post("/create-user/", body).send().await
+    }
+
+    pub async fn log_in(&self, email: &str, password: &str) -> Answer {
+        self.post("/token/", json!({"email": email, "password": password})).send().await
+    }
+
+    pub async fn signed_up(&self, email: &str) -> Person {
+        let tokens = Tokens::of(&self.sign_up(email).await.expect(201));
+        Person { server: self.clone(), email: email.to_owned(), tokens }
+    }
+
+    pub async fn logged_in(&self, email: &str, password: &str) -> Person {
+        let tokens = Tokens::of(&self.log_in(email, password).await.expect(200));
+        Person { server: self.clone(), email: email.to_owned(), tokens }
+    }
+
+    /// The user as the store has it.
+    pub async fn user(&self, email: &str) -> User {
+        let email = email.parse().expect("a valid address");
+        let time = StoreTime::of(Duration::from_mins(1));
+        self.counting.users.by_email(&email, &time).await.expect("an answer").expect("a user")
+    }
+
+    /// Puts a user into the store as no sign-up would.
+    pub async fn insert(&self, user: &User) {
+        let time = StoreTime::of(Duration::from_mins(1));
+        self.counting.users.insert(user, &time).await.expect("an answer");
+    }
+
+    /// The parameters of the hash that the store has for a user: `m=8,t=1,p=1`.
+    pub async fn hash_parameters(&self, email: &str) -> String {
+        let hash = self.user(email).await.password.expect("a password");
+        PasswordHash::as_phc(&hash).split('$').nth(3).expect("parameters").to_owned()
+    }
+
+    /// How many calls the stores have got from this server.
+    pub fn store_calls(&self) -> u64 {
+        self.counting.calls.load(Ordering::SeqCst)
+    }
+
+    /// Sends bytes on a connection of its own and reads until the server closes it.
+    pub async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connection().await;
+        stream.write_all(bytes).await.expect("the server takes it");
+        let mut answer = Vec::new();
+        // The server may reset a connection on which it has left something unread: what came before counts.
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    pub async fn connection(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("the server accepts")
+    }
+}
+
+/// A request in the making.
+pub struct Asking {
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+}
+
+impl Asking {
+    fn new(address: SocketAddr, method: &str, path: &str) -> Self {
+        let request = Request::builder().method(method).uri(path).header(header::HOST, "postern.test");
+        Self { address, request: request.body(Full::default()).expect("a valid request") }
+    }
+
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_bytes(value.as_bytes()).expect("a valid header");
+        self.request.headers_mut().append(HeaderName::from_static(name), value);
+        self
+    }
+
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "a body is written where it is sent")]
+    pub fn json(self, body: Value) -> Self {
+        self.body("application/json", body.to_string())
+    }
+
+    pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Self {
+        *self.request.body_mut() = Full::new(body.into());
+        self.header("content-type", content_type)
+    }
+
+    pub async fn send(self) -> Answer {
+        let stream = TcpStream::connect(self.address).await.expect("the server accepts");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        let connection = tokio::spawn(connection);
+        let response = sender.send_request(self.request).await.expect("an answer");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a whole body").to_bytes();
+        connection.abort();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body, where the status is this one.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{:?}", self.body);
+        self.json()
+    }
+
+    /// A refusal with this status and code, and with everything that every refusal has; gives its body.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, code: &str) -> Value {
+        assert_eq!((self.status, self.json()["code"].as_str()), (status, Some(code)), "{:?}", self.body);
+        assert!(self.json()["error"].is_string(), "{:?}", self.body);
+        match status {
+            401 => assert!(self.text("www-authenticate").starts_with("Bearer realm=\"postern\""), "{self:?}"),
+            503 => assert!(self.text("retry-after").parse::<u32>().is_ok_and(|wait| wait > 0), "{self:?}"),
+            _ => {}
+        }
+        self.json()
+    }
+
+    /// The sentences of a refusal about one member.
+    #[track_caller]
+    pub fn expect_objections(self, member: &str) -> Vec<String> {
+        let body = self.expect_problem(400, "validation_failed");
+        let sentences = body["fields"][member].as_array().unwrap_or_else(|| panic!("{member}: {body}"));
+        sentences.iter().map(|sentence| sentence.as_str().expect("a text").to_owned()).collect()
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    pub fn text(&self, header: &str) -> &str {
+        self.headers.get(header).map_or("", |value| value.to_str().expect("a text"))
+    }
+
+    pub fn all_headers(&self) -> HashMap<&str, &str> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("a text"))).collect()
+    }
+}
+
+/// What somebody was handed out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokens {
+    pub access: String,
+    pub refresh: String,
+}
+
+impl Tokens {
+    #[track_caller]
+    fn of(body: &Value) -> Self {
+        let token = |member: &str| body[member].as_str().unwrap_or_else(|| panic!("{member}: {body}")).to_owned();
+        Self { access: token("access"), refresh: token("refresh") }
+    }
+}
+
+/// Somebody who has an account and a session.
+pub struct Person {
+    server: Server,
+    pub email: String,
+    pub tokens: Tokens,
+}
+
+impl Person {
+    /// The same person and session, talking to another server.
+    pub fn at(&self, server: &Server) -> Self {
+        Self { server: server.clone(), email: self.email.clone(), tokens: self.tokens.clone() }
+    }
+
+    pub async fn profile(&self) -> Answer {
+        self.server.get("/profile/").bearer(&self.tokens.access).send().await
+    }
+
+    pub async fn refresh(&self) -> Answer {
+        self.server.post("/refresh/", json!({"refresh": self.tokens.refresh})).send().await
+    }
+
+    pub async fn log_out(&self) -> Answer {
+        self.server.post("/logout/", json!({"refresh": self.tokens.refresh})).send().await
+    }
+
+    pub async fn change_password(&self, old: &str, new: &str) -> Answer {
+        let body = json!({"old_password": old, "new_password": new});
+        self.server.post("/change-password/", body).bearer(&self.tokens.access).send().await
+    }
+
+    /// Another session of the same person.
+    pub async fn second_session(&self) -> Self {
+        self.server.logged_in(&self.email, PASSWORD).await
+    }
+
+    /// The session is in force: its access token and its refresh token are good.
+    pub async fn expect_in_force(&self) {
+        self.profile().await.expect(200);
+        self.refresh().await.expect(200);
+    }
+
+    /// The session has ended: neither of its tokens is good.
+    pub async fn expect_ended(&self) {
+        self.profile().await.expect_problem(401, "invalid_token");
+        self.refresh().await.expect_problem(401, "invalid_refresh_token");
+    }
+}

@@ -1,0 +1,198 @@
+//! `POST /create-user/`
+
+use serde_json::{Value, json};
+
+use super::Service;
+use crate::service::PASSWORD;
+
+fn form(name: &str, email: &str, password: &str) -> Value {
+    json!({"name": name, "email": email, "password": password})
+}
+
+#[tokio::test]
+async fn a_sign_up_answers_a_message_and_both_tokens() {
+    let service = Service::start().await;
+
+    let body = service.sign_up("ada@example.org").await.expect(201);
+
+    assert_eq!(body["message"], "User created successfully!");
+    let mut members: Vec<_> = body.as_object().expect("an object").keys().collect();
+    members.sort();
+    assert_eq!(members, ["access", "message", "refresh"]);
+}
+
+#[tokio::test]
+async fn whoever_signs_up_is_signed_in() {
+    let service = Service::start().await;
+
+    let ada = service.signed_up("ada@example.org").await;
+
+    ada.expect_in_force().await;
+    service.log_in("ada@example.org", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn name_and_email_are_normalised() {
+    let service = Service::start().await;
+
+    let body = form("  Zoe\u{308}\t", " Zoe@BÜCHER.example\n", PASSWORD);
+    let access = service.post("/create-user/", body).send().await.expect(201)["access"].clone();
+
+    let profile = service.get("/profile/").bearer(access.as_str().expect("a token")).send().await.expect(200);
+    assert_eq!(profile["name"], "Zoë");
+    assert_eq!(profile["email"], "zoe@xn--bcher-kva.example");
+}
+
+#[tokio::test]
+async fn an_email_is_taken_whatever_its_case_or_spelling() {
+    let service = Service::start().await;
+    service.signed_up("ada@xn--bcher-kva.example").await;
+
+    for email in ["ada@xn--bcher-kva.example", "ADA@XN--BCHER-KVA.EXAMPLE", " ada@bücher.example", "ada@BÜCHER.example"]
+    {
+        let problem = service.sign_up(email).await.expect_problem(409, "email_taken");
+        assert_eq!(problem["fields"]["email"].as_array().map(Vec::len), Some(1), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn of_32_sign_ups_with_one_email_exactly_one_succeeds() {
+    let service = Service::start().await;
+    let mut racing = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let server = (*service).clone();
+        racing.spawn(async move { server.sign_up("ada@example.org").await.status });
+    }
+
+    let mut statuses = racing.join_all().await;
+
+    statuses.sort_unstable();
+    assert_eq!(statuses, [vec![201], vec![409; 31]].concat());
+}
+
+#[tokio::test]
+async fn every_bad_field_is_reported_at_once() {
+    let service = Service::start().await;
+
+    let body = json!({"name": " ", "email": "ada", "password": "12345"});
+    let problem = service.post("/create-user/", body).send().await.expect_problem(400, "validation_failed");
+
+    insta::assert_json_snapshot!(problem, @r#"
+    {
+      "code": "validation_failed",
+      "error": "Some fields are missing or not valid",
+      "fields": {
+        "email": [
+          "Enter a valid email address."
+        ],
+        "name": [
+          "This field may not be blank."
+        ],
+        "password": [
+          "This password is too short. It must contain at least 8 characters.",
+          "This password is entirely numeric.",
+          "This password is too common or too easily guessed."
+        ]
+      }
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn a_member_that_is_missing_null_or_no_text_is_reported_as_such() {
+    let service = Service::start().await;
+
+    for (value, sentence) in [
+        (None, "This field is required."),
+        (Some(Value::Null), "This field may not be null."),
+        (Some(json!(7)), "Not a valid string."),
+        (Some(json!(true)), "Not a valid string."),
+        (Some(json!(["x"])), "Not a valid string."),
+        (Some(json!({"x": 1})), "Not a valid string."),
+        (Some(json!("")), "This field may not be blank."),
+    ] {
+        let mut body = json!({});
+        for member in ["name", "email", "password"] {
+            if let Some(value) = &value {
+                body[member] = value.clone();
+            }
+        }
+        let problem = service.post("/create-user/", body).send().await.expect_problem(400, "validation_failed");
+        for member in ["name", "email", "password"] {
+            assert_eq!(problem["fields"][member], json!([sentence]), "{member}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_has_at_most_255_characters_and_no_control_characters() {
+    let service = Service::start().await;
+    let with_name = |name: &str| service.post("/create-user/", form(name, "ada@example.org", PASSWORD)).send();
+
+    let too_long = with_name(&"ë".repeat(256)).await.expect_objections("name");
+    assert_eq!(too_long, ["Ensure this field has no more than 255 characters."]);
+    let control = with_name("Ada\u{0}").await.expect_objections("name");
+    assert_eq!(control, ["Control characters are not allowed."]);
+
+    with_name(&"ë".repeat(255)).await.expect(201);
+}
+
+#[tokio::test]
+async fn an_email_has_at_most_254_characters() {
+    let service = Service::start().await;
+    let with_local = |length: usize| {
+        let email = format!("{}@example.org", "a".repeat(length));
+        service.post("/create-user/", form("Ada Lovelace", &email, PASSWORD)).send()
+    };
+
+    let too_long = with_local(243).await.expect_objections("email");
+    assert_eq!(too_long, ["Ensure this field has no more than 254 characters."]);
+
+    with_local(242).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_password_is_judged_beside_name_and_email() {
+    let service = Service::start().await;
+    let with_password =
+        |password: &str| service.post("/create-user/", form("Grace Hopper", "admiral@cobol.example", password)).send();
+
+    let like_name = with_password("gracehopper1").await.expect_objections("password");
+    assert_eq!(like_name, ["This password is too similar to the name."]);
+    let like_email = with_password("admiral@cobol").await.expect_objections("password");
+    assert!(like_email.contains(&"This password is too similar to the email.".to_owned()), "{like_email:?}");
+    let common = with_password("password").await.expect_objections("password");
+    assert_eq!(common, ["This password is too common or too easily guessed."]);
+    let too_long = with_password(&"a1!ü".repeat(65)).await.expect_objections("password");
+    assert_eq!(too_long, ["This password is too long. It must contain at most 256 characters."]);
+}
+
+#[tokio::test]
+async fn a_password_is_taken_as_it_was_sent() {
+    let service = Service::start().await;
+    let password = " sečret pa\u{30a}ssphrase ";
+    service.post("/create-user/", form("Ada", "ada@example.org", password)).send().await.expect(201);
+
+    service.log_in("ada@example.org", password).await.expect(200);
+    service.log_in("ada@example.org", " sečret påssphrase ").await.expect(200);
+    service.log_in("ada@example.org", password.trim()).await.expect_problem(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn a_password_is_judged_before_anything_is_hashed() {
+    let service = Service::start().await;
+
+    service.post("/create-user/", form("Ada", "ada@example.org", "password")).send().await.expect(400);
+
+    assert_eq!(service.accounts.hasher.hashes(), 0);
+    assert_eq!(service.store_calls(), 0);
+}
+
+#[tokio::test]
+async fn unknown_members_are_ignored() {
+    let service = Service::start().await;
+    let mut body = form("Ada", "ada@example.org", PASSWORD);
+    body["administrator"] = json!(true);
+
+    service.post("/create-user/", body).send().await.expect(201);
+}
