@@ -5,7 +5,7 @@
 use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     accounts::Lifetimes,
@@ -229,7 +229,7 @@ pub struct Config {
     /// After that, how long requests under way may take.
     pub shutdown_grace: Duration,
     /// What is logged.
-    pub log: Targets,
+    pub log: LevelFilter,
     /// How it is written.
     pub log_format: LogFormat,
 }

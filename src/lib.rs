@@ -34,6 +34,7 @@
 //! - hyper's service error is `Infallible`, and a panic becomes one 500.
 
 pub mod clock;
+mod files;
 
 pub mod accounts;
 pub mod passwords;

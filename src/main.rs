@@ -69,7 +69,7 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
     match task {
         Task::Serve { migrate } => {
             let config = Config::for_serve(values).map_err(Failure::Settings)?;
-            telemetry::start(config.log.clone(), config.log_format);
+            telemetry::start(config.log, config.log_format);
             runtime()?.block_on(serve(config, migrate))
         }
         Task::Migrate => {

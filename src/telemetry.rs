@@ -3,7 +3,11 @@
 use std::{fmt, io, io::IsTerminal as _, panic, str::FromStr};
 
 use tracing::error;
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 /// How a line of the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +48,10 @@ impl FromStr for LogFormat {
 }
 
 /// Starts the log. A panic is written to it like everything else.
-pub fn start(filter: Targets, format: LogFormat) {
+///
+/// The level is that of our own lines. Libraries say `info` at the most: below that, they may print what they carry.
+pub fn start(level: LevelFilter, format: LogFormat) {
+    let filter = Targets::new().with_target("postern", level).with_default(level.min(LevelFilter::INFO));
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
     match format {

@@ -7,8 +7,7 @@
 use std::{
     collections::HashMap,
     fmt, fs, io,
-    io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -21,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::{accounts::KeyTag, clock};
+use crate::{accounts::KeyTag, clock, files};
 
 /// The manifest's file name.
 pub const MANIFEST: &str = "keyring.json";
@@ -230,7 +229,7 @@ pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<Vec<KeyEntry>, 
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    create_private_directory(directory).map_err(|source| io_error(directory, source))?;
+    files::create_private_directory(directory).map_err(|source| io_error(directory, source))?;
     let made: Vec<_> =
         missing.into_iter().map(|purpose| make_key(directory, purpose, now)).collect::<Result<_, _>>()?;
     entries.extend(made.iter().cloned());
@@ -239,14 +238,6 @@ pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<Vec<KeyEntry>, 
     // The manifest comes last: until it names them, the new files do not count.
     write_private(&directory.join(MANIFEST), &manifest)?;
     Ok(made)
-}
-
-/// Makes a directory and its parents, readable by the owner alone.
-///
-/// # Errors
-/// What the system says.
-pub fn create_private_directory(directory: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 enum Key {
@@ -330,19 +321,8 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
     io::read_to_string(file).map(Zeroizing::new).map_err(io_error)
 }
 
-/// Writes a file that is either there as a whole, for the owner alone, or not at all.
 fn write_private(path: &Path, content: &str) -> Result<(), KeyringError> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        file.write_all(content.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
-    };
-    write().map_err(|source| io_error(path, source))
+    files::write_private(path, content.as_bytes()).map_err(|source| io_error(path, source))
 }
 
 fn public_id(key: &AsymmetricPublicKey<V4>) -> String {

@@ -3,6 +3,7 @@
 #![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
 
 mod counting;
+mod process;
 mod proxy;
 mod service;
 #[path = "../support/mod.rs"]

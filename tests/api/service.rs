@@ -246,7 +246,7 @@ pub struct Asking {
 }
 
 impl Asking {
-    fn new(address: SocketAddr, method: &str, path: &str) -> Self {
+    pub fn new(address: SocketAddr, method: &str, path: &str) -> Self {
         let request = Request::builder().method(method).uri(path).header(header::HOST, "postern.test");
         Self { address, request: request.body(Full::default()).expect("a valid request") }
     }
@@ -272,15 +272,18 @@ impl Asking {
     }
 
     pub async fn send(self) -> Answer {
-        let stream = TcpStream::connect(self.address).await.expect("the server accepts");
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        self.try_send().await.expect("an answer")
+    }
+
+    /// The answer, unless the server goes away before it is whole.
+    pub async fn try_send(self) -> Option<Answer> {
+        let stream = TcpStream::connect(self.address).await.ok()?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         let connection = tokio::spawn(connection);
-        let response = sender.send_request(self.request).await.expect("an answer");
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.expect("a whole body").to_bytes();
+        let (parts, body) = sender.send_request(self.request).await.ok()?.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
         connection.abort();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        Some(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 }
 

@@ -8,9 +8,7 @@ mod sessions;
 mod users;
 
 use std::{
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
@@ -22,7 +20,10 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::{StoreError, StoreTime};
-use crate::clock::{Clock, whole_milliseconds};
+use crate::{
+    clock::{Clock, whole_milliseconds},
+    files,
+};
 
 mod migrations {
     refinery::embed_migrations!("sql/embedded/migrations");
@@ -94,8 +95,8 @@ impl ServerLock {
     pub fn take(directory: &Path) -> Result<Self, OpenError> {
         let path = directory.join(LOCK_FILE);
         let io_error = |source| OpenError::Io { path: path.clone(), source };
-        crate::tokens::keyring::create_private_directory(directory).map_err(io_error)?;
-        let file = private_file(&path).map_err(io_error)?;
+        files::create_private_directory(directory).map_err(io_error)?;
+        let file = files::open_private(&path).map_err(io_error)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked(directory.to_owned())),
@@ -120,7 +121,7 @@ impl EmbeddedStore {
     pub fn open(directory: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let path = directory.join(FILE);
         // SQLite makes files that others may read; those beside this one take over its mode.
-        private_file(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        files::open_private(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let mut connection = connect(&path)?;
         migrate(&mut connection, &path)?;
         let reader = connect(&path)?;
@@ -206,12 +207,6 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-fn private_file(path: &Path) -> io::Result<fs::File> {
-    let mut file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    file.flush()?;
-    Ok(file)
-}
-
 fn connect(path: &Path) -> Result<Connection, OpenError> {
     let open = || {
         let connection = Connection::open(path)?;
@@ -250,7 +245,7 @@ fn keep_copy(connection: &Connection, path: &Path, version: i32) -> Result<(), O
     let copy = path.with_extension(format!("v{version}.db"));
     let io_error = |source| OpenError::Io { path: copy.clone(), source };
     // VACUUM INTO takes an empty file as it is, and with it a mode that others cannot read by.
-    private_file(&copy).and_then(|file| file.set_len(0)).map_err(io_error)?;
+    files::open_private(&copy).and_then(|file| file.set_len(0)).map_err(io_error)?;
     connection
         .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
         .map(drop)

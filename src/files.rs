@@ -1,0 +1,42 @@
+//! Files and directories that are for their owner alone.
+
+use std::{
+    fs, io,
+    io::Write as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+};
+
+const OWNER_ONLY: u32 = 0o600;
+
+/// Makes a directory and its parents, with mode 0700 where they are not there yet.
+///
+/// # Errors
+/// What the system says.
+pub fn create_private_directory(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+/// Opens a file to append to; where it is not there, it is made with mode 0600.
+///
+/// # Errors
+/// What the system says.
+pub fn open_private(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(path)
+}
+
+/// Writes a file with mode 0600 that is there as a whole, on disk, or not at all.
+///
+/// # Errors
+/// What the system says.
+pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&temporary)?;
+    // Where an earlier attempt has left the file behind, it keeps the mode that it had.
+    file.set_permissions(fs::Permissions::from_mode(OWNER_ONLY))?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+}
