@@ -215,3 +215,98 @@ impl Serialize for FieldErrors {
         map.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// One of each.
+    fn every_problem() -> Vec<Problem> {
+        let broken = StoreError::Unavailable { store: "store", reason: "it is down".to_owned() };
+        vec![
+            Problem::NotFound,
+            Problem::MethodNotAllowed { allow: "GET".to_owned() },
+            Problem::UnsupportedMediaType,
+            Problem::TooLarge,
+            Problem::RequestTimeout,
+            Problem::MalformedJson,
+            Problem::ValidationFailed(FieldErrors::default()),
+            Problem::EmailTaken,
+            Problem::InvalidCredentials,
+            Problem::NotAuthenticated,
+            Problem::InvalidToken,
+            Problem::TokenExpired,
+            Problem::InvalidRefreshToken,
+            Problem::WrongPassword,
+            Problem::Overloaded(Overloaded { wait: Duration::from_millis(2_500) }),
+            Problem::Unavailable(broken),
+            Problem::DeadlinePassed,
+            Problem::Internal,
+        ]
+    }
+
+    #[test]
+    fn statuses_and_codes_are_those_that_clients_rely_on() {
+        let answers = every_problem().into_iter().map(|problem| problem.answer());
+        let codes: Vec<_> =
+            answers.map(|(status, code, _)| format!("{} {}", status.as_u16(), code.unwrap_or("–"))).collect();
+
+        insta::assert_snapshot!(codes.join("\n"), @r"
+        404 –
+        405 method_not_allowed
+        415 unsupported_media_type
+        413 too_large
+        408 request_timeout
+        400 malformed_json
+        400 validation_failed
+        409 email_taken
+        401 invalid_credentials
+        401 not_authenticated
+        401 invalid_token
+        401 token_expired
+        401 invalid_refresh_token
+        400 wrong_password
+        503 overloaded
+        503 unavailable
+        503 unavailable
+        500 –
+        ");
+    }
+
+    #[test]
+    fn the_readme_lists_exactly_these_statuses_and_codes() {
+        let row = |(status, code, _): (StatusCode, Option<&str>, &str)| match code {
+            Some(code) => format!("| {} | `{code}` |", status.as_u16()),
+            None => format!("| {} | – |", status.as_u16()),
+        };
+        let ours: BTreeSet<_> = every_problem().iter().map(|problem| row(problem.answer())).collect();
+
+        let is_row = |line: &&str| line.starts_with("| 4") || line.starts_with("| 5");
+        let readme = include_str!("../../README.md").lines().filter(is_row);
+        let documented: BTreeSet<_> =
+            readme.map(|line| line.split_inclusive('|').take(3).collect::<String>()).collect();
+
+        assert_eq!(documented, ours);
+    }
+
+    #[tokio::test]
+    async fn the_404_and_the_500_are_those_of_the_api_that_this_one_replaces() {
+        for (problem, body) in [
+            (Problem::NotFound, r#"{"error":"The endpoint was not found"}"#),
+            (Problem::Internal, r#"{"error":"Internal server error"}"#),
+        ] {
+            let collected = http_body_util::BodyExt::collect(problem.into_response().into_body()).await;
+            assert_eq!(collected.expect("a whole body").to_bytes(), body);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_told_in_whole_seconds_rounded_up() {
+        let retry_after = |problem: Problem| problem.into_response().headers()[header::RETRY_AFTER].clone();
+
+        assert_eq!(retry_after(Problem::Overloaded(Overloaded { wait: Duration::from_millis(2_500) })), "3");
+        assert_eq!(retry_after(Problem::DeadlinePassed), "1");
+    }
+}
