@@ -13,7 +13,7 @@ use postern::{
     store::{
         Sessions, Users,
         embedded::{EmbeddedStore, ServerLock},
-        postgres::{self, PostgresUsers},
+        postgres::{self, PostgresUsers, SchemaError},
         redis::RedisSessions,
     },
     telemetry,
@@ -172,7 +172,11 @@ async fn open_stores(config: &Config, migrate: bool, clock: &Arc<dyn Clock>) -> 
             if migrate {
                 postgres::migrate(database).await?;
             }
-            postgres::check_schema(database).await?;
+            match postgres::check_schema(database).await {
+                // Not ready, but nothing that a restart would mend: each connection checks the schema when it is made.
+                Err(SchemaError::Unreachable(error)) => warn!(%error, "PostgreSQL cannot be reached yet"),
+                checked => checked?,
+            }
             let users = Arc::new(PostgresUsers::new(database)?);
             let sessions = Arc::new(RedisSessions::new(redis, Arc::clone(clock))?);
             Ok(OpenStores { users, sessions, _lock: None })

@@ -1,13 +1,13 @@
 //! Users in PostgreSQL.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod};
 use time::OffsetDateTime;
 use tokio_postgres::{
     Client, Config, NoTls, Row,
-    config::{Host, SslMode},
+    config::{Host, SslMode, TargetSessionAttrs},
     types::{FromSql, ToSql},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -25,6 +25,9 @@ const STORE: &str = "PostgreSQL";
 /// The most connections that a server opens. PostgreSQL allows 100 in all by default, and a statement takes well under a
 /// millisecond: more connections than this do not answer more requests.
 const MAX_CONNECTIONS: usize = 16;
+
+/// How long a connection may take to be made, unless the URL says otherwise; a request's own time usually ends before.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The key of the advisory lock that one migration at a time holds: "postern" in ASCII.
 const MIGRATION_LOCK: i64 = 0x0070_6f73_7465_726e;
@@ -49,6 +52,13 @@ impl FromStr for PostgresUrl {
         let config = text.parse::<Config>().ok().filter(|config| is_url && !config.get_hosts().is_empty());
         let mut config = config.ok_or("postgres://user:password@host:5432/database, with ?sslmode=require for TLS")?;
         config.application_name("postern");
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        // Of several servers, the primary: an epoch that is read from a replica may be stale.
+        if config.get_hosts().len() > 1 {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         Ok(Self(config))
     }
 }

@@ -99,7 +99,7 @@ pub struct Claims {
     pub issued: OffsetDateTime,
     /// From when on it is refused, in whole seconds.
     pub expires: OffsetDateTime,
-    /// Of this token alone: 128 random bits in base64url. A UUID's text would make tokens longer than they may be.
+    /// Of this token alone: a random UUID in base64url, since its usual text would make tokens longer than they may be.
     pub id: String,
     /// The session that it speaks for.
     pub session: SessionId,

@@ -17,8 +17,9 @@ use tokio::{
 };
 
 use crate::{
+    proxy::Proxy,
     service::{Asking, PASSWORD},
-    support::{empty_schema, redis_url},
+    support::{PostgresRedis, empty_schema, redis_url},
 };
 
 /// Longer than anything here takes on a busy machine.
@@ -367,6 +368,28 @@ async fn it_does_not_serve_an_old_schema_and_says_what_mends_it() {
     let serving = postern.serve().await;
     assert!(serving.line.contains("users in postgres://") && serving.line.contains("sessions in redis://"));
     assert!(!serving.line.contains('@'), "{}", serving.line);
+    serving.sign_up("ada@example.org").await;
+}
+
+#[tokio::test]
+async fn a_server_that_starts_before_its_stores_becomes_ready_when_they_come() {
+    let (database, redis) = (PostgresRedis::migrated().await.database, redis_url());
+    let (postgres_proxy, redis_proxy) = (Proxy::start(&database).await, Proxy::start(&redis).await);
+    postgres_proxy.cut().await;
+    redis_proxy.cut().await;
+    let postern = Postern::new()
+        .with("DATABASE_URL", postgres_proxy.instead_of(&database))
+        .with("REDIS_URL", redis_proxy.instead_of(&redis))
+        .with("POSTERN_KEYS_DIR", "keys");
+    assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
+
+    let serving = postern.serve().await;
+    let ready = || Asking::new(serving.operations, "GET", "/readyz").send();
+    assert_eq!(ready().await.expect(503)["status"], "starting");
+
+    postgres_proxy.mend().await;
+    redis_proxy.mend().await;
+    ready().await.expect(200);
     serving.sign_up("ada@example.org").await;
 }
 

@@ -1,0 +1,54 @@
+//! Whether requests should share one multiplexed connection to Redis, or check one out of the pool each.
+//!
+//!     scripts/with-stores cargo bench --bench redis_connection
+//!
+//! Prints calls a second both ways, in one run, and their ratio.
+
+use std::{sync::Arc, time::Instant};
+
+use deadpool_redis::{Manager, Pool, Runtime};
+use redis::{Script, aio::MultiplexedConnection};
+
+const CALLS: u32 = 20_000;
+
+/// Reads a hash that is not there, as a signed-in request reads a session.
+async fn call(script: &Script, connection: &mut MultiplexedConnection) {
+    let mut invocation = script.prepare_invoke();
+    let found: Vec<Option<String>> = invocation.key("nobody").invoke_async(connection).await.expect("an answer");
+    assert_eq!(found, [None, None]);
+}
+
+/// Calls a second, by this many callers at once.
+async fn rate(callers: u32, pool: &Pool, is_shared: bool) -> f64 {
+    let script = Arc::new(Script::new("return redis.call('HMGET', KEYS[1], 'epoch', 'expires')"));
+    let shared = Arc::new(pool.get().await.expect("a connection"));
+    let started = Instant::now();
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..callers {
+        let (pool, script, shared) = (pool.clone(), Arc::clone(&script), Arc::clone(&shared));
+        running.spawn(async move {
+            for _ in 0..CALLS / callers {
+                if is_shared {
+                    call(&script, &mut (**shared).clone()).await;
+                } else {
+                    call(&script, &mut pool.get().await.expect("a connection")).await;
+                }
+            }
+        });
+    }
+    running.join_all().await;
+    f64::from(CALLS) / started.elapsed().as_secs_f64()
+}
+
+#[tokio::main]
+async fn main() {
+    #[expect(clippy::disallowed_methods, reason = "a variable of scripts/with-stores is no setting of the service")]
+    let url = std::env::var("POSTERN_TEST_REDIS_URL").expect("run it by scripts/with-stores");
+    let manager = Manager::new(url.as_str()).expect("a URL");
+    let pool = Pool::builder(manager).max_size(16).runtime(Runtime::Tokio1).build().expect("a pool");
+    println!("callers  shared/s  pooled/s  ratio");
+    for callers in [1, 16, 64] {
+        let (shared, pooled) = (rate(callers, &pool, true).await, rate(callers, &pool, false).await);
+        println!("{callers:>7} {shared:>9.0} {pooled:>9.0} {:>6.2}", shared / pooled);
+    }
+}
