@@ -25,7 +25,7 @@ pub use self::{
     login::Credentials,
     name::{InvalidName, MAX_CHARACTERS as MAX_NAME_CHARACTERS, Name},
     register::SignUp,
-    session::{Client, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Session},
+    session::{Client, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, MAX_USER_AGENT_BYTES, NewSession, Session},
     user::{PasswordHash, Standing, User},
 };
 use crate::{
