@@ -19,7 +19,10 @@ use super::{
     problem::{FieldErrors, Problem},
     service::Context,
 };
-use crate::accounts::{Email, InvalidEmail, InvalidName, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, Name};
+use crate::{
+    accounts::{Email, InvalidEmail, InvalidName, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, Name},
+    passwords::Password,
+};
 
 /// The largest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -70,23 +73,9 @@ impl Input for Members {
 }
 
 impl Members {
-    /// A text that is not empty. Nothing is trimmed.
+    /// A text that is not blank. It comes as it was sent: whoever parses it trims it, or does not.
     pub fn text(&mut self, member: &'static str) -> Option<Zeroizing<String>> {
-        let place = self.members.iter().position(|(name, _)| name == member);
-        let sentence = match place.map(|place| self.members.swap_remove(place).1) {
-            Some(Member::Text(text)) if !text.is_empty() => return Some(text),
-            Some(Member::Text(_)) => "This field may not be blank.",
-            Some(Member::Null) => "This field may not be null.",
-            Some(Member::Other) => "Not a valid string.",
-            None => "This field is required.",
-        };
-        self.errors.add(member, sentence);
-        None
-    }
-
-    /// A text that is not blank, and trimmed by whoever parses it.
-    fn visible_text(&mut self, member: &'static str) -> Option<Zeroizing<String>> {
-        let text = self.text(member)?;
+        let text = self.present_text(member)?;
         if text.trim().is_empty() {
             self.errors.add(member, "This field may not be blank.");
             return None;
@@ -94,9 +83,14 @@ impl Members {
         Some(text)
     }
 
+    /// A password, which is blank only where it is empty.
+    pub fn password(&mut self, member: &'static str) -> Option<Password> {
+        self.present_text(member).map(|text| Password::new(&text))
+    }
+
     /// A name to be set.
     pub fn name(&mut self, member: &'static str) -> Option<Name> {
-        let parsed = self.visible_text(member)?.parse();
+        let parsed = self.text(member)?.parse();
         let sentence = match parsed {
             Ok(name) => return Some(name),
             Err(InvalidName::Blank) => "This field may not be blank.".to_owned(),
@@ -111,7 +105,7 @@ impl Members {
 
     /// An email address to be set.
     pub fn email(&mut self, member: &'static str) -> Option<Email> {
-        let parsed = self.visible_text(member)?.parse();
+        let parsed = self.text(member)?.parse();
         let sentence = match parsed {
             Ok(email) => return Some(email),
             Err(InvalidEmail::TooLong) => {
@@ -125,7 +119,7 @@ impl Members {
 
     /// An email address to log in with: one that nobody can have is no mistake of its own.
     pub fn presented_email(&mut self, member: &'static str) -> Option<Result<Email, InvalidEmail>> {
-        self.visible_text(member).map(|text| text.parse())
+        self.text(member).map(|text| text.parse())
     }
 
     /// Notes a mistake that the handler found.
@@ -142,6 +136,19 @@ impl Members {
             Some(taken) if self.errors.is_empty() => Ok(taken),
             _ => Err(Problem::ValidationFailed(self.errors)),
         }
+    }
+
+    fn present_text(&mut self, member: &'static str) -> Option<Zeroizing<String>> {
+        let place = self.members.iter().position(|(name, _)| name == member);
+        let sentence = match place.map(|place| self.members.swap_remove(place).1) {
+            Some(Member::Text(text)) if !text.is_empty() => return Some(text),
+            Some(Member::Text(_)) => "This field may not be blank.",
+            Some(Member::Null) => "This field may not be null.",
+            Some(Member::Other) => "Not a valid string.",
+            None => "This field is required.",
+        };
+        self.errors.add(member, sentence);
+        None
     }
 }
 
@@ -277,7 +284,7 @@ mod tests {
         let taken = (
             members.name("name"),
             members.email("email"),
-            members.text("password"),
+            members.password("password").map(|_| ()),
             members.text("old"),
             members.text("new"),
         );

@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     accounts::{CurrentUser, Email, Name},
-    passwords::{AcceptedPassword, Password},
+    passwords::AcceptedPassword,
 };
 
 /// `POST /change-password/`
 pub async fn change(context: Context, current: CurrentUser, mut body: Members) -> Result<Json<Message>, Problem> {
-    let old = body.text("old_password").map(|text| Password::new(&text));
+    let old = body.password("old_password");
     let (name, email) = (&current.user.name, &current.user.email);
     let new = judged(&context, &mut body, "new_password", Some(name), Some(email)).await?;
     let valid = old.zip(new);
@@ -34,8 +34,8 @@ pub async fn judged(
     name: Option<&Name>,
     email: Option<&Email>,
 ) -> Result<Option<AcceptedPassword>, Problem> {
-    let Some(text) = body.text(member) else { return Ok(None) };
-    match context.accounts.judge(Password::new(&text), name, email).await? {
+    let Some(password) = body.password(member) else { return Ok(None) };
+    match context.accounts.judge(password, name, email).await? {
         Ok(password) => Ok(Some(password)),
         Err(objections) => {
             for found in objections {

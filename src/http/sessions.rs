@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{access::Stranger, input::Members, output::Json, problem::Problem, service::Context};
-use crate::{accounts::Credentials, passwords::Password};
+use crate::accounts::Credentials;
 
 /// A sentence, and nothing else.
 #[derive(Serialize)]
@@ -22,7 +22,7 @@ pub struct TokenPair {
 /// `POST /token/`
 pub async fn login(context: Context, _: Stranger, mut body: Members) -> Result<Json<TokenPair>, Problem> {
     let email = body.presented_email("email");
-    let password = body.text("password").map(|text| Password::new(&text));
+    let password = body.password("password");
     let (email, password) = body.finish(email.zip(password))?;
     let credentials = Credentials { email: email.ok(), password };
     let tokens = context.accounts.login(credentials, context.client, &context.store_time).await?;

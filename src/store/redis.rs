@@ -4,13 +4,17 @@
 //! session ids by expiry, for listing and pruning only. The braces put all of a user's keys into one slot of a cluster, so
 //! that each operation is one script. A session stores its own expiry, and that decides; the TTL tidies up.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use deadpool_redis::{Connection, Manager, Pool, Runtime};
 use redis::{AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo as _, RedisError, Script, ScriptInvocation};
 use time::OffsetDateTime;
-use tokio::sync::Mutex;
 
 use super::{LAST_USED_RESOLUTION, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime};
 use crate::{
@@ -57,6 +61,8 @@ impl fmt::Debug for RedisUrl {
 pub struct RedisSessions {
     pool: Pool,
     shared: Mutex<Option<Arc<Connection>>>,
+    /// Held by the one caller that is making a new connection.
+    connecting: tokio::sync::Mutex<()>,
     scripts: Scripts,
     clock: Arc<dyn Clock>,
 }
@@ -89,7 +95,7 @@ impl RedisSessions {
             end_others: Script::new(include_str!("session.end_others.lua")),
         };
         let pool = pool.map_err(|error| StoreError::unavailable(STORE, &error))?;
-        Ok(Self { pool, shared: Mutex::new(None), scripts, clock })
+        Ok(Self { pool, shared: Mutex::new(None), connecting: tokio::sync::Mutex::new(()), scripts, clock })
     }
 
     /// Runs a script; once more where the connection turned out to be broken, which does no harm: each script leaves the
@@ -122,7 +128,7 @@ impl RedisSessions {
         };
         let outcome = time.limit(STORE, run).await;
         if outcome.is_err() {
-            self.discard(&connection).await;
+            self.discard(&connection);
         }
         outcome.map_err(|error| if is_broken { Broken::Connection(error) } else { Broken::Other(error) })
     }
@@ -131,20 +137,27 @@ impl RedisSessions {
     /// more, since the pool asks each connection whether it is alive: sharing gives 2.0 times as many calls a second to
     /// one caller, 1.6 to 16 at once, 3 to 64 (`scripts/with-stores cargo bench --bench redis_connection`, on loopback).
     async fn connection(&self) -> Result<Arc<Connection>, StoreError> {
-        let mut shared = self.shared.lock().await;
-        if let Some(connection) = &*shared {
-            return Ok(Arc::clone(connection));
+        if let Some(connection) = self.shared().clone() {
+            return Ok(connection);
+        }
+        let _connecting = self.connecting.lock().await;
+        if let Some(connection) = self.shared().clone() {
+            return Ok(connection);
         }
         let fresh = self.pool.get().await.map_err(|error| StoreError::unavailable(STORE, &error))?;
-        Ok(Arc::clone(shared.insert(Arc::new(fresh))))
+        Ok(Arc::clone(self.shared().insert(Arc::new(fresh))))
     }
 
     /// Gives a connection back to the pool, which finds out whether it is alive before it hands it out again.
-    async fn discard(&self, used: &Arc<Connection>) {
-        let mut shared = self.shared.lock().await;
+    fn discard(&self, used: &Arc<Connection>) {
+        let mut shared = self.shared();
         if shared.as_ref().is_some_and(|current| Arc::ptr_eq(current, used)) {
             *shared = None;
         }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Option<Arc<Connection>>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ahead_ms(&self) -> u64 {

@@ -58,10 +58,12 @@ async fn a_forged_token_logs_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_missing_token_is_reported() {
+async fn a_missing_or_blank_token_is_reported() {
     let service = Service::start().await;
 
-    let sentences = service.post("/logout/", json!({})).send().await.expect_objections("refresh");
-
-    assert_eq!(sentences, ["This field is required."]);
+    for (body, sentence) in
+        [(json!({}), "This field is required."), (json!({"refresh": " "}), "This field may not be blank.")]
+    {
+        assert_eq!(service.post("/logout/", body).send().await.expect_objections("refresh"), [sentence]);
+    }
 }

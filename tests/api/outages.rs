@@ -148,3 +148,23 @@ async fn a_service_that_has_not_met_its_stores_is_not_ready_and_one_that_lost_th
     let body = service.operations("/readyz").send().await.expect(200);
     assert_eq!(body, json!({"status": "ready", "users": "down", "sessions": "up"}));
 }
+
+#[tokio::test]
+async fn nobody_waits_for_the_connection_that_another_caller_tries_to_make() {
+    let limits = RequestLimits { request: Duration::from_secs(30), store: Duration::from_secs(2) };
+    let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
+    let ada = service.signed_up("ada@example.org").await;
+    service.backend().redis.freeze();
+
+    let caller = async || {
+        for _ in 0..2 {
+            let started = std::time::Instant::now();
+            ada.profile().await.expect_problem(503, "unavailable");
+            assert!(started.elapsed() < Duration::from_millis(3_500), "{:?}", started.elapsed());
+        }
+    };
+    tokio::join!(caller(), caller(), caller(), caller());
+
+    service.backend().redis.mend().await;
+    ada.expect_in_force().await;
+}

@@ -82,3 +82,14 @@ async fn a_refresh_token_has_at_most_128_url_safe_characters() {
     assert!(token.len() <= 128, "{}", token.len());
     assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{token}");
 }
+
+#[tokio::test]
+async fn a_missing_or_blank_token_is_reported() {
+    let service = Service::start().await;
+
+    for (body, sentence) in
+        [(json!({}), "This field is required."), (json!({"refresh": " "}), "This field may not be blank.")]
+    {
+        assert_eq!(service.post("/refresh/", body).send().await.expect_objections("refresh"), [sentence]);
+    }
+}
