@@ -44,7 +44,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
 
 fn task(matches: &ArgMatches) -> Task {
     match matches.subcommand() {
-        Some(("serve", serve)) => Task::Serve { migrate: serve.get_flag("migrate") },
+        Some(("serve", serve)) => Task::Serve { migrate: serve.get_flag("migrate") || matches.get_flag("migrate") },
         Some(("migrate", _)) => Task::Migrate,
         Some(("keys", keys)) if keys.subcommand_name() == Some("generate") => Task::GenerateKeys,
         Some(("keys", _)) => Task::ListKeys,
@@ -123,6 +123,7 @@ mod tests {
         assert_eq!(task_of(&[]), Task::Serve { migrate: false });
         assert_eq!(task_of(&["--migrate"]), Task::Serve { migrate: true });
         assert_eq!(task_of(&["serve", "--migrate"]), Task::Serve { migrate: true });
+        assert_eq!(task_of(&["--migrate", "serve"]), Task::Serve { migrate: true });
         assert_eq!(task_of(&["--listen", "127.0.0.1:0"]), Task::Serve { migrate: false });
     }
 

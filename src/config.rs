@@ -84,7 +84,7 @@ const MAX_CONNECTIONS: Setting =
 const DRAIN_DELAY: Setting =
     setting("POSTERN_DRAIN_DELAY", "0s", "From SIGTERM to the last accepted connection, 0s to 5m");
 const SHUTDOWN_GRACE: Setting =
-    setting("POSTERN_SHUTDOWN_GRACE", "20s", "After that, longest time for requests under way, 0s to 10m");
+    setting("POSTERN_SHUTDOWN_GRACE", "20s", "After that, longest time for requests under way, 100ms to 10m");
 const LOG: Setting = setting("POSTERN_LOG", "info", "Least level of the log: error, warn, info, debug, trace");
 const LOG_FORMAT: Setting =
     setting("POSTERN_LOG_FORMAT", "text on a terminal, else json", "Format of the log: text or json");
@@ -265,7 +265,7 @@ impl Config {
             },
             max_connections: reader.number(&MAX_CONNECTIONS, 1, 1_000_000),
             drain_delay: reader.duration(&DRAIN_DELAY, "0s", "5m"),
-            shutdown_grace: reader.duration(&SHUTDOWN_GRACE, "0s", "10m"),
+            shutdown_grace: reader.duration(&SHUTDOWN_GRACE, "100ms", "10m"),
             log: reader.parsed(&LOG, "a level: error, warn, info, debug, trace"),
             log_format: reader.log_format(),
         };

@@ -9,12 +9,42 @@ use std::{
 
 const OWNER_ONLY: u32 = 0o600;
 
-/// Makes a directory and its parents, with mode 0700 where they are not there yet.
+/// Makes a directory and its parents, with mode 0700 where they are not there yet, so that a power cut finds them.
 ///
 /// # Errors
 /// What the system says.
 pub fn create_private_directory(directory: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = directory.parent() {
+        create_private_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(directory) {
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
+        outcome => outcome.and_then(|()| sync_parent(directory)),
+    }
+}
+
+/// Waits until a file or directory is on disk.
+///
+/// # Errors
+/// What the system says.
+pub fn sync(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+/// Waits until the directory that holds this file or directory is on disk.
+///
+/// # Errors
+/// What the system says.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        None => Ok(()),
+        Some(parent) if parent.as_os_str().is_empty() => sync(Path::new(".")),
+        Some(parent) => sync(parent),
+    }
 }
 
 /// Opens a file to append to; where it is not there, it is made with mode 0600.
@@ -38,5 +68,5 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+    sync_parent(path)
 }

@@ -6,7 +6,7 @@ use postern::{
     accounts::Accounts,
     cli::{self, Task},
     clock::{Clock, SystemClock},
-    config::{self, Config, Mistake, SETTINGS, Stores, Values},
+    config::{self, Config, Mistake, SETTINGS, Setting, Stores, Values},
     http::{Readiness, Service, routes},
     passwords::{Hasher, Policy},
     server::{self, ConnectionLimits},
@@ -70,52 +70,64 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
         Task::Serve { migrate } => {
             let config = Config::for_serve(values).map_err(Failure::Settings)?;
             telemetry::start(config.log, config.log_format);
-            runtime()?.block_on(serve(config, migrate))
+            run_async(async {
+                if migrate && let Stores::PostgresRedis(database, _) = &config.stores {
+                    postgres::migrate(database).await?;
+                }
+                serve(config).await
+            })
         }
         Task::Migrate => {
             let url = config::for_migrate(values).map_err(Failure::Settings)?;
-            let applied = runtime()?.block_on(postgres::migrate(&url))?;
-            println!("PostgreSQL is up to date: {applied} migrations applied");
-            Ok(ExitCode::SUCCESS)
+            let applied = run_async(async { Ok(postgres::migrate(&url).await?) })?;
+            print(&format!("PostgreSQL is up to date: {applied} migrations applied"))
         }
         Task::GenerateKeys => {
             let directory = config::for_keys(values).map_err(Failure::Settings)?;
             let made = keyring::generate(&directory, SystemClock.now())?;
             if made.is_empty() {
-                println!("{}: no key is missing", directory.display());
+                return print(&format!("{}: no key is missing", directory.display()));
             }
-            show_keys(&made);
-            Ok(ExitCode::SUCCESS)
+            print(&key_lines(&made))
         }
         Task::ListKeys => {
             let directory = config::for_keys(values).map_err(Failure::Settings)?;
-            show_keys(&keyring::list(&directory)?);
-            Ok(ExitCode::SUCCESS)
+            print(&key_lines(&keyring::list(&directory)?))
         }
         Task::ShowConfig => {
-            for setting in SETTINGS {
+            let line = |setting: &Setting| {
                 let (value, source) = values.shown(setting);
-                println!("{:<28} {source:<12} {value}", setting.name);
-            }
-            Config::for_serve(values).map(|_| ExitCode::SUCCESS).map_err(Failure::Settings)
+                format!("{:<28} {source:<12} {value}", setting.name)
+            };
+            let printed = print(&SETTINGS.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+            Config::for_serve(values).map(|_| printed).map_err(Failure::Settings)
         }
     }
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+/// Runs a task to its end, and then waits for nothing that it has left behind: a look-up of a host name, say.
+fn run_async<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(task);
+    runtime.shutdown_background();
+    outcome
 }
 
-fn show_keys(keys: &[keyring::KeyEntry]) {
-    for key in keys {
-        println!("{:<8} {:<9} {} {}", key.purpose, key.state, key.created, key.id);
-    }
+/// Prints to standard output; whoever reads that may have gone away.
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn key_lines(keys: &[keyring::KeyEntry]) -> String {
+    let line = |key: &keyring::KeyEntry| format!("{:<8} {:<9} {} {}", key.purpose, key.state, key.created, key.id);
+    keys.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Serves until a signal, drains, and says how it ended.
-async fn serve(config: Config, migrate: bool) -> Result<ExitCode, Failure> {
+async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let opened = open_stores(&config, migrate, &clock).await?;
+    let opened = open_stores(&config, &clock).await?;
     let accounts = Arc::new(accounts(&config, &opened, clock)?);
     let readiness = Arc::new(Readiness::default());
     let listener = bind(config.listen).await?;
@@ -124,14 +136,15 @@ async fn serve(config: Config, migrate: bool) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     announce(&config, &listener, &ops_listener)?;
 
-    let (stop, stopped) = watch::channel(false);
     let limits = ConnectionLimits { connections: config.max_connections, head: config.limits.request };
     let start = |listener, router| {
         let service = Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), config.limits);
-        tokio::spawn(server::serve(listener, Arc::new(service), limits, stopped.clone()))
+        let (stop, stopped) = watch::channel(false);
+        (stop, tokio::spawn(server::serve(listener, Arc::new(service), limits, stopped)))
     };
-    let public = start(listener, routes::public());
-    let operations = start(ops_listener, routes::operations());
+    let (stop, public) = start(listener, routes::public());
+    // Probes are answered to the end: it is not told to stop.
+    let (_go_on, operations) = start(ops_listener, routes::operations());
 
     info!(signal = signals.next().await, "stopping");
     readiness.drain();
@@ -160,7 +173,7 @@ struct OpenStores {
     _lock: Option<ServerLock>,
 }
 
-async fn open_stores(config: &Config, migrate: bool, clock: &Arc<dyn Clock>) -> Result<OpenStores, Failure> {
+async fn open_stores(config: &Config, clock: &Arc<dyn Clock>) -> Result<OpenStores, Failure> {
     match &config.stores {
         Stores::Embedded => {
             let lock = ServerLock::take(&config.data_dir)?;
@@ -169,12 +182,9 @@ async fn open_stores(config: &Config, migrate: bool, clock: &Arc<dyn Clock>) -> 
             Ok(OpenStores { users: store.clone(), sessions: store, _lock: Some(lock) })
         }
         Stores::PostgresRedis(database, redis) => {
-            if migrate {
-                postgres::migrate(database).await?;
-            }
             match postgres::check_schema(database).await {
                 // Not ready, but nothing that a restart would mend: each connection checks the schema when it is made.
-                Err(SchemaError::Unreachable(error)) => warn!(%error, "PostgreSQL cannot be reached yet"),
+                Err(error @ (SchemaError::Unreachable(_) | SchemaError::Silent)) => warn!(%error, "not ready yet"),
                 checked => checked?,
             }
             let users = Arc::new(PostgresUsers::new(database)?);
@@ -194,7 +204,7 @@ fn accounts(config: &Config, stores: &OpenStores, clock: Arc<dyn Clock>) -> Resu
         hasher: Hasher::start(config.hashing)?,
         policy: Policy { min_code_points: config.password_min_length },
         access_tokens: access_tokens.map_err(|error| {
-            Failure::Settings(vec![Mistake { name: "POSTERN_ISSUER", sentence: error.to_string() }])
+            Failure::Settings(vec![Mistake { name: "POSTERN_ISSUER, POSTERN_AUDIENCE", sentence: error.to_string() }])
         })?,
         refresh_tokens: RefreshTokens::new(keyring),
         clock,

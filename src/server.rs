@@ -128,6 +128,9 @@ fn builder(head_timeout: Duration) -> auto::Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))
+        // No body is larger than 16 KiB: more room would only be held for those who fill it.
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(1024 * 1024)
         .max_concurrent_streams(100)
         .max_header_list_size(16 * 1024);
     builder

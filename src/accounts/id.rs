@@ -59,3 +59,31 @@ impl Epoch {
         Self(getrandom::u64().expect("the system's random numbers are there once it has started").cast_signed())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_id_is_a_version_7_of_its_time_and_no_two_are_alike() {
+        let time = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
+
+        let (first, second) = (UserId::new(time), UserId::new(time));
+
+        assert_eq!(first.0.get_version_num(), 7);
+        let seconds = first.0.get_timestamp().expect("a time").to_unix().0;
+        assert_eq!(seconds, 20_000 * 86_400);
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn a_session_id_is_a_version_4() {
+        assert_eq!(SessionId::random().0.get_version_num(), 4);
+        assert_ne!(SessionId::random(), SessionId::random());
+    }
+
+    #[test]
+    fn no_two_epochs_are_alike() {
+        assert_ne!(Epoch::random(), Epoch::random());
+    }
+}

@@ -16,7 +16,7 @@ mod logout;
 mod refresh;
 mod register;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::{
     authenticate::CurrentUser,
@@ -65,13 +65,18 @@ pub struct Lifetimes {
     pub session: Duration,
 }
 
-/// What a login, a sign-up or a refresh hands out.
-#[derive(Debug)]
+/// What a login or a sign-up hands out.
 pub struct Tokens {
     /// The access token.
     pub access: String,
     /// The refresh token.
     pub refresh: String,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tokens(..)")
+    }
 }
 
 /// Why a use case did not do what it was asked for.
@@ -137,10 +142,11 @@ impl Accounts {
     }
 
     /// The tokens of a session that has just been opened.
-    fn first_tokens(&self, session: &Session) -> Result<Tokens, Refusal> {
+    fn first_tokens(&self, session: &Session) -> Tokens {
         let claims = RefreshClaims { user: session.user, session: session.id, counter: session.successor };
         let refresh = self.refresh_tokens.issue(claims, session.successor_key);
-        Ok(Tokens { access: self.access_token(session), refresh: refresh.map_err(|_| Refusal::InvalidRefreshToken)? })
+        let refresh = refresh.unwrap_or_else(|_| unreachable!("the session was opened under the active key"));
+        Tokens { access: self.access_token(session), refresh }
     }
 
     /// An access token for a session, accepted no longer than the session lasts.
@@ -148,5 +154,17 @@ impl Accounts {
         let now = self.clock.now();
         let expires = session.expires.min(now + self.lifetimes.access);
         self.access_tokens.issue(session.user, session.id, now, expires)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_cannot_be_printed() {
+        let tokens = Tokens { access: "v4.public.x".to_owned(), refresh: "AQ".to_owned() };
+
+        assert_eq!(format!("{tokens:?}"), "Tokens(..)");
     }
 }

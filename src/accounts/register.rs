@@ -41,7 +41,7 @@ impl Accounts {
             created,
         };
         let session = self.open_session(user.id, user.epoch, client, time).await?;
-        let tokens = self.first_tokens(&session)?;
+        let tokens = self.first_tokens(&session);
         match self.insert(&user, time).await {
             Ok(Insert::Created) => Ok(tokens),
             outcome => {

@@ -50,15 +50,17 @@ impl Access for SignedIn {
 fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (first, second) = (values.next(), values.next());
-    let value = first.ok_or(Problem::NotAuthenticated)?.to_str().map_err(|_| Problem::InvalidToken)?;
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    match token.trim_matches(' ') {
-        _ if !scheme.eq_ignore_ascii_case("bearer") => Err(Problem::NotAuthenticated),
-        "" => Err(Problem::NotAuthenticated),
-        // Which of two would count? Neither.
-        _ if second.is_some() => Err(Problem::InvalidToken),
-        token => Ok(token),
+    let value = first.ok_or(Problem::NotAuthenticated)?.as_bytes();
+    // Which of two would count? Neither.
+    if second.is_some() {
+        return Err(Problem::InvalidToken);
     }
+    let space = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
+    let (scheme, token) = (&value[..space], value[space..].trim_ascii());
+    if !scheme.eq_ignore_ascii_case(b"bearer") || token.is_empty() {
+        return Err(Problem::NotAuthenticated);
+    }
+    str::from_utf8(token).map_err(|_| Problem::InvalidToken)
 }
 
 #[cfg(test)]
@@ -70,7 +72,7 @@ mod tests {
     fn token_of(values: &[&'static str]) -> Result<String, &'static str> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+            headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
         }
         bearer_token(&headers).map(str::to_owned).map_err(|problem| problem.code().unwrap_or_default())
     }
@@ -83,7 +85,7 @@ mod tests {
 
     #[test]
     fn nothing_another_scheme_or_no_token_is_not_authenticated() {
-        for values in [&[][..], &["Basic YTpi"], &["Bearer"], &["Bearer "], &["BearerX abc"]] {
+        for values in [&[][..], &["Basic YTpi"], &["Basic ü"], &["Bearer"], &["Bearer "], &["BearerX abc"]] {
             assert_eq!(token_of(values), Err("not_authenticated"), "{values:?}");
         }
     }

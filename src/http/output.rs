@@ -23,7 +23,7 @@ pub struct Json<T>(pub T);
 /// 201 with a JSON body.
 pub struct Created<T>(pub T);
 
-/// A JSON body with a status that the handler chose among those of [`Output`]: for probes.
+/// 200 or 503 with a JSON body: for probes.
 pub struct Probe<T> {
     /// 200 where it is, 503 where it is not.
     pub is_ready: bool,
@@ -45,7 +45,12 @@ impl<T: Serialize> Output for Created<T> {
 
 impl<T: Serialize> Output for Probe<T> {
     fn into_response(self) -> Response {
-        json(if self.is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &self.body)
+        if self.is_ready {
+            return json(StatusCode::OK, &self.body);
+        }
+        let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &self.body);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response
     }
 }
 

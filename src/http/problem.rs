@@ -55,6 +55,8 @@ pub enum Problem {
     Unavailable(StoreError),
     /// The request was not answered in time.
     DeadlinePassed,
+    /// A store holds what it should not.
+    Corrupt(StoreError),
     /// A mistake of ours.
     Internal,
 }
@@ -91,7 +93,8 @@ impl Problem {
             Self::Overloaded(_)           => (StatusCode::SERVICE_UNAVAILABLE,    Some("overloaded"),             "Too many requests at once: try again soon"),
             Self::Unavailable(_)
             | Self::DeadlinePassed        => (StatusCode::SERVICE_UNAVAILABLE,    Some("unavailable"),            "The service is not available right now: try again soon"),
-            Self::Internal                => (StatusCode::INTERNAL_SERVER_ERROR,  None,                           "Internal server error"),
+            Self::Corrupt(_)
+            | Self::Internal              => (StatusCode::INTERNAL_SERVER_ERROR,  None,                           "Internal server error"),
         }
     }
 
@@ -103,7 +106,7 @@ impl Problem {
     /// What broke, where something did: for the log.
     pub fn cause(&self) -> Option<String> {
         match self {
-            Self::Unavailable(error) => Some(error.to_string()),
+            Self::Unavailable(error) | Self::Corrupt(error) => Some(error.to_string()),
             Self::Overloaded(error) => Some(error.to_string()),
             _ => None,
         }
@@ -166,7 +169,8 @@ impl From<Refusal> for Problem {
             Refusal::InvalidRefreshToken => Self::InvalidRefreshToken,
             Refusal::WrongPassword => Self::WrongPassword,
             Refusal::Overloaded(overloaded) => Self::Overloaded(overloaded),
-            Refusal::Store(error) => Self::Unavailable(error),
+            Refusal::Store(error @ StoreError::Unavailable { .. }) => Self::Unavailable(error),
+            Refusal::Store(error @ StoreError::Corrupt { .. }) => Self::Corrupt(error),
         }
     }
 }
@@ -243,6 +247,7 @@ mod tests {
             Problem::Overloaded(Overloaded { wait: Duration::from_millis(2_500) }),
             Problem::Unavailable(broken),
             Problem::DeadlinePassed,
+            Problem::Corrupt(StoreError::Corrupt { store: "store", reason: "it is torn".to_owned() }),
             Problem::Internal,
         ]
     }
@@ -271,6 +276,7 @@ mod tests {
         503 overloaded
         503 unavailable
         503 unavailable
+        500 –
         500 –
         ");
     }

@@ -31,6 +31,19 @@ use crate::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The methods of RFC 9110, section 9, and RFC 5789.
+const KNOWN_METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::CONNECT,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::PATCH,
+];
+
 /// How long a request may take.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestLimits {
@@ -145,10 +158,12 @@ impl Record {
     }
 
     fn log(&self, route: &str, status: u16, code: Option<&str>, cause: Option<&str>) {
-        let (id, method) = (self.id.to_str().unwrap_or_default(), self.method.as_str());
+        let id = self.id.to_str().unwrap_or_default();
+        // A method may be any token of any length: only those that HTTP knows are repeated.
+        let method = if KNOWN_METHODS.contains(&self.method) { self.method.as_str() } else { "other" };
         let duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         match status {
-            500 => error!(id, method, route, status, duration_ms, "request failed"),
+            500 => error!(id, method, route, status, cause, duration_ms, "request failed"),
             503 => warn!(id, method, route, status, code, cause, duration_ms, "request refused"),
             _ => info!(id, method, route, status, code, duration_ms, "request"),
         }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::time::StoreTime;
-use crate::accounts::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId};
+use crate::accounts::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, Standing, User, UserId};
 
 /// Keeps users.
 #[async_trait]
@@ -157,5 +157,21 @@ impl StoreError {
 
     fn corrupt(store: &'static str, reason: &(impl ToString + ?Sized)) -> Self {
         Self::Corrupt { store, reason: reason.to_string() }
+    }
+}
+
+/// A standing as the stores write it.
+fn standing_text(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Active => "active",
+        Standing::Inactive => "inactive",
+    }
+}
+
+fn read_standing(store: &'static str, text: &str) -> Result<Standing, StoreError> {
+    match text {
+        "active" => Ok(Standing::Active),
+        "inactive" => Ok(Standing::Inactive),
+        _ => Err(StoreError::corrupt(store, "an unknown standing")),
     }
 }

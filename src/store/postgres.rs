@@ -1,20 +1,22 @@
 //! Users in PostgreSQL.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{error::Error, fmt, str::FromStr, time::Duration};
 
 use async_trait::async_trait;
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use time::OffsetDateTime;
+use tokio::time::timeout;
 use tokio_postgres::{
     Client, Config, NoTls, Row,
     config::{Host, SslMode, TargetSessionAttrs},
+    error::DbError,
     types::{FromSql, ToSql},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
-use super::{CompareAndSet, Insert, PasswordChange, StoreError, StoreTime, Users};
-use crate::accounts::{Email, Epoch, Name, PasswordHash, SessionId, Standing, User, UserId};
+use super::{CompareAndSet, Insert, PasswordChange, StoreError, StoreTime, Users, read_standing, standing_text};
+use crate::accounts::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId};
 
 mod migrations {
     refinery::embed_migrations!("sql/postgres/migrations");
@@ -26,8 +28,8 @@ const STORE: &str = "PostgreSQL";
 /// millisecond: more connections than this do not answer more requests.
 const MAX_CONNECTIONS: usize = 16;
 
-/// How long a connection may take to be made, unless the URL says otherwise; a request's own time usually ends before.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may take to be made, schema check included. Requests wait for it no longer than their own time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The key of the advisory lock that one migration at a time holds: "postern" in ASCII.
 const MIGRATION_LOCK: i64 = 0x0070_6f73_7465_726e;
@@ -52,13 +54,8 @@ impl FromStr for PostgresUrl {
         let config = text.parse::<Config>().ok().filter(|config| is_url && !config.get_hosts().is_empty());
         let mut config = config.ok_or("postgres://user:password@host:5432/database, with ?sslmode=require for TLS")?;
         config.application_name("postern");
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
-        // Of several servers, the primary: an epoch that is read from a replica may be stale.
-        if config.get_hosts().len() > 1 {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        }
+        // The primary, even where one name leads to a server that was it once: an epoch read from a replica may be stale.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok(Self(config))
     }
 }
@@ -93,14 +90,17 @@ pub enum SchemaError {
         /// The latest that this binary knows.
         needed: i32,
     },
-    /// PostgreSQL did not answer.
-    #[error("PostgreSQL: {0}")]
+    /// PostgreSQL did not answer, or not as it should.
+    #[error("PostgreSQL: {}", reason(.0))]
     Unreachable(#[from] tokio_postgres::Error),
+    /// PostgreSQL did not answer in time.
+    #[error("PostgreSQL does not answer")]
+    Silent,
     /// TLS was asked for, and the system has no root certificates to verify a server by.
     #[error("TLS to PostgreSQL needs root certificates, and none could be read (Debian: ca-certificates)")]
     NoRootCertificates,
     /// A migration failed; nothing of it was kept.
-    #[error("PostgreSQL could not be migrated: {0}")]
+    #[error("PostgreSQL could not be migrated: {}", reason(.0))]
     Migration(#[from] refinery::Error),
 }
 
@@ -123,8 +123,8 @@ pub async fn migrate(url: &PostgresUrl) -> Result<usize, SchemaError> {
 /// # Errors
 /// Where it is too old, or PostgreSQL does not answer.
 pub async fn check_schema(url: &PostgresUrl) -> Result<(), SchemaError> {
-    let client = connect(url).await?;
-    check_schema_of(&client).await
+    let check = async { check_schema_of(&connect(url).await?).await };
+    timeout(CONNECT_TIMEOUT, check).await.unwrap_or(Err(SchemaError::Silent))
 }
 
 async fn check_schema_of(client: &Client) -> Result<(), SchemaError> {
@@ -182,8 +182,14 @@ impl PostgresUsers {
                 async move { check_schema_of(client).await.map_err(|error| HookError::message(error.to_string())) },
             )
         });
-        let pool = Pool::builder(manager).max_size(MAX_CONNECTIONS).post_create(check).build();
-        let pool = pool.unwrap_or_else(|_| unreachable!("only a pool with timeouts of its own needs a runtime"));
+        let pool = Pool::builder(manager)
+            .max_size(MAX_CONNECTIONS)
+            .wait_timeout(Some(CONNECT_TIMEOUT))
+            .create_timeout(Some(CONNECT_TIMEOUT))
+            .post_create(check)
+            .runtime(Runtime::Tokio1)
+            .build();
+        let pool = pool.unwrap_or_else(|_| unreachable!("a pool with timeouts has a runtime"));
         Ok(Self { pool })
     }
 
@@ -194,18 +200,24 @@ impl PostgresUsers {
         params: &[&(dyn ToSql + Sync)],
         time: &StoreTime,
     ) -> Result<Option<Row>, StoreError> {
-        let connection = async { self.pool.get().await.map_err(|error| StoreError::unavailable(STORE, &error)) };
-        let client = time.limit(STORE, connection).await?;
+        let lease = Lease(Some(time.limit(STORE, self.connection()).await?));
         let run = async {
+            let client = lease.client();
             let statement = client.prepare_cached(query).await?;
             Ok(client.query_opt(&statement, params).await?)
         };
-        let outcome = time.limit(STORE, run).await;
-        if outcome.is_err() {
-            // It broke, or still owes an answer: nobody shall get this connection again.
-            drop(Object::take(client));
-        }
-        outcome
+        let row = time.limit(STORE, run).await?;
+        lease.give_back();
+        Ok(row)
+    }
+
+    /// A connection of the pool. Where one has to be made, a task of its own makes it: a request that has less time left
+    /// than that takes would only ever begin. What comes too late for the request goes to the pool.
+    async fn connection(&self) -> Result<Object, StoreError> {
+        let pool = self.pool.clone();
+        let connection = tokio::spawn(async move { pool.get().await }).await;
+        let connection = connection.map_err(|error| StoreError::unavailable(STORE, &error))?;
+        connection.map_err(|error| StoreError::unavailable(STORE, &reason(&error)))
     }
 
     async fn compare_and_set(
@@ -216,6 +228,28 @@ impl PostgresUsers {
     ) -> Result<CompareAndSet, StoreError> {
         let row = self.query(query, params, time).await?;
         Ok(if row.is_some() { CompareAndSet::Written } else { CompareAndSet::Stale })
+    }
+}
+
+/// A connection that is closed, unless it is given back: where its user was dropped or got an error, it may be broken or
+/// still owe an answer, and whoever got it next would wait for that.
+struct Lease(Option<Object>);
+
+impl Lease {
+    fn client(&self) -> &Object {
+        self.0.as_ref().unwrap_or_else(|| unreachable!("a lease is given back once, at its end"))
+    }
+
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
     }
 }
 
@@ -279,7 +313,7 @@ fn user(row: &Row) -> Result<User, StoreError> {
         email: Email::from_store(column(row, "email")?),
         name: Name::from_store(column(row, "name")?),
         password: column::<Option<String>>(row, "password")?.map(PasswordHash::new),
-        standing: read_standing(column(row, "standing")?)?,
+        standing: read_standing(STORE, column(row, "standing")?)?,
         epoch: Epoch(column(row, "epoch")?),
         kept_session: column::<Option<Uuid>>(row, "kept_session")?.map(SessionId),
         created: column::<OffsetDateTime>(row, "created")?,
@@ -290,27 +324,24 @@ fn column<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, Store
     row.try_get(name).map_err(|error| StoreError::corrupt(STORE, &error))
 }
 
-fn standing_text(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Active => "active",
-        Standing::Inactive => "inactive",
-    }
-}
-
-fn read_standing(text: &str) -> Result<Standing, StoreError> {
-    match text {
-        "active" => Ok(Standing::Active),
-        "inactive" => Ok(Standing::Inactive),
-        _ => Err(StoreError::corrupt(STORE, "an unknown standing")),
-    }
-}
-
-/// What PostgreSQL said, by its code and message; the detail, which may hold values, is left out.
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        match error.as_db_error() {
-            Some(refusal) => Self::unavailable(STORE, &format!("{} ({})", refusal.message(), refusal.code().code())),
-            None => Self::unavailable(STORE, &error),
-        }
+        Self::unavailable(STORE, &reason(&error))
     }
+}
+
+/// What an error says together with its causes, which the drivers leave out. Of what PostgreSQL said, message and code;
+/// its detail may hold values.
+fn reason(error: &(dyn Error + 'static)) -> String {
+    let sentence = |error: &(dyn Error + 'static)| match error.downcast_ref::<DbError>() {
+        Some(refusal) => format!("{} ({})", refusal.message(), refusal.code().code()),
+        None => error.to_string(),
+    };
+    let mut reason = sentence(error);
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        reason = format!("{reason}: {}", sentence(error));
+        cause = error.source();
+    }
+    reason
 }

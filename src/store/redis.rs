@@ -13,7 +13,14 @@ use std::{
 
 use async_trait::async_trait;
 use deadpool_redis::{Connection, Manager, Pool, Runtime};
-use redis::{AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo as _, RedisError, Script, ScriptInvocation};
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use redis::{
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError, Script,
+    ScriptInvocation, aio::MultiplexedConnection,
+};
 use time::OffsetDateTime;
 
 use super::{LAST_USED_RESOLUTION, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime};
@@ -24,11 +31,8 @@ use crate::{
 
 const STORE: &str = "Redis";
 
-/// The most connections at once: one is in use, the others are on their way in or out.
-const MAX_CONNECTIONS: usize = 4;
-
-/// How long a connection may take to be made, at the most; a request's own time usually ends before.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may take to be made. Requests wait for it no longer than their own time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where Redis is, and how to log in there. It cannot be printed whole: what is shown leaves out user and password.
 #[derive(Clone)]
@@ -47,7 +51,9 @@ impl FromStr for RedisUrl {
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "redis://{}/{}", self.0.addr(), self.0.redis_settings().db())
+        let is_encrypted = matches!(self.0.addr(), ConnectionAddr::TcpTls { .. });
+        let scheme = if is_encrypted { "rediss" } else { "redis" };
+        write!(formatter, "{scheme}://{}/{}", self.0.addr(), self.0.redis_settings().db())
     }
 }
 
@@ -60,12 +66,14 @@ impl fmt::Debug for RedisUrl {
 /// Sessions in Redis, over one multiplexed connection that all requests share.
 pub struct RedisSessions {
     pool: Pool,
-    shared: Mutex<Option<Arc<Connection>>>,
-    /// Held by the one caller that is making a new connection.
-    connecting: tokio::sync::Mutex<()>,
+    /// The connection in use, or the attempt to make one.
+    current: Mutex<Option<Connecting>>,
     scripts: Scripts,
     clock: Arc<dyn Clock>,
 }
+
+/// A connection, or what came of the attempt to make it, for everybody who waits for it.
+type Connecting = Shared<BoxFuture<'static, Result<MultiplexedConnection, StoreError>>>;
 
 struct Scripts {
     open: Script,
@@ -82,11 +90,10 @@ impl RedisSessions {
     /// # Errors
     /// Where the address cannot be used.
     pub fn new(url: &RedisUrl, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        // The time of the request limits each response; see `run`.
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECTION_TIMEOUT)).set_response_timeout(None);
+        // The time of the request limits each response; see `attempt`.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let manager = Manager::new_with_config(url.0.clone(), config).map_err(StoreError::from)?;
-        let pool = Pool::builder(manager).max_size(MAX_CONNECTIONS).runtime(Runtime::Tokio1).build();
+        let pool = Pool::builder(manager).create_timeout(Some(CONNECT_TIMEOUT)).runtime(Runtime::Tokio1).build();
         let scripts = Scripts {
             open: Script::new(include_str!("session.open.lua")),
             find: Script::new(include_str!("session.find.lua")),
@@ -95,7 +102,7 @@ impl RedisSessions {
             end_others: Script::new(include_str!("session.end_others.lua")),
         };
         let pool = pool.map_err(|error| StoreError::unavailable(STORE, &error))?;
-        Ok(Self { pool, shared: Mutex::new(None), connecting: tokio::sync::Mutex::new(()), scripts, clock })
+        Ok(Self { pool, current: Mutex::new(None), scripts, clock })
     }
 
     /// Runs a script; once more where the connection turned out to be broken, which does no harm: each script leaves the
@@ -119,16 +126,19 @@ impl RedisSessions {
         invocation: &ScriptInvocation<'_>,
         time: &StoreTime,
     ) -> Result<T, Broken> {
-        let connection = time.limit(STORE, self.connection()).await.map_err(Broken::Other)?;
+        let connecting = self.connecting();
         let mut is_broken = false;
         let run = async {
-            let outcome = invocation.invoke_async(&mut (**connection).clone()).await;
+            let mut connection = connecting.clone().await?;
+            let outcome = invocation.invoke_async(&mut connection).await;
             is_broken = outcome.as_ref().is_err_and(RedisError::is_connection_dropped);
-            outcome.map_err(StoreError::from)
+            Ok(outcome?)
         };
         let outcome = time.limit(STORE, run).await;
-        if outcome.is_err() {
-            self.discard(&connection);
+        // Never used again, whatever the error: behind a connection that answers a PING may be a server that has become
+        // a replica. An attempt that is still under way goes on for those who come later.
+        if outcome.is_err() && connecting.peek().is_some() {
+            self.discard(&connecting);
         }
         outcome.map_err(|error| if is_broken { Broken::Connection(error) } else { Broken::Other(error) })
     }
@@ -136,28 +146,30 @@ impl RedisSessions {
     /// The connection that all requests share. Checking one out of the pool for each request would cost a round trip
     /// more, since the pool asks each connection whether it is alive: sharing gives 2.0 times as many calls a second to
     /// one caller, 1.6 to 16 at once, 3 to 64 (`scripts/with-stores cargo bench --bench redis_connection`, on loopback).
-    async fn connection(&self) -> Result<Arc<Connection>, StoreError> {
-        if let Some(connection) = self.shared().clone() {
-            return Ok(connection);
-        }
-        let _connecting = self.connecting.lock().await;
-        if let Some(connection) = self.shared().clone() {
-            return Ok(connection);
-        }
-        let fresh = self.pool.get().await.map_err(|error| StoreError::unavailable(STORE, &error))?;
-        Ok(Arc::clone(self.shared().insert(Arc::new(fresh))))
+    ///
+    /// It is made by a task of its own: a request that has less time left than that takes would only ever begin.
+    fn connecting(&self) -> Connecting {
+        let connect = || {
+            let pool = self.pool.clone();
+            let task = tokio::spawn(async move { pool.get().await.map(Connection::take) });
+            let connecting = async {
+                let made = task.await.map_err(|error| StoreError::unavailable(STORE, &error))?;
+                made.map_err(|error| StoreError::unavailable(STORE, &error))
+            };
+            connecting.boxed().shared()
+        };
+        self.current().get_or_insert_with(connect).clone()
     }
 
-    /// Gives a connection back to the pool, which finds out whether it is alive before it hands it out again.
-    fn discard(&self, used: &Arc<Connection>) {
-        let mut shared = self.shared();
-        if shared.as_ref().is_some_and(|current| Arc::ptr_eq(current, used)) {
-            *shared = None;
+    fn discard(&self, used: &Connecting) {
+        let mut current = self.current();
+        if current.as_ref().is_some_and(|current| current.ptr_eq(used)) {
+            *current = None;
         }
     }
 
-    fn shared(&self) -> MutexGuard<'_, Option<Arc<Connection>>> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn current(&self) -> MutexGuard<'_, Option<Connecting>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ahead_ms(&self) -> u64 {

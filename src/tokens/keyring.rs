@@ -220,6 +220,10 @@ pub fn list(directory: &Path) -> Result<Vec<KeyEntry>, KeyringError> {
 /// # Errors
 /// Where the directory cannot be written, or holds a manifest that cannot be read.
 pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<Vec<KeyEntry>, KeyringError> {
+    files::create_private_directory(directory).map_err(|source| io_error(directory, source))?;
+    // One at a time: of two that make keys at once, the later one would replace what the other has told its caller.
+    let lock = fs::File::open(directory).and_then(|lock| lock.lock().map(|()| lock));
+    let _lock = lock.map_err(|source| io_error(directory, source))?;
     let mut entries = match list(directory) {
         Err(KeyringError::Missing(_)) => Vec::new(),
         outcome => outcome?,
@@ -229,7 +233,6 @@ pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<Vec<KeyEntry>, 
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    files::create_private_directory(directory).map_err(|source| io_error(directory, source))?;
     let made: Vec<_> =
         missing.into_iter().map(|purpose| make_key(directory, purpose, now)).collect::<Result<_, _>>()?;
     entries.extend(made.iter().cloned());
@@ -247,7 +250,8 @@ enum Key {
 
 fn make_key(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Result<KeyEntry, KeyringError> {
     let no_randomness = |_| invalid(directory, "the system has no random numbers to give");
-    let mut paserk = Zeroizing::new(String::new());
+    // Longer than any PASERK of these kinds, since a text that grows leaves copies of its beginning behind.
+    let mut paserk = Zeroizing::new(String::with_capacity(256));
     let id = match purpose {
         Purpose::Access => {
             let pair = AsymmetricKeyPair::<V4>::generate().map_err(no_randomness)?;
@@ -358,4 +362,106 @@ fn io_error(path: &Path, source: io::Error) -> KeyringError {
 
 fn invalid(path: &Path, reason: &str) -> KeyringError {
     KeyringError::Invalid { path: path.to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn generated() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys can be made");
+        directory
+    }
+
+    fn rewrite(directory: &Path, change: impl Fn(&mut Vec<KeyEntry>)) {
+        let mut keys = list(directory).expect("a manifest");
+        change(&mut keys);
+        let text = serde_json::to_string(&Manifest { keys }).expect("JSON");
+        write_private(&directory.join(MANIFEST), &text).expect("it can be written");
+    }
+
+    #[test]
+    fn each_purpose_gets_one_active_key_and_only_once() {
+        let directory = generated();
+
+        let again = generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys are there");
+
+        assert!(again.is_empty());
+        let keys = list(directory.path()).expect("a manifest");
+        let told: Vec<_> = keys.iter().map(|key| (key.purpose, key.state)).collect();
+        assert_eq!(told, [(Purpose::Access, KeyState::Active), (Purpose::Refresh, KeyState::Active)]);
+    }
+
+    #[test]
+    fn of_those_who_generate_at_once_one_makes_the_keys() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let generate = || generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys").len();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(generate)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+
+        assert_eq!(made.iter().filter(|made| **made > 0).count(), 1, "{made:?}");
+        let files: BTreeSet<_> = fs::read_dir(directory.path())
+            .expect("a directory")
+            .map(|file| file.expect("a file").file_name())
+            .collect();
+        assert_eq!(files.len(), 3, "{files:?}");
+    }
+
+    #[test]
+    fn a_directory_without_keys_says_how_to_make_them() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+
+        let error = Keyring::load(directory.path()).expect_err("nothing is there");
+
+        assert!(error.to_string().contains("run `postern keys generate`"), "{error}");
+    }
+
+    #[test]
+    fn exactly_one_key_of_each_purpose_is_active() {
+        for state in [KeyState::Next, KeyState::Retiring] {
+            let directory = generated();
+            rewrite(directory.path(), |keys| keys[0].state = state);
+            assert!(matches!(Keyring::load(directory.path()), Err(KeyringError::Invalid { .. })));
+        }
+
+        let directory = generated();
+        rewrite(directory.path(), |keys| keys.push(keys[1].clone()));
+        assert!(matches!(Keyring::load(directory.path()), Err(KeyringError::Invalid { .. })));
+    }
+
+    #[test]
+    fn a_file_that_does_not_hold_its_key_is_refused_and_not_repeated() {
+        let directory = generated();
+        let keys = list(directory.path()).expect("a manifest");
+        let file = directory.path().join(&keys[0].file);
+        for content in ["", "k4.secret.hunter2", "hunter2"] {
+            write_private(&file, content).expect("it can be written");
+            let error = Keyring::load(directory.path()).expect_err("not the key").to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+
+        let other = generated();
+        let others = list(other.path()).expect("a manifest");
+        fs::copy(other.path().join(&others[0].file), &file).expect("a copy");
+        let error = Keyring::load(directory.path()).expect_err("not the key");
+        assert!(error.to_string().contains("another key than the manifest says"), "{error}");
+    }
+
+    #[test]
+    fn a_keyring_cannot_be_printed() {
+        let directory = generated();
+        let keyring = Keyring::load(directory.path()).expect("keys");
+
+        let printed = format!("{keyring:?}");
+
+        for key in list(directory.path()).expect("a manifest") {
+            let secret = fs::read_to_string(directory.path().join(key.file)).expect("a text");
+            assert!(!printed.contains(secret.trim_start_matches("k4.secret.").trim_start_matches("k4.local.")));
+        }
+    }
 }

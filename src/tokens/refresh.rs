@@ -35,7 +35,7 @@ pub struct RefreshClaims {
     pub user: UserId,
     /// Which session.
     pub session: SessionId,
-    /// The how-manieth token of the session.
+    /// Which of the session's tokens it is, in the order in which they were handed out.
     pub counter: u64,
 }
 

@@ -1,7 +1,7 @@
-//! A real store whose calls are counted.
+//! A real store whose calls are counted, and may be made to go wrong.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -11,45 +11,63 @@ use postern::{
     store::{CompareAndSet, Insert, PasswordChange, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime, Users},
 };
 
+/// What becomes of every call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    Panic,
+    /// It never ends.
+    Hang,
+}
+
 /// Passes every call on, and counts it.
 pub struct Counting {
     pub users: Arc<dyn Users>,
     pub sessions: Arc<dyn Sessions>,
     pub calls: AtomicU64,
+    fault: Mutex<Fault>,
 }
 
 impl Counting {
     pub fn new(users: Arc<dyn Users>, sessions: Arc<dyn Sessions>) -> Self {
-        Self { users, sessions, calls: AtomicU64::new(0) }
+        Self { users, sessions, calls: AtomicU64::new(0), fault: Mutex::new(Fault::None) }
     }
 
-    fn users(&self) -> &dyn Users {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        &*self.users
+    pub fn set_fault(&self, fault: Fault) {
+        *self.fault.lock().expect("nobody panics with the lock") = fault;
     }
 
-    fn sessions(&self) -> &dyn Sessions {
+    async fn pass(&self) {
         self.calls.fetch_add(1, Ordering::SeqCst);
-        &*self.sessions
+        let fault = *self.fault.lock().expect("nobody panics with the lock");
+        match fault {
+            Fault::None => {}
+            Fault::Panic => panic!("a panic on purpose, with hunter2 in it"),
+            Fault::Hang => std::future::pending().await,
+        }
     }
 }
 
 #[async_trait]
 impl Users for Counting {
     async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
-        self.users().insert(user, time).await
+        self.pass().await;
+        self.users.insert(user, time).await
     }
 
     async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.users().by_email(email, time).await
+        self.pass().await;
+        self.users.by_email(email, time).await
     }
 
     async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.users().by_id(id, time).await
+        self.pass().await;
+        self.users.by_id(id, time).await
     }
 
     async fn rehash(&self, user: &User, hash: &PasswordHash, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
-        self.users().rehash(user, hash, time).await
+        self.pass().await;
+        self.users.rehash(user, hash, time).await
     }
 
     async fn change_password(
@@ -58,37 +76,45 @@ impl Users for Counting {
         change: &PasswordChange,
         time: &StoreTime,
     ) -> Result<CompareAndSet, StoreError> {
-        self.users().change_password(user, change, time).await
+        self.pass().await;
+        self.users.change_password(user, change, time).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        self.users().ping(time).await
+        self.pass().await;
+        self.users.ping(time).await
     }
 }
 
 #[async_trait]
 impl Sessions for Counting {
     async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Session, StoreError> {
-        self.sessions().open(session, time).await
+        self.pass().await;
+        self.sessions.open(session, time).await
     }
 
     async fn find(&self, user: UserId, id: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
-        self.sessions().find(user, id, time).await
+        self.pass().await;
+        self.sessions.find(user, id, time).await
     }
 
     async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
-        self.sessions().refresh(attempt, time).await
+        self.pass().await;
+        self.sessions.refresh(attempt, time).await
     }
 
     async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<(), StoreError> {
-        self.sessions().end(user, session, time).await
+        self.pass().await;
+        self.sessions.end(user, session, time).await
     }
 
     async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<(), StoreError> {
-        self.sessions().end_others(user, kept, time).await
+        self.pass().await;
+        self.sessions.end_others(user, kept, time).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        self.sessions().ping(time).await
+        self.pass().await;
+        self.sessions.ping(time).await
     }
 }

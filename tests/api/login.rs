@@ -128,20 +128,3 @@ async fn a_hash_with_other_parameters_is_renewed_at_the_next_login_and_no_sessio
     ada.expect_in_force().await;
     dearer.log_in(&ada.email, PASSWORD).await.expect(200);
 }
-
-#[tokio::test]
-async fn a_login_that_would_wait_too_long_for_a_hash_is_refused_at_once() {
-    let hashing = HasherSettings { parameters: CHEAP, threads: 1, max_wait: Duration::ZERO };
-    let service = Service::start_with(Settings { hashing, ..Settings::default() }).await;
-
-    // One waits for the other, and may not.
-    let (left, right) =
-        tokio::join!(service.log_in("ada@example.org", PASSWORD), service.log_in("ada@example.org", PASSWORD));
-
-    for answer in [left, right] {
-        match answer.status {
-            401 => drop(answer.expect_problem(401, "invalid_credentials")),
-            _ => drop(answer.expect_problem(503, "overloaded")),
-        }
-    }
-}

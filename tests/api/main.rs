@@ -14,6 +14,7 @@ mod embedded {
     pub type Service = crate::service::Service<crate::support::Embedded>;
     mod authentication;
     mod everywhere;
+    mod faults;
     mod login;
     mod logout;
     mod password_change;
@@ -27,8 +28,10 @@ mod postgres_redis {
     pub type Service = crate::service::Service<crate::support::PostgresRedis>;
     mod authentication;
     mod everywhere;
+    mod faults;
     mod login;
     mod logout;
+    mod nothing_stored;
     mod outages;
     mod password_change;
     mod probes;

@@ -150,7 +150,7 @@ impl Serving {
         self.ended().await
     }
 
-    /// Ends it as a power cut would.
+    /// Ends it without a chance to tidy up.
     async fn killed(self) {
         self.signal(Signal::KILL);
         self.ended().await;
@@ -314,6 +314,21 @@ async fn it_is_not_ready_while_it_drains_and_still_serves() {
 }
 
 #[tokio::test]
+async fn probes_are_answered_until_the_last_request_is() {
+    let postern = Postern::new();
+    let serving = postern.serve().await;
+    let unfinished = unfinished_request(serving.public).await;
+
+    serving.signal(Signal::TERM);
+    while Asking::new(serving.operations, "GET", "/readyz").send().await.status == 200 {}
+
+    Asking::new(serving.operations, "GET", "/readyz").send().await.expect(503);
+    Asking::new(serving.operations, "GET", "/livez").send().await.expect(200);
+    drop(unfinished);
+    assert_eq!(serving.ended().await.code, Some(0));
+}
+
+#[tokio::test]
 async fn every_wrong_setting_is_reported_and_nothing_else_happens() {
     let postern = Postern::new().with("POSTERN_ACCESS_TTL", "soon").with("POSTERN_HASH_LANES", "0");
 
@@ -375,8 +390,9 @@ async fn it_does_not_serve_an_old_schema_and_says_what_mends_it() {
 async fn a_server_that_starts_before_its_stores_becomes_ready_when_they_come() {
     let (database, redis) = (PostgresRedis::migrated().await.database, redis_url());
     let (postgres_proxy, redis_proxy) = (Proxy::start(&database).await, Proxy::start(&redis).await);
-    postgres_proxy.cut().await;
+    // One refuses, and the other one does not even do that.
     redis_proxy.cut().await;
+    postgres_proxy.freeze();
     let postern = Postern::new()
         .with("DATABASE_URL", postgres_proxy.instead_of(&database))
         .with("REDIS_URL", redis_proxy.instead_of(&redis))

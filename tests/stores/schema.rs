@@ -1,6 +1,11 @@
 //! Migrations of PostgreSQL.
 
-use postern::store::postgres::{PostgresUrl, SchemaError, check_schema, migrate};
+use std::time::Duration;
+
+use postern::store::{
+    StoreError, StoreTime, Users as _,
+    postgres::{PostgresUrl, PostgresUsers, SchemaError, check_schema, migrate},
+};
 
 use crate::support::empty_schema;
 
@@ -38,4 +43,26 @@ async fn replicas_that_migrate_at_once_take_turns() {
     let by_whom = applied.iter().filter(|count| **count > 0).count();
     assert_eq!(by_whom, 1, "{applied:?}");
     check_schema(&url).await.expect("it is up to date");
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_is_not_asked() {
+    let url = empty_schema().await;
+    let primary: PostgresUrl = url.parse().expect("a URL");
+    migrate(&primary).await.expect("an empty schema can be migrated");
+    let standby = format!("{url}%20-cdefault_transaction_read_only%3Don").parse().expect("a URL");
+
+    let users = PostgresUsers::new(&standby).expect("a pool");
+
+    let outcome = users.ping(&StoreTime::of(Duration::from_mins(1))).await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_postgres_said() {
+    let url = empty_schema().await.replace("postern:", "nobody:");
+
+    let error = check_schema(&url.parse().expect("a URL")).await.expect_err("nobody has no role");
+
+    assert!(error.to_string().contains("nobody"), "{error}");
 }

@@ -9,12 +9,14 @@ mod users;
 
 use std::{
     fs, io,
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
+use refinery::Runner;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, TransactionBehavior};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
@@ -123,7 +125,7 @@ impl EmbeddedStore {
         // SQLite makes files that others may read; those beside this one take over its mode.
         files::open_private(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let mut connection = connect(&path)?;
-        migrate(&mut connection, &path)?;
+        migrate(&mut connection, &path, &migrations::migrations::runner())?;
         let reader = connect(&path)?;
         let start = |name, connection| {
             Worker::start(name, connection).map_err(|source| OpenError::Io { path: path.clone(), source })
@@ -163,7 +165,8 @@ impl Worker {
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new().name(name.to_owned()).spawn(move || {
             for job in queue {
-                job(&mut connection);
+                // A panic drops the job's transaction, which rolls it back, and its reply; the thread goes on.
+                let _ = panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
             }
         })?;
         Ok(Self(jobs))
@@ -182,7 +185,7 @@ impl Worker {
             let _ = reply.send(transact(connection, behavior, job));
         });
         self.0.send(job).map_err(|_| StoreError::unavailable(STORE, "its thread has ended"))?;
-        answer.await.map_err(|_| StoreError::unavailable(STORE, "its thread has ended"))?
+        answer.await.map_err(|_| StoreError::unavailable(STORE, "a job panicked"))?
     }
 }
 
@@ -219,9 +222,8 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     open().map_err(|source| OpenError::Database { path: path.to_owned(), source })
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+fn migrate(connection: &mut Connection, path: &Path, runner: &Runner) -> Result<(), OpenError> {
     let database_error = |source| OpenError::Database { path: path.to_owned(), source };
-    let runner = migrations::migrations::runner();
     let known = runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default();
     match schema_version(connection).map_err(database_error)? {
         Some(found) if found > known => return Err(OpenError::TooNew { path: path.to_owned(), found, known }),
@@ -250,7 +252,7 @@ fn keep_copy(connection: &Connection, path: &Path, version: i32) -> Result<(), O
         .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
         .map(drop)
         .map_err(|source| OpenError::Database { path: copy.clone(), source })?;
-    fs::File::open(&copy).and_then(|file| file.sync_all()).map_err(io_error)
+    files::sync(&copy).and_then(|()| files::sync_parent(&copy)).map_err(io_error)
 }
 
 #[cfg(test)]
@@ -313,24 +315,21 @@ mod tests {
     fn an_older_file_is_migrated_after_a_copy_was_kept() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join(FILE);
-        let older = connect(&path).expect("an empty file");
-        older
-            .execute_batch(
-                "CREATE TABLE refinery_schema_history
-                     (version int4 PRIMARY KEY, name TEXT, applied_on TEXT, checksum TEXT);
-                 INSERT INTO refinery_schema_history VALUES (0, 'older', '2026-01-01T00:00:00Z', '0');
-                 CREATE TABLE relic (text TEXT); INSERT INTO relic VALUES ('kept')",
-            )
-            .expect("valid statements");
-        let mut connection = connect(&path).expect("a file");
+        let mut connection = connect(&path).expect("an empty file");
+        let step = |name, sql| refinery::Migration::unapplied(name, sql).expect("a migration");
+        let first = step("V1__first", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')");
+        let second = step("V2__second", "DROP TABLE notes");
+        migrate(&mut connection, &path, &Runner::new(std::slice::from_ref(&first))).expect("the first version");
+        assert!(!path.with_extension("v1.db").exists());
 
-        let outcome = migrate(&mut connection, &path);
+        migrate(&mut connection, &path, &Runner::new(&[first, second])).expect("the second version");
 
-        // The history names a migration that this binary does not have, so refinery stops: the copy was made before.
-        assert!(matches!(outcome, Err(OpenError::Migration { .. })));
-        let copy = Connection::open(path.with_extension("v0.db")).expect("a copy");
-        let relic: String = copy.query_row("SELECT text FROM relic", [], |row| row.get(0)).expect("a row");
-        assert_eq!(relic, "kept");
+        assert_eq!(schema_version(&connection), Ok(Some(2)));
+        let copy = Connection::open(path.with_extension("v1.db")).expect("a copy");
+        let note: String = copy.query_row("SELECT text FROM notes", [], |row| row.get(0)).expect("a row");
+        assert_eq!(note, "kept");
+        let mode = fs::metadata(path.with_extension("v1.db")).expect("metadata").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
     }
 
     #[test]
@@ -341,5 +340,18 @@ mod tests {
         newer.execute("UPDATE refinery_schema_history SET version = 99", []).expect("a valid statement");
 
         assert!(matches!(open(directory.path()), Err(OpenError::TooNew { found: 99, .. })));
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_job_and_nothing_else() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = open(directory.path()).expect("an empty directory can be opened");
+        let time = StoreTime::of(Duration::from_mins(1));
+
+        let outcome: Result<(), _> = store.write(&time, |_| panic!("a panic on purpose")).await;
+
+        assert!(matches!(outcome, Err(StoreError::Unavailable { .. })));
+        assert_eq!(crate::store::Users::ping(&store, &time).await, Ok(()));
+        assert_eq!(store.write(&time, |_| Ok(7)).await, Ok(7));
     }
 }

@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::{EmbeddedStore, STORE};
 use crate::{
-    accounts::{Email, Epoch, Name, PasswordHash, SessionId, Standing, User, UserId},
+    accounts::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId},
     clock::{from_unix_ms, unix_ms},
-    store::{CompareAndSet, Insert, PasswordChange, StoreError, StoreTime, Users},
+    store::{CompareAndSet, Insert, PasswordChange, StoreError, StoreTime, Users, read_standing, standing_text},
 };
 
 const INSERT: &str = include_str!("../../../sql/embedded/queries/users.insert.sql");
@@ -124,24 +124,9 @@ fn user(row: &Row<'_>) -> Result<User, StoreError> {
         email: Email::from_store(row.get("email")?),
         name: Name::from_store(row.get("name")?),
         password: row.get::<_, Option<String>>("password")?.map(PasswordHash::new),
-        standing: read_standing(&standing)?,
+        standing: read_standing(STORE, &standing)?,
         epoch: Epoch(row.get("epoch")?),
         kept_session: kept_session.map(|bytes| SessionId(Uuid::from_bytes(bytes))),
         created: from_unix_ms(created).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))?,
     })
-}
-
-fn standing_text(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Active => "active",
-        Standing::Inactive => "inactive",
-    }
-}
-
-fn read_standing(text: &str) -> Result<Standing, StoreError> {
-    match text {
-        "active" => Ok(Standing::Active),
-        "inactive" => Ok(Standing::Inactive),
-        _ => Err(StoreError::corrupt(STORE, "an unknown standing")),
-    }
 }

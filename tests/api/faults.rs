@@ -1,0 +1,118 @@
+//! Requests that are dropped, go wrong, or take too long.
+
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+
+use postern::{
+    accounts::{Client, SignUp},
+    http::RequestLimits,
+    passwords::{HashParameters, HasherSettings, Password},
+    store::StoreTime,
+};
+use serde_json::json;
+
+use super::Service;
+use crate::{
+    counting::Fault,
+    service::{PASSWORD, Settings},
+};
+
+#[tokio::test]
+async fn a_panic_is_one_500_and_the_next_request_is_answered() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    service.counting.set_fault(Fault::Panic);
+    assert_eq!(ada.profile().await.expect(500), json!({"error": "Internal server error"}));
+
+    service.counting.set_fault(Fault::None);
+    ada.expect_in_force().await;
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_unavailable() {
+    let limits = RequestLimits { request: Duration::from_millis(200), store: Duration::from_secs(30) };
+    let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
+
+    service.counting.set_fault(Fault::Hang);
+
+    service.log_in("ada@example.org", PASSWORD).await.expect_problem(503, "unavailable");
+}
+
+#[tokio::test]
+async fn a_sign_up_that_is_dropped_anywhere_leaves_a_whole_account_or_none() {
+    let service = Service::start().await;
+    let (accounts, time) = (&service.accounts, StoreTime::of(Duration::from_mins(1)));
+    let client = Client::new([127, 0, 0, 1].into(), "");
+    for polls in 1_usize.. {
+        let email = format!("ada{polls}@example.org");
+        let (name, address) = ("Ada".parse().expect("a name"), email.parse().expect("an address"));
+        let password = accounts.judge(Password::new(PASSWORD), Some(&name), Some(&address)).await.expect("no queue");
+        let sign_up = SignUp { name, email: address, password: password.expect("an acceptable password") };
+
+        let is_done = {
+            let mut future = pin!(accounts.register(sign_up, client.clone(), &time));
+            let mut left = polls;
+            poll_fn(|context| {
+                if left == 0 {
+                    return Poll::Ready(false);
+                }
+                left -= 1;
+                future.as_mut().poll(context).map(|outcome| outcome.is_ok())
+            })
+            .await
+        };
+
+        match service.sign_up(&email).await.status {
+            // What was dropped had not decided anything, or has decided it all.
+            201 => assert!(!is_done),
+            409 => drop(service.log_in(&email, PASSWORD).await.expect(200)),
+            status => panic!("{status}"),
+        }
+        if is_done {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_connection_to_a_store_is_held_while_a_password_is_hashed() {
+    // Dear enough that two dozen of them outlast a look at a profile by far.
+    let parameters = HashParameters { memory_kib: 32 * 1024, passes: 4, lanes: 1 };
+    let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_mins(5) };
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let slow = service.second_with(Settings { hashing, ..Settings::default() }).await;
+    let mut logins = tokio::task::JoinSet::new();
+    for _ in 0..24 {
+        let server = (*slow).clone();
+        logins.spawn(async move { server.log_in("nobody@example.org", PASSWORD).await.status });
+    }
+    while slow.store_calls() < 24 {
+        tokio::task::yield_now().await;
+    }
+
+    ada.at(&slow).profile().await.expect(200);
+
+    let finished = std::iter::from_fn(|| logins.try_join_next()).count();
+    assert!(finished < 24, "the logins still wait for their hashes");
+}
+
+#[tokio::test]
+async fn logins_that_would_wait_too_long_for_a_hash_are_refused_at_once() {
+    let parameters = HashParameters { memory_kib: 32 * 1024, passes: 4, lanes: 1 };
+    let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_millis(500) };
+    let service = Service::start_with(Settings { hashing, ..Settings::default() }).await;
+    let mut logins = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let server = (*service).clone();
+        logins.spawn(async move { server.log_in("nobody@example.org", PASSWORD).await });
+    }
+
+    let (served, refused): (Vec<_>, Vec<_>) =
+        logins.join_all().await.into_iter().partition(|answer| answer.status == 401);
+
+    assert!(!served.is_empty() && !refused.is_empty(), "{} served", served.len());
+    for answer in refused {
+        answer.expect_problem(503, "overloaded");
+    }
+}
