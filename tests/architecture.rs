@@ -164,7 +164,7 @@ fn the_arrows_of_the_map_hold() {
         ("src/store/", &["accounts", "clock", "files", "store"]),
         ("src/http/", &["accounts", "clock", "passwords", "store"]),
         ("src/server.rs", &["http"]),
-        ("src/config.rs", &["accounts", "http", "passwords", "store", "telemetry", "tokens"]),
+        ("src/config/", &["accounts", "http", "passwords", "store", "telemetry", "tokens"]),
         ("src/cli.rs", &["config"]),
     ];
     for source in sources().iter().filter(|source| !["src/lib.rs", "src/main.rs"].contains(&source.path.as_str())) {

@@ -2,47 +2,26 @@
 
 use std::{
     panic::{self, AssertUnwindSafe},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use argon2::{
-    Algorithm, Argon2, Block, Params, Version,
-    password_hash::phc::{self, Output, ParamsString, Salt},
-};
+use argon2::Params;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 use tracing::debug;
-use zeroize::Zeroizing;
 
 use super::{
     Password,
+    argon2id::{HashParameters, Memory, Stored, decoy, new_hash},
+    load::{Kind, Load},
     policy::{self, AcceptedPassword, Objection, Policy},
 };
 use crate::accounts::{Email, Name, PasswordHash};
 
-/// Bytes of salt (RFC 9106, section 3.1, recommends 16).
-const SALT_BYTES: usize = 16;
-/// Bytes of hash (RFC 9106, section 4, recommends 32).
-const HASH_BYTES: usize = 32;
 /// How much lower than the I/O threads' the hashing threads' priority is, in steps of `nice`.
 const NICENESS: i32 = 10;
-
-/// The cost of a hash: parameters of Argon2id (RFC 9106, section 3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HashParameters {
-    /// Memory, in KiB.
-    pub memory_kib: u32,
-    /// Passes over the memory.
-    pub passes: u32,
-    /// Lanes. They are computed one after the other: each thread hashes one password.
-    pub lanes: u32,
-}
 
 /// How passwords are hashed.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +47,7 @@ pub struct Overloaded {
 pub struct Hasher {
     jobs: Sender<Job>,
     load: Arc<Load>,
+    parameters: HashParameters,
     params: Params,
     decoy: PasswordHash,
     max_wait: Duration,
@@ -79,17 +59,16 @@ impl Hasher {
     /// # Errors
     /// Where the parameters are out of Argon2's range, or a thread cannot be started.
     pub fn start(settings: HasherSettings) -> Result<Self, String> {
-        let HashParameters { memory_kib, passes, lanes } = settings.parameters;
-        let params = Params::new(memory_kib, passes, lanes, Some(HASH_BYTES)).map_err(|error| error.to_string())?;
+        let params = settings.parameters.params()?;
         let (jobs, queue) = unbounded();
         let load = Arc::new(Load::new(settings.threads));
         for _ in 0..settings.threads {
-            let worker = Worker::new(queue.clone(), params.block_count());
+            let worker = Worker { queue: queue.clone(), memory: Memory::new(&params) };
             let thread = thread::Builder::new().name("hashing".to_owned());
             thread.spawn(move || worker.run()).map_err(|error| error.to_string())?;
         }
-        let decoy = decoy(&params);
-        let hasher = Self { jobs, load, params, decoy, max_wait: settings.max_wait };
+        let decoy = decoy(params.clone());
+        let hasher = Self { jobs, load, parameters: settings.parameters, params, decoy, max_wait: settings.max_wait };
         hasher.warm_up();
         Ok(hasher)
     }
@@ -100,7 +79,7 @@ impl Hasher {
     /// Where the queue is too long.
     pub async fn hash(&self, password: &Password) -> Result<PasswordHash, Overloaded> {
         let (password, params) = (password.share(), self.params.clone());
-        self.run(Kind::Hash, move |memory| new_hash(&password, &params, memory)).await
+        self.run(Kind::Hash, move |memory| new_hash(&password, params, memory)).await
     }
 
     /// Whether the password is the one that was hashed. Where there is no hash to compare with, or none that could be
@@ -137,16 +116,13 @@ impl Hasher {
     /// Whether a hash was made with other parameters than the current ones.
     #[must_use]
     pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
-        Stored::parse(hash).is_none_or(|stored| {
-            let (old, new) = (&stored.params, &self.params);
-            (old.m_cost(), old.t_cost(), old.p_cost()) != (new.m_cost(), new.t_cost(), new.p_cost())
-        })
+        Stored::parse(hash).is_none_or(|stored| stored.parameters() != self.parameters)
     }
 
     /// How many hashes were computed since the start.
     #[must_use]
     pub fn hashes(&self) -> u64 {
-        self.load.hashes.load(Ordering::Relaxed)
+        self.load.hashes()
     }
 
     async fn run<T: Send + 'static>(
@@ -190,31 +166,12 @@ impl Hasher {
 
 type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
-/// The memory of a thread, reused from hash to hash.
-struct Memory {
-    blocks: Vec<Block>,
-    /// How many blocks a hash with the current parameters needs.
-    size: usize,
-}
-
-impl Memory {
-    /// The blocks, taken from the system at the first hash: an idle service does without.
-    fn blocks(&mut self) -> &mut [Block] {
-        self.blocks.resize(self.size, Block::default());
-        &mut self.blocks
-    }
-}
-
 struct Worker {
     queue: Receiver<Job>,
     memory: Memory,
 }
 
 impl Worker {
-    fn new(queue: Receiver<Job>, blocks: usize) -> Self {
-        Self { queue, memory: Memory { blocks: Vec::new(), size: blocks } }
-    }
-
     fn run(mut self) {
         // On Linux a niceness belongs to the thread, not to the process (setpriority(2)).
         if let Err(error) = rustix::process::nice(NICENESS) {
@@ -225,156 +182,6 @@ impl Worker {
             let _ = panic::catch_unwind(AssertUnwindSafe(|| job(&mut self.memory)));
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Hash,
-    Judgement,
-}
-
-/// What the queue holds, in time: each job counts with what jobs of its kind took lately.
-#[derive(Debug)]
-struct Load {
-    threads: u64,
-    pending_us: AtomicU64,
-    hash_us: AtomicU64,
-    judgement_us: AtomicU64,
-    hashes: AtomicU64,
-}
-
-impl Load {
-    fn new(threads: usize) -> Self {
-        Self {
-            threads: u64::try_from(threads).unwrap_or(u64::MAX),
-            pending_us: AtomicU64::new(0),
-            // Where to start from: a hash of 19 MiB and an estimate of a common password on a slow core.
-            hash_us: AtomicU64::new(40_000),
-            judgement_us: AtomicU64::new(2_000),
-            hashes: AtomicU64::new(0),
-        }
-    }
-
-    fn wait(&self) -> Duration {
-        Duration::from_micros(self.pending_us.load(Ordering::Relaxed) / self.threads)
-    }
-
-    fn enter(self: &Arc<Self>, kind: Kind) -> Ticket {
-        let cost_us = match kind {
-            Kind::Hash => self.hash_us.load(Ordering::Relaxed),
-            Kind::Judgement => self.judgement_us.load(Ordering::Relaxed),
-        };
-        self.pending_us.fetch_add(cost_us, Ordering::Relaxed);
-        Ticket { load: Arc::clone(self), kind, cost_us }
-    }
-
-    /// Moves the estimate for a kind by an eighth towards what a job took (the smoothing of RFC 6298, section 2).
-    fn learn(&self, kind: Kind, took: Duration) {
-        let estimate = match kind {
-            Kind::Hash => &self.hash_us,
-            Kind::Judgement => &self.judgement_us,
-        };
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let old_us = estimate.load(Ordering::Relaxed);
-        estimate.store(old_us - old_us / 8 + took_us / 8, Ordering::Relaxed);
-        if kind == Kind::Hash {
-            self.hashes.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// A job's share of the load, given back when the job is done or dropped.
-struct Ticket {
-    load: Arc<Load>,
-    kind: Kind,
-    cost_us: u64,
-}
-
-impl Ticket {
-    /// Does the work, and lets the load know how long it took.
-    fn measured<T>(&self, work: impl FnOnce() -> T) -> T {
-        let started = Instant::now();
-        let outcome = work();
-        self.load.learn(self.kind, started.elapsed());
-        outcome
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.load.pending_us.fetch_sub(self.cost_us, Ordering::Relaxed);
-    }
-}
-
-/// A stored hash, taken apart.
-struct Stored {
-    params: Params,
-    salt: Salt,
-    hash: Output,
-}
-
-impl Stored {
-    /// `None` for anything but Argon2id, version 19.
-    fn parse(hash: &PasswordHash) -> Option<Self> {
-        let parsed = phc::PasswordHash::new(hash.as_phc()).ok()?;
-        let is_ours = parsed.algorithm == Algorithm::Argon2id.ident() && parsed.version == Some(Version::V0x13.into());
-        let params = Params::try_from(&parsed).ok()?;
-        if !is_ours {
-            return None;
-        }
-        Some(Self { params, salt: parsed.salt?, hash: parsed.hash? })
-    }
-
-    fn matches(&self, password: &Password, memory: &mut Memory) -> bool {
-        let mut computed = Zeroizing::new(vec![0; self.hash.len()]);
-        argon2id(password, &self.params, &self.salt, &mut computed, memory);
-        computed.ct_eq(self.hash.as_bytes()).into()
-    }
-}
-
-fn new_hash(password: &Password, params: &Params, memory: &mut Memory) -> PasswordHash {
-    let salt = random_salt();
-    let mut hash = Zeroizing::new([0; HASH_BYTES]);
-    argon2id(password, params, &salt, &mut *hash, memory);
-    phc_text(params, salt, &*hash)
-}
-
-/// A hash that no password has, with the parameters that a new one would have: computing it would delay the start.
-fn decoy(params: &Params) -> PasswordHash {
-    let mut hash = [0; HASH_BYTES];
-    getrandom::fill(&mut hash).expect("the system's random numbers are there once it has started");
-    phc_text(params, random_salt(), &hash)
-}
-
-fn random_salt() -> Salt {
-    let mut salt = [0; SALT_BYTES];
-    getrandom::fill(&mut salt).expect("the system's random numbers are there once it has started");
-    Salt::new(&salt).unwrap_or_else(|_| unreachable!("16 bytes are within the range of a salt"))
-}
-
-fn phc_text(params: &Params, salt: Salt, hash: &[u8]) -> PasswordHash {
-    let texts = ParamsString::try_from(params).ok().zip(Output::new(hash).ok());
-    let (params, hash) = texts.unwrap_or_else(|| unreachable!("checked parameters and 32 bytes have a PHC text"));
-    let phc = phc::PasswordHash {
-        algorithm: Algorithm::Argon2id.ident(),
-        version: Some(Version::V0x13.into()),
-        params,
-        salt: Some(salt),
-        hash: Some(hash),
-    };
-    PasswordHash::new(phc.to_string())
-}
-
-fn argon2id(password: &Password, params: &Params, salt: &Salt, hash: &mut [u8], memory: &mut Memory) {
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-    let bytes = password.as_str().as_bytes();
-    // A hash of earlier, larger parameters gets memory of its own, which goes when it is done.
-    let outcome = if params.block_count() > memory.size {
-        argon2.hash_password_into(bytes, salt, hash)
-    } else {
-        argon2.hash_password_into_with_memory(bytes, salt, hash, memory.blocks())
-    };
-    outcome.unwrap_or_else(|error| panic!("parameters, salt and lengths were checked before: {error}"));
 }
 
 #[cfg(test)]

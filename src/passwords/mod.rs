@@ -1,6 +1,8 @@
 //! Passwords: what people type, the policy that new ones must meet, and the threads that hash them.
 
+mod argon2id;
 mod hasher;
+mod load;
 mod policy;
 
 use std::{fmt, sync::Arc};
@@ -10,7 +12,8 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 pub use self::{
-    hasher::{HashParameters, Hasher, HasherSettings, Overloaded},
+    argon2id::HashParameters,
+    hasher::{Hasher, HasherSettings, Overloaded},
     policy::{AcceptedPassword, Objection, Policy},
 };
 

@@ -8,12 +8,16 @@ mod support;
 #[path = "."]
 mod embedded {
     pub use crate::support::Embedded as Backend;
+    mod sessions;
     mod suite;
+    mod users;
 }
 
 #[path = "."]
 mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
     mod schema;
+    mod sessions;
     mod suite;
+    mod users;
 }

@@ -1,0 +1,235 @@
+//! Every setting: its name, unit, default and range. All mistakes are reported at once.
+//!
+//! A setting is an environment variable; each but the secrets is also a flag (`POSTERN_LISTEN`, `--listen`), which wins.
+
+mod reader;
+mod settings;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use tracing_subscriber::filter::LevelFilter;
+
+pub use self::settings::{Mistake, SETTINGS, Setting, Source, Values};
+use self::{
+    reader::Reader,
+    settings::{
+        ACCESS_TTL, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG, MAX_CONNECTIONS, OPS_LISTEN,
+        PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_TTL, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT,
+    },
+};
+use crate::{
+    accounts::Lifetimes,
+    http::RequestLimits,
+    passwords::HasherSettings,
+    store::{postgres::PostgresUrl, redis::RedisUrl},
+    telemetry::LogFormat,
+    tokens::AccessFormat,
+};
+
+/// Where users and sessions are kept.
+#[derive(Debug)]
+pub enum Stores {
+    /// In the data directory.
+    Embedded,
+    /// Users in PostgreSQL, sessions in Redis.
+    PostgresRedis(Box<PostgresUrl>, Box<RedisUrl>),
+}
+
+/// The settings, parsed.
+#[derive(Debug)]
+pub struct Config {
+    /// The public listener.
+    pub listen: SocketAddr,
+    /// The operations listener.
+    pub ops_listen: SocketAddr,
+    /// Where users and sessions are kept.
+    pub stores: Stores,
+    /// The directory of the embedded store.
+    pub data_dir: PathBuf,
+    /// The directory of the keys.
+    pub keys_dir: PathBuf,
+    /// Claim `iss`.
+    pub issuer: String,
+    /// Claim `aud`.
+    pub audience: String,
+    /// The format of new access tokens.
+    pub access_format: AccessFormat,
+    /// How long tokens and sessions live.
+    pub lifetimes: Lifetimes,
+    /// The shortest new password, in code points.
+    pub password_min_length: usize,
+    /// How passwords are hashed.
+    pub hashing: HasherSettings,
+    /// How long a request may take.
+    pub limits: RequestLimits,
+    /// How many connections a listener has at once.
+    pub max_connections: usize,
+    /// From SIGTERM to the last accepted connection.
+    pub drain_delay: Duration,
+    /// After that, how long requests under way may take.
+    pub shutdown_grace: Duration,
+    /// What is logged.
+    pub log: LevelFilter,
+    /// How it is written.
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Everything that `serve` needs.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn for_serve(values: &Values) -> Result<Self, Vec<Mistake>> {
+        let mut reader = Reader::new(values);
+        let stores = reader.stores();
+        let is_embedded = matches!(stores, Some(Stores::Embedded));
+        let data_dir = reader.path(&DATA_DIR);
+        let config = Self {
+            listen: reader.parsed(&LISTEN, "an address and a port, as in 127.0.0.1:8000"),
+            ops_listen: reader.parsed(&OPS_LISTEN, "an address and a port, as in 127.0.0.1:8001"),
+            stores: stores.unwrap_or(Stores::Embedded),
+            keys_dir: reader.keys_dir(is_embedded, &data_dir),
+            data_dir,
+            issuer: reader.claim(&ISSUER),
+            audience: reader.claim(&AUDIENCE),
+            access_format: reader.access_format(),
+            lifetimes: Lifetimes {
+                access: reader.duration(&ACCESS_TTL, "1s", "1h"),
+                session: reader.duration(&REFRESH_TTL, "1m", "365d"),
+            },
+            password_min_length: reader.number(&PASSWORD_MIN_LENGTH, 8, 64),
+            hashing: reader.hashing(),
+            limits: RequestLimits {
+                request: reader.duration(&REQUEST_TIMEOUT, "1s", "5m"),
+                store: reader.duration(&STORE_TIMEOUT, "10ms", "60s"),
+            },
+            max_connections: reader.number(&MAX_CONNECTIONS, 1, 1_000_000),
+            drain_delay: reader.duration(&DRAIN_DELAY, "0s", "5m"),
+            shutdown_grace: reader.duration(&SHUTDOWN_GRACE, "100ms", "10m"),
+            log: reader.parsed(&LOG, "a level: error, warn, info, debug, trace"),
+            log_format: reader.log_format(),
+        };
+        reader.finish(config)
+    }
+}
+
+/// The database that `migrate` is for.
+///
+/// # Errors
+/// Where it is not set, or not a URL.
+pub fn for_migrate(values: &Values) -> Result<PostgresUrl, Vec<Mistake>> {
+    let mut reader = Reader::new(values);
+    let url = reader.url(&DATABASE_URL);
+    if values.set(&DATABASE_URL).is_none() {
+        reader.mistake(&DATABASE_URL, "not set: the embedded store migrates itself when it is served");
+    }
+    reader.finish(url).and_then(|url| url.ok_or_else(Vec::new))
+}
+
+/// The directory that `keys` is for.
+///
+/// # Errors
+/// Where it is not set, and the stores are not embedded.
+pub fn for_keys(values: &Values) -> Result<PathBuf, Vec<Mistake>> {
+    let mut reader = Reader::new(values);
+    let is_embedded = [DATABASE_URL, REDIS_URL].iter().all(|url| values.set(url).is_none());
+    let data_dir = reader.path(&DATA_DIR);
+    let keys_dir = reader.keys_dir(is_embedded, &data_dir);
+    reader.finish(keys_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::passwords::HashParameters;
+
+    fn values(environment: &[(&str, &str)]) -> Values {
+        let lookup =
+            |name: &str| environment.iter().find(|(other, _)| *other == name).map(|(_, text)| (*text).to_owned());
+        Values::new(|_| None, lookup)
+    }
+
+    fn mistakes(environment: &[(&str, &str)]) -> Vec<String> {
+        let mistakes = Config::for_serve(&values(environment)).expect_err("wrong settings");
+        mistakes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let config = Config::for_serve(&values(&[])).expect("valid defaults");
+
+        assert!(matches!(config.stores, Stores::Embedded));
+        assert_eq!(config.keys_dir, PathBuf::from("./postern-data/keys"));
+        assert_eq!(config.hashing.parameters, HashParameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 });
+        assert_eq!(config.lifetimes.access, Duration::from_mins(5));
+    }
+
+    #[test]
+    fn every_wrong_setting_is_reported_at_once_with_what_would_be_right() {
+        insta::assert_debug_snapshot!(
+            mistakes(&[
+                ("POSTERN_LISTEN", "8000"),
+                ("POSTERN_ACCESS_TTL", "2h"),
+                ("POSTERN_PASSWORD_MIN_LENGTH", "4"),
+                ("POSTERN_HASH_MEMORY", "64KiB"),
+                ("POSTERN_HASH_LANES", "16"),
+                ("POSTERN_HASH_THREADS", "none"),
+                ("POSTERN_LOG_FORMAT", "xml"),
+            ]),
+            @r#"
+        [
+            "POSTERN_LISTEN: `8000` is wrong; right would be an address and a port, as in 127.0.0.1:8000",
+            "POSTERN_ACCESS_TTL: `2h` is wrong; right would be a time from 1s to 1h, as in 5m",
+            "POSTERN_PASSWORD_MIN_LENGTH: `4` is wrong; right would be a whole number from 8 to 64",
+            "POSTERN_HASH_MEMORY: 16 lanes need at least 128KiB",
+            "POSTERN_HASH_THREADS: `none` is wrong; right would be a whole number from 1 to 256",
+            "POSTERN_LOG_FORMAT: `xml` is wrong; right would be text or json",
+        ]
+        "#
+        );
+    }
+
+    #[test]
+    fn one_url_alone_is_refused() {
+        let url = "postgres://postern:hunter2@localhost/postern";
+
+        let found = mistakes(&[("DATABASE_URL", url), ("POSTERN_KEYS_DIR", "keys")]);
+
+        assert_eq!(found, ["REDIS_URL: not set beside DATABASE_URL: set both, or neither"]);
+    }
+
+    #[test]
+    fn a_wrong_url_is_not_repeated() {
+        let found = mistakes(&[
+            ("DATABASE_URL", "mysql://postern:hunter2@localhost"),
+            ("REDIS_URL", "http://:hunter2@localhost"),
+            ("POSTERN_KEYS_DIR", "keys"),
+        ]);
+
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(!found.concat().contains("hunter2"), "{found:?}");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_an_empty_value_is_none() {
+        let flag = |setting: &Setting| (setting.name == "POSTERN_ISSUER").then(|| "flag".to_owned());
+        let environment = |name: &str| match name {
+            "POSTERN_ISSUER" | "POSTERN_AUDIENCE" => Some("environment".to_owned()),
+            "DATABASE_URL" => Some(String::new()),
+            _ => None,
+        };
+
+        let values = Values::new(flag, environment);
+
+        assert_eq!(values.shown(&ISSUER), ("flag", Source::Flag));
+        assert_eq!(values.shown(&AUDIENCE), ("environment", Source::Environment));
+        assert_eq!(values.shown(&DATABASE_URL).1, Source::Default);
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let values = values(&[("REDIS_URL", "redis://:hunter2@localhost")]);
+
+        assert_eq!(values.shown(&REDIS_URL), ("(set, not shown)", Source::Environment));
+    }
+}

@@ -1,0 +1,99 @@
+//! What the hashing queue holds, in time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// What a thread is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A hash, or a comparison with one.
+    Hash,
+    /// An estimate of a password's strength.
+    Judgement,
+}
+
+/// What the queue holds, in time: each job counts with what jobs of its kind took lately.
+#[derive(Debug)]
+pub struct Load {
+    threads: u64,
+    pending_us: AtomicU64,
+    hash_us: AtomicU64,
+    judgement_us: AtomicU64,
+    hashes: AtomicU64,
+}
+
+impl Load {
+    /// No load yet, for this many threads.
+    pub fn new(threads: usize) -> Self {
+        Self {
+            threads: u64::try_from(threads).unwrap_or(u64::MAX),
+            pending_us: AtomicU64::new(0),
+            // Where to start from: a hash of 19 MiB and an estimate of a common password on a slow core.
+            hash_us: AtomicU64::new(40_000),
+            judgement_us: AtomicU64::new(2_000),
+            hashes: AtomicU64::new(0),
+        }
+    }
+
+    /// How long a new job would wait.
+    pub fn wait(&self) -> Duration {
+        Duration::from_micros(self.pending_us.load(Ordering::Relaxed) / self.threads)
+    }
+
+    /// Adds a job.
+    pub fn enter(self: &Arc<Self>, kind: Kind) -> Ticket {
+        let cost_us = match kind {
+            Kind::Hash => self.hash_us.load(Ordering::Relaxed),
+            Kind::Judgement => self.judgement_us.load(Ordering::Relaxed),
+        };
+        self.pending_us.fetch_add(cost_us, Ordering::Relaxed);
+        Ticket { load: Arc::clone(self), kind, cost_us }
+    }
+
+    /// How many hashes were computed since the start.
+    pub fn hashes(&self) -> u64 {
+        self.hashes.load(Ordering::Relaxed)
+    }
+
+    /// Moves the estimate for a kind by an eighth towards what a job took (the smoothing of RFC 6298, section 2).
+    fn learn(&self, kind: Kind, took: Duration) {
+        let estimate = match kind {
+            Kind::Hash => &self.hash_us,
+            Kind::Judgement => &self.judgement_us,
+        };
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let old_us = estimate.load(Ordering::Relaxed);
+        estimate.store(old_us - old_us / 8 + took_us / 8, Ordering::Relaxed);
+        if kind == Kind::Hash {
+            self.hashes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A job's share of the load, given back when the job is done or dropped.
+pub struct Ticket {
+    load: Arc<Load>,
+    kind: Kind,
+    cost_us: u64,
+}
+
+impl Ticket {
+    /// Does the work, and lets the load know how long it took.
+    pub fn measured<T>(&self, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let outcome = work();
+        self.load.learn(self.kind, started.elapsed());
+        outcome
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.load.pending_us.fetch_sub(self.cost_us, Ordering::Relaxed);
+    }
+}

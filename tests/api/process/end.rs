@@ -1,0 +1,90 @@
+//! Signals, and the end.
+
+use std::net::SocketAddr;
+
+use rustix::process::Signal;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
+
+use super::Postern;
+use crate::service::Asking;
+
+#[tokio::test]
+async fn term_and_int_end_it_once_it_has_drained() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let postern = Postern::new();
+        let serving = postern.serve().await;
+
+        serving.signal(signal);
+
+        assert_eq!(serving.ended().await.code, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let postern = Postern::new();
+    let serving = postern.serve().await;
+    let unfinished = unfinished_request(serving.public).await;
+
+    serving.signal(Signal::TERM);
+    serving.signal(Signal::INT);
+
+    assert_eq!(serving.ended().await.code, Some(1));
+    drop(unfinished);
+}
+
+#[tokio::test]
+async fn what_does_not_end_within_the_grace_is_cut_off() {
+    let postern = Postern::new().with("POSTERN_SHUTDOWN_GRACE", "100ms");
+    let serving = postern.serve().await;
+    let unfinished = unfinished_request(serving.public).await;
+
+    serving.signal(Signal::TERM);
+
+    assert_eq!(serving.ended().await.code, Some(1));
+    drop(unfinished);
+}
+
+#[tokio::test]
+async fn it_is_not_ready_while_it_drains_and_still_serves() {
+    let postern = Postern::new().with("POSTERN_DRAIN_DELAY", "60s");
+    let mut serving = postern.serve().await;
+    Asking::new(serving.operations, "GET", "/readyz").send().await.expect(200);
+
+    serving.signal(Signal::TERM);
+    let mut line = String::new();
+    BufReader::new(&mut serving.stderr).read_line(&mut line).await.expect("a line");
+    while Asking::new(serving.operations, "GET", "/readyz").send().await.status == 200 {}
+
+    Asking::new(serving.operations, "GET", "/readyz").send().await.expect(503);
+    serving.sign_up("ada@example.org").await;
+}
+
+#[tokio::test]
+async fn probes_are_answered_until_the_last_request_is() {
+    let postern = Postern::new();
+    let serving = postern.serve().await;
+    let unfinished = unfinished_request(serving.public).await;
+
+    serving.signal(Signal::TERM);
+    while Asking::new(serving.operations, "GET", "/readyz").send().await.status == 200 {}
+
+    Asking::new(serving.operations, "GET", "/readyz").send().await.expect(503);
+    Asking::new(serving.operations, "GET", "/livez").send().await.expect(200);
+    drop(unfinished);
+    assert_eq!(serving.ended().await.code, Some(0));
+}
+
+/// A connection whose request the server has begun to read and will not see the end of.
+async fn unfinished_request(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.expect("it accepts");
+    let head = "POST /token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                Expect: 100-continue\r\nContent-Length: 10\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("it takes the head");
+    let mut asked = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut asked).await.expect("it asks for the body");
+    stream
+}

@@ -1,0 +1,206 @@
+//! Settings, commands, and the start.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use super::Postern;
+use crate::{
+    proxy::Proxy,
+    service::Asking,
+    support::{PostgresRedis, redis_url},
+};
+
+#[tokio::test]
+async fn with_nothing_configured_it_serves_and_says_in_one_line_where_and_from_what() {
+    let postern = Postern::new();
+
+    let serving = postern.serve().await;
+
+    let data = postern.path("postern-data");
+    let (public, operations) = (serving.public, serving.operations);
+    assert_eq!(
+        serving.line,
+        format!(
+            "Postern listens on http://{public} (operations on {operations}), embedded store in {}\n",
+            data.display()
+        )
+    );
+    Asking::new(public, "GET", "/healthz").send().await.expect(200);
+    Asking::new(operations, "GET", "/readyz").send().await.expect(200);
+    assert_eq!(serving.stopped().await.stdout, "");
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_directory_is_refused() {
+    let postern = Postern::new();
+    let _first = postern.serve().await;
+
+    let second = postern.run(&["serve"]).await;
+
+    assert_eq!(second.code, Some(1));
+    assert!(second.stderr.contains("another server is running on ./postern-data"), "{}", second.stderr);
+}
+
+#[tokio::test]
+async fn every_wrong_setting_is_reported_and_nothing_else_happens() {
+    let postern = Postern::new().with("POSTERN_ACCESS_TTL", "soon").with("POSTERN_HASH_LANES", "0");
+
+    for arguments in [&[][..], &["serve"], &["config"]] {
+        let ended = postern.run(arguments).await;
+        assert_eq!(ended.code, Some(64), "{ended:?}");
+        assert!(
+            ended.stderr.contains("POSTERN_ACCESS_TTL") && ended.stderr.contains("POSTERN_HASH_LANES"),
+            "{ended:?}"
+        );
+    }
+    assert!(!postern.path("postern-data").exists());
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_wrong_settings_and_help_is_none() {
+    let postern = Postern::new();
+
+    assert_eq!(postern.run(&["--nonsense"]).await.code, Some(64));
+    assert_eq!(postern.run(&["keys"]).await.code, Some(64));
+    let help = postern.run(&["--help"]).await;
+    assert_eq!(help.code, Some(0));
+    assert!(help.stdout.contains("--listen") && help.stdout.contains("POSTERN_LISTEN"), "{}", help.stdout);
+    assert_eq!(postern.run(&["--version"]).await.stdout, format!("postern {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[tokio::test]
+async fn config_shows_every_setting_with_its_source_and_no_secret() {
+    let postern = Postern::on_servers().await.with("REDIS_URL", "redis://:hunter2@localhost/0");
+
+    let ended = postern.run(&["config", "--issuer", "me"]).await;
+
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for setting in postern::config::SETTINGS {
+        assert!(ended.stdout.contains(setting.name), "{}", setting.name);
+    }
+    let issuer = ended.stdout.lines().find(|line| line.starts_with("POSTERN_ISSUER")).expect("a line");
+    assert_eq!(issuer.split_whitespace().collect::<Vec<_>>(), ["POSTERN_ISSUER", "flag", "me"]);
+    assert!(!ended.stdout.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn it_does_not_serve_an_old_schema_and_says_what_mends_it() {
+    let postern = Postern::on_servers().await;
+    assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
+
+    let refused = postern.run(&["serve"]).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("run `postern migrate`"), "{}", refused.stderr);
+
+    assert_eq!(postern.run(&["migrate"]).await.code, Some(0));
+    let serving = postern.serve().await;
+    assert!(serving.line.contains("users in postgres://") && serving.line.contains("sessions in redis://"));
+    assert!(!serving.line.contains('@'), "{}", serving.line);
+    serving.sign_up("ada@example.org").await;
+}
+
+#[tokio::test]
+async fn a_server_that_starts_before_its_stores_becomes_ready_when_they_come() {
+    let (database, redis) = (PostgresRedis::migrated().await.database, redis_url());
+    let (postgres_proxy, redis_proxy) = (Proxy::start(&database).await, Proxy::start(&redis).await);
+    // One refuses, and the other one does not even do that.
+    redis_proxy.cut().await;
+    postgres_proxy.freeze();
+    let postern = Postern::new()
+        .with("DATABASE_URL", postgres_proxy.instead_of(&database))
+        .with("REDIS_URL", redis_proxy.instead_of(&redis))
+        .with("POSTERN_KEYS_DIR", "keys");
+    assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
+
+    let serving = postern.serve().await;
+    let ready = || Asking::new(serving.operations, "GET", "/readyz").send();
+    assert_eq!(ready().await.expect(503)["status"], "starting");
+
+    postgres_proxy.mend().await;
+    redis_proxy.mend().await;
+    ready().await.expect(200);
+    serving.sign_up("ada@example.org").await;
+}
+
+#[tokio::test]
+async fn it_migrates_before_it_serves_where_it_is_asked_to() {
+    let postern = Postern::on_servers().await;
+    assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
+    let mut child = postern.command(&["--migrate"]).spawn().expect("it starts");
+
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).await.expect("a line");
+
+    assert!(line.starts_with("Postern listens on"), "{line}");
+}
+
+#[tokio::test]
+async fn the_embedded_store_has_no_migrate_command() {
+    let ended = Postern::new().run(&["migrate"]).await;
+
+    assert_eq!(ended.code, Some(64));
+    assert!(ended.stderr.contains("DATABASE_URL"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn without_keys_it_does_not_start_and_says_what_mends_it() {
+    let postern = Postern::on_servers().await;
+    assert_eq!(postern.run(&["migrate"]).await.code, Some(0));
+
+    let refused = postern.run(&["serve"]).await;
+
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("run `postern keys generate`"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn keys_are_generated_once_and_listed_without_their_secrets() {
+    let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys");
+
+    let first = postern.run(&["keys", "generate"]).await;
+    let again = postern.run(&["keys", "generate"]).await;
+    let listed = postern.run(&["keys", "list"]).await;
+
+    assert_eq!((first.code, again.code, listed.code), (Some(0), Some(0), Some(0)));
+    assert_eq!(first.stdout, listed.stdout);
+    assert!(again.stdout.contains("no key is missing"), "{}", again.stdout);
+    let ids: Vec<_> = listed.stdout.lines().map(|line| line.split_whitespace().last().expect("an id")).collect();
+    assert!(matches!(&ids[..], [access, refresh] if access.starts_with("k4.pid.") && refresh.starts_with("k4.lid.")));
+    for file in std::fs::read_dir(postern.path("keys")).expect("a directory") {
+        let file = file.expect("an entry");
+        assert_eq!(file.metadata().expect("metadata").permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+        let content = std::fs::read_to_string(file.path()).expect("a text");
+        assert!(!listed.stdout.contains(content.trim()), "{:?}", file.path());
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_others_may_read_is_refused_and_a_mounted_secret_is_not() {
+    let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys");
+    postern.run(&["keys", "generate"]).await;
+
+    let set_mode = |mode| {
+        for file in std::fs::read_dir(postern.path("keys")).expect("a directory") {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(file.expect("an entry").path(), permissions).expect("a mode");
+        }
+    };
+    for mode in [0o644, 0o660, 0o604] {
+        set_mode(mode);
+        let refused = postern.run(&["serve"]).await;
+        assert_eq!(refused.code, Some(1));
+        assert!(refused.stderr.contains("others must not read it"), "{}", refused.stderr);
+    }
+
+    set_mode(0o440);
+    postern.serve().await.stopped().await;
+}
+
+#[tokio::test]
+async fn settings_that_make_access_tokens_too_long_are_refused() {
+    let ended = Postern::new().with("POSTERN_ISSUER", "x".repeat(1000)).run(&["serve"]).await;
+
+    assert_eq!(ended.code, Some(64));
+    assert!(ended.stderr.contains("POSTERN_ISSUER") && ended.stderr.contains("1024"), "{}", ended.stderr);
+}

@@ -1,0 +1,207 @@
+//! What a store of users promises.
+
+use std::sync::Arc;
+
+use postern::{
+    accounts::{Email, Epoch, FIRST_SUCCESSOR, SessionId, Standing, User, UserId},
+    clock::Clock as _,
+    store::{CompareAndSet, Insert, Refresh},
+};
+
+use super::suite::{Kept, change, hash, time};
+
+#[tokio::test]
+async fn a_user_is_found_as_it_was_inserted() {
+    let kept = Kept::empty().await;
+    let user = User { kept_session: Some(SessionId::random()), ..kept.user("ada@example.org") };
+
+    assert_eq!(kept.stores.users.insert(&user, &time()).await, Ok(Insert::Created));
+
+    assert_eq!(kept.by_id(&user).await, user);
+    assert_eq!(kept.stores.users.by_email(&user.email, &time()).await, Ok(Some(user)));
+}
+
+#[tokio::test]
+async fn an_inactive_user_without_a_password_is_found_as_such() {
+    let kept = Kept::empty().await;
+    let user = User { standing: Standing::Inactive, password: None, ..kept.user("ada@example.org") };
+
+    assert_eq!(kept.stores.users.insert(&user, &time()).await, Ok(Insert::Created));
+
+    assert_eq!(kept.by_id(&user).await, user);
+}
+
+#[tokio::test]
+async fn an_epoch_may_be_any_64_bits() {
+    let kept = Kept::empty().await;
+    for (place, epoch) in [i64::MIN, -1, 0, 1, i64::MAX, (1 << 53) + 1].into_iter().enumerate() {
+        let user = User { epoch: Epoch(epoch), ..kept.user(&format!("ada{place}@example.org")) };
+        assert_eq!(kept.stores.users.insert(&user, &time()).await, Ok(Insert::Created));
+        let session = kept.opened(&user).await;
+
+        assert_eq!(kept.by_id(&user).await.epoch, Epoch(epoch));
+        assert_eq!(kept.found(&session).await.expect("a session").epoch, Epoch(epoch));
+        assert!(matches!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::Granted(_)));
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_found_under_an_unknown_id_or_email() {
+    let kept = Kept::empty().await;
+    let unknown: Email = "nobody@example.org".parse().expect("a valid address");
+
+    assert_eq!(kept.stores.users.by_email(&unknown, &time()).await, Ok(None));
+    assert_eq!(kept.stores.users.by_id(UserId::new(kept.clock.now()), &time()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_second_user_with_the_same_email_is_not_inserted() {
+    let kept = Kept::empty().await;
+    let first = kept.inserted("ada@example.org").await;
+    let second = kept.user("ada@example.org");
+
+    assert_eq!(kept.stores.users.insert(&second, &time()).await, Ok(Insert::EmailTaken));
+
+    assert_eq!(kept.stores.users.by_id(second.id, &time()).await, Ok(None));
+    assert_eq!(kept.by_id(&first).await, first);
+}
+
+#[tokio::test]
+async fn an_insert_that_is_repeated_meets_itself() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+
+    assert_eq!(kept.stores.users.insert(&user, &time()).await, Ok(Insert::Created));
+
+    assert_eq!(kept.by_id(&user).await, user);
+}
+
+#[tokio::test]
+async fn of_32_users_with_one_email_exactly_one_is_inserted() {
+    let kept = Kept::empty().await;
+    let second = kept.second().await;
+    let mut racing = tokio::task::JoinSet::new();
+    for place in 0..32 {
+        let users = if place % 2 == 0 { &kept.stores.users } else { &second.users };
+        let (users, user) = (Arc::clone(users), kept.user("ada@example.org"));
+        racing.spawn(async move { users.insert(&user, &time()).await.expect("an answer") });
+    }
+
+    let outcomes = racing.join_all().await;
+
+    let created = outcomes.iter().filter(|outcome| **outcome == Insert::Created).count();
+    assert_eq!(created, 1, "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_rehash_replaces_the_hash_alone() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+
+    let outcome = kept.stores.users.rehash(&user, &hash("second"), &time()).await;
+
+    assert_eq!(outcome, Ok(CompareAndSet::Written));
+    assert_eq!(kept.by_id(&user).await, User { password: Some(hash("second")), ..user });
+}
+
+#[tokio::test]
+async fn a_rehash_of_a_hash_that_is_no_more_writes_nothing() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let other_hash = User { password: Some(hash("other")), ..user.clone() };
+    let other_epoch = User { epoch: Epoch::random(), ..user.clone() };
+    let other_user = kept.user("grace@example.org");
+
+    for verified in [other_hash, other_epoch, other_user] {
+        let outcome = kept.stores.users.rehash(&verified, &hash("second"), &time()).await;
+        assert_eq!(outcome, Ok(CompareAndSet::Stale));
+    }
+    assert_eq!(kept.by_id(&user).await, user);
+}
+
+#[tokio::test]
+async fn a_password_change_replaces_hash_epoch_and_kept_session() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let change = change("second", SessionId::random());
+
+    let outcome = kept.stores.users.change_password(&user, &change, &time()).await;
+
+    assert_eq!(outcome, Ok(CompareAndSet::Written));
+    let changed =
+        User { password: Some(change.hash), epoch: change.epoch, kept_session: Some(change.kept_session), ..user };
+    assert_eq!(kept.by_id(&changed).await, changed);
+}
+
+#[tokio::test]
+async fn a_password_change_of_a_user_that_is_another_by_now_writes_nothing() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let other_hash = User { password: Some(hash("other")), ..user.clone() };
+    let other_epoch = User { epoch: Epoch::random(), ..user.clone() };
+    let no_hash = User { password: None, ..user.clone() };
+
+    for verified in [other_hash, other_epoch, no_hash] {
+        assert_eq!(kept.password_changed(&verified, "second", SessionId::random()).await, CompareAndSet::Stale);
+    }
+    assert_eq!(kept.by_id(&user).await, user);
+}
+
+#[tokio::test]
+async fn nothing_is_written_for_an_inactive_user() {
+    let kept = Kept::empty().await;
+    let user = User { standing: Standing::Inactive, ..kept.user("ada@example.org") };
+    assert_eq!(kept.stores.users.insert(&user, &time()).await, Ok(Insert::Created));
+
+    assert_eq!(kept.stores.users.rehash(&user, &hash("second"), &time()).await, Ok(CompareAndSet::Stale));
+    assert_eq!(kept.password_changed(&user, "second", SessionId::random()).await, CompareAndSet::Stale);
+
+    assert_eq!(kept.by_id(&user).await, user);
+}
+
+#[tokio::test]
+async fn of_two_password_changes_exactly_one_wins() {
+    let kept = Kept::empty().await;
+    let second = kept.second().await;
+    for round in 0..8 {
+        let user = kept.inserted(&format!("ada{round}@example.org")).await;
+        let (left, right) = (change("left", SessionId::random()), change("right", SessionId::random()));
+        let (time_left, time_right) = (time(), time());
+
+        let outcomes = tokio::join!(
+            kept.stores.users.change_password(&user, &left, &time_left),
+            second.users.change_password(&user, &right, &time_right),
+        );
+
+        let winner = match outcomes {
+            (Ok(CompareAndSet::Written), Ok(CompareAndSet::Stale)) => left,
+            (Ok(CompareAndSet::Stale), Ok(CompareAndSet::Written)) => right,
+            other => panic!("{other:?}"),
+        };
+        let changed = kept.by_id(&user).await;
+        assert_eq!((changed.password, changed.epoch), (Some(winner.hash), winner.epoch));
+    }
+}
+
+#[tokio::test]
+async fn a_rehash_that_races_a_password_change_never_brings_the_old_password_back() {
+    let kept = Kept::empty().await;
+    let second = kept.second().await;
+    for round in 0..8 {
+        let user = kept.inserted(&format!("ada{round}@example.org")).await;
+        let change = change("changed", SessionId::random());
+        let (renewed, time_left, time_right) = (hash("first renewed"), time(), time());
+
+        let (changed, rehashed) = tokio::join!(
+            kept.stores.users.change_password(&user, &change, &time_left),
+            second.users.rehash(&user, &renewed, &time_right),
+        );
+
+        let now = kept.by_id(&user).await;
+        match (changed, rehashed) {
+            (Ok(CompareAndSet::Written), Ok(CompareAndSet::Stale)) => assert_eq!(now.password, Some(change.hash)),
+            (Ok(CompareAndSet::Stale), Ok(CompareAndSet::Written)) => assert_eq!(now.epoch, user.epoch),
+            other => panic!("{other:?}"),
+        }
+    }
+}
