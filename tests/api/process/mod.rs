@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     service::{Asking, PASSWORD},
-    support::{empty_schema, redis_url},
+    support::{empty_schema, redis_url, variable},
 };
 
 /// Longer than anything here takes on a busy machine.
@@ -56,6 +56,16 @@ impl Postern {
             .with("DATABASE_URL", empty_schema().await)
             .with("REDIS_URL", redis_url())
             .with("POSTERN_KEYS_DIR", keys)
+    }
+
+    /// The same by TLS, with keys that are there.
+    pub async fn on_servers_by_tls() -> Self {
+        let database = format!("{}&sslmode=require", empty_schema().await);
+        let redis = variable("POSTERN_TEST_REDIS_TLS_URL");
+        let postern =
+            Self::new().with("DATABASE_URL", database).with("REDIS_URL", redis).with("POSTERN_KEYS_DIR", "keys");
+        assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
+        postern
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -8,7 +8,7 @@ use super::Postern;
 use crate::{
     proxy::Proxy,
     service::Asking,
-    support::{PostgresRedis, redis_url},
+    support::{PostgresRedis, redis_url, variable},
 };
 
 #[tokio::test]
@@ -203,4 +203,27 @@ async fn settings_that_make_access_tokens_too_long_are_refused() {
 
     assert_eq!(ended.code, Some(64));
     assert!(ended.stderr.contains("POSTERN_ISSUER") && ended.stderr.contains("1024"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn both_stores_are_reached_by_tls_where_their_certificate_is_trusted() {
+    let postern = Postern::on_servers_by_tls().await.with("SSL_CERT_FILE", variable("POSTERN_TEST_CERTIFICATE"));
+    assert_eq!(postern.run(&["migrate"]).await.code, Some(0));
+
+    let serving = postern.serve().await;
+
+    assert!(serving.line.contains("sessions in rediss://"), "{}", serving.line);
+    serving.sign_up("ada@example.org").await;
+}
+
+#[tokio::test]
+async fn neither_store_is_reached_by_tls_where_its_certificate_is_not_trusted() {
+    let postern = Postern::on_servers_by_tls().await;
+
+    let serving = postern.serve().await;
+
+    let body = Asking::new(serving.operations, "GET", "/readyz").send().await.expect(503);
+    assert_eq!((body["users"].as_str(), body["sessions"].as_str()), (Some("down"), Some("down")));
+    let log = serving.stopped().await.stderr;
+    assert!(log.contains("invalid peer certificate"), "{log}");
 }

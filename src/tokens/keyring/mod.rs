@@ -4,123 +4,27 @@
 //! `k4.local…` authenticates refresh tokens. The manifest gives each its purpose and state, so that one rename switches
 //! from one set of keys to the next, and a reader meets either the old set or the new one.
 
-use std::{
-    collections::HashMap,
-    fmt, fs, io,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-};
+mod generate;
+mod manifest;
+
+use std::{collections::HashMap, fmt, path::Path};
 
 use pasetors::{
-    keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey, Generate as _, SymmetricKey},
-    paserk::{FormatAsPaserk, Id},
+    keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey, SymmetricKey},
+    paserk::{FormatAsPaserk as _, Id},
     version4::V4,
 };
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use crate::{accounts::KeyTag, clock, files};
+use self::manifest::{invalid, read_private};
+pub use self::{
+    generate::generate,
+    manifest::{KeyEntry, KeyState, KeyringError, MANIFEST, Purpose, list},
+};
+use crate::accounts::KeyTag;
 
-/// The manifest's file name.
-pub const MANIFEST: &str = "keyring.json";
-
-/// What a key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Purpose {
-    /// Signs access tokens (Ed25519, `k4.secret`).
-    Access,
-    /// Authenticates refresh tokens (HMAC-SHA-256, `k4.local`).
-    Refresh,
-}
-
-impl Purpose {
-    const ALL: [Self; 2] = [Self::Access, Self::Refresh];
-}
-
-impl fmt::Display for Purpose {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::Access => "access",
-            Self::Refresh => "refresh",
-        })
-    }
-}
-
-/// Where a key stands in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyState {
-    /// Verifies already, does not sign yet.
-    Next,
-    /// Signs and verifies: exactly one for each purpose.
-    Active,
-    /// Signs no more, still verifies.
-    Retiring,
-}
-
-impl fmt::Display for KeyState {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.pad(match self {
-            Self::Next => "next",
-            Self::Active => "active",
-            Self::Retiring => "retiring",
-        })
-    }
-}
-
-/// A line of the manifest.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct KeyEntry {
-    /// The PASERK id: `k4.pid…` of the public half, `k4.lid…` of a symmetric key.
-    pub id: String,
-    /// What it is for.
-    pub purpose: Purpose,
-    /// Where it stands in its life.
-    pub state: KeyState,
-    /// When it was made (RFC 3339).
-    pub created: String,
-    /// The file beside the manifest that holds it.
-    pub file: String,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Manifest {
-    keys: Vec<KeyEntry>,
-}
-
-/// Why a directory of keys cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyringError {
-    /// No manifest there.
-    #[error("there are no keys in {}: run `postern keys generate` first", .0.display())]
-    Missing(PathBuf),
-    /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file that others may read, or that the group may write.
-    #[error("{} has mode {mode:04o}: others must not read it and the group must not write it (chmod 600, or 440)", path.display())]
-    Exposed {
-        /// Which file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// A file that does not hold what the manifest says.
-    #[error("{}: {reason}", path.display())]
-    Invalid {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it; never its content.
-        reason: String,
-    },
-}
+/// The length of `k4.pid.` and of `k4.lid.`.
+const ID_PREFIX_LENGTH: usize = 7;
 
 /// The keys in use, read as a whole.
 pub struct Keyring {
@@ -139,7 +43,7 @@ pub struct SigningKey {
 }
 
 impl Keyring {
-    /// Reads a directory that [`generate`] filled.
+    /// Reads a directory that [`generate()`] filled.
     ///
     /// # Errors
     /// Where a file is missing, exposed or not what the manifest says, or a purpose has not exactly one active key.
@@ -198,80 +102,10 @@ impl fmt::Debug for Keyring {
     }
 }
 
-/// The manifest's lines, in the order in which the keys were made.
-///
-/// # Errors
-/// Where there is no manifest, or it cannot be read.
-pub fn list(directory: &Path) -> Result<Vec<KeyEntry>, KeyringError> {
-    let path = directory.join(MANIFEST);
-    let text = match read_private(&path) {
-        Err(KeyringError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            return Err(KeyringError::Missing(directory.to_owned()));
-        }
-        outcome => outcome?,
-    };
-    let manifest: Manifest = serde_json::from_str(&text).map_err(|error| invalid(&path, &error.to_string()))?;
-    Ok(manifest.keys)
-}
-
-/// Makes an active key for each purpose that has no key yet, and returns the new entries: none where nothing was
-/// missing. The directory is made where it is not there.
-///
-/// # Errors
-/// Where the directory cannot be written, or holds a manifest that cannot be read.
-pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<Vec<KeyEntry>, KeyringError> {
-    files::create_private_directory(directory).map_err(|source| io_error(directory, source))?;
-    // One at a time: of two that make keys at once, the later one would replace what the other has told its caller.
-    let lock = fs::File::open(directory).and_then(|lock| lock.lock().map(|()| lock));
-    let _lock = lock.map_err(|source| io_error(directory, source))?;
-    let mut entries = match list(directory) {
-        Err(KeyringError::Missing(_)) => Vec::new(),
-        outcome => outcome?,
-    };
-    let is_missing = |purpose: &Purpose| !entries.iter().any(|entry| entry.purpose == *purpose);
-    let missing: Vec<_> = Purpose::ALL.into_iter().filter(is_missing).collect();
-    if missing.is_empty() {
-        return Ok(Vec::new());
-    }
-    let made: Vec<_> =
-        missing.into_iter().map(|purpose| make_key(directory, purpose, now)).collect::<Result<_, _>>()?;
-    entries.extend(made.iter().cloned());
-    let manifest = serde_json::to_string_pretty(&Manifest { keys: entries })
-        .map_err(|error| invalid(&directory.join(MANIFEST), &error.to_string()))?;
-    // The manifest comes last: until it names them, the new files do not count.
-    write_private(&directory.join(MANIFEST), &manifest)?;
-    Ok(made)
-}
-
 enum Key {
     Access(AsymmetricKeyPair<V4>),
     Refresh(SymmetricKey<V4>),
 }
-
-fn make_key(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Result<KeyEntry, KeyringError> {
-    let no_randomness = |_| invalid(directory, "the system has no random numbers to give");
-    // Longer than any PASERK of these kinds, since a text that grows leaves copies of its beginning behind.
-    let mut paserk = Zeroizing::new(String::with_capacity(256));
-    let id = match purpose {
-        Purpose::Access => {
-            let pair = AsymmetricKeyPair::<V4>::generate().map_err(no_randomness)?;
-            pair.secret.fmt(&mut *paserk).unwrap_or_else(|_| unreachable!("a String takes whatever is written"));
-            public_id(&pair.public)
-        }
-        Purpose::Refresh => {
-            let key = SymmetricKey::<V4>::generate().map_err(no_randomness)?;
-            key.fmt(&mut *paserk).unwrap_or_else(|_| unreachable!("a String takes whatever is written"));
-            symmetric_id(&key)
-        }
-    };
-    // The id's characters are those of base64url: they may stand in a file name, and in the key of a Secret.
-    let file = format!("{purpose}-{}.paserk", &id[ID_PREFIX_LENGTH..ID_PREFIX_LENGTH + 12]);
-    write_private(&directory.join(&file), &paserk)?;
-    Ok(KeyEntry { id, purpose, state: KeyState::Active, created: clock::rfc3339(now), file })
-}
-
-/// The length of `k4.pid.` and of `k4.lid.`.
-const ID_PREFIX_LENGTH: usize = 7;
 
 fn signing_key(directory: &Path, entries: &[KeyEntry]) -> Result<SigningKey, KeyringError> {
     let entry = active(directory, entries, Purpose::Access)?;
@@ -314,21 +148,6 @@ fn read_key(path: &Path, purpose: Purpose) -> Result<Key, KeyringError> {
     }
 }
 
-fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
-    let io_error = |source| io_error(path, source);
-    let file = fs::File::open(path).map_err(io_error)?;
-    let mode = file.metadata().map_err(io_error)?.permissions().mode() & 0o7777;
-    // Owner and group may read: a Secret is mounted as root:fsGroup 0440.
-    if mode & 0o027 != 0 {
-        return Err(KeyringError::Exposed { path: path.to_owned(), mode });
-    }
-    io::read_to_string(file).map(Zeroizing::new).map_err(io_error)
-}
-
-fn write_private(path: &Path, content: &str) -> Result<(), KeyringError> {
-    files::write_private(path, content.as_bytes()).map_err(|source| io_error(path, source))
-}
-
 fn public_id(key: &AsymmetricPublicKey<V4>) -> String {
     paserk_text(&Id::from(key))
 }
@@ -356,19 +175,16 @@ fn bytes_of(key: &SymmetricKey<V4>) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(bytes.unwrap_or_else(|_| unreachable!("a symmetric key of version 4 has 32 bytes")))
 }
 
-fn io_error(path: &Path, source: io::Error) -> KeyringError {
-    KeyringError::Io { path: path.to_owned(), source }
-}
-
-fn invalid(path: &Path, reason: &str) -> KeyringError {
-    KeyringError::Invalid { path: path.to_owned(), reason: reason.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, fs};
 
-    use super::*;
+    use time::OffsetDateTime;
+
+    use super::{
+        manifest::{Manifest, write_private},
+        *,
+    };
 
     fn generated() -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a temporary directory");
