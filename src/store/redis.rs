@@ -105,8 +105,8 @@ impl RedisSessions {
         Ok(Self { pool, current: Mutex::new(None), scripts, clock })
     }
 
-    /// Runs a script; once more where the connection turned out to be broken, which does no harm: each script leaves the
-    /// same behind when it is run twice.
+    /// Runs a script; once more where the connection could not be made or turned out to be broken, which does no harm:
+    /// each script leaves the same behind when it is run twice.
     async fn run<T: redis::FromRedisValue>(
         &self,
         invocation: &ScriptInvocation<'_>,
@@ -127,8 +127,9 @@ impl RedisSessions {
         time: &StoreTime,
     ) -> Result<T, Broken> {
         let connecting = self.connecting();
-        let mut is_broken = false;
+        let mut is_broken = true;
         let run = async {
+            // One that fails may have begun long ago, before Redis came back.
             let mut connection = connecting.clone().await?;
             let outcome = invocation.invoke_async(&mut connection).await;
             is_broken = outcome.as_ref().is_err_and(RedisError::is_connection_dropped);
