@@ -93,7 +93,7 @@ pub fn new_hash(password: &Password, params: Params, memory: &mut Memory) -> Pas
     recipe.phc_text(&*hash)
 }
 
-/// A hash that no password has, with the parameters that a new one would have: computing it would delay the start.
+/// A hash that is random and so that of no password, with the parameters that a new one would have: computing it would delay the start.
 pub fn decoy(params: Params) -> PasswordHash {
     let mut hash = [0; HASH_BYTES];
     getrandom::fill(&mut hash).expect("the system's random numbers are there once it has started");

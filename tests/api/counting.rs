@@ -1,9 +1,6 @@
 //! A real store whose calls are counted, and may be made to go wrong.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use postern::{
@@ -24,21 +21,26 @@ pub enum Fault {
 pub struct Counting {
     pub users: Arc<dyn Users>,
     pub sessions: Arc<dyn Sessions>,
-    pub calls: AtomicU64,
+    calls: Mutex<Vec<&'static str>>,
     fault: Mutex<Fault>,
 }
 
 impl Counting {
     pub fn new(users: Arc<dyn Users>, sessions: Arc<dyn Sessions>) -> Self {
-        Self { users, sessions, calls: AtomicU64::new(0), fault: Mutex::new(Fault::None) }
+        Self { users, sessions, calls: Mutex::default(), fault: Mutex::new(Fault::None) }
     }
 
     pub fn set_fault(&self, fault: Fault) {
         *self.fault.lock().expect("nobody panics with the lock") = fault;
     }
 
-    async fn pass(&self) {
-        self.calls.fetch_add(1, Ordering::SeqCst);
+    /// Every call since the start, in order: `users.by_id`.
+    pub fn calls(&self) -> Vec<&'static str> {
+        self.calls.lock().expect("nobody panics with the lock").clone()
+    }
+
+    async fn pass(&self, call: &'static str) {
+        self.calls.lock().expect("nobody panics with the lock").push(call);
         let fault = *self.fault.lock().expect("nobody panics with the lock");
         match fault {
             Fault::None => {}
@@ -51,22 +53,22 @@ impl Counting {
 #[async_trait]
 impl Users for Counting {
     async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
-        self.pass().await;
+        self.pass("users.insert").await;
         self.users.insert(user, time).await
     }
 
     async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.pass().await;
+        self.pass("users.by_email").await;
         self.users.by_email(email, time).await
     }
 
     async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.pass().await;
+        self.pass("users.by_id").await;
         self.users.by_id(id, time).await
     }
 
     async fn rehash(&self, user: &User, hash: &PasswordHash, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
-        self.pass().await;
+        self.pass("users.rehash").await;
         self.users.rehash(user, hash, time).await
     }
 
@@ -76,12 +78,12 @@ impl Users for Counting {
         change: &PasswordChange,
         time: &StoreTime,
     ) -> Result<CompareAndSet, StoreError> {
-        self.pass().await;
+        self.pass("users.change_password").await;
         self.users.change_password(user, change, time).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        self.pass().await;
+        self.pass("users.ping").await;
         self.users.ping(time).await
     }
 }
@@ -89,32 +91,32 @@ impl Users for Counting {
 #[async_trait]
 impl Sessions for Counting {
     async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Session, StoreError> {
-        self.pass().await;
+        self.pass("sessions.open").await;
         self.sessions.open(session, time).await
     }
 
     async fn find(&self, user: UserId, id: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
-        self.pass().await;
+        self.pass("sessions.find").await;
         self.sessions.find(user, id, time).await
     }
 
     async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
-        self.pass().await;
+        self.pass("sessions.refresh").await;
         self.sessions.refresh(attempt, time).await
     }
 
     async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<(), StoreError> {
-        self.pass().await;
+        self.pass("sessions.end").await;
         self.sessions.end(user, session, time).await
     }
 
     async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<(), StoreError> {
-        self.pass().await;
+        self.pass("sessions.end_others").await;
         self.sessions.end_others(user, kept, time).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        self.pass().await;
+        self.pass("sessions.ping").await;
         self.sessions.ping(time).await
     }
 }

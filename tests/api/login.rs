@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postern::{
     accounts::{PasswordHash, Standing, User, UserId},
-    passwords::{HashParameters, HasherSettings},
+    passwords::{HashParameters, HasherSettings, Password},
 };
 use serde_json::json;
 
@@ -61,7 +61,10 @@ async fn whatever_is_wrong_with_a_login_the_answer_is_one_and_the_same() {
     service.insert(&User { password: unusable, ..like_ada("unusable@example.org") }).await;
 
     let too_long = "a".repeat(257);
+    let imported = service.accounts.hasher.hash(&Password::new(&too_long)).await.expect("no queue");
+    service.insert(&User { password: Some(imported), ..like_ada("imported@example.org") }).await;
     let wrong = [
+        ("imported@example.org", too_long.as_str()),
         ("ada@example.org", "wrong_password"),
         ("ada@example.org", too_long.as_str()),
         ("nobody@example.org", PASSWORD),

@@ -56,7 +56,7 @@ async fn an_email_is_taken_whatever_its_case_or_spelling() {
 }
 
 #[tokio::test]
-async fn of_32_sign_ups_with_one_email_exactly_one_succeeds() {
+async fn of_32_sign_ups_with_one_email_exactly_one_succeeds_and_leaves_one_session() {
     let service = Service::start().await;
     let mut racing = tokio::task::JoinSet::new();
     for _ in 0..32 {
@@ -68,6 +68,9 @@ async fn of_32_sign_ups_with_one_email_exactly_one_succeeds() {
 
     statuses.sort_unstable();
     assert_eq!(statuses, [vec![201], vec![409; 31]].concat());
+    let calls = service.counting.calls();
+    let count = |name: &str| calls.iter().filter(|call| **call == name).count();
+    assert_eq!(count("sessions.open"), count("sessions.end") + 1, "a session whose user was not inserted is removed");
 }
 
 #[tokio::test]
