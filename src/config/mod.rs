@@ -95,12 +95,12 @@ impl Config {
             access_format: reader.access_format(),
             lifetimes: Lifetimes {
                 access: reader.duration(&ACCESS_TTL, "1s", "1h"),
-                session: reader.duration(&REFRESH_TTL, "1m", "365d"),
+                session: reader.duration(&REFRESH_TTL, "1s", "365d"),
             },
             password_min_length: reader.number(&PASSWORD_MIN_LENGTH, 8, 64),
             hashing: reader.hashing(),
             limits: RequestLimits {
-                request: reader.duration(&REQUEST_TIMEOUT, "1s", "5m"),
+                request: reader.duration(&REQUEST_TIMEOUT, "100ms", "5m"),
                 store: reader.duration(&STORE_TIMEOUT, "10ms", "60s"),
             },
             max_connections: reader.number(&MAX_CONNECTIONS, 1, 1_000_000),

@@ -51,7 +51,7 @@ pub const ACCESS_FORMAT: Setting = setting(
 );
 pub const ACCESS_TTL: Setting = setting("POSTERN_ACCESS_TTL", "5m", "Life of an access token, 1s to 1h");
 pub const REFRESH_TTL: Setting =
-    setting("POSTERN_REFRESH_TTL", "24h", "Life of a session from login to its absolute end, 1m to 365d");
+    setting("POSTERN_REFRESH_TTL", "24h", "Life of a session from login to its absolute end, 1s to 365d");
 pub const PASSWORD_MIN_LENGTH: Setting =
     setting("POSTERN_PASSWORD_MIN_LENGTH", "8", "Code points of the shortest new password, 8 to 64");
 pub const HASH_MEMORY: Setting =
@@ -64,7 +64,7 @@ pub const HASH_MAX_WAIT: Setting =
 pub const REQUEST_TIMEOUT: Setting = setting(
     "POSTERN_REQUEST_TIMEOUT",
     "10s",
-    "Longest time for a request's head, and from there to its answer, 1s to 5m",
+    "Longest time for a request's head, and from there to its answer, 100ms to 5m",
 );
 pub const STORE_TIMEOUT: Setting =
     setting("POSTERN_STORE_TIMEOUT", "1s", "Longest time for a request's store calls together, 10ms to 60s");
