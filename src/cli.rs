@@ -65,7 +65,6 @@ pub fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Keeps an application's user accounts: sign-up, login, refresh, logout, profile, password change")
         .after_help(after_help())
-        .disable_help_subcommand(true)
         .args(SETTINGS.iter().filter(|setting| !setting.is_secret).map(argument))
         .arg(migrate())
         .subcommand(Command::new("serve").about("Serve the API (the default)").arg(migrate()))

@@ -1,6 +1,6 @@
 //! The life of the process: arguments, settings, log, stores, accounts, service, exit code.
 
-use std::{io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
+use std::{io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use postern::{
     accounts::Accounts,
@@ -12,7 +12,7 @@ use postern::{
     server::{self, ConnectionLimits},
     store::{
         Sessions, Users,
-        embedded::{EmbeddedStore, ServerLock},
+        embedded::{self, EmbeddedStore, ServerLock},
         postgres::{self, PostgresUsers, SchemaError},
         redis::RedisSessions,
     },
@@ -136,7 +136,15 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     announce(&config, &listener, &ops_listener)?;
 
-    let limits = ConnectionLimits { connections: config.max_connections, head: config.limits.request };
+    tokio::spawn({
+        let (readiness, accounts) = (Arc::clone(&readiness), Arc::clone(&accounts));
+        async move { readiness.meet_stores(&accounts, config.limits.store).await }
+    });
+    let limits = ConnectionLimits {
+        connections: config.max_connections,
+        request: config.limits.request,
+        age: config.max_connection_age,
+    };
     let start = |listener, router| {
         let service = Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), config.limits);
         let (stop, stopped) = watch::channel(false);
@@ -146,7 +154,9 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     // Probes are answered to the end: it is not told to stop.
     let (_go_on, operations) = start(ops_listener, routes::operations());
 
-    info!(signal = signals.next().await, "stopping");
+    // Outside the macro, which looks at its fields only where the line is logged.
+    let signal = signals.next().await;
+    info!(signal, "stopping");
     readiness.drain();
     let drain = async {
         sleep(config.drain_delay).await;
@@ -155,7 +165,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     };
     let drained = tokio::select! {
         drained = drain => drained,
-        signal = signals.next() => {
+        signal = second_signal() => {
             warn!(signal, "stopping at once");
             false
         }
@@ -177,7 +187,10 @@ async fn open_stores(config: &Config, clock: &Arc<dyn Clock>) -> Result<OpenStor
     match &config.stores {
         Stores::Embedded => {
             let lock = ServerLock::take(&config.data_dir)?;
-            keyring::generate(&config.keys_dir, clock.now())?;
+            // At the first start only: keys that are missing later have been lost, and new ones would end every session.
+            if !config.data_dir.join(embedded::FILE).exists() {
+                keyring::generate(&config.keys_dir, clock.now())?;
+            }
             let store = Arc::new(EmbeddedStore::open(&config.data_dir, Arc::clone(clock))?);
             Ok(OpenStores { users: store.clone(), sessions: store, _lock: Some(lock) })
         }
@@ -229,6 +242,16 @@ fn announce(config: &Config, public: &TcpListener, operations: &TcpListener) -> 
 
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// A signal that is not the first one's echo: `timeout`, for one, signals a process and then its group.
+async fn second_signal() -> &'static str {
+    const ECHO: Duration = Duration::from_millis(100);
+    sleep(ECHO).await;
+    match Signals::new() {
+        Ok(mut signals) => signals.next().await,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// SIGTERM and SIGINT.

@@ -1,15 +1,16 @@
 //! Listeners: connections in, limits around them, and a graceful end.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
@@ -30,8 +31,11 @@ const MAX_HEADERS: usize = 64;
 pub struct ConnectionLimits {
     /// How many connections may be open at once; the next one waits to be accepted.
     pub connections: usize,
-    /// How long a head may take to arrive, and so how long a connection may idle.
-    pub head: Duration,
+    /// How long a head may take to arrive, and so how long an HTTP/1.1 connection may idle; and how long the last answers
+    /// of a connection that shall close may take.
+    pub request: Duration,
+    /// How old a connection may grow, give or take a tenth, before its client is asked to make a new one.
+    pub age: Duration,
 }
 
 /// Serves a listener until `stop` turns true, and then until the last connection has been answered. Dropping the future
@@ -42,9 +46,8 @@ pub async fn serve(
     limits: ConnectionLimits,
     mut stop: watch::Receiver<bool>,
 ) {
-    let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(limits.connections));
-    let mut connections = tokio::task::JoinSet::new();
+    let mut connections = JoinSet::new();
     loop {
         let (stream, peer, place) = tokio::select! {
             biased;
@@ -52,17 +55,16 @@ pub async fn serve(
             accepted = accept(&listener, &places) => accepted,
         };
         while connections.try_join_next().is_some() {}
-        let (service, watcher) = (Arc::clone(&service), graceful.watcher());
+        let connection = Connection { peer, service: Arc::clone(&service), limits, stop: stop.clone() };
         connections.spawn(async move {
-            let outcome = connection(stream, peer, service, limits.head, watcher).await;
-            if let Err(error) = outcome {
+            if let Err(error) = connection.serve(stream).await {
                 debug!(%error, "connection ended");
             }
             drop(place);
         });
     }
     drop(listener);
-    graceful.shutdown().await;
+    while connections.join_next().await.is_some() {}
 }
 
 /// The next connection, once there is a place for it.
@@ -87,32 +89,49 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn connection(
-    stream: TcpStream,
+/// A connection, from its first byte to its last.
+struct Connection {
     peer: SocketAddr,
     service: Arc<Service>,
-    head_timeout: Duration,
-    watcher: hyper_util::server::graceful::Watcher,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // Answers are small and whole: waiting to fill a packet only delays them.
-    stream.set_nodelay(true)?;
-    let has_begun = Arc::new(Notify::new());
-    let begun = Arc::clone(&has_begun);
-    let answer = service_fn(move |request: hyper::Request<Incoming>| {
-        begun.notify_one();
-        let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.answer(request, peer).await) }
-    });
-    let builder = builder(head_timeout);
-    let connection = watcher.watch(builder.serve_connection(TokioIo::new(stream), answer).into_owned());
-    tokio::pin!(connection);
-    // hyper's timeout for heads begins once it knows the protocol, and nothing limits how long it waits to learn that.
-    let first_request = timeout(head_timeout, has_begun.notified());
-    tokio::select! {
-        outcome = &mut connection => return outcome,
-        begun = first_request => begun.map_err(|_| "no request came in time")?,
+    limits: ConnectionLimits,
+    stop: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn serve(mut self, stream: TcpStream) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        // Answers are small and whole: waiting to fill a packet only delays them.
+        stream.set_nodelay(true)?;
+        let has_begun = Arc::new(Notify::new());
+        let (begun, service, peer) = (Arc::clone(&has_begun), self.service, self.peer);
+        let answer = service_fn(move |request: hyper::Request<Incoming>| {
+            begun.notify_one();
+            let service = Arc::clone(&service);
+            async move { Ok::<_, Infallible>(service.answer(request, peer).await) }
+        });
+        let builder = builder(self.limits.request);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
+        // hyper's timeout for heads begins once it knows the protocol, and nothing limits how long it waits for that.
+        let begins_in_time = timeout(self.limits.request, has_begun.notified());
+        tokio::select! {
+            outcome = connection.as_mut() => return outcome,
+            begun = begins_in_time => begun.map_err(|_| "no request came in time")?,
+            _ = self.stop.wait_for(|stop| *stop) => {}
+        }
+        tokio::select! {
+            outcome = connection.as_mut() => return outcome,
+            _ = self.stop.wait_for(|stop| *stop) => {}
+            () = sleep(jittered(self.limits.age)) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        // A client that does not read what it asked for would stay for ever.
+        timeout(self.limits.request, connection).await.map_err(|_| "the client does not take its answers")?
     }
-    connection.await
+}
+
+/// The duration, give or take a tenth, so that connections made together do not end together.
+fn jittered(duration: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+    duration.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX))
 }
 
 fn builder(head_timeout: Duration) -> auto::Builder<TokioExecutor> {

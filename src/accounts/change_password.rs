@@ -23,14 +23,16 @@ impl Accounts {
         time: &StoreTime,
     ) -> Result<(), Refusal> {
         let (user, session) = (&current.user, &current.session);
-        if old.is_too_long() || !self.hasher.verify(old, user.password.as_ref()).await? {
+        let changed = match self.replace_password(current, old, new, time).await? {
+            CompareAndSet::Written => CompareAndSet::Written,
+            // A login that has renewed the hash meanwhile has changed neither the password nor the epoch.
+            CompareAndSet::Stale => {
+                let current = self.current_again(current, time).await?;
+                self.replace_password(&current, old, new, time).await?
+            }
+        };
+        if changed == CompareAndSet::Stale {
             return Err(Refusal::WrongPassword);
-        }
-        let hash = self.hasher.hash(new.password()).await?;
-        let change = PasswordChange { hash, epoch: Epoch::random(), kept_session: session.id };
-        match self.users.change_password(user, &change, time).await? {
-            CompareAndSet::Written => {}
-            CompareAndSet::Stale => return Err(self.why_stale(current, time).await?),
         }
         if let Err(error) = self.sessions.end_others(user.id, session.id, time).await {
             warn!(%error, user = %user.id, "ended sessions could not be removed; they are refused all the same");
@@ -38,11 +40,29 @@ impl Accounts {
         Ok(())
     }
 
-    /// What to tell a caller whose user is not any more what it was: another change came first.
-    async fn why_stale(&self, current: &CurrentUser, time: &StoreTime) -> Result<Refusal, Refusal> {
+    /// The deciding write: a compare-and-set on the hash that the old password was verified by.
+    async fn replace_password(
+        &self,
+        current: &CurrentUser,
+        old: &Password,
+        new: &AcceptedPassword,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, Refusal> {
         let (user, session) = (&current.user, &current.session);
-        let user = self.users.by_id(user.id, time).await?;
-        let lives = user.is_some_and(|user| user.keeps_in_force(session.id, session.epoch));
-        Ok(if lives { Refusal::WrongPassword } else { Refusal::InvalidAccessToken })
+        if old.is_too_long() || !self.hasher.verify(old, user.password.as_ref()).await? {
+            return Err(Refusal::WrongPassword);
+        }
+        let hash = self.hasher.hash(new.password()).await?;
+        let change = PasswordChange { hash, epoch: Epoch::random(), kept_session: session.id };
+        Ok(self.users.change_password(user, &change, time).await?)
+    }
+
+    /// The caller as of now, where the session is still in force.
+    async fn current_again(&self, current: &CurrentUser, time: &StoreTime) -> Result<CurrentUser, Refusal> {
+        let session = &current.session;
+        let user = self.users.by_id(current.user.id, time).await?;
+        let user = user.filter(|user| user.keeps_in_force(session.id, session.epoch));
+        let user = user.ok_or(Refusal::InvalidAccessToken)?;
+        Ok(CurrentUser { user, session: session.clone() })
     }
 }

@@ -13,8 +13,9 @@ pub use self::settings::{Mistake, SETTINGS, Setting, Source, Values};
 use self::{
     reader::Reader,
     settings::{
-        ACCESS_TTL, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG, MAX_CONNECTIONS, OPS_LISTEN,
-        PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_TTL, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT,
+        ACCESS_TTL, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG, MAX_CONNECTION_AGE,
+        MAX_CONNECTIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_TTL, REQUEST_TIMEOUT, SHUTDOWN_GRACE,
+        STORE_TIMEOUT,
     },
 };
 use crate::{
@@ -64,6 +65,8 @@ pub struct Config {
     pub limits: RequestLimits,
     /// How many connections a listener has at once.
     pub max_connections: usize,
+    /// How old a connection may grow.
+    pub max_connection_age: Duration,
     /// From SIGTERM to the last accepted connection.
     pub drain_delay: Duration,
     /// After that, how long requests under way may take.
@@ -104,6 +107,7 @@ impl Config {
                 store: reader.duration(&STORE_TIMEOUT, "10ms", "60s"),
             },
             max_connections: reader.number(&MAX_CONNECTIONS, 1, 1_000_000),
+            max_connection_age: reader.duration(&MAX_CONNECTION_AGE, "1s", "24h"),
             drain_delay: reader.duration(&DRAIN_DELAY, "0s", "5m"),
             shutdown_grace: reader.duration(&SHUTDOWN_GRACE, "100ms", "10m"),
             log: reader.parsed(&LOG, "a level: error, warn, info, debug, trace"),

@@ -70,6 +70,11 @@ pub const STORE_TIMEOUT: Setting =
     setting("POSTERN_STORE_TIMEOUT", "1s", "Longest time for a request's store calls together, 10ms to 60s");
 pub const MAX_CONNECTIONS: Setting =
     setting("POSTERN_MAX_CONNECTIONS", "10000", "Open connections of a listener, 1 to 1000000");
+pub const MAX_CONNECTION_AGE: Setting = setting(
+    "POSTERN_MAX_CONNECTION_AGE",
+    "5m",
+    "Age, give or take a tenth, at which a connection is asked to close, 1s to 24h",
+);
 pub const DRAIN_DELAY: Setting =
     setting("POSTERN_DRAIN_DELAY", "0s", "From SIGTERM to the last accepted connection, 0s to 5m");
 pub const SHUTDOWN_GRACE: Setting =
@@ -100,6 +105,7 @@ pub const SETTINGS: &[Setting] = &[
     REQUEST_TIMEOUT,
     STORE_TIMEOUT,
     MAX_CONNECTIONS,
+    MAX_CONNECTION_AGE,
     DRAIN_DELAY,
     SHUTDOWN_GRACE,
     LOG,

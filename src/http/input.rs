@@ -1,17 +1,18 @@
 //! What callers say: bodies, read within limits.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{
-    Request,
+    HeaderMap, Request,
     body::{Body as _, Incoming},
     header,
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{self, MapAccess, Visitor},
 };
+use serde_json::value::RawValue;
 use tokio::time::timeout_at;
 use zeroize::Zeroizing;
 
@@ -57,8 +58,7 @@ enum Member {
 
 impl Input for Members {
     async fn read(request: Request<Incoming>, context: &Context) -> Result<Self, Problem> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !content_type.is_some_and(is_json) {
+        if !is_json(request.headers()) {
             return Err(Problem::UnsupportedMediaType);
         }
         // Refused by its declared length before any of it is asked for.
@@ -67,12 +67,19 @@ impl Input for Members {
         }
         let body = read_body(request.into_body());
         let body = timeout_at(context.deadline, body).await.map_err(|_| Problem::RequestTimeout)??;
-        let object: Object = serde_json::from_slice(&body).map_err(|_| Problem::MalformedJson)?;
-        Ok(Self { members: object.0, errors: FieldErrors::default() })
+        // As a whole: serde_json would not look into the values that nobody asks for.
+        let body = str::from_utf8(&body).map_err(|_| Problem::MalformedJson)?;
+        Self::parse(body).ok_or(Problem::MalformedJson)
     }
 }
 
 impl Members {
+    fn parse(body: &str) -> Option<Self> {
+        let object: Object<'_> = serde_json::from_str(body).ok()?;
+        let members = object.0.into_iter().map(|(name, value)| Some((name, Member::parse(value.get())?)));
+        Some(Self { members: members.collect::<Option<_>>()?, errors: FieldErrors::default() })
+    }
+
     /// A text that is not blank. It comes as it was sent: whoever parses it trims it, or does not.
     pub fn text(&mut self, member: &'static str) -> Option<Zeroizing<String>> {
         let text = self.present_text(member)?;
@@ -152,10 +159,12 @@ impl Members {
     }
 }
 
-/// Whether a content type is `application/json`, whatever its parameters.
-fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
+/// Whether there is one content type, and it is `application/json`, whatever its parameters.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
 async fn read_body(body: Incoming) -> Result<Zeroizing<Vec<u8>>, Problem> {
@@ -173,113 +182,68 @@ async fn read_body(body: Incoming) -> Result<Zeroizing<Vec<u8>>, Problem> {
     Ok(bytes)
 }
 
-/// A JSON object, no member of which is given twice (RFC 8259, section 4, leaves it to us which one would count).
-struct Object(Vec<(String, Member)>);
+impl Member {
+    /// Reads a value of which only the syntax is known to be right; `None` where it is a text with half a surrogate pair.
+    fn parse(json: &str) -> Option<Self> {
+        match json {
+            "null" => Some(Self::Null),
+            text if text.starts_with('"') => {
+                serde_json::from_str(text).ok().map(|text| Self::Text(Zeroizing::new(text)))
+            }
+            _ => Some(Self::Other),
+        }
+    }
+}
 
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+/// A JSON object, no member of which is given twice (RFC 8259, section 4, leaves it to us which one would count).
+struct Object<'body>(Vec<(String, &'body RawValue)>);
+
+impl<'body> Deserialize<'body> for Object<'body> {
+    fn deserialize<D: Deserializer<'body>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(ObjectVisitor)
     }
 }
 
 struct ObjectVisitor;
 
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Object;
+impl<'body> Visitor<'body> for ObjectVisitor {
+    type Value = Object<'body>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-        let mut members: Vec<(String, Member)> = Vec::new();
-        let mut names = std::collections::HashSet::new();
-        while let Some((name, member)) = map.next_entry::<String, Member>()? {
+    fn visit_map<A: MapAccess<'body>>(self, mut map: A) -> Result<Object<'body>, A::Error> {
+        let mut members: Vec<(String, &RawValue)> = Vec::new();
+        let mut names = HashSet::new();
+        while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
             if !names.insert(name.clone()) {
                 return Err(de::Error::custom("a member given twice"));
             }
-            members.push((name, member));
+            members.push((name, value));
         }
         Ok(Object(members))
     }
 }
 
-impl<'de> Deserialize<'de> for Member {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(MemberVisitor)
-    }
-}
-
-struct MemberVisitor;
-
-impl<'de> Visitor<'de> for MemberVisitor {
-    type Value = Member;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a value")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Member, E> {
-        Ok(Member::Text(Zeroizing::new(text.to_owned())))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Member, E> {
-        Ok(Member::Text(Zeroizing::new(text)))
-    }
-
-    fn visit_unit<E>(self) -> Result<Member, E> {
-        Ok(Member::Null)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Member, E> {
-        Ok(Member::Other)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Member, E> {
-        Ok(Member::Other)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Member, E> {
-        Ok(Member::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Member, E> {
-        Ok(Member::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Member, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Member::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Member, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Member::Other)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn members(json: &str) -> Option<Members> {
-        let object: Object = serde_json::from_str(json).ok()?;
-        Some(Members { members: object.0, errors: FieldErrors::default() })
-    }
-
     #[test]
     fn a_body_is_one_object_without_repetition() {
-        assert!(members(r#"{"name":"Ada","ignored":[1,{"a":null}]}"#).is_some());
+        assert!(Members::parse(r#"{"name":"Ada","ignored":[1,{"a":null}]}"#).is_some());
         for json in ["", "[]", "null", r#""text""#, "1", r#"{"a":1}{}"#, r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":1}"#] {
-            assert!(members(json).is_none(), "{json}");
+            assert!(Members::parse(json).is_none(), "{json}");
         }
     }
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let mut members = members(r#"{"name":" ","email":"ada","password":7,"old":null}"#).expect("an object");
+        let mut members = Members::parse(r#"{"name":" ","email":"ada","password":7,"old":null}"#).expect("an object");
 
         let taken = (
             members.name("name"),
@@ -313,17 +277,34 @@ mod tests {
     }
 
     #[test]
-    fn a_content_type_may_have_parameters() {
-        assert!(is_json("application/json"));
-        assert!(is_json("Application/JSON ; charset=utf-8"));
-        assert!(!is_json("application/json-patch+json"));
-        assert!(!is_json("text/plain"));
+    fn a_value_that_nobody_asks_for_may_be_any_json() {
+        for value in ["1e999", "-0.0", "[[[[]]]]", r#"{"a":1,"a":1}"#, &"9".repeat(400)] {
+            assert!(Members::parse(&format!(r#"{{"x":{value}}}"#)).is_some(), "{value}");
+        }
+    }
+
+    #[test]
+    fn there_is_one_content_type_and_it_may_have_parameters() {
+        let is_json_of = |values: &[&'static str]| {
+            let values = values.iter().map(|value| (header::CONTENT_TYPE, HeaderValue::from_static(value)));
+            is_json(&values.fold(HeaderMap::new(), |mut headers, (name, value)| {
+                headers.append(name, value);
+                headers
+            }))
+        };
+
+        assert!(is_json_of(&["application/json"]));
+        assert!(is_json_of(&["Application/JSON ; charset=utf-8"]));
+        for values in [&[][..], &["text/plain"], &["application/json-patch+json"], &["application/json", "text/plain"]]
+        {
+            assert!(!is_json_of(values), "{values:?}");
+        }
     }
 
     proptest! {
         #[test]
-        fn no_body_makes_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
-            let _ = serde_json::from_slice::<Object>(&bytes);
+        fn no_body_makes_the_parser_panic(body in r#"[{}\[\]:,"\\\\ue0-9a-f\PC]{0,128}"#) {
+            let _ = Members::parse(&body);
         }
     }
 }

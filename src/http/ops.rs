@@ -1,14 +1,13 @@
 //! Probes.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use serde::Serialize;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use super::{
     access::Stranger,
@@ -31,9 +30,38 @@ pub struct Readiness {
 }
 
 impl Readiness {
+    /// Asks the stores until each has answered once, whether anybody asks about that or not: a store that goes down later
+    /// shall not look like one that was never there.
+    pub async fn meet_stores(&self, accounts: &Accounts, store_timeout: Duration) {
+        const PAUSE: Duration = Duration::from_secs(1);
+        loop {
+            let (users, sessions) = self.ask(accounts, store_timeout).await;
+            if self.have_answered() {
+                info!("each store has answered");
+                return;
+            }
+            if let Err(error) = users.and(sessions) {
+                warn!(%error, "not ready yet");
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
     /// Takes this replica out of service for good: it is about to stop.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);
+    }
+
+    async fn ask(&self, accounts: &Accounts, timeout: Duration) -> (Result<(), StoreError>, Result<(), StoreError>) {
+        let time = StoreTime::of(timeout);
+        let (users, sessions) = tokio::join!(accounts.users.ping(&time), accounts.sessions.ping(&time));
+        self.users_answered.fetch_or(users.is_ok(), Ordering::SeqCst);
+        self.sessions_answered.fetch_or(sessions.is_ok(), Ordering::SeqCst);
+        (users, sessions)
+    }
+
+    fn have_answered(&self) -> bool {
+        self.users_answered.load(Ordering::SeqCst) && self.sessions_answered.load(Ordering::SeqCst)
     }
 }
 
@@ -66,13 +94,10 @@ pub async fn live(_: Context, _: Stranger, _: Nothing) -> Result<Json<Status>, P
 /// `GET /readyz`: 503 until each store has answered once, and while draining. A shared store that goes down later is
 /// named, but taking every replica out of service would only hide its 503s.
 pub async fn ready(context: Context, _: Stranger, _: Nothing) -> Result<Probe<ReadyStatus>, Problem> {
-    let readiness = Arc::clone(&context.readiness);
-    let (users, sessions) = ping(&context.accounts, context.store_timeout).await;
-    let users_answered = readiness.users_answered.fetch_or(users.is_ok(), Ordering::SeqCst) || users.is_ok();
-    let sessions_answered =
-        readiness.sessions_answered.fetch_or(sessions.is_ok(), Ordering::SeqCst) || sessions.is_ok();
+    let readiness = &context.readiness;
+    let (users, sessions) = readiness.ask(&context.accounts, context.store_timeout).await;
     let draining = readiness.draining.load(Ordering::SeqCst);
-    let is_ready = users_answered && sessions_answered && !draining;
+    let is_ready = readiness.have_answered() && !draining;
     let status = match (draining, is_ready) {
         (true, _) => "draining",
         (false, true) => "ready",
@@ -80,9 +105,4 @@ pub async fn ready(context: Context, _: Stranger, _: Nothing) -> Result<Probe<Re
     };
     let state = |answer: &Result<(), StoreError>| if answer.is_ok() { "up" } else { "down" };
     Ok(Probe { is_ready, body: ReadyStatus { status, users: state(&users), sessions: state(&sessions) } })
-}
-
-async fn ping(accounts: &Accounts, timeout: Duration) -> (Result<(), StoreError>, Result<(), StoreError>) {
-    let time = StoreTime::of(timeout);
-    tokio::join!(accounts.users.ping(&time), accounts.sessions.ping(&time))
 }

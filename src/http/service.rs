@@ -86,9 +86,9 @@ impl Service {
 
     /// Answers a request. Whatever happens, there is an answer, and one line in the log.
     pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
-        let record = Record::of(&request);
-        let deadline = tokio::time::Instant::now() + self.limits.request;
         let (route, found) = self.router.find(request.method(), request.uri().path());
+        let record = Record::of(&request, route);
+        let deadline = tokio::time::Instant::now() + self.limits.request;
         let context = self.context(request.headers(), peer, deadline);
         let reply = AssertUnwindSafe(reply(found, context, request)).catch_unwind();
         let outcome = match timeout_at(deadline, reply).await {
@@ -96,7 +96,7 @@ impl Service {
             Ok(Err(_panic)) => Err(Problem::Internal),
             Err(_elapsed) => Err(Problem::DeadlinePassed),
         };
-        record.finish(route, outcome)
+        record.finish(outcome)
     }
 
     fn context(&self, headers: &HeaderMap, peer: SocketAddr, deadline: tokio::time::Instant) -> Context {
@@ -123,29 +123,38 @@ async fn reply(
     }
 }
 
-/// What the log says of a request.
+/// What the log says of a request: one line, also where its caller does not wait for the answer.
 struct Record {
     id: HeaderValue,
     method: Method,
+    route: &'static str,
     started: Instant,
+    is_answered: bool,
 }
 
 impl Record {
-    fn of(request: &Request<Incoming>) -> Self {
+    fn of(request: &Request<Incoming>, route: Option<&'static str>) -> Self {
         let id = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes())).cloned();
-        Self { id: id.unwrap_or_else(new_request_id), method: request.method().clone(), started: Instant::now() }
+        Self {
+            id: id.unwrap_or_else(new_request_id),
+            method: request.method().clone(),
+            route: route.unwrap_or("-"),
+            started: Instant::now(),
+            is_answered: false,
+        }
     }
 
     /// Writes the line, and puts on the headers that every response has.
-    fn finish(self, route: Option<&'static str>, outcome: Result<Response, Problem>) -> Response {
+    fn finish(mut self, outcome: Result<Response, Problem>) -> Response {
         let (code, cause) = match &outcome {
             Ok(_) => (None, None),
             Err(problem) => (problem.code(), problem.cause()),
         };
         let mut response = outcome.unwrap_or_else(Problem::into_response);
-        self.log(route.unwrap_or("-"), response.status().as_u16(), code, cause.as_deref());
+        self.is_answered = true;
+        self.log(response.status().as_u16(), code, cause.as_deref());
         let headers = response.headers_mut();
-        headers.insert(REQUEST_ID, self.id);
+        headers.insert(REQUEST_ID, self.id.clone());
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         // The answer to a HEAD says how long the body would be, and hyper would send that body over HTTP/2.
@@ -157,15 +166,29 @@ impl Record {
         response
     }
 
-    fn log(&self, route: &str, status: u16, code: Option<&str>, cause: Option<&str>) {
-        let id = self.id.to_str().unwrap_or_default();
-        // A method may be any token of any length: only those that HTTP knows are repeated.
-        let method = if KNOWN_METHODS.contains(&self.method) { self.method.as_str() } else { "other" };
-        let duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+    fn log(&self, status: u16, code: Option<&str>, cause: Option<&str>) {
+        let (id, method, route, duration_ms) = self.fields();
         match status {
             500 => error!(id, method, route, status, cause, duration_ms, "request failed"),
             503 => warn!(id, method, route, status, code, cause, duration_ms, "request refused"),
             _ => info!(id, method, route, status, code, duration_ms, "request"),
+        }
+    }
+
+    fn fields(&self) -> (&str, &str, &'static str, f64) {
+        let id = self.id.to_str().unwrap_or_default();
+        // A method may be any token of any length: only those that HTTP knows are repeated.
+        let method = if KNOWN_METHODS.contains(&self.method) { self.method.as_str() } else { "other" };
+        let duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        (id, method, self.route, duration_ms)
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let (id, method, route, duration_ms) = self.fields();
+            info!(id, method, route, duration_ms, "request abandoned by its caller");
         }
     }
 }

@@ -140,14 +140,17 @@ async fn check_schema_of(client: &Client) -> Result<(), SchemaError> {
 
 /// A connection of its own, outside the pool.
 async fn connect(url: &PostgresUrl) -> Result<Client, SchemaError> {
-    if is_encrypted(url) {
-        let (client, connection) = url.0.connect(tls()?).await?;
+    let connect = async {
+        if is_encrypted(url) {
+            let (client, connection) = url.0.connect(tls()?).await?;
+            tokio::spawn(connection);
+            return Ok(client);
+        }
+        let (client, connection) = url.0.connect(NoTls).await?;
         tokio::spawn(connection);
-        return Ok(client);
-    }
-    let (client, connection) = url.0.connect(NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
+        Ok(client)
+    };
+    timeout(CONNECT_TIMEOUT, connect).await.unwrap_or(Err(SchemaError::Silent))
 }
 
 /// Encrypted where the URL says `sslmode=require`, and then the certificate is verified. The default of libpq, which
@@ -209,6 +212,19 @@ impl PostgresUsers {
         let row = time.limit(STORE, run).await?;
         lease.give_back();
         Ok(row)
+    }
+
+    /// Runs a statement that changes nothing; once more where the connection broke, as all do when PostgreSQL restarts.
+    async fn read(
+        &self,
+        query: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+        time: &StoreTime,
+    ) -> Result<Option<Row>, StoreError> {
+        match self.query(query, params, time).await {
+            Err(StoreError::Unavailable { .. }) => self.query(query, params, time).await,
+            outcome => outcome,
+        }
     }
 
     /// A connection of the pool. Where one has to be made, a task of its own makes it: a request that has less time left
@@ -273,11 +289,11 @@ impl Users for PostgresUsers {
     }
 
     async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.query(BY_EMAIL, &[&email.as_str()], time).await?.as_ref().map(user).transpose()
+        self.read(BY_EMAIL, &[&email.as_str()], time).await?.as_ref().map(user).transpose()
     }
 
     async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.query(BY_ID, &[&id.0], time).await?.as_ref().map(user).transpose()
+        self.read(BY_ID, &[&id.0], time).await?.as_ref().map(user).transpose()
     }
 
     async fn rehash(
@@ -303,7 +319,7 @@ impl Users for PostgresUsers {
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        self.query("SELECT 1", &[], time).await.map(drop)
+        self.read("SELECT 1", &[], time).await.map(drop)
     }
 }
 

@@ -153,6 +153,7 @@ async fn a_body_that_is_no_object_with_each_member_once_is_malformed() {
         "{\"refresh\":\"x\"} x",
         "{\"refresh\":\"x\",\"refresh\":\"x\"}",
         "{\"other\":1,\"other\":2}",
+        "{\"refresh\":\"x\",\"other\":}",
         "{'refresh':'x'}",
         "\u{feff}{}",
         "{\"refresh\":\"\\ud800\"}",
@@ -161,13 +162,53 @@ async fn a_body_that_is_no_object_with_each_member_once_is_malformed() {
         let answer = service.asking("POST", "/refresh/").body("application/json", body.to_owned()).send().await;
         answer.expect_problem(400, "malformed_json");
     }
-    let latin_1 = b"{\"refresh\":\"\xe4\"}".to_vec();
-    service
-        .asking("POST", "/refresh/")
-        .body("application/json", latin_1)
-        .send()
-        .await
-        .expect_problem(400, "malformed_json");
+    for latin_1 in [&b"{\"refresh\":\"\xe4\"}"[..], b"{\"refresh\":\"x\",\"other\":[\"\xe4\"]}"] {
+        let asking = service.asking("POST", "/refresh/").body("application/json", latin_1.to_vec());
+        asking.send().await.expect_problem(400, "malformed_json");
+    }
+}
+
+#[tokio::test]
+async fn a_number_is_no_text_and_no_mistake_where_nobody_asks_for_it() {
+    let service = Service::start().await;
+    let refresh = |body: &str| service.asking("POST", "/refresh/").body("application/json", body.to_owned()).send();
+
+    refresh(r#"{"refresh":"x","other":1e999}"#).await.expect_problem(401, "invalid_refresh_token");
+    let sentences = refresh(r#"{"refresh":1e999}"#).await.expect_objections("refresh");
+    assert_eq!(sentences, ["Not a valid string."]);
+}
+
+#[tokio::test]
+async fn a_connection_is_asked_to_close_at_its_age() {
+    let settings = Settings { connection_age: Duration::from_millis(200), ..Settings::default() };
+    let service = Service::start_with(settings).await;
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(service.connection().await),
+    )
+    .await
+    .expect("a connection");
+    let connection = tokio::spawn(connection);
+    let request = hyper::Request::get("http://postern.test/healthz");
+    let request = request.body(http_body_util::Full::<hyper::body::Bytes>::default()).expect("a request");
+    assert_eq!(sender.send_request(request).await.expect("an answer").status().as_u16(), 200);
+
+    let ended = tokio::time::timeout(Duration::from_mins(1), connection).await;
+
+    assert!(ended.is_ok(), "the server ends a connection whose client would keep it for ever");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answers_makes_room_for_others() {
+    let limits = RequestLimits { request: Duration::from_millis(200), store: Duration::from_secs(30) };
+    let connection_age = Duration::from_millis(200);
+    let service = Service::start_with(Settings { limits, connection_age, connections: 1, ..Settings::default() }).await;
+    let mut greedy = service.connection().await;
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    let stuck = Duration::from_millis(100);
+    while let Ok(Ok(())) = tokio::time::timeout(stuck, greedy.write_all(&request)).await {}
+
+    service.get("/healthz").send().await.expect(200);
 }
 
 #[tokio::test]

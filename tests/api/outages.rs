@@ -98,6 +98,7 @@ async fn without_postgres_only_a_definite_no_is_told() {
     leaving.log_out().await.expect(200);
     service.log_in(&ada.email, PASSWORD).await.expect_problem(503, "unavailable");
     service.log_in(&ada.email, "wrong_password").await.expect_problem(503, "unavailable");
+    service.log_in("no address", PASSWORD).await.expect_problem(503, "unavailable");
     service.sign_up("grace@example.org").await.expect_problem(503, "unavailable");
     ada.change_password(PASSWORD, "new_password").await.expect_problem(503, "unavailable");
 

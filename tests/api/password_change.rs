@@ -1,5 +1,8 @@
 //! `POST /change-password/`
 
+use std::time::Duration;
+
+use postern::{passwords::Password, store::StoreTime};
 use serde_json::json;
 
 use super::Service;
@@ -178,4 +181,20 @@ async fn a_login_with_the_old_password_that_races_a_change_never_leaves_a_sessio
             service.post("/refresh/", refresh).send().await.expect_problem(401, "invalid_refresh_token");
         }
     }
+}
+
+#[tokio::test]
+async fn a_login_that_renews_the_hash_meanwhile_does_not_make_the_right_password_wrong() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let (accounts, time) = (&service.accounts, StoreTime::of(Duration::from_mins(1)));
+    let current = accounts.authenticate(&ada.tokens.access, &time).await.expect("a session in force");
+    let new = accounts.judge(Password::new(NEW), None, None).await.expect("no queue").expect("an acceptable password");
+    let old = Password::new(PASSWORD);
+
+    let renewed = accounts.hasher.hash(&old).await.expect("no queue");
+    accounts.users.rehash(&current.user, &renewed, &time).await.expect("an answer");
+    accounts.change_password(&current, &old, &new, &time).await.expect("the password is right");
+
+    service.log_in(&ada.email, NEW).await.expect(200);
 }

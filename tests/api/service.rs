@@ -41,6 +41,8 @@ pub struct Settings {
     pub hashing: HasherSettings,
     pub limits: RequestLimits,
     pub access_format: AccessFormat,
+    pub connection_age: Duration,
+    pub connections: usize,
 }
 
 impl Default for Settings {
@@ -49,6 +51,8 @@ impl Default for Settings {
             hashing: HasherSettings { parameters: CHEAP, threads: 1, max_wait: Duration::from_mins(1) },
             limits: RequestLimits { request: Duration::from_secs(30), store: Duration::from_secs(30) },
             access_format: AccessFormat::Paseto,
+            connection_age: Duration::from_mins(5),
+            connections: 1000,
         }
     }
 }
@@ -146,7 +150,11 @@ impl Server {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             addresses.push(listener.local_addr().expect("an address"));
             let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits);
-            let limits = ConnectionLimits { connections: 1000, head: settings.limits.request };
+            let limits = ConnectionLimits {
+                connections: settings.connections,
+                request: settings.limits.request,
+                age: settings.connection_age,
+            };
             tokio::spawn(server::serve(listener, Arc::new(service), limits, stopped.clone()));
         }
         let stop = Arc::new(stop);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use super::Postern;
 use crate::service::{Asking, PASSWORD};
@@ -104,6 +105,42 @@ async fn each_request_is_one_line_of_the_log_and_no_secret_is_in_it() {
     for secret in [access, refresh, PASSWORD, "wrong_password", "hunter2", "ada@example.org", "argon2id", "k4.secret"] {
         assert!(!log.contains(secret), "{secret}");
     }
+}
+
+#[tokio::test]
+async fn a_request_whose_caller_hangs_up_is_a_line_of_the_log_too() {
+    // A hash that takes longer than it takes to hang up.
+    let postern = Postern::new().with("POSTERN_HASH_MEMORY", "256MiB").with("POSTERN_HASH_PASSES", "4");
+    let serving = postern.serve().await;
+    let body = json!({"email": "ada@example.org", "password": PASSWORD}).to_string();
+    let request = format!(
+        "POST /token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+
+    let mut stream = TcpStream::connect(serving.public).await.expect("it accepts");
+    stream.write_all(request.as_bytes()).await.expect("it takes the request");
+    drop(stream);
+
+    let log = serving.stopped().await.stderr;
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let told: Vec<_> = lines.iter().filter(|line| line["route"] == "/token/").collect();
+    assert_eq!(told.len(), 1, "{log}");
+    assert_eq!(told[0]["message"], "request abandoned by its caller");
+}
+
+#[tokio::test]
+async fn keys_that_were_lost_are_not_replaced_in_silence() {
+    let postern = Postern::new();
+    postern.serve().await.stopped().await;
+    std::fs::remove_dir_all(postern.path("postern-data/keys")).expect("the keys are there");
+
+    let refused = postern.run(&["serve"]).await;
+
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("run `postern keys generate`"), "{}", refused.stderr);
+    assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
+    postern.serve().await.stopped().await;
 }
 
 #[tokio::test]

@@ -156,6 +156,20 @@ impl Serving {
         Ended { code, stdout, stderr }
     }
 
+    /// Signals it until it ends: exit code.
+    pub async fn ended_under(mut self, signal: Signal) -> Option<i32> {
+        let signalling = async {
+            loop {
+                if let Some(status) = self.child.try_wait().expect("a status") {
+                    return status.code();
+                }
+                self.signal(signal);
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LONG, signalling).await.expect("it ends")
+    }
+
     pub async fn stopped(self) -> Ended {
         self.signal(Signal::TERM);
         self.ended().await

@@ -124,6 +124,25 @@ async fn a_server_that_starts_before_its_stores_becomes_ready_when_they_come() {
 }
 
 #[tokio::test]
+async fn a_store_that_goes_down_later_does_not_look_like_one_that_was_never_there() {
+    let (database, redis) = (PostgresRedis::migrated().await.database, redis_url());
+    let proxy = Proxy::start(&redis).await;
+    let postern = Postern::new()
+        .with("DATABASE_URL", database)
+        .with("REDIS_URL", proxy.instead_of(&redis))
+        .with("POSTERN_KEYS_DIR", "keys");
+    assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
+    let mut serving = postern.serve().await;
+    let mut log = BufReader::new(&mut serving.stderr).lines();
+    while !log.next_line().await.expect("a line").expect("a line").contains("each store has answered") {}
+
+    proxy.cut().await;
+
+    let body = Asking::new(serving.operations, "GET", "/readyz").send().await.expect(200);
+    assert_eq!(body["sessions"], "down");
+}
+
+#[tokio::test]
 async fn it_migrates_before_it_serves_where_it_is_asked_to() {
     let postern = Postern::on_servers().await;
     assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
