@@ -112,19 +112,23 @@ impl Connection {
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
         // hyper's timeout for heads begins once it knows the protocol, and nothing limits how long it waits for that.
         let begins_in_time = timeout(self.limits.request, has_begun.notified());
+        // The connection comes first: what has arrived before we stop is answered.
         tokio::select! {
+            biased;
             outcome = connection.as_mut() => return outcome,
             begun = begins_in_time => begun.map_err(|_| "no request came in time")?,
             _ = self.stop.wait_for(|stop| *stop) => {}
         }
         tokio::select! {
+            biased;
             outcome = connection.as_mut() => return outcome,
             _ = self.stop.wait_for(|stop| *stop) => {}
             () = sleep(jittered(self.limits.age)) => {}
         }
         connection.as_mut().graceful_shutdown();
-        // A client that does not read what it asked for would stay for ever.
-        timeout(self.limits.request, connection).await.map_err(|_| "the client does not take its answers")?
+        // A client that does not read what it asked for would stay for ever. One request may just have begun to arrive: it
+        // has its time for the head, and then for the answer.
+        timeout(2 * self.limits.request, connection).await.map_err(|_| "the client does not take its answers")?
     }
 }
 

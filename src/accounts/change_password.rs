@@ -23,15 +23,14 @@ impl Accounts {
         time: &StoreTime,
     ) -> Result<(), Refusal> {
         let (user, session) = (&current.user, &current.session);
-        let changed = match self.replace_password(current, old, new, time).await? {
-            CompareAndSet::Written => CompareAndSet::Written,
-            // A login that has renewed the hash meanwhile has changed neither the password nor the epoch.
-            CompareAndSet::Stale => {
-                let current = self.current_again(current, time).await?;
-                self.replace_password(&current, old, new, time).await?
-            }
-        };
+        let mut changed = self.replace_password(current, old, new, time).await?;
         if changed == CompareAndSet::Stale {
+            // Once more: a login that has renewed the hash meanwhile has changed neither the password nor the epoch.
+            let current = self.current_again(current, time).await?;
+            changed = self.replace_password(&current, old, new, time).await?;
+        }
+        if changed == CompareAndSet::Stale {
+            self.current_again(current, time).await?;
             return Err(Refusal::WrongPassword);
         }
         if let Err(error) = self.sessions.end_others(user.id, session.id, time).await {

@@ -188,7 +188,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         if !self.is_answered {
             let (id, method, route, duration_ms) = self.fields();
-            info!(id, method, route, duration_ms, "request abandoned by its caller");
+            info!(id, method, route, duration_ms, "request ended without an answer");
         }
     }
 }

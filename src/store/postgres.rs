@@ -28,7 +28,8 @@ const STORE: &str = "PostgreSQL";
 /// millisecond: more connections than this do not answer more requests.
 const MAX_CONNECTIONS: usize = 16;
 
-/// How long a connection may take to be made, schema check included. Requests wait for it no longer than their own time.
+/// How long a connection may take to be made, and then to have its schema checked. Requests wait for either no longer than
+/// their own time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The key of the advisory lock that one migration at a time holds: "postern" in ASCII.
@@ -181,9 +182,12 @@ impl PostgresUsers {
             Manager::from_config(url.0.clone(), NoTls, config)
         };
         let check = Hook::async_fn(|client, _| {
-            Box::pin(
-                async move { check_schema_of(client).await.map_err(|error| HookError::message(error.to_string())) },
-            )
+            Box::pin(async move {
+                // The pool's own limit ends before its hooks, and a hook that hangs would keep its place for ever.
+                let checked =
+                    timeout(CONNECT_TIMEOUT, check_schema_of(client)).await.unwrap_or(Err(SchemaError::Silent));
+                checked.map_err(|error| HookError::message(error.to_string()))
+            })
         });
         let pool = Pool::builder(manager)
             .max_size(MAX_CONNECTIONS)
@@ -214,7 +218,7 @@ impl PostgresUsers {
         Ok(row)
     }
 
-    /// Runs a statement that changes nothing; once more where the connection broke, as all do when PostgreSQL restarts.
+    /// Runs a statement that changes nothing; once more where it failed, as all connections do when PostgreSQL restarts.
     async fn read(
         &self,
         query: &'static str,
@@ -353,10 +357,14 @@ fn reason(error: &(dyn Error + 'static)) -> String {
         Some(refusal) => format!("{} ({})", refusal.message(), refusal.code().code()),
         None => error.to_string(),
     };
-    let mut reason = sentence(error);
+    let mut reason = sentence(error).trim().to_owned();
     let mut cause = error.source();
     while let Some(error) = cause {
-        reason = format!("{reason}: {}", sentence(error));
+        let sentence = sentence(error);
+        // Some errors say their causes themselves.
+        if !reason.ends_with(sentence.trim()) {
+            reason = format!("{reason}: {}", sentence.trim());
+        }
         cause = error.source();
     }
     reason

@@ -127,8 +127,9 @@ impl RedisSessions {
         time: &StoreTime,
     ) -> Result<T, Broken> {
         let connecting = self.connecting();
-        let mut is_broken = true;
+        let (mut has_begun, mut is_broken) = (false, true);
         let run = async {
+            has_begun = true;
             // One that fails may have begun long ago, before Redis came back.
             let mut connection = connecting.clone().await?;
             let outcome = invocation.invoke_async(&mut connection).await;
@@ -138,10 +139,12 @@ impl RedisSessions {
         let outcome = time.limit(STORE, run).await;
         // Never used again, whatever the error: behind a connection that answers a PING may be a server that has become
         // a replica. An attempt that is still under way goes on for those who come later.
-        if outcome.is_err() && connecting.peek().is_some() {
+        // A call that had no time left has said nothing about the connection.
+        if outcome.is_err() && has_begun && connecting.peek().is_some() {
             self.discard(&connecting);
         }
-        outcome.map_err(|error| if is_broken { Broken::Connection(error) } else { Broken::Other(error) })
+        let is_worth_repeating = has_begun && is_broken;
+        outcome.map_err(|error| if is_worth_repeating { Broken::Connection(error) } else { Broken::Other(error) })
     }
 
     /// The connection that all requests share. Checking one out of the pool for each request would cost a round trip
