@@ -2,6 +2,7 @@
 
 #![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
 
+mod asking;
 mod counting;
 mod process;
 mod proxy;

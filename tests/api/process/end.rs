@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::Postern;
-use crate::service::Asking;
+use crate::asking::Asking;
 
 #[tokio::test]
 async fn term_and_int_end_it_once_it_has_drained() {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use super::Postern;
-use crate::service::{Asking, PASSWORD};
+use crate::{asking::Asking, service::PASSWORD};
 
 #[tokio::test]
 async fn users_sessions_and_keys_survive_a_kill() {

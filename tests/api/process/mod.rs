@@ -19,7 +19,8 @@ use tokio::{
 };
 
 use crate::{
-    service::{Asking, PASSWORD},
+    asking::Asking,
+    service::PASSWORD,
     support::{empty_schema, redis_url, variable},
 };
 

@@ -6,8 +6,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::Postern;
 use crate::{
+    asking::Asking,
     proxy::Proxy,
-    service::Asking,
     support::{PostgresRedis, redis_url, variable},
 };
 
