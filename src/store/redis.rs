@@ -148,8 +148,9 @@ impl RedisSessions {
     }
 
     /// The connection that all requests share. Checking one out of the pool for each request would cost a round trip
-    /// more, since the pool asks each connection whether it is alive: sharing gives 2.0 times as many calls a second to
-    /// one caller, 1.6 to 16 at once, 3 to 64 (`scripts/with-stores cargo bench --bench redis_connection`, on loopback).
+    /// more, since the pool asks each connection whether it is alive: in four runs, sharing gave 1.9 to 2.0 times as many
+    /// calls a second to one caller, 1.6 to 3.0 to 16 at once, and 2.9 to 4.3 to 64
+    /// (`scripts/with-stores cargo bench --bench redis_connection`, on loopback).
     ///
     /// It is made by a task of its own: a request that has less time left than that takes would only ever begin.
     fn connecting(&self) -> Connecting {
