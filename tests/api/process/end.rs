@@ -1,14 +1,9 @@
 //! Signals, and the end.
 
-use std::net::SocketAddr;
-
 use rustix::process::Signal;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
-};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use super::Postern;
+use super::{Postern, unfinished_request};
 use crate::asking::Asking;
 
 #[tokio::test]
@@ -38,7 +33,7 @@ async fn it_serves_until_a_signal_whatever_it_logs() {
 async fn a_signal_that_comes_twice_at_once_is_one() {
     let postern = Postern::new();
     let serving = postern.serve().await;
-    let unfinished = unfinished_request(serving.public).await;
+    let unfinished = unfinished_request(serving.public, 10).await;
 
     serving.signal(Signal::TERM);
     serving.signal(Signal::TERM);
@@ -52,7 +47,7 @@ async fn a_signal_that_comes_twice_at_once_is_one() {
 async fn a_second_signal_ends_it_at_once() {
     let postern = Postern::new();
     let serving = postern.serve().await;
-    let unfinished = unfinished_request(serving.public).await;
+    let unfinished = unfinished_request(serving.public, 10).await;
 
     serving.signal(Signal::TERM);
 
@@ -65,7 +60,7 @@ async fn a_second_signal_ends_it_at_once() {
 async fn what_does_not_end_within_the_grace_is_cut_off() {
     let postern = Postern::new().with("POSTERN_SHUTDOWN_GRACE", "100ms");
     let serving = postern.serve().await;
-    let unfinished = unfinished_request(serving.public).await;
+    let unfinished = unfinished_request(serving.public, 10).await;
 
     serving.signal(Signal::TERM);
 
@@ -92,7 +87,7 @@ async fn it_is_not_ready_while_it_drains_and_still_serves() {
 async fn probes_are_answered_until_the_last_request_is() {
     let postern = Postern::new();
     let serving = postern.serve().await;
-    let unfinished = unfinished_request(serving.public).await;
+    let unfinished = unfinished_request(serving.public, 10).await;
 
     serving.signal(Signal::TERM);
     while Asking::new(serving.operations, "GET", "/readyz").send().await.status == 200 {}
@@ -101,15 +96,4 @@ async fn probes_are_answered_until_the_last_request_is() {
     Asking::new(serving.operations, "GET", "/livez").send().await.expect(200);
     drop(unfinished);
     assert_eq!(serving.ended().await.code, Some(0));
-}
-
-/// A connection whose request the server has begun to read and will not see the end of.
-async fn unfinished_request(address: SocketAddr) -> TcpStream {
-    let mut stream = TcpStream::connect(address).await.expect("it accepts");
-    let head = "POST /token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
-                Expect: 100-continue\r\nContent-Length: 10\r\n\r\n";
-    stream.write_all(head.as_bytes()).await.expect("it takes the head");
-    let mut asked = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
-    stream.read_exact(&mut asked).await.expect("it asks for the body");
-    stream
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::io::AsyncWriteExt as _;
 
-use super::Postern;
+use super::{Postern, unfinished_request};
 use crate::{asking::Asking, service::PASSWORD};
 
 #[tokio::test]
@@ -113,13 +113,9 @@ async fn a_request_whose_caller_hangs_up_is_a_line_of_the_log_too() {
     let postern = Postern::new().with("POSTERN_HASH_MEMORY", "256MiB").with("POSTERN_HASH_PASSES", "4");
     let serving = postern.serve().await;
     let body = json!({"email": "ada@example.org", "password": PASSWORD}).to_string();
-    let request = format!(
-        "POST /token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
 
-    let mut stream = TcpStream::connect(serving.public).await.expect("it accepts");
-    stream.write_all(request.as_bytes()).await.expect("it takes the request");
+    let mut stream = unfinished_request(serving.public, body.len()).await;
+    stream.write_all(body.as_bytes()).await.expect("it takes the body");
     drop(stream);
 
     let log = serving.stopped().await.stderr;

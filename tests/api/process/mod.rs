@@ -14,7 +14,8 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
     process::{Child, ChildStderr, ChildStdout, Command},
 };
 
@@ -181,4 +182,17 @@ impl Serving {
         self.signal(Signal::KILL);
         self.ended().await;
     }
+}
+
+/// A connection whose login the server has begun to read, up to a body of this length.
+async fn unfinished_request(address: SocketAddr, body_bytes: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.expect("it accepts");
+    let head = format!(
+        "POST /token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Expect: 100-continue\r\nContent-Length: {body_bytes}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.expect("it takes the head");
+    let mut asked = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut asked).await.expect("it asks for the body");
+    stream
 }
