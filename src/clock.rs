@@ -1,7 +1,7 @@
 //! The time: the only place that asks the system for it, so that a test can move it.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -34,20 +34,20 @@ impl Clock for SystemClock {
 /// The machine's clock, moved forward by hand: for tests.
 #[derive(Debug, Default)]
 pub struct ManualClock {
-    ahead_ms: AtomicI64,
+    ahead_ms: AtomicU64,
 }
 
 impl ManualClock {
     /// Moves the clock forward by whole milliseconds.
     pub fn advance(&self, by: Duration) {
-        let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        let by_ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
         self.ahead_ms.fetch_add(by_ms, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn ahead(&self) -> Duration {
-        Duration::from_millis(self.ahead_ms.load(Ordering::SeqCst).unsigned_abs())
+        Duration::from_millis(self.ahead_ms.load(Ordering::SeqCst))
     }
 }
 

@@ -90,8 +90,7 @@ impl<'values> Reader<'values> {
     }
 
     pub fn log_format(&mut self) -> LogFormat {
-        let is_set = self.set(&LOG_FORMAT).is_some();
-        if is_set { self.read_or(&LOG_FORMAT, LogFormat::Json) } else { LogFormat::for_standard_error() }
+        self.read_or(&LOG_FORMAT, LogFormat::for_standard_error())
     }
 
     /// A value whose default is in words.
@@ -115,10 +114,7 @@ impl<'values> Reader<'values> {
             self.mistake(&HASH_MEMORY, format!("{lanes} lanes need at least {}KiB", 8 * lanes));
         }
         let parameters = HashParameters { memory_kib, passes: self.number(&HASH_PASSES, 1, 100), lanes };
-        let threads = match self.set(&HASH_THREADS) {
-            Some(_) => self.read_or(&HASH_THREADS, Threads::of_quota()).0,
-            None => Threads::of_quota().0,
-        };
+        let Threads(threads) = self.read_or(&HASH_THREADS, Threads::of_quota());
         HasherSettings { parameters, threads, max_wait: self.duration(&HASH_MAX_WAIT, "1ms", "60s") }
     }
 

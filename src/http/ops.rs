@@ -35,7 +35,7 @@ impl Readiness {
     pub async fn meet_stores(&self, accounts: &Accounts, store_timeout: Duration) {
         const PAUSE: Duration = Duration::from_secs(1);
         loop {
-            let (users, sessions) = self.ask(accounts, store_timeout).await;
+            let (users, sessions) = self.ask(accounts, &StoreTime::of(store_timeout)).await;
             if self.have_answered() {
                 info!("each store has answered");
                 return;
@@ -52,9 +52,8 @@ impl Readiness {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    async fn ask(&self, accounts: &Accounts, timeout: Duration) -> (Result<(), StoreError>, Result<(), StoreError>) {
-        let time = StoreTime::of(timeout);
-        let (users, sessions) = tokio::join!(accounts.users.ping(&time), accounts.sessions.ping(&time));
+    async fn ask(&self, accounts: &Accounts, time: &StoreTime) -> (Result<(), StoreError>, Result<(), StoreError>) {
+        let (users, sessions) = tokio::join!(accounts.users.ping(time), accounts.sessions.ping(time));
         self.users_answered.fetch_or(users.is_ok(), Ordering::SeqCst);
         self.sessions_answered.fetch_or(sessions.is_ok(), Ordering::SeqCst);
         (users, sessions)
@@ -95,7 +94,7 @@ pub async fn live(_: Context, _: Stranger, _: Nothing) -> Result<Json<Status>, P
 /// named, but taking every replica out of service would only hide its 503s.
 pub async fn ready(context: Context, _: Stranger, _: Nothing) -> Result<Probe<ReadyStatus>, Problem> {
     let readiness = &context.readiness;
-    let (users, sessions) = readiness.ask(&context.accounts, context.store_timeout).await;
+    let (users, sessions) = readiness.ask(&context.accounts, &context.store_time).await;
     let draining = readiness.draining.load(Ordering::SeqCst);
     let is_ready = readiness.have_answered() && !draining;
     let status = match (draining, is_ready) {

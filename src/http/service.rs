@@ -65,8 +65,6 @@ pub struct Context {
     pub deadline: tokio::time::Instant,
     /// The time that its store calls may take together.
     pub store_time: StoreTime,
-    /// What [`Context::store_time`] started from.
-    pub store_timeout: Duration,
 }
 
 /// Answers the requests of one listener.
@@ -107,7 +105,6 @@ impl Service {
             client: Client::new(peer.ip().to_canonical(), &String::from_utf8_lossy(user_agent)),
             deadline,
             store_time: StoreTime::of(self.limits.store),
-            store_timeout: self.limits.store,
         }
     }
 }

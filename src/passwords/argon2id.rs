@@ -27,6 +27,12 @@ pub struct HashParameters {
 }
 
 impl HashParameters {
+    /// What a hash with these parameters costs.
+    #[must_use]
+    pub fn of(params: &Params) -> Self {
+        Self { memory_kib: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() }
+    }
+
     /// The parameters in Argon2's own type.
     ///
     /// # Errors
@@ -73,8 +79,7 @@ impl Stored {
 
     /// What it cost.
     pub fn parameters(&self) -> HashParameters {
-        let params = &self.recipe.params;
-        HashParameters { memory_kib: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() }
+        HashParameters::of(&self.recipe.params)
     }
 
     /// Whether this is the password that was hashed.

@@ -47,7 +47,6 @@ pub struct Overloaded {
 pub struct Hasher {
     jobs: Sender<Job>,
     load: Arc<Load>,
-    parameters: HashParameters,
     params: Params,
     decoy: PasswordHash,
     max_wait: Duration,
@@ -68,7 +67,7 @@ impl Hasher {
             thread.spawn(move || worker.run()).map_err(|error| error.to_string())?;
         }
         let decoy = decoy(params.clone());
-        let hasher = Self { jobs, load, parameters: settings.parameters, params, decoy, max_wait: settings.max_wait };
+        let hasher = Self { jobs, load, params, decoy, max_wait: settings.max_wait };
         hasher.warm_up();
         Ok(hasher)
     }
@@ -112,7 +111,7 @@ impl Hasher {
     /// Whether a hash was made with other parameters than the current ones.
     #[must_use]
     pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
-        Stored::parse(hash).is_none_or(|stored| stored.parameters() != self.parameters)
+        Stored::parse(hash).is_none_or(|stored| stored.parameters() != HashParameters::of(&self.params))
     }
 
     /// How many hashes were computed since the start.

@@ -138,8 +138,8 @@ impl RedisSessions {
         };
         let outcome = time.limit(STORE, run).await;
         // Never used again, whatever the error: behind a connection that answers a PING may be a server that has become
-        // a replica. An attempt that is still under way goes on for those who come later.
-        // A call that had no time left has said nothing about the connection.
+        // a replica. But an attempt that is still under way goes on for those who come later, and a call that had no time
+        // left has said nothing about the connection.
         if outcome.is_err() && has_begun && connecting.peek().is_some() {
             self.discard(&connecting);
         }
@@ -263,7 +263,7 @@ fn session_key_prefix(user: UserId) -> String {
 }
 
 fn session_key(user: UserId, session: SessionId) -> String {
-    format!("session:{{{user}}}:{session}")
+    format!("{}{session}", session_key_prefix(user))
 }
 
 fn index_key(user: UserId) -> String {

@@ -74,7 +74,7 @@ pub struct KeyEntry {
     pub file: String,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub(super) keys: Vec<KeyEntry>,
 }

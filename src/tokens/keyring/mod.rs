@@ -49,25 +49,34 @@ impl Keyring {
     /// Where a file is missing, exposed or not what the manifest says, or a purpose has not exactly one active key.
     pub fn load(directory: &Path) -> Result<Self, KeyringError> {
         let entries = list(directory)?;
-        let mut verifying = HashMap::new();
-        let mut refreshing = HashMap::new();
+        let active_access = active(directory, &entries, Purpose::Access)?;
+        let active_refresh = active(directory, &entries, Purpose::Refresh)?;
+        let (mut signing, mut refresh) = (None, None);
+        let (mut verifying, mut refreshing) = (HashMap::new(), HashMap::new());
         for entry in &entries {
             let path = directory.join(&entry.file);
             match read_key(&path, entry.purpose)? {
                 Key::Access(pair) if public_id(&pair.public) == entry.id => {
+                    if entry.id == active_access.id {
+                        let footer = format!(r#"{{"kid":"{}"}}"#, entry.id);
+                        signing = Some(SigningKey { secret: pair.secret, footer });
+                    }
                     verifying.insert(entry.id.clone(), pair.public);
                 }
                 Key::Refresh(key) if symmetric_id(&key) == entry.id => {
-                    refreshing.insert(key_tag(&entry.id, &path)?, bytes_of(&key));
+                    let tag = key_tag(&entry.id, &path)?;
+                    if entry.id == active_refresh.id {
+                        refresh = Some(tag);
+                    }
+                    refreshing.insert(tag, bytes_of(&key));
                 }
                 Key::Access(_) | Key::Refresh(_) => {
                     return Err(invalid(&path, "it holds another key than the manifest says"));
                 }
             }
         }
-        let signing = signing_key(directory, &entries)?;
-        let active = active(directory, &entries, Purpose::Refresh)?;
-        let refresh = key_tag(&active.id, &directory.join(&active.file))?;
+        let read = signing.zip(refresh);
+        let (signing, refresh) = read.unwrap_or_else(|| unreachable!("the active keys are among the entries"));
         Ok(Self { signing, verifying, refresh, refreshing })
     }
 
@@ -105,14 +114,6 @@ impl fmt::Debug for Keyring {
 enum Key {
     Access(AsymmetricKeyPair<V4>),
     Refresh(SymmetricKey<V4>),
-}
-
-fn signing_key(directory: &Path, entries: &[KeyEntry]) -> Result<SigningKey, KeyringError> {
-    let entry = active(directory, entries, Purpose::Access)?;
-    match read_key(&directory.join(&entry.file), Purpose::Access)? {
-        Key::Access(pair) => Ok(SigningKey { secret: pair.secret, footer: format!(r#"{{"kid":"{}"}}"#, entry.id) }),
-        Key::Refresh(_) => unreachable!("a key is read for the purpose that was asked for"),
-    }
 }
 
 fn active<'entries>(
