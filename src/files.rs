@@ -55,6 +55,14 @@ pub fn open_private(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(path)
 }
 
+/// Gives a file mode 0600.
+///
+/// # Errors
+/// What the system says.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(OWNER_ONLY))
+}
+
 /// Writes a file with mode 0600 that is there as a whole, on disk, or not at all.
 ///
 /// # Errors

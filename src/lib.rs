@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! main ─▶ cli, config, telemetry, server, store::*      the only place that knows every concrete type
-//! server ─▶ http ─▶ accounts ─▶ store (traits), passwords, tokens, clock
+//! server ─▶ http ─▶ accounts ─▶ store (traits), passwords, tokens, clock, metrics
 //! store::{postgres, redis, embedded} ─▶ store (traits), the nouns of accounts      the nouns ─▶ nothing
 //! ```
 //!
@@ -35,6 +35,7 @@
 
 pub mod clock;
 mod files;
+pub mod metrics;
 
 pub mod accounts;
 pub mod passwords;

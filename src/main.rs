@@ -3,21 +3,22 @@
 use std::{io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::Accounts,
-    cli::{self, Task},
+    accounts::{Accounts, Administration},
+    cli::{self, Task, UserTask},
     clock::{Clock, SystemClock},
-    config::{self, Config, Mistake, SETTINGS, Setting, Stores, Values},
+    config::{self, Config, EmbeddedConfig, Mistake, SETTINGS, Setting, Stores, UsersConfig, UsersStore, Values},
     http::{Readiness, Service, routes},
+    metrics::Metrics,
     passwords::{Hasher, Policy},
     server::{self, ConnectionLimits},
     store::{
-        Sessions, Users,
-        embedded::{self, EmbeddedStore, ServerLock},
+        Sessions, Users, counted_sessions, counted_users,
+        embedded::{DataDirectory, EmbeddedStore, OpenError, ServerLock},
         postgres::{self, PostgresUsers, SchemaError},
         redis::RedisSessions,
     },
     telemetry,
-    tokens::{AccessTokens, Keyring, RefreshTokens, keyring},
+    tokens::{AccessFormat, AccessTokens, Keyring, RefreshTokens, keyring},
 };
 use tokio::{
     net::TcpListener,
@@ -82,6 +83,17 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
             let applied = run_async(async { Ok(postgres::migrate(&url).await?) })?;
             print(&format!("PostgreSQL is up to date: {applied} migrations applied"))
         }
+        Task::Users(task) => print(&perform(task, &config::for_users(values).map_err(Failure::Settings)?)?),
+        Task::BackUp(target) => {
+            let config = config::for_backup(values).map_err(Failure::Settings)?;
+            DataDirectory::open(&config.data_dir)?.back_up(&target)?;
+            print(&format!("{}: the embedded store; the keys are in {}", target.display(), config.keys_dir.display()))
+        }
+        Task::Completions(shell) => print(cli::completions(shell).trim_end()),
+        Task::Manual(directory) => {
+            cli::write_manual(&directory)?;
+            print(&format!("{}: the manual; read it with `man -M`, or install it as man1", directory.display()))
+        }
         Task::GenerateKeys => {
             let directory = config::for_keys(values).map_err(Failure::Settings)?;
             let made = keyring::generate(&directory, SystemClock.now())?;
@@ -127,8 +139,10 @@ fn key_lines(keys: &[keyring::KeyEntry]) -> String {
 /// Serves until a signal, drains, and says how it ended.
 async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let opened = open_stores(&config, &clock).await?;
-    let accounts = Arc::new(accounts(&config, &opened, clock)?);
+    let formats: Vec<_> = AccessFormat::ALL.iter().map(ToString::to_string).collect();
+    let metrics = Arc::new(Metrics::new(&formats.join(",")));
+    let opened = open_stores(&config, &clock, &metrics).await?;
+    let accounts = Arc::new(accounts(&config, &opened, clock, metrics)?);
     let readiness = Arc::new(Readiness::default());
     let listener = bind(config.listen).await?;
     let ops_listener = bind(config.ops_listen).await?;
@@ -183,15 +197,13 @@ struct OpenStores {
     _lock: Option<ServerLock>,
 }
 
-async fn open_stores(config: &Config, clock: &Arc<dyn Clock>) -> Result<OpenStores, Failure> {
+async fn open_stores(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Result<OpenStores, Failure> {
     match &config.stores {
         Stores::Embedded => {
-            let lock = ServerLock::take(&config.data_dir)?;
-            // At the first start only: keys that are missing later have been lost, and new ones would end every session.
-            if !config.data_dir.join(embedded::FILE).exists() {
-                keyring::generate(&config.keys_dir, clock.now())?;
-            }
-            let store = Arc::new(EmbeddedStore::open(&config.data_dir, Arc::clone(clock))?);
+            let directory = DataDirectory::open(&config.data_dir)?;
+            let lock = directory.lock()?;
+            make_first_keys(&directory, &config.keys_dir, clock)?;
+            let store = Arc::new(directory.store(&lock, Arc::clone(clock))?);
             Ok(OpenStores { users: store.clone(), sessions: store, _lock: Some(lock) })
         }
         Stores::PostgresRedis(database, redis) => {
@@ -202,19 +214,70 @@ async fn open_stores(config: &Config, clock: &Arc<dyn Clock>) -> Result<OpenStor
             }
             let users = Arc::new(PostgresUsers::new(database)?);
             let sessions = Arc::new(RedisSessions::new(redis, Arc::clone(clock))?);
+            let (watched_users, watched_sessions) = (Arc::clone(&users), Arc::clone(&sessions));
+            metrics.watch_pool("PostgreSQL", move || watched_users.pool_use());
+            metrics.watch_pool("Redis", move || watched_sessions.pool_use());
             Ok(OpenStores { users, sessions, _lock: None })
         }
     }
 }
 
-fn accounts(config: &Config, stores: &OpenStores, clock: Arc<dyn Clock>) -> Result<Accounts, Failure> {
+/// Keys for a data directory in which nothing has been kept yet. Keys that are missing later have been lost, and new ones
+/// would end every session.
+fn make_first_keys(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
+    if directory.is_new() {
+        keyring::generate(keys_dir, clock.now())?;
+    }
+    Ok(())
+}
+
+/// Does something about users, and returns what to print.
+fn perform(task: UserTask, config: &UsersConfig) -> Result<String, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    run_async(async {
+        let users: Arc<dyn Users> = match &config.store {
+            UsersStore::Embedded(embedded) => Arc::new(open_beside(embedded, &clock)?),
+            UsersStore::Postgres(database) => {
+                postgres::check_schema(database).await?;
+                Arc::new(PostgresUsers::new(database)?)
+            }
+        };
+        let administration = Administration {
+            users,
+            hasher: Hasher::start(config.hashing, Metrics::new("").hashing)?,
+            policy: Policy { min_code_points: config.password_min_length },
+            clock,
+        };
+        Ok(task.perform(&administration, cli::password::ask).await?)
+    })
+}
+
+/// The embedded store for a command, beside the server that may be running.
+fn open_beside(config: &EmbeddedConfig, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Failure> {
+    let directory = DataDirectory::open(&config.data_dir)?;
+    match directory.lock() {
+        Ok(lock) => {
+            make_first_keys(&directory, &config.keys_dir, clock)?;
+            Ok(directory.store(&lock, Arc::clone(clock))?)
+        }
+        Err(OpenError::Locked(_)) => Ok(directory.store_beside_server(Arc::clone(clock))?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn accounts(
+    config: &Config,
+    stores: &OpenStores,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> Result<Accounts, Failure> {
     let keyring = Arc::new(Keyring::load(&config.keys_dir)?);
     let access_tokens =
         AccessTokens::new(Arc::clone(&keyring), config.access_format, config.issuer.clone(), config.audience.clone());
     Ok(Accounts {
-        users: Arc::clone(&stores.users),
-        sessions: Arc::clone(&stores.sessions),
-        hasher: Hasher::start(config.hashing)?,
+        users: counted_users(Arc::clone(&stores.users), metrics.store_calls.clone()),
+        sessions: counted_sessions(Arc::clone(&stores.sessions), metrics.store_calls.clone()),
+        hasher: Hasher::start(config.hashing, metrics.hashing.clone())?,
         policy: Policy { min_code_points: config.password_min_length },
         access_tokens: access_tokens.map_err(|error| {
             Failure::Settings(vec![Mistake { name: "POSTERN_ISSUER, POSTERN_AUDIENCE", sentence: error.to_string() }])
@@ -222,6 +285,7 @@ fn accounts(config: &Config, stores: &OpenStores, clock: Arc<dyn Clock>) -> Resu
         refresh_tokens: RefreshTokens::new(keyring),
         clock,
         lifetimes: config.lifetimes,
+        metrics,
     })
 }
 

@@ -55,12 +55,13 @@ pub async fn serve(
             accepted = accept(&listener, &places) => accepted,
         };
         while connections.try_join_next().is_some() {}
+        let open = service.connection();
         let connection = Connection { peer, service: Arc::clone(&service), limits, stop: stop.clone() };
         connections.spawn(async move {
             if let Err(error) = connection.serve(stream).await {
                 debug!(%error, "connection ended");
             }
-            drop(place);
+            drop((place, open));
         });
     }
     drop(listener);

@@ -22,6 +22,17 @@ impl Accounts {
         new: &AcceptedPassword,
         time: &StoreTime,
     ) -> Result<(), Refusal> {
+        let changes = &self.metrics.accounts.password_changes;
+        changes.counted(self.exchange_password(current, old, new, time), Refusal::label).await
+    }
+
+    async fn exchange_password(
+        &self,
+        current: &CurrentUser,
+        old: &Password,
+        new: &AcceptedPassword,
+        time: &StoreTime,
+    ) -> Result<(), Refusal> {
         let (user, session) = (&current.user, &current.session);
         let mut changed = self.replace_password(current, old, new, time).await?;
         if changed == CompareAndSet::Stale {
@@ -33,8 +44,11 @@ impl Accounts {
             self.current_again(current, time).await?;
             return Err(Refusal::WrongPassword);
         }
-        if let Err(error) = self.sessions.end_others(user.id, session.id, time).await {
-            warn!(%error, user = %user.id, "ended sessions could not be removed; they are refused all the same");
+        match self.sessions.end_others(user.id, session.id, time).await {
+            Ok(ended) => self.metrics.accounts.ended_by_password_change.inc_by(ended),
+            Err(error) => {
+                warn!(%error, user = %user.id, "ended sessions could not be removed; they are refused all the same");
+            }
         }
         Ok(())
     }

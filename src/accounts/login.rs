@@ -23,6 +23,11 @@ impl Accounts {
     /// # Errors
     /// [`Refusal::InvalidCredentials`], [`Refusal::Overloaded`], [`Refusal::Store`].
     pub async fn login(&self, credentials: Credentials, client: Client, time: &StoreTime) -> Result<Tokens, Refusal> {
+        let logins = &self.metrics.accounts.logins;
+        logins.counted(self.log_in(credentials, client, time), Refusal::label).await
+    }
+
+    async fn log_in(&self, credentials: Credentials, client: Client, time: &StoreTime) -> Result<Tokens, Refusal> {
         let Credentials { email, password } = credentials;
         let user = match &email {
             Some(email) => self.users.by_email(email, time).await?,
@@ -36,6 +41,7 @@ impl Accounts {
         let user = user.filter(is_welcome).ok_or(Refusal::InvalidCredentials)?;
         // The epoch came with the hash that was verified: a password change in between leaves this session out of force.
         let session = self.open_session(user.id, user.epoch, client, time).await?;
+        self.metrics.accounts.opened_by_login.inc();
         let tokens = self.first_tokens(&session);
         self.renew_hash(&user, &password, time).await;
         Ok(tokens)

@@ -11,6 +11,8 @@ impl Accounts {
     /// [`Refusal::InvalidRefreshToken`], [`Refusal::Store`].
     pub async fn logout(&self, refresh_token: &str, time: &StoreTime) -> Result<(), Refusal> {
         let claims = self.refresh_tokens.verify(refresh_token).map_err(|_| Refusal::InvalidRefreshToken)?;
-        Ok(self.sessions.end(claims.user, claims.session, time).await?)
+        let ended = self.sessions.end(claims.user, claims.session, time).await?;
+        self.metrics.accounts.ended_by_logout.inc_by(ended);
+        Ok(())
     }
 }

@@ -6,9 +6,11 @@
 mod email;
 mod id;
 mod name;
+mod query;
 mod session;
 mod user;
 
+mod administer;
 mod authenticate;
 mod change_password;
 mod login;
@@ -19,17 +21,20 @@ mod register;
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use self::{
+    administer::{Administration, AdministrationError, InvalidWho, NewUser, Who},
     authenticate::CurrentUser,
     email::{Email, InvalidEmail, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
     id::{Epoch, SessionId, UserId},
     login::Credentials,
     name::{InvalidName, MAX_CHARACTERS as MAX_NAME_CHARACTERS, Name},
+    query::{Cursor, InvalidCursor, UserQuery},
     register::SignUp,
     session::{Client, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, MAX_USER_AGENT_BYTES, NewSession, Session},
-    user::{PasswordHash, Standing, User},
+    user::{PasswordHash, Role, Standing, User},
 };
 use crate::{
     clock::Clock,
+    metrics::Metrics,
     passwords::{AcceptedPassword, Hasher, Objection, Overloaded, Password, Policy},
     store::{Sessions, StoreError, StoreTime, Users},
     tokens::{AccessTokens, RefreshClaims, RefreshTokens},
@@ -53,6 +58,8 @@ pub struct Accounts {
     pub clock: Arc<dyn Clock>,
     /// How long tokens and sessions live.
     pub lifetimes: Lifetimes,
+    /// Counts what happens.
+    pub metrics: Arc<Metrics>,
 }
 
 /// How long tokens and sessions live.
@@ -106,6 +113,22 @@ pub enum Refusal {
     /// A store did not do what it was asked for.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Refusal {
+    /// Its name among the outcomes that metrics count.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::EmailTaken => "email_taken",
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::InvalidAccessToken => "invalid_token",
+            Self::AccessTokenExpired => "token_expired",
+            Self::InvalidRefreshToken => "invalid_refresh_token",
+            Self::WrongPassword => "wrong_password",
+            Self::Overloaded(_) => "overloaded",
+            Self::Store(error) => error.label(),
+        }
+    }
 }
 
 impl Accounts {

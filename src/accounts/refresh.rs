@@ -9,6 +9,11 @@ impl Accounts {
     /// # Errors
     /// [`Refusal::InvalidRefreshToken`], [`Refusal::Store`].
     pub async fn refresh(&self, refresh_token: &str, time: &StoreTime) -> Result<String, Refusal> {
+        let refreshes = &self.metrics.accounts.refreshes;
+        refreshes.counted(self.new_access(refresh_token, time), Refusal::label).await
+    }
+
+    async fn new_access(&self, refresh_token: &str, time: &StoreTime) -> Result<String, Refusal> {
         let claims = self.refresh_tokens.verify(refresh_token).map_err(|_| Refusal::InvalidRefreshToken)?;
         let user = self.users.by_id(claims.user, time).await?;
         let user = user.filter(User::is_active).ok_or(Refusal::InvalidRefreshToken)?;

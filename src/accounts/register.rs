@@ -1,6 +1,6 @@
 //! Sign-up.
 
-use super::{Accounts, Client, Email, Epoch, Name, Refusal, Standing, Tokens, User, UserId};
+use super::{Accounts, Client, Email, Epoch, Name, Refusal, Role, Standing, Tokens, User, UserId};
 use crate::{
     passwords::AcceptedPassword,
     store::{Insert, StoreError, StoreTime},
@@ -24,6 +24,11 @@ impl Accounts {
     /// # Errors
     /// [`Refusal::EmailTaken`], [`Refusal::Overloaded`], [`Refusal::Store`].
     pub async fn register(&self, sign_up: SignUp, client: Client, time: &StoreTime) -> Result<Tokens, Refusal> {
+        let sign_ups = &self.metrics.accounts.sign_ups;
+        sign_ups.counted(self.sign_up(sign_up, client, time), Refusal::label).await
+    }
+
+    async fn sign_up(&self, sign_up: SignUp, client: Client, time: &StoreTime) -> Result<Tokens, Refusal> {
         // Asked for before the expensive hash; the insert asks again.
         if self.users.by_email(&sign_up.email, time).await?.is_some() {
             return Err(Refusal::EmailTaken);
@@ -36,6 +41,7 @@ impl Accounts {
             name: sign_up.name,
             password: Some(hash),
             standing: Standing::Active,
+            role: Role::Member,
             epoch: Epoch::random(),
             kept_session: None,
             created,
@@ -43,7 +49,10 @@ impl Accounts {
         let session = self.open_session(user.id, user.epoch, client, time).await?;
         let tokens = self.first_tokens(&session);
         match self.insert(&user, time).await {
-            Ok(Insert::Created) => Ok(tokens),
+            Ok(Insert::Created) => {
+                self.metrics.accounts.opened_by_sign_up.inc();
+                Ok(tokens)
+            }
             outcome => {
                 // A session without a user opens nothing; where it cannot be removed, it expires.
                 let _ = self.sessions.end(session.user, session.id, time).await;

@@ -23,6 +23,8 @@ pub struct User {
     pub password: Option<PasswordHash>,
     /// Whether the account may be used.
     pub standing: Standing,
+    /// What the user may do beside what everybody may.
+    pub role: Role,
     /// The epoch that a session must have been opened in to be in force.
     pub epoch: Epoch,
     /// The one session that outlives the epoch it was opened in: the one that changed the password last.
@@ -53,6 +55,15 @@ pub enum Standing {
     Active,
     /// An administrator has closed it.
     Inactive,
+}
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// What everybody may: see to their own account.
+    Member,
+    /// See to the accounts of others as well.
+    Administrator,
 }
 
 /// The hash of a password: a PHC string, `$argon2id$v=19$m=…,t=…,p=…$salt$hash`.
@@ -98,6 +109,7 @@ mod tests {
             name: Name::from_store("Ada".to_owned()),
             password: None,
             standing: Standing::Active,
+            role: Role::Member,
             epoch: Epoch(2),
             kept_session: None,
             created: OffsetDateTime::UNIX_EPOCH,

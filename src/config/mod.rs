@@ -130,6 +130,66 @@ pub fn for_migrate(values: &Values) -> Result<PostgresUrl, Vec<Mistake>> {
     reader.finish(url).and_then(|url| url.ok_or_else(Vec::new))
 }
 
+/// What commands about users need.
+#[derive(Debug)]
+pub struct UsersConfig {
+    /// Where users are kept.
+    pub store: UsersStore,
+    /// How passwords are hashed.
+    pub hashing: HasherSettings,
+    /// The shortest new password, in code points.
+    pub password_min_length: usize,
+}
+
+/// Where users are kept, wherever sessions are.
+#[derive(Debug)]
+pub enum UsersStore {
+    /// In the data directory.
+    Embedded(EmbeddedConfig),
+    /// In PostgreSQL.
+    Postgres(Box<PostgresUrl>),
+}
+
+/// Where the embedded store is, and its keys.
+#[derive(Debug)]
+pub struct EmbeddedConfig {
+    /// The directory of the store.
+    pub data_dir: PathBuf,
+    /// The directory of the keys.
+    pub keys_dir: PathBuf,
+}
+
+/// What commands about users need: the users' store alone.
+///
+/// # Errors
+/// Every mistake.
+pub fn for_users(values: &Values) -> Result<UsersConfig, Vec<Mistake>> {
+    let mut reader = Reader::new(values);
+    let config = UsersConfig {
+        store: match reader.url(&DATABASE_URL) {
+            Some(url) => UsersStore::Postgres(Box::new(url)),
+            None => UsersStore::Embedded(reader.embedded()),
+        },
+        // One password: nobody waits behind it.
+        hashing: HasherSettings { threads: 1, max_wait: Duration::from_mins(1), ..reader.hashing() },
+        password_min_length: reader.number(&PASSWORD_MIN_LENGTH, 8, 64),
+    };
+    reader.finish(config)
+}
+
+/// The embedded store that `backup` is for.
+///
+/// # Errors
+/// Where the stores are not embedded.
+pub fn for_backup(values: &Values) -> Result<EmbeddedConfig, Vec<Mistake>> {
+    let mut reader = Reader::new(values);
+    if values.set(&DATABASE_URL).is_some() {
+        reader.mistake(&DATABASE_URL, "set: PostgreSQL is backed up by its own tools (pg_dump, base backups)");
+    }
+    let embedded = reader.embedded();
+    reader.finish(embedded)
+}
+
 /// The directory that `keys` is for.
 ///
 /// # Errors

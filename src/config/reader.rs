@@ -10,10 +10,10 @@ use std::{
 use bytesize::ByteSize;
 
 use super::{
-    Stores,
+    EmbeddedConfig, Stores,
     settings::{
-        ACCESS_FORMAT, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY, HASH_PASSES, HASH_THREADS, KEYS_DIR,
-        LOG_FORMAT, Mistake, REDIS_URL, Setting, Values,
+        ACCESS_FORMAT, DATA_DIR, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY, HASH_PASSES, HASH_THREADS,
+        KEYS_DIR, LOG_FORMAT, Mistake, REDIS_URL, Setting, Values,
     },
 };
 use crate::{
@@ -133,6 +133,15 @@ impl<'values> Reader<'values> {
             (true, true) => {}
         }
         database.zip(redis).map(|(database, redis)| Stores::PostgresRedis(Box::new(database), Box::new(redis)))
+    }
+
+    /// Where the embedded store is; Redis without PostgreSQL is a mistake.
+    pub fn embedded(&mut self) -> EmbeddedConfig {
+        if self.set(&REDIS_URL).is_some() && self.set(&DATABASE_URL).is_none() {
+            self.mistake(&DATABASE_URL, "not set beside REDIS_URL: set both, or neither");
+        }
+        let data_dir = self.path(&DATA_DIR);
+        EmbeddedConfig { keys_dir: self.keys_dir(true, &data_dir), data_dir }
     }
 
     pub fn keys_dir(&mut self, is_embedded: bool, data_dir: &Path) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Probes.
+//! Probes and metrics.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use super::{
     access::Stranger,
     input::Nothing,
-    output::{Json, Probe},
+    output::{Json, MetricsText, Probe},
     problem::Problem,
     service::Context,
 };
@@ -104,4 +104,9 @@ pub async fn ready(context: Context, _: Stranger, _: Nothing) -> Result<Probe<Re
     };
     let state = |answer: &Result<(), StoreError>| if answer.is_ok() { "up" } else { "down" };
     Ok(Probe { is_ready, body: ReadyStatus { status, users: state(&users), sessions: state(&sessions) } })
+}
+
+/// `GET /metrics`: everything that is counted, for Prometheus. No store is asked.
+pub async fn metrics(context: Context, _: Stranger, _: Nothing) -> Result<MetricsText, Problem> {
+    Ok(MetricsText(context.accounts.metrics.render()))
 }

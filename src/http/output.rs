@@ -8,6 +8,8 @@ use hyper::{
 };
 use serde::Serialize;
 
+use crate::metrics;
+
 /// An answer. Its body is whole: nothing is streamed.
 pub type Response = hyper::Response<Full<Bytes>>;
 
@@ -31,6 +33,9 @@ pub struct Probe<T> {
     pub body: T,
 }
 
+/// 200 with metrics.
+pub struct MetricsText(pub String);
+
 impl<T: Serialize> Output for Json<T> {
     fn into_response(self) -> Response {
         json(StatusCode::OK, &self.0)
@@ -50,6 +55,15 @@ impl<T: Serialize> Output for Probe<T> {
         }
         let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &self.body);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+    }
+}
+
+impl Output for MetricsText {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Full::new(Bytes::from(self.0)));
+        let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
         response
     }
 }

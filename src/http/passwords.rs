@@ -1,12 +1,6 @@
 //! Password change, and what every new password goes through.
 
-use super::{
-    input::Members,
-    output::Json,
-    problem::{Problem, objection},
-    service::Context,
-    sessions::Message,
-};
+use super::{input::Members, output::Json, problem::Problem, service::Context, sessions::Message};
 use crate::{
     accounts::{CurrentUser, Email, Name},
     passwords::AcceptedPassword,
@@ -38,8 +32,8 @@ pub async fn judged(
     match context.accounts.judge(password, name, email).await? {
         Ok(password) => Ok(Some(password)),
         Err(objections) => {
-            for found in objections {
-                body.object_to(member, objection(found));
+            for objection in objections {
+                body.object_to(member, objection.to_string());
             }
             Ok(None)
         }

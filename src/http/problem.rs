@@ -9,11 +9,7 @@ use hyper::{
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::output::{Response, json, methods};
-use crate::{
-    accounts::Refusal,
-    passwords::{Objection, Overloaded},
-    store::StoreError,
-};
+use crate::{accounts::Refusal, passwords::Overloaded, store::StoreError};
 
 /// Why a request was not answered as its caller wished.
 #[derive(Debug)]
@@ -172,22 +168,6 @@ impl From<Refusal> for Problem {
             Refusal::Store(error @ StoreError::Unavailable { .. }) => Self::Unavailable(error),
             Refusal::Store(error @ StoreError::Corrupt { .. }) => Self::Corrupt(error),
         }
-    }
-}
-
-/// The sentence for a password that a policy objects to.
-pub fn objection(objection: Objection) -> String {
-    match objection {
-        Objection::TooShort(least) => {
-            format!("This password is too short. It must contain at least {least} characters.")
-        }
-        Objection::TooLong(most) => {
-            format!("This password is too long. It must contain at most {most} characters.")
-        }
-        Objection::EntirelyDigits => "This password is entirely numeric.".to_owned(),
-        Objection::EasilyGuessed => "This password is too common or too easily guessed.".to_owned(),
-        Objection::LikeName => "This password is too similar to the name.".to_owned(),
-        Objection::LikeEmail => "This password is too similar to the email.".to_owned(),
     }
 }
 

@@ -43,7 +43,10 @@ where
 }
 
 /// Finds the handler for a request.
-pub struct Router(matchit::Router<Methods>);
+pub struct Router {
+    listener: &'static str,
+    tree: matchit::Router<Methods>,
+}
 
 struct Methods {
     path: &'static str,
@@ -59,12 +62,12 @@ pub enum Found {
 }
 
 impl Router {
-    /// A router of these routes.
+    /// A router of these routes for a listener, whose name metrics know it by.
     ///
     /// # Panics
     /// Where two of the paths cannot be told apart: a mistake in the table.
     #[must_use]
-    pub fn new(routes: impl IntoIterator<Item = Route>) -> Self {
+    pub fn new(listener: &'static str, routes: impl IntoIterator<Item = Route>) -> Self {
         let mut table: Vec<Methods> = Vec::new();
         for Route { method, path, handler } in routes {
             match table.iter_mut().find(|methods| methods.path == path) {
@@ -80,13 +83,19 @@ impl Router {
                 tree.insert(path, methods).unwrap_or_else(|error| panic!("{error}"));
             }
         }
-        Self(tree)
+        Self { listener, tree }
+    }
+
+    /// The name of its listener.
+    #[must_use]
+    pub fn listener(&self) -> &'static str {
+        self.listener
     }
 
     /// What the table says of a method on a path, and the path's pattern where it has one. `HEAD` is served wherever
     /// `GET` is, and `OPTIONS` everywhere.
     pub fn find(&self, method: &Method, path: &str) -> (Option<&'static str>, Result<Found, Problem>) {
-        let Ok(found) = self.0.at(path) else { return (None, Err(Problem::NotFound)) };
+        let Ok(found) = self.tree.at(path) else { return (None, Err(Problem::NotFound)) };
         let methods = found.value;
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         let handler = methods.routes.iter().find(|(method, _)| method == wanted);

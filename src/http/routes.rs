@@ -16,7 +16,7 @@ use super::{
 #[must_use]
 #[rustfmt::skip]
 pub fn public() -> Router {
-    Router::new([
+    Router::new("public", [
         //    method        path                 caller    handler
         route(Method::POST, "/create-user/",     Anyone,   users::register),
         route(Method::POST, "/token/",           Anyone,   sessions::login),
@@ -32,8 +32,9 @@ pub fn public() -> Router {
 #[must_use]
 #[rustfmt::skip]
 pub fn operations() -> Router {
-    Router::new([
-        route(Method::GET, "/livez",  Anyone, ops::live),
-        route(Method::GET, "/readyz", Anyone, ops::ready),
+    Router::new("operations", [
+        route(Method::GET, "/livez",   Anyone, ops::live),
+        route(Method::GET, "/readyz",  Anyone, ops::ready),
+        route(Method::GET, "/metrics", Anyone, ops::metrics),
     ])
 }

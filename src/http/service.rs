@@ -1,11 +1,6 @@
 //! Answers a request, in the order of the lines of [`Service::answer`].
 
-use std::{
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use http_body_util::Full;
@@ -26,13 +21,14 @@ use super::{
 };
 use crate::{
     accounts::{Accounts, Client},
+    metrics::{HttpMetrics, OpenConnection, RequestUnderWay},
     store::StoreTime,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The methods of RFC 9110, section 9, and RFC 5789.
-const KNOWN_METHODS: [Method; 9] = [
+static KNOWN_METHODS: [Method; 9] = [
     Method::GET,
     Method::HEAD,
     Method::POST,
@@ -85,7 +81,7 @@ impl Service {
     /// Answers a request. Whatever happens, there is an answer, and one line in the log.
     pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
         let (route, found) = self.router.find(request.method(), request.uri().path());
-        let record = Record::of(&request, route);
+        let record = Record::of(&request, route, &self.accounts.metrics.http);
         let deadline = tokio::time::Instant::now() + self.limits.request;
         let context = self.context(request.headers(), peer, deadline);
         let reply = AssertUnwindSafe(reply(found, context, request)).catch_unwind();
@@ -95,6 +91,12 @@ impl Service {
             Err(_elapsed) => Err(Problem::DeadlinePassed),
         };
         record.finish(outcome)
+    }
+
+    /// Counts the connections of its listener.
+    #[must_use]
+    pub fn connection(&self) -> OpenConnection {
+        self.accounts.metrics.http.connection(self.router.listener())
     }
 
     fn context(&self, headers: &HeaderMap, peer: SocketAddr, deadline: tokio::time::Instant) -> Context {
@@ -125,20 +127,14 @@ struct Record {
     id: HeaderValue,
     method: Method,
     route: &'static str,
-    started: Instant,
-    is_answered: bool,
+    under_way: RequestUnderWay,
 }
 
 impl Record {
-    fn of(request: &Request<Incoming>, route: Option<&'static str>) -> Self {
+    fn of(request: &Request<Incoming>, route: Option<&'static str>, metrics: &HttpMetrics) -> Self {
+        let (method, route) = (request.method().clone(), route.unwrap_or("-"));
         let id = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes())).cloned();
-        Self {
-            id: id.unwrap_or_else(new_request_id),
-            method: request.method().clone(),
-            route: route.unwrap_or("-"),
-            started: Instant::now(),
-            is_answered: false,
-        }
+        Self { id: id.unwrap_or_else(new_request_id), under_way: metrics.request(route, known(&method)), method, route }
     }
 
     /// Writes the line, and puts on the headers that every response has.
@@ -148,7 +144,7 @@ impl Record {
             Err(problem) => (problem.code(), problem.cause()),
         };
         let mut response = outcome.unwrap_or_else(Problem::into_response);
-        self.is_answered = true;
+        self.under_way.answered(response.status().as_str());
         self.log(response.status().as_u16(), code, cause.as_deref());
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, self.id.clone());
@@ -174,20 +170,23 @@ impl Record {
 
     fn fields(&self) -> (&str, &str, &'static str, f64) {
         let id = self.id.to_str().unwrap_or_default();
-        // A method may be any token of any length: only those that HTTP knows are repeated.
-        let method = if KNOWN_METHODS.contains(&self.method) { self.method.as_str() } else { "other" };
-        let duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
-        (id, method, self.route, duration_ms)
+        let duration_ms = (self.under_way.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        (id, known(&self.method), self.route, duration_ms)
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if !self.is_answered {
+        if !self.under_way.is_answered() {
             let (id, method, route, duration_ms) = self.fields();
             info!(id, method, route, duration_ms, "request ended without an answer");
         }
     }
+}
+
+/// A method may be any token of any length: only those that HTTP knows are repeated.
+fn known(method: &Method) -> &'static str {
+    KNOWN_METHODS.iter().find(|known| *known == method).map_or("other", Method::as_str)
 }
 
 fn is_request_id(id: &[u8]) -> bool {

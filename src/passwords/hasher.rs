@@ -4,7 +4,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::Arc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use argon2::Params;
@@ -18,7 +18,10 @@ use super::{
     load::{Kind, Load},
     policy::{self, AcceptedPassword, Objection, Policy},
 };
-use crate::accounts::{Email, Name, PasswordHash};
+use crate::{
+    accounts::{Email, Name, PasswordHash},
+    metrics::HashingMetrics,
+};
 
 /// How much lower than the I/O threads' the hashing threads' priority is, in steps of `nice`.
 const NICENESS: i32 = 10;
@@ -57,10 +60,10 @@ impl Hasher {
     ///
     /// # Errors
     /// Where the parameters are out of Argon2's range, or a thread cannot be started.
-    pub fn start(settings: HasherSettings) -> Result<Self, String> {
+    pub fn start(settings: HasherSettings, metrics: HashingMetrics) -> Result<Self, String> {
         let params = settings.parameters.params()?;
         let (jobs, queue) = unbounded();
-        let load = Arc::new(Load::new(settings.threads));
+        let load = Arc::new(Load::new(settings.threads, metrics));
         for _ in 0..settings.threads {
             let worker = Worker { queue: queue.clone(), memory: Memory::new(&params) };
             let thread = thread::Builder::new().name("hashing".to_owned());
@@ -127,17 +130,19 @@ impl Hasher {
     ) -> Result<T, Overloaded> {
         let wait = self.load.wait();
         if wait > self.max_wait {
+            self.load.refuse();
             return Err(Overloaded { wait });
         }
         let (reply, answer) = oneshot::channel();
-        let (ticket, queued, max_wait) = (self.load.enter(kind), Instant::now(), self.max_wait);
+        let (load, mut ticket, max_wait) = (Arc::clone(&self.load), self.load.enter(kind), self.max_wait);
         let job = move |memory: &mut Memory| {
-            let wait = queued.elapsed();
+            let wait = ticket.leave_queue();
             // Nobody waits for the answer: the caller has hung up.
             if reply.is_closed() {
                 return;
             }
             if wait > max_wait {
+                load.refuse();
                 let _ = reply.send(Err(Overloaded { wait }));
                 return;
             }
@@ -184,11 +189,16 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::metrics::Metrics;
 
     const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
 
+    fn metrics() -> HashingMetrics {
+        Metrics::new("").hashing
+    }
+
     fn hasher(max_wait: Duration) -> Hasher {
-        Hasher::start(HasherSettings { parameters: CHEAP, threads: 1, max_wait }).expect("valid parameters")
+        Hasher::start(HasherSettings { parameters: CHEAP, threads: 1, max_wait }, metrics()).expect("valid parameters")
     }
 
     fn patient() -> Hasher {
@@ -252,7 +262,7 @@ mod tests {
     async fn a_hash_with_other_parameters_is_outdated() {
         let dearer = HashParameters { passes: 2, ..CHEAP };
         let settings = HasherSettings { parameters: dearer, threads: 1, max_wait: Duration::from_mins(1) };
-        let other = Hasher::start(settings).expect("valid parameters");
+        let other = Hasher::start(settings, metrics()).expect("valid parameters");
         let hash = other.hash(&Password::new("secure_password")).await.expect("no queue");
 
         assert!(patient().is_outdated(&hash));
@@ -299,6 +309,6 @@ mod tests {
         let parameters = HashParameters { memory_kib: 7, ..CHEAP };
         let settings = HasherSettings { parameters, threads: 1, max_wait: Duration::ZERO };
 
-        assert!(Hasher::start(settings).is_err());
+        assert!(Hasher::start(settings, metrics()).is_err());
     }
 }

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::metrics::HashingMetrics;
+
 /// What a thread is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -24,19 +26,20 @@ pub struct Load {
     pending_us: AtomicU64,
     hash_us: AtomicU64,
     judgement_us: AtomicU64,
-    hashes: AtomicU64,
+    metrics: HashingMetrics,
 }
 
 impl Load {
     /// No load yet, for this many threads.
-    pub fn new(threads: usize) -> Self {
+    pub fn new(threads: usize, metrics: HashingMetrics) -> Self {
+        metrics.threads.set(i64::try_from(threads).unwrap_or(i64::MAX));
         Self {
             threads: u64::try_from(threads).unwrap_or(u64::MAX),
             pending_us: AtomicU64::new(0),
             // Where to start from: a hash of 19 MiB and an estimate of a common password on a slow core.
             hash_us: AtomicU64::new(40_000),
             judgement_us: AtomicU64::new(2_000),
-            hashes: AtomicU64::new(0),
+            metrics,
         }
     }
 
@@ -52,12 +55,18 @@ impl Load {
             Kind::Judgement => self.judgement_us.load(Ordering::Relaxed),
         };
         self.pending_us.fetch_add(cost_us, Ordering::Relaxed);
-        Ticket { load: Arc::clone(self), kind, cost_us }
+        self.metrics.queue_depth.inc();
+        Ticket { load: Arc::clone(self), kind, cost_us, entered: Instant::now(), is_queued: true }
+    }
+
+    /// Counts a job that was refused.
+    pub fn refuse(&self) {
+        self.metrics.refusals.inc();
     }
 
     /// How many hashes were computed since the start.
     pub fn hashes(&self) -> u64 {
-        self.hashes.load(Ordering::Relaxed)
+        self.metrics.hashes.get_sample_count()
     }
 
     /// Moves the estimate for a kind by an eighth towards what a job took (the smoothing of RFC 6298, section 2).
@@ -69,9 +78,11 @@ impl Load {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let old_us = estimate.load(Ordering::Relaxed);
         estimate.store(old_us - old_us / 8 + took_us / 8, Ordering::Relaxed);
-        if kind == Kind::Hash {
-            self.hashes.fetch_add(1, Ordering::Relaxed);
-        }
+        let durations = match kind {
+            Kind::Hash => &self.metrics.hashes,
+            Kind::Judgement => &self.metrics.judgements,
+        };
+        durations.observe(took.as_secs_f64());
     }
 }
 
@@ -80,9 +91,20 @@ pub struct Ticket {
     load: Arc<Load>,
     kind: Kind,
     cost_us: u64,
+    entered: Instant,
+    is_queued: bool,
 }
 
 impl Ticket {
+    /// The job has left the queue; returns how long it has waited.
+    pub fn leave_queue(&mut self) -> Duration {
+        let wait = self.entered.elapsed();
+        self.load.metrics.queue_wait.observe(wait.as_secs_f64());
+        self.load.metrics.queue_depth.dec();
+        self.is_queued = false;
+        wait
+    }
+
     /// Does the work, and lets the load know how long it took.
     pub fn measured<T>(&self, work: impl FnOnce() -> T) -> T {
         let started = Instant::now();
@@ -95,5 +117,8 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.load.pending_us.fetch_sub(self.cost_us, Ordering::Relaxed);
+        if self.is_queued {
+            self.load.metrics.queue_depth.dec();
+        }
     }
 }

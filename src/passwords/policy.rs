@@ -28,20 +28,26 @@ impl AcceptedPassword {
     }
 }
 
-/// Why a password is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a password is not accepted; shown as the sentence for whoever chose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Objection {
     /// Fewer code points than this.
+    #[error("This password is too short. It must contain at least {0} characters.")]
     TooShort(usize),
     /// More code points than this.
+    #[error("This password is too long. It must contain at most {0} characters.")]
     TooLong(usize),
     /// Nothing but digits.
+    #[error("This password is entirely numeric.")]
     EntirelyDigits,
     /// A common password, or one that a machine guesses early.
+    #[error("This password is too common or too easily guessed.")]
     EasilyGuessed,
     /// Too close to the user's name.
+    #[error("This password is too similar to the name.")]
     LikeName,
     /// Too close to the user's email address.
+    #[error("This password is too similar to the email.")]
     LikeEmail,
 }
 

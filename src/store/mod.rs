@@ -9,17 +9,23 @@
 //! Absence is an `Option` and an expected outcome an enum; a [`StoreError`] means that something broke. Every adapter
 //! passes the sentences of `tests/stores/suite.rs`.
 
+mod counted;
 pub mod embedded;
 pub mod postgres;
 pub mod redis;
 mod time;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 pub use self::time::StoreTime;
-use crate::accounts::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, Standing, User, UserId};
+use crate::{
+    accounts::{
+        Email, Epoch, Name, NewSession, PasswordHash, Role, Session, SessionId, Standing, User, UserId, UserQuery,
+    },
+    metrics::Calls,
+};
 
 /// Keeps users.
 #[async_trait]
@@ -48,6 +54,18 @@ pub trait Users: Send + Sync {
         time: &StoreTime,
     ) -> Result<CompareAndSet, StoreError>;
 
+    /// Users, newest first; with as many as were asked for, there may be more.
+    async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError>;
+
+    /// What an administrator does to a user, whatever the user is now. Returns the user as it is then, where there is one.
+    async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError>;
+
+    /// Deletes a user, and with it every session: without its user, none is in force. Returns whom it has deleted.
+    async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError>;
+
+    /// Ends every session of every user in one statement, which gives all users one new epoch. Returns how many there are.
+    async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError>;
+
     /// Whether the store answers.
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError>;
 }
@@ -64,11 +82,11 @@ pub trait Sessions: Send + Sync {
     /// Decides about a refresh token in one step, and notes that the session was used where it is granted.
     async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError>;
 
-    /// Ends a session; one that is not there has ended before.
-    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<(), StoreError>;
+    /// Ends a session; one that is not there has ended before. Returns how many have ended now: one or none.
+    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError>;
 
-    /// Ends every session of a user but one.
-    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<(), StoreError>;
+    /// Ends every session of a user but one. Returns how many have ended now.
+    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError>;
 
     /// Whether the store answers.
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError>;
@@ -105,6 +123,32 @@ pub struct PasswordChange {
     pub epoch: Epoch,
     /// The session that goes on: the one that changed the password.
     pub kept_session: SessionId,
+}
+
+/// What an administrator does to a user. What gives a new epoch ends every session of the user, the one that changed the
+/// password last included.
+#[derive(Debug, Clone)]
+pub enum Edit {
+    /// Gives another name.
+    Rename(Name),
+    /// Sets a password.
+    SetPassword(PasswordHash, Epoch),
+    /// Closes the account, or opens it again.
+    SetStanding(Standing, Epoch),
+    /// Nothing but the new epoch.
+    EndSessions(Epoch),
+}
+
+/// The same users, with each call counted and timed.
+#[must_use]
+pub fn counted_users(users: Arc<dyn Users>, calls: Calls) -> Arc<dyn Users> {
+    Arc::new(counted::Counted { store: users, calls })
+}
+
+/// The same sessions, with each call counted and timed.
+#[must_use]
+pub fn counted_sessions(sessions: Arc<dyn Sessions>, calls: Calls) -> Arc<dyn Sessions> {
+    Arc::new(counted::Counted { store: sessions, calls })
 }
 
 /// An authentic refresh token.
@@ -151,6 +195,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Its name among the outcomes that metrics count.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "unavailable",
+            Self::Corrupt { .. } => "corrupt",
+        }
+    }
+
     fn unavailable(store: &'static str, reason: &(impl ToString + ?Sized)) -> Self {
         Self::Unavailable { store, reason: reason.to_string() }
     }
@@ -165,6 +218,22 @@ fn standing_text(standing: Standing) -> &'static str {
     match standing {
         Standing::Active => "active",
         Standing::Inactive => "inactive",
+    }
+}
+
+/// A role as the stores write it.
+fn role_text(role: Role) -> &'static str {
+    match role {
+        Role::Member => "member",
+        Role::Administrator => "administrator",
+    }
+}
+
+fn read_role(store: &'static str, text: &str) -> Result<Role, StoreError> {
+    match text {
+        "member" => Ok(Role::Member),
+        "administrator" => Ok(Role::Administrator),
+        _ => Err(StoreError::corrupt(store, "an unknown role")),
     }
 }
 

@@ -27,6 +27,7 @@ use super::{LAST_USED_RESOLUTION, Refresh, RefreshAttempt, Sessions, StoreError,
 use crate::{
     accounts::{Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Session, SessionId, UserId},
     clock::{Clock, from_unix_ms},
+    metrics::PoolUse,
 };
 
 const STORE: &str = "Redis";
@@ -177,6 +178,17 @@ impl RedisSessions {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How the one connection is used now: as long as it is there, all requests share it.
+    #[must_use]
+    pub fn pool_use(&self) -> PoolUse {
+        let current = self.current();
+        let is_open = current.as_ref().and_then(Shared::peek).is_some_and(Result::is_ok);
+        let being_made = current.as_ref().filter(|connecting| connecting.peek().is_none());
+        // All but the one that is kept here are somebody's who waits.
+        let waiting = being_made.and_then(Shared::strong_count).map_or(0, |holders| holders.saturating_sub(1));
+        PoolUse { idle: 0, in_use: usize::from(is_open), max: 1, waiting }
+    }
+
     fn ahead_ms(&self) -> u64 {
         u64::try_from(self.clock.ahead().as_millis()).unwrap_or(u64::MAX)
     }
@@ -240,13 +252,13 @@ impl Sessions for RedisSessions {
         }
     }
 
-    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<(), StoreError> {
+    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
         let mut invocation = self.scripts.end.prepare_invoke();
         invocation.key(session_key(user, session)).key(index_key(user)).arg(session.to_string());
         self.run(&invocation, time).await
     }
 
-    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<(), StoreError> {
+    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
         let mut invocation = self.scripts.end_others.prepare_invoke();
         invocation.key(index_key(user)).arg(session_key_prefix(user)).arg(kept.to_string());
         self.run(&invocation, time).await

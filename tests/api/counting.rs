@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use postern::{
-    accounts::{Email, NewSession, PasswordHash, Session, SessionId, User, UserId},
-    store::{CompareAndSet, Insert, PasswordChange, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime, Users},
+    accounts::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
+    store::{
+        CompareAndSet, Edit, Insert, PasswordChange, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime, Users,
+    },
 };
 
 /// What becomes of every call.
@@ -82,6 +84,26 @@ impl Users for Counting {
         self.users.change_password(user, change, time).await
     }
 
+    async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError> {
+        self.pass("users.list").await;
+        self.users.list(query, time).await
+    }
+
+    async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.pass("users.edit").await;
+        self.users.edit(id, edit, time).await
+    }
+
+    async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.pass("users.delete").await;
+        self.users.delete(id, time).await
+    }
+
+    async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
+        self.pass("users.end_all_sessions").await;
+        self.users.end_all_sessions(epoch, time).await
+    }
+
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
         self.pass("users.ping").await;
         self.users.ping(time).await
@@ -105,12 +127,12 @@ impl Sessions for Counting {
         self.sessions.refresh(attempt, time).await
     }
 
-    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<(), StoreError> {
+    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
         self.pass("sessions.end").await;
         self.sessions.end(user, session, time).await
     }
 
-    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<(), StoreError> {
+    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
         self.pass("sessions.end_others").await;
         self.sessions.end_others(user, kept, time).await
     }

@@ -6,9 +6,10 @@ use postern::{
     accounts::{Accounts, Lifetimes, PasswordHash, User},
     clock::{Clock, ManualClock},
     http::{self, Readiness, RequestLimits, routes},
+    metrics::Metrics,
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
     server::{self, ConnectionLimits},
-    store::StoreTime,
+    store::{StoreTime, counted_sessions, counted_users},
     tokens::{AccessFormat, AccessTokens, Keyring, RefreshTokens, keyring},
 };
 use serde_json::{Value, json};
@@ -127,15 +128,17 @@ impl Server {
         let named = || "postern".to_owned();
         let access_tokens = AccessTokens::new(Arc::clone(&keyring), settings.access_format, named(), named());
         let counting = Arc::new(Counting::new(users, sessions));
+        let metrics = Arc::new(Metrics::new("paseto"));
         let accounts = Arc::new(Accounts {
-            users: counting.clone(),
-            sessions: counting.clone(),
-            hasher: Hasher::start(settings.hashing).expect("valid parameters"),
+            users: counted_users(counting.clone(), metrics.store_calls.clone()),
+            sessions: counted_sessions(counting.clone(), metrics.store_calls.clone()),
+            hasher: Hasher::start(settings.hashing, metrics.hashing.clone()).expect("valid parameters"),
             policy: Policy { min_code_points: 8 },
             access_tokens: access_tokens.expect("short tokens"),
             refresh_tokens: RefreshTokens::new(keyring),
             clock,
             lifetimes: Lifetimes { access: Duration::from_mins(5), session: Duration::from_hours(24) },
+            metrics,
         });
         let readiness = Arc::new(Readiness::default());
         let (stop, stopped) = watch::channel(false);

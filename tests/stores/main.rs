@@ -8,6 +8,7 @@ mod support;
 #[path = "."]
 mod embedded {
     pub use crate::support::Embedded as Backend;
+    mod administration;
     mod sessions;
     mod suite;
     mod users;
@@ -16,6 +17,7 @@ mod embedded {
 #[path = "."]
 mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
+    mod administration;
     mod schema;
     mod sessions;
     mod suite;

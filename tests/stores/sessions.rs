@@ -85,8 +85,8 @@ async fn an_ended_session_is_gone_and_ending_it_again_is_no_error() {
     let user = kept.inserted("ada@example.org").await;
     let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
 
-    for _ in 0..2 {
-        assert_eq!(kept.stores.sessions.end(user.id, session.id, &time()).await, Ok(()));
+    for ended in [1, 0] {
+        assert_eq!(kept.stores.sessions.end(user.id, session.id, &time()).await, Ok(ended));
         assert_eq!(kept.found(&session).await, None);
     }
     assert_eq!(kept.found(&other).await, Some(other));
@@ -120,7 +120,7 @@ async fn a_refresh_that_races_a_logout_leaves_no_session() {
             sessions.end(user.id, session.id, &end_time),
         );
 
-        assert_eq!(ended, Ok(()));
+        assert_eq!(ended, Ok(1));
         assert_eq!(kept.found(&session).await, None);
     }
 }
@@ -133,7 +133,7 @@ async fn all_sessions_but_one_can_be_ended() {
     let others = [kept.opened(&ada).await, kept.opened(&ada).await];
     let of_grace = kept.opened(&grace).await;
 
-    assert_eq!(kept.stores.sessions.end_others(ada.id, survivor.id, &time()).await, Ok(()));
+    assert_eq!(kept.stores.sessions.end_others(ada.id, survivor.id, &time()).await, Ok(2));
 
     for session in others {
         assert_eq!(kept.found(&session).await, None);

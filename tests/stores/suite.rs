@@ -4,7 +4,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use postern::{
     accounts::{
-        Client, Epoch, FIRST_SUCCESSOR, KeyTag, NewSession, PasswordHash, Session, SessionId, Standing, User, UserId,
+        Client, Epoch, FIRST_SUCCESSOR, KeyTag, NewSession, PasswordHash, Role, Session, SessionId, Standing, User,
+        UserId,
     },
     clock::{Clock as _, ManualClock, from_unix_ms, unix_ms},
     store::{CompareAndSet, Insert, PasswordChange, Refresh, RefreshAttempt, StoreError, StoreTime},
@@ -41,6 +42,7 @@ impl Kept {
             name: "Ada Lovelace".parse().expect("a valid name"),
             password: Some(hash("first")),
             standing: Standing::Active,
+            role: Role::Member,
             epoch: Epoch::random(),
             kept_session: None,
             // A store keeps milliseconds at least.

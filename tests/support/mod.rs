@@ -6,7 +6,7 @@ use postern::{
     clock::{Clock, ManualClock},
     store::{
         Sessions, Users,
-        embedded::EmbeddedStore,
+        embedded::DataDirectory,
         postgres::{self, PostgresUsers},
         redis::RedisSessions,
     },
@@ -36,7 +36,10 @@ impl Backend for Embedded {
     }
 
     async fn open(&self, clock: Arc<ManualClock>) -> Stores {
-        let store = Arc::new(EmbeddedStore::open(self.0.path(), clock).expect("the store opens"));
+        let directory = DataDirectory::open(self.0.path()).expect("a directory");
+        // Nobody keeps the lock: two servers are tried on one directory, which only the process would refuse.
+        let lock = directory.lock().expect("nobody has the lock");
+        let store = Arc::new(directory.store(&lock, clock).expect("the store opens"));
         Stores { users: store.clone(), sessions: store }
     }
 }

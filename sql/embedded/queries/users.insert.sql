@@ -1,4 +1,4 @@
 -- users.insert
-INSERT INTO users (id, email, name, password, standing, epoch, kept_session, created)
-VALUES (:id, :email, :name, :password, :standing, :epoch, :kept_session, :created)
+INSERT INTO users (id, email, name, password, standing, role, epoch, kept_session, created)
+VALUES (:id, :email, :name, :password, :standing, :role, :epoch, :kept_session, :created)
 ON CONFLICT DO NOTHING

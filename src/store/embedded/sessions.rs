@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension as _, Row, Transaction, named_params};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{EmbeddedStore, STORE};
+use super::{EmbeddedStore, STORE, execute};
 use crate::{
     accounts::{Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Session, SessionId, UserId},
     clock::{from_unix_ms, unix_ms},
@@ -36,7 +36,7 @@ impl Sessions for EmbeddedStore {
         self.write(time, move |transaction| refresh(transaction, &attempt, now)).await
     }
 
-    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<(), StoreError> {
+    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
         let write = move |transaction: &Transaction<'_>| {
             let params = named_params! {":user": user.0.as_bytes(), ":id": session.0.as_bytes()};
             execute(transaction, END, params)
@@ -44,7 +44,7 @@ impl Sessions for EmbeddedStore {
         self.write(time, write).await
     }
 
-    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<(), StoreError> {
+    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
         let write = move |transaction: &Transaction<'_>| {
             let params = named_params! {":user": user.0.as_bytes(), ":kept": kept.0.as_bytes()};
             execute(transaction, END_OTHERS, params)
@@ -126,14 +126,6 @@ fn find(
         .prepare_cached(FIND)
         .and_then(|mut statement| statement.query_row(params, |row| Ok(read_session(row))).optional());
     found?.transpose()
-}
-
-fn execute(transaction: &Transaction<'_>, query: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
-    transaction
-        .prepare_cached(query)
-        .and_then(|mut statement| statement.execute(params))
-        .map(drop)
-        .map_err(StoreError::from)
 }
 
 fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {

@@ -4,11 +4,14 @@ use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, Params, Row, Transaction, named_params};
 use uuid::Uuid;
 
-use super::{EmbeddedStore, STORE};
+use super::{EmbeddedStore, STORE, execute};
 use crate::{
-    accounts::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId},
+    accounts::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
     clock::{from_unix_ms, unix_ms},
-    store::{CompareAndSet, Insert, PasswordChange, StoreError, StoreTime, Users, read_standing, standing_text},
+    store::{
+        CompareAndSet, Edit, Insert, PasswordChange, StoreError, StoreTime, Users, read_role, read_standing, role_text,
+        standing_text,
+    },
 };
 
 const INSERT: &str = include_str!("../../../sql/embedded/queries/users.insert.sql");
@@ -16,6 +19,13 @@ const BY_EMAIL: &str = include_str!("../../../sql/embedded/queries/users.by_emai
 const BY_ID: &str = include_str!("../../../sql/embedded/queries/users.by_id.sql");
 const REHASH: &str = include_str!("../../../sql/embedded/queries/users.rehash.sql");
 const CHANGE_PASSWORD: &str = include_str!("../../../sql/embedded/queries/users.change_password.sql");
+const LIST: &str = include_str!("../../../sql/embedded/queries/users.list.sql");
+const RENAME: &str = include_str!("../../../sql/embedded/queries/users.rename.sql");
+const SET_PASSWORD: &str = include_str!("../../../sql/embedded/queries/users.set_password.sql");
+const SET_STANDING: &str = include_str!("../../../sql/embedded/queries/users.set_standing.sql");
+const END_SESSIONS: &str = include_str!("../../../sql/embedded/queries/users.end_sessions.sql");
+const DELETE: &str = include_str!("../../../sql/embedded/queries/users.delete.sql");
+const END_ALL_SESSIONS: &str = include_str!("../../../sql/embedded/queries/users.end_all_sessions.sql");
 
 #[async_trait]
 impl Users for EmbeddedStore {
@@ -73,6 +83,27 @@ impl Users for EmbeddedStore {
         self.write(time, write).await
     }
 
+    async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError> {
+        let query = query.clone();
+        self.read(time, move |transaction| list(transaction, &query)).await
+    }
+
+    async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        let edit = edit.clone();
+        self.write(time, move |transaction| self::edit(transaction, id, &edit)).await
+    }
+
+    async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.write(time, move |transaction| find(transaction, DELETE, named_params! {":id": id.0.as_bytes()})).await
+    }
+
+    async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
+        let write = move |transaction: &Transaction<'_>| {
+            execute(transaction, END_ALL_SESSIONS, named_params! {":epoch": epoch.0})
+        };
+        self.write(time, write).await
+    }
+
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
         self.read(time, |transaction| transaction.query_row("SELECT 1", [], |_| Ok(())).map_err(StoreError::from)).await
     }
@@ -85,12 +116,12 @@ fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Insert, StoreErr
         ":name": user.name.as_str(),
         ":password": user.password.as_ref().map(PasswordHash::as_phc),
         ":standing": standing_text(user.standing),
+        ":role": role_text(user.role),
         ":epoch": user.epoch.0,
         ":kept_session": user.kept_session.map(|session| *session.0.as_bytes()),
         ":created": unix_ms(user.created),
     };
-    let inserted = transaction.prepare_cached(INSERT).and_then(|mut statement| statement.execute(params));
-    if inserted? == 1 {
+    if execute(transaction, INSERT, params)? == 1 {
         return Ok(Insert::Created);
     }
     let holder = find(transaction, BY_EMAIL, named_params! {":email": user.email.as_str()})?;
@@ -103,8 +134,35 @@ fn compare_and_set(
     query: &str,
     params: impl Params,
 ) -> Result<CompareAndSet, StoreError> {
-    let changed = transaction.prepare_cached(query).and_then(|mut statement| statement.execute(params));
-    Ok(if changed? == 1 { CompareAndSet::Written } else { CompareAndSet::Stale })
+    Ok(if execute(transaction, query, params)? == 1 { CompareAndSet::Written } else { CompareAndSet::Stale })
+}
+
+fn list(transaction: &Transaction<'_>, query: &UserQuery) -> Result<Vec<User>, StoreError> {
+    let params = named_params! {
+        ":search": query.search,
+        ":after_created": query.after.map(|after| unix_ms(after.created)),
+        ":after_id": query.after.map(|after| *after.id.0.as_bytes()),
+        ":limit": query.limit,
+    };
+    let mut statement = transaction.prepare_cached(LIST)?;
+    let rows = statement.query_map(params, |row| Ok(user(row)))?;
+    rows.map(|row| row?).collect()
+}
+
+fn edit(transaction: &Transaction<'_>, id: UserId, edit: &Edit) -> Result<Option<User>, StoreError> {
+    let id = id.0.as_bytes();
+    match edit {
+        Edit::Rename(name) => find(transaction, RENAME, named_params! {":id": id, ":name": name.as_str()}),
+        Edit::SetPassword(hash, epoch) => {
+            let params = named_params! {":id": id, ":password": hash.as_phc(), ":epoch": epoch.0};
+            find(transaction, SET_PASSWORD, params)
+        }
+        Edit::SetStanding(standing, epoch) => {
+            let params = named_params! {":id": id, ":standing": standing_text(*standing), ":epoch": epoch.0};
+            find(transaction, SET_STANDING, params)
+        }
+        Edit::EndSessions(epoch) => find(transaction, END_SESSIONS, named_params! {":id": id, ":epoch": epoch.0}),
+    }
 }
 
 fn find(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<Option<User>, StoreError> {
@@ -118,6 +176,7 @@ fn user(row: &Row<'_>) -> Result<User, StoreError> {
     let id = |column: &str| row.get(column).map(Uuid::from_bytes);
     let kept_session: Option<[u8; 16]> = row.get("kept_session")?;
     let standing: String = row.get("standing")?;
+    let role: String = row.get("role")?;
     let created = row.get("created")?;
     Ok(User {
         id: UserId(id("id")?),
@@ -125,6 +184,7 @@ fn user(row: &Row<'_>) -> Result<User, StoreError> {
         name: Name::from_store(row.get("name")?),
         password: row.get::<_, Option<String>>("password")?.map(PasswordHash::new),
         standing: read_standing(STORE, &standing)?,
+        role: read_role(STORE, &role)?,
         epoch: Epoch(row.get("epoch")?),
         kept_session: kept_session.map(|bytes| SessionId(Uuid::from_bytes(bytes))),
         created: from_unix_ms(created).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))?,

@@ -1,11 +1,28 @@
 //! The command line.
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+mod command;
+pub mod password;
+mod users;
 
-use crate::config::{SETTINGS, Setting, Values};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::ArgMatches;
+use clap_complete::Shell;
+
+pub use self::{
+    command::command,
+    users::{Format, UserAction, UserTask},
+};
+use crate::{
+    accounts::{Role, Standing, UserQuery, Who},
+    config::{Setting, Values},
+};
 
 /// What the process was asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// Serve the API; with `migrate`, bring PostgreSQL's schema up to date before.
     Serve {
@@ -14,12 +31,20 @@ pub enum Task {
     },
     /// Bring PostgreSQL's schema up to date.
     Migrate,
+    /// Something about users or their sessions.
+    Users(UserTask),
     /// Make the keys that are missing.
     GenerateKeys,
     /// Show the keys.
     ListKeys,
+    /// Copy the embedded store into a new file.
+    BackUp(PathBuf),
     /// Show the settings.
     ShowConfig,
+    /// Print the completions for a shell.
+    Completions(Shell),
+    /// Write the manual into a directory.
+    Manual(PathBuf),
 }
 
 /// What the process was asked to do, and with which settings.
@@ -46,63 +71,75 @@ fn task(matches: &ArgMatches) -> Task {
     match matches.subcommand() {
         Some(("serve", serve)) => Task::Serve { migrate: serve.get_flag("migrate") || matches.get_flag("migrate") },
         Some(("migrate", _)) => Task::Migrate,
+        Some(("user", user)) => Task::Users(user_task(user)),
+        Some(("sessions", sessions)) => Task::Users(sessions_task(sessions)),
         Some(("keys", keys)) if keys.subcommand_name() == Some("generate") => Task::GenerateKeys,
         Some(("keys", _)) => Task::ListKeys,
+        Some(("backup", backup)) => Task::BackUp(required(backup, "FILE")),
         Some(("config", _)) => Task::ShowConfig,
+        Some(("completions", completions)) => Task::Completions(required(completions, "SHELL")),
+        Some(("manual", manual)) => Task::Manual(required(manual, "DIRECTORY")),
         _ => Task::Serve { migrate: matches.get_flag("migrate") },
     }
 }
 
-/// The whole command line; public so that documents can be made from it.
+fn user_task(user: &ArgMatches) -> UserTask {
+    let Some((name, arguments)) = user.subcommand() else { unreachable!("clap asks for a command") };
+    let format = if arguments.get_flag("json") { Format::Json } else { Format::Text };
+    let who = || required(arguments, "USER");
+    let action = match name {
+        "create" => {
+            let role = if arguments.get_flag("admin") { Role::Administrator } else { Role::Member };
+            UserAction::Create(required(arguments, "EMAIL"), required(arguments, "NAME"), role)
+        }
+        "list" => UserAction::List(UserQuery {
+            search: arguments.get_one("search").cloned(),
+            after: arguments.get_one("after").copied(),
+            limit: required(arguments, "limit"),
+        }),
+        "show" => UserAction::Show(who()),
+        "set-password" => UserAction::SetPassword(who()),
+        "rename" => UserAction::Rename(who(), required(arguments, "NAME")),
+        "deactivate" => UserAction::SetStanding(who(), Standing::Inactive),
+        "activate" => UserAction::SetStanding(who(), Standing::Active),
+        "delete" => UserAction::Delete(who()),
+        other => unreachable!("clap knows no command user {other}"),
+    };
+    UserTask { action, format }
+}
+
+fn sessions_task(sessions: &ArgMatches) -> UserTask {
+    let whose = sessions.subcommand_matches("end").and_then(|end| end.get_one::<Who>("USER"));
+    let action = whose.map_or(UserAction::EndAllSessions, |who| UserAction::EndSessions(who.clone()));
+    UserTask { action, format: Format::Text }
+}
+
+/// An argument that clap has seen to.
+fn required<T: Clone + Send + Sync + 'static>(arguments: &ArgMatches, name: &str) -> T {
+    arguments.get_one(name).cloned().unwrap_or_else(|| unreachable!("clap asks for {name}"))
+}
+
+/// The completions of a shell, as it reads them.
 #[must_use]
-pub fn command() -> Command {
-    let keys = Command::new("keys")
-        .about("Make or show the keys that tokens are signed with")
-        .subcommand_required(true)
-        .subcommand(Command::new("generate").about("Make the keys that are missing, and show them"))
-        .subcommand(Command::new("list").about("Show the keys: purpose, state, age, id"));
-    Command::new("postern")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Keeps an application's user accounts: sign-up, login, refresh, logout, profile, password change")
-        .after_help(after_help())
-        .args(SETTINGS.iter().filter(|setting| !setting.is_secret).map(argument))
-        .arg(migrate())
-        .subcommand(Command::new("serve").about("Serve the API (the default)").arg(migrate()))
-        .subcommand(Command::new("migrate").about("Bring the schema of PostgreSQL up to date, and exit"))
-        .subcommand(keys)
-        .subcommand(Command::new("config").about("Show every setting, its value, and where that came from"))
+pub fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "postern", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
-fn migrate() -> Arg {
-    Arg::new("migrate")
-        .long("migrate")
-        .action(ArgAction::SetTrue)
-        .help("Bring the schema of PostgreSQL up to date before serving")
-}
-
-fn argument(setting: &Setting) -> Arg {
-    Arg::new(setting.name)
-        .long(setting.flag())
-        .value_name("VALUE")
-        .global(true)
-        .hide_short_help(false)
-        .help_heading("Settings")
-        .help(format!("{} [{}] [default: {}]", setting.help, setting.name, setting.default))
-}
-
-fn after_help() -> String {
-    let secrets = SETTINGS.iter().filter(|setting| setting.is_secret);
-    let lines: Vec<_> = secrets.map(|setting| format!("  {:<14} {}", setting.name, setting.help)).collect();
-    format!(
-        "Secrets, from the environment only:\n{}\n\n\
-         Exit codes: 0 drained, 1 failed to start or forced to stop, 64 wrong settings or arguments.",
-        lines.join("\n")
-    )
+/// Writes the manual's pages into a directory: `postern.1`, `postern-user.1` …
+///
+/// # Errors
+/// What the system says.
+pub fn write_manual(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    clap_mangen::generate_to(command(), directory)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SETTINGS;
 
     fn parsed(arguments: &[&str]) -> Result<Invocation, clap::Error> {
         parse(std::iter::once("postern").chain(arguments.iter().copied()).map(Into::into))

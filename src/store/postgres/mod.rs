@@ -1,22 +1,21 @@
 //! Users in PostgreSQL.
 
+mod users;
+
 use std::{error::Error, fmt, str::FromStr, time::Duration};
 
-use async_trait::async_trait;
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use time::OffsetDateTime;
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status};
 use tokio::time::timeout;
 use tokio_postgres::{
     Client, Config, NoTls, Row,
     config::{Host, SslMode, TargetSessionAttrs},
     error::DbError,
-    types::{FromSql, ToSql},
+    types::ToSql,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
-use uuid::Uuid;
 
-use super::{CompareAndSet, Insert, PasswordChange, StoreError, StoreTime, Users, read_standing, standing_text};
-use crate::accounts::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId};
+use super::{StoreError, StoreTime};
+use crate::metrics::PoolUse;
 
 mod migrations {
     refinery::embed_migrations!("sql/postgres/migrations");
@@ -35,13 +34,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The key of the advisory lock that one migration at a time holds: "postern" in ASCII.
 const MIGRATION_LOCK: i64 = 0x0070_6f73_7465_726e;
 
-const INSERT: &str = include_str!("../../sql/postgres/queries/users.insert.sql");
-const BY_EMAIL: &str = include_str!("../../sql/postgres/queries/users.by_email.sql");
-const BY_ID: &str = include_str!("../../sql/postgres/queries/users.by_id.sql");
-const REHASH: &str = include_str!("../../sql/postgres/queries/users.rehash.sql");
-const CHANGE_PASSWORD: &str = include_str!("../../sql/postgres/queries/users.change_password.sql");
-const SCHEMA_EXISTS: &str = include_str!("../../sql/postgres/queries/schema.exists.sql");
-const SCHEMA_VERSION: &str = include_str!("../../sql/postgres/queries/schema.version.sql");
+const SCHEMA_EXISTS: &str = include_str!("../../../sql/postgres/queries/schema.exists.sql");
+const SCHEMA_VERSION: &str = include_str!("../../../sql/postgres/queries/schema.version.sql");
 
 /// Where PostgreSQL is, and how to log in there. It cannot be printed whole: what is shown leaves out user and password.
 #[derive(Clone)]
@@ -200,22 +194,22 @@ impl PostgresUsers {
         Ok(Self { pool })
     }
 
-    /// Runs one statement that yields at most one row. The connection is held for no longer than that.
+    /// Runs one statement. The connection is held for no longer than that.
     async fn query(
         &self,
         query: &'static str,
         params: &[&(dyn ToSql + Sync)],
         time: &StoreTime,
-    ) -> Result<Option<Row>, StoreError> {
+    ) -> Result<Vec<Row>, StoreError> {
         let lease = Lease(Some(time.limit(STORE, self.connection()).await?));
         let run = async {
             let client = lease.client();
             let statement = client.prepare_cached(query).await?;
-            Ok(client.query_opt(&statement, params).await?)
+            Ok(client.query(&statement, params).await?)
         };
-        let row = time.limit(STORE, run).await?;
+        let rows = time.limit(STORE, run).await?;
         lease.give_back();
-        Ok(row)
+        Ok(rows)
     }
 
     /// Runs a statement that changes nothing; once more where it failed, as all connections do when PostgreSQL restarts.
@@ -224,7 +218,7 @@ impl PostgresUsers {
         query: &'static str,
         params: &[&(dyn ToSql + Sync)],
         time: &StoreTime,
-    ) -> Result<Option<Row>, StoreError> {
+    ) -> Result<Vec<Row>, StoreError> {
         match self.query(query, params, time).await {
             Err(StoreError::Unavailable { .. }) => self.query(query, params, time).await,
             outcome => outcome,
@@ -240,14 +234,11 @@ impl PostgresUsers {
         connection.map_err(|error| StoreError::unavailable(STORE, &reason(&error)))
     }
 
-    async fn compare_and_set(
-        &self,
-        query: &'static str,
-        params: &[&(dyn ToSql + Sync)],
-        time: &StoreTime,
-    ) -> Result<CompareAndSet, StoreError> {
-        let row = self.query(query, params, time).await?;
-        Ok(if row.is_some() { CompareAndSet::Written } else { CompareAndSet::Stale })
+    /// How the pool is used now.
+    #[must_use]
+    pub fn pool_use(&self) -> PoolUse {
+        let Status { max_size, size, available, waiting } = self.pool.status();
+        PoolUse { idle: available, in_use: size.saturating_sub(available), max: max_size, waiting }
     }
 }
 
@@ -271,77 +262,6 @@ impl Drop for Lease {
             drop(Object::take(connection));
         }
     }
-}
-
-#[async_trait]
-impl Users for PostgresUsers {
-    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
-        let password = user.password.as_ref().map(PasswordHash::as_phc);
-        let kept_session = user.kept_session.map(|session| session.0);
-        let params: &[&(dyn ToSql + Sync)] = &[
-            &user.id.0,
-            &user.email.as_str(),
-            &user.name.as_str(),
-            &password,
-            &standing_text(user.standing),
-            &user.epoch.0,
-            &kept_session,
-            &user.created,
-        ];
-        let row = self.query(INSERT, params, time).await?;
-        Ok(if row.is_some() { Insert::Created } else { Insert::EmailTaken })
-    }
-
-    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.read(BY_EMAIL, &[&email.as_str()], time).await?.as_ref().map(user).transpose()
-    }
-
-    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.read(BY_ID, &[&id.0], time).await?.as_ref().map(user).transpose()
-    }
-
-    async fn rehash(
-        &self,
-        verified: &User,
-        hash: &PasswordHash,
-        time: &StoreTime,
-    ) -> Result<CompareAndSet, StoreError> {
-        let old = verified.password.as_ref().map(PasswordHash::as_phc);
-        self.compare_and_set(REHASH, &[&verified.id.0, &old, &verified.epoch.0, &hash.as_phc()], time).await
-    }
-
-    async fn change_password(
-        &self,
-        verified: &User,
-        change: &PasswordChange,
-        time: &StoreTime,
-    ) -> Result<CompareAndSet, StoreError> {
-        let old = verified.password.as_ref().map(PasswordHash::as_phc);
-        let (hash, epoch, kept) = (change.hash.as_phc(), change.epoch.0, change.kept_session.0);
-        let params: &[&(dyn ToSql + Sync)] = &[&verified.id.0, &old, &verified.epoch.0, &hash, &epoch, &kept];
-        self.compare_and_set(CHANGE_PASSWORD, params, time).await
-    }
-
-    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        self.read("SELECT 1", &[], time).await.map(drop)
-    }
-}
-
-fn user(row: &Row) -> Result<User, StoreError> {
-    Ok(User {
-        id: UserId(column(row, "id")?),
-        email: Email::from_store(column(row, "email")?),
-        name: Name::from_store(column(row, "name")?),
-        password: column::<Option<String>>(row, "password")?.map(PasswordHash::new),
-        standing: read_standing(STORE, column(row, "standing")?)?,
-        epoch: Epoch(column(row, "epoch")?),
-        kept_session: column::<Option<Uuid>>(row, "kept_session")?.map(SessionId),
-        created: column::<OffsetDateTime>(row, "created")?,
-    })
-}
-
-fn column<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, StoreError> {
-    row.try_get(name).map_err(|error| StoreError::corrupt(STORE, &error))
 }
 
 impl From<tokio_postgres::Error> for StoreError {

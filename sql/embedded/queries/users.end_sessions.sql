@@ -1,0 +1,5 @@
+-- users.end_sessions
+UPDATE users
+SET epoch = :epoch, kept_session = NULL
+WHERE id = :id
+RETURNING id, email, name, password, standing, role, epoch, kept_session, created

@@ -1,0 +1,5 @@
+-- users.rename
+UPDATE users
+SET name = $2
+WHERE id = $1
+RETURNING id, email, name, password, standing, role, epoch, kept_session, created

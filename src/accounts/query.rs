@@ -1,0 +1,88 @@
+//! Asking for users: all of them or some, a page at a time.
+
+use std::{fmt, str::FromStr};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{id::UserId, user::User};
+
+/// Which users are asked for, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserQuery {
+    /// Only those with this text in their email or name, whatever the case of its ASCII letters.
+    pub search: Option<String>,
+    /// Only those older than the last one of the page before.
+    pub after: Option<Cursor>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// A place in the list of users, right after one of them; it holds whether or not that user still exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// When that user signed up, to the microsecond.
+    pub created: OffsetDateTime,
+    /// That user's id, which orders those of one time.
+    pub id: UserId,
+}
+
+impl Cursor {
+    /// The place right after a user.
+    #[must_use]
+    pub fn after(user: &User) -> Self {
+        Self { created: user.created, id: user.id }
+    }
+}
+
+/// Not a cursor that we made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor of a list of users")]
+pub struct InvalidCursor;
+
+/// 32 characters of base64url: microseconds since 1970 (8 bytes) and the id (16).
+impl fmt::Display for Cursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let microseconds = i64::try_from(self.created.unix_timestamp_nanos() / 1_000)
+            .unwrap_or_else(|_| unreachable!("the range of years fits into 64 bits of microseconds"));
+        let bytes = [microseconds.to_be_bytes().as_slice(), self.id.0.as_bytes()].concat();
+        formatter.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+        let (microseconds, id) = bytes.split_first_chunk().ok_or(InvalidCursor)?;
+        let nanoseconds = i128::from(i64::from_be_bytes(*microseconds)) * 1_000;
+        let created = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).map_err(|_| InvalidCursor)?;
+        Ok(Self { created, id: UserId(Uuid::from_slice(id).map_err(|_| InvalidCursor)?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written() {
+        for microseconds in [0_i64, -1, 1_795_000_000_123_456] {
+            let created = OffsetDateTime::UNIX_EPOCH + time::Duration::microseconds(microseconds);
+            let cursor = Cursor { created, id: UserId::new(created.max(OffsetDateTime::UNIX_EPOCH)) };
+
+            assert_eq!(cursor.to_string().parse(), Ok(cursor));
+            assert_eq!(cursor.to_string().len(), 32);
+        }
+    }
+
+    #[test]
+    fn what_we_did_not_write_is_no_cursor() {
+        let far = URL_SAFE_NO_PAD.encode([[0x7f; 8].as_slice(), &[0; 16]].concat());
+        for text in ["", "AAAA", "%", &far, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+            assert_eq!(text.parse::<Cursor>(), Err(InvalidCursor), "{text}");
+        }
+    }
+}

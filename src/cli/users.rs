@@ -1,0 +1,222 @@
+//! The commands about users and their sessions.
+
+use std::{fmt::Write as _, time::Duration};
+
+use serde::Serialize;
+
+use super::password::NoPassword;
+use crate::{
+    accounts::{
+        Administration, AdministrationError, Cursor, Email, Name, NewUser, Role, Standing, User, UserQuery, Who,
+    },
+    clock::rfc3339,
+    passwords::Password,
+    store::StoreTime,
+};
+
+/// How long a command waits for the store.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the one statement may take that changes every user.
+const PATIENCE_FOR_ALL: Duration = Duration::from_mins(10);
+
+/// What to do, and how to say what was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserTask {
+    /// What to do.
+    pub action: UserAction,
+    /// How to say it.
+    pub format: Format,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserAction {
+    /// Make a user.
+    Create(Email, Name, Role),
+    /// Show users.
+    List(UserQuery),
+    /// Show a user.
+    Show(Who),
+    /// Set a password.
+    SetPassword(Who),
+    /// Give another name.
+    Rename(Who, Name),
+    /// Close the account, or open it again.
+    SetStanding(Who, Standing),
+    /// Delete the user.
+    Delete(Who),
+    /// End the user's sessions.
+    EndSessions(Who),
+    /// End all sessions of all users.
+    EndAllSessions,
+}
+
+/// How to say what was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum UserTaskError {
+    /// There is no new password.
+    #[error(transparent)]
+    Password(#[from] NoPassword),
+    /// It was refused.
+    #[error(transparent)]
+    Administration(#[from] AdministrationError),
+}
+
+impl UserTask {
+    /// Does it, and returns what to print. `ask` gives the new password, where one is needed.
+    ///
+    /// # Errors
+    /// Where it could not be done.
+    pub async fn perform(
+        self,
+        administration: &Administration,
+        ask: impl FnOnce() -> Result<Password, NoPassword>,
+    ) -> Result<String, UserTaskError> {
+        let time = &StoreTime::of(PATIENCE);
+        let done = match self.action {
+            UserAction::Create(email, name, role) => {
+                let new = NewUser { email, name, role, password: ask()? };
+                Done { user: administration.create(new, time).await?, sentence: "has been created" }
+            }
+            UserAction::List(query) => {
+                let users = administration.list(&query, time).await?;
+                return Ok(Page::new(&query, &users).said(self.format));
+            }
+            UserAction::Show(who) => {
+                let user = administration.find(&who, time).await?;
+                return Ok(shown(&user, self.format));
+            }
+            UserAction::SetPassword(who) => {
+                let user = administration.set_password(&who, ask()?, time).await?;
+                Done { user, sentence: "has a new password; every session has ended" }
+            }
+            UserAction::Rename(who, name) => {
+                let user = administration.rename(&who, name, time).await?;
+                Done { user, sentence: "has a new name" }
+            }
+            UserAction::SetStanding(who, standing) => {
+                let user = administration.set_standing(&who, standing, time).await?;
+                let sentence = match standing {
+                    Standing::Active => "is active",
+                    Standing::Inactive => "is inactive; every session has ended",
+                };
+                Done { user, sentence }
+            }
+            UserAction::Delete(who) => {
+                let user = administration.delete(&who, time).await?;
+                Done { user, sentence: "has been deleted; every session has ended" }
+            }
+            UserAction::EndSessions(who) => {
+                let user = administration.end_sessions(&who, time).await?;
+                Done { user, sentence: "has no session any more" }
+            }
+            UserAction::EndAllSessions => {
+                let users = administration.end_all_sessions(&StoreTime::of(PATIENCE_FOR_ALL)).await?;
+                return Ok(format!("every session has ended, of {users} users"));
+            }
+        };
+        Ok(done.said(self.format))
+    }
+}
+
+/// What was done to a user.
+struct Done {
+    user: User,
+    sentence: &'static str,
+}
+
+impl Done {
+    fn said(&self, format: Format) -> String {
+        match format {
+            Format::Text => format!("{} ({}) {}", self.user.email.as_str(), self.user.id, self.sentence),
+            Format::Json => shown(&self.user, format),
+        }
+    }
+}
+
+/// A user, as programs see one.
+#[derive(Serialize)]
+struct ShownUser<'user> {
+    id: String,
+    email: &'user str,
+    name: &'user str,
+    role: &'static str,
+    standing: &'static str,
+    created: String,
+}
+
+impl<'user> ShownUser<'user> {
+    fn of(user: &'user User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            email: user.email.as_str(),
+            name: user.name.as_str(),
+            role: match user.role {
+                Role::Member => "member",
+                Role::Administrator => "administrator",
+            },
+            standing: match user.standing {
+                Standing::Active => "active",
+                Standing::Inactive => "inactive",
+            },
+            created: rfc3339(user.created),
+        }
+    }
+}
+
+fn shown(user: &User, format: Format) -> String {
+    let shown = ShownUser::of(user);
+    match format {
+        Format::Json => json(&shown),
+        Format::Text => {
+            let ShownUser { id, email, name, role, standing, created } = shown;
+            format!(
+                "id        {id}\nemail     {email}\nname      {name}\nrole      {role}\nstanding  {standing}\ncreated   {created}"
+            )
+        }
+    }
+}
+
+/// Some users, and where to go on.
+#[derive(Serialize)]
+struct Page<'users> {
+    users: Vec<ShownUser<'users>>,
+    /// `None` where there are no more.
+    next: Option<String>,
+}
+
+impl<'users> Page<'users> {
+    fn new(query: &UserQuery, users: &'users [User]) -> Self {
+        let is_full = u32::try_from(users.len()).is_ok_and(|count| count == query.limit);
+        let next = users.last().filter(|_| is_full).map(|user| Cursor::after(user).to_string());
+        Self { users: users.iter().map(ShownUser::of).collect(), next }
+    }
+
+    fn said(&self, format: Format) -> String {
+        if format == Format::Json {
+            return json(self);
+        }
+        let mut text = format!("{:<20}  {:<36}  {:<8}  {:<13}  EMAIL, NAME", "CREATED", "ID", "STANDING", "ROLE");
+        for ShownUser { id, email, name, role, standing, created } in &self.users {
+            let _ = write!(text, "\n{created}  {id}  {standing:<8}  {role:<13}  {email}, {name}");
+        }
+        if let Some(next) = &self.next {
+            let _ = write!(text, "\n\nFor the next page: --after {next}");
+        }
+        text
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| unreachable!("texts are always JSON"))
+}

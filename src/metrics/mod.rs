@@ -1,0 +1,279 @@
+//! Metrics: what happens, in numbers, for Prometheus to fetch.
+//!
+//! `families.rs` is the table of all of them; the README shows the same table, and a test compares.
+
+mod families;
+mod instruments;
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    process_collector::ProcessCollector,
+};
+
+use self::instruments::Maker;
+pub use self::{
+    families::{FAMILIES, Family, Kind, Label, OPERATIONS, Values},
+    instruments::{Calls, Endings},
+};
+
+/// The type of [`Metrics::render`]'s text.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Every metric of a process.
+pub struct Metrics {
+    registry: Registry,
+    /// Requests and connections.
+    pub http: HttpMetrics,
+    /// The hashing threads and their queue.
+    pub hashing: HashingMetrics,
+    /// The use cases.
+    pub accounts: AccountMetrics,
+    /// Calls to the stores.
+    pub store_calls: Calls,
+    pools: Pools,
+}
+
+impl Metrics {
+    /// Metrics that have counted nothing yet; `access_formats` are those that are built in.
+    #[must_use]
+    pub fn new(access_formats: &str) -> Self {
+        let registry = Registry::new();
+        let make = Maker(&registry);
+        let metrics = Self {
+            http: HttpMetrics::new(&make),
+            hashing: HashingMetrics::new(&make),
+            accounts: AccountMetrics::new(&make),
+            store_calls: Calls {
+                endings: make.counter(&families::STORE_CALLS),
+                durations: make.histogram(&families::STORE_CALL_DURATION),
+            },
+            pools: Pools::new(&make),
+            registry: registry.clone(),
+        };
+        make.gauge(&families::BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION"), access_formats]).set(1);
+        registry
+            .register(Box::new(ProcessCollector::for_self()))
+            .unwrap_or_else(|error| unreachable!("no other collector has these names: {error}"));
+        metrics
+    }
+
+    /// Has a pool's use shown; `read` is called each time that the metrics are fetched, and must not wait.
+    pub fn watch_pool(&self, store: &'static str, read: impl Fn() -> PoolUse + Send + Sync + 'static) {
+        let mut watched = self.pools.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.push((store, Box::new(read)));
+    }
+
+    /// Everything, in the text format of Prometheus (version 0.0.4).
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.pools.read();
+        let families = self.registry.gather();
+        TextEncoder::new()
+            .encode_to_string(&families)
+            .unwrap_or_else(|error| unreachable!("the names were checked when they were registered: {error}"))
+    }
+}
+
+/// Requests and connections.
+#[derive(Debug, Clone)]
+pub struct HttpMetrics {
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    in_flight: IntGauge,
+    connections: IntGaugeVec,
+    accepted: IntCounterVec,
+}
+
+impl HttpMetrics {
+    fn new(make: &Maker<'_>) -> Self {
+        Self {
+            requests: make.counter(&families::REQUESTS),
+            durations: make.histogram(&families::REQUEST_DURATION),
+            in_flight: make.gauge(&families::REQUESTS_IN_FLIGHT).with_label_values::<&str>(&[]),
+            connections: make.gauge(&families::CONNECTIONS),
+            accepted: make.counter(&families::CONNECTIONS_ACCEPTED),
+        }
+    }
+
+    /// A request has come, and is in flight until what is returned is dropped.
+    #[must_use]
+    pub fn request(&self, route: &'static str, method: &'static str) -> RequestUnderWay {
+        self.in_flight.inc();
+        RequestUnderWay { http: self.clone(), route, method, started: Instant::now(), is_answered: false }
+    }
+
+    /// A connection has been accepted, and is open until what is returned is dropped.
+    #[must_use]
+    pub fn connection(&self, listener: &'static str) -> OpenConnection {
+        self.accepted.with_label_values(&[listener]).inc();
+        let open = self.connections.with_label_values(&[listener]);
+        open.inc();
+        OpenConnection(open)
+    }
+}
+
+/// A request that waits for its answer.
+pub struct RequestUnderWay {
+    http: HttpMetrics,
+    route: &'static str,
+    method: &'static str,
+    started: Instant,
+    is_answered: bool,
+}
+
+impl RequestUnderWay {
+    /// It has been answered.
+    pub fn answered(&mut self, status: &str) {
+        self.is_answered = true;
+        self.http.requests.with_label_values(&[self.route, self.method, status]).inc();
+    }
+
+    /// Whether it has been answered.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.is_answered
+    }
+
+    /// How long it has been under way.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+impl Drop for RequestUnderWay {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.answered("none");
+        }
+        self.http.in_flight.dec();
+        self.http.durations.with_label_values(&[self.route, self.method]).observe(self.elapsed().as_secs_f64());
+    }
+}
+
+/// A connection that is open.
+pub struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The hashing threads and their queue.
+#[derive(Debug, Clone)]
+pub struct HashingMetrics {
+    /// How many threads there are.
+    pub threads: IntGauge,
+    /// How many jobs wait.
+    pub queue_depth: IntGauge,
+    /// How long jobs have waited, in seconds.
+    pub queue_wait: Histogram,
+    /// How long hashes and comparisons have taken, in seconds.
+    pub hashes: Histogram,
+    /// How long judgements have taken, in seconds.
+    pub judgements: Histogram,
+    /// How many jobs were refused.
+    pub refusals: IntCounter,
+}
+
+impl HashingMetrics {
+    fn new(make: &Maker<'_>) -> Self {
+        let durations = make.histogram(&families::HASHING_DURATION);
+        Self {
+            threads: make.gauge(&families::HASHING_THREADS).with_label_values::<&str>(&[]),
+            queue_depth: make.gauge(&families::HASHING_QUEUE_DEPTH).with_label_values::<&str>(&[]),
+            queue_wait: make.histogram(&families::HASHING_QUEUE_WAIT).with_label_values::<&str>(&[]),
+            hashes: durations.with_label_values(&["hash"]),
+            judgements: durations.with_label_values(&["judgement"]),
+            refusals: make.counter(&families::HASHING_REFUSALS).with_label_values::<&str>(&[]),
+        }
+    }
+}
+
+/// The use cases.
+#[derive(Debug, Clone)]
+pub struct AccountMetrics {
+    /// Sign-ups.
+    pub sign_ups: Endings,
+    /// Logins.
+    pub logins: Endings,
+    /// Refreshes.
+    pub refreshes: Endings,
+    /// Password changes.
+    pub password_changes: Endings,
+    /// Sessions opened by a sign-up.
+    pub opened_by_sign_up: IntCounter,
+    /// Sessions opened by a login.
+    pub opened_by_login: IntCounter,
+    /// Sessions ended by a logout.
+    pub ended_by_logout: IntCounter,
+    /// Sessions ended by a password change.
+    pub ended_by_password_change: IntCounter,
+}
+
+impl AccountMetrics {
+    fn new(make: &Maker<'_>) -> Self {
+        let opened = make.counter(&families::SESSIONS_OPENED);
+        let ended = make.counter(&families::SESSIONS_ENDED);
+        Self {
+            sign_ups: Endings(make.counter(&families::SIGN_UPS)),
+            logins: Endings(make.counter(&families::LOGINS)),
+            refreshes: Endings(make.counter(&families::REFRESHES)),
+            password_changes: Endings(make.counter(&families::PASSWORD_CHANGES)),
+            opened_by_sign_up: opened.with_label_values(&["sign_up"]),
+            opened_by_login: opened.with_label_values(&["login"]),
+            ended_by_logout: ended.with_label_values(&["logout"]),
+            ended_by_password_change: ended.with_label_values(&["password_change"]),
+        }
+    }
+}
+
+/// How a pool of connections is used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Connections that nobody uses.
+    pub idle: usize,
+    /// Connections that somebody uses.
+    pub in_use: usize,
+    /// The most connections that there may be.
+    pub max: usize,
+    /// Calls that wait for one.
+    pub waiting: usize,
+}
+
+struct Pools {
+    connections: IntGaugeVec,
+    max_connections: IntGaugeVec,
+    waiting: IntGaugeVec,
+    watched: Mutex<Vec<WatchedPool>>,
+}
+
+type WatchedPool = (&'static str, Box<dyn Fn() -> PoolUse + Send + Sync>);
+
+impl Pools {
+    fn new(make: &Maker<'_>) -> Self {
+        Self {
+            connections: make.gauge(&families::POOL_CONNECTIONS),
+            max_connections: make.gauge(&families::POOL_MAX_CONNECTIONS),
+            waiting: make.gauge(&families::POOL_WAITING),
+            watched: Mutex::default(),
+        }
+    }
+
+    fn read(&self) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for (store, read) in self.watched.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let PoolUse { idle, in_use, max, waiting } = read();
+            self.connections.with_label_values(&[store, "idle"]).set(number(idle));
+            self.connections.with_label_values(&[store, "in_use"]).set(number(in_use));
+            self.max_connections.with_label_values(&[store]).set(number(max));
+            self.waiting.with_label_values(&[store]).set(number(waiting));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Stores whose calls are counted and timed.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{
+    CompareAndSet, Edit, Insert, PasswordChange, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime, Users,
+};
+use crate::{
+    accounts::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
+    metrics::Calls,
+};
+
+/// Passes each call on to the store, and counts what becomes of it.
+pub struct Counted<S: ?Sized> {
+    pub store: Arc<S>,
+    pub calls: Calls,
+}
+
+impl<S: ?Sized> Counted<S> {
+    async fn count<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.calls.counted(operation, call, StoreError::label).await
+    }
+}
+
+#[async_trait]
+impl Users for Counted<dyn Users> {
+    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
+        self.count("users.insert", self.store.insert(user, time)).await
+    }
+
+    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.count("users.by_email", self.store.by_email(email, time)).await
+    }
+
+    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.count("users.by_id", self.store.by_id(id, time)).await
+    }
+
+    async fn rehash(
+        &self,
+        verified: &User,
+        hash: &PasswordHash,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError> {
+        self.count("users.rehash", self.store.rehash(verified, hash, time)).await
+    }
+
+    async fn change_password(
+        &self,
+        verified: &User,
+        change: &PasswordChange,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError> {
+        self.count("users.change_password", self.store.change_password(verified, change, time)).await
+    }
+
+    async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError> {
+        self.count("users.list", self.store.list(query, time)).await
+    }
+
+    async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.count("users.edit", self.store.edit(id, edit, time)).await
+    }
+
+    async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.count("users.delete", self.store.delete(id, time)).await
+    }
+
+    async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
+        self.count("users.end_all_sessions", self.store.end_all_sessions(epoch, time)).await
+    }
+
+    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+        self.count("users.ping", self.store.ping(time)).await
+    }
+}
+
+#[async_trait]
+impl Sessions for Counted<dyn Sessions> {
+    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Session, StoreError> {
+        self.count("sessions.open", self.store.open(session, time)).await
+    }
+
+    async fn find(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
+        self.count("sessions.find", self.store.find(user, session, time)).await
+    }
+
+    async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
+        self.count("sessions.refresh", self.store.refresh(attempt, time)).await
+    }
+
+    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
+        self.count("sessions.end", self.store.end(user, session, time)).await
+    }
+
+    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
+        self.count("sessions.end_others", self.store.end_others(user, kept, time)).await
+    }
+
+    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+        self.count("sessions.ping", self.store.ping(time)).await
+    }
+}

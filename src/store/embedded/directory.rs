@@ -1,0 +1,213 @@
+//! The data directory: who may use it, and as what.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{EmbeddedStore, copy, schema};
+use crate::{clock::Clock, files};
+
+/// The file that holds everything but the keys.
+const FILE: &str = "postern.db";
+
+/// The file that the one server of the directory has locked.
+const LOCK_FILE: &str = "server.lock";
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another server has it.
+    #[error("another server is running on {}", .0.display())]
+    Locked(PathBuf),
+    /// A server of another version has it.
+    #[error("the server on {} is of another version: stop it first", .0.display())]
+    OtherVersion(PathBuf),
+    /// A copy was put into the place of the file under a running server.
+    #[error("{} was copied over while a server runs: stop the server, copy again, start it", .0.display())]
+    CopiedOver(PathBuf),
+    /// There is nothing to copy.
+    #[error("there is no store in {}", .0.display())]
+    Nothing(PathBuf),
+    /// A newer version of Postern has written it.
+    #[error("{} was written by a newer version: its schema is {found}, this binary knows {known}", path.display())]
+    TooNew {
+        /// The file.
+        path: PathBuf,
+        /// The file's schema.
+        found: i32,
+        /// The latest schema of this binary.
+        known: i32,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// SQLite refused.
+    #[error("{}: {source}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The schema could not be brought up to date.
+    #[error("{}: {source}", path.display())]
+    Migration {
+        /// The file.
+        path: PathBuf,
+        /// What the migration said.
+        source: Box<refinery::Error>,
+    },
+}
+
+/// A data directory that is being opened: whoever else opens it waits until this is dropped, so that a command neither
+/// keeps a server from starting nor finds it half-way.
+#[derive(Debug)]
+pub struct DataDirectory {
+    directory: PathBuf,
+    #[expect(dead_code, reason = "the lock lives as long as the open file")]
+    turn: fs::File,
+}
+
+impl DataDirectory {
+    /// Waits for those who are opening the directory, which is made where it is not there.
+    ///
+    /// # Errors
+    /// Where the directory cannot be used.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        let io_error = |source| OpenError::Io { path: directory.to_owned(), source };
+        files::create_private_directory(directory).map_err(io_error)?;
+        let turn = fs::File::open(directory).and_then(|turn| turn.lock().map(|()| turn)).map_err(io_error)?;
+        Ok(Self { directory: directory.to_owned(), turn })
+    }
+
+    /// Whether nothing has been kept in it yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        !self.file().exists()
+    }
+
+    /// Makes this process the one server of the directory.
+    ///
+    /// # Errors
+    /// Where another server has it.
+    pub fn lock(&self) -> Result<ServerLock, OpenError> {
+        let path = self.directory.join(LOCK_FILE);
+        let io_error = |source| OpenError::Io { path: path.clone(), source };
+        let file = files::open_private(&path).map_err(io_error)?;
+        match file.try_lock() {
+            Ok(()) => Ok(ServerLock(file)),
+            Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked(self.directory.clone())),
+            Err(fs::TryLockError::Error(source)) => Err(io_error(source)),
+        }
+    }
+
+    /// The store, for whoever has the lock: one that was copied back is put into service, and the schema is brought up
+    /// to date after keeping a copy of the file as it was (`postern.v1.db` for schema 1).
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or is of a newer schema.
+    pub fn store(&self, _lock: &ServerLock, clock: Arc<dyn Clock>) -> Result<EmbeddedStore, OpenError> {
+        let path = self.file();
+        // SQLite makes files that others may read; those beside this one take over its mode.
+        files::open_private(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        copy::put_into_service(&path)?;
+        schema::bring_up_to_date(&path)?;
+        EmbeddedStore::start(&path, clock)
+    }
+
+    /// The store beside the server that has the lock.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or server and file are not of this version.
+    pub fn store_beside_server(&self, clock: Arc<dyn Clock>) -> Result<EmbeddedStore, OpenError> {
+        let path = self.file();
+        if copy::is_copy(&path)? {
+            return Err(OpenError::CopiedOver(path));
+        }
+        if !schema::is_up_to_date(&path)? {
+            return Err(OpenError::OtherVersion(self.directory.clone()));
+        }
+        EmbeddedStore::start(&path, clock)
+    }
+
+    /// Copies the store into a new file, as it is at one moment, whether a server runs or not. Copying that file back to
+    /// the place of the store restores it.
+    ///
+    /// # Errors
+    /// Where there is no store, or the new file cannot be written or is there already.
+    pub fn back_up(&self, target: &Path) -> Result<(), OpenError> {
+        let path = self.file();
+        if self.is_new() {
+            return Err(OpenError::Nothing(self.directory.clone()));
+        }
+        match self.lock() {
+            Ok(_lock) => copy::put_into_service(&path)?,
+            Err(OpenError::Locked(_)) if copy::is_copy(&path)? => return Err(OpenError::CopiedOver(path)),
+            Err(OpenError::Locked(_)) => {}
+            Err(error) => return Err(error),
+        }
+        copy::write(&schema::connect(&path)?, target)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.join(FILE)
+    }
+}
+
+/// The right to be the one server of a data directory, until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct ServerLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] fs::File);
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[tokio::test]
+    async fn its_files_are_for_the_owner_alone() {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let directory = DataDirectory::open(temporary.path()).expect("a directory");
+        let lock = directory.lock().expect("nobody else runs here");
+        let _store = directory.store(&lock, Arc::new(SystemClock)).expect("an empty directory can be opened");
+
+        let files: Vec<_> = fs::read_dir(temporary.path()).expect("a directory").map(Result::unwrap).collect();
+        assert_eq!(files.len(), 4, "the file, its log, the index of its log, and the lock");
+        for file in files {
+            let mode = file.metadata().expect("metadata").permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{:?}", file.path());
+        }
+    }
+
+    #[test]
+    fn one_server_at_a_time_has_a_directory() {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let directory = DataDirectory::open(temporary.path()).expect("a directory");
+        let first = directory.lock().expect("nobody else runs here");
+
+        assert!(matches!(directory.lock(), Err(OpenError::Locked(_))));
+
+        drop(first);
+        assert!(directory.lock().is_ok());
+    }
+
+    #[test]
+    fn a_command_beside_a_server_of_another_version_is_refused() {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let directory = DataDirectory::open(temporary.path()).expect("a directory");
+        let _lock = directory.lock().expect("nobody else runs here");
+        schema::connect(&directory.file()).expect("a file without a schema");
+
+        let refusal = directory.store_beside_server(Arc::new(SystemClock));
+
+        assert!(matches!(refusal, Err(OpenError::OtherVersion(_))));
+    }
+}

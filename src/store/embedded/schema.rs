@@ -1,0 +1,113 @@
+//! Connections, and the schema that they find.
+
+use std::{fs, io, path::Path, time::Duration};
+
+use refinery::Runner;
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::{copy, directory::OpenError};
+
+mod migrations {
+    refinery::embed_migrations!("sql/embedded/migrations");
+}
+
+/// How long a statement waits for another process that is writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A connection to the file, which is made where it is not there.
+pub fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let open = || {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        Ok(connection)
+    };
+    open().map_err(|source| OpenError::Database { path: path.to_owned(), source })
+}
+
+/// Applies the migrations that are missing, after keeping a copy of the file as it was.
+pub fn bring_up_to_date(path: &Path) -> Result<(), OpenError> {
+    migrate(&mut connect(path)?, path, &migrations::migrations::runner())
+}
+
+/// Whether no migration is missing, and none is there that this binary does not know.
+pub fn is_up_to_date(path: &Path) -> Result<bool, OpenError> {
+    let found = schema_version(&connect(path)?);
+    let found = found.map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
+    Ok(found == Some(latest(&migrations::migrations::runner())))
+}
+
+fn latest(runner: &Runner) -> i32 {
+    runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default()
+}
+
+fn migrate(connection: &mut Connection, path: &Path, runner: &Runner) -> Result<(), OpenError> {
+    let database_error = |source| OpenError::Database { path: path.to_owned(), source };
+    let known = latest(runner);
+    match schema_version(connection).map_err(database_error)? {
+        Some(found) if found > known => return Err(OpenError::TooNew { path: path.to_owned(), found, known }),
+        Some(found) if found == known => return Ok(()),
+        Some(found) => keep_copy(connection, path, found)?,
+        None => {}
+    }
+    let migration_error = |source| OpenError::Migration { path: path.to_owned(), source: Box::new(source) };
+    runner.run(connection).map(drop).map_err(migration_error)
+}
+
+fn schema_version(connection: &Connection) -> rusqlite::Result<Option<i32>> {
+    let is_there = "SELECT 1 FROM sqlite_master WHERE name = 'refinery_schema_history'";
+    if connection.query_row(is_there, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(None);
+    }
+    connection.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0))
+}
+
+fn keep_copy(connection: &Connection, path: &Path, version: i32) -> Result<(), OpenError> {
+    let copy = path.with_extension(format!("v{version}.db"));
+    // One from an earlier attempt is older than the file.
+    match fs::remove_file(&copy) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(OpenError::Io { path: copy, source }),
+        _ => copy::write(connection, &copy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(name: &str, sql: &str) -> refinery::Migration {
+        refinery::Migration::unapplied(name, sql).expect("a migration")
+    }
+
+    #[test]
+    fn an_older_file_is_migrated_after_a_copy_was_kept() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("postern.db");
+        let mut connection = connect(&path).expect("an empty file");
+        let first = step("V1__first", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')");
+        let second = step("V2__second", "DROP TABLE notes");
+        migrate(&mut connection, &path, &Runner::new(std::slice::from_ref(&first))).expect("the first version");
+        assert!(!path.with_extension("v1.db").exists());
+
+        migrate(&mut connection, &path, &Runner::new(&[first, second])).expect("the second version");
+
+        assert_eq!(schema_version(&connection), Ok(Some(2)));
+        let copy = Connection::open(path.with_extension("v1.db")).expect("a copy");
+        let note: String = copy.query_row("SELECT text FROM notes", [], |row| row.get(0)).expect("a row");
+        assert_eq!(note, "kept");
+    }
+
+    #[test]
+    fn a_newer_file_is_refused() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("postern.db");
+        bring_up_to_date(&path).expect("an empty file");
+        let newer = connect(&path).expect("a file");
+        newer.execute("UPDATE refinery_schema_history SET version = 99 WHERE version = 1", []).expect("valid SQL");
+
+        assert!(matches!(bring_up_to_date(&path), Err(OpenError::TooNew { found: 99, .. })));
+        assert!(!is_up_to_date(&path).expect("a file"));
+    }
+}

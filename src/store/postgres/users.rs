@@ -1,0 +1,141 @@
+//! The statements.
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+use tokio_postgres::{
+    Row,
+    types::{FromSql, ToSql},
+};
+use uuid::Uuid;
+
+use super::{PostgresUsers, STORE};
+use crate::{
+    accounts::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
+    store::{
+        CompareAndSet, Edit, Insert, PasswordChange, StoreError, StoreTime, Users, read_role, read_standing, role_text,
+        standing_text,
+    },
+};
+
+const INSERT: &str = include_str!("../../../sql/postgres/queries/users.insert.sql");
+const BY_EMAIL: &str = include_str!("../../../sql/postgres/queries/users.by_email.sql");
+const BY_ID: &str = include_str!("../../../sql/postgres/queries/users.by_id.sql");
+const REHASH: &str = include_str!("../../../sql/postgres/queries/users.rehash.sql");
+const CHANGE_PASSWORD: &str = include_str!("../../../sql/postgres/queries/users.change_password.sql");
+const LIST: &str = include_str!("../../../sql/postgres/queries/users.list.sql");
+const RENAME: &str = include_str!("../../../sql/postgres/queries/users.rename.sql");
+const SET_PASSWORD: &str = include_str!("../../../sql/postgres/queries/users.set_password.sql");
+const SET_STANDING: &str = include_str!("../../../sql/postgres/queries/users.set_standing.sql");
+const END_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end_sessions.sql");
+const DELETE: &str = include_str!("../../../sql/postgres/queries/users.delete.sql");
+const END_ALL_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end_all_sessions.sql");
+
+#[async_trait]
+impl Users for PostgresUsers {
+    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
+        let password = user.password.as_ref().map(PasswordHash::as_phc);
+        let kept_session = user.kept_session.map(|session| session.0);
+        let params: &[&(dyn ToSql + Sync)] = &[
+            &user.id.0,
+            &user.email.as_str(),
+            &user.name.as_str(),
+            &password,
+            &standing_text(user.standing),
+            &role_text(user.role),
+            &user.epoch.0,
+            &kept_session,
+            &user.created,
+        ];
+        let rows = self.query(INSERT, params, time).await?;
+        Ok(if rows.is_empty() { Insert::EmailTaken } else { Insert::Created })
+    }
+
+    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        at_most_one(&self.read(BY_EMAIL, &[&email.as_str()], time).await?)
+    }
+
+    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        at_most_one(&self.read(BY_ID, &[&id.0], time).await?)
+    }
+
+    async fn rehash(
+        &self,
+        verified: &User,
+        hash: &PasswordHash,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError> {
+        let old = verified.password.as_ref().map(PasswordHash::as_phc);
+        let rows = self.query(REHASH, &[&verified.id.0, &old, &verified.epoch.0, &hash.as_phc()], time).await?;
+        Ok(compare_and_set(&rows))
+    }
+
+    async fn change_password(
+        &self,
+        verified: &User,
+        change: &PasswordChange,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError> {
+        let old = verified.password.as_ref().map(PasswordHash::as_phc);
+        let (hash, epoch, kept) = (change.hash.as_phc(), change.epoch.0, change.kept_session.0);
+        let params: &[&(dyn ToSql + Sync)] = &[&verified.id.0, &old, &verified.epoch.0, &hash, &epoch, &kept];
+        Ok(compare_and_set(&self.query(CHANGE_PASSWORD, params, time).await?))
+    }
+
+    async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError> {
+        let (created, id) = query.after.map(|after| (after.created, after.id.0)).unzip();
+        let limit = i64::from(query.limit);
+        self.read(LIST, &[&query.search, &created, &id, &limit], time).await?.iter().map(user).collect()
+    }
+
+    async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        let rows = match edit {
+            Edit::Rename(name) => self.query(RENAME, &[&id.0, &name.as_str()], time).await,
+            Edit::SetPassword(hash, epoch) => self.query(SET_PASSWORD, &[&id.0, &hash.as_phc(), &epoch.0], time).await,
+            Edit::SetStanding(standing, epoch) => {
+                self.query(SET_STANDING, &[&id.0, &standing_text(*standing), &epoch.0], time).await
+            }
+            Edit::EndSessions(epoch) => self.query(END_SESSIONS, &[&id.0, &epoch.0], time).await,
+        };
+        at_most_one(&rows?)
+    }
+
+    async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        at_most_one(&self.query(DELETE, &[&id.0], time).await?)
+    }
+
+    async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
+        let rows = self.query(END_ALL_SESSIONS, &[&epoch.0], time).await?;
+        let users: i64 = rows.first().map_or(Ok(0), |row| column(row, "users"))?;
+        Ok(users.unsigned_abs())
+    }
+
+    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+        self.read("SELECT 1", &[], time).await.map(drop)
+    }
+}
+
+fn compare_and_set(rows: &[Row]) -> CompareAndSet {
+    if rows.is_empty() { CompareAndSet::Stale } else { CompareAndSet::Written }
+}
+
+fn at_most_one(rows: &[Row]) -> Result<Option<User>, StoreError> {
+    rows.first().map(user).transpose()
+}
+
+fn user(row: &Row) -> Result<User, StoreError> {
+    Ok(User {
+        id: UserId(column(row, "id")?),
+        email: Email::from_store(column(row, "email")?),
+        name: Name::from_store(column(row, "name")?),
+        password: column::<Option<String>>(row, "password")?.map(PasswordHash::new),
+        standing: read_standing(STORE, column(row, "standing")?)?,
+        role: read_role(STORE, column(row, "role")?)?,
+        epoch: Epoch(column(row, "epoch")?),
+        kept_session: column::<Option<Uuid>>(row, "kept_session")?.map(SessionId),
+        created: column::<OffsetDateTime>(row, "created")?,
+    })
+}
+
+fn column<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, StoreError> {
+    row.try_get(name).map_err(|error| StoreError::corrupt(STORE, &error))
+}

@@ -1,0 +1,169 @@
+//! What a store of users promises to an administrator.
+
+use std::time::Duration;
+
+use postern::{
+    accounts::{Cursor, Epoch, FIRST_SUCCESSOR, Role, SessionId, Standing, User, UserId, UserQuery},
+    clock::Clock as _,
+    store::{Edit, Refresh},
+};
+
+use super::suite::{Kept, hash, time};
+
+fn all() -> UserQuery {
+    UserQuery { search: None, after: None, limit: 100 }
+}
+
+async fn emails(kept: &Kept, query: &UserQuery) -> Vec<String> {
+    let users = kept.stores.users.list(query, &time()).await.expect("an answer");
+    users.iter().map(|user| user.email.as_str().to_owned()).collect()
+}
+
+async fn edited(kept: &Kept, user: &User, edit: Edit) -> User {
+    kept.stores.users.edit(user.id, &edit, &time()).await.expect("an answer").expect("a user")
+}
+
+#[tokio::test]
+async fn an_administrator_is_found_as_such() {
+    let kept = Kept::empty().await;
+    let user = User { role: Role::Administrator, ..kept.user("ada@example.org") };
+    kept.stores.users.insert(&user, &time()).await.expect("an answer");
+
+    assert_eq!(kept.by_id(&user).await, user);
+}
+
+#[tokio::test]
+async fn users_are_listed_newest_first() {
+    let kept = Kept::empty().await;
+    for email in ["ada@example.org", "grace@example.org", "joan@example.org"] {
+        kept.inserted(email).await;
+        kept.clock.advance(Duration::from_secs(1));
+    }
+
+    assert_eq!(emails(&kept, &all()).await, ["joan@example.org", "grace@example.org", "ada@example.org"]);
+}
+
+#[tokio::test]
+async fn pages_together_are_the_whole_list_even_where_users_are_of_one_time_or_deleted_meanwhile() {
+    let kept = Kept::empty().await;
+    let created = kept.user("x@example.org").created;
+    for number in 0..7 {
+        let user = User { created, ..kept.user(&format!("user{number}@example.org")) };
+        kept.stores.users.insert(&user, &time()).await.expect("an answer");
+    }
+    let whole = emails(&kept, &all()).await;
+
+    let mut paged = Vec::new();
+    let mut after = None;
+    loop {
+        let page = kept.stores.users.list(&UserQuery { after, limit: 3, ..all() }, &time()).await.expect("an answer");
+        let Some(last) = page.last() else { break };
+        after = Some(Cursor::after(last));
+        kept.stores.users.delete(last.id, &time()).await.expect("an answer");
+        paged.extend(page.iter().map(|user| user.email.as_str().to_owned()));
+    }
+
+    assert_eq!(paged, whole);
+}
+
+#[tokio::test]
+async fn a_search_finds_parts_of_email_and_name_whatever_their_case() {
+    let kept = Kept::empty().await;
+    for (email, name) in [("ada@example.org", "Ada Lovelace"), ("grace@example.com", "Grace 100%_Hopper")] {
+        let user = User { name: name.parse().expect("a name"), ..kept.user(email) };
+        kept.stores.users.insert(&user, &time()).await.expect("an answer");
+    }
+    for (text, found) in [
+        ("LOVE", vec!["ada@example.org"]),
+        ("Example.ORG", vec!["ada@example.org"]),
+        ("example", vec!["grace@example.com", "ada@example.org"]),
+        // Not patterns, but characters.
+        ("0%_h", vec!["grace@example.com"]),
+        ("a_a", vec![]),
+        ("%", vec!["grace@example.com"]),
+        ("'", vec![]),
+    ] {
+        let query = UserQuery { search: Some(text.to_owned()), ..all() };
+        assert_eq!(emails(&kept, &query).await, found, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_name_changes_nothing_else() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+
+    let renamed = edited(&kept, &user, Edit::Rename("Ada King".parse().expect("a name"))).await;
+
+    assert_eq!(renamed, User { name: "Ada King".parse().expect("a name"), ..user.clone() });
+    assert_eq!(kept.by_id(&user).await, renamed);
+}
+
+#[tokio::test]
+async fn what_an_administrator_does_ends_every_session_the_kept_one_too() {
+    for edit in [
+        Edit::SetPassword(hash("set"), Epoch::random()),
+        Edit::SetStanding(Standing::Active, Epoch::random()),
+        Edit::EndSessions(Epoch::random()),
+    ] {
+        let kept = Kept::empty().await;
+        let user = User { kept_session: Some(SessionId::random()), ..kept.user("ada@example.org") };
+        kept.stores.users.insert(&user, &time()).await.expect("an answer");
+        let session = kept.opened(&user).await;
+
+        let after = edited(&kept, &user, edit).await;
+
+        assert_eq!(after.kept_session, None);
+        assert_eq!(kept.refreshed(&kept.by_id(&user).await, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
+        assert_eq!(kept.by_id(&user).await, after);
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_closed_and_opened_again() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+
+    let closed = edited(&kept, &user, Edit::SetStanding(Standing::Inactive, Epoch(1))).await;
+    assert_eq!(closed, User { standing: Standing::Inactive, epoch: Epoch(1), ..user.clone() });
+
+    let open = edited(&kept, &user, Edit::SetStanding(Standing::Active, Epoch(2))).await;
+    assert_eq!(open, User { epoch: Epoch(2), ..user });
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_gone_and_the_email_is_free() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+
+    assert_eq!(kept.stores.users.delete(user.id, &time()).await, Ok(Some(user.clone())));
+
+    assert_eq!(kept.stores.users.by_id(user.id, &time()).await, Ok(None));
+    assert_eq!(kept.stores.users.delete(user.id, &time()).await, Ok(None));
+    kept.inserted("ada@example.org").await;
+}
+
+#[tokio::test]
+async fn nobody_who_does_not_exist_is_edited() {
+    let kept = Kept::empty().await;
+    let nobody = UserId::new(kept.clock.now());
+
+    assert_eq!(kept.stores.users.edit(nobody, &Edit::EndSessions(Epoch::random()), &time()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn every_session_of_every_user_ends_at_once() {
+    let kept = Kept::empty().await;
+    let mut opened = Vec::new();
+    for email in ["ada@example.org", "grace@example.org"] {
+        let user = kept.inserted(email).await;
+        opened.push(kept.opened(&user).await);
+    }
+
+    assert_eq!(kept.stores.users.end_all_sessions(Epoch::random(), &time()).await, Ok(2));
+
+    for session in opened {
+        let user = kept.stores.users.by_id(session.user, &time()).await.expect("an answer").expect("a user");
+        assert_eq!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
+    }
+}
