@@ -18,6 +18,7 @@ mod embedded {
     mod faults;
     mod login;
     mod logout;
+    mod metrics;
     mod password_change;
     mod probes;
     mod refresh;
@@ -32,6 +33,7 @@ mod postgres_redis {
     mod faults;
     mod login;
     mod logout;
+    mod metrics;
     mod nothing_stored;
     mod outages;
     mod password_change;

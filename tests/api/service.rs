@@ -223,6 +223,20 @@ impl Server {
         self.counting.calls().len()
     }
 
+    /// The value of a metric, written as Prometheus writes it: `postern_logins_total{outcome="succeeded"}`.
+    pub async fn metric(&self, sample: &str) -> u64 {
+        let text = self.metrics().await;
+        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {sample} in\n{text}")).parse().expect("a number")
+    }
+
+    /// All metrics.
+    pub async fn metrics(&self) -> String {
+        let answer = self.operations("/metrics").send().await;
+        assert_eq!(answer.status, 200);
+        String::from_utf8(answer.body.to_vec()).expect("UTF-8")
+    }
+
     /// Sends bytes on a connection of its own and reads until the server closes it.
     pub async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = self.connection().await;

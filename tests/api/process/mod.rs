@@ -1,8 +1,12 @@
 //! The process: its command line, what it prints, how it ends, and what survives that.
 
+mod backup;
+mod documents;
 mod end;
 mod keep;
 mod start;
+mod terminal;
+mod users;
 
 use std::{
     net::SocketAddr,
@@ -85,6 +89,17 @@ impl Postern {
     pub async fn run(&self, arguments: &[&str]) -> Ended {
         let output = tokio::time::timeout(LONG, self.command(arguments).output());
         Ended::of(&output.await.expect("it ends").expect("it starts"))
+    }
+
+    /// With something to read on standard input.
+    pub async fn run_with_input(&self, arguments: &[&str], input: &str) -> Ended {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().expect("it starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // It may end without reading.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        let output = tokio::time::timeout(LONG, child.wait_with_output());
+        Ended::of(&output.await.expect("it ends").expect("it started"))
     }
 
     pub async fn serve(&self) -> Serving {

@@ -246,3 +246,26 @@ async fn neither_store_is_reached_by_tls_where_its_certificate_is_not_trusted() 
     let log = serving.stopped().await.stderr;
     assert!(log.contains("invalid peer certificate"), "{log}");
 }
+
+#[tokio::test]
+async fn the_use_of_the_pools_is_shown() {
+    let postern = Postern::on_servers().await;
+    postern.run(&["keys", "generate"]).await;
+    postern.run(&["migrate"]).await;
+    let serving = postern.serve().await;
+    serving.sign_up("ada@example.org").await;
+
+    let metrics = Asking::new(serving.operations, "GET", "/metrics").send().await;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+
+    for sample in [
+        r#"postern_store_pool_connections{state="in_use",store="Redis"} 1"#,
+        r#"postern_store_pool_max_connections{store="Redis"} 1"#,
+        r#"postern_store_pool_connections{state="in_use",store="PostgreSQL"} 0"#,
+        r#"postern_store_pool_max_connections{store="PostgreSQL"} 16"#,
+        r#"postern_store_pool_waiting{store="PostgreSQL"} 0"#,
+    ] {
+        assert!(metrics.contains(sample), "{sample}: {metrics}");
+    }
+    assert!(!metrics.contains(r#"{state="idle",store="PostgreSQL"} 0"#), "{metrics}");
+}

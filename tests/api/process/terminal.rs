@@ -1,0 +1,104 @@
+//! A password typed at a terminal.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read as _, Write as _},
+    process::{Child, Command, Stdio},
+};
+
+use rustix::{
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, tcgetattr},
+};
+
+use super::Postern;
+
+/// A command at a terminal of its own.
+struct Terminal {
+    master: File,
+    child: Child,
+    screen: String,
+}
+
+impl Terminal {
+    fn run(postern: &Postern, arguments: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&master).expect("ours");
+        unlockpt(&master).expect("open");
+        let name = ptsname(&master, Vec::new()).expect("a name");
+        let open = || OpenOptions::new().read(true).write(true).open(name.to_str().expect("a path")).expect("it opens");
+        let plain = postern.command(arguments);
+        // setsid makes the terminal the one that /dev/tty is.
+        let mut command = Command::new("setsid");
+        command.arg("--ctty").arg("--wait").arg(plain.as_std().get_program()).args(plain.as_std().get_args());
+        command.env_clear().envs(plain.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("PATH", "/usr/bin:/bin").current_dir(plain.as_std().get_current_dir().expect("a directory"));
+        command.stdin(open()).stdout(open()).stderr(Stdio::from(open()));
+        let child = command.spawn().expect("setsid starts");
+        drop(command);
+        Self { master: File::from(master), child, screen: String::new() }
+    }
+
+    /// Waits until this is the last thing on the screen.
+    fn shows(&mut self, text: &str) {
+        let mut bytes = [0; 1024];
+        while !self.screen.ends_with(text) {
+            let count = self.master.read(&mut bytes).unwrap_or_else(|error| panic!("{error}: {}", self.screen));
+            self.screen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    }
+
+    /// Types a line, once what is typed is not shown any more.
+    fn types_unseen(&mut self, line: &str) {
+        while tcgetattr(&self.master).expect("its modes").local_modes.contains(LocalModes::ECHO) {
+            std::thread::yield_now();
+        }
+        writeln!(self.master, "{line}").expect("it takes the line");
+    }
+
+    /// The exit code, and all that was on the screen.
+    fn ended(mut self) -> (Option<i32>, String) {
+        let mut bytes = [0; 1024];
+        loop {
+            match self.master.read(&mut bytes) {
+                // The last program that had the terminal open is gone.
+                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => break,
+                outcome => {
+                    let count = outcome.expect("a screen");
+                    self.screen.push_str(&String::from_utf8_lossy(&bytes[..count]));
+                }
+            }
+        }
+        (self.child.wait().expect("a status").code(), self.screen)
+    }
+}
+
+#[test]
+fn a_password_is_asked_for_twice_and_never_shown() {
+    let postern = Postern::new();
+    let mut terminal = Terminal::run(&postern, &["user", "create", "ada@example.org", "--name", "Ada"]);
+
+    terminal.shows("Password: ");
+    terminal.types_unseen("secure_password");
+    terminal.shows("Once more: ");
+    terminal.types_unseen("secure_password");
+
+    let (code, screen) = terminal.ended();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("has been created") && !screen.contains("secure_password"), "{screen}");
+}
+
+#[test]
+fn two_different_passwords_make_no_user() {
+    let postern = Postern::new();
+    let mut terminal = Terminal::run(&postern, &["user", "create", "ada@example.org", "--name", "Ada"]);
+
+    terminal.shows("Password: ");
+    terminal.types_unseen("secure_password");
+    terminal.shows("Once more: ");
+    terminal.types_unseen("secure_passw0rd");
+
+    let (code, screen) = terminal.ended();
+    assert_eq!(code, Some(1), "{screen}");
+    assert!(screen.contains("the two passwords are not the same"), "{screen}");
+}
