@@ -1,6 +1,11 @@
 //! The README says what the code does.
 
-use postern::config::SETTINGS;
+use clap::Command;
+use postern::{
+    cli,
+    config::SETTINGS,
+    metrics::{FAMILIES, Family, Kind, Label, Values},
+};
 
 const README: &str = include_str!("../README.md");
 
@@ -15,4 +20,103 @@ fn the_table_of_settings_is_that_of_the_code() {
         README.lines().filter(|line| line.starts_with("| `POSTERN_") || line.contains("_URL` |")).collect();
 
     assert_eq!(documented, rows);
+}
+
+#[test]
+fn the_table_of_metrics_is_that_of_the_code() {
+    let row = |family: &&Family| {
+        let kind = match family.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+        };
+        let labels = family.labels.iter().map(label_beside_metric).collect::<Vec<_>>().join("; ");
+        format!("| `{}` | {kind} | {labels} | {} |", family.name, family.help)
+    };
+    let rows: Vec<_> = FAMILIES.iter().map(row).collect();
+
+    let documented: Vec<_> = README.lines().filter(|line| line.starts_with("| `postern_")).collect();
+
+    assert_eq!(documented, rows);
+}
+
+#[test]
+fn the_table_of_labels_is_that_of_the_code() {
+    let mut rows = Vec::new();
+    for label in FAMILIES.iter().flat_map(|family| family.labels).filter(|label| !is_short(label)) {
+        let values = match label.values {
+            Values::Listed(values) => values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "),
+            Values::Described(values) => values.to_owned(),
+        };
+        let row = format!("| label `{}` | {values} |", label.name);
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+
+    let documented: Vec<_> = README.lines().filter(|line| line.starts_with("| label `")).collect();
+
+    assert_eq!(documented, rows);
+}
+
+/// What stands beside a metric for one of its labels: its values, where they are few.
+fn label_beside_metric(label: &Label) -> String {
+    match label.values {
+        Values::Listed(values) if is_short(label) => {
+            let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
+            format!("`{}`: {}", label.name, values.join(" "))
+        }
+        _ => format!("`{}`", label.name),
+    }
+}
+
+fn is_short(label: &Label) -> bool {
+    matches!(label.values, Values::Listed(values) if values.len() < 10)
+}
+
+#[test]
+fn the_table_of_commands_is_that_of_the_code() {
+    let mut commands = Vec::new();
+    leaves(&cli::command(), String::new(), &mut commands);
+
+    let is_row = |line: &&str| line.starts_with("| `postern ");
+    let documented: Vec<_> =
+        README.lines().filter(is_row).map(|line| line.split(" |").next().unwrap_or_default().to_owned()).collect();
+
+    // What follows the name of a command there are its arguments.
+    assert_eq!(documented.len(), commands.len(), "{documented:#?} {commands:#?}");
+    for (documented, command) in documented.iter().zip(&commands) {
+        let is_command =
+            documented.strip_prefix(&format!("| `{command}")).is_some_and(|rest| rest.starts_with([' ', '`']));
+        assert!(is_command, "{documented} is {command}");
+        let rest = documented.trim_start_matches(&format!("| `{command}")).trim_end_matches('`');
+        let sample = command.split(' ').chain(rest.split_whitespace()).map(sample);
+        assert!(cli::parse(sample.map(Into::into)).is_ok(), "{documented} can be typed");
+    }
+}
+
+/// The commands that do something, in order.
+fn leaves(command: &Command, before: String, found: &mut Vec<String>) {
+    let name = format!("{before}{}", command.get_name());
+    if command.get_subcommands().next().is_none() {
+        found.push(name);
+        return;
+    }
+    for command in command.get_subcommands() {
+        leaves(command, format!("{name} "), found);
+    }
+}
+
+/// What somebody might type for an argument's name.
+fn sample(word: &str) -> String {
+    let word = word.trim_matches(['[', ']']);
+    let typed = match word {
+        "USER" | "EMAIL" => "ada@example.org",
+        "NAME" => "Ada",
+        "NUMBER" => "20",
+        "CURSOR" => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "SHELL" => "bash",
+        word => word,
+    };
+    typed.to_owned()
 }

@@ -46,7 +46,7 @@ fn user() -> Command {
     let json = Arg::new("json").long("json").global(true).action(ArgAction::SetTrue).help("Print JSON");
     let password = "The password is asked for twice; where standard input is no terminal, it is read from there";
     Command::new("user")
-        .about("Make, show and change users; beside a running server, too")
+        .about("Make, show and change users, beside a running server or without one")
         .subcommand_required(true)
         .arg(json)
         .subcommand(

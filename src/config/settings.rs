@@ -33,7 +33,7 @@ const fn secret(name: &'static str, default: &'static str, help: &'static str) -
 
 pub const LISTEN: Setting = setting("POSTERN_LISTEN", "127.0.0.1:8000", "Address and port of the public API");
 pub const OPS_LISTEN: Setting =
-    setting("POSTERN_OPS_LISTEN", "127.0.0.1:8001", "Address and port of the probes; never public");
+    setting("POSTERN_OPS_LISTEN", "127.0.0.1:8001", "Address and port of probes and metrics; never public");
 pub const DATABASE_URL: Setting =
     secret("DATABASE_URL", "unset: embedded store", "postgres://user:password@host/database, for users");
 pub const REDIS_URL: Setting =

@@ -70,11 +70,12 @@ const STORE_BOUNDS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.
 /// From the cheapest hash to the dearest that anybody would wait for.
 const HASHING_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
-const ROUTE: Label = described("route", "a path of the table of endpoints or a probe's; `-` for any other");
-const METHOD: Label = described("method", "of RFC 9110, or `PATCH`; `other` for any other");
-const STATUS: Label = described("status", "of the answer; `none` where the caller did not wait for it");
+const ROUTE: Label =
+    described("route", "a path of the tables of endpoints, as it stands there; `-` for any other path");
+const METHOD: Label = described("method", "one that HTTP knows; `other` for any other");
+const STATUS: Label = described("status", "of the answer, as in `200`; `none` where the caller did not wait for it");
 const LISTENER: Label = listed("listener", &["public", "operations"]);
-const STORE: Label = described("store", "`PostgreSQL` or `Redis`; the embedded store has no pool");
+const STORE: Label = described("store", "`PostgreSQL`, `Redis`; the embedded store has no pool");
 
 /// What work counts as that was dropped: its caller has hung up, or its time was over.
 pub const ABANDONED: &str = "abandoned";
@@ -166,7 +167,7 @@ pub const POOL_WAITING: Family = gauge("postern_store_pool_waiting", &[STORE], "
 
 pub const BUILD_INFO: Family = gauge(
     "postern_build_info",
-    &[described("version", "of this binary"), described("access_formats", "that are built in, by commas")],
+    &[described("version", "of this binary"), described("access_formats", "those that are built in, parted by commas")],
     "Always 1",
 );
 
