@@ -77,7 +77,7 @@ fn is_short(label: &Label) -> bool {
 #[test]
 fn the_table_of_commands_is_that_of_the_code() {
     let mut commands = Vec::new();
-    leaves(&cli::command(), String::new(), &mut commands);
+    leaves(&cli::command(), "", &mut commands);
 
     let is_row = |line: &&str| line.starts_with("| `postern ");
     let documented: Vec<_> =
@@ -96,14 +96,14 @@ fn the_table_of_commands_is_that_of_the_code() {
 }
 
 /// The commands that do something, in order.
-fn leaves(command: &Command, before: String, found: &mut Vec<String>) {
+fn leaves(command: &Command, before: &str, found: &mut Vec<String>) {
     let name = format!("{before}{}", command.get_name());
     if command.get_subcommands().next().is_none() {
         found.push(name);
         return;
     }
     for command in command.get_subcommands() {
-        leaves(command, format!("{name} "), found);
+        leaves(command, &format!("{name} "), found);
     }
 }
 

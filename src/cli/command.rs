@@ -137,7 +137,7 @@ fn argument(setting: &Setting) -> Arg {
         .long(setting.flag())
         .value_name("VALUE")
         .global(true)
-        .hide_short_help(false)
+        .hide_short_help(true)
         .help_heading("Settings")
         .help(format!("{} [{}] [default: {}]", setting.help, setting.name, setting.default))
 }
@@ -147,6 +147,7 @@ fn after_help() -> String {
     let lines: Vec<_> = secrets.map(|setting| format!("  {:<14} {}", setting.name, setting.help)).collect();
     format!(
         "Secrets, from the environment only:\n{}\n\n\
+         Settings are shown by `--help`, not by `-h`.\n\n\
          Exit codes: 0 done, 1 failed or forced to stop, 64 wrong settings or arguments.",
         lines.join("\n")
     )

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use postern::store::{
-    StoreError, StoreTime, Users as _,
-    postgres::{PostgresUrl, PostgresUsers, SchemaError, check_schema, migrate},
+use postern::{
+    accounts::Role,
+    store::{
+        StoreError, StoreTime, Users as _,
+        postgres::{PostgresUrl, PostgresUsers, SchemaError, check_schema, migrate},
+    },
 };
 
-use crate::support::empty_schema;
+use crate::support::{empty_schema, sql};
 
 #[tokio::test]
 async fn an_empty_schema_is_too_old_and_the_refusal_says_what_mends_it() {
@@ -65,4 +68,23 @@ async fn a_refusal_says_what_postgres_said() {
     let error = check_schema(&url.parse().expect("a URL")).await.expect_err("nobody has no role");
 
     assert!(error.to_string().contains("nobody"), "{error}");
+}
+
+#[tokio::test]
+async fn a_replica_of_the_version_before_goes_on_serving_after_a_migration() {
+    let database = empty_schema().await;
+    let url: PostgresUrl = database.parse().expect("a URL");
+    migrate(&url).await.expect("an empty schema can be migrated");
+
+    // What the first version writes: it knows no roles.
+    let insert = "INSERT INTO users (id, email, name, password, standing, epoch, kept_session, created)
+        VALUES (gen_random_uuid(), 'ada@example.org', 'Ada', NULL, 'active', 1, NULL, now())
+        ON CONFLICT (email) DO UPDATE SET email = excluded.email WHERE users.id = excluded.id RETURNING id";
+    sql(&database, insert).await;
+
+    let users = PostgresUsers::new(&url).expect("a pool");
+    let time = StoreTime::of(Duration::from_mins(1));
+    let email = "ada@example.org".parse().expect("an address");
+    let user = users.by_email(&email, &time).await.expect("an answer").expect("a user");
+    assert_eq!(user.role, Role::Member);
 }

@@ -100,6 +100,24 @@ mod tests {
     }
 
     #[test]
+    fn a_user_of_the_first_schema_is_a_member_in_the_present_one() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("postern.db");
+        let mut connection = connect(&path).expect("an empty file");
+        let first = include_str!("../../../sql/embedded/migrations/V1__users_and_sessions.sql");
+        let first = Runner::new(&[step("V1__users_and_sessions", first)]);
+        migrate(&mut connection, &path, &first).expect("the first version");
+        let user = "INSERT INTO users (id, email, name, standing, epoch, created)
+                    VALUES (zeroblob(16), 'ada@example.org', 'Ada', 'active', 1, 0)";
+        connection.execute(user, []).expect("valid SQL");
+
+        bring_up_to_date(&path).expect("the present version");
+
+        let role: String = connection.query_row("SELECT role FROM users", [], |row| row.get(0)).expect("a user");
+        assert_eq!(role, "member");
+    }
+
+    #[test]
     fn a_newer_file_is_refused() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("postern.db");
