@@ -1,0 +1,217 @@
+//! The objects of `k8s/`, as a cluster gets them.
+
+use std::{fmt, fs, path::PathBuf};
+
+use serde_json::Value;
+
+/// A cluster that one of our directories was applied to.
+pub struct Cluster {
+    /// The directory below `k8s/`.
+    pub directory: &'static str,
+    /// What is in it.
+    pub objects: Vec<Object>,
+}
+
+/// An object of Kubernetes, and the file that it is written in.
+pub struct Object {
+    /// The file's name.
+    pub file: String,
+    /// What it says.
+    pub value: Value,
+}
+
+/// The pods that a `Deployment`, `StatefulSet` or `Job` makes.
+#[derive(Clone, Copy)]
+pub struct Pod<'cluster> {
+    /// What makes them.
+    pub owner: &'cluster Object,
+    /// What each is made from.
+    pub template: &'cluster Value,
+}
+
+impl Cluster {
+    /// `k8s/base` alone.
+    pub fn base() -> Self {
+        Self { directory: "base", objects: objects("base") }
+    }
+
+    /// `k8s/overlays/demo` on top of it.
+    pub fn demo() -> Self {
+        let directory = "overlays/demo";
+        let kustomization = kustomization(directory);
+        let mut all = objects("base");
+        all.extend(objects(directory));
+        for object in &mut all {
+            if object.kind() != "Namespace" {
+                object.value["metadata"]["namespace"] = kustomization["namespace"].clone();
+            }
+            for image in list(&kustomization, "/images") {
+                rename_image(&mut object.value, image);
+            }
+        }
+        for patch in list(&kustomization, "/patches") {
+            let (kind, name) = (text(patch, "/target/kind"), text(patch, "/target/name"));
+            let target = all.iter_mut().find(|object| object.kind() == kind && object.name() == name);
+            let target = target.unwrap_or_else(|| panic!("there is a {kind} {name} to patch"));
+            for step in list(&yaml(text(patch, "/patch")), "") {
+                apply(step, &mut target.value);
+            }
+        }
+        Self { directory, objects: all }
+    }
+
+    /// Both.
+    pub fn all() -> [Self; 2] {
+        [Self::base(), Self::demo()]
+    }
+
+    /// The objects of a kind.
+    pub fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Object> {
+        self.objects.iter().filter(move |object| object.kind() == kind)
+    }
+
+    /// The object of a kind and name.
+    #[track_caller]
+    pub fn object(&self, kind: &str, name: &str) -> &Object {
+        let found = self.of_kind(kind).find(|object| object.name() == name);
+        found.unwrap_or_else(|| panic!("there is a {kind} {name} in {}", self.directory))
+    }
+
+    /// All pods.
+    pub fn pods(&self) -> impl Iterator<Item = Pod<'_>> {
+        self.objects.iter().filter_map(Object::pod)
+    }
+
+    /// The pods that labels select.
+    pub fn selected(&self, labels: &Value) -> Vec<Pod<'_>> {
+        self.pods().filter(|pod| pod.has_labels(labels)).collect()
+    }
+
+    /// The pods of the servers.
+    pub fn server(&self) -> Pod<'_> {
+        self.object("Deployment", "postern").pod().expect("a Deployment has pods")
+    }
+
+    /// The pods of the migration.
+    pub fn migration(&self) -> Pod<'_> {
+        self.object("Job", "postern-migrate").pod().expect("a Job has pods")
+    }
+}
+
+impl Object {
+    pub fn kind(&self) -> &str {
+        text(&self.value, "/kind")
+    }
+
+    pub fn name(&self) -> &str {
+        text(&self.value, "/metadata/name")
+    }
+
+    pub fn pod(&self) -> Option<Pod<'_>> {
+        let template = self.value.pointer("/spec/template")?;
+        Some(Pod { owner: self, template })
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.kind(), self.name())
+    }
+}
+
+impl<'cluster> Pod<'cluster> {
+    /// Its containers.
+    pub fn containers(self) -> impl Iterator<Item = &'cluster Value> {
+        list(self.template, "/spec/initContainers").iter().chain(list(self.template, "/spec/containers"))
+    }
+
+    /// Its first container.
+    pub fn container(self) -> &'cluster Value {
+        &list(self.template, "/spec/containers")[0]
+    }
+
+    /// Whether it runs our program.
+    pub fn is_ours(self) -> bool {
+        image_name(text(self.container(), "/image")).ends_with("/postern")
+    }
+
+    /// Whether it has all of these labels.
+    pub fn has_labels(self, labels: &Value) -> bool {
+        let wanted = labels.as_object().expect("labels");
+        wanted.iter().all(|(name, value)| self.template["metadata"]["labels"].get(name) == Some(value))
+    }
+
+    /// The number of a port that is given by number or by name.
+    pub fn port(self, port: &Value) -> Option<u64> {
+        let mut ports = self.containers().flat_map(|container| list(container, "/ports"));
+        ports.find(|known| known["name"] == *port || known["containerPort"] == *port)?["containerPort"].as_u64()
+    }
+}
+
+/// An image's address without its tag.
+pub fn image_name(image: &str) -> &str {
+    image.rsplit_once(':').map_or(image, |(name, _)| name)
+}
+
+/// What a kustomization says.
+pub fn kustomization(directory: &str) -> Value {
+    yaml(&read(&format!("k8s/{directory}/kustomization.yaml")))
+}
+
+/// A file of the repository.
+pub fn read(path: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The names of a directory's files, in order.
+pub fn files(directory: &str) -> Vec<String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name().into_string();
+    let names = fs::read_dir(path).expect("a directory").map(|entry| name(entry).expect("UTF-8"));
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+/// The text at a JSON pointer; empty where there is none.
+pub fn text<'value>(value: &'value Value, pointer: &str) -> &'value str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The list at a JSON pointer; empty where there is none.
+pub fn list<'value>(value: &'value Value, pointer: &str) -> &'value [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn objects(directory: &str) -> Vec<Object> {
+    let names = files(&format!("k8s/{directory}"));
+    let names = names.into_iter().filter(|name| name != "kustomization.yaml");
+    names.map(|file| Object { value: yaml(&read(&format!("k8s/{directory}/{file}"))), file }).collect()
+}
+
+fn yaml(text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+fn rename_image(object: &mut Value, image: &Value) {
+    let containers = object.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
+    for container in containers.into_iter().flatten() {
+        if image_name(text(container, "/image")) == text(image, "/name") {
+            container["image"] = format!("{}:{}", text(image, "/newName"), text(image, "/newTag")).into();
+        }
+    }
+}
+
+/// Applies a step of a JSON patch (RFC 6902), as far as ours go.
+fn apply(step: &Value, object: &mut Value) {
+    let (path, value) = (text(step, "/path"), step["value"].clone());
+    match (text(step, "/op"), path.strip_suffix("/-")) {
+        ("replace", None) => *object.pointer_mut(path).unwrap_or_else(|| panic!("there is a {path}")) = value,
+        ("add", Some(list)) => {
+            let list = object.pointer_mut(list).and_then(Value::as_array_mut);
+            list.unwrap_or_else(|| panic!("there is a list for {path}")).push(value);
+        }
+        (operation, _) => panic!("the tests know no {operation} of {path}"),
+    }
+}

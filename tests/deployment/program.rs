@@ -1,0 +1,223 @@
+//! What the manifests say of our program: its arguments, settings, ports, paths, times and memory.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use hyper::Method;
+use postern::{
+    cli::{self, Task},
+    config::{self, Config, SETTINGS, Stores, Values},
+    http::routes,
+};
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, Pod, image_name, list, text},
+    secrets::documented,
+};
+
+/// From the last request's end to the process's.
+const SPARE_TIME: Duration = Duration::from_secs(5);
+/// What a server takes that hashes nothing and has no connections: 25 MiB by measurement.
+const RESTING_BYTES: u64 = 32 << 20;
+/// What a connection takes that has sent most of the largest body: 43 KiB by measurement.
+const CONNECTION_BYTES: u64 = 48 << 10;
+/// A path that is scraped as soon as it is served.
+const TO_COME: &str = "/metrics";
+
+/// What a container's variable says, with the values of Secrets as the overlay's instructions make them.
+fn variable(container: &Value, name: &str) -> Option<String> {
+    let variable = list(container, "/env").iter().find(|variable| variable["name"] == name)?;
+    let literal = variable["value"].as_str().map(str::to_owned);
+    literal.or_else(|| {
+        let reference = &variable["valueFrom"]["secretKeyRef"];
+        documented().get(text(reference, "/name"))?.get(text(reference, "/key")).cloned()
+    })
+}
+
+fn values(pod: Pod<'_>) -> Values {
+    Values::new(|_| None, |name| variable(pod.container(), name))
+}
+
+fn config(cluster: &Cluster) -> Config {
+    Config::for_serve(&values(cluster.server())).expect("valid settings")
+}
+
+fn task(pod: Pod<'_>) -> Task {
+    let arguments = list(pod.container(), "/args").iter().map(|argument| argument.as_str().expect("a text"));
+    let arguments = std::iter::once("postern").chain(arguments).map(Into::into);
+    cli::parse(arguments).map(|invocation| invocation.task).expect("valid arguments")
+}
+
+fn millicpus(quantity: &str) -> u64 {
+    let whole = |text: &str| text.parse::<u64>().expect("a number");
+    quantity.strip_suffix('m').map_or_else(|| 1000 * whole(quantity), whole)
+}
+
+fn bytes(quantity: &str) -> u64 {
+    let mebibytes = quantity.strip_suffix("Mi").unwrap_or_else(|| panic!("{quantity} is in Mi"));
+    mebibytes.parse::<u64>().expect("a number") << 20
+}
+
+#[test]
+fn every_variable_is_a_setting() {
+    for cluster in Cluster::all() {
+        for pod in [cluster.server(), cluster.migration()] {
+            for variable in list(pod.container(), "/env") {
+                let name = text(variable, "/name");
+                let setting = SETTINGS.iter().find(|setting| setting.name == name);
+                let setting = setting.unwrap_or_else(|| panic!("{}: {name} is a setting", pod.owner));
+                let is_from_a_secret = variable.pointer("/valueFrom/secretKeyRef").is_some();
+                assert_eq!(is_from_a_secret, setting.is_secret, "{}: {name}", pod.owner);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_variable_is_given_twice() {
+    for pod in Cluster::demo().pods() {
+        let names: Vec<_> = list(pod.container(), "/env").iter().map(|variable| text(variable, "/name")).collect();
+        let distinct: BTreeSet<_> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{}", pod.owner);
+    }
+}
+
+#[test]
+fn the_servers_serve_from_postgresql_and_redis() {
+    for cluster in Cluster::all() {
+        assert_eq!(task(cluster.server()), Task::Serve { migrate: false });
+        assert!(matches!(config(&cluster).stores, Stores::PostgresRedis(..)));
+    }
+}
+
+#[test]
+fn the_job_migrates_and_is_told_nothing_but_where() {
+    for cluster in Cluster::all() {
+        let migration = cluster.migration();
+
+        assert_eq!(task(migration), Task::Migrate);
+        config::for_migrate(&values(migration)).expect("valid settings");
+        assert_eq!(list(migration.container(), "/env").len(), 1);
+    }
+}
+
+#[test]
+fn the_stores_of_the_demo_are_its_services() {
+    let demo = Cluster::demo();
+    let Stores::PostgresRedis(database, redis) = config(&demo).stores else { panic!("shared stores") };
+    let postgres = demo.object("StatefulSet", "postgres").pod().expect("pods").container();
+
+    let address = |name| {
+        let service = demo.object("Service", name);
+        format!("{}:{}", service.name(), list(&service.value, "/spec/ports")[0]["port"])
+    };
+    let name = variable(postgres, "POSTGRES_DB").expect("a name");
+    assert_eq!(database.to_string(), format!("postgres://{}/{name}", address("postgres")));
+    assert_eq!(redis.to_string(), format!("redis://{}/0", address("redis")));
+    let url = variable(demo.server().container(), "DATABASE_URL").expect("a URL");
+    let user = variable(postgres, "POSTGRES_USER").expect("a name");
+    assert!(url.starts_with(&format!("postgres://{user}:")), "{url}");
+}
+
+#[test]
+fn both_listeners_are_reached_from_outside_and_have_their_ports_named() {
+    for cluster in Cluster::all() {
+        let config = config(&cluster);
+        for (name, address) in [("http", config.listen), ("operations", config.ops_listen)] {
+            assert!(address.ip().is_unspecified(), "{address}");
+            assert_eq!(cluster.server().port(&name.into()), Some(address.port().into()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_ports_are_the_defaults() {
+    let defaults = Config::for_serve(&Values::default()).expect("valid defaults");
+    let config = config(&Cluster::base());
+
+    assert_eq!(config.listen.port(), defaults.listen.port());
+    assert_eq!(config.ops_listen.port(), defaults.ops_listen.port());
+}
+
+#[test]
+fn probes_ask_for_what_the_operations_port_serves() {
+    for cluster in Cluster::all() {
+        let server = cluster.server();
+        let expected = [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")];
+        for (probe, path) in expected {
+            let request = &server.container()[probe]["httpGet"];
+            assert_eq!(text(request, "/path"), path, "{probe}");
+            assert_eq!(server.port(&request["port"]), Some(config(&cluster).ops_listen.port().into()), "{probe}");
+            assert!(routes::operations().find(&Method::GET, path).1.is_ok(), "{path}");
+        }
+    }
+}
+
+#[test]
+fn prometheus_is_sent_to_the_operations_port() {
+    for cluster in Cluster::all() {
+        let annotations = &cluster.server().template["metadata"]["annotations"];
+        let path = text(annotations, "/prometheus.io~1path");
+
+        assert_eq!(text(annotations, "/prometheus.io~1scrape"), "true");
+        assert_eq!(text(annotations, "/prometheus.io~1port"), config(&cluster).ops_listen.port().to_string());
+        assert!(path == TO_COME || routes::operations().find(&Method::GET, path).1.is_ok(), "{path}");
+    }
+}
+
+#[test]
+fn a_server_may_drain_to_its_end() {
+    for cluster in Cluster::all() {
+        let config = config(&cluster);
+        let seconds = cluster.server().template["spec"]["terminationGracePeriodSeconds"].as_u64().expect("a number");
+
+        // There is no preStop hook, so connections must be accepted while proxies learn that the endpoint is gone.
+        assert_eq!(cluster.server().container().get("lifecycle"), None);
+        assert!(config.drain_delay >= Duration::from_secs(5), "{:?}", config.drain_delay);
+        assert!(config.shutdown_grace > config.limits.request, "{:?}", config.shutdown_grace);
+        let needed = config.drain_delay + config.shutdown_grace + SPARE_TIME;
+        assert!(Duration::from_secs(seconds) >= needed, "{seconds} s, and {needed:?} are needed");
+    }
+}
+
+#[test]
+fn the_memory_limit_covers_what_hashes_and_connections_take() {
+    for cluster in Cluster::all() {
+        let limits = &cluster.server().container()["resources"]["limits"];
+        let threads = millicpus(text(limits, "/cpu")).div_ceil(1000);
+        let config = config(&cluster);
+
+        let hashing = threads * u64::from(config.hashing.parameters.memory_kib) * 1024;
+        let connections = u64::try_from(config.max_connections).expect("a count") * CONNECTION_BYTES;
+        let needed = RESTING_BYTES + hashing + connections;
+        let limit = bytes(text(limits, "/memory"));
+        assert!(limit >= needed, "{limit} bytes, and {needed} are needed");
+        assert_eq!(variable(cluster.server().container(), "POSTERN_HASH_THREADS"), None, "it goes by the CPU limit");
+    }
+}
+
+#[test]
+fn the_memory_limit_of_redis_is_twice_what_it_may_hold() {
+    let demo = Cluster::demo();
+    let redis = demo.object("StatefulSet", "redis").pod().expect("pods").container();
+    let arguments: Vec<_> = list(redis, "/args").iter().map(|argument| argument.as_str().expect("a text")).collect();
+    let of = |name| arguments.iter().position(|argument| *argument == name).map(|place| arguments[place + 1]);
+
+    let megabytes = of("--maxmemory").and_then(|size| size.strip_suffix("mb")).expect("megabytes");
+    let held = megabytes.parse::<u64>().expect("a number") << 20;
+    assert!(bytes(text(redis, "/resources/limits/memory")) >= 2 * held);
+    // A session that is thrown out is a user who is logged out.
+    assert_eq!(of("--maxmemory-policy"), Some("noeviction"));
+    assert_eq!(of("--appendonly"), Some("yes"));
+}
+
+#[test]
+fn our_image_is_of_this_version() {
+    for cluster in Cluster::all() {
+        for pod in [cluster.server(), cluster.migration()] {
+            let image = text(pod.container(), "/image");
+            assert!(pod.is_ours(), "{image}");
+            assert_eq!(image, format!("{}:{}", image_name(image), env!("CARGO_PKG_VERSION")));
+        }
+    }
+}
