@@ -184,7 +184,8 @@ pub fn list<'value>(value: &'value Value, pointer: &str) -> &'value [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-fn objects(directory: &str) -> Vec<Object> {
+/// The objects of a directory, as they are written.
+pub fn objects(directory: &str) -> Vec<Object> {
     let names = files(&format!("k8s/{directory}"));
     let names = names.into_iter().filter(|name| name != "kustomization.yaml");
     names.map(|file| Object { value: yaml(&read(&format!("k8s/{directory}/{file}"))), file }).collect()

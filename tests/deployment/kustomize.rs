@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::cluster::{Cluster, files, kustomization, list, text};
+use crate::cluster::{Cluster, files, kustomization, list, objects, text};
 
 #[test]
 fn every_file_is_listed_and_every_listed_file_is_there() {
@@ -18,12 +18,14 @@ fn every_file_is_listed_and_every_listed_file_is_there() {
 }
 
 #[test]
-fn everything_that_has_a_namespace_names_it() {
-    for (cluster, namespace) in Cluster::all().iter().zip(["postern", "postern-demo"]) {
-        for object in cluster.objects.iter().filter(|object| object.kind() != "Namespace") {
+fn everything_names_the_namespace_that_its_directory_is_for() {
+    let expected = [("base", "postern"), ("overlays/demo", "postern-demo")];
+    for (directory, namespace) in expected {
+        for object in objects(directory).iter().filter(|object| object.kind() != "Namespace") {
             assert_eq!(text(&object.value, "/metadata/namespace"), namespace, "{object} ({})", object.file);
         }
     }
+    assert_eq!(kustomization("overlays/demo")["namespace"], expected[1].1);
 }
 
 #[test]
