@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use hyper::Method;
 use postern::{
-    cli::{self, Task},
-    config::{self, Config, SETTINGS, Stores, Values},
+    cli::{self, Invocation, Task},
+    config::{self, Config, SETTINGS, Setting, Source, Stores, Values},
     http::routes,
 };
 use serde_json::Value;
@@ -34,18 +34,26 @@ fn variable(container: &Value, name: &str) -> Option<String> {
     })
 }
 
-fn values(pod: Pod<'_>) -> Values {
-    Values::new(|_| None, |name| variable(pod.container(), name))
-}
-
-fn config(cluster: &Cluster) -> Config {
-    Config::for_serve(&values(cluster.server())).expect("valid settings")
-}
-
-fn task(pod: Pod<'_>) -> Task {
+/// What a container's arguments say.
+fn invocation(pod: Pod<'_>) -> Invocation {
     let arguments = list(pod.container(), "/args").iter().map(|argument| argument.as_str().expect("a text"));
     let arguments = std::iter::once("postern").chain(arguments).map(Into::into);
-    cli::parse(arguments).map(|invocation| invocation.task).expect("valid arguments")
+    cli::parse(arguments).unwrap_or_else(|error| panic!("{}: {error}", pod.owner))
+}
+
+/// The settings of a pod, by its arguments and its variables.
+fn values(pod: Pod<'_>) -> Values {
+    let arguments = invocation(pod).values;
+    let flag = |setting: &Setting| {
+        let (text, source) = arguments.shown(setting);
+        (source == Source::Flag).then(|| text.to_owned())
+    };
+    Values::new(flag, |name| variable(pod.container(), name))
+}
+
+/// The settings of a cluster's servers.
+pub fn config(cluster: &Cluster) -> Config {
+    Config::for_serve(&values(cluster.server())).expect("valid settings")
 }
 
 fn millicpus(quantity: &str) -> u64 {
@@ -85,7 +93,7 @@ fn no_variable_is_given_twice() {
 #[test]
 fn the_servers_serve_from_postgresql_and_redis() {
     for cluster in Cluster::all() {
-        assert_eq!(task(cluster.server()), Task::Serve { migrate: false });
+        assert_eq!(invocation(cluster.server()).task, Task::Serve { migrate: false });
         assert!(matches!(config(&cluster).stores, Stores::PostgresRedis(..)));
     }
 }
@@ -95,7 +103,7 @@ fn the_job_migrates_and_is_told_nothing_but_where() {
     for cluster in Cluster::all() {
         let migration = cluster.migration();
 
-        assert_eq!(task(migration), Task::Migrate);
+        assert_eq!(invocation(migration).task, Task::Migrate);
         config::for_migrate(&values(migration)).expect("valid settings");
         assert_eq!(list(migration.container(), "/env").len(), 1);
     }

@@ -14,7 +14,10 @@ use postern::{
 };
 use serde_json::Value;
 
-use crate::cluster::{Cluster, Pod, list, read, text};
+use crate::{
+    cluster::{Cluster, Pod, list, read, text},
+    program::config,
+};
 
 /// Of a Secret's keys, those that are the files of a directory.
 const FILES: &str = "(files)";
@@ -131,10 +134,8 @@ fn the_keys_are_mounted_where_the_server_looks_for_them() {
     for cluster in Cluster::all() {
         let server = cluster.server();
         let mount = mount_of(server, "postern-keys");
-        let variables = list(server.container(), "/env");
-        let directory = variables.iter().find(|variable| variable["name"] == "POSTERN_KEYS_DIR").expect("a variable");
 
-        assert_eq!(mount["mountPath"], directory["value"]);
+        assert_eq!(Path::new(text(mount, "/mountPath")), config(&cluster).keys_dir);
         assert_eq!(mount["readOnly"], true);
     }
 }
