@@ -4,8 +4,10 @@ use clap::Command;
 use postern::{
     cli,
     config::SETTINGS,
+    http::routes,
     metrics::{FAMILIES, Family, Kind, Label, Values},
 };
+use serde_json::Value;
 
 const README: &str = include_str!("../README.md");
 
@@ -18,6 +20,32 @@ fn the_table_of_settings_is_that_of_the_code() {
 
     let documented: Vec<_> =
         README.lines().filter(|line| line.starts_with("| `POSTERN_") || line.contains("_URL` |")).collect();
+
+    assert_eq!(documented, rows);
+}
+
+#[test]
+fn the_table_of_endpoints_is_that_of_the_code() {
+    let page: Value = serde_json::from_str(include_str!("../src/http/openapi.json")).expect("the page is JSON");
+    let is_secured = |method: &str, path: &str| page["paths"][path][method.to_ascii_lowercase()]["security"].is_array();
+    let router = routes::public();
+    let rows: Vec<_> = router
+        .routes()
+        .map(|(method, path)| {
+            let caller = if is_secured(method.as_str(), path) { "Bearer" } else { "–" };
+            format!("{method} `{path}` | {caller}")
+        })
+        .collect();
+
+    // Whoever needs no access token may need something else, which stands in parentheses.
+    let documented: Vec<_> = README
+        .lines()
+        .filter(|line| {
+            ["GET", "POST", "PUT", "PATCH", "DELETE"].iter().any(|method| line.starts_with(&format!("| {method} `")))
+        })
+        .map(|line| line.split('|').take(3).collect::<Vec<_>>().join("|"))
+        .map(|row| row.split(" (").next().unwrap_or_default().trim_matches(['|', ' ']).to_owned())
+        .collect();
 
     assert_eq!(documented, rows);
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod input;
+mod openapi;
 mod ops;
 mod output;
 mod passwords;

@@ -36,6 +36,9 @@ pub struct Probe<T> {
 /// 200 with metrics.
 pub struct MetricsText(pub String);
 
+/// 200 with a JSON text that is the same for everybody, and that caches may keep for five minutes.
+pub struct Page(pub &'static str);
+
 impl<T: Serialize> Output for Json<T> {
     fn into_response(self) -> Response {
         json(StatusCode::OK, &self.0)
@@ -64,6 +67,16 @@ impl Output for MetricsText {
         let mut response = Response::new(Full::new(Bytes::from(self.0)));
         let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+    }
+}
+
+impl Output for Page {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Full::new(Bytes::from_static(self.0.as_bytes())));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
         response
     }
 }

@@ -202,7 +202,9 @@ impl Serialize for FieldErrors {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, slice};
+
+    use serde_json::Value;
 
     use super::*;
 
@@ -275,6 +277,43 @@ mod tests {
             readme.map(|line| line.split_inclusive('|').take(3).collect::<String>()).collect();
 
         assert_eq!(documented, ours);
+    }
+
+    /// Each refusal that a response of the page may be: the codes that its schema admits.
+    fn codes_of(response: &Value) -> Vec<Option<String>> {
+        let schema = &response["content"]["application/json"]["schema"];
+        let kinds = schema["oneOf"].as_array().map_or(slice::from_ref(schema), Vec::as_slice);
+        let codes = kinds.iter().flat_map(|kind| match &kind["properties"]["code"] {
+            Value::Null => vec![None],
+            code if code["const"].is_string() => vec![code["const"].as_str().map(str::to_owned)],
+            code => {
+                code["enum"].as_array().into_iter().flatten().map(|code| code.as_str().map(str::to_owned)).collect()
+            }
+        });
+        codes.collect()
+    }
+
+    #[test]
+    fn the_openapi_page_lists_exactly_these_statuses_and_codes() {
+        let ours: BTreeSet<_> = every_problem()
+            .iter()
+            .map(Problem::answer)
+            .map(|(status, code, _)| (status.as_str().to_owned(), code.map(str::to_owned)))
+            .collect();
+
+        let page: Value = serde_json::from_str(include_str!("openapi.json")).expect("the page is JSON");
+        let operations = page["paths"].as_object().into_iter().flatten().filter_map(|(_, item)| item.as_object());
+        let responses = operations.flatten().filter_map(|(_, operation)| operation["responses"].as_object()).flatten();
+        let shared = responses.filter_map(|(status, response)| Some((status.as_str(), response["$ref"].as_str()?)));
+        // What no operation answers: there is none on such a path, or none with such a method.
+        let everywhere =
+            [("404", "#/components/responses/NotFound"), ("405", "#/components/responses/MethodNotAllowed")];
+        let listed = shared.chain(everywhere).flat_map(|(status, reference)| {
+            let response = page.pointer(reference.trim_start_matches('#')).expect("a response");
+            codes_of(response).into_iter().map(move |code| (status.to_owned(), code))
+        });
+
+        assert_eq!(listed.collect::<BTreeSet<_>>(), ours);
     }
 
     #[tokio::test]

@@ -45,6 +45,7 @@ where
 /// Finds the handler for a request.
 pub struct Router {
     listener: &'static str,
+    routes: Vec<(Method, &'static str)>,
     tree: matchit::Router<Methods>,
 }
 
@@ -69,7 +70,9 @@ impl Router {
     #[must_use]
     pub fn new(listener: &'static str, routes: impl IntoIterator<Item = Route>) -> Self {
         let mut table: Vec<Methods> = Vec::new();
+        let mut listed = Vec::new();
         for Route { method, path, handler } in routes {
+            listed.push((method.clone(), path));
             match table.iter_mut().find(|methods| methods.path == path) {
                 Some(methods) => methods.routes.push((method, handler)),
                 None => table.push(Methods { path, routes: vec![(method, handler)] }),
@@ -83,13 +86,18 @@ impl Router {
                 tree.insert(path, methods).unwrap_or_else(|error| panic!("{error}"));
             }
         }
-        Self { listener, tree }
+        Self { listener, routes: listed, tree }
     }
 
     /// The name of its listener.
     #[must_use]
     pub fn listener(&self) -> &'static str {
         self.listener
+    }
+
+    /// The table: each method and path, in its order.
+    pub fn routes(&self) -> impl Iterator<Item = (&Method, &'static str)> {
+        self.routes.iter().map(|(method, path)| (method, *path))
     }
 
     /// What the table says of a method on a path, and the path's pattern where it has one. `HEAD` is served wherever

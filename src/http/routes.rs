@@ -7,7 +7,7 @@ use hyper::Method;
 
 use super::{
     access::{Anyone, SignedIn},
-    ops, passwords,
+    openapi, ops, passwords,
     router::{Router, route},
     sessions, users,
 };
@@ -25,6 +25,7 @@ pub fn public() -> Router {
         route(Method::GET,  "/profile/",         SignedIn, users::profile),
         route(Method::POST, "/change-password/", SignedIn, passwords::change),
         route(Method::GET,  "/healthz",          Anyone,   ops::health),
+        route(Method::GET,  "/openapi.json",     Anyone,   openapi::page),
     ])
 }
 

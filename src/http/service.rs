@@ -148,7 +148,7 @@ impl Record {
         self.log(response.status().as_u16(), code, cause.as_deref());
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, self.id.clone());
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         // The answer to a HEAD says how long the body would be, and hyper would send that body over HTTP/2.
         if self.method == Method::HEAD {
