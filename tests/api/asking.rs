@@ -12,16 +12,35 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
+use crate::page;
+
 /// A request in the making.
 pub struct Asking {
     address: SocketAddr,
+    listener: Listener,
     request: Request<Full<Bytes>>,
+    body: Bytes,
+}
+
+/// Who is asked.
+#[derive(PartialEq)]
+enum Listener {
+    /// The public API, which must answer as its OpenAPI page says.
+    Public,
+    /// The probes, which are on no page.
+    Operations,
 }
 
 impl Asking {
     pub fn new(address: SocketAddr, method: &str, path: &str) -> Self {
         let request = Request::builder().method(method).uri(path).header(header::HOST, "postern.test");
-        Self { address, request: request.body(Full::default()).expect("a valid request") }
+        let request = request.body(Full::default()).expect("a valid request");
+        Self { address, listener: Listener::Public, request, body: Bytes::new() }
+    }
+
+    /// A question to an operations listener.
+    pub fn operations(address: SocketAddr, path: &str) -> Self {
+        Self { listener: Listener::Operations, ..Self::new(address, "GET", path) }
     }
 
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
@@ -40,7 +59,8 @@ impl Asking {
     }
 
     pub fn body(mut self, content_type: &str, body: impl Into<Bytes>) -> Self {
-        *self.request.body_mut() = Full::new(body.into());
+        self.body = body.into();
+        *self.request.body_mut() = Full::new(self.body.clone());
         self.header("content-type", content_type)
     }
 
@@ -48,15 +68,22 @@ impl Asking {
         self.try_send().await.expect("an answer")
     }
 
-    /// The answer, unless the server goes away before it is whole.
+    /// The answer, unless the server goes away before it is whole. An answer of the public API is one that its page
+    /// foresees.
     pub async fn try_send(self) -> Option<Answer> {
         let stream = TcpStream::connect(self.address).await.ok()?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         let connection = tokio::spawn(connection);
+        let (asked, _) = self.request.clone().into_parts();
         let (parts, body) = sender.send_request(self.request).await.ok()?.into_parts();
         let body = body.collect().await.ok()?.to_bytes();
         connection.abort();
-        Some(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+        let answer = Answer { status: parts.status.as_u16(), headers: parts.headers, body };
+        if self.listener == Listener::Public {
+            let judgement = page::judge(&asked, &self.body, &answer);
+            judgement.unwrap_or_else(|fault| panic!("{} {}: {fault}\n{answer:?}", asked.method, asked.uri));
+        }
+        Some(answer)
     }
 }
 

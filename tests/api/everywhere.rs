@@ -10,7 +10,7 @@ use super::Service;
 use crate::service::Settings;
 
 /// Every path of the public listener, with a method that it has.
-const PATHS: [(&str, &str); 7] = [
+const PATHS: [(&str, &str); 8] = [
     ("POST", "/create-user/"),
     ("POST", "/token/"),
     ("POST", "/refresh/"),
@@ -18,6 +18,7 @@ const PATHS: [(&str, &str); 7] = [
     ("GET", "/profile/"),
     ("POST", "/change-password/"),
     ("GET", "/healthz"),
+    ("GET", "/openapi.json"),
 ];
 
 #[tokio::test]

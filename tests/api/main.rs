@@ -4,6 +4,7 @@
 
 mod asking;
 mod counting;
+mod page;
 mod process;
 mod proxy;
 mod service;
@@ -19,6 +20,7 @@ mod embedded {
     mod login;
     mod logout;
     mod metrics;
+    mod openapi;
     mod password_change;
     mod probes;
     mod refresh;
@@ -35,6 +37,7 @@ mod postgres_redis {
     mod logout;
     mod metrics;
     mod nothing_stored;
+    mod openapi;
     mod outages;
     mod password_change;
     mod probes;

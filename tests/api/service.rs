@@ -177,7 +177,7 @@ impl Server {
 
     /// A question to the operations listener.
     pub fn operations(&self, path: &str) -> Asking {
-        Asking::new(self.operations, "GET", path)
+        Asking::operations(self.operations, path)
     }
 
     pub async fn sign_up(&self, email: &str) -> Answer {

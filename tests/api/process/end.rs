@@ -37,7 +37,7 @@ async fn a_signal_that_comes_twice_at_once_is_one() {
 
     serving.signal(Signal::TERM);
     serving.signal(Signal::TERM);
-    while Asking::new(serving.operations, "GET", "/readyz").send().await.status == 200 {}
+    while Asking::operations(serving.operations, "/readyz").send().await.status == 200 {}
     drop(unfinished);
 
     assert_eq!(serving.ended().await.code, Some(0));
@@ -72,14 +72,14 @@ async fn what_does_not_end_within_the_grace_is_cut_off() {
 async fn it_is_not_ready_while_it_drains_and_still_serves() {
     let postern = Postern::new().with("POSTERN_DRAIN_DELAY", "60s");
     let mut serving = postern.serve().await;
-    Asking::new(serving.operations, "GET", "/readyz").send().await.expect(200);
+    Asking::operations(serving.operations, "/readyz").send().await.expect(200);
 
     serving.signal(Signal::TERM);
     let mut line = String::new();
     BufReader::new(&mut serving.stderr).read_line(&mut line).await.expect("a line");
-    while Asking::new(serving.operations, "GET", "/readyz").send().await.status == 200 {}
+    while Asking::operations(serving.operations, "/readyz").send().await.status == 200 {}
 
-    Asking::new(serving.operations, "GET", "/readyz").send().await.expect(503);
+    Asking::operations(serving.operations, "/readyz").send().await.expect(503);
     serving.sign_up("ada@example.org").await;
 }
 
@@ -90,10 +90,10 @@ async fn probes_are_answered_until_the_last_request_is() {
     let unfinished = unfinished_request(serving.public, 10).await;
 
     serving.signal(Signal::TERM);
-    while Asking::new(serving.operations, "GET", "/readyz").send().await.status == 200 {}
+    while Asking::operations(serving.operations, "/readyz").send().await.status == 200 {}
 
-    Asking::new(serving.operations, "GET", "/readyz").send().await.expect(503);
-    Asking::new(serving.operations, "GET", "/livez").send().await.expect(200);
+    Asking::operations(serving.operations, "/readyz").send().await.expect(503);
+    Asking::operations(serving.operations, "/livez").send().await.expect(200);
     drop(unfinished);
     assert_eq!(serving.ended().await.code, Some(0));
 }

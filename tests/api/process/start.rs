@@ -27,7 +27,7 @@ async fn with_nothing_configured_it_serves_and_says_in_one_line_where_and_from_w
         )
     );
     Asking::new(public, "GET", "/healthz").send().await.expect(200);
-    Asking::new(operations, "GET", "/readyz").send().await.expect(200);
+    Asking::operations(operations, "/readyz").send().await.expect(200);
     assert_eq!(serving.stopped().await.stdout, "");
 }
 
@@ -114,7 +114,7 @@ async fn a_server_that_starts_before_its_stores_becomes_ready_when_they_come() {
     assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
 
     let serving = postern.serve().await;
-    let ready = || Asking::new(serving.operations, "GET", "/readyz").send();
+    let ready = || Asking::operations(serving.operations, "/readyz").send();
     assert_eq!(ready().await.expect(503)["status"], "starting");
 
     postgres_proxy.mend().await;
@@ -138,7 +138,7 @@ async fn a_store_that_goes_down_later_does_not_look_like_one_that_was_never_ther
 
     proxy.cut().await;
 
-    let body = Asking::new(serving.operations, "GET", "/readyz").send().await.expect(200);
+    let body = Asking::operations(serving.operations, "/readyz").send().await.expect(200);
     assert_eq!(body["sessions"], "down");
 }
 
@@ -241,7 +241,7 @@ async fn neither_store_is_reached_by_tls_where_its_certificate_is_not_trusted() 
 
     let serving = postern.serve().await;
 
-    let body = Asking::new(serving.operations, "GET", "/readyz").send().await.expect(503);
+    let body = Asking::operations(serving.operations, "/readyz").send().await.expect(503);
     assert_eq!((body["users"].as_str(), body["sessions"].as_str()), (Some("down"), Some("down")));
     let log = serving.stopped().await.stderr;
     assert!(log.contains("invalid peer certificate"), "{log}");

@@ -1,0 +1,44 @@
+//! `GET /openapi.json`
+
+use super::Service;
+
+const PAGE: &str = include_str!("../../src/http/openapi.json");
+
+#[tokio::test]
+async fn the_page_is_served_as_it_is_written_and_touches_no_store() {
+    let service = Service::start().await;
+
+    let answer = service.get("/openapi.json").send().await;
+
+    assert_eq!((answer.status, answer.text("content-type")), (200, "application/json"));
+    assert_eq!(answer.body, PAGE);
+    assert_eq!(service.store_calls(), 0);
+}
+
+#[tokio::test]
+async fn caches_may_keep_the_page_and_nothing_else() {
+    let service = Service::start().await;
+
+    for method in ["GET", "HEAD"] {
+        let answer = service.asking(method, "/openapi.json").send().await;
+        assert_eq!(answer.text("cache-control"), "public, max-age=300");
+    }
+    let refused = service.asking("POST", "/openapi.json").send().await;
+    assert_eq!(refused.text("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn strangers_are_told_to_sign_in_where_the_page_says_so() {
+    let service = Service::start().await;
+    let page: serde_json::Value = serde_json::from_str(PAGE).expect("the page is JSON");
+
+    for (path, item) in page["paths"].as_object().expect("paths") {
+        for method in ["get", "post", "put", "patch", "delete"].into_iter().filter(|method| item.get(method).is_some())
+        {
+            let is_for_the_signed_in = item[method].get("security").is_some();
+            let answer = service.asking(&method.to_ascii_uppercase(), path).send().await;
+            let is_refused = !answer.body.is_empty() && answer.json()["code"] == "not_authenticated";
+            assert_eq!(is_refused, is_for_the_signed_in, "{method} {path}");
+        }
+    }
+}
