@@ -1,0 +1,117 @@
+"""What schemathesis cannot read off the OpenAPI page: an account to ask with, and what only the service can judge.
+
+Needs SCHEMATHESIS_BASE_URL, and makes an account there.
+"""
+
+import itertools
+import json
+import os
+import re
+import urllib.request
+
+import schemathesis
+from hypothesis import strategies as st
+
+WORDS = "amber bridge copper dolphin ember falcon glacier harbour indigo juniper kestrel".split()
+
+# Refusals of requests that are valid by the page, because no schema can say what is wrong with them: the descriptions
+# do. Everything else that is valid has to be accepted.
+OBJECTIONS = {
+    "name": r"Ensure this field has no more than 255 characters\.",
+    "email": r"Ensure this field has no more than 254 characters\.|Enter a valid email address\.",
+    "password": r"This password is .*",
+    "new_password": r"This password is .*|The new password must differ from the old one\.",
+}
+
+
+def post(path, body):
+    request = urllib.request.Request(
+        os.environ["SCHEMATHESIS_BASE_URL"] + path,
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as response:
+        return json.load(response)
+
+
+class Account:
+    """Somebody who has signed up, and whose first session no request ends."""
+
+    email = "grace@example.com"
+    password = "-".join(WORDS[:4])
+
+    def __init__(self):
+        self.access = post("/create-user/", {"name": "Grace Hopper"} | self.credentials())["access"]
+
+    def credentials(self):
+        return {"email": self.email, "password": self.password}
+
+
+account = Account()
+turns = itertools.count()
+
+
+@schemathesis.auth()
+class SignedIn:
+    def get(self, case, context):
+        return account.access
+
+    def set(self, case, data, context):
+        case.headers["Authorization"] = f"Bearer {data}"
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Gives valid requests what they need to succeed, since nobody guesses a password or a token."""
+    is_valid = case.meta is not None and case.meta.generation.mode.is_positive and isinstance(case.body, dict)
+    if not is_valid or not is_in_need(case.meta.phase.name):
+        return
+    match case.operation.path:
+        case "/token/":
+            case.body |= account.credentials()
+        case "/refresh/" | "/logout/":
+            # Of another session: schemathesis remembers values, and would end the one that it asks with.
+            case.body["refresh"] = post("/token/", account.credentials())["refresh"]
+        case "/change-password/":
+            case.body["old_password"] = account.password
+            # The page has one example of another password, which is soon the old one.
+            if case.body["new_password"] == account.password:
+                case.body["new_password"] += "_again"
+
+
+def is_in_need(phase):
+    """Every other request of the many; all of the few; none of those that follow links, which bring what is needed."""
+    return next(turns) % 2 == 0 if phase == "fuzzing" else phase != "stateful"
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    if case.operation.path == "/change-password/" and response.status_code == 200:
+        account.password = case.body["new_password"]
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    """Drops refusals of valid requests that the page foresees in words."""
+    return failure.code != "ST202" or response.status_code != 400 or not is_foreseen(response.json())
+
+
+def is_foreseen(refusal):
+    if refusal["code"] == "wrong_password":
+        return True
+    faults = refusal.get("fields", {}).items()
+    return refusal["code"] == "validation_failed" and all(
+        member in OBJECTIONS and re.fullmatch(OBJECTIONS[member], sentence)
+        for member, sentences in faults
+        for sentence in sentences
+    )
+
+
+# Generators that meet what the descriptions say, most of the time.
+words = st.lists(st.sampled_from(WORDS), min_size=4, max_size=8, unique=True)
+schemathesis.openapi.format("password", words.map("_".join))
+
+local_part = st.from_regex(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,16}(\.[a-z0-9]{1,8})?", fullmatch=True)
+label = st.from_regex(r"[A-Za-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True) | st.sampled_from(["bücher", "例え"])
+top_level = st.sampled_from(["example", "org", "COM", "c0m", "рф"])
+schemathesis.openapi.format("idn-email", st.builds("{}@{}.{}".format, local_part, label, top_level))
