@@ -283,7 +283,7 @@ mod tests {
     fn codes_of(response: &Value) -> Vec<Option<String>> {
         let schema = &response["content"]["application/json"]["schema"];
         let kinds = schema["oneOf"].as_array().map_or(slice::from_ref(schema), Vec::as_slice);
-        let codes = kinds.iter().flat_map(|kind| match &kind["properties"]["code"] {
+        let codes = kinds.iter().flat_map(|kind| match &kind["allOf"][1]["properties"]["code"] {
             Value::Null => vec![None],
             code if code["const"].is_string() => vec![code["const"].as_str().map(str::to_owned)],
             code => {
