@@ -25,12 +25,13 @@ fn the_table_of_settings_is_that_of_the_code() {
 }
 
 #[test]
-fn the_table_of_endpoints_is_that_of_the_code() {
+fn the_tables_of_endpoints_are_those_of_the_code() {
     let page: Value = serde_json::from_str(include_str!("../src/http/openapi.json")).expect("the page is JSON");
     let is_secured = |method: &str, path: &str| page["paths"][path][method.to_ascii_lowercase()]["security"].is_array();
-    let router = routes::public();
-    let rows: Vec<_> = router
+    let (public, operations) = (routes::public(), routes::operations());
+    let rows: Vec<_> = public
         .routes()
+        .chain(operations.routes())
         .map(|(method, path)| {
             let caller = if is_secured(method.as_str(), path) { "Bearer" } else { "–" };
             format!("{method} `{path}` | {caller}")

@@ -255,7 +255,7 @@ async fn the_use_of_the_pools_is_shown() {
     let serving = postern.serve().await;
     serving.sign_up("ada@example.org").await;
 
-    let metrics = Asking::new(serving.operations, "GET", "/metrics").send().await;
+    let metrics = Asking::operations(serving.operations, "/metrics").send().await;
     let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
 
     for sample in [
