@@ -149,3 +149,24 @@ fn sample(word: &str) -> String {
     };
     typed.to_owned()
 }
+
+#[test]
+fn every_setting_that_is_mentioned_exists() {
+    let is_name = |character: char| character.is_ascii_uppercase() || character == '_';
+    let names = README.split(|character| !is_name(character)).filter(|word| word.starts_with("POSTERN_"));
+    let unknown: Vec<_> = names.filter(|name| !SETTINGS.iter().any(|setting| setting.name == *name)).collect();
+
+    assert_eq!(unknown, Vec::<&str>::new());
+}
+
+#[test]
+fn the_commands_for_the_demo_are_those_that_it_names_itself() {
+    let kustomization = include_str!("../k8s/overlays/demo/kustomization.yaml");
+    let commands: Vec<_> = kustomization.lines().filter_map(|line| line.strip_prefix("#     ")).collect();
+
+    assert!(commands.len() > 5, "{commands:?}");
+    let readme = README.replace("cargo run -q --", "postern");
+    for command in commands {
+        assert!(readme.lines().any(|line| line == command), "{command}");
+    }
+}
