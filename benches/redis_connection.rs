@@ -2,14 +2,18 @@
 //!
 //!     scripts/with-stores cargo bench --bench redis_connection
 //!
-//! Prints calls a second both ways, in one run, and their ratio.
+//! Prints calls a second both ways, in one run, and their ratio. `-- --test` makes only a few calls.
 
 use std::{sync::Arc, time::Instant};
 
 use deadpool_redis::{Manager, Pool, Runtime};
 use redis::{Script, aio::MultiplexedConnection};
 
+/// How many calls each figure comes from.
 const CALLS: u32 = 20_000;
+
+/// How many calls are enough to see that it works.
+const TEST_CALLS: u32 = 64;
 
 /// Reads a hash that is not there, as a signed-in request reads a session.
 async fn call(script: &Script, connection: &mut MultiplexedConnection) {
@@ -19,7 +23,7 @@ async fn call(script: &Script, connection: &mut MultiplexedConnection) {
 }
 
 /// Calls a second, by this many callers at once.
-async fn rate(callers: u32, pool: &Pool, is_shared: bool) -> f64 {
+async fn rate(callers: u32, calls: u32, pool: &Pool, is_shared: bool) -> f64 {
     let script = Arc::new(Script::new("return redis.call('HMGET', KEYS[1], 'epoch', 'expires')"));
     let shared = Arc::new(pool.get().await.expect("a connection"));
     let started = Instant::now();
@@ -27,7 +31,7 @@ async fn rate(callers: u32, pool: &Pool, is_shared: bool) -> f64 {
     for _ in 0..callers {
         let (pool, script, shared) = (pool.clone(), Arc::clone(&script), Arc::clone(&shared));
         running.spawn(async move {
-            for _ in 0..CALLS / callers {
+            for _ in 0..calls / callers {
                 if is_shared {
                     call(&script, &mut (**shared).clone()).await;
                 } else {
@@ -37,7 +41,7 @@ async fn rate(callers: u32, pool: &Pool, is_shared: bool) -> f64 {
         });
     }
     running.join_all().await;
-    f64::from(CALLS) / started.elapsed().as_secs_f64()
+    f64::from(calls) / started.elapsed().as_secs_f64()
 }
 
 #[tokio::main]
@@ -46,9 +50,10 @@ async fn main() {
     let url = std::env::var("POSTERN_TEST_REDIS_URL").expect("run it by scripts/with-stores");
     let manager = Manager::new(url.as_str()).expect("a URL");
     let pool = Pool::builder(manager).max_size(16).runtime(Runtime::Tokio1).build().expect("a pool");
+    let calls = if std::env::args().any(|argument| argument == "--test") { TEST_CALLS } else { CALLS };
     println!("callers  shared/s  pooled/s  ratio");
     for callers in [1, 16, 64] {
-        let (shared, pooled) = (rate(callers, &pool, true).await, rate(callers, &pool, false).await);
+        let (shared, pooled) = (rate(callers, calls, &pool, true).await, rate(callers, calls, &pool, false).await);
         println!("{callers:>7} {shared:>9.0} {pooled:>9.0} {:>6.2}", shared / pooled);
     }
 }

@@ -100,5 +100,5 @@ pub fn redis_url() -> String {
 /// An environment variable that `scripts/with-stores` sets.
 pub fn variable(name: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "a variable of the tests is no setting of the service")]
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests by scripts/with-stores"))
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run this by scripts/with-stores"))
 }

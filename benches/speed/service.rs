@@ -1,0 +1,82 @@
+//! What is measured, put together as `src/main.rs` does it.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use postern::{
+    accounts::{Accounts, Client, Lifetimes, SignUp, Tokens},
+    clock::{Clock as _, ManualClock, SystemClock},
+    http::{self, Readiness, RequestLimits, routes},
+    passwords::{HashParameters, Hasher, HasherSettings, Password, Policy},
+    store::StoreTime,
+    tokens::{AccessFormat, AccessTokens, Keyring, RefreshTokens, keyring},
+};
+
+use crate::support::{Backend, Stores};
+
+/// Where only the user has to be there, and not what the password costs.
+const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
+
+/// A service with a user who is signed in.
+pub struct Served {
+    /// Answers requests.
+    pub service: Arc<http::Service>,
+    /// The user's.
+    pub tokens: Tokens,
+}
+
+/// A service on a backend.
+pub async fn served<B: Backend>(backend: &B) -> Served {
+    let clock = Arc::new(ManualClock::default());
+    let Stores { users, sessions } = backend.open(Arc::clone(&clock)).await;
+    let keyring = keyring();
+    let accounts = Arc::new(Accounts {
+        users,
+        sessions,
+        hasher: hasher(CHEAP),
+        policy: Policy { min_code_points: 8 },
+        access_tokens: access_tokens(&keyring, AccessFormat::Paseto),
+        refresh_tokens: RefreshTokens::new(keyring),
+        clock,
+        // Longer than any measurement.
+        lifetimes: Lifetimes { access: Duration::from_hours(1), session: Duration::from_hours(24) },
+    });
+    let tokens = signed_up(&accounts).await;
+    let limits = RequestLimits { request: Duration::from_secs(10), store: Duration::from_secs(1) };
+    let service = http::Service::new(routes::public(), accounts, Arc::new(Readiness::default()), limits);
+    Served { service: Arc::new(service), tokens }
+}
+
+/// One thread that hashes.
+pub fn hasher(parameters: HashParameters) -> Hasher {
+    Hasher::start(HasherSettings { parameters, threads: 1, max_wait: Duration::from_mins(1) }).expect("parameters")
+}
+
+/// New keys.
+pub fn keyring() -> Arc<Keyring> {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    keyring::generate(directory.path(), SystemClock.now()).expect("keys can be made");
+    Arc::new(Keyring::load(directory.path()).expect("keys can be read"))
+}
+
+/// Access tokens of the default issuer and audience.
+pub fn access_tokens(keyring: &Arc<Keyring>, format: AccessFormat) -> AccessTokens {
+    let named = || "postern".to_owned();
+    AccessTokens::new(Arc::clone(keyring), format, named(), named()).expect("short tokens")
+}
+
+/// Who opens sessions.
+pub fn client() -> Client {
+    Client::new(Ipv4Addr::LOCALHOST.into(), "curl/8.14.1")
+}
+
+/// The time of a call that takes as long as it takes.
+pub fn time() -> StoreTime {
+    StoreTime::of(Duration::from_mins(1))
+}
+
+async fn signed_up(accounts: &Accounts) -> Tokens {
+    let (name, email) = ("Ada Lovelace".parse().expect("a name"), "ada@example.org".parse().expect("an address"));
+    let judged = accounts.judge(Password::new("secure_password"), Some(&name), Some(&email)).await;
+    let password = judged.expect("an idle thread").expect("an acceptable password");
+    accounts.register(SignUp { name, email, password }, client(), &time()).await.expect("an account")
+}

@@ -1,0 +1,162 @@
+//! Sessions on Redis beside `PING`, users on PostgreSQL beside `SELECT 1`, and a request that asks both.
+//!
+//! Needs the servers of `scripts/with-stores`; where they are missing, says so as soon as one of these is to run.
+
+use std::{sync::Arc, time::Duration};
+
+use criterion::Criterion;
+use hyper::StatusCode;
+use postern::{
+    accounts::{Epoch, KeyTag, NewSession, PasswordHash, Session, SessionId, Standing, User, UserId},
+    clock::{Clock as _, ManualClock, SystemClock},
+    store::{Refresh, RefreshAttempt, Sessions, Users},
+};
+use redis::aio::MultiplexedConnection;
+use tokio::{runtime::Runtime, sync::OnceCell};
+use tokio_postgres::{NoTls, Statement};
+
+use crate::{
+    beside::{Group, timed_async},
+    http::{self, Question, ask},
+    service::{Served, client, served, time},
+    support::{Backend as _, PostgresRedis, Stores},
+};
+
+/// Stores with one user who has one session, and the bare connections beside them.
+struct Kept {
+    backend: PostgresRedis,
+    users: Arc<dyn Users>,
+    sessions: Arc<dyn Sessions>,
+    user: User,
+    session: Session,
+    redis: MultiplexedConnection,
+    postgres: tokio_postgres::Client,
+    select_1: Statement,
+}
+
+/// Made when it is first used: who leaves out this group needs no servers.
+#[derive(Default)]
+struct Lazy(OnceCell<Kept>);
+
+pub fn measure(criterion: &mut Criterion) {
+    let runtime = http::runtime();
+    let kept = Lazy::default();
+    let mut group = Group::new(criterion, "stores");
+    sessions(&mut group, &runtime, &kept);
+    users(&mut group, &runtime, &kept);
+    profile(&mut group, &runtime, &kept);
+    group.print();
+}
+
+fn sessions(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
+    let ping = || timed_async(runtime, async || kept.get().await.ping().await);
+    // Each for another user: people have a few sessions, not thousands.
+    let open = async || {
+        let kept = kept.get().await;
+        let session = new_session(UserId::new(SystemClock.now()), kept.user.epoch);
+        kept.sessions.open(&session, &time()).await.expect("a session")
+    };
+    group.measure(["session opened, Redis", "PING"], timed_async(runtime, open), ping());
+    let find = async || {
+        let kept = kept.get().await;
+        let found = kept.sessions.find(kept.user.id, kept.session.id, &time()).await;
+        assert!(found.expect("an answer").is_some_and(|found| kept.user.keeps_in_force(found.id, found.epoch)));
+    };
+    group.measure(["session checked, Redis", "PING"], timed_async(runtime, find), ping());
+    let refresh = async || {
+        let kept = kept.get().await;
+        let attempt =
+            RefreshAttempt { user: kept.user.clone(), session: kept.session.id, counter: kept.session.successor };
+        let refresh = kept.sessions.refresh(&attempt, &time()).await.expect("an answer");
+        assert!(matches!(refresh, Refresh::Granted(_)));
+    };
+    group.measure(["session refreshed, Redis", "PING"], timed_async(runtime, refresh), ping());
+}
+
+fn users(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
+    let select_1 = || timed_async(runtime, async || kept.get().await.select_1().await);
+    let by_id = async || {
+        let kept = kept.get().await;
+        kept.users.by_id(kept.user.id, &time()).await.expect("an answer").expect("a user")
+    };
+    group.measure(["user found by id, PostgreSQL", "SELECT 1"], timed_async(runtime, by_id), select_1());
+    let by_email = async || {
+        let kept = kept.get().await;
+        kept.users.by_email(&kept.user.email, &time()).await.expect("an answer").expect("a user")
+    };
+    group.measure(["user found by email, PostgreSQL", "SELECT 1"], timed_async(runtime, by_email), select_1());
+}
+
+fn profile(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
+    let mut signed_in = None;
+    let profile = async || {
+        if signed_in.is_none() {
+            let Served { service, tokens } = served(&kept.get().await.backend).await;
+            signed_in = Some((http::ours(&service).await, tokens));
+        }
+        let (connection, tokens) = signed_in.as_mut().expect("it has just been made");
+        ask(connection, Question { path: "/profile/", token: &tokens.access, status: StatusCode::OK }).await;
+    };
+    let both = async || {
+        let kept = kept.get().await;
+        tokio::join!(kept.select_1(), kept.ping())
+    };
+    group.measure(
+        ["GET /profile/, PostgreSQL and Redis", "SELECT 1 and PING side by side"],
+        timed_async(runtime, profile),
+        timed_async(runtime, both),
+    );
+}
+
+impl Lazy {
+    async fn get(&self) -> &Kept {
+        self.0.get_or_init(Kept::new).await
+    }
+}
+
+impl Kept {
+    async fn new() -> Self {
+        let backend = PostgresRedis::migrated().await;
+        let Stores { users, sessions } = backend.open(Arc::new(ManualClock::default())).await;
+        let now = SystemClock.now();
+        let user = User {
+            id: UserId::new(now),
+            email: "bob@example.org".parse().expect("an address"),
+            name: "Bob".parse().expect("a name"),
+            // As long as one with the default parameters.
+            password: Some(PasswordHash::new("$".repeat(97))),
+            standing: Standing::Active,
+            epoch: Epoch::random(),
+            kept_session: None,
+            created: now,
+        };
+        users.insert(&user, &time()).await.expect("an answer");
+        let session = sessions.open(&new_session(user.id, user.epoch), &time()).await.expect("a session");
+        let redis = redis::Client::open(backend.redis.as_str()).expect("a URL");
+        let redis = redis.get_multiplexed_async_connection().await.expect("Redis answers");
+        let (postgres, connection) =
+            tokio_postgres::connect(&backend.database, NoTls).await.expect("PostgreSQL answers");
+        tokio::spawn(connection);
+        let select_1 = postgres.prepare("SELECT 1").await.expect("valid SQL");
+        Self { backend, users, sessions, user, session, redis, postgres, select_1 }
+    }
+
+    async fn ping(&self) {
+        let () = redis::cmd("PING").exec_async(&mut self.redis.clone()).await.expect("an answer");
+    }
+
+    async fn select_1(&self) {
+        self.postgres.query_one(&self.select_1, &[]).await.expect("a row");
+    }
+}
+
+fn new_session(user: UserId, epoch: Epoch) -> NewSession {
+    NewSession {
+        id: SessionId::random(),
+        user,
+        epoch,
+        successor_key: KeyTag([0xff, 0, 1, 0x80]),
+        lifetime: Duration::from_hours(24),
+        client: client(),
+    }
+}

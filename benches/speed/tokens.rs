@@ -1,0 +1,76 @@
+//! Tokens, beside the signature or the MAC alone.
+
+use std::time::Duration;
+
+use criterion::Criterion;
+use ed25519_compact::{KeyPair, Seed};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use postern::{
+    accounts::{SessionId, UserId},
+    clock::{Clock as _, SystemClock},
+    tokens::{AccessFormat, RefreshClaims, RefreshTokens},
+};
+use sha2::Sha256;
+
+use crate::{
+    beside::{Group, timed},
+    service::{access_tokens, keyring},
+};
+
+/// About what is signed with a token: header, claims, footer and their lengths.
+const SIGNED_BYTES: usize = 420;
+
+/// What is authenticated in a refresh token: its purpose, and all that stands before the MAC.
+const AUTHENTICATED_BYTES: usize = 67;
+
+pub fn measure(criterion: &mut Criterion) {
+    let mut group = Group::new(criterion, "tokens");
+    for format in AccessFormat::ALL {
+        access(&mut group, *format);
+    }
+    refresh(&mut group);
+    group.print();
+}
+
+fn access(group: &mut Group<'_>, format: AccessFormat) {
+    let tokens = access_tokens(&keyring(), format);
+    let now = SystemClock.now();
+    let (user, session, expires) = (UserId::new(now), SessionId::random(), now + Duration::from_mins(5));
+    let token = tokens.issue(user, session, now, expires);
+    let pair = KeyPair::from_seed(Seed::generate());
+    let signed = [b'x'; SIGNED_BYTES];
+    let signature = pair.sk.sign(signed, None);
+
+    group.measure(
+        [&format!("access token issued, {format}"), "Ed25519 signature"],
+        timed(|| tokens.issue(user, session, now, expires)),
+        timed(|| pair.sk.sign(signed, None)),
+    );
+    group.measure(
+        [&format!("access token verified, {format}"), "Ed25519 verification"],
+        timed(|| tokens.verify(&token, now).expect("a good token")),
+        timed(|| pair.pk.verify(signed, &signature).expect("a good signature")),
+    );
+}
+
+fn refresh(group: &mut Group<'_>) {
+    let tokens = RefreshTokens::new(keyring());
+    let claims = RefreshClaims { user: UserId::new(SystemClock.now()), session: SessionId::random(), counter: 1 };
+    let token = tokens.issue(claims, tokens.active_key()).expect("a known key");
+    let mac = || {
+        let mac = Hmac::<Sha256>::new_from_slice(&[7; 32]).expect("a key of any length");
+        mac.chain_update([b'x'; AUTHENTICATED_BYTES])
+    };
+    let code = mac().finalize().into_bytes();
+
+    group.measure(
+        ["refresh token issued", "HMAC-SHA-256"],
+        timed(|| tokens.issue(claims, tokens.active_key()).expect("a known key")),
+        timed(|| mac().finalize()),
+    );
+    group.measure(
+        ["refresh token parsed and verified", "HMAC-SHA-256, verified"],
+        timed(|| tokens.verify(&token).expect("a good token")),
+        timed(|| mac().verify(&code).expect("a good code")),
+    );
+}
