@@ -6,8 +6,9 @@ use postern::{
     accounts::{Accounts, Client, Lifetimes, SignUp, Tokens},
     clock::{Clock as _, ManualClock, SystemClock},
     http::{self, Readiness, RequestLimits, routes},
+    metrics::Metrics,
     passwords::{HashParameters, Hasher, HasherSettings, Password, Policy},
-    store::StoreTime,
+    store::{StoreTime, counted_sessions, counted_users},
     tokens::{AccessFormat, AccessTokens, Keyring, RefreshTokens, keyring},
 };
 
@@ -28,10 +29,10 @@ pub struct Served {
 pub async fn served<B: Backend>(backend: &B) -> Served {
     let clock = Arc::new(ManualClock::default());
     let Stores { users, sessions } = backend.open(Arc::clone(&clock)).await;
-    let keyring = keyring();
+    let (keyring, metrics) = (keyring(), Arc::new(Metrics::new("paseto")));
     let accounts = Arc::new(Accounts {
-        users,
-        sessions,
+        users: counted_users(users, metrics.store_calls.clone()),
+        sessions: counted_sessions(sessions, metrics.store_calls.clone()),
         hasher: hasher(CHEAP),
         policy: Policy { min_code_points: 8 },
         access_tokens: access_tokens(&keyring, AccessFormat::Paseto),
@@ -39,6 +40,7 @@ pub async fn served<B: Backend>(backend: &B) -> Served {
         clock,
         // Longer than any measurement.
         lifetimes: Lifetimes { access: Duration::from_hours(1), session: Duration::from_hours(24) },
+        metrics,
     });
     let tokens = signed_up(&accounts).await;
     let limits = RequestLimits { request: Duration::from_secs(10), store: Duration::from_secs(1) };
@@ -48,7 +50,8 @@ pub async fn served<B: Backend>(backend: &B) -> Served {
 
 /// One thread that hashes.
 pub fn hasher(parameters: HashParameters) -> Hasher {
-    Hasher::start(HasherSettings { parameters, threads: 1, max_wait: Duration::from_mins(1) }).expect("parameters")
+    let settings = HasherSettings { parameters, threads: 1, max_wait: Duration::from_mins(1) };
+    Hasher::start(settings, Metrics::new("").hashing).expect("parameters")
 }
 
 /// New keys.

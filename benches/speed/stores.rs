@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use criterion::Criterion;
 use hyper::StatusCode;
 use postern::{
-    accounts::{Epoch, KeyTag, NewSession, PasswordHash, Session, SessionId, Standing, User, UserId},
+    accounts::{Epoch, KeyTag, NewSession, PasswordHash, Role, Session, SessionId, Standing, User, UserId},
     clock::{Clock as _, ManualClock, SystemClock},
     store::{Refresh, RefreshAttempt, Sessions, Users},
 };
@@ -126,6 +126,7 @@ impl Kept {
             // As long as one with the default parameters.
             password: Some(PasswordHash::new("$".repeat(97))),
             standing: Standing::Active,
+            role: Role::Member,
             epoch: Epoch::random(),
             kept_session: None,
             created: now,
