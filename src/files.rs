@@ -55,6 +55,14 @@ pub fn open_private(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(path)
 }
 
+/// Makes an empty file with mode 0600, where there is nothing, not even a link.
+///
+/// # Errors
+/// What the system says.
+pub fn create_private(path: &Path) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path).map(drop)
+}
+
 /// Gives a file mode 0600.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use postern::{
     accounts::{Accounts, Administration},
     cli::{self, Task, UserTask},
     clock::{Clock, SystemClock},
-    config::{self, Config, EmbeddedConfig, Mistake, SETTINGS, Setting, Stores, UsersConfig, UsersStore, Values},
+    config::{self, Config, Mistake, SETTINGS, Setting, Stores, UsersConfig, UsersStore, Values},
     http::{Readiness, Service, routes},
     metrics::Metrics,
     passwords::{Hasher, Policy},
@@ -86,13 +86,13 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
         Task::Users(task) => print(&perform(task, &config::for_users(values).map_err(Failure::Settings)?)?),
         Task::BackUp(target) => {
             let config = config::for_backup(values).map_err(Failure::Settings)?;
-            DataDirectory::open(&config.data_dir)?.back_up(&target)?;
+            DataDirectory::existing(&config.data_dir)?.back_up(&target)?;
             print(&format!("{}: the embedded store; the keys are in {}", target.display(), config.keys_dir.display()))
         }
         Task::Completions(shell) => print(cli::completions(shell).trim_end()),
         Task::Manual(directory) => {
             cli::write_manual(&directory)?;
-            print(&format!("{}: the manual; read it with `man -M`, or install it as man1", directory.display()))
+            print(&format!("{0}: the manual; to read it: man -M {0} postern", directory.display()))
         }
         Task::GenerateKeys => {
             let directory = config::for_keys(values).map_err(Failure::Settings)?;
@@ -125,10 +125,12 @@ fn run_async<T>(task: impl Future<Output = Result<T, Failure>>) -> Result<T, Fai
     outcome
 }
 
-/// Prints to standard output; whoever reads that may have gone away.
+/// Prints to standard output. Whoever reads that may have gone away: what was asked for is done all the same.
 fn print(text: &str) -> Result<ExitCode, Failure> {
-    writeln!(std::io::stdout(), "{text}")?;
-    Ok(ExitCode::SUCCESS)
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 fn key_lines(keys: &[keyring::KeyEntry]) -> String {
@@ -233,10 +235,16 @@ fn make_first_keys(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn C
 
 /// Does something about users, and returns what to print.
 fn perform(task: UserTask, config: &UsersConfig) -> Result<String, Failure> {
+    // Before the store is opened: people take their time, and a restore may come in between.
+    let password = task.asks_for_password().then(cli::password::ask).transpose()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     run_async(async {
         let users: Arc<dyn Users> = match &config.store {
-            UsersStore::Embedded(embedded) => Arc::new(open_beside(embedded, &clock)?),
+            UsersStore::Embedded(embedded) => {
+                // A first user may come before the first server; whoever looks for one in the wrong place makes nothing.
+                let open = if task.makes_first_user() { DataDirectory::open } else { DataDirectory::existing };
+                Arc::new(open_beside(&open(&embedded.data_dir)?, &embedded.keys_dir, &clock)?)
+            }
             UsersStore::Postgres(database) => {
                 postgres::check_schema(database).await?;
                 Arc::new(PostgresUsers::new(database)?)
@@ -248,16 +256,15 @@ fn perform(task: UserTask, config: &UsersConfig) -> Result<String, Failure> {
             policy: Policy { min_code_points: config.password_min_length },
             clock,
         };
-        Ok(task.perform(&administration, cli::password::ask).await?)
+        Ok(task.perform(&administration, password).await?)
     })
 }
 
 /// The embedded store for a command, beside the server that may be running.
-fn open_beside(config: &EmbeddedConfig, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Failure> {
-    let directory = DataDirectory::open(&config.data_dir)?;
+fn open_beside(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Failure> {
     match directory.lock() {
         Ok(lock) => {
-            make_first_keys(&directory, &config.keys_dir, clock)?;
+            make_first_keys(directory, keys_dir, clock)?;
             Ok(directory.store(&lock, Arc::clone(clock))?)
         }
         Err(OpenError::Locked(_)) => Ok(directory.store_beside_server(Arc::clone(clock))?),

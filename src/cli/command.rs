@@ -38,7 +38,7 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("manual")
                 .about("Write the manual: a page for each command, as man(1) reads them")
-                .arg(path("DIRECTORY", "Where to write them, as in /usr/local/share/man/man1")),
+                .arg(path("DIRECTORY", "Where to write them, as in /usr/local/share/man")),
         )
 }
 

@@ -11,6 +11,7 @@ use std::{
 
 use clap::ArgMatches;
 use clap_complete::Shell;
+use unicode_normalization::UnicodeNormalization as _;
 
 pub use self::{
     command::command,
@@ -93,7 +94,7 @@ fn user_task(user: &ArgMatches) -> UserTask {
             UserAction::Create(required(arguments, "EMAIL"), required(arguments, "NAME"), role)
         }
         "list" => UserAction::List(UserQuery {
-            search: arguments.get_one("search").cloned(),
+            search: arguments.get_one::<String>("search").map(|text| text.trim().nfc().collect()),
             after: arguments.get_one("after").copied(),
             limit: required(arguments, "limit"),
         }),
@@ -127,13 +128,14 @@ pub fn completions(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// Writes the manual's pages into a directory: `postern.1`, `postern-user.1` …
+/// Writes the manual's pages below a directory: `man1/postern.1`, `man1/postern-user.1` …
 ///
 /// # Errors
 /// What the system says.
 pub fn write_manual(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
-    clap_mangen::generate_to(command(), directory)
+    let section = directory.join("man1");
+    fs::create_dir_all(&section)?;
+    clap_mangen::generate_to(command(), section)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde::Serialize;
 
-use super::password::NoPassword;
 use crate::{
     accounts::{
         Administration, AdministrationError, Cursor, Email, Name, NewUser, Role, Standing, User, UserQuery, Who,
@@ -61,31 +60,36 @@ pub enum Format {
     Json,
 }
 
-/// Why it was not done.
-#[derive(Debug, thiserror::Error)]
-pub enum UserTaskError {
-    /// There is no new password.
-    #[error(transparent)]
-    Password(#[from] NoPassword),
-    /// It was refused.
-    #[error(transparent)]
-    Administration(#[from] AdministrationError),
-}
-
 impl UserTask {
-    /// Does it, and returns what to print. `ask` gives the new password, where one is needed.
+    /// Whether it may be the first thing that is done in a place.
+    #[must_use]
+    pub fn makes_first_user(&self) -> bool {
+        matches!(self.action, UserAction::Create(..))
+    }
+
+    /// Whether it takes a new password.
+    #[must_use]
+    pub fn asks_for_password(&self) -> bool {
+        matches!(self.action, UserAction::Create(..) | UserAction::SetPassword(_))
+    }
+
+    /// Does it, and returns what to print.
     ///
     /// # Errors
     /// Where it could not be done.
+    ///
+    /// # Panics
+    /// Without a new password, where [`UserTask::asks_for_password`].
     pub async fn perform(
         self,
         administration: &Administration,
-        ask: impl FnOnce() -> Result<Password, NoPassword>,
-    ) -> Result<String, UserTaskError> {
+        password: Option<Password>,
+    ) -> Result<String, AdministrationError> {
+        let asked = || password.expect("it was asked for");
         let time = &StoreTime::of(PATIENCE);
         let done = match self.action {
             UserAction::Create(email, name, role) => {
-                let new = NewUser { email, name, role, password: ask()? };
+                let new = NewUser { email, name, role, password: asked() };
                 Done { user: administration.create(new, time).await?, sentence: "has been created" }
             }
             UserAction::List(query) => {
@@ -97,7 +101,7 @@ impl UserTask {
                 return Ok(shown(&user, self.format));
             }
             UserAction::SetPassword(who) => {
-                let user = administration.set_password(&who, ask()?, time).await?;
+                let user = administration.set_password(&who, asked(), time).await?;
                 Done { user, sentence: "has a new password; every session has ended" }
             }
             UserAction::Rename(who, name) => {
@@ -180,6 +184,7 @@ fn shown(user: &User, format: Format) -> String {
         Format::Json => json(&shown),
         Format::Text => {
             let ShownUser { id, email, name, role, standing, created } = shown;
+            let name = harmless(name);
             format!(
                 "id        {id}\nemail     {email}\nname      {name}\nrole      {role}\nstanding  {standing}\ncreated   {created}"
             )
@@ -208,7 +213,7 @@ impl<'users> Page<'users> {
         }
         let mut text = format!("{:<20}  {:<36}  {:<8}  {:<13}  EMAIL, NAME", "CREATED", "ID", "STANDING", "ROLE");
         for ShownUser { id, email, name, role, standing, created } in &self.users {
-            let _ = write!(text, "\n{created}  {id}  {standing:<8}  {role:<13}  {email}, {name}");
+            let _ = write!(text, "\n{created}  {id}  {standing:<8}  {role:<13}  {email}, {}", harmless(name));
         }
         if let Some(next) = &self.next {
             let _ = write!(text, "\n\nFor the next page: --after {next}");
@@ -217,6 +222,28 @@ impl<'users> Page<'users> {
     }
 }
 
+/// A name as a terminal may show it: what turns the direction of writing or breaks lines is written out, so that nobody's
+/// row looks like another's (Unicode Technical Report 36, section 2.4).
+fn harmless(name: &str) -> String {
+    let shown = |character| match character {
+        '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            character.escape_unicode().to_string()
+        }
+        _ => character.to_string(),
+    };
+    name.chars().map(shown).collect()
+}
+
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| unreachable!("texts are always JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_turns_the_direction_of_its_row() {
+        assert_eq!(harmless("Zoë \u{202e}adA\u{2028}x"), "Zoë \\u{202e}adA\\u{2028}x");
+    }
 }

@@ -78,21 +78,7 @@ impl Endings {
         work: impl Future<Output = Result<T, E>>,
         name: impl FnOnce(&E) -> &'static str,
     ) -> Result<T, E> {
-        let mut ending = Ending { endings: self, outcome: ABANDONED };
-        let outcome = work.await;
-        ending.outcome = outcome.as_ref().err().map_or(SUCCEEDED, name);
-        outcome
-    }
-}
-
-struct Ending<'endings> {
-    endings: &'endings Endings,
-    outcome: &'static str,
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.endings.0.with_label_values(&[self.outcome]).inc();
+        told(work, name, |outcome| self.0.with_label_values(&[outcome]).inc()).await
     }
 }
 
@@ -114,23 +100,34 @@ impl Calls {
         call: impl Future<Output = Result<T, E>>,
         name: impl FnOnce(&E) -> &'static str,
     ) -> Result<T, E> {
-        let mut under_way = Call { calls: self, operation, outcome: ABANDONED, started: Instant::now() };
-        let outcome = call.await;
-        under_way.outcome = outcome.as_ref().err().map_or(SUCCEEDED, name);
-        outcome
+        let started = Instant::now();
+        let count = |outcome| {
+            self.endings.with_label_values(&[operation, outcome]).inc();
+            self.durations.with_label_values(&[operation]).observe(started.elapsed().as_secs_f64());
+        };
+        told(call, name, count).await
     }
 }
 
-struct Call<'calls> {
-    calls: &'calls Calls,
-    operation: &'static str,
-    outcome: &'static str,
-    started: Instant,
+/// Does the work, and tells its outcome once, also where it is dropped.
+async fn told<T, E>(
+    work: impl Future<Output = Result<T, E>>,
+    name: impl FnOnce(&E) -> &'static str,
+    tell: impl Fn(&'static str),
+) -> Result<T, E> {
+    let mut ending = Ending { outcome: ABANDONED, tell };
+    let outcome = work.await;
+    ending.outcome = outcome.as_ref().err().map_or(SUCCEEDED, name);
+    outcome
 }
 
-impl Drop for Call<'_> {
+struct Ending<F: Fn(&'static str)> {
+    outcome: &'static str,
+    tell: F,
+}
+
+impl<F: Fn(&'static str)> Drop for Ending<F> {
     fn drop(&mut self) {
-        self.calls.endings.with_label_values(&[self.operation, self.outcome]).inc();
-        self.calls.durations.with_label_values(&[self.operation]).observe(self.started.elapsed().as_secs_f64());
+        (self.tell)(self.outcome);
     }
 }

@@ -254,13 +254,13 @@ impl Sessions for RedisSessions {
 
     async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
         let mut invocation = self.scripts.end.prepare_invoke();
-        invocation.key(session_key(user, session)).key(index_key(user)).arg(session.to_string());
+        invocation.key(session_key(user, session)).key(index_key(user)).arg(self.ahead_ms()).arg(session.to_string());
         self.run(&invocation, time).await
     }
 
     async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
         let mut invocation = self.scripts.end_others.prepare_invoke();
-        invocation.key(index_key(user)).arg(session_key_prefix(user)).arg(kept.to_string());
+        invocation.key(index_key(user)).arg(self.ahead_ms()).arg(session_key_prefix(user)).arg(kept.to_string());
         self.run(&invocation, time).await
     }
 

@@ -28,7 +28,7 @@ async fn metrics_are_text_for_prometheus_on_the_operations_listener_and_ask_no_s
 }
 
 #[tokio::test]
-async fn every_counter_whose_labels_are_listed_is_there_from_the_start() {
+async fn every_metric_whose_labels_are_listed_is_there_from_the_start_with_each_of_their_values() {
     let service = Service::start().await;
 
     let text = service.metrics().await;
@@ -42,6 +42,14 @@ async fn every_counter_whose_labels_are_listed_is_there_from_the_start() {
         };
         let head = format!("# HELP {0} {1}\n# TYPE {0} {kind}\n", family.name, family.help);
         assert!(!is_listed || text.contains(&head), "{}", family.name);
+        let combinations = family.labels.iter().map(|label| match label.values {
+            Values::Listed(values) => values.len(),
+            Values::Described(_) => 0,
+        });
+        let name = if kind == "histogram" { format!("{}_count", family.name) } else { family.name.to_owned() };
+        // Of the build, there is one.
+        let expected = if family.name == "postern_build_info" { 1 } else { combinations.product() };
+        assert_eq!(samples(&text, &name).len(), expected, "{}", family.name);
     }
     assert!(text.contains("\npostern_logins_total{outcome=\"invalid_credentials\"} 0\n"), "{text}");
     assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");

@@ -88,3 +88,30 @@ async fn a_replica_of_the_version_before_goes_on_serving_after_a_migration() {
     let user = users.by_email(&email, &time).await.expect("an answer").expect("a user");
     assert_eq!(user.role, Role::Member);
 }
+
+#[tokio::test]
+async fn a_migration_gives_way_to_requests_where_a_table_is_locked_and_is_tried_again() {
+    let database = empty_schema().await;
+    let url: PostgresUrl = database.parse().expect("a URL");
+    migrate(&url).await.expect("an empty schema can be migrated");
+    // As the second migration found it.
+    sql(&database, "DELETE FROM refinery_schema_history WHERE version > 1").await;
+    sql(&database, "DROP INDEX users_by_creation; ALTER TABLE users DROP COLUMN role").await;
+    let (dump, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.expect("PostgreSQL");
+    tokio::spawn(connection);
+    dump.batch_execute("BEGIN; SELECT count(*) FROM users").await.expect("a shared lock");
+
+    let migration = tokio::spawn(async move { migrate(&url).await });
+    let schema = database.rsplit("search_path%3D").next().expect("a schema");
+    let waits = format!("SELECT FROM pg_locks WHERE NOT granted AND relation = '{schema}.users'::regclass");
+    let (watcher, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.expect("PostgreSQL");
+    tokio::spawn(connection);
+    let is_waiting = async || !watcher.query(&waits, &[]).await.expect("rows").is_empty();
+    // It waits, gives way, and waits again.
+    for expected in [true, false, true] {
+        while is_waiting().await != expected {}
+    }
+    dump.batch_execute("COMMIT").await.expect("the end of the dump");
+
+    assert_eq!(migration.await.expect("no panic").expect("a migration"), 2);
+}

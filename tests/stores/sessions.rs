@@ -8,7 +8,7 @@ use postern::{
     store::{LAST_USED_RESOLUTION, Refresh},
 };
 
-use super::suite::{Kept, is_about, new_session, time};
+use super::suite::{DAY, Kept, is_about, new_session, time};
 
 #[tokio::test]
 async fn a_session_is_found_as_it_was_opened() {
@@ -90,6 +90,19 @@ async fn an_ended_session_is_gone_and_ending_it_again_is_no_error() {
         assert_eq!(kept.found(&session).await, None);
     }
     assert_eq!(kept.found(&other).await, Some(other));
+}
+
+#[tokio::test]
+async fn a_session_that_has_expired_cannot_end_any_more() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
+
+    kept.clock.advance(DAY);
+
+    assert_eq!(kept.stores.sessions.end(user.id, session.id, &time()).await, Ok(0));
+    assert_eq!(kept.stores.sessions.end_others(user.id, session.id, &time()).await, Ok(0));
+    assert_eq!(kept.found(&other).await, None);
 }
 
 #[tokio::test]

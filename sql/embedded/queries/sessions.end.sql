@@ -1,3 +1,3 @@
 -- sessions.end
 DELETE FROM sessions
-WHERE user = :user AND id = :id
+WHERE user = :user AND id = :id AND expires > :now

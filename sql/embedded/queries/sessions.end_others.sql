@@ -1,3 +1,3 @@
 -- sessions.end_others
 DELETE FROM sessions
-WHERE user = :user AND id <> :kept
+WHERE user = :user AND id <> :kept AND expires > :now

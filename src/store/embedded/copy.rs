@@ -2,11 +2,13 @@
 //!
 //! A copy is marked as one. Beside the file whose place it takes may lie the log of a process that was killed, and SQLite
 //! would replay that log onto the copy: so the mark is looked for before SQLite opens the file, and where it is there, what
-//! lies beside the file is removed. The mark is taken off before anything else is written.
+//! lies beside the file is removed. The mark goes last, without SQLite, in one write of four bytes: a crash leaves it on or
+//! off, and nothing else has been written until it is off.
 
 use std::{
     fs,
     io::{self, Read as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
@@ -19,7 +21,7 @@ use crate::files;
 const MARK: i32 = 0x5073_7442;
 
 /// Where the application id stands in the header (SQLite, "Database File Format", section 1.3).
-const MARK_OFFSET: usize = 68;
+const MARK_OFFSET: u64 = 68;
 
 /// Writes a copy of the store as it is at one moment. It is there as a whole, on disk and for its owner alone, or not at
 /// all; a file that is there already is never replaced.
@@ -28,23 +30,34 @@ const MARK_OFFSET: usize = 68;
 /// Where the copy cannot be written.
 pub fn write(store: &Connection, target: &Path) -> Result<(), OpenError> {
     let io_error = |source| OpenError::Io { path: target.to_owned(), source };
-    if fs::symlink_metadata(target).is_ok() {
-        return Err(io_error(io::ErrorKind::AlreadyExists.into()));
+    // A relative path might be taken for a URI.
+    let absolute = std::path::absolute(target).map_err(io_error)?;
+    // Reserved first: a rename would replace whatever is there.
+    files::create_private(&absolute).map_err(io_error)?;
+    let unfinished = beside(&absolute, ".unfinished");
+    let written = write_unfinished(store, &unfinished).and_then(|()| {
+        fs::rename(&unfinished, &absolute).and_then(|()| files::sync_parent(&absolute)).map_err(io_error)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+        let _ = fs::remove_file(&absolute);
     }
-    let unfinished = beside(target, ".unfinished");
-    let io_error = |source| OpenError::Io { path: unfinished.clone(), source };
-    let database_error = |source| OpenError::Database { path: unfinished.clone(), source };
+    written
+}
+
+fn write_unfinished(store: &Connection, path: &Path) -> Result<(), OpenError> {
+    let io_error = |source| OpenError::Io { path: path.to_owned(), source };
+    let database_error = |source| OpenError::Database { path: path.to_owned(), source };
+    let name = path.to_str().ok_or_else(|| io_error(io::Error::new(io::ErrorKind::InvalidInput, "not UTF-8")))?;
+    // Whoever reserved the target may have died over it.
+    remove_if_there(path)?;
     // VACUUM INTO takes an empty file as it is, and with it a mode that others cannot read by.
-    files::open_private(&unfinished).and_then(|file| file.set_len(0)).map_err(io_error)?;
-    store.execute("VACUUM INTO ?1", [unfinished.to_string_lossy()]).map_err(database_error)?;
-    let copy = Connection::open(&unfinished).map_err(database_error)?;
+    files::create_private(path).map_err(io_error)?;
+    store.execute("VACUUM INTO ?1", [name]).map_err(database_error)?;
+    let copy = Connection::open(path).map_err(database_error)?;
     copy.pragma_update(None, "application_id", MARK).map_err(database_error)?;
     copy.close().map_err(|(_, source)| database_error(source))?;
-    files::sync(&unfinished).map_err(io_error)?;
-    // A link, unlike a rename, replaces nothing.
-    let io_error = |source| OpenError::Io { path: target.to_owned(), source };
-    fs::hard_link(&unfinished, target).and_then(|()| fs::remove_file(&unfinished)).map_err(io_error)?;
-    files::sync_parent(target).map_err(io_error)
+    files::sync(path).map_err(io_error)
 }
 
 /// Whether a file is a copy that has not been put into service yet.
@@ -52,10 +65,13 @@ pub fn write(store: &Connection, target: &Path) -> Result<(), OpenError> {
 /// # Errors
 /// Where it cannot be read.
 pub fn is_copy(path: &Path) -> Result<bool, OpenError> {
-    let mut header = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(100).read_to_end(&mut header));
+    let mut mark = Vec::new();
+    let read = fs::File::open(path).and_then(|mut file| {
+        io::Seek::seek(&mut file, io::SeekFrom::Start(MARK_OFFSET))?;
+        file.take(4).read_to_end(&mut mark)
+    });
     read.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-    Ok(header.get(MARK_OFFSET..MARK_OFFSET + 4) == Some(MARK.to_be_bytes().as_slice()))
+    Ok(mark == MARK.to_be_bytes())
 }
 
 /// Makes a copy that was put into the place of the store into the store. Nobody else may have it open.
@@ -66,22 +82,29 @@ pub fn put_into_service(path: &Path) -> Result<(), OpenError> {
     if !is_copy(path)? {
         return Ok(());
     }
+    let io_error = |source| OpenError::Io { path: path.to_owned(), source };
+    files::make_private(path).map_err(io_error)?;
     for suffix in ["-wal", "-shm", "-journal"] {
-        let stale = beside(path, suffix);
-        match fs::remove_file(&stale) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            outcome => outcome.map_err(|source| OpenError::Io { path: stale, source })?,
-        }
+        remove_if_there(&beside(path, suffix))?;
     }
+    files::sync_parent(path).map_err(io_error)?;
     let unmark = || {
-        let copy = Connection::open(path)?;
-        // In a log, the mark would not be off the file: the next start would then throw away the log and all in it.
-        copy.pragma_update(None, "journal_mode", "DELETE")?;
-        copy.pragma_update(None, "synchronous", "FULL")?;
-        copy.pragma_update(None, "application_id", 0)
+        let file = fs::OpenOptions::new().write(true).open(path)?;
+        file.write_all_at(&[0; 4], MARK_OFFSET)?;
+        file.sync_all()
     };
-    unmark().map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
-    files::make_private(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })
+    unmark().map_err(io_error)
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// Where it cannot be removed.
+pub fn remove_if_there(path: &Path) -> Result<(), OpenError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(OpenError::Io { path: path.to_owned(), source }),
+        _ => Ok(()),
+    }
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -147,14 +170,17 @@ mod tests {
         assert_eq!(notes(&connect(&path).expect("a store")), ["kept", "after"]);
     }
 
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("metadata").permissions().mode() & 0o777
+    }
+
     #[test]
     fn a_copy_is_for_its_owner_alone_and_replaces_nothing() {
         let (directory, path, store) = store();
         let copy = directory.path().join("copy.db");
 
         write(&store, &copy).expect("a copy");
-        let mode = fs::metadata(&copy).expect("metadata").permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600);
+        assert_eq!(mode(&copy), 0o600);
 
         for taken in [&copy, &path] {
             let before = fs::read(taken).expect("a file");
@@ -164,14 +190,65 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_was_not_finished_is_in_nobodys_way() {
+    fn what_an_earlier_attempt_has_left_behind_is_neither_used_nor_followed() {
+        let (directory, path, store) = store();
+        let (first, second) = (directory.path().join("first.db"), directory.path().join("second.db"));
+        fs::write(beside(&first, ".unfinished"), "readable by all").expect("a file");
+        let victim = directory.path().join("victim");
+        fs::write(&victim, "untouched").expect("a file");
+        std::os::unix::fs::symlink(&victim, beside(&second, ".unfinished")).expect("a link");
+
+        for copy in [&first, &second] {
+            write(&store, copy).expect("a copy");
+
+            assert_eq!(mode(copy), 0o600);
+            assert!(is_copy(copy).expect("a file") && !copy.is_symlink());
+            assert!(!beside(copy, ".unfinished").exists());
+        }
+        assert_eq!(fs::read_to_string(&victim).expect("a file"), "untouched");
+        assert_eq!(notes(&connect(&path).expect("a store")), ["kept"]);
+    }
+
+    #[test]
+    fn a_copy_that_cannot_be_finished_leaves_nothing_behind() {
         let (directory, _path, store) = store();
         let copy = directory.path().join("copy.db");
-        fs::write(beside(&copy, ".unfinished"), "left behind").expect("a file");
+        fs::create_dir(beside(&copy, ".unfinished")).expect("a directory in the way");
 
+        assert!(write(&store, &copy).is_err());
+
+        assert!(!copy.exists());
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_uri_is_a_name() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let (directory, _path, store) = store();
+
+        let copy = directory.path().join("file:copy.db?mode=memory");
         write(&store, &copy).expect("a copy");
+        assert_eq!(notes(&Connection::open(&copy).expect("a store")), ["kept"]);
 
-        assert!(is_copy(&copy).expect("a file"));
-        assert!(!beside(&copy, ".unfinished").exists());
+        let no_text = directory.path().join(std::ffi::OsStr::from_bytes(b"bad\xff.db"));
+        assert!(write(&store, &no_text).is_err());
+        assert!(!no_text.exists());
+    }
+
+    #[test]
+    fn a_restored_file_is_for_its_owner_alone_and_bears_no_mark() {
+        let (directory, _path, store) = store();
+        let copy = directory.path().join("copy.db");
+        write(&store, &copy).expect("a copy");
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).expect("ours");
+        fs::write(beside(&copy, "-journal"), "stale").expect("a file");
+
+        put_into_service(&copy).expect("it can be opened");
+
+        assert_eq!(mode(&copy), 0o600);
+        assert!(!beside(&copy, "-journal").exists());
+        let restored = connect(&copy).expect("a store");
+        assert_eq!(notes(&restored), ["kept"]);
+        let id: i32 = restored.pragma_query_value(None, "application_id", |row| row.get(0)).expect("an id");
+        assert_eq!(id, 0);
     }
 }

@@ -27,7 +27,7 @@ pub enum OpenError {
     /// A copy was put into the place of the file under a running server.
     #[error("{} was copied over while a server runs: stop the server, copy again, start it", .0.display())]
     CopiedOver(PathBuf),
-    /// There is nothing to copy.
+    /// Nothing has been kept there.
     #[error("there is no store in {}", .0.display())]
     Nothing(PathBuf),
     /// A newer version of Postern has written it.
@@ -71,7 +71,6 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct DataDirectory {
     directory: PathBuf,
-    #[expect(dead_code, reason = "the lock lives as long as the open file")]
     turn: fs::File,
 }
 
@@ -81,8 +80,24 @@ impl DataDirectory {
     /// # Errors
     /// Where the directory cannot be used.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        files::create_private_directory(directory)
+            .map_err(|source| OpenError::Io { path: directory.to_owned(), source })?;
+        Self::take_turn(directory)
+    }
+
+    /// The same for a directory in which something has been kept before: nothing is made.
+    ///
+    /// # Errors
+    /// Where there is no store, or the directory cannot be used.
+    pub fn existing(directory: &Path) -> Result<Self, OpenError> {
+        if !directory.join(FILE).exists() {
+            return Err(OpenError::Nothing(directory.to_owned()));
+        }
+        Self::take_turn(directory)
+    }
+
+    fn take_turn(directory: &Path) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io { path: directory.to_owned(), source };
-        files::create_private_directory(directory).map_err(io_error)?;
         let turn = fs::File::open(directory).and_then(|turn| turn.lock().map(|()| turn)).map_err(io_error)?;
         Ok(Self { directory: directory.to_owned(), turn })
     }
@@ -90,7 +105,7 @@ impl DataDirectory {
     /// Whether nothing has been kept in it yet.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        !self.file().exists()
+        !self.directory.join(FILE).exists()
     }
 
     /// Makes this process the one server of the directory.
@@ -114,7 +129,7 @@ impl DataDirectory {
     /// # Errors
     /// Where the file cannot be opened, or is of a newer schema.
     pub fn store(&self, _lock: &ServerLock, clock: Arc<dyn Clock>) -> Result<EmbeddedStore, OpenError> {
-        let path = self.file();
+        let path = self.file()?;
         // SQLite makes files that others may read; those beside this one take over its mode.
         files::open_private(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
         copy::put_into_service(&path)?;
@@ -127,7 +142,7 @@ impl DataDirectory {
     /// # Errors
     /// Where the file cannot be opened, or server and file are not of this version.
     pub fn store_beside_server(&self, clock: Arc<dyn Clock>) -> Result<EmbeddedStore, OpenError> {
-        let path = self.file();
+        let path = self.file()?;
         if copy::is_copy(&path)? {
             return Err(OpenError::CopiedOver(path));
         }
@@ -141,23 +156,25 @@ impl DataDirectory {
     /// the place of the store restores it.
     ///
     /// # Errors
-    /// Where there is no store, or the new file cannot be written or is there already.
-    pub fn back_up(&self, target: &Path) -> Result<(), OpenError> {
-        let path = self.file();
-        if self.is_new() {
-            return Err(OpenError::Nothing(self.directory.clone()));
-        }
+    /// Where the new file cannot be written, or is there already.
+    pub fn back_up(self, target: &Path) -> Result<(), OpenError> {
+        let path = self.file()?;
         match self.lock() {
             Ok(_lock) => copy::put_into_service(&path)?,
             Err(OpenError::Locked(_)) if copy::is_copy(&path)? => return Err(OpenError::CopiedOver(path)),
             Err(OpenError::Locked(_)) => {}
             Err(error) => return Err(error),
         }
-        copy::write(&schema::connect(&path)?, target)
+        let store = schema::connect(&path)?;
+        // Copying may take long, and a server may have to start meanwhile.
+        drop(self.turn);
+        copy::write(&store, target)
     }
 
-    fn file(&self) -> PathBuf {
-        self.directory.join(FILE)
+    /// By an absolute path: SQLite might take a relative one for a URI.
+    fn file(&self) -> Result<PathBuf, OpenError> {
+        let file = self.directory.join(FILE);
+        std::path::absolute(&file).map_err(|source| OpenError::Io { path: file, source })
     }
 }
 
@@ -204,7 +221,7 @@ mod tests {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let directory = DataDirectory::open(temporary.path()).expect("a directory");
         let _lock = directory.lock().expect("nobody else runs here");
-        schema::connect(&directory.file()).expect("a file without a schema");
+        schema::connect(&directory.file().expect("a path")).expect("a file without a schema");
 
         let refusal = directory.store_beside_server(Arc::new(SystemClock));
 

@@ -1,6 +1,6 @@
 //! Connections, and the schema that they find.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use refinery::Runner;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -67,10 +67,8 @@ fn schema_version(connection: &Connection) -> rusqlite::Result<Option<i32>> {
 fn keep_copy(connection: &Connection, path: &Path, version: i32) -> Result<(), OpenError> {
     let copy = path.with_extension(format!("v{version}.db"));
     // One from an earlier attempt is older than the file.
-    match fs::remove_file(&copy) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(OpenError::Io { path: copy, source }),
-        _ => copy::write(connection, &copy),
-    }
+    copy::remove_if_there(&copy)?;
+    copy::write(connection, &copy)
 }
 
 #[cfg(test)]

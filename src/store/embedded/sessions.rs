@@ -37,16 +37,18 @@ impl Sessions for EmbeddedStore {
     }
 
     async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
+        let now = unix_ms(self.now());
         let write = move |transaction: &Transaction<'_>| {
-            let params = named_params! {":user": user.0.as_bytes(), ":id": session.0.as_bytes()};
+            let params = named_params! {":user": user.0.as_bytes(), ":id": session.0.as_bytes(), ":now": now};
             execute(transaction, END, params)
         };
         self.write(time, write).await
     }
 
     async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
+        let now = unix_ms(self.now());
         let write = move |transaction: &Transaction<'_>| {
-            let params = named_params! {":user": user.0.as_bytes(), ":kept": kept.0.as_bytes()};
+            let params = named_params! {":user": user.0.as_bytes(), ":kept": kept.0.as_bytes(), ":now": now};
             execute(transaction, END_OTHERS, params)
         };
         self.write(time, write).await

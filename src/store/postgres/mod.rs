@@ -5,11 +5,11 @@ mod users;
 use std::{error::Error, fmt, str::FromStr, time::Duration};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::{
     Client, Config, NoTls, Row,
     config::{Host, SslMode, TargetSessionAttrs},
-    error::DbError,
+    error::{DbError, SqlState},
     types::ToSql,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -30,6 +30,13 @@ const MAX_CONNECTIONS: usize = 16;
 /// How long a connection may take to be made, and then to have its schema checked. Requests wait for either no longer than
 /// their own time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a migration waits for a lock on a table: whoever comes after it waits as long, requests included.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long it gives way to those, and how often.
+const LOCK_PAUSE: Duration = Duration::from_millis(500);
+const LOCK_ATTEMPTS: u32 = 30;
 
 /// The key of the advisory lock that one migration at a time holds: "postern" in ASCII.
 const MIGRATION_LOCK: i64 = 0x0070_6f73_7465_726e;
@@ -94,12 +101,16 @@ pub enum SchemaError {
     /// TLS was asked for, and the system has no root certificates to verify a server by.
     #[error("TLS to PostgreSQL needs root certificates, and none could be read (Debian: ca-certificates)")]
     NoRootCertificates,
+    /// Others kept a table locked.
+    #[error("PostgreSQL could not be migrated: a table stays locked, by a dump perhaps; try again later")]
+    Locked,
     /// A migration failed; nothing of it was kept.
     #[error("PostgreSQL could not be migrated: {}", reason(.0))]
     Migration(#[from] refinery::Error),
 }
 
 /// Brings the schema up to date and returns how many migrations were applied. Replicas that call it at once take turns.
+/// Where a table is locked, as by a dump, each migration gives way and is tried again, for half a minute.
 ///
 /// # Errors
 /// Where PostgreSQL does not answer, or a migration fails.
@@ -107,10 +118,26 @@ pub async fn migrate(url: &PostgresUrl) -> Result<usize, SchemaError> {
     let mut client = connect(url).await?;
     // Given back when the connection ends, whatever becomes of the migrations.
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
+    client.batch_execute(&format!("SET lock_timeout = {}", LOCK_TIMEOUT.as_millis())).await?;
     // A replica that is one version behind may call this too: what it does not know is not its business.
     let runner = migrations::migrations::runner().set_abort_missing(false);
-    let report = runner.run_async(&mut client).await?;
-    Ok(report.applied_migrations().len())
+    let before = schema_version(&client).await?;
+    for _ in 0..LOCK_ATTEMPTS {
+        match runner.run_async(&mut client).await {
+            Err(error) if is_lock_timeout(&error) => sleep(LOCK_PAUSE).await,
+            outcome => {
+                outcome?;
+                let applied = schema_version(&client).await? - before;
+                return Ok(usize::try_from(applied).unwrap_or_default());
+            }
+        }
+    }
+    Err(SchemaError::Locked)
+}
+
+fn is_lock_timeout(error: &(dyn Error + 'static)) -> bool {
+    let code = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
+    code == Some(&SqlState::LOCK_NOT_AVAILABLE) || error.source().is_some_and(is_lock_timeout)
 }
 
 /// Whether the schema is as new as this binary needs it. A newer one serves: migrations keep older replicas running.
@@ -125,12 +152,17 @@ pub async fn check_schema(url: &PostgresUrl) -> Result<(), SchemaError> {
 async fn check_schema_of(client: &Client) -> Result<(), SchemaError> {
     let migrations = migrations::migrations::runner();
     let needed = migrations.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default();
-    let exists: bool = client.query_one(SCHEMA_EXISTS, &[]).await?.try_get(0)?;
-    let found: Option<i32> = if exists { client.query_one(SCHEMA_VERSION, &[]).await?.try_get(0)? } else { None };
-    match found.unwrap_or_default() {
+    match schema_version(client).await? {
         found if found < needed => Err(SchemaError::TooOld { found, needed }),
         _ => Ok(()),
     }
+}
+
+/// The latest migration that was applied; zero where there is none.
+async fn schema_version(client: &Client) -> Result<i32, SchemaError> {
+    let exists: bool = client.query_one(SCHEMA_EXISTS, &[]).await?.try_get(0)?;
+    let found: Option<i32> = if exists { client.query_one(SCHEMA_VERSION, &[]).await?.try_get(0)? } else { None };
+    Ok(found.unwrap_or_default())
 }
 
 /// A connection of its own, outside the pool.

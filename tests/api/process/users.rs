@@ -87,6 +87,17 @@ async fn an_administrator_can_be_made_before_the_first_server_starts() {
 }
 
 #[tokio::test]
+async fn whoever_looks_for_users_where_there_is_no_store_makes_none() {
+    let postern = Postern::new();
+
+    for command in [&["user", "list"][..], &["sessions", "end", "--all"], &["user", "delete", "ada@example.org"]] {
+        postern.run(command).await.expect_failed(1, "there is no store in ./postern-data");
+    }
+
+    assert!(!postern.path("postern-data").exists());
+}
+
+#[tokio::test]
 async fn the_policy_for_passwords_is_the_same_and_a_taken_email_is_refused() {
     for postern in each().await {
         let create = ["user", "create", "ada@example.org", "--name", "Ada"];
