@@ -235,10 +235,12 @@ fn make_first_keys(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn C
 
 /// Does something about users, and returns what to print.
 fn perform(task: UserTask, config: &UsersConfig) -> Result<String, Failure> {
-    // Before the store is opened: people take their time, and a restore may come in between.
-    let password = task.asks_for_password().then(cli::password::ask).transpose()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     run_async(async {
+        // An interrupt that ended the process at the prompt would leave the terminal without echo.
+        let mut interrupts = signal(SignalKind::interrupt())?;
+        // Before the store is opened: people take their time, and a restore may come in between.
+        let password = task.asks_for_password().then(cli::password::ask).transpose()?;
         let users: Arc<dyn Users> = match &config.store {
             UsersStore::Embedded(embedded) => {
                 // A first user may come before the first server; whoever looks for one in the wrong place makes nothing.
@@ -256,7 +258,10 @@ fn perform(task: UserTask, config: &UsersConfig) -> Result<String, Failure> {
             policy: Policy { min_code_points: config.password_min_length },
             clock,
         };
-        Ok(task.perform(&administration, password).await?)
+        tokio::select! {
+            done = task.perform(&administration, password) => Ok(done?),
+            _ = interrupts.recv() => Err("interrupted: whether it was done is not known".into()),
+        }
     })
 }
 

@@ -70,6 +70,18 @@ fn the_table_of_metrics_is_that_of_the_code() {
 }
 
 #[test]
+fn the_bounds_of_histograms_are_those_of_the_code() {
+    for family in FAMILIES {
+        if let Kind::Histogram(bounds) = family.kind {
+            let bounds: Vec<_> = bounds.iter().map(ToString::to_string).collect();
+            let bounds = bounds.join(", ");
+            let listed = README.lines().any(|line| line.contains(family.name) && line.contains(&bounds));
+            assert!(listed, "{}: {bounds}", family.name);
+        }
+    }
+}
+
+#[test]
 fn the_table_of_labels_is_that_of_the_code() {
     let mut rows = Vec::new();
     for label in FAMILIES.iter().flat_map(|family| family.labels).filter(|label| !is_short(label)) {

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::ArgMatches;
+use clap::{ArgMatches, Command};
 use clap_complete::Shell;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -135,7 +135,24 @@ pub fn completions(shell: Shell) -> String {
 pub fn write_manual(directory: &Path) -> io::Result<()> {
     let section = directory.join("man1");
     fs::create_dir_all(&section)?;
-    clap_mangen::generate_to(command(), section)
+    // The settings stand on the first page, whole, and on no other.
+    let mut command = command().mut_args(|argument| argument.global(false).hide_short_help(false));
+    command.build();
+    write_pages(&command, &section)
+}
+
+/// A page for a command, and for each below it but those that clap adds, which are about help.
+fn write_pages(command: &Command, section: &Path) -> io::Result<()> {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone())
+        .title(name)
+        .source(format!("postern {}", env!("CARGO_PKG_VERSION")))
+        .manual("Postern")
+        .render(&mut page)?;
+    fs::write(section.join(format!("{name}.1")), page)?;
+    let mut commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+    commands.try_for_each(|command| write_pages(command, section))
 }
 
 #[cfg(test)]

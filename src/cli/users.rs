@@ -93,8 +93,10 @@ impl UserTask {
                 Done { user: administration.create(new, time).await?, sentence: "has been created" }
             }
             UserAction::List(query) => {
-                let users = administration.list(&query, time).await?;
-                return Ok(Page::new(&query, &users).said(self.format));
+                // One more tells whether there is a next page.
+                let with_next = UserQuery { limit: query.limit + 1, ..query.clone() };
+                let users = administration.list(&with_next, time).await?;
+                return Ok(Page::new(query.limit, &users).said(self.format));
             }
             UserAction::Show(who) => {
                 let user = administration.find(&who, time).await?;
@@ -201,10 +203,10 @@ struct Page<'users> {
 }
 
 impl<'users> Page<'users> {
-    fn new(query: &UserQuery, users: &'users [User]) -> Self {
-        let is_full = u32::try_from(users.len()).is_ok_and(|count| count == query.limit);
-        let next = users.last().filter(|_| is_full).map(|user| Cursor::after(user).to_string());
-        Self { users: users.iter().map(ShownUser::of).collect(), next }
+    fn new(limit: u32, users: &'users [User]) -> Self {
+        let shown = &users[..users.len().min(limit as usize)];
+        let next = shown.last().filter(|_| shown.len() < users.len()).map(|user| Cursor::after(user).to_string());
+        Self { users: shown.iter().map(ShownUser::of).collect(), next }
     }
 
     fn said(&self, format: Format) -> String {

@@ -113,6 +113,10 @@ impl Config {
             log: reader.parsed(&LOG, "a level: error, warn, info, debug, trace"),
             log_format: reader.log_format(),
         };
+        if config.listen == config.ops_listen && config.listen.port() != 0 {
+            reader
+                .mistake(&OPS_LISTEN, "the same as POSTERN_LISTEN: the public must not reach the operations listener");
+        }
         reader.finish(config)
     }
 }
@@ -260,6 +264,14 @@ mod tests {
         let found = mistakes(&[("DATABASE_URL", url), ("POSTERN_KEYS_DIR", "keys")]);
 
         assert_eq!(found, ["REDIS_URL: not set beside DATABASE_URL: set both, or neither"]);
+    }
+
+    #[test]
+    fn the_listeners_have_addresses_of_their_own() {
+        let same = "127.0.0.1:8000";
+
+        assert_eq!(mistakes(&[("POSTERN_LISTEN", same), ("POSTERN_OPS_LISTEN", same)]).len(), 1);
+        assert!(Config::for_serve(&values(&[("POSTERN_LISTEN", "[::]:0"), ("POSTERN_OPS_LISTEN", "[::]:0")])).is_ok());
     }
 
     #[test]

@@ -68,7 +68,7 @@ const REQUEST_BOUNDS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05
 /// From a lookup on the same machine to the default store timeout.
 const STORE_BOUNDS: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 /// From the cheapest hash to the dearest that anybody would wait for.
-const HASHING_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+const HASHING_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 const ROUTE: Label =
     described("route", "a path of the tables of endpoints, as it stands there; `-` for any other path");
@@ -108,7 +108,7 @@ pub const HASHING_QUEUE_WAIT: Family = histogram(
 pub const HASHING_DURATION: Family = histogram(
     "postern_hashing_duration_seconds",
     HASHING_BOUNDS,
-    &[listed("job", &["hash", "judgement"])],
+    &[listed("work", &["hash", "judgement"])],
     "Time that a hashing thread has taken for a job",
 );
 pub const HASHING_REFUSALS: Family =
@@ -142,7 +142,7 @@ pub const SESSIONS_OPENED: Family =
 pub const SESSIONS_ENDED: Family = counter(
     "postern_sessions_ended_total",
     &[listed("reason", &["logout", "password_change"])],
-    "Sessions ended before they expired",
+    "Sessions that a request has ended before they expired",
 );
 
 pub const STORE_CALLS: Family = counter(
@@ -159,7 +159,7 @@ pub const STORE_CALL_DURATION: Family = histogram(
 pub const POOL_CONNECTIONS: Family = gauge(
     "postern_store_pool_connections",
     &[STORE, listed("state", &["idle", "in_use"])],
-    "Connections to a store; Redis has one, which all requests share",
+    "Connections to a store; Redis has one, which all requests share: always in use",
 );
 pub const POOL_MAX_CONNECTIONS: Family =
     gauge("postern_store_pool_max_connections", &[STORE], "The most connections that the pool opens");

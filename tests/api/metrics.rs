@@ -184,8 +184,8 @@ async fn hashes_waits_and_refusals_are_counted() {
     // What may not wait at all is refused, by the queue's estimate or when its turn comes.
     busy.log_in("ada@example.org", PASSWORD).await.expect_problem(503, "overloaded");
 
-    assert_eq!(service.metric(r#"postern_hashing_duration_seconds_count{job="hash"}"#).await, 2);
-    assert_eq!(service.metric(r#"postern_hashing_duration_seconds_count{job="judgement"}"#).await, 1);
+    assert_eq!(service.metric(r#"postern_hashing_duration_seconds_count{work="hash"}"#).await, 2);
+    assert_eq!(service.metric(r#"postern_hashing_duration_seconds_count{work="judgement"}"#).await, 1);
     assert_eq!(service.metric("postern_hashing_queue_wait_seconds_count").await, 3);
     assert_eq!(service.metric("postern_hashing_queue_depth").await, 0);
     assert_eq!(service.metric("postern_hashing_threads").await, 1);

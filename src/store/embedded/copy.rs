@@ -33,7 +33,10 @@ pub fn write(store: &Connection, target: &Path) -> Result<(), OpenError> {
     // A relative path might be taken for a URI.
     let absolute = std::path::absolute(target).map_err(io_error)?;
     // Reserved first: a rename would replace whatever is there.
-    files::create_private(&absolute).map_err(io_error)?;
+    files::create_private(&absolute).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => OpenError::Exists(target.to_owned()),
+        _ => io_error(source),
+    })?;
     let unfinished = beside(&absolute, ".unfinished");
     let written = write_unfinished(store, &unfinished).and_then(|()| {
         fs::rename(&unfinished, &absolute).and_then(|()| files::sync_parent(&absolute)).map_err(io_error)
@@ -184,7 +187,7 @@ mod tests {
 
         for taken in [&copy, &path] {
             let before = fs::read(taken).expect("a file");
-            assert!(matches!(write(&store, taken), Err(OpenError::Io { .. })));
+            assert!(matches!(write(&store, taken), Err(OpenError::Exists(_))));
             assert_eq!(fs::read(taken).expect("a file"), before);
         }
     }

@@ -27,6 +27,9 @@ pub enum OpenError {
     /// A copy was put into the place of the file under a running server.
     #[error("{} was copied over while a server runs: stop the server, copy again, start it", .0.display())]
     CopiedOver(PathBuf),
+    /// A file that was to be made is there already.
+    #[error("{} exists already", .0.display())]
+    Exists(PathBuf),
     /// Nothing has been kept there.
     #[error("there is no store in {}", .0.display())]
     Nothing(PathBuf),

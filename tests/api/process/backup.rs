@@ -47,7 +47,7 @@ async fn a_backup_replaces_no_file_and_is_for_its_owner_alone() {
         let before = fs::read(postern.path(taken)).expect("a file");
         let refused = postern.run(&["backup", taken]).await;
         assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.stderr.contains("exists"), "{refused:?}");
+        assert!(refused.stderr.contains("exists already"), "{refused:?}");
         assert_eq!(fs::read(postern.path(taken)).expect("a file"), before);
     }
 }

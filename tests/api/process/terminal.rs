@@ -48,9 +48,13 @@ impl Terminal {
         }
     }
 
+    fn modes(&self) -> LocalModes {
+        tcgetattr(&self.master).expect("its modes").local_modes
+    }
+
     /// Types a line, once what is typed is not shown any more.
     fn types_unseen(&mut self, line: &str) {
-        while tcgetattr(&self.master).expect("its modes").local_modes.contains(LocalModes::ECHO) {
+        while self.modes().contains(LocalModes::ECHO) {
             std::thread::yield_now();
         }
         writeln!(self.master, "{line}").expect("it takes the line");
@@ -101,4 +105,19 @@ fn two_different_passwords_make_no_user() {
     let (code, screen) = terminal.ended();
     assert_eq!(code, Some(1), "{screen}");
     assert!(screen.contains("the two passwords are not the same"), "{screen}");
+}
+
+#[test]
+fn an_interrupt_at_the_prompt_leaves_the_terminal_as_it_was() {
+    let postern = Postern::new();
+    let mut terminal = Terminal::run(&postern, &["user", "create", "ada@example.org", "--name", "Ada"]);
+    let before = terminal.modes();
+
+    terminal.shows("Password: ");
+    terminal.types_unseen("\u{3}");
+    terminal.shows("\r\n");
+
+    assert_eq!(terminal.child.wait().expect("a status").code(), Some(1));
+    assert_eq!(terminal.modes(), before);
+    assert!(!postern.path("postern-data").exists());
 }
