@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::{Ended, Postern, Serving};
 use crate::{
     asking::{Answer, Asking},
     service::PASSWORD,
+    support::PostgresRedis,
 };
 
 /// On either kind of store, with keys and schema.
@@ -136,6 +138,15 @@ async fn users_are_listed_by_pages_and_found_by_search() {
         assert!(found.contains("grace@example.org, Ada Lovelace") && !found.contains("joan"), "{found}");
         let page = postern.run(&["user", "list", "--limit", "2"]).await.expect_done();
         assert!(page.ends_with(&format!("--after {next}\n")), "{page}");
+
+        // A page that is just full is the last one.
+        let whole = postern.run(&["user", "list", "--limit", "3", "--json"]).await.expect_json();
+        assert_eq!((listed(&whole).len(), &whole["next"]), (3, &Value::Null));
+
+        // Names are kept in NFC, and whoever searches may type otherwise.
+        postern.run(&["user", "rename", "joan@example.com", "Zoë"]).await.expect_done();
+        let found = postern.run(&["user", "list", "--search", " zoe\u{308} ", "--json"]).await.expect_json();
+        assert_eq!(listed(&found), ["joan@example.com"]);
     }
 }
 
@@ -239,6 +250,40 @@ async fn redis_is_not_needed_to_end_sessions() {
     postern.run(&["user", "deactivate", "ada@example.org"]).await.expect_done();
 
     serving.expect_ended(&tokens).await;
+}
+
+#[tokio::test]
+async fn a_command_that_waits_for_its_store_heeds_an_interrupt() {
+    let database = PostgresRedis::migrated().await.database;
+    let postern = Postern::new().with("DATABASE_URL", &database);
+    let create = ["user", "create", "ada@example.org", "--name", "Ada"];
+    postern.run_with_input(&create, PASSWORD).await.expect_done();
+    let (other, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.expect("PostgreSQL");
+    tokio::spawn(connection);
+    other.batch_execute("BEGIN; SELECT FROM users FOR UPDATE").await.expect("a lock");
+
+    let mut command = postern.command(&["user", "rename", "ada@example.org", "Ada King"]);
+    let renaming = command.spawn().expect("it starts");
+    let waits = "SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+    while other.query(waits, &[]).await.expect("rows").is_empty() {}
+    let pid = renaming.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
+    kill_process(pid, Signal::INT).expect("it can be signalled");
+
+    let ended = Ended::of(&renaming.wait_with_output().await.expect("it ends"));
+    ended.expect_failed(1, "interrupted: whether it was done is not known");
+}
+
+#[tokio::test]
+async fn whoever_does_not_read_what_was_done_keeps_it_from_nothing() {
+    let postern = Postern::new();
+    postern.serve().await.sign_up("ada@example.org").await;
+
+    let mut child = postern.command(&["user", "delete", "ada@example.org"]).spawn().expect("it starts");
+    drop(child.stdout.take());
+
+    let ended = child.wait_with_output().await.expect("it ends");
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+    postern.run(&["user", "show", "ada@example.org"]).await.expect_failed(1, "there is no user");
 }
 
 #[tokio::test]
