@@ -1,22 +1,28 @@
 //! Sessions on Redis beside `PING`, users on PostgreSQL beside `SELECT 1`, and a request that asks both.
 //!
+//! All of it by several callers at once, as a server does it.
+//!
 //! Needs the servers of `scripts/with-stores`; where they are missing, says so as soon as one of these is to run.
 
 use std::{sync::Arc, time::Duration};
 
 use criterion::Criterion;
-use hyper::StatusCode;
+use http_body_util::Empty;
+use hyper::{StatusCode, body::Bytes, client::conn::http1::SendRequest};
 use postern::{
-    accounts::{Epoch, KeyTag, NewSession, PasswordHash, Role, Session, SessionId, Standing, User, UserId},
+    accounts::{Epoch, KeyTag, NewSession, PasswordHash, Role, Session, SessionId, Standing, Tokens, User, UserId},
     clock::{Clock as _, ManualClock, SystemClock},
     store::{Refresh, RefreshAttempt, Sessions, Users},
 };
 use redis::aio::MultiplexedConnection;
-use tokio::{runtime::Runtime, sync::OnceCell};
+use tokio::{
+    runtime::Runtime,
+    sync::{Mutex, OnceCell},
+};
 use tokio_postgres::{NoTls, Statement};
 
 use crate::{
-    beside::{Group, timed_async},
+    beside::{CALLERS, Group, timed_at_once},
     http::{self, Question, ask},
     service::{Served, client, served, time},
     support::{Backend as _, PostgresRedis, Stores},
@@ -30,9 +36,12 @@ struct Kept {
     user: User,
     session: Session,
     redis: MultiplexedConnection,
-    postgres: tokio_postgres::Client,
-    select_1: Statement,
+    /// For each caller, with `SELECT 1`.
+    postgres: Vec<(tokio_postgres::Client, Statement)>,
+    signed_in: OnceCell<SignedIn>,
 }
+
+type SignedIn = (Vec<Mutex<SendRequest<Empty<Bytes>>>>, Tokens);
 
 /// Made when it is first used: who leaves out this group needs no servers.
 #[derive(Default)]
@@ -49,62 +58,58 @@ pub fn measure(criterion: &mut Criterion) {
 }
 
 fn sessions(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
-    let ping = || timed_async(runtime, async || kept.get().await.ping().await);
+    let ping = || timed_at_once(runtime, async |_| kept.get().await.ping().await);
     // Each for another user: people have a few sessions, not thousands.
-    let open = async || {
+    let open = async |_| {
         let kept = kept.get().await;
         let session = new_session(UserId::new(SystemClock.now()), kept.user.epoch);
         kept.sessions.open(&session, &time()).await.expect("a session")
     };
-    group.measure(["session opened, Redis", "PING"], timed_async(runtime, open), ping());
-    let find = async || {
+    group.measure(["session opened, Redis", "PING"], timed_at_once(runtime, open), ping());
+    let find = async |_| {
         let kept = kept.get().await;
         let found = kept.sessions.find(kept.user.id, kept.session.id, &time()).await;
         assert!(found.expect("an answer").is_some_and(|found| kept.user.keeps_in_force(found.id, found.epoch)));
     };
-    group.measure(["session checked, Redis", "PING"], timed_async(runtime, find), ping());
-    let refresh = async || {
+    group.measure(["session checked, Redis", "PING"], timed_at_once(runtime, find), ping());
+    let refresh = async |_| {
         let kept = kept.get().await;
         let attempt =
             RefreshAttempt { user: kept.user.clone(), session: kept.session.id, counter: kept.session.successor };
         let refresh = kept.sessions.refresh(&attempt, &time()).await.expect("an answer");
         assert!(matches!(refresh, Refresh::Granted(_)));
     };
-    group.measure(["session refreshed, Redis", "PING"], timed_async(runtime, refresh), ping());
+    group.measure(["session refreshed, Redis", "PING"], timed_at_once(runtime, refresh), ping());
 }
 
 fn users(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
-    let select_1 = || timed_async(runtime, async || kept.get().await.select_1().await);
-    let by_id = async || {
+    let select_1 = || timed_at_once(runtime, async |caller| kept.get().await.select_1(caller).await);
+    let by_id = async |_| {
         let kept = kept.get().await;
         kept.users.by_id(kept.user.id, &time()).await.expect("an answer").expect("a user")
     };
-    group.measure(["user found by id, PostgreSQL", "SELECT 1"], timed_async(runtime, by_id), select_1());
-    let by_email = async || {
+    group.measure(["user found by id, PostgreSQL", "SELECT 1"], timed_at_once(runtime, by_id), select_1());
+    let by_email = async |_| {
         let kept = kept.get().await;
         kept.users.by_email(&kept.user.email, &time()).await.expect("an answer").expect("a user")
     };
-    group.measure(["user found by email, PostgreSQL", "SELECT 1"], timed_async(runtime, by_email), select_1());
+    group.measure(["user found by email, PostgreSQL", "SELECT 1"], timed_at_once(runtime, by_email), select_1());
 }
 
 fn profile(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
-    let mut signed_in = None;
-    let profile = async || {
-        if signed_in.is_none() {
-            let Served { service, tokens } = served(&kept.get().await.backend).await;
-            signed_in = Some((http::ours(&service).await, tokens));
-        }
-        let (connection, tokens) = signed_in.as_mut().expect("it has just been made");
-        ask(connection, Question { path: "/profile/", token: &tokens.access, status: StatusCode::OK }).await;
+    let profile = async |caller: usize| {
+        let (connections, tokens) = kept.get().await.signed_in().await;
+        let question = Question { path: "/profile/", token: &tokens.access, status: StatusCode::OK };
+        ask(&mut *connections[caller].lock().await, question).await;
     };
-    let both = async || {
+    let both = async |caller| {
         let kept = kept.get().await;
-        tokio::join!(kept.select_1(), kept.ping())
+        tokio::join!(kept.select_1(caller), kept.ping())
     };
     group.measure(
         ["GET /profile/, PostgreSQL and Redis", "SELECT 1 and PING side by side"],
-        timed_async(runtime, profile),
-        timed_async(runtime, both),
+        timed_at_once(runtime, profile),
+        timed_at_once(runtime, both),
     );
 }
 
@@ -135,19 +140,37 @@ impl Kept {
         let session = sessions.open(&new_session(user.id, user.epoch), &time()).await.expect("a session");
         let redis = redis::Client::open(backend.redis.as_str()).expect("a URL");
         let redis = redis.get_multiplexed_async_connection().await.expect("Redis answers");
-        let (postgres, connection) =
-            tokio_postgres::connect(&backend.database, NoTls).await.expect("PostgreSQL answers");
-        tokio::spawn(connection);
-        let select_1 = postgres.prepare("SELECT 1").await.expect("valid SQL");
-        Self { backend, users, sessions, user, session, redis, postgres, select_1 }
+        let mut postgres = Vec::new();
+        for _ in 0..CALLERS {
+            let (client, connection) =
+                tokio_postgres::connect(&backend.database, NoTls).await.expect("PostgreSQL answers");
+            tokio::spawn(connection);
+            let select_1 = client.prepare("SELECT 1").await.expect("valid SQL");
+            postgres.push((client, select_1));
+        }
+        Self { backend, users, sessions, user, session, redis, postgres, signed_in: OnceCell::new() }
+    }
+
+    /// A connection for each caller, and the tokens of who is signed in.
+    async fn signed_in(&self) -> &SignedIn {
+        let sign_in = async || {
+            let Served { service, tokens } = served(&self.backend).await;
+            let mut connections = Vec::new();
+            for _ in 0..CALLERS {
+                connections.push(Mutex::new(http::ours(&service).await));
+            }
+            (connections, tokens)
+        };
+        self.signed_in.get_or_init(sign_in).await
     }
 
     async fn ping(&self) {
         let () = redis::cmd("PING").exec_async(&mut self.redis.clone()).await.expect("an answer");
     }
 
-    async fn select_1(&self) {
-        self.postgres.query_one(&self.select_1, &[]).await.expect("a row");
+    async fn select_1(&self, caller: usize) {
+        let (client, select_1) = &self.postgres[caller];
+        client.query_one(select_1, &[]).await.expect("a row");
     }
 }
 

@@ -134,7 +134,7 @@ impl Hasher {
             return Err(Overloaded { wait });
         }
         let (reply, answer) = oneshot::channel();
-        let (load, mut ticket, max_wait) = (Arc::clone(&self.load), self.load.enter(kind), self.max_wait);
+        let (load, ticket, max_wait) = (Arc::clone(&self.load), self.load.enter(kind), self.max_wait);
         let job = move |memory: &mut Memory| {
             let wait = ticket.leave_queue();
             // Nobody waits for the answer: the caller has hung up.
@@ -197,8 +197,12 @@ mod tests {
         Metrics::new("").hashing
     }
 
+    fn settings(max_wait: Duration) -> HasherSettings {
+        HasherSettings { parameters: CHEAP, threads: 1, max_wait }
+    }
+
     fn hasher(max_wait: Duration) -> Hasher {
-        Hasher::start(HasherSettings { parameters: CHEAP, threads: 1, max_wait }, metrics()).expect("valid parameters")
+        Hasher::start(settings(max_wait), metrics()).expect("valid parameters")
     }
 
     fn patient() -> Hasher {
@@ -272,7 +276,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_would_wait_too_long_is_refused_at_once() {
-        let hasher = hasher(Duration::from_millis(100));
+        let (settings, metrics) = (settings(Duration::from_millis(100)), metrics());
+        let hasher = Hasher::start(settings, metrics.clone()).expect("valid parameters");
         let release = occupied(&hasher);
         let password = Password::new("secure_password");
         let mut waiting: Vec<_> = Vec::new();
@@ -286,6 +291,7 @@ mod tests {
 
         let refusal = hasher.hash(&password).await.expect_err("the queue is too long");
         assert_eq!(refusal.wait, Duration::from_millis(120));
+        assert_eq!((metrics.refusals.get(), metrics.queue_depth.get()), (1, 3));
         drop(release);
     }
 

@@ -56,7 +56,7 @@ impl Load {
         };
         self.pending_us.fetch_add(cost_us, Ordering::Relaxed);
         self.metrics.queue_depth.inc();
-        Ticket { load: Arc::clone(self), kind, cost_us, entered: Instant::now(), is_queued: true }
+        Ticket { load: Arc::clone(self), kind, cost_us, entered: Instant::now() }
     }
 
     /// Counts a job that was refused.
@@ -92,16 +92,14 @@ pub struct Ticket {
     kind: Kind,
     cost_us: u64,
     entered: Instant,
-    is_queued: bool,
 }
 
 impl Ticket {
     /// The job has left the queue; returns how long it has waited.
-    pub fn leave_queue(&mut self) -> Duration {
+    pub fn leave_queue(&self) -> Duration {
         let wait = self.entered.elapsed();
         self.load.metrics.queue_wait.observe(wait.as_secs_f64());
         self.load.metrics.queue_depth.dec();
-        self.is_queued = false;
         wait
     }
 
@@ -117,8 +115,5 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.load.pending_us.fetch_sub(self.cost_us, Ordering::Relaxed);
-        if self.is_queued {
-            self.load.metrics.queue_depth.dec();
-        }
     }
 }
