@@ -258,14 +258,19 @@ async fn a_command_that_waits_for_its_store_heeds_an_interrupt() {
     let postern = Postern::new().with("DATABASE_URL", &database);
     let create = ["user", "create", "ada@example.org", "--name", "Ada"];
     postern.run_with_input(&create, PASSWORD).await.expect_done();
-    let (other, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.expect("PostgreSQL");
-    tokio::spawn(connection);
-    other.batch_execute("BEGIN; SELECT FROM users FOR UPDATE").await.expect("a lock");
+    let connect = async || {
+        let (client, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.expect("PostgreSQL");
+        tokio::spawn(connection);
+        client
+    };
+    let (holder, watcher) = (connect().await, connect().await);
+    holder.batch_execute("BEGIN; SELECT FROM users FOR UPDATE").await.expect("a lock");
+    let holder_pid: i32 = holder.query_one("SELECT pg_backend_pid()", &[]).await.expect("a row").get(0);
 
     let mut command = postern.command(&["user", "rename", "ada@example.org", "Ada King"]);
     let renaming = command.spawn().expect("it starts");
-    let waits = "SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
-    while other.query(waits, &[]).await.expect("rows").is_empty() {}
+    let waits = "SELECT FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))";
+    while watcher.query(waits, &[&holder_pid]).await.expect("rows").is_empty() {}
     let pid = renaming.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
     kill_process(pid, Signal::INT).expect("it can be signalled");
 
