@@ -220,6 +220,28 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_was_put_back_can_be_backed_up_before_anybody_serves_it() {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let file = temporary.path().join(FILE);
+        let (first, second) = (temporary.path().join("first.db"), temporary.path().join("second.db"));
+        let store = schema::connect(&file).expect("a new file");
+        store.execute_batch("CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')").expect("valid SQL");
+        copy::write(&store, &first).expect("a copy");
+        store.execute("INSERT INTO notes VALUES ('later')", []).expect("valid SQL");
+        let log = fs::read(file.with_extension("db-wal")).expect("a log");
+        drop(store);
+
+        // As after a kill: the log with the later note lies beside what was copied back.
+        fs::copy(&first, &file).expect("copied back");
+        fs::write(file.with_extension("db-wal"), log).expect("a log");
+        DataDirectory::existing(temporary.path()).expect("a store").back_up(&second).expect("a copy");
+
+        let notes = schema::connect(&second).expect("a copy");
+        let count: i32 = notes.query_row("SELECT count(*) FROM notes", [], |row| row.get(0)).expect("a row");
+        assert_eq!(count, 1);
+    }
+
+    #[test]
     fn a_command_beside_a_server_of_another_version_is_refused() {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let directory = DataDirectory::open(temporary.path()).expect("a directory");
