@@ -112,6 +112,8 @@ async fn the_policy_for_passwords_is_the_same_and_a_taken_email_is_refused() {
 
         postern.run_with_input(&create, PASSWORD).await.expect_done();
         postern.run_with_input(&create, PASSWORD).await.expect_failed(1, "another user has this email already");
+        let set = ["user", "set-password", "ada@example.org"];
+        postern.run_with_input(&set, "ada@example.org").await.expect_failed(1, "too similar to the email");
     }
 }
 
