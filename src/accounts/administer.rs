@@ -106,18 +106,7 @@ impl Administration {
         }
         let password = self.judged(new.password, &new.name, &new.email).await?;
         let hash = self.hasher.hash(password.password()).await?;
-        let created = self.clock.now();
-        let user = User {
-            id: UserId::new(created),
-            email: new.email,
-            name: new.name,
-            password: Some(hash),
-            standing: Standing::Active,
-            role: new.role,
-            epoch: Epoch::random(),
-            kept_session: None,
-            created,
-        };
+        let user = User { role: new.role, ..User::new(new.email, new.name, hash, self.clock.now()) };
         match self.users.insert(&user, time).await? {
             Insert::Created => Ok(user),
             Insert::EmailTaken => Err(AdministrationError::EmailTaken),

@@ -1,6 +1,6 @@
 //! Sign-up.
 
-use super::{Accounts, Client, Email, Epoch, Name, Refusal, Role, Standing, Tokens, User, UserId};
+use super::{Accounts, Client, Email, Name, Refusal, Tokens, User};
 use crate::{
     passwords::AcceptedPassword,
     store::{Insert, StoreError, StoreTime},
@@ -34,18 +34,7 @@ impl Accounts {
             return Err(Refusal::EmailTaken);
         }
         let hash = self.hasher.hash(sign_up.password.password()).await?;
-        let created = self.clock.now();
-        let user = User {
-            id: UserId::new(created),
-            email: sign_up.email,
-            name: sign_up.name,
-            password: Some(hash),
-            standing: Standing::Active,
-            role: Role::Member,
-            epoch: Epoch::random(),
-            kept_session: None,
-            created,
-        };
+        let user = User::new(sign_up.email, sign_up.name, hash, self.clock.now());
         let session = self.open_session(user.id, user.epoch, client, time).await?;
         let tokens = self.first_tokens(&session);
         match self.insert(&user, time).await {

@@ -34,6 +34,22 @@ pub struct User {
 }
 
 impl User {
+    /// A user who signs up at `created`, with an id and an epoch that nobody has had: active, and a member.
+    #[must_use]
+    pub fn new(email: Email, name: Name, password: PasswordHash, created: OffsetDateTime) -> Self {
+        Self {
+            id: UserId::new(created),
+            email,
+            name,
+            password: Some(password),
+            standing: Standing::Active,
+            role: Role::Member,
+            epoch: Epoch::random(),
+            kept_session: None,
+            created,
+        }
+    }
+
     /// The rule that decides between the stores: whether a session that was opened in `opened_in` is in force for this
     /// user. `store/session.refresh.lua` says the same where a refresh has to decide in one step.
     #[must_use]

@@ -10,6 +10,9 @@ use serde::Serialize;
 
 use crate::metrics;
 
+/// The type of every body but that of the metrics.
+const JSON: &str = "application/json";
+
 /// An answer. Its body is whole: nothing is streamed.
 pub type Response = hyper::Response<Full<Bytes>>;
 
@@ -64,19 +67,14 @@ impl<T: Serialize> Output for Probe<T> {
 
 impl Output for MetricsText {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Full::new(Bytes::from(self.0)));
-        let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);
-        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-        response
+        with_body(self.0, metrics::CONTENT_TYPE)
     }
 }
 
 impl Output for Page {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Full::new(Bytes::from_static(self.0.as_bytes())));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+        let mut response = with_body(self.0, JSON);
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
         response
     }
 }
@@ -97,8 +95,14 @@ pub fn methods(allow: &str) -> HeaderValue {
 /// A response with a JSON body.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let body = serde_json::to_vec(body).unwrap_or_else(|_| unreachable!("our bodies are structs of texts"));
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = with_body(body, JSON);
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// 200 with a body of this type.
+fn with_body(body: impl Into<Bytes>, content_type: &'static str) -> Response {
+    let mut response = Response::new(Full::new(body.into()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -131,7 +131,7 @@ struct Record {
 }
 
 impl Record {
-    fn of(request: &Request<Incoming>, route: Option<&'static str>, metrics: &HttpMetrics) -> Self {
+    fn of(request: &Request<Incoming>, route: Option<&'static str>, metrics: &Arc<HttpMetrics>) -> Self {
         let (method, route) = (request.method().clone(), route.unwrap_or("-"));
         let id = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes())).cloned();
         Self { id: id.unwrap_or_else(new_request_id), under_way: metrics.request(route, known(&method)), method, route }

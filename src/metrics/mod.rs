@@ -6,7 +6,7 @@ mod families;
 mod instruments;
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -28,7 +28,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Metrics {
     registry: Registry,
     /// Requests and connections.
-    pub http: HttpMetrics,
+    pub http: Arc<HttpMetrics>,
     /// The hashing threads and their queue.
     pub hashing: HashingMetrics,
     /// The use cases.
@@ -45,7 +45,7 @@ impl Metrics {
         let registry = Registry::new();
         let make = Maker(&registry);
         let metrics = Self {
-            http: HttpMetrics::new(&make),
+            http: Arc::new(HttpMetrics::new(&make)),
             hashing: HashingMetrics::new(&make),
             accounts: AccountMetrics::new(&make),
             store_calls: Calls {
@@ -80,7 +80,7 @@ impl Metrics {
 }
 
 /// Requests and connections.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct HttpMetrics {
     requests: IntCounterVec,
     durations: HistogramVec,
@@ -102,9 +102,9 @@ impl HttpMetrics {
 
     /// A request has come, and is in flight until what is returned is dropped.
     #[must_use]
-    pub fn request(&self, route: &'static str, method: &'static str) -> RequestUnderWay {
+    pub fn request(self: &Arc<Self>, route: &'static str, method: &'static str) -> RequestUnderWay {
         self.in_flight.inc();
-        RequestUnderWay { http: self.clone(), route, method, started: Instant::now(), is_answered: false }
+        RequestUnderWay { http: Arc::clone(self), route, method, started: Instant::now(), is_answered: false }
     }
 
     /// A connection has been accepted, and is open until what is returned is dropped.
@@ -119,7 +119,7 @@ impl HttpMetrics {
 
 /// A request that waits for its answer.
 pub struct RequestUnderWay {
-    http: HttpMetrics,
+    http: Arc<HttpMetrics>,
     route: &'static str,
     method: &'static str,
     started: Instant,

@@ -71,17 +71,13 @@ impl Load {
 
     /// Moves the estimate for a kind by an eighth towards what a job took (the smoothing of RFC 6298, section 2).
     fn learn(&self, kind: Kind, took: Duration) {
-        let estimate = match kind {
-            Kind::Hash => &self.hash_us,
-            Kind::Judgement => &self.judgement_us,
+        let (estimate, durations) = match kind {
+            Kind::Hash => (&self.hash_us, &self.metrics.hashes),
+            Kind::Judgement => (&self.judgement_us, &self.metrics.judgements),
         };
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let old_us = estimate.load(Ordering::Relaxed);
         estimate.store(old_us - old_us / 8 + took_us / 8, Ordering::Relaxed);
-        let durations = match kind {
-            Kind::Hash => &self.metrics.hashes,
-            Kind::Judgement => &self.metrics.judgements,
-        };
         durations.observe(took.as_secs_f64());
     }
 }

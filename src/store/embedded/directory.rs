@@ -136,8 +136,9 @@ impl DataDirectory {
         // SQLite makes files that others may read; those beside this one take over its mode.
         files::open_private(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
         copy::put_into_service(&path)?;
-        schema::bring_up_to_date(&path)?;
-        EmbeddedStore::start(&path, clock)
+        let mut writer = schema::connect(&path)?;
+        schema::bring_up_to_date(&mut writer, &path)?;
+        EmbeddedStore::start(writer, &path, clock)
     }
 
     /// The store beside the server that has the lock.
@@ -149,10 +150,11 @@ impl DataDirectory {
         if copy::is_copy(&path)? {
             return Err(OpenError::CopiedOver(path));
         }
-        if !schema::is_up_to_date(&path)? {
+        let writer = schema::connect(&path)?;
+        if !schema::is_up_to_date(&writer, &path)? {
             return Err(OpenError::OtherVersion(self.directory.clone()));
         }
-        EmbeddedStore::start(&path, clock)
+        EmbeddedStore::start(writer, &path, clock)
     }
 
     /// Copies the store into a new file, as it is at one moment, whether a server runs or not. Copying that file back to

@@ -37,13 +37,13 @@ pub struct EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// The store in a file whose schema is as this binary needs it.
-    fn start(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let start = |name| {
-            let connection = schema::connect(path)?;
+    /// The store in a file whose schema is as this binary needs it, written by way of a connection that is there.
+    fn start(writer: Connection, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let reader = schema::connect(path)?;
+        let start = |name, connection| {
             Worker::start(name, connection).map_err(|source| OpenError::Io { path: path.to_owned(), source })
         };
-        Ok(Self { writer: start("store-writer")?, reader: start("store-reader")?, clock })
+        Ok(Self { writer: start("store-writer", writer)?, reader: start("store-reader", reader)?, clock })
     }
 
     /// The time, as exactly as it is kept.

@@ -28,13 +28,13 @@ pub fn connect(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Applies the migrations that are missing, after keeping a copy of the file as it was.
-pub fn bring_up_to_date(path: &Path) -> Result<(), OpenError> {
-    migrate(&mut connect(path)?, path, &migrations::migrations::runner())
+pub fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    migrate(connection, path, &migrations::migrations::runner())
 }
 
 /// Whether no migration is missing, and none is there that this binary does not know.
-pub fn is_up_to_date(path: &Path) -> Result<bool, OpenError> {
-    let found = schema_version(&connect(path)?);
+pub fn is_up_to_date(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
+    let found = schema_version(connection);
     let found = found.map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
     Ok(found == Some(latest(&migrations::migrations::runner())))
 }
@@ -109,7 +109,7 @@ mod tests {
                     VALUES (zeroblob(16), 'ada@example.org', 'Ada', 'active', 1, 0)";
         connection.execute(user, []).expect("valid SQL");
 
-        bring_up_to_date(&path).expect("the present version");
+        bring_up_to_date(&mut connection, &path).expect("the present version");
 
         let role: String = connection.query_row("SELECT role FROM users", [], |row| row.get(0)).expect("a user");
         assert_eq!(role, "member");
@@ -119,11 +119,11 @@ mod tests {
     fn a_newer_file_is_refused() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("postern.db");
-        bring_up_to_date(&path).expect("an empty file");
-        let newer = connect(&path).expect("a file");
+        let mut newer = connect(&path).expect("an empty file");
+        bring_up_to_date(&mut newer, &path).expect("the present version");
         newer.execute("UPDATE refinery_schema_history SET version = 99 WHERE version = 1", []).expect("valid SQL");
 
-        assert!(matches!(bring_up_to_date(&path), Err(OpenError::TooNew { found: 99, .. })));
-        assert!(!is_up_to_date(&path).expect("a file"));
+        assert!(matches!(bring_up_to_date(&mut newer, &path), Err(OpenError::TooNew { found: 99, .. })));
+        assert!(!is_up_to_date(&newer, &path).expect("a file"));
     }
 }

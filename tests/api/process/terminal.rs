@@ -77,32 +77,29 @@ impl Terminal {
     }
 }
 
-#[test]
-fn a_password_is_asked_for_twice_and_never_shown() {
+/// What comes of making a user by typing a password, and then once more.
+fn created_by_typing(first: &str, second: &str) -> (Option<i32>, String) {
     let postern = Postern::new();
     let mut terminal = Terminal::run(&postern, &["user", "create", "ada@example.org", "--name", "Ada"]);
-
     terminal.shows("Password: ");
-    terminal.types_unseen("secure_password");
+    terminal.types_unseen(first);
     terminal.shows("Once more: ");
-    terminal.types_unseen("secure_password");
+    terminal.types_unseen(second);
+    terminal.ended()
+}
 
-    let (code, screen) = terminal.ended();
+#[test]
+fn a_password_is_asked_for_twice_and_never_shown() {
+    let (code, screen) = created_by_typing("secure_password", "secure_password");
+
     assert_eq!(code, Some(0), "{screen}");
     assert!(screen.contains("has been created") && !screen.contains("secure_password"), "{screen}");
 }
 
 #[test]
 fn two_different_passwords_make_no_user() {
-    let postern = Postern::new();
-    let mut terminal = Terminal::run(&postern, &["user", "create", "ada@example.org", "--name", "Ada"]);
+    let (code, screen) = created_by_typing("secure_password", "secure_passw0rd");
 
-    terminal.shows("Password: ");
-    terminal.types_unseen("secure_password");
-    terminal.shows("Once more: ");
-    terminal.types_unseen("secure_passw0rd");
-
-    let (code, screen) = terminal.ended();
     assert_eq!(code, Some(1), "{screen}");
     assert!(screen.contains("the two passwords are not the same"), "{screen}");
 }
