@@ -5,7 +5,7 @@ use std::time::Duration;
 use postern::{
     accounts::{Cursor, Epoch, FIRST_SUCCESSOR, Role, SessionId, Standing, User, UserId, UserQuery},
     clock::Clock as _,
-    store::{Edit, Refresh},
+    store::{CompareAndSet, Edit, Refresh},
 };
 
 use super::suite::{Kept, hash, time};
@@ -152,12 +152,14 @@ async fn nobody_who_does_not_exist_is_edited() {
 }
 
 #[tokio::test]
-async fn every_session_of_every_user_ends_at_once() {
+async fn every_session_of_every_user_ends_at_once_the_kept_ones_too() {
     let kept = Kept::empty().await;
     let mut opened = Vec::new();
     for email in ["ada@example.org", "grace@example.org"] {
         let user = kept.inserted(email).await;
-        opened.push(kept.opened(&user).await);
+        let session = kept.opened(&user).await;
+        assert_eq!(kept.password_changed(&user, "second", session.id).await, CompareAndSet::Written);
+        opened.push(session);
     }
 
     assert_eq!(kept.stores.users.end_all_sessions(Epoch::random(), &time()).await, Ok(2));
