@@ -297,6 +297,8 @@ fn accounts(
         refresh_tokens: RefreshTokens::new(keyring),
         clock,
         lifetimes: config.lifetimes,
+        max_sessions: config.max_sessions,
+        rotates: config.refresh_rotation,
         metrics,
     })
 }

@@ -39,7 +39,9 @@ pub async fn served<B: Backend>(backend: &B) -> Served {
         refresh_tokens: RefreshTokens::new(keyring),
         clock,
         // Longer than any measurement.
-        lifetimes: Lifetimes { access: Duration::from_hours(1), session: Duration::from_hours(24) },
+        lifetimes: Lifetimes { access: Duration::from_hours(1), session: Duration::from_hours(24), idle: None },
+        max_sessions: 100,
+        rotates: true,
         metrics,
     });
     let tokens = signed_up(&accounts).await;

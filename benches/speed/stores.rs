@@ -10,7 +10,10 @@ use criterion::Criterion;
 use http_body_util::Empty;
 use hyper::{StatusCode, body::Bytes, client::conn::http1::SendRequest};
 use postern::{
-    accounts::{Epoch, KeyTag, NewSession, PasswordHash, Role, Session, SessionId, Standing, Tokens, User, UserId},
+    accounts::{
+        Epoch, KeyTag, NewSession, PasswordHash, Presentation, Role, Rotation, Session, SessionId, Standing, Tokens,
+        User, UserId,
+    },
     clock::{Clock as _, ManualClock, SystemClock},
     store::{Refresh, RefreshAttempt, Sessions, Users},
 };
@@ -68,16 +71,20 @@ fn sessions(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
     group.measure(["session opened, Redis", "PING"], timed_at_once(runtime, open), ping());
     let find = async |_| {
         let kept = kept.get().await;
-        let found = kept.sessions.find(kept.user.id, kept.session.id, &time()).await;
+        let found = kept.sessions.resume(kept.user.id, kept.session.id, &time()).await;
         assert!(found.expect("an answer").is_some_and(|found| kept.user.keeps_in_force(found.id, found.epoch)));
     };
     group.measure(["session checked, Redis", "PING"], timed_at_once(runtime, find), ping());
     let refresh = async |_| {
         let kept = kept.get().await;
-        let attempt =
-            RefreshAttempt { user: kept.user.clone(), session: kept.session.id, counter: kept.session.successor };
+        let attempt = RefreshAttempt {
+            user: kept.user.clone(),
+            session: kept.session.id,
+            counter: kept.session.successor,
+            rotation: Rotation::Off,
+        };
         let refresh = kept.sessions.refresh(&attempt, &time()).await.expect("an answer");
-        assert!(matches!(refresh, Refresh::Granted(_)));
+        assert!(matches!(refresh, Refresh::Presented(Presentation::Kept, _)));
     };
     group.measure(["session refreshed, Redis", "PING"], timed_at_once(runtime, refresh), ping());
 }
@@ -137,7 +144,7 @@ impl Kept {
             created: now,
         };
         users.insert(&user, &time()).await.expect("an answer");
-        let session = sessions.open(&new_session(user.id, user.epoch), &time()).await.expect("a session");
+        let session = sessions.open(&new_session(user.id, user.epoch), &time()).await.expect("a session").session;
         let redis = redis::Client::open(backend.redis.as_str()).expect("a URL");
         let redis = redis.get_multiplexed_async_connection().await.expect("Redis answers");
         let mut postgres = Vec::new();
@@ -181,6 +188,8 @@ fn new_session(user: UserId, epoch: Epoch) -> NewSession {
         epoch,
         successor_key: KeyTag([0xff, 0, 1, 0x80]),
         lifetime: Duration::from_hours(24),
+        idle: None,
+        max_sessions: 100,
         client: client(),
     }
 }

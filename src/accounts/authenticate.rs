@@ -25,7 +25,7 @@ impl Accounts {
         })?;
         let (user, session) = tokio::join!(
             self.users.by_id(claims.subject, time),
-            self.sessions.find(claims.subject, claims.session, time),
+            self.sessions.resume(claims.subject, claims.session, time),
         );
         // One store's definite no is enough, even where the other one cannot be reached.
         let is_gone =

@@ -1,7 +1,9 @@
-//! Logout.
+//! Logout: of one session by its refresh token, and of all sessions at once.
 
-use super::{Accounts, Refusal};
-use crate::store::StoreTime;
+use tracing::warn;
+
+use super::{Accounts, CurrentUser, Epoch, Refusal, SessionId, UserId};
+use crate::store::{Edit, StoreTime};
 
 impl Accounts {
     /// Ends the session of a refresh token, whichever of the session's tokens it is: holding one is the authority. A
@@ -14,5 +16,27 @@ impl Accounts {
         let ended = self.sessions.end(claims.user, claims.session, time).await?;
         self.metrics.accounts.ended_by_logout.inc_by(ended);
         Ok(())
+    }
+
+    /// Ends every session of the user, this one included: the new epoch decides.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`] where the user is gone by now; [`Refusal::Store`].
+    pub async fn logout_everywhere(&self, current: &CurrentUser, time: &StoreTime) -> Result<(), Refusal> {
+        let user = current.user.id;
+        let edited = self.users.edit(user, &Edit::EndSessions(Epoch::random()), time).await?;
+        edited.ok_or(Refusal::InvalidAccessToken)?;
+        let ended = self.remove_ended_sessions(user, None, time).await;
+        self.metrics.accounts.ended_by_logout_everywhere.inc_by(ended);
+        Ok(())
+    }
+
+    /// Removes the sessions that a new epoch, or the deletion of their user, has ended, and says how many there were. It
+    /// only tidies up: they are refused whether this succeeds or not.
+    pub(super) async fn remove_ended_sessions(&self, user: UserId, kept: Option<SessionId>, time: &StoreTime) -> u64 {
+        self.sessions.end_all(user, kept, time).await.unwrap_or_else(|error| {
+            warn!(%error, %user, "ended sessions could not be removed; they are refused all the same");
+            0
+        })
     }
 }

@@ -7,14 +7,18 @@ mod email;
 mod id;
 mod name;
 mod query;
+mod rotation;
 mod session;
 mod user;
 
 mod administer;
 mod authenticate;
 mod change_password;
+mod confirm;
+mod list_sessions;
 mod login;
 mod logout;
+mod profile;
 mod refresh;
 mod register;
 
@@ -28,7 +32,9 @@ pub use self::{
     login::Credentials,
     name::{InvalidName, MAX_CHARACTERS as MAX_NAME_CHARACTERS, Name},
     query::{Cursor, InvalidCursor, UserQuery},
+    refresh::Refreshed,
     register::SignUp,
+    rotation::{Presentation, Rotation, SHARED_FOR},
     session::{Client, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, MAX_USER_AGENT_BYTES, NewSession, Session},
     user::{PasswordHash, Role, Standing, User},
 };
@@ -58,6 +64,10 @@ pub struct Accounts {
     pub clock: Arc<dyn Clock>,
     /// How long tokens and sessions live.
     pub lifetimes: Lifetimes,
+    /// How many sessions a user may have at once: the oldest ones end.
+    pub max_sessions: u32,
+    /// Whether a refresh replaces the refresh token.
+    pub rotates: bool,
     /// Counts what happens.
     pub metrics: Arc<Metrics>,
 }
@@ -70,6 +80,8 @@ pub struct Lifetimes {
     pub access: Duration,
     /// From the opening of a session to its absolute end.
     pub session: Duration,
+    /// How long a session may go unused before it ends; `None` where it may for its whole life.
+    pub idle: Option<Duration>,
 }
 
 /// What a login or a sign-up hands out.
@@ -104,6 +116,9 @@ pub enum Refusal {
     /// Malformed, forged, replaced, or its session or user is gone.
     #[error("the refresh token is not valid")]
     InvalidRefreshToken,
+    /// No session of this user that is in force has this id.
+    #[error("the user has no such session")]
+    SessionNotFound,
     /// Not the user's password.
     #[error("the password is not the user's")]
     WrongPassword,
@@ -124,6 +139,7 @@ impl Refusal {
             Self::InvalidAccessToken => "invalid_token",
             Self::AccessTokenExpired => "token_expired",
             Self::InvalidRefreshToken => "invalid_refresh_token",
+            Self::SessionNotFound => "session_not_found",
             Self::WrongPassword => "wrong_password",
             Self::Overloaded(_) => "overloaded",
             Self::Store(error) => error.label(),
@@ -159,17 +175,25 @@ impl Accounts {
             epoch,
             successor_key: self.refresh_tokens.active_key(),
             lifetime: self.lifetimes.session,
+            idle: self.lifetimes.idle,
+            max_sessions: self.max_sessions,
             client,
         };
-        self.sessions.open(&session, time).await
+        let opened = self.sessions.open(&session, time).await?;
+        self.metrics.accounts.ended_as_too_many.inc_by(opened.ended);
+        Ok(opened.session)
     }
 
     /// The tokens of a session that has just been opened.
     fn first_tokens(&self, session: &Session) -> Tokens {
+        Tokens { access: self.access_token(session), refresh: self.successor_token(session) }
+    }
+
+    /// The refresh token that a session has handed out last.
+    fn successor_token(&self, session: &Session) -> String {
         let claims = RefreshClaims { user: session.user, session: session.id, counter: session.successor };
         let refresh = self.refresh_tokens.issue(claims, session.successor_key);
-        let refresh = refresh.unwrap_or_else(|_| unreachable!("the session was opened under the active key"));
-        Tokens { access: self.access_token(session), refresh }
+        refresh.unwrap_or_else(|_| unreachable!("the session was opened under the active key"))
     }
 
     /// An access token for a session, accepted no longer than the session lasts.

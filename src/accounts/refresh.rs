@@ -1,26 +1,76 @@
-//! Refresh: a new access token for a session that is in force.
+//! Refresh: new tokens for a session that is in force, by the table of the README.
 
-use super::{Accounts, Refusal, User};
+use tracing::{info, warn};
+
+use super::{Accounts, Presentation, Refusal, Rotation, Session, User};
 use crate::store::{Refresh, RefreshAttempt, StoreTime};
 
+/// What a refresh hands out.
+pub struct Refreshed {
+    /// A new access token.
+    pub access: String,
+    /// The refresh token that takes the place of the one that was presented; `None` where that one stays good.
+    pub refresh: Option<String>,
+}
+
 impl Accounts {
-    /// A new access token for whoever has the session's refresh token. The session store's script decides.
+    /// New tokens for whoever has the session's refresh token. The session store decides, in one step.
     ///
     /// # Errors
     /// [`Refusal::InvalidRefreshToken`], [`Refusal::Store`].
-    pub async fn refresh(&self, refresh_token: &str, time: &StoreTime) -> Result<String, Refusal> {
+    pub async fn refresh(&self, refresh_token: &str, time: &StoreTime) -> Result<Refreshed, Refusal> {
         let refreshes = &self.metrics.accounts.refreshes;
-        refreshes.counted(self.new_access(refresh_token, time), Refusal::label).await
+        refreshes.counted(self.exchange_token(refresh_token, time), Refusal::label).await
     }
 
-    async fn new_access(&self, refresh_token: &str, time: &StoreTime) -> Result<String, Refusal> {
+    async fn exchange_token(&self, refresh_token: &str, time: &StoreTime) -> Result<Refreshed, Refusal> {
+        // A: not authentic. No store is asked.
         let claims = self.refresh_tokens.verify(refresh_token).map_err(|_| Refusal::InvalidRefreshToken)?;
+        // B: the user is gone or inactive; or the session is not there, or not in force.
         let user = self.users.by_id(claims.user, time).await?;
         let user = user.filter(User::is_active).ok_or(Refusal::InvalidRefreshToken)?;
-        let attempt = RefreshAttempt { user, session: claims.session, counter: claims.counter };
-        match self.sessions.refresh(&attempt, time).await? {
-            Refresh::Granted(session) => Ok(self.access_token(&session)),
-            Refresh::NotInForce | Refresh::Replaced => Err(Refusal::InvalidRefreshToken),
+        let attempt =
+            RefreshAttempt { user, session: claims.session, counter: claims.counter, rotation: self.rotation() };
+        let Refresh::Presented(presentation, session) = self.sessions.refresh(&attempt, time).await? else {
+            return Err(Refusal::InvalidRefreshToken);
+        };
+        self.tell(presentation, &session);
+        let access = || self.access_token(&session);
+        match presentation {
+            // C: without rotation, the token stays good.
+            Presentation::Kept => Ok(Refreshed { access: access(), refresh: None }),
+            // 1, 2, 3 and 6: the successor, which is the same for all who share it.
+            Presentation::Successor | Presentation::Shared | Presentation::LostResponse | Presentation::Rollback => {
+                Ok(Refreshed { access: access(), refresh: Some(self.successor_token(&session)) })
+            }
+            // C: without rotation, the session goes on. 4 and 5: theft, and it has ended.
+            Presentation::Outdated | Presentation::Replaced | Presentation::Retired => {
+                Err(Refusal::InvalidRefreshToken)
+            }
+        }
+    }
+
+    fn rotation(&self) -> Rotation {
+        if self.rotates { Rotation::On(self.refresh_tokens.active_key()) } else { Rotation::Off }
+    }
+
+    /// Counts and logs what became of a token.
+    fn tell(&self, presentation: Presentation, session: &Session) {
+        let metrics = &self.metrics.accounts;
+        metrics.presented(presentation.label());
+        if presentation.is_theft() {
+            metrics.ended_by_theft.inc();
+        }
+        let (user, id) = (session.user, session.id);
+        match presentation {
+            Presentation::Kept | Presentation::Outdated | Presentation::Successor => {}
+            Presentation::Shared => info!(%user, session = %id, "refresh token shared: presented again at once"),
+            Presentation::LostResponse => info!(%user, session = %id, "refresh token repeated: its answer was lost"),
+            Presentation::Replaced => warn!(%user, session = %id, "replaced refresh token presented, session ended"),
+            Presentation::Retired => warn!(%user, session = %id, "retired refresh token presented, session ended"),
+            Presentation::Rollback => {
+                warn!(%user, session = %id, "refresh token ahead of its session: the session store has lost writes");
+            }
         }
     }
 }

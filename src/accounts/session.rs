@@ -27,6 +27,10 @@ pub struct NewSession {
     pub successor_key: KeyTag,
     /// From its opening to its absolute end, which nothing moves.
     pub lifetime: Duration,
+    /// How long it may go unused before it ends; `None` where it may for its whole life.
+    pub idle: Option<Duration>,
+    /// How many sessions its user may have at once, this one included: the oldest ones end.
+    pub max_sessions: u32,
     /// Who opened it.
     pub client: Client,
 }
@@ -52,8 +56,10 @@ pub struct Session {
     pub created: OffsetDateTime,
     /// Its absolute end.
     pub expires: OffsetDateTime,
-    /// When it was last refreshed.
+    /// When it was last used, as exactly as that is noted.
     pub last_used: OffsetDateTime,
+    /// How long it may go unused before it ends.
+    pub idle: Option<Duration>,
     /// Who opened it.
     pub client: Client,
 }

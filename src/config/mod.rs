@@ -14,8 +14,8 @@ use self::{
     reader::Reader,
     settings::{
         ACCESS_TTL, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG, MAX_CONNECTION_AGE,
-        MAX_CONNECTIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_TTL, REQUEST_TIMEOUT, SHUTDOWN_GRACE,
-        STORE_TIMEOUT,
+        MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_ROTATION, REFRESH_TTL,
+        REQUEST_TIMEOUT, SESSION_IDLE_TTL, SHUTDOWN_GRACE, STORE_TIMEOUT,
     },
 };
 use crate::{
@@ -57,6 +57,10 @@ pub struct Config {
     pub access_format: AccessFormat,
     /// How long tokens and sessions live.
     pub lifetimes: Lifetimes,
+    /// How many sessions a user may have at once.
+    pub max_sessions: u32,
+    /// Whether a refresh replaces the refresh token.
+    pub refresh_rotation: bool,
     /// The shortest new password, in code points.
     pub password_min_length: usize,
     /// How passwords are hashed.
@@ -99,7 +103,10 @@ impl Config {
             lifetimes: Lifetimes {
                 access: reader.duration(&ACCESS_TTL, "1s", "1h"),
                 session: reader.duration(&REFRESH_TTL, "1s", "365d"),
+                idle: reader.optional_duration(&SESSION_IDLE_TTL, "2m", "365d"),
             },
+            max_sessions: reader.number(&MAX_SESSIONS, 1, 1000),
+            refresh_rotation: reader.switch(&REFRESH_ROTATION),
             password_min_length: reader.number(&PASSWORD_MIN_LENGTH, 8, 64),
             hashing: reader.hashing(),
             limits: RequestLimits {

@@ -68,12 +68,32 @@ impl<'values> Reader<'values> {
     }
 
     pub fn duration(&mut self, setting: &Setting, least: &'static str, most: &'static str) -> Duration {
-        let bound =
-            |text| humantime::parse_duration(text).unwrap_or_else(|_| unreachable!("a bound of {}", setting.name));
-        let range = bound(least)..=bound(most);
         self.read(setting, |text| {
-            let duration = humantime::parse_duration(text).ok().filter(|duration| range.contains(duration));
+            let duration = duration_within(text, least, most);
             duration.ok_or_else(|| format!("a time from {least} to {most}, as in {}", setting.default))
+        })
+    }
+
+    pub fn optional_duration(
+        &mut self,
+        setting: &Setting,
+        least: &'static str,
+        most: &'static str,
+    ) -> Option<Duration> {
+        self.read(setting, |text| match text {
+            "none" => Ok(None),
+            text => {
+                let duration = duration_within(text, least, most);
+                duration.map(Some).ok_or_else(|| format!("none, or a time from {least} to {most}"))
+            }
+        })
+    }
+
+    pub fn switch(&mut self, setting: &Setting) -> bool {
+        self.read(setting, |text| match text {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => Err("on or off".to_owned()),
         })
     }
 
@@ -153,6 +173,11 @@ impl<'values> Reader<'values> {
         }
         data_dir.join("keys")
     }
+}
+
+fn duration_within(text: &str, least: &str, most: &str) -> Option<Duration> {
+    let bound = |text| humantime::parse_duration(text).unwrap_or_else(|_| unreachable!("a bound of a setting"));
+    humantime::parse_duration(text).ok().filter(|duration| (bound(least)..=bound(most)).contains(duration))
 }
 
 /// A number of threads.

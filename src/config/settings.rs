@@ -52,6 +52,15 @@ pub const ACCESS_FORMAT: Setting = setting(
 pub const ACCESS_TTL: Setting = setting("POSTERN_ACCESS_TTL", "5m", "Life of an access token, 1s to 1h");
 pub const REFRESH_TTL: Setting =
     setting("POSTERN_REFRESH_TTL", "24h", "Life of a session from login to its absolute end, 1s to 365d");
+pub const SESSION_IDLE_TTL: Setting = setting(
+    "POSTERN_SESSION_IDLE_TTL",
+    "none",
+    "How long a session may go unused before it ends, 2m to 365d, or none; counted from the noted use, which may be up to a minute earlier",
+);
+pub const MAX_SESSIONS: Setting =
+    setting("POSTERN_MAX_SESSIONS", "100", "Sessions that a user may have at once, 1 to 1000; the oldest ones end");
+pub const REFRESH_ROTATION: Setting =
+    setting("POSTERN_REFRESH_ROTATION", "off", "Whether a refresh replaces the refresh token: on or off");
 pub const PASSWORD_MIN_LENGTH: Setting =
     setting("POSTERN_PASSWORD_MIN_LENGTH", "8", "Code points of the shortest new password, 8 to 64");
 pub const HASH_MEMORY: Setting =
@@ -96,6 +105,9 @@ pub const SETTINGS: &[Setting] = &[
     ACCESS_FORMAT,
     ACCESS_TTL,
     REFRESH_TTL,
+    SESSION_IDLE_TTL,
+    MAX_SESSIONS,
+    REFRESH_ROTATION,
     PASSWORD_MIN_LENGTH,
     HASH_MEMORY,
     HASH_PASSES,

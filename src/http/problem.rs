@@ -43,8 +43,10 @@ pub enum Problem {
     TokenExpired,
     /// The refresh token is worth nothing.
     InvalidRefreshToken,
-    /// The member that should hold the user's password does not.
-    WrongPassword,
+    /// The user has no such session.
+    SessionNotFound,
+    /// This member should hold the user's password, and does not.
+    WrongPassword(&'static str),
     /// Too many passwords wait to be hashed.
     Overloaded(Overloaded),
     /// A store that is needed did not answer.
@@ -85,7 +87,8 @@ impl Problem {
             Self::InvalidToken            => (StatusCode::UNAUTHORIZED,           Some("invalid_token"),          "The access token is not valid"),
             Self::TokenExpired            => (StatusCode::UNAUTHORIZED,           Some("token_expired"),          "The access token has expired"),
             Self::InvalidRefreshToken     => (StatusCode::UNAUTHORIZED,           Some("invalid_refresh_token"),  "The refresh token is not valid"),
-            Self::WrongPassword           => (StatusCode::BAD_REQUEST,            Some("wrong_password"),         "The password is wrong"),
+            Self::SessionNotFound         => (StatusCode::NOT_FOUND,              Some("session_not_found"),      "You have no such session"),
+            Self::WrongPassword(_)        => (StatusCode::BAD_REQUEST,            Some("wrong_password"),         "The password is wrong"),
             Self::Overloaded(_)           => (StatusCode::SERVICE_UNAVAILABLE,    Some("overloaded"),             "Too many requests at once: try again soon"),
             Self::Unavailable(_)
             | Self::DeadlinePassed        => (StatusCode::SERVICE_UNAVAILABLE,    Some("unavailable"),            "The service is not available right now: try again soon"),
@@ -143,7 +146,7 @@ impl Problem {
         match self {
             Self::ValidationFailed(errors) => return errors.clone(),
             Self::EmailTaken => fields.add("email", "A user with this email already exists."),
-            Self::WrongPassword => fields.add("old_password", "The password is wrong."),
+            Self::WrongPassword(member) => fields.add(member, "The password is wrong."),
             _ => {}
         }
         fields
@@ -155,6 +158,16 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// The problem of a request whose `member` was to hold the user's password.
+    pub fn confirmed_by(member: &'static str) -> impl Fn(Refusal) -> Self {
+        move |refusal| match refusal {
+            Refusal::WrongPassword => Self::WrongPassword(member),
+            refusal => refusal.into(),
+        }
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -163,7 +176,8 @@ impl From<Refusal> for Problem {
             Refusal::InvalidAccessToken => Self::InvalidToken,
             Refusal::AccessTokenExpired => Self::TokenExpired,
             Refusal::InvalidRefreshToken => Self::InvalidRefreshToken,
-            Refusal::WrongPassword => Self::WrongPassword,
+            Refusal::SessionNotFound => Self::SessionNotFound,
+            Refusal::WrongPassword => Self::WrongPassword("password"),
             Refusal::Overloaded(overloaded) => Self::Overloaded(overloaded),
             Refusal::Store(error @ StoreError::Unavailable { .. }) => Self::Unavailable(error),
             Refusal::Store(error @ StoreError::Corrupt { .. }) => Self::Corrupt(error),
@@ -225,7 +239,8 @@ mod tests {
             Problem::InvalidToken,
             Problem::TokenExpired,
             Problem::InvalidRefreshToken,
-            Problem::WrongPassword,
+            Problem::SessionNotFound,
+            Problem::WrongPassword("password"),
             Problem::Overloaded(Overloaded { wait: Duration::from_millis(2_500) }),
             Problem::Unavailable(broken),
             Problem::DeadlinePassed,
@@ -254,6 +269,7 @@ mod tests {
         401 invalid_token
         401 token_expired
         401 invalid_refresh_token
+        404 session_not_found
         400 wrong_password
         503 overloaded
         503 unavailable

@@ -31,16 +31,18 @@ pub async fn login(context: Context, _: Stranger, mut body: Members) -> Result<J
 
 /// What a refresh is answered.
 #[derive(Serialize)]
-pub struct NewAccess {
+pub struct NewTokens {
     access: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh: Option<String>,
 }
 
 /// `POST /refresh/`
-pub async fn refresh(context: Context, _: Stranger, mut body: Members) -> Result<Json<NewAccess>, Problem> {
+pub async fn refresh(context: Context, _: Stranger, mut body: Members) -> Result<Json<NewTokens>, Problem> {
     let token = body.text("refresh");
     let token = body.finish(token)?;
-    let access = context.accounts.refresh(&token, &context.store_time).await?;
-    Ok(Json(NewAccess { access }))
+    let refreshed = context.accounts.refresh(&token, &context.store_time).await?;
+    Ok(Json(NewTokens { access: refreshed.access, refresh: refreshed.refresh }))
 }
 
 /// `POST /logout/`

@@ -129,6 +129,14 @@ pub const REFRESHES: Family = counter(
     &[listed("outcome", &[SUCCEEDED, "invalid_refresh_token", "unavailable", "corrupt", ABANDONED])],
     "Refreshes",
 );
+pub const REFRESH_TOKENS: Family = counter(
+    "postern_refresh_tokens_total",
+    &[listed(
+        "presentation",
+        &["kept", "outdated", "successor", "shared", "lost_response", "replaced", "retired", "rollback"],
+    )],
+    "Refresh tokens that a session in force was presented with",
+);
 pub const PASSWORD_CHANGES: Family = counter(
     "postern_password_changes_total",
     &[listed(
@@ -141,7 +149,10 @@ pub const SESSIONS_OPENED: Family =
     counter("postern_sessions_opened_total", &[listed("reason", &["sign_up", "login"])], "Sessions opened");
 pub const SESSIONS_ENDED: Family = counter(
     "postern_sessions_ended_total",
-    &[listed("reason", &["logout", "password_change"])],
+    &[listed(
+        "reason",
+        &["logout", "ended_by_user", "logout_everywhere", "password_change", "account_deletion", "too_many", "theft"],
+    )],
     "Sessions that a request has ended before they expired",
 );
 
@@ -181,13 +192,15 @@ pub const OPERATIONS: &[&str] = &[
     "users.list",
     "users.edit",
     "users.delete",
+    "users.delete_verified",
     "users.end_all_sessions",
     "users.ping",
     "sessions.open",
-    "sessions.find",
+    "sessions.resume",
+    "sessions.list",
     "sessions.refresh",
     "sessions.end",
-    "sessions.end_others",
+    "sessions.end_all",
     "sessions.ping",
 ];
 const OPERATION: Label = listed("operation", OPERATIONS);
@@ -207,6 +220,7 @@ pub const FAMILIES: &[&Family] = &[
     &SIGN_UPS,
     &LOGINS,
     &REFRESHES,
+    &REFRESH_TOKENS,
     &PASSWORD_CHANGES,
     &SESSIONS_OPENED,
     &SESSIONS_ENDED,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    CompareAndSet, Edit, Insert, PasswordChange, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime, Users,
+    CompareAndSet, Edit, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime,
+    Users,
 };
 use crate::{
     accounts::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
@@ -72,6 +73,10 @@ impl Users for Counted<dyn Users> {
         self.count("users.delete", self.store.delete(id, time)).await
     }
 
+    async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
+        self.count("users.delete_verified", self.store.delete_verified(verified, time)).await
+    }
+
     async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
         self.count("users.end_all_sessions", self.store.end_all_sessions(epoch, time)).await
     }
@@ -83,12 +88,16 @@ impl Users for Counted<dyn Users> {
 
 #[async_trait]
 impl Sessions for Counted<dyn Sessions> {
-    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Session, StoreError> {
+    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
         self.count("sessions.open", self.store.open(session, time)).await
     }
 
-    async fn find(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
-        self.count("sessions.find", self.store.find(user, session, time)).await
+    async fn resume(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
+        self.count("sessions.resume", self.store.resume(user, session, time)).await
+    }
+
+    async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
+        self.count("sessions.list", self.store.list(user, time)).await
     }
 
     async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
@@ -99,8 +108,8 @@ impl Sessions for Counted<dyn Sessions> {
         self.count("sessions.end", self.store.end(user, session, time)).await
     }
 
-    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
-        self.count("sessions.end_others", self.store.end_others(user, kept, time)).await
+    async fn end_all(&self, user: UserId, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
+        self.count("sessions.end_all", self.store.end_all(user, kept, time)).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {

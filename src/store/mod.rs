@@ -22,7 +22,8 @@ use async_trait::async_trait;
 pub use self::time::StoreTime;
 use crate::{
     accounts::{
-        Email, Epoch, Name, NewSession, PasswordHash, Role, Session, SessionId, Standing, User, UserId, UserQuery,
+        Email, Epoch, Name, NewSession, PasswordHash, Presentation, Role, Rotation, Session, SessionId, Standing, User,
+        UserId, UserQuery,
     },
     metrics::Calls,
 };
@@ -63,6 +64,9 @@ pub trait Users: Send + Sync {
     /// Deletes a user, and with it every session: without its user, none is in force. Returns whom it has deleted.
     async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError>;
 
+    /// Deletes a user under the conditions of [`Users::rehash`].
+    async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError>;
+
     /// Ends every session of every user in one statement, which gives all users one new epoch. Returns how many there are.
     async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError>;
 
@@ -73,20 +77,25 @@ pub trait Users: Send + Sync {
 /// Keeps sessions. All times are the store's own.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Opens a session: the only write that makes one.
-    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Session, StoreError>;
+    /// Opens a session: the only write that makes one. Where its user has too many then, the oldest ones end.
+    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError>;
 
-    /// The session, unless it has ended or expired. Whether it is in force is for [`User::keeps_in_force`] to say.
-    async fn find(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError>;
+    /// The session that a request speaks for, unless it has ended, expired, or gone unused for too long. Whether it is in
+    /// force is for [`User::keeps_in_force`] to say. That it is used is noted.
+    async fn resume(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError>;
 
-    /// Decides about a refresh token in one step, and notes that the session was used where it is granted.
+    /// Every session of a user that has not ended, in no particular order: those that are not in force as well.
+    async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError>;
+
+    /// Decides about a refresh token in one step: by [`User::keeps_in_force`], and then by [`Session::present`]. Where
+    /// that finds a theft, the session has ended. That it is used is noted.
     async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError>;
 
     /// Ends a session; one that is not there has ended before. Returns how many have ended now: one or none.
     async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError>;
 
-    /// Ends every session of a user but one. Returns how many have ended now.
-    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError>;
+    /// Ends every session of a user, or every one but `kept`. Returns how many have ended now.
+    async fn end_all(&self, user: UserId, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError>;
 
     /// Whether the store answers.
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError>;
@@ -151,6 +160,15 @@ pub fn counted_sessions(sessions: Arc<dyn Sessions>, calls: Calls) -> Arc<dyn Se
     Arc::new(counted::Counted { store: sessions, calls })
 }
 
+/// A session that has been opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The session.
+    pub session: Session,
+    /// How many sessions of its user have ended, since they would have been too many.
+    pub ended: u64,
+}
+
 /// An authentic refresh token.
 #[derive(Debug, Clone)]
 pub struct RefreshAttempt {
@@ -160,17 +178,17 @@ pub struct RefreshAttempt {
     pub session: SessionId,
     /// The counter that the token carries.
     pub counter: u64,
+    /// Whether it is to be replaced.
+    pub rotation: Rotation,
 }
 
-/// What a refresh token is worth.
+/// What became of a refresh token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refresh {
-    /// A new access token for this session.
-    Granted(Session),
-    /// Nothing: the session has ended, expired, or is not in force.
+    /// The session has ended, expired, gone unused for too long, or is not in force.
     NotInForce,
-    /// Nothing: another refresh token has taken its place. The session goes on.
-    Replaced,
+    /// The session was presented with it; and the session as it is afterwards, or was when it ended.
+    Presented(Presentation, Session),
 }
 
 /// Something broke. Expected outcomes are values of the methods above.

@@ -23,9 +23,12 @@ use redis::{
 };
 use time::OffsetDateTime;
 
-use super::{LAST_USED_RESOLUTION, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime};
+use super::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime};
 use crate::{
-    accounts::{Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Session, SessionId, UserId},
+    accounts::{
+        Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Rotation, SHARED_FOR, Session,
+        SessionId, UserId,
+    },
     clock::{Clock, from_unix_ms},
     metrics::PoolUse,
 };
@@ -78,10 +81,16 @@ type Connecting = Shared<BoxFuture<'static, Result<MultiplexedConnection, StoreE
 
 struct Scripts {
     open: Script,
-    find: Script,
+    resume: Script,
+    list: Script,
     refresh: Script,
     end: Script,
-    end_others: Script,
+    end_all: Script,
+}
+
+/// A script, behind what every one of them begins with.
+fn script(text: &str) -> Script {
+    Script::new(&[include_str!("session.lua"), text].concat())
 }
 
 impl RedisSessions {
@@ -96,11 +105,12 @@ impl RedisSessions {
         let manager = Manager::new_with_config(url.0.clone(), config).map_err(StoreError::from)?;
         let pool = Pool::builder(manager).create_timeout(Some(CONNECT_TIMEOUT)).runtime(Runtime::Tokio1).build();
         let scripts = Scripts {
-            open: Script::new(include_str!("session.open.lua")),
-            find: Script::new(include_str!("session.find.lua")),
-            refresh: Script::new(include_str!("session.refresh.lua")),
-            end: Script::new(include_str!("session.end.lua")),
-            end_others: Script::new(include_str!("session.end_others.lua")),
+            open: script(include_str!("session.open.lua")),
+            resume: script(include_str!("session.resume.lua")),
+            list: script(include_str!("session.list.lua")),
+            refresh: script(include_str!("session.refresh.lua")),
+            end: script(include_str!("session.end.lua")),
+            end_all: script(include_str!("session.end_all.lua")),
         };
         let pool = pool.map_err(|error| StoreError::unavailable(STORE, &error))?;
         Ok(Self { pool, current: Mutex::new(None), scripts, clock })
@@ -190,7 +200,7 @@ impl RedisSessions {
     }
 
     fn ahead_ms(&self) -> u64 {
-        u64::try_from(self.clock.ahead().as_millis()).unwrap_or(u64::MAX)
+        milliseconds(self.clock.ahead())
     }
 }
 
@@ -204,52 +214,70 @@ enum Broken {
 
 #[async_trait]
 impl Sessions for RedisSessions {
-    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Session, StoreError> {
+    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
         let mut invocation = self.scripts.open.prepare_invoke();
         invocation
             .key(session_key(session.user, session.id))
             .key(index_key(session.user))
             .arg(self.ahead_ms())
-            .arg(u64::try_from(session.lifetime.as_millis()).unwrap_or(u64::MAX))
+            .arg(session_key_prefix(session.user))
             .arg(session.id.to_string())
+            .arg(session.max_sessions)
+            .arg(milliseconds(session.lifetime))
+            .arg(session.idle.map_or(0, milliseconds))
             .arg(session.epoch.0)
             .arg(FIRST_HELD)
             .arg(FIRST_SUCCESSOR)
-            .arg(u32::from_be_bytes(session.successor_key.0))
+            .arg(key_number(session.successor_key))
             .arg(session.client.address.to_string())
             .arg(&session.client.user_agent);
-        let record = self.run(&invocation, time).await?;
-        read(session.user, session.id, record)
+        let (record, ended) = self.run(&invocation, time).await?;
+        Ok(Opened { session: read(session.user, session.id, record)?, ended })
     }
 
-    async fn find(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
-        let mut invocation = self.scripts.find.prepare_invoke();
-        invocation.key(session_key(user, session)).arg(self.ahead_ms());
+    async fn resume(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
+        let mut invocation = self.scripts.resume.prepare_invoke();
+        invocation.key(session_key(user, session)).arg(self.ahead_ms()).arg(milliseconds(LAST_USED_RESOLUTION));
         let record: Option<Record> = self.run(&invocation, time).await?;
         record.map(|record| read(user, session, record)).transpose()
     }
 
+    async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
+        let mut invocation = self.scripts.list.prepare_invoke();
+        invocation.key(index_key(user)).arg(self.ahead_ms()).arg(session_key_prefix(user));
+        let records: Vec<(String, Record)> = self.run(&invocation, time).await?;
+        let session = |(id, record): (String, Record)| {
+            let id = id.parse().map_err(|error| StoreError::corrupt(STORE, &error))?;
+            read(user, SessionId(id), record)
+        };
+        records.into_iter().map(session).collect()
+    }
+
     async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
-        let RefreshAttempt { user, session, counter } = attempt;
+        let RefreshAttempt { user, session, counter, rotation } = attempt;
         if !user.is_active() {
             return Ok(Refresh::NotInForce);
         }
         let mut invocation = self.scripts.refresh.prepare_invoke();
         invocation
             .key(session_key(user.id, *session))
+            .key(index_key(user.id))
             .arg(self.ahead_ms())
             .arg(session.to_string())
             .arg(*counter)
             .arg(user.epoch.0)
             .arg(user.kept_session.map(|kept| kept.to_string()).unwrap_or_default())
-            .arg(u64::try_from(LAST_USED_RESOLUTION.as_millis()).unwrap_or(u64::MAX));
-        let (verdict, record): (String, Option<Record>) = self.run(&invocation, time).await?;
-        match (verdict.as_str(), record) {
-            ("granted", Some(record)) => Ok(Refresh::Granted(read(user.id, *session, record)?)),
-            ("not in force", None) => Ok(Refresh::NotInForce),
-            ("replaced", None) => Ok(Refresh::Replaced),
-            _ => Err(StoreError::corrupt(STORE, "an unknown verdict")),
-        }
+            .arg(milliseconds(LAST_USED_RESOLUTION))
+            .arg(match rotation {
+                Rotation::Off => String::new(),
+                Rotation::On(key) => key_number(*key).to_string(),
+            })
+            .arg(milliseconds(SHARED_FOR));
+        let (outcome, record): (String, Option<Record>) = self.run(&invocation, time).await?;
+        let Some(record) = record else { return Ok(Refresh::NotInForce) };
+        let presentation = Presentation::ALL.into_iter().find(|presentation| presentation.label() == outcome);
+        let presentation = presentation.ok_or_else(|| StoreError::corrupt(STORE, "an unknown outcome"))?;
+        Ok(Refresh::Presented(presentation, read(user.id, *session, record)?))
     }
 
     async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
@@ -258,15 +286,16 @@ impl Sessions for RedisSessions {
         self.run(&invocation, time).await
     }
 
-    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
-        let mut invocation = self.scripts.end_others.prepare_invoke();
-        invocation.key(index_key(user)).arg(self.ahead_ms()).arg(session_key_prefix(user)).arg(kept.to_string());
+    async fn end_all(&self, user: UserId, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
+        let mut invocation = self.scripts.end_all.prepare_invoke();
+        let kept = kept.map(|kept| kept.to_string()).unwrap_or_default();
+        invocation.key(index_key(user)).arg(self.ahead_ms()).arg(session_key_prefix(user)).arg(kept);
         self.run(&invocation, time).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
         let nobody = UserId(uuid::Uuid::nil());
-        self.find(nobody, SessionId(uuid::Uuid::nil()), time).await.map(drop)
+        self.resume(nobody, SessionId(uuid::Uuid::nil()), time).await.map(drop)
     }
 }
 
@@ -282,11 +311,20 @@ fn index_key(user: UserId) -> String {
     format!("sessions:{{{user}}}")
 }
 
-/// epoch, held, successor, `successor_key`, rotated, created, expires, `last_used`, address, user agent
-type Record = (i64, u64, u64, u32, i64, i64, i64, i64, String, String);
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn key_number(key: KeyTag) -> u32 {
+    u32::from_be_bytes(key.0)
+}
+
+/// epoch, held, successor, `successor_key`, rotated, created, expires, `last_used`, idle, address, user agent
+type Record = (i64, u64, u64, u32, i64, i64, i64, i64, u64, String, String);
 
 fn read(user: UserId, id: SessionId, record: Record) -> Result<Session, StoreError> {
-    let (epoch, held, successor, successor_key, rotated, created, expires, last_used, address, user_agent) = record;
+    let (epoch, held, successor, successor_key, rotated, created, expires, last_used, idle, address, user_agent) =
+        record;
     Ok(Session {
         id,
         user,
@@ -298,6 +336,7 @@ fn read(user: UserId, id: SessionId, record: Record) -> Result<Session, StoreErr
         created: read_time(created)?,
         expires: read_time(expires)?,
         last_used: read_time(last_used)?,
+        idle: (idle > 0).then(|| Duration::from_millis(idle)),
         client: Client { address: address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?, user_agent },
     })
 }

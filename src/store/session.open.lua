@@ -1,20 +1,39 @@
--- session.open: makes a session's key, the only script that does, and enters it into the index of its user.
+-- session.open: makes a session's key, the only script that does, and enters it into the index of its user. Where the
+-- user has too many sessions then, the oldest ones end: their keys lie in the slot of the index.
 -- KEYS  session, index
--- ARGV  ahead_ms, lifetime_ms, id, epoch, held, successor, successor_key, address, user_agent
--- Gives the record, as session.find does.
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + ARGV[1]
-local lifetime = tonumber(ARGV[2])
-local time, expires = string.format('%.0f', now), string.format('%.0f', now + lifetime)
-redis.call('HSET', KEYS[1],
-  'epoch', ARGV[4], 'held', ARGV[5], 'successor', ARGV[6], 'successor_key', ARGV[7],
-  'rotated', time, 'created', time, 'expires', expires, 'last_used', time,
-  'address', ARGV[8], 'user_agent', ARGV[9])
-redis.call('PEXPIRE', KEYS[1], lifetime)
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', time)
-redis.call('ZADD', KEYS[2], expires, ARGV[3])
-if redis.call('PTTL', KEYS[2]) < lifetime then
-  redis.call('PEXPIRE', KEYS[2], lifetime)
+-- ARGV  ahead_ms, prefix of the sessions' keys, id, max_sessions, lifetime_ms, idle_ms,
+--       epoch, held, successor, successor_key, address, user_agent
+-- Gives the record, and how many have ended.
+local id, index = ARGV[3], KEYS[2]
+local lifetime, time, ended = tonumber(ARGV[5]), decimal(now), 0
+
+redis.call('ZREMRANGEBYSCORE', index, '-inf', time)
+if redis.call('ZCARD', index) >= tonumber(ARGV[4]) then
+  local others = {}
+  for _, other in ipairs(redis.call('ZRANGE', index, 0, -1)) do
+    local record = other ~= id and find(ARGV[2] .. other)
+    if record then
+      others[#others + 1] = {other, tonumber(record[CREATED])}
+    else
+      redis.call('ZREM', index, other)
+    end
+  end
+  table.sort(others, function(one, another) return one[2] > another[2] end)
+  for place = tonumber(ARGV[4]), #others do
+    redis.call('DEL', ARGV[2] .. others[place][1])
+    redis.call('ZREM', index, others[place][1])
+    ended = ended + 1
+  end
 end
-return redis.call('HMGET', KEYS[1], 'epoch', 'held', 'successor', 'successor_key',
-  'rotated', 'created', 'expires', 'last_used', 'address', 'user_agent')
+
+redis.call('HSET', KEYS[1],
+  'epoch', ARGV[7], 'held', ARGV[8], 'successor', ARGV[9], 'successor_key', ARGV[10],
+  'rotated', time, 'created', time, 'expires', decimal(now + lifetime), 'last_used', time, 'idle', ARGV[6],
+  'address', ARGV[11], 'user_agent', ARGV[12])
+local record = find(KEYS[1])
+set_ttl(KEYS[1], record)
+redis.call('ZADD', index, record[EXPIRES], id)
+if redis.call('PTTL', index) < lifetime then
+  redis.call('PEXPIRE', index, lifetime)
+end
+return {record, ended}

@@ -1,26 +1,52 @@
--- session.refresh: decides about an authentic refresh token, by the table of the README, row by row.
--- KEYS  session
--- ARGV  ahead_ms, id, counter, epoch of the user, kept session of the user, resolution of last_used in ms
--- Gives 'granted' and the record, or 'not in force' or 'replaced' and none.
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + ARGV[1]
-local record = redis.call('HMGET', KEYS[1], 'epoch', 'held', 'successor', 'successor_key',
-  'rotated', 'created', 'expires', 'last_used', 'address', 'user_agent')
-local epoch, held, successor = record[1], tonumber(record[2]), tonumber(record[3])
-local expires, last_used = tonumber(record[7]), tonumber(record[8])
+-- session.refresh: decides about an authentic refresh token, by the table of the README, row by row. Says in one step
+-- what User::keeps_in_force and Session::present say in Rust.
+-- KEYS  session, index
+-- ARGV  ahead_ms, id, counter, epoch of the user, kept session of the user, resolution of last_used in ms,
+--       key of a new successor or nothing where tokens do not rotate, how long a token is shared in ms
+-- Gives the name of the outcome, and the session's record as it is then, or was when it ended.
+local EPOCH = 1
+local id, counter, key = ARGV[2], tonumber(ARGV[3]), ARGV[7]
 
--- B: absent, expired, or out of force by the rule of the epoch. Nothing is deleted: the user may have been read stale.
-if not epoch or expires <= now or (epoch ~= ARGV[4] and ARGV[2] ~= ARGV[5]) then
-  return {'not in force', false}
+-- B: not there, or out of force by the rule of the epoch. Nothing is deleted: the user may have been read stale.
+local record = find(KEYS[1])
+if not record or (record[EPOCH] ~= ARGV[4] and id ~= ARGV[5]) then
+  return {'not_in_force', false}
+end
+local held, successor = tonumber(record[HELD]), tonumber(record[SUCCESSOR])
+local is_recent = now - tonumber(record[ROTATED]) <= tonumber(ARGV[8])
+
+local function hand_out(new_held, new_successor)
+  record[HELD], record[SUCCESSOR], record[SUCCESSOR_KEY] = decimal(new_held), decimal(new_successor), key
+  record[ROTATED] = decimal(now)
+  redis.call('HSET', KEYS[1], 'held', record[HELD], 'successor', record[SUCCESSOR], 'successor_key', key,
+    'rotated', record[ROTATED])
 end
 
--- C: rotation is off.
-local counter = tonumber(ARGV[3])
-if counter ~= held and counter < successor then
-  return {'replaced', false}
+local presentation
+if key == '' then                                              -- C
+  local is_good = counter == held or counter >= successor
+  presentation = is_good and 'kept' or 'outdated'
+elseif counter == successor then                               -- 1
+  hand_out(counter, counter + 1)
+  presentation = 'successor'
+elseif counter == held and is_recent then                      -- 2
+  presentation = 'shared'
+elseif counter == held then                                    -- 3
+  hand_out(held, successor + 1)
+  presentation = 'lost_response'
+elseif held < counter and counter < successor then             -- 4
+  presentation = 'replaced'
+elseif counter < held then                                     -- 5
+  presentation = 'retired'
+else                                                           -- 6
+  hand_out(counter, counter + 1)
+  presentation = 'rollback'
 end
-if now - last_used >= tonumber(ARGV[6]) then
-  record[8] = string.format('%.0f', now)
-  redis.call('HSET', KEYS[1], 'last_used', record[8])
+
+if presentation == 'replaced' or presentation == 'retired' then
+  redis.call('DEL', KEYS[1])
+  redis.call('ZREM', KEYS[2], id)
+elseif presentation ~= 'outdated' then
+  note_use(KEYS[1], record, ARGV[6])
 end
-return {'granted', record}
+return {presentation, record}

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use postern::{
     accounts::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
     store::{
-        CompareAndSet, Edit, Insert, PasswordChange, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime, Users,
+        CompareAndSet, Edit, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime,
+        Users,
     },
 };
 
@@ -99,6 +100,11 @@ impl Users for Counting {
         self.users.delete(id, time).await
     }
 
+    async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
+        self.pass("users.delete_verified").await;
+        self.users.delete_verified(verified, time).await
+    }
+
     async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
         self.pass("users.end_all_sessions").await;
         self.users.end_all_sessions(epoch, time).await
@@ -112,14 +118,19 @@ impl Users for Counting {
 
 #[async_trait]
 impl Sessions for Counting {
-    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Session, StoreError> {
+    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
         self.pass("sessions.open").await;
         self.sessions.open(session, time).await
     }
 
-    async fn find(&self, user: UserId, id: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
-        self.pass("sessions.find").await;
-        self.sessions.find(user, id, time).await
+    async fn resume(&self, user: UserId, id: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
+        self.pass("sessions.resume").await;
+        self.sessions.resume(user, id, time).await
+    }
+
+    async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
+        self.pass("sessions.list").await;
+        self.sessions.list(user, time).await
     }
 
     async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
@@ -132,9 +143,9 @@ impl Sessions for Counting {
         self.sessions.end(user, session, time).await
     }
 
-    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
-        self.pass("sessions.end_others").await;
-        self.sessions.end_others(user, kept, time).await
+    async fn end_all(&self, user: UserId, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
+        self.pass("sessions.end_all").await;
+        self.sessions.end_all(user, kept, time).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {

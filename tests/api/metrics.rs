@@ -161,7 +161,7 @@ async fn store_calls_are_counted_and_timed_by_operation() {
 
     ada.profile().await.expect(200);
 
-    for operation in ["users.by_id", "sessions.find"] {
+    for operation in ["users.by_id", "sessions.resume"] {
         let calls = format!(r#"postern_store_calls_total{{operation="{operation}",outcome="succeeded"}}"#);
         assert_eq!(service.metric(&calls).await, 1);
         let durations = format!(r#"postern_store_call_duration_seconds_count{{operation="{operation}"}}"#);

@@ -36,6 +36,9 @@ pub struct Settings {
     pub hashing: HasherSettings,
     pub limits: RequestLimits,
     pub access_format: AccessFormat,
+    pub lifetimes: Lifetimes,
+    pub max_sessions: u32,
+    pub rotates: bool,
     pub connection_age: Duration,
     pub connections: usize,
 }
@@ -46,6 +49,9 @@ impl Default for Settings {
             hashing: HasherSettings { parameters: CHEAP, threads: 1, max_wait: Duration::from_mins(1) },
             limits: RequestLimits { request: Duration::from_secs(30), store: Duration::from_secs(30) },
             access_format: AccessFormat::Paseto,
+            lifetimes: Lifetimes { access: Duration::from_mins(5), session: Duration::from_hours(24), idle: None },
+            max_sessions: 100,
+            rotates: false,
             connection_age: Duration::from_mins(5),
             connections: 1000,
         }
@@ -137,7 +143,9 @@ impl Server {
             access_tokens: access_tokens.expect("short tokens"),
             refresh_tokens: RefreshTokens::new(keyring),
             clock,
-            lifetimes: Lifetimes { access: Duration::from_mins(5), session: Duration::from_hours(24) },
+            lifetimes: settings.lifetimes,
+            max_sessions: settings.max_sessions,
+            rotates: settings.rotates,
             metrics,
         });
         let readiness = Arc::new(Readiness::default());

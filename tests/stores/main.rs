@@ -9,6 +9,7 @@ mod support;
 mod embedded {
     pub use crate::support::Embedded as Backend;
     mod administration;
+    mod rotation;
     mod sessions;
     mod suite;
     mod users;
@@ -18,6 +19,7 @@ mod embedded {
 mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
     mod administration;
+    mod rotation;
     mod schema;
     mod sessions;
     mod suite;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use postern::{
-    accounts::{Epoch, FIRST_HELD, FIRST_SUCCESSOR, SessionId, Standing, User},
+    accounts::{Epoch, FIRST_HELD, FIRST_SUCCESSOR, NewSession, Presentation, SessionId, Standing, User},
     clock::Clock as _,
     store::{LAST_USED_RESOLUTION, Refresh},
 };
 
-use super::suite::{DAY, Kept, is_about, new_session, time};
+use super::suite::{DAY, Kept, is_about, is_kept, new_session, time};
 
 #[tokio::test]
 async fn a_session_is_found_as_it_was_opened() {
@@ -16,12 +16,12 @@ async fn a_session_is_found_as_it_was_opened() {
     let user = kept.inserted("ada@example.org").await;
     let new = new_session(&user);
 
-    let session = kept.stores.sessions.open(&new, &time()).await.expect("an answer");
+    let session = kept.stores.sessions.open(&new, &time()).await.expect("an answer").session;
 
     assert_eq!((session.id, session.user, session.epoch), (new.id, new.user, new.epoch));
     assert_eq!((session.held, session.successor), (FIRST_HELD, FIRST_SUCCESSOR));
     assert_eq!((session.successor_key, session.client.clone()), (new.successor_key, new.client));
-    assert_eq!(kept.found(&session).await, Some(session));
+    assert_eq!(kept.resumed(&session).await, Some(session));
 }
 
 #[tokio::test]
@@ -42,8 +42,8 @@ async fn a_session_is_found_under_its_own_user_only() {
     let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
     let session = kept.opened(&ada).await;
 
-    assert_eq!(kept.stores.sessions.find(grace.id, session.id, &time()).await, Ok(None));
-    assert_eq!(kept.stores.sessions.find(ada.id, SessionId::random(), &time()).await, Ok(None));
+    assert_eq!(kept.stores.sessions.resume(grace.id, session.id, &time()).await, Ok(None));
+    assert_eq!(kept.stores.sessions.resume(ada.id, SessionId::random(), &time()).await, Ok(None));
 }
 
 #[tokio::test]
@@ -53,11 +53,11 @@ async fn a_session_ends_when_it_expires() {
     let session = kept.opened(&user).await;
 
     kept.clock.advance(Duration::from_mins(24 * 60 - 1));
-    assert_eq!(kept.found(&session).await.as_ref(), Some(&session));
-    assert!(matches!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::Granted(_)));
+    assert!(kept.resumed(&session).await.is_some());
+    assert!(is_kept(&kept.refreshed(&user, &session, FIRST_SUCCESSOR).await));
 
     kept.clock.advance(Duration::from_mins(1));
-    assert_eq!(kept.found(&session).await, None);
+    assert_eq!(kept.resumed(&session).await, None);
     assert_eq!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
 }
 
@@ -69,14 +69,14 @@ async fn nothing_lengthens_a_session() {
 
     for _ in 0..23 {
         kept.clock.advance(Duration::from_hours(1));
-        let Refresh::Granted(refreshed) = kept.refreshed(&user, &session, FIRST_SUCCESSOR).await else {
+        let Refresh::Presented(_, refreshed) = kept.refreshed(&user, &session, FIRST_SUCCESSOR).await else {
             panic!("the session is in force")
         };
         assert_eq!(refreshed.expires, session.expires);
     }
     kept.clock.advance(Duration::from_hours(1));
 
-    assert_eq!(kept.found(&session).await, None);
+    assert_eq!(kept.resumed(&session).await, None);
 }
 
 #[tokio::test]
@@ -87,9 +87,9 @@ async fn an_ended_session_is_gone_and_ending_it_again_is_no_error() {
 
     for ended in [1, 0] {
         assert_eq!(kept.stores.sessions.end(user.id, session.id, &time()).await, Ok(ended));
-        assert_eq!(kept.found(&session).await, None);
+        assert_eq!(kept.resumed(&session).await, None);
     }
-    assert_eq!(kept.found(&other).await, Some(other));
+    assert_eq!(kept.resumed(&other).await, Some(other));
 }
 
 #[tokio::test]
@@ -101,8 +101,8 @@ async fn a_session_that_has_expired_cannot_end_any_more() {
     kept.clock.advance(DAY);
 
     assert_eq!(kept.stores.sessions.end(user.id, session.id, &time()).await, Ok(0));
-    assert_eq!(kept.stores.sessions.end_others(user.id, session.id, &time()).await, Ok(0));
-    assert_eq!(kept.found(&other).await, None);
+    assert_eq!(kept.stores.sessions.end_all(user.id, Some(session.id), &time()).await, Ok(0));
+    assert_eq!(kept.resumed(&other).await, None);
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_late_refresh_does_not_revive_an_ended_session() {
 
     assert_eq!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
 
-    assert_eq!(kept.found(&session).await, None);
+    assert_eq!(kept.resumed(&session).await, None);
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn a_refresh_that_races_a_logout_leaves_no_session() {
         );
 
         assert_eq!(ended, Ok(1));
-        assert_eq!(kept.found(&session).await, None);
+        assert_eq!(kept.resumed(&session).await, None);
     }
 }
 
@@ -146,13 +146,13 @@ async fn all_sessions_but_one_can_be_ended() {
     let others = [kept.opened(&ada).await, kept.opened(&ada).await];
     let of_grace = kept.opened(&grace).await;
 
-    assert_eq!(kept.stores.sessions.end_others(ada.id, survivor.id, &time()).await, Ok(2));
+    assert_eq!(kept.stores.sessions.end_all(ada.id, Some(survivor.id), &time()).await, Ok(2));
 
     for session in others {
-        assert_eq!(kept.found(&session).await, None);
+        assert_eq!(kept.resumed(&session).await, None);
     }
-    assert_eq!(kept.found(&survivor).await, Some(survivor));
-    assert_eq!(kept.found(&of_grace).await, Some(of_grace));
+    assert_eq!(kept.resumed(&survivor).await, Some(survivor));
+    assert_eq!(kept.resumed(&of_grace).await, Some(of_grace));
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn a_session_of_an_earlier_epoch_is_refused_and_kept() {
     assert_eq!(kept.refreshed(&later, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
 
     // The user may have been read stale: whoever reads the right epoch still finds the session.
-    assert!(matches!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::Granted(_)));
+    assert!(is_kept(&kept.refreshed(&user, &session, FIRST_SUCCESSOR).await));
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn the_kept_session_outlives_its_epoch_and_no_other_does() {
     let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
     let later = User { epoch: Epoch::random(), kept_session: Some(session.id), ..user };
 
-    assert!(matches!(kept.refreshed(&later, &session, FIRST_SUCCESSOR).await, Refresh::Granted(_)));
+    assert!(is_kept(&kept.refreshed(&later, &session, FIRST_SUCCESSOR).await));
     assert_eq!(kept.refreshed(&later, &other, FIRST_SUCCESSOR).await, Refresh::NotInForce);
 }
 
@@ -196,7 +196,7 @@ async fn without_rotation_the_held_counter_and_the_successor_are_granted_and_not
     let session = kept.opened(&user).await;
 
     for counter in [FIRST_HELD, FIRST_SUCCESSOR, FIRST_SUCCESSOR, FIRST_SUCCESSOR + 5] {
-        let Refresh::Granted(granted) = kept.refreshed(&user, &session, counter).await else {
+        let Refresh::Presented(Presentation::Kept, granted) = kept.refreshed(&user, &session, counter).await else {
             panic!("counter {counter} is granted")
         };
         assert_eq!((granted.held, granted.successor), (FIRST_HELD, FIRST_SUCCESSOR));
@@ -211,11 +211,156 @@ async fn the_last_use_is_noted_to_the_minute() {
 
     kept.clock.advance(LAST_USED_RESOLUTION / 4);
     kept.refreshed(&user, &session, FIRST_SUCCESSOR).await;
-    assert_eq!(kept.found(&session).await.expect("a session").last_used, session.last_used);
+    assert_eq!(kept.resumed(&session).await.expect("a session").last_used, session.last_used);
 
     kept.clock.advance(LAST_USED_RESOLUTION);
     kept.refreshed(&user, &session, FIRST_SUCCESSOR).await;
-    let noted = kept.found(&session).await.expect("a session").last_used;
+    let noted = kept.resumed(&session).await.expect("a session").last_used;
     assert!(is_about(noted, kept.clock.now()), "{noted}");
     assert!(noted - session.last_used >= LAST_USED_RESOLUTION);
+}
+
+#[tokio::test]
+async fn using_a_session_is_noted_to_the_minute_as_well() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let session = kept.opened(&user).await;
+
+    kept.clock.advance(LAST_USED_RESOLUTION / 4);
+    assert_eq!(kept.resumed(&session).await.expect("a session").last_used, session.last_used);
+    assert_eq!(kept.listed(&user).await, std::slice::from_ref(&session));
+
+    kept.clock.advance(LAST_USED_RESOLUTION);
+    let resumed = kept.resumed(&session).await.expect("a session");
+    assert!(is_about(resumed.last_used, kept.clock.now()), "{}", resumed.last_used);
+    assert!(resumed.last_used - session.last_used >= LAST_USED_RESOLUTION);
+    assert_eq!(kept.listed(&user).await, [resumed]);
+}
+
+#[tokio::test]
+async fn listing_sessions_does_not_count_as_using_them() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let session = kept.opened(&user).await;
+
+    kept.clock.advance(2 * LAST_USED_RESOLUTION);
+
+    for _ in 0..2 {
+        assert_eq!(kept.listed(&user).await, std::slice::from_ref(&session));
+    }
+}
+
+#[tokio::test]
+async fn every_session_of_a_user_is_listed_until_it_ends() {
+    let kept = Kept::empty().await;
+    let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
+    let first = kept.opened(&ada).await;
+    kept.clock.advance(Duration::from_hours(1));
+    let (second, third) = (kept.opened(&ada).await, kept.opened(&grace).await);
+
+    assert_eq!(kept.listed(&ada).await, [first.clone(), second.clone()]);
+    assert_eq!(kept.listed(&grace).await, [third]);
+
+    kept.clock.advance(Duration::from_hours(23));
+    assert_eq!(kept.listed(&ada).await, std::slice::from_ref(&second));
+    assert_eq!(kept.stores.sessions.end(ada.id, second.id, &time()).await, Ok(1));
+    assert_eq!(kept.listed(&ada).await, []);
+}
+
+#[tokio::test]
+async fn all_sessions_of_a_user_can_be_ended() {
+    let kept = Kept::empty().await;
+    let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
+    let sessions = [kept.opened(&ada).await, kept.opened(&ada).await];
+    let of_grace = kept.opened(&grace).await;
+
+    assert_eq!(kept.stores.sessions.end_all(ada.id, None, &time()).await, Ok(2));
+
+    for session in sessions {
+        assert_eq!(kept.resumed(&session).await, None);
+    }
+    assert_eq!(kept.resumed(&of_grace).await, Some(of_grace));
+}
+
+#[tokio::test]
+async fn where_there_are_too_many_sessions_the_oldest_created_go_first() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let at_most = |max_sessions| NewSession { max_sessions, ..new_session(&user) };
+    // It expires last, and is the oldest all the same.
+    let oldest = kept.opened_as(&NewSession { lifetime: 2 * DAY, ..at_most(3) }).await;
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        kept.clock.advance(Duration::from_secs(1));
+        others.push(kept.opened_as(&at_most(3)).await);
+    }
+    assert_eq!(kept.listed(&user).await.len(), 3);
+
+    kept.clock.advance(Duration::from_secs(1));
+    let opened = kept.stores.sessions.open(&at_most(3), &time()).await.expect("an answer");
+
+    assert_eq!(opened.ended, 1);
+    assert_eq!(kept.resumed(&oldest).await, None);
+    assert_eq!(kept.listed(&user).await, [others[0].clone(), others[1].clone(), opened.session]);
+
+    kept.clock.advance(Duration::from_secs(1));
+    let opened = kept.stores.sessions.open(&at_most(1), &time()).await.expect("an answer");
+    assert_eq!((opened.ended, kept.listed(&user).await), (3, vec![opened.session]));
+}
+
+#[tokio::test]
+async fn sessions_of_others_and_those_that_have_ended_are_not_too_many() {
+    let kept = Kept::empty().await;
+    let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
+    let new = |user| NewSession { max_sessions: 2, ..new_session(user) };
+    let of_grace = kept.opened(&grace).await;
+    let idle = kept.opened_as(&NewSession { idle: Some(Duration::from_mins(2)), ..new(&ada) }).await;
+    kept.clock.advance(Duration::from_mins(3));
+    let (first, ended) = (kept.opened_as(&new(&ada)).await, kept.opened_as(&new(&ada)).await);
+    kept.stores.sessions.end(ada.id, ended.id, &time()).await.expect("an answer");
+
+    let opened = kept.stores.sessions.open(&new(&ada), &time()).await.expect("an answer");
+
+    assert_eq!(opened.ended, 0);
+    assert_eq!(kept.resumed(&idle).await, None);
+    assert!(kept.resumed(&first).await.is_some());
+    assert!(kept.resumed(&of_grace).await.is_some());
+}
+
+#[tokio::test]
+async fn a_session_ends_when_it_goes_unused_for_too_long_and_every_use_puts_that_off() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let new = || NewSession { idle: Some(Duration::from_mins(30)), ..new_session(&user) };
+    let (resumed, refreshed, unused) =
+        (kept.opened_as(&new()).await, kept.opened_as(&new()).await, kept.opened_as(&new()).await);
+
+    for _ in 0..3 {
+        kept.clock.advance(Duration::from_mins(29));
+        assert!(kept.resumed(&resumed).await.is_some());
+        assert!(is_kept(&kept.refreshed(&user, &refreshed, FIRST_SUCCESSOR).await));
+    }
+
+    assert_eq!(kept.resumed(&unused).await, None);
+    assert_eq!(kept.listed(&user).await.len(), 2);
+    assert_eq!(kept.stores.sessions.end(user.id, unused.id, &time()).await, Ok(0));
+    kept.clock.advance(Duration::from_mins(30));
+    assert_eq!(kept.refreshed(&user, &refreshed, FIRST_SUCCESSOR).await, Refresh::NotInForce);
+    assert_eq!(kept.resumed(&resumed).await, None);
+    assert_eq!(kept.stores.sessions.end_all(user.id, None, &time()).await, Ok(0));
+}
+
+#[tokio::test]
+async fn use_does_not_lengthen_a_session_beyond_its_absolute_end() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let session = kept.opened_as(&NewSession { idle: Some(DAY / 2), ..new_session(&user) }).await;
+
+    for _ in 0..3 {
+        kept.clock.advance(DAY / 4);
+        assert!(kept.resumed(&session).await.is_some());
+    }
+    kept.clock.advance(DAY / 4);
+
+    assert_eq!(kept.resumed(&session).await, None);
 }

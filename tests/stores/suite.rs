@@ -4,8 +4,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use postern::{
     accounts::{
-        Client, Epoch, FIRST_SUCCESSOR, KeyTag, NewSession, PasswordHash, Role, Session, SessionId, Standing, User,
-        UserId,
+        Client, Epoch, FIRST_SUCCESSOR, KeyTag, NewSession, PasswordHash, Presentation, Role, Rotation, Session,
+        SessionId, Standing, User, UserId,
     },
     clock::{Clock as _, ManualClock, from_unix_ms, unix_ms},
     store::{CompareAndSet, Insert, PasswordChange, Refresh, RefreshAttempt, StoreError, StoreTime},
@@ -61,15 +61,31 @@ impl Kept {
     }
 
     pub async fn opened(&self, user: &User) -> Session {
-        self.stores.sessions.open(&new_session(user), &time()).await.expect("an answer")
+        self.opened_as(&new_session(user)).await
     }
 
-    pub async fn found(&self, session: &Session) -> Option<Session> {
-        self.stores.sessions.find(session.user, session.id, &time()).await.expect("an answer")
+    pub async fn opened_as(&self, new: &NewSession) -> Session {
+        self.stores.sessions.open(new, &time()).await.expect("an answer").session
     }
 
+    pub async fn resumed(&self, session: &Session) -> Option<Session> {
+        self.stores.sessions.resume(session.user, session.id, &time()).await.expect("an answer")
+    }
+
+    pub async fn listed(&self, user: &User) -> Vec<Session> {
+        let mut sessions = self.stores.sessions.list(user.id, &time()).await.expect("an answer");
+        sessions.sort_by_key(|session| (session.created, session.id.0));
+        sessions
+    }
+
+    /// Presents a session with a token, without rotation.
     pub async fn refreshed(&self, user: &User, session: &Session, counter: u64) -> Refresh {
-        let attempt = RefreshAttempt { user: user.clone(), session: session.id, counter };
+        self.presented(user, session, counter, Rotation::Off).await
+    }
+
+    /// Presents a session with a token.
+    pub async fn presented(&self, user: &User, session: &Session, counter: u64, rotation: Rotation) -> Refresh {
+        let attempt = RefreshAttempt { user: user.clone(), session: session.id, counter, rotation };
         self.stores.sessions.refresh(&attempt, &time()).await.expect("an answer")
     }
 
@@ -80,6 +96,11 @@ impl Kept {
 
 pub fn time() -> StoreTime {
     StoreTime::of(Duration::from_mins(1))
+}
+
+/// Whether the token was good, and stays.
+pub fn is_kept(refresh: &Refresh) -> bool {
+    matches!(refresh, Refresh::Presented(Presentation::Kept, _))
 }
 
 pub fn hash(text: &str) -> PasswordHash {
@@ -97,6 +118,8 @@ pub fn new_session(user: &User) -> NewSession {
         epoch: user.epoch,
         successor_key: KeyTag([0xff, 0, 1, 0x80]),
         lifetime: DAY,
+        idle: None,
+        max_sessions: 100,
         client: Client::new(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]), "curl/8 \"ë\"\n"),
     }
 }
@@ -121,7 +144,7 @@ async fn a_store_without_time_is_unavailable() {
     let none = StoreTime::of(Duration::ZERO);
 
     assert!(matches!(kept.stores.users.by_id(user.id, &none).await, Err(StoreError::Unavailable { .. })));
-    let found = kept.stores.sessions.find(user.id, SessionId::random(), &none).await;
+    let found = kept.stores.sessions.resume(user.id, SessionId::random(), &none).await;
     assert!(matches!(found, Err(StoreError::Unavailable { .. })));
 
     // And the next call gets its answer.
@@ -137,10 +160,10 @@ async fn what_one_server_writes_the_other_reads_at_once() {
     let session = kept.opened(&user).await;
 
     assert_eq!(second.users.by_id(user.id, &time()).await, Ok(Some(user.clone())));
-    assert_eq!(second.sessions.find(user.id, session.id, &time()).await, Ok(Some(session.clone())));
+    assert_eq!(second.sessions.resume(user.id, session.id, &time()).await, Ok(Some(session.clone())));
 
     second.sessions.end(user.id, session.id, &time()).await.expect("an answer");
-    assert_eq!(kept.found(&session).await, None);
+    assert_eq!(kept.resumed(&session).await, None);
 }
 
 #[tokio::test]
@@ -160,7 +183,7 @@ async fn a_login_that_races_a_password_change_leaves_no_session_in_force() {
         );
 
         assert_eq!(changed, Ok(CompareAndSet::Written));
-        let (user, session) = (kept.by_id(&user).await, opened.expect("an answer"));
+        let (user, session) = (kept.by_id(&user).await, opened.expect("an answer").session);
         assert!(!user.keeps_in_force(session.id, session.epoch));
         assert_eq!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
         assert!(user.keeps_in_force(kept_session.id, kept_session.epoch));
@@ -184,5 +207,5 @@ async fn a_dropped_call_leaves_the_store_usable() {
 
     assert_eq!(kept.by_id(&user).await, user);
     let session = kept.opened(&user).await;
-    assert_eq!(kept.found(&session).await, Some(session));
+    assert_eq!(kept.resumed(&session).await, Some(session));
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use postern::{
     accounts::{Email, Epoch, FIRST_SUCCESSOR, SessionId, Standing, User, UserId},
     clock::Clock as _,
-    store::{CompareAndSet, Insert, Refresh},
+    store::{CompareAndSet, Edit, Insert},
 };
 
-use super::suite::{Kept, change, hash, time};
+use super::suite::{Kept, change, hash, is_kept, time};
 
 #[tokio::test]
 async fn a_user_is_found_as_it_was_inserted() {
@@ -40,8 +40,8 @@ async fn an_epoch_may_be_any_64_bits() {
         let session = kept.opened(&user).await;
 
         assert_eq!(kept.by_id(&user).await.epoch, Epoch(epoch));
-        assert_eq!(kept.found(&session).await.expect("a session").epoch, Epoch(epoch));
-        assert!(matches!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::Granted(_)));
+        assert_eq!(kept.resumed(&session).await.expect("a session").epoch, Epoch(epoch));
+        assert!(is_kept(&kept.refreshed(&user, &session, FIRST_SUCCESSOR).await));
     }
 }
 
@@ -204,4 +204,38 @@ async fn a_rehash_that_races_a_password_change_never_brings_the_old_password_bac
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_user_is_deleted_only_as_they_were_verified() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let session = kept.opened(&user).await;
+    let users = &kept.stores.users;
+    let others = [
+        User { epoch: Epoch::random(), ..user.clone() },
+        User { password: Some(hash("second")), ..user.clone() },
+        User { password: None, ..user.clone() },
+        User { id: UserId::new(user.created), ..user.clone() },
+    ];
+    for other in others {
+        assert_eq!(users.delete_verified(&other, &time()).await, Ok(CompareAndSet::Stale));
+    }
+    assert_eq!(kept.by_id(&user).await, user);
+
+    assert_eq!(users.delete_verified(&user, &time()).await, Ok(CompareAndSet::Written));
+
+    assert_eq!(users.by_id(user.id, &time()).await, Ok(None));
+    assert_eq!(users.delete_verified(&user, &time()).await, Ok(CompareAndSet::Stale));
+    assert!(kept.resumed(&session).await.is_some());
+}
+
+#[tokio::test]
+async fn an_inactive_user_is_not_deleted_by_themselves() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let inactive = Edit::SetStanding(Standing::Inactive, user.epoch);
+    kept.stores.users.edit(user.id, &inactive, &time()).await.expect("an answer").expect("a user");
+
+    assert_eq!(kept.stores.users.delete_verified(&user, &time()).await, Ok(CompareAndSet::Stale));
 }

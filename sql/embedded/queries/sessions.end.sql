@@ -1,3 +1,3 @@
 -- sessions.end
 DELETE FROM sessions
-WHERE user = :user AND id = :id AND expires > :now
+WHERE user = :user AND id = :id AND expires > :now AND (idle IS NULL OR last_used + idle > :now)

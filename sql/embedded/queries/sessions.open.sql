@@ -1,4 +1,4 @@
 -- sessions.open
-INSERT INTO sessions (user, id, epoch, held, successor, successor_key, rotated, created, expires, last_used, address, user_agent)
-VALUES (:user, :id, :epoch, :held, :successor, :successor_key, :rotated, :created, :expires, :last_used, :address, :user_agent)
+INSERT INTO sessions (user, id, epoch, held, successor, successor_key, rotated, created, expires, last_used, idle, address, user_agent)
+VALUES (:user, :id, :epoch, :held, :successor, :successor_key, :rotated, :created, :expires, :last_used, :idle, :address, :user_agent)
 ON CONFLICT DO NOTHING

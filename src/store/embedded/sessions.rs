@@ -1,34 +1,64 @@
 //! Sessions in SQLite.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, Row, Transaction, named_params};
 use time::OffsetDateTime;
+use tracing::debug;
 use uuid::Uuid;
 
 use super::{EmbeddedStore, STORE, execute};
 use crate::{
-    accounts::{Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Session, SessionId, UserId},
+    accounts::{
+        Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Session, SessionId, UserId,
+    },
     clock::{from_unix_ms, unix_ms},
-    store::{LAST_USED_RESOLUTION, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
+    store::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
 };
 
 const OPEN: &str = include_str!("../../../sql/embedded/queries/sessions.open.sql");
 const FIND: &str = include_str!("../../../sql/embedded/queries/sessions.find.sql");
-const USE: &str = include_str!("../../../sql/embedded/queries/sessions.use.sql");
+const LIST: &str = include_str!("../../../sql/embedded/queries/sessions.list.sql");
+const NOTE_USE: &str = include_str!("../../../sql/embedded/queries/sessions.note_use.sql");
+const ROTATE: &str = include_str!("../../../sql/embedded/queries/sessions.rotate.sql");
 const END: &str = include_str!("../../../sql/embedded/queries/sessions.end.sql");
-const END_OTHERS: &str = include_str!("../../../sql/embedded/queries/sessions.end_others.sql");
+const END_ALL: &str = include_str!("../../../sql/embedded/queries/sessions.end_all.sql");
+const END_OLDEST: &str = include_str!("../../../sql/embedded/queries/sessions.end_oldest.sql");
 const PRUNE: &str = include_str!("../../../sql/embedded/queries/sessions.prune.sql");
 
 #[async_trait]
 impl Sessions for EmbeddedStore {
-    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Session, StoreError> {
-        let session = opened(session.clone(), self.now());
-        self.write(time, move |transaction| open(transaction, session)).await
+    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
+        let (session, now) = (session.clone(), self.now());
+        self.write(time, move |transaction| open(transaction, session, now)).await
     }
 
-    async fn find(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
+    async fn resume(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
         let now = self.now();
-        self.read(time, move |transaction| find(transaction, user, session, now)).await
+        let found = self.read(time, move |transaction| find(transaction, user, session, now)).await?;
+        let Some(mut session) = found else { return Ok(None) };
+        if is_use_to_be_noted(&session, now) {
+            session.last_used = now;
+            let noted = session.clone();
+            let noted = self.write(time, move |transaction| note_use(transaction, &noted)).await;
+            // The session is what it is, noted or not.
+            if let Err(error) = noted {
+                debug!(%error, user = %user, session = %session.id, "the use of a session could not be noted");
+            }
+        }
+        Ok(Some(session))
+    }
+
+    async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
+        let now = unix_ms(self.now());
+        let read = move |transaction: &Transaction<'_>| {
+            let mut statement = transaction.prepare_cached(LIST)?;
+            let params = named_params! {":user": user.0.as_bytes(), ":now": now};
+            let rows = statement.query_map(params, |row| Ok(read_session(row)))?;
+            rows.map(|row| row?).collect()
+        };
+        self.read(time, read).await
     }
 
     async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
@@ -38,18 +68,14 @@ impl Sessions for EmbeddedStore {
 
     async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
         let now = unix_ms(self.now());
-        let write = move |transaction: &Transaction<'_>| {
-            let params = named_params! {":user": user.0.as_bytes(), ":id": session.0.as_bytes(), ":now": now};
-            execute(transaction, END, params)
-        };
-        self.write(time, write).await
+        self.write(time, move |transaction| end(transaction, user, session, now)).await
     }
 
-    async fn end_others(&self, user: UserId, kept: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn end_all(&self, user: UserId, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
         let now = unix_ms(self.now());
         let write = move |transaction: &Transaction<'_>| {
-            let params = named_params! {":user": user.0.as_bytes(), ":kept": kept.0.as_bytes(), ":now": now};
-            execute(transaction, END_OTHERS, params)
+            let kept = kept.map(|kept| *kept.0.as_bytes());
+            execute(transaction, END_ALL, named_params! {":user": user.0.as_bytes(), ":kept": kept, ":now": now})
         };
         self.write(time, write).await
     }
@@ -71,15 +97,20 @@ fn opened(session: NewSession, now: OffsetDateTime) -> Session {
         created: now,
         expires: now + session.lifetime,
         last_used: now,
+        idle: session.idle,
         client: session.client,
     }
 }
 
-fn open(transaction: &Transaction<'_>, session: Session) -> Result<Session, StoreError> {
-    execute(transaction, PRUNE, named_params! {":now": unix_ms(session.created)})?;
+fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> Result<Opened, StoreError> {
+    let (user, id, time) = (*new.user.0.as_bytes(), *new.id.0.as_bytes(), unix_ms(now));
+    execute(transaction, PRUNE, named_params! {":user": user, ":now": time})?;
+    let params = named_params! {":user": user, ":id": id, ":max_sessions": new.max_sessions, ":now": time};
+    let ended = execute(transaction, END_OLDEST, params)?;
+    let session = opened(new, now);
     let params = named_params! {
-        ":user": session.user.0.as_bytes(),
-        ":id": session.id.0.as_bytes(),
+        ":user": user,
+        ":id": id,
         ":epoch": session.epoch.0,
         ":held": session.held.cast_signed(),
         ":successor": session.successor.cast_signed(),
@@ -88,14 +119,14 @@ fn open(transaction: &Transaction<'_>, session: Session) -> Result<Session, Stor
         ":created": unix_ms(session.created),
         ":expires": unix_ms(session.expires),
         ":last_used": unix_ms(session.last_used),
+        ":idle": session.idle.map(|idle| i64::try_from(idle.as_millis()).unwrap_or(i64::MAX)),
         ":address": session.client.address.to_string(),
         ":user_agent": session.client.user_agent,
     };
     execute(transaction, OPEN, params)?;
-    Ok(session)
+    Ok(Opened { session, ended })
 }
 
-/// The refresh table of the README for a service that does not rotate, row by row.
 fn refresh(
     transaction: &Transaction<'_>,
     attempt: &RefreshAttempt,
@@ -104,17 +135,46 @@ fn refresh(
     let found = find(transaction, attempt.user.id, attempt.session, now)?;
     let in_force = found.filter(|session| attempt.user.keeps_in_force(session.id, session.epoch));
     let Some(mut session) = in_force else { return Ok(Refresh::NotInForce) };
-    if attempt.counter != session.held && attempt.counter < session.successor {
-        return Ok(Refresh::Replaced);
+    let before = session.clone();
+    let presentation = session.present(attempt.counter, attempt.rotation, now);
+    if presentation.is_theft() {
+        end(transaction, session.user, session.id, unix_ms(now))?;
+        return Ok(Refresh::Presented(presentation, session));
     }
-    if now - session.last_used >= LAST_USED_RESOLUTION {
+    if session != before {
+        rotate(transaction, &session)?;
+    }
+    if presentation != Presentation::Outdated && is_use_to_be_noted(&session, now) {
         session.last_used = now;
-        let params = named_params! {
-            ":user": session.user.0.as_bytes(), ":id": session.id.0.as_bytes(), ":now": unix_ms(now),
-        };
-        execute(transaction, USE, params)?;
+        note_use(transaction, &session)?;
     }
-    Ok(Refresh::Granted(session))
+    Ok(Refresh::Presented(presentation, session))
+}
+
+fn rotate(transaction: &Transaction<'_>, session: &Session) -> Result<u64, StoreError> {
+    let params = named_params! {
+        ":user": session.user.0.as_bytes(),
+        ":id": session.id.0.as_bytes(),
+        ":held": session.held.cast_signed(),
+        ":successor": session.successor.cast_signed(),
+        ":successor_key": session.successor_key.0,
+        ":rotated": unix_ms(session.rotated),
+    };
+    execute(transaction, ROTATE, params)
+}
+
+fn is_use_to_be_noted(session: &Session, now: OffsetDateTime) -> bool {
+    now - session.last_used >= LAST_USED_RESOLUTION
+}
+
+fn note_use(transaction: &Transaction<'_>, session: &Session) -> Result<u64, StoreError> {
+    let (user, id, now) = (session.user.0.as_bytes(), session.id.0.as_bytes(), unix_ms(session.last_used));
+    execute(transaction, NOTE_USE, named_params! {":user": user, ":id": id, ":now": now})
+}
+
+fn end(transaction: &Transaction<'_>, user: UserId, session: SessionId, now: i64) -> Result<u64, StoreError> {
+    let (user, id) = (user.0.as_bytes(), session.0.as_bytes());
+    execute(transaction, END, named_params! {":user": user, ":id": id, ":now": now})
 }
 
 fn find(
@@ -149,6 +209,7 @@ fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
         created: time("created")?,
         expires: time("expires")?,
         last_used: time("last_used")?,
+        idle: row.get::<_, Option<i64>>("idle")?.map(|idle| Duration::from_millis(idle.unsigned_abs())),
         client: Client {
             address: address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?,
             user_agent: row.get("user_agent")?,

@@ -25,6 +25,7 @@ const SET_PASSWORD: &str = include_str!("../../../sql/embedded/queries/users.set
 const SET_STANDING: &str = include_str!("../../../sql/embedded/queries/users.set_standing.sql");
 const END_SESSIONS: &str = include_str!("../../../sql/embedded/queries/users.end_sessions.sql");
 const DELETE: &str = include_str!("../../../sql/embedded/queries/users.delete.sql");
+const DELETE_VERIFIED: &str = include_str!("../../../sql/embedded/queries/users.delete_verified.sql");
 const END_ALL_SESSIONS: &str = include_str!("../../../sql/embedded/queries/users.end_all_sessions.sql");
 
 #[async_trait]
@@ -95,6 +96,19 @@ impl Users for EmbeddedStore {
 
     async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
         self.write(time, move |transaction| find(transaction, DELETE, named_params! {":id": id.0.as_bytes()})).await
+    }
+
+    async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
+        let verified = verified.clone();
+        let write = move |transaction: &Transaction<'_>| {
+            let params = named_params! {
+                ":id": verified.id.0.as_bytes(),
+                ":password": verified.password.as_ref().map(PasswordHash::as_phc),
+                ":epoch": verified.epoch.0,
+            };
+            compare_and_set(transaction, DELETE_VERIFIED, params)
+        };
+        self.write(time, write).await
     }
 
     async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {

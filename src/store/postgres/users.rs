@@ -28,6 +28,7 @@ const SET_PASSWORD: &str = include_str!("../../../sql/postgres/queries/users.set
 const SET_STANDING: &str = include_str!("../../../sql/postgres/queries/users.set_standing.sql");
 const END_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end_sessions.sql");
 const DELETE: &str = include_str!("../../../sql/postgres/queries/users.delete.sql");
+const DELETE_VERIFIED: &str = include_str!("../../../sql/postgres/queries/users.delete_verified.sql");
 const END_ALL_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end_all_sessions.sql");
 
 #[async_trait]
@@ -101,6 +102,12 @@ impl Users for PostgresUsers {
 
     async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
         at_most_one(&self.query(DELETE, &[&id.0], time).await?)
+    }
+
+    async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
+        let password = verified.password.as_ref().map(PasswordHash::as_phc);
+        let rows = self.query(DELETE_VERIFIED, &[&verified.id.0, &password, &verified.epoch.0], time).await?;
+        Ok(compare_and_set(&rows))
     }
 
     async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {

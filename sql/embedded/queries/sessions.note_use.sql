@@ -1,4 +1,4 @@
--- sessions.use
+-- sessions.note_use
 UPDATE sessions
 SET last_used = :now
 WHERE user = :user AND id = :id

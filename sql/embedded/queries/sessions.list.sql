@@ -1,0 +1,4 @@
+-- sessions.list
+SELECT user, id, epoch, held, successor, successor_key, rotated, created, expires, last_used, idle, address, user_agent
+FROM sessions
+WHERE user = :user AND expires > :now AND (idle IS NULL OR last_used + idle > :now)

@@ -1,0 +1,74 @@
+//! What a user confirms by the password: a compare-and-set on the hash that it was verified by.
+
+use super::{Accounts, CurrentUser, Epoch, Refusal};
+use crate::{
+    passwords::{AcceptedPassword, Password},
+    store::{CompareAndSet, PasswordChange, StoreTime},
+};
+
+/// What is confirmed.
+#[derive(Debug, Clone, Copy)]
+pub enum Confirmed<'password> {
+    /// The password is replaced by this one, and the session that does it is kept.
+    PasswordChange(&'password AcceptedPassword),
+    /// The account is deleted.
+    Deletion,
+}
+
+impl Accounts {
+    /// Does what the user's password confirms, in one deciding write.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongPassword`]; [`Refusal::InvalidAccessToken`] where this session has ended meanwhile;
+    /// [`Refusal::Overloaded`], [`Refusal::Store`].
+    pub(super) async fn confirmed(
+        &self,
+        current: &CurrentUser,
+        password: &Password,
+        what: Confirmed<'_>,
+        time: &StoreTime,
+    ) -> Result<(), Refusal> {
+        let mut written = self.write_confirmed(current, password, what, time).await?;
+        if written == CompareAndSet::Stale {
+            // Once more: a login that has renewed the hash meanwhile has changed neither the password nor the epoch.
+            let current = self.current_again(current, time).await?;
+            written = self.write_confirmed(&current, password, what, time).await?;
+        }
+        if written == CompareAndSet::Stale {
+            self.current_again(current, time).await?;
+            return Err(Refusal::WrongPassword);
+        }
+        Ok(())
+    }
+
+    async fn write_confirmed(
+        &self,
+        current: &CurrentUser,
+        password: &Password,
+        what: Confirmed<'_>,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, Refusal> {
+        let (user, session) = (&current.user, &current.session);
+        if password.is_too_long() || !self.hasher.verify(password, user.password.as_ref()).await? {
+            return Err(Refusal::WrongPassword);
+        }
+        let written = match what {
+            Confirmed::PasswordChange(new) => {
+                let hash = self.hasher.hash(new.password()).await?;
+                let change = PasswordChange { hash, epoch: Epoch::random(), kept_session: session.id };
+                self.users.change_password(user, &change, time).await
+            }
+            Confirmed::Deletion => self.users.delete_verified(user, time).await,
+        };
+        Ok(written?)
+    }
+
+    /// The caller as of now, where the session is still in force.
+    async fn current_again(&self, current: &CurrentUser, time: &StoreTime) -> Result<CurrentUser, Refusal> {
+        let session = &current.session;
+        let user = self.users.by_id(current.user.id, time).await?;
+        let user = user.filter(|user| user.keeps_in_force(session.id, session.epoch));
+        let user = user.ok_or(Refusal::InvalidAccessToken)?;
+        Ok(CurrentUser { user, session: session.clone() })
+    }
+}

@@ -1,0 +1,36 @@
+//! What users do with their own account: give it another name, and delete it.
+
+use super::{Accounts, CurrentUser, Name, Refusal, User, confirm::Confirmed};
+use crate::{
+    passwords::Password,
+    store::{Edit, StoreTime},
+};
+
+impl Accounts {
+    /// Gives the user another name, and returns the user as they are then.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidAccessToken`] where the user is gone by now; [`Refusal::Store`].
+    pub async fn rename(&self, current: &CurrentUser, name: Name, time: &StoreTime) -> Result<User, Refusal> {
+        let renamed = self.users.edit(current.user.id, &Edit::Rename(name), time).await?;
+        renamed.ok_or(Refusal::InvalidAccessToken)
+    }
+
+    /// Deletes the account of whoever knows its password. The deletion of the user decides: without its user, no session
+    /// is in force.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongPassword`]; [`Refusal::InvalidAccessToken`] where this session has ended meanwhile;
+    /// [`Refusal::Overloaded`], [`Refusal::Store`].
+    pub async fn delete_account(
+        &self,
+        current: &CurrentUser,
+        password: &Password,
+        time: &StoreTime,
+    ) -> Result<(), Refusal> {
+        self.confirmed(current, password, Confirmed::Deletion, time).await?;
+        let ended = self.remove_ended_sessions(current.user.id, None, time).await;
+        self.metrics.accounts.ended_by_account_deletion.inc_by(ended);
+        Ok(())
+    }
+}

@@ -1,0 +1,46 @@
+-- What every script begins with. ARGV[1] is how far a test has moved the clock, in milliseconds.
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + ARGV[1]
+
+-- The order of a session's record. Times and `idle` are in milliseconds; an `idle` of 0 is none.
+local FIELDS = {'epoch', 'held', 'successor', 'successor_key', 'rotated', 'created', 'expires', 'last_used', 'idle',
+  'address', 'user_agent'}
+local HELD, SUCCESSOR, SUCCESSOR_KEY, ROTATED, CREATED, EXPIRES, LAST_USED, IDLE = 2, 3, 4, 5, 6, 7, 8, 9
+
+-- Lua would write a large number with an exponent.
+local function decimal(number)
+  return string.format('%.0f', number)
+end
+
+-- The record of a session that has neither ended nor expired, nor gone unused for too long.
+local function find(key)
+  local record = redis.call('HMGET', key, unpack(FIELDS))
+  if not record[EXPIRES] or tonumber(record[EXPIRES]) <= now then
+    return nil
+  end
+  -- One that an earlier version has opened.
+  record[IDLE] = record[IDLE] or '0'
+  local idle = tonumber(record[IDLE])
+  if idle > 0 and tonumber(record[LAST_USED]) + idle <= now then
+    return nil
+  end
+  return record
+end
+
+-- Gives a session's key its TTL, which only tidies up: the record decides.
+local function set_ttl(key, record)
+  local left, idle = tonumber(record[EXPIRES]) - now, tonumber(record[IDLE])
+  if idle > 0 and idle < left then
+    left = idle
+  end
+  redis.call('PEXPIRE', key, decimal(left))
+end
+
+-- Notes that a session is used, unless its last use was noted less than a resolution ago.
+local function note_use(key, record, resolution)
+  if now - tonumber(record[LAST_USED]) >= tonumber(resolution) then
+    record[LAST_USED] = decimal(now)
+    redis.call('HSET', key, 'last_used', record[LAST_USED])
+    set_ttl(key, record)
+  end
+end

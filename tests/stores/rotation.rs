@@ -1,0 +1,283 @@
+//! What a store promises of refresh tokens that rotate: the table of the README, and what it guarantees.
+
+use std::time::Duration;
+
+use postern::{
+    accounts::{FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Rotation, Session, User},
+    clock::Clock as _,
+    store::Refresh,
+};
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+
+use super::suite::{DAY, Kept, is_about, new_session, time};
+
+const KEY: KeyTag = KeyTag([0x80, 0xff, 7, 0]);
+const ON: Rotation = Rotation::On(KEY);
+
+/// More than ten seconds after a rotation, and less: no sum of these comes near ten.
+const STEPS_SECONDS: [u64; 4] = [0, 7, 14, 70];
+
+impl Kept {
+    /// The outcome, and the counters afterwards.
+    async fn outcome(
+        &self,
+        user: &User,
+        session: &Session,
+        counter: u64,
+        rotation: Rotation,
+    ) -> Option<(Presentation, u64, u64)> {
+        match self.presented(user, session, counter, rotation).await {
+            Refresh::NotInForce => None,
+            Refresh::Presented(presentation, session) => Some((presentation, session.held, session.successor)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_exchanged_for_its_successor_and_so_on() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let session = kept.opened(&user).await;
+
+    for counter in FIRST_SUCCESSOR..20 {
+        let outcome = kept.outcome(&user, &session, counter, ON).await;
+        assert_eq!(outcome, Some((Presentation::Successor, counter, counter + 1)));
+    }
+
+    let session = kept.resumed(&session).await.expect("a session");
+    assert_eq!((session.held, session.successor, session.successor_key), (19, 20, KEY));
+    assert!(is_about(session.rotated, kept.clock.now()), "{}", session.rotated);
+}
+
+#[tokio::test]
+async fn a_token_that_comes_again_at_once_is_shared_and_later_its_answer_was_lost() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let session = kept.opened(&user).await;
+    kept.outcome(&user, &session, 1, ON).await;
+
+    kept.clock.advance(Duration::from_secs(7));
+    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((Presentation::Shared, 1, 2)));
+
+    kept.clock.advance(Duration::from_secs(7));
+    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((Presentation::LostResponse, 1, 3)));
+    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((Presentation::Shared, 1, 3)));
+    assert_eq!(kept.outcome(&user, &session, 3, ON).await, Some((Presentation::Successor, 3, 4)));
+}
+
+#[tokio::test]
+async fn a_replaced_or_retired_token_ends_the_session_at_once() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    for (stolen, theft) in [(2, Presentation::Replaced), (FIRST_HELD, Presentation::Retired)] {
+        let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
+        kept.outcome(&user, &session, 1, ON).await;
+        kept.clock.advance(Duration::from_secs(14));
+        kept.outcome(&user, &session, 1, ON).await;
+
+        assert_eq!(kept.outcome(&user, &session, stolen, ON).await, Some((theft, 1, 3)));
+
+        assert_eq!(kept.outcome(&user, &session, 3, ON).await, None);
+        assert_eq!(kept.resumed(&session).await, None);
+        assert!(!kept.listed(&user).await.iter().any(|listed| listed.id == session.id));
+        assert!(kept.resumed(&other).await.is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_authentic_token_that_the_session_has_yet_to_hand_out_is_good() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let session = kept.opened(&user).await;
+
+    assert_eq!(kept.outcome(&user, &session, 9, ON).await, Some((Presentation::Rollback, 9, 10)));
+
+    assert_eq!(kept.outcome(&user, &session, 9, ON).await, Some((Presentation::Shared, 9, 10)));
+    assert_eq!(kept.outcome(&user, &session, 10, ON).await, Some((Presentation::Successor, 10, 11)));
+}
+
+#[tokio::test]
+async fn of_many_refreshes_at_once_one_rotates_and_all_others_share_its_successor() {
+    let kept = Kept::empty().await;
+    let second = kept.second().await;
+    let user = kept.inserted("ada@example.org").await;
+    let session = kept.opened(&user).await;
+    let attempt = postern::store::RefreshAttempt { user, session: session.id, counter: 1, rotation: ON };
+    let times: Vec<_> = (0..100).map(|_| time()).collect();
+
+    let calls = times.iter().enumerate().map(|(call, time)| {
+        let sessions = if call % 2 == 0 { &kept.stores.sessions } else { &second.sessions };
+        sessions.refresh(&attempt, time)
+    });
+    let outcomes = futures_util::future::join_all(calls).await;
+
+    let mut rotations = 0;
+    for outcome in outcomes {
+        let Ok(Refresh::Presented(presentation, session)) = outcome else { panic!("{outcome:?}") };
+        assert_eq!((session.held, session.successor), (1, 2));
+        match presentation {
+            Presentation::Successor => rotations += 1,
+            Presentation::Shared => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(rotations, 1);
+}
+
+/// What the table says, written down once more: rows C and 1 to 6.
+fn by_the_table(held: u64, successor: u64, counter: u64, is_recent: Option<bool>) -> (Presentation, u64, u64) {
+    match is_recent {
+        None if counter == held || counter >= successor => (Presentation::Kept, held, successor),
+        None => (Presentation::Outdated, held, successor),
+        Some(_) if counter == successor => (Presentation::Successor, counter, successor + 1),
+        Some(true) if counter == held => (Presentation::Shared, held, successor),
+        Some(false) if counter == held => (Presentation::LostResponse, held, successor + 1),
+        Some(_) if counter > successor => (Presentation::Rollback, counter, counter + 1),
+        Some(_) if counter > held => (Presentation::Replaced, held, successor),
+        Some(_) => (Presentation::Retired, held, successor),
+    }
+}
+
+#[test]
+fn every_store_decides_by_the_table_whatever_is_presented_and_when() {
+    // How far from the held counter the next token is, how long after the last one it comes, and whether they rotate.
+    let presentations =
+        proptest::collection::vec((-2_i64..6, prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..24);
+    for_each(&presentations, &async |kept, user, presentations| {
+        let session = kept.opened_as(&long(user)).await;
+        let (mut held, mut successor, mut since_rotation) = (FIRST_HELD, FIRST_SUCCESSOR, 0);
+        for (offset, wait, rotates) in presentations {
+            kept.clock.advance(Duration::from_secs(wait));
+            since_rotation += wait;
+            let counter = held.saturating_add_signed(offset);
+            let rotation = if rotates { ON } else { Rotation::Off };
+
+            let expected = by_the_table(held, successor, counter, rotates.then_some(since_rotation <= 10));
+            prop_assert_eq!(kept.outcome(user, &session, counter, rotation).await, Some(expected));
+
+            if (held, successor) != (expected.1, expected.2) {
+                since_rotation = 0;
+            }
+            (held, successor) = (expected.1, expected.2);
+            if expected.0.is_theft() {
+                prop_assert_eq!(kept.outcome(user, &session, successor, rotation).await, None);
+                break;
+            }
+        }
+        Ok(())
+    });
+}
+
+/// What happens to a request of an honest client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It does not reach the store.
+    NotAtAll,
+    /// It takes effect, and its answer is lost.
+    AnswerLost,
+    /// Its answer takes the place of the stored token.
+    Answered,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![Just(Fate::NotAtAll), Just(Fate::AnswerLost), Just(Fate::Answered)]
+}
+
+#[test]
+fn an_honest_client_is_never_signed_out_whatever_answers_are_lost_and_whether_tokens_rotate_or_not() {
+    let requests = proptest::collection::vec((fate(), prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..32);
+    for_each(&requests, &async |kept, user, requests| {
+        let session = kept.opened_as(&long(user)).await;
+        let mut stored = session.successor;
+        for (fate, wait, rotates) in requests {
+            kept.clock.advance(Duration::from_secs(wait));
+            if fate == Fate::NotAtAll {
+                continue;
+            }
+            let rotation = if rotates { ON } else { Rotation::Off };
+            let refresh = kept.presented(user, &session, stored, rotation).await;
+            let Refresh::Presented(presentation, session) = refresh else { panic!("{refresh:?}") };
+            let is_granted = !presentation.is_theft() && presentation != Presentation::Outdated;
+            prop_assert!(is_granted, "{presentation:?} of {stored} by {session:?}");
+            if fate == Fate::Answered && rotates {
+                stored = session.successor;
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn once_thief_and_owner_have_used_a_token_more_than_ten_seconds_apart_who_was_displaced_ends_the_session() {
+    // Who comes next, how long after the last one, and whether the answer arrives.
+    let presentations =
+        proptest::collection::vec((0_usize..2, prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..32);
+    for_each(&presentations, &async |kept, user, presentations| {
+        let session = kept.opened_as(&long(user)).await;
+        let mut stored = [session.successor; 2];
+        let mut last: Option<(usize, bool)> = None;
+        let mut displaced = None;
+        for (who, wait, is_answered) in presentations {
+            kept.clock.advance(Duration::from_secs(wait));
+            let refresh = kept.presented(user, &session, stored[who], ON).await;
+            let Refresh::Presented(presentation, session) = refresh else { panic!("{refresh:?}") };
+
+            // The other one was the last, and alone has got what was handed out; this one comes more than ten seconds later.
+            let is_other_displaced = last.is_some_and(|(last, is_ahead)| last != who && is_ahead && wait > 10);
+            if displaced == Some(who) {
+                prop_assert!(presentation.is_theft(), "{presentation:?} by {who}, who was displaced");
+            }
+            if presentation.is_theft() {
+                // Both have the same token then: nobody is signed out by their own requests.
+                prop_assert!(last.is_some_and(|(last, _)| last != who) || displaced == Some(who));
+                prop_assert_eq!(kept.outcome(user, &session, stored[1 - who], ON).await, None);
+                return Ok(());
+            }
+            if is_other_displaced {
+                displaced = Some(1 - who);
+            }
+            if is_answered {
+                stored[who] = session.successor;
+            }
+            last = Some((who, is_answered && presentation != Presentation::Shared));
+        }
+        Ok(())
+    });
+}
+
+#[tokio::test]
+async fn within_ten_seconds_of_each_other_a_thief_cannot_be_told_from_a_second_tab() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let session = kept.opened(&user).await;
+
+    for counter in 1..10 {
+        assert_eq!(
+            kept.outcome(&user, &session, counter, ON).await,
+            Some((Presentation::Successor, counter, counter + 1))
+        );
+        kept.clock.advance(Duration::from_secs(7));
+        assert_eq!(
+            kept.outcome(&user, &session, counter, ON).await,
+            Some((Presentation::Shared, counter, counter + 1))
+        );
+        kept.clock.advance(Duration::from_secs(70));
+    }
+}
+
+fn long(user: &User) -> NewSession {
+    NewSession { lifetime: 365 * DAY, max_sessions: 1, ..new_session(user) }
+}
+
+/// Tries a story many times, each in a session of its own.
+fn for_each<S: Strategy>(stories: &S, tell: &impl AsyncFn(&Kept, &User, S::Value) -> Result<(), TestCaseError>) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let kept = runtime.block_on(Kept::empty());
+    let user = runtime.block_on(kept.inserted("ada@example.org"));
+    let mut runner = TestRunner::new(Config { cases: 96, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(stories, |story| runtime.block_on(tell(&kept, &user, story)));
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
