@@ -4,7 +4,7 @@ use clap::Command;
 use postern::{
     cli,
     config::SETTINGS,
-    http::routes,
+    http::{Allowed, routes},
     metrics::{FAMILIES, Family, Kind, Label, Values},
 };
 use serde_json::Value;
@@ -27,13 +27,17 @@ fn the_table_of_settings_is_that_of_the_code() {
 #[test]
 fn the_tables_of_endpoints_are_those_of_the_code() {
     let page: Value = serde_json::from_str(include_str!("../src/http/openapi.json")).expect("the page is JSON");
-    let is_secured = |method: &str, path: &str| page["paths"][path][method.to_ascii_lowercase()]["security"].is_array();
+    // Where any method will do, what holds for one holds for all; the page writes `{rest}` for `{*rest}`.
+    let is_secured = |method: &Allowed, path: &str| {
+        let method = if *method == Allowed::Any { "get".to_owned() } else { method.to_string().to_ascii_lowercase() };
+        page["paths"][path.replace('*', "")][method]["security"].is_array()
+    };
     let (public, operations) = (routes::public(), routes::operations());
     let rows: Vec<_> = public
         .routes()
         .chain(operations.routes())
         .map(|(method, path)| {
-            let caller = if is_secured(method.as_str(), path) { "Bearer" } else { "–" };
+            let caller = if is_secured(method, path) { "Bearer" } else { "–" };
             format!("{method} `{path}` | {caller}")
         })
         .collect();
@@ -42,7 +46,9 @@ fn the_tables_of_endpoints_are_those_of_the_code() {
     let documented: Vec<_> = README
         .lines()
         .filter(|line| {
-            ["GET", "POST", "PUT", "PATCH", "DELETE"].iter().any(|method| line.starts_with(&format!("| {method} `")))
+            ["GET", "POST", "PUT", "PATCH", "DELETE", "any"]
+                .iter()
+                .any(|method| line.starts_with(&format!("| {method} `")))
         })
         .map(|line| line.split('|').take(3).collect::<Vec<_>>().join("|"))
         .map(|row| row.split(" (").next().unwrap_or_default().trim_matches(['|', ' ']).to_owned())

@@ -1,6 +1,6 @@
-//! What callers say: bodies, read within limits.
+//! What callers say: bodies, read within limits, and the parameters of paths.
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, str::FromStr};
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{
@@ -28,6 +28,10 @@ use crate::{
 /// The largest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
+const JSON: &str = "application/json";
+#[expect(dead_code, reason = "no endpoint takes a form yet")]
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// What a handler reads from a request.
 pub trait Input: Sized + Send {
     /// Reads it, or says what is wrong with it.
@@ -40,6 +44,29 @@ pub struct Nothing;
 impl Input for Nothing {
     async fn read(_: Request<Incoming>, _: &Context) -> Result<Self, Problem> {
         Ok(Self)
+    }
+}
+
+/// What stands in the path in place of the pattern's parameter. It is taken as it was sent, without percent-decoding: ids
+/// have no character that needs it.
+#[expect(dead_code, reason = "no path has an id yet")]
+pub struct Path<T>(pub T);
+
+/// What a path may have a parameter for.
+#[cfg_attr(not(test), expect(dead_code, reason = "no path has an id yet"))]
+pub trait PathParameter: FromStr + Send {
+    /// What is answered to a text that is none: the same as to one that names nothing, since both name nothing.
+    fn unknown() -> Problem;
+
+    /// The parameter of a request's path.
+    fn of(parameter: Option<&str>) -> Result<Self, Problem> {
+        parameter.and_then(|text| text.parse().ok()).ok_or_else(Self::unknown)
+    }
+}
+
+impl<T: PathParameter> Input for Path<T> {
+    async fn read(_: Request<Incoming>, context: &Context) -> Result<Self, Problem> {
+        T::of(context.parameter.as_deref()).map(Self)
     }
 }
 
@@ -56,20 +83,29 @@ enum Member {
     Other,
 }
 
+/// The same from a JSON object or a form (`application/x-www-form-urlencoded`), whichever it is said to be.
+#[expect(dead_code, reason = "no endpoint takes a form yet")]
+pub struct JsonOrForm(pub Members);
+
 impl Input for Members {
     async fn read(request: Request<Incoming>, context: &Context) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
+        if !is_of_type(request.headers(), JSON) {
             return Err(Problem::UnsupportedMediaType);
         }
-        // Refused by its declared length before any of it is asked for.
-        if request.body().size_hint().lower() > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
-            return Err(Problem::TooLarge);
-        }
-        let body = read_body(request.into_body());
-        let body = timeout_at(context.deadline, body).await.map_err(|_| Problem::RequestTimeout)??;
+        let body = read_body(request.into_body(), context).await?;
         // As a whole: serde_json would not look into the values that nobody asks for.
         let body = str::from_utf8(&body).map_err(|_| Problem::MalformedJson)?;
         Self::parse(body).ok_or(Problem::MalformedJson)
+    }
+}
+
+impl Input for JsonOrForm {
+    async fn read(request: Request<Incoming>, context: &Context) -> Result<Self, Problem> {
+        if !is_of_type(request.headers(), FORM) {
+            return Members::read(request, context).await.map(Self);
+        }
+        let body = read_body(request.into_body(), context).await?;
+        Members::parse_form(&body).map(Self).ok_or(Problem::MalformedJson)
     }
 }
 
@@ -78,6 +114,21 @@ impl Members {
         let object: Object<'_> = serde_json::from_str(body).ok()?;
         let members = object.0.into_iter().map(|(name, value)| Some((name, Member::parse(value.get())?)));
         Some(Self { members: members.collect::<Option<_>>()?, errors: FieldErrors::default() })
+    }
+
+    /// Whatever bytes it has, a form can be read; but none of its members is given twice (RFC 6749, section 3.2).
+    #[cfg_attr(not(test), expect(dead_code, reason = "no endpoint takes a form yet"))]
+    fn parse_form(body: &[u8]) -> Option<Self> {
+        let mut members: Vec<(String, Member)> = Vec::new();
+        let mut names = HashSet::new();
+        for (name, value) in form_urlencoded::parse(body) {
+            let value = Member::Text(Zeroizing::new(value.into_owned()));
+            if !names.insert(name.clone()) {
+                return None;
+            }
+            members.push((name.into_owned(), value));
+        }
+        Some(Self { members, errors: FieldErrors::default() })
     }
 
     /// A text that is not blank. It comes as it was sent: whoever parses it trims it, or does not.
@@ -159,15 +210,24 @@ impl Members {
     }
 }
 
-/// Whether there is one content type, and it is `application/json`, whatever its parameters.
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether there is one content type, and it is this one, whatever its parameters.
+fn is_of_type(headers: &HeaderMap, content_type: &str) -> bool {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return false };
     let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+    essence.trim_ascii().eq_ignore_ascii_case(content_type.as_bytes())
 }
 
-async fn read_body(body: Incoming) -> Result<Zeroizing<Vec<u8>>, Problem> {
+/// The whole body, within its size and the request's time.
+async fn read_body(body: Incoming, context: &Context) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    // Refused by its declared length before any of it is asked for.
+    if body.size_hint().lower() > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
+        return Err(Problem::TooLarge);
+    }
+    timeout_at(context.deadline, collect(body)).await.map_err(|_| Problem::RequestTimeout)?
+}
+
+async fn collect(body: Incoming) -> Result<Zeroizing<Vec<u8>>, Problem> {
     // Its full size from the start: a buffer that grows leaves copies of what it held behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES));
     let mut body = Limited::new(body, MAX_BODY_BYTES);
@@ -284,13 +344,61 @@ mod tests {
     }
 
     #[test]
+    fn a_form_is_read_like_a_json_object() {
+        let mut members = Members::parse_form(b"token=v4.public.a-b_c&hint=a+b%26%C3%BC&blank=").expect("a form");
+
+        let token = members.text("token").expect("a text");
+        let hint = members.text("hint").expect("a text");
+        assert_eq!((token.as_str(), hint.as_str()), ("v4.public.a-b_c", "a b&\u{fc}"));
+        assert!(members.text("blank").is_none() && members.text("missing").is_none());
+        assert!(matches!(members.finish(Some(())), Err(Problem::ValidationFailed(_))));
+    }
+
+    #[test]
+    fn no_member_of_a_form_is_given_twice() {
+        assert!(Members::parse_form(b"token=a&token=a").is_none());
+        assert!(Members::parse_form(b"token=a&other=&%6Fther").is_none());
+    }
+
+    #[test]
+    fn a_form_of_any_bytes_is_read() {
+        for body in [&b""[..], b"&&", b"token", b"=", b"%", b"token=%zz%ff", b"\xff=\0"] {
+            assert!(Members::parse_form(body).is_some(), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_cannot_be_read_is_answered_like_one_that_names_nothing() {
+        #[derive(Debug, PartialEq)]
+        struct Number(u8);
+        impl FromStr for Number {
+            type Err = std::num::ParseIntError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+        impl PathParameter for Number {
+            fn unknown() -> Problem {
+                Problem::NotFound
+            }
+        }
+
+        assert!(matches!(Number::of(Some("7")), Ok(Number(7))));
+        for parameter in [None, Some("x"), Some("%37"), Some("256")] {
+            assert!(matches!(Number::of(parameter), Err(Problem::NotFound)), "{parameter:?}");
+        }
+    }
+
+    #[test]
     fn there_is_one_content_type_and_it_may_have_parameters() {
         let is_json_of = |values: &[&'static str]| {
             let values = values.iter().map(|value| (header::CONTENT_TYPE, HeaderValue::from_static(value)));
-            is_json(&values.fold(HeaderMap::new(), |mut headers, (name, value)| {
+            let headers = values.fold(HeaderMap::new(), |mut headers, (name, value)| {
                 headers.append(name, value);
                 headers
-            }))
+            });
+            is_of_type(&headers, JSON)
         };
 
         assert!(is_json_of(&["application/json"]));

@@ -17,5 +17,6 @@ mod users;
 
 pub use self::{
     ops::Readiness,
+    router::{Allowed, Router},
     service::{RequestLimits, Service},
 };

@@ -4,7 +4,7 @@ use http_body_util::Full;
 use hyper::{
     StatusCode,
     body::Bytes,
-    header::{self, HeaderValue},
+    header::{self, HeaderName, HeaderValue},
 };
 use serde::Serialize;
 
@@ -27,6 +27,14 @@ pub struct Json<T>(pub T);
 
 /// 201 with a JSON body.
 pub struct Created<T>(pub T);
+
+/// 204: there is nothing to tell.
+#[cfg_attr(not(test), expect(dead_code, reason = "no endpoint deletes anything yet"))]
+pub struct NoContent;
+
+/// 200 without a body: what there is to tell stands in these headers.
+#[expect(dead_code, reason = "no endpoint answers by headers yet")]
+pub struct Headers<const COUNT: usize>(pub [(HeaderName, HeaderValue); COUNT]);
 
 /// 200 or 503 with a JSON body: for probes.
 pub struct Probe<T> {
@@ -51,6 +59,20 @@ impl<T: Serialize> Output for Json<T> {
 impl<T: Serialize> Output for Created<T> {
     fn into_response(self) -> Response {
         json(StatusCode::CREATED, &self.0)
+    }
+}
+
+impl Output for NoContent {
+    fn into_response(self) -> Response {
+        no_content()
+    }
+}
+
+impl<const COUNT: usize> Output for Headers<COUNT> {
+    fn into_response(self) -> Response {
+        let mut response = Response::default();
+        response.headers_mut().extend(self.0);
+        response
     }
 }
 
@@ -81,9 +103,14 @@ impl Output for Page {
 
 /// 204 that says which methods a path has.
 pub fn options(allow: &str) -> Response {
+    let mut response = no_content();
+    response.headers_mut().insert(header::ALLOW, methods(allow));
+    response
+}
+
+fn no_content() -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
-    response.headers_mut().insert(header::ALLOW, methods(allow));
     response
 }
 

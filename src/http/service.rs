@@ -61,6 +61,8 @@ pub struct Context {
     pub deadline: tokio::time::Instant,
     /// The time that its store calls may take together.
     pub store_time: StoreTime,
+    /// What its path has in place of the pattern's parameter, as it was sent.
+    pub parameter: Option<String>,
 }
 
 /// Answers the requests of one listener.
@@ -107,6 +109,7 @@ impl Service {
             client: Client::new(peer.ip().to_canonical(), &String::from_utf8_lossy(user_agent)),
             deadline,
             store_time: StoreTime::of(self.limits.store),
+            parameter: None,
         }
     }
 }
@@ -117,7 +120,7 @@ async fn reply(
     request: Request<Incoming>,
 ) -> Result<Response, Problem> {
     match found? {
-        Found::Handler(handler) => handler(context, request).await,
+        Found::Handler { handler, parameter } => handler(Context { parameter, ..context }, request).await,
         Found::Options(allow) => Ok(output::options(&allow)),
     }
 }
