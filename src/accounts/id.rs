@@ -1,9 +1,9 @@
 //! What identifies users and sessions, and the epoch that ends them.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use time::OffsetDateTime;
-use uuid::{NoContext, Timestamp, Uuid};
+use uuid::{NoContext, Timestamp, Uuid, fmt::Hyphenated};
 
 /// Identifies a user for ever: a UUIDv7 (RFC 9562, section 5.7), so that a table is filled in the order of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,6 +33,15 @@ impl SessionId {
     #[must_use]
     pub fn random() -> Self {
         Self(Uuid::new_v4())
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = uuid::Error;
+
+    /// Reads the canonical text of a UUID, and no other of its forms.
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(|id: Hyphenated| Self(id.into_uuid()))
     }
 }
 

@@ -49,11 +49,9 @@ impl Input for Nothing {
 
 /// What stands in the path in place of the pattern's parameter. It is taken as it was sent, without percent-decoding: ids
 /// have no character that needs it.
-#[expect(dead_code, reason = "no path has an id yet")]
 pub struct Path<T>(pub T);
 
 /// What a path may have a parameter for.
-#[cfg_attr(not(test), expect(dead_code, reason = "no path has an id yet"))]
 pub trait PathParameter: FromStr + Send {
     /// What is answered to a text that is none: the same as to one that names nothing, since both name nothing.
     fn unknown() -> Problem;

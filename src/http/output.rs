@@ -29,7 +29,6 @@ pub struct Json<T>(pub T);
 pub struct Created<T>(pub T);
 
 /// 204: there is nothing to tell.
-#[cfg_attr(not(test), expect(dead_code, reason = "no endpoint deletes anything yet"))]
 pub struct NoContent;
 
 /// 200 without a body: what there is to tell stands in these headers.

@@ -1,9 +1,18 @@
-//! Login, refresh, logout.
+//! Login, refresh, logout; and the sessions that somebody has.
 
 use serde::Serialize;
 
-use super::{access::Stranger, input::Members, output::Json, problem::Problem, service::Context};
-use crate::accounts::Credentials;
+use super::{
+    access::Stranger,
+    input::{Members, Nothing, Path, PathParameter},
+    output::{Json, NoContent},
+    problem::Problem,
+    service::Context,
+};
+use crate::{
+    accounts::{Credentials, CurrentUser, SessionId},
+    clock::rfc3339,
+};
 
 /// A sentence, and nothing else.
 #[derive(Serialize)]
@@ -51,4 +60,56 @@ pub async fn logout(context: Context, _: Stranger, mut body: Members) -> Result<
     let token = body.finish(token)?;
     context.accounts.logout(&token, &context.store_time).await?;
     Ok(Json(Message { message: "Logged out successfully" }))
+}
+
+/// The sessions of a user.
+#[derive(Serialize)]
+pub struct SessionList {
+    sessions: Vec<ShownSession>,
+}
+
+/// What users are shown of a session of theirs.
+#[derive(Serialize)]
+struct ShownSession {
+    id: String,
+    created: String,
+    last_used: String,
+    expires: String,
+    ip: String,
+    user_agent: String,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+/// `GET /sessions/`
+pub async fn list(context: Context, current: CurrentUser, _: Nothing) -> Result<Json<SessionList>, Problem> {
+    let sessions = context.accounts.list_sessions(&current, &context.store_time).await?;
+    let shown = sessions.into_iter().map(|session| ShownSession {
+        id: session.id.to_string(),
+        created: rfc3339(session.created),
+        last_used: rfc3339(session.last_used),
+        expires: rfc3339(session.expires),
+        ip: session.client.address.to_string(),
+        user_agent: session.client.user_agent,
+        current: session.id == current.session.id,
+    });
+    Ok(Json(SessionList { sessions: shown.collect() }))
+}
+
+impl PathParameter for SessionId {
+    fn unknown() -> Problem {
+        Problem::SessionNotFound
+    }
+}
+
+/// `DELETE /sessions/{id}/`
+pub async fn end(context: Context, current: CurrentUser, Path(id): Path<SessionId>) -> Result<NoContent, Problem> {
+    context.accounts.end_session(&current, id, &context.store_time).await?;
+    Ok(NoContent)
+}
+
+/// `POST /logout-everywhere/`
+pub async fn logout_everywhere(context: Context, current: CurrentUser, _: Nothing) -> Result<Json<Message>, Problem> {
+    context.accounts.logout_everywhere(&current, &context.store_time).await?;
+    Ok(Json(Message { message: "Logged out everywhere" }))
 }

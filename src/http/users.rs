@@ -1,17 +1,17 @@
-//! Sign-up and profile.
+//! Sign-up, and what users do with their own profile.
 
 use serde::Serialize;
 
 use super::{
     access::Stranger,
     input::{Members, Nothing},
-    output::{Created, Json},
+    output::{Created, Json, NoContent},
     passwords::judged,
     problem::Problem,
     service::Context,
 };
 use crate::{
-    accounts::{CurrentUser, SignUp},
+    accounts::{CurrentUser, SignUp, User},
     clock::rfc3339,
 };
 
@@ -43,12 +43,34 @@ pub struct Profile {
     creation_date: String,
 }
 
+impl From<User> for Profile {
+    fn from(user: User) -> Self {
+        Self {
+            name: user.name.as_str().to_owned(),
+            email: user.email.as_str().to_owned(),
+            creation_date: rfc3339(user.created),
+        }
+    }
+}
+
 /// `GET /profile/`
 pub async fn profile(_: Context, current: CurrentUser, _: Nothing) -> Result<Json<Profile>, Problem> {
-    let user = current.user;
-    Ok(Json(Profile {
-        name: user.name.as_str().to_owned(),
-        email: user.email.as_str().to_owned(),
-        creation_date: rfc3339(user.created),
-    }))
+    Ok(Json(current.user.into()))
+}
+
+/// `PATCH /profile/`
+pub async fn rename(context: Context, current: CurrentUser, mut body: Members) -> Result<Json<Profile>, Problem> {
+    let name = body.name("name");
+    let name = body.finish(name)?;
+    let user = context.accounts.rename(&current, name, &context.store_time).await?;
+    Ok(Json(user.into()))
+}
+
+/// `DELETE /profile/`
+pub async fn delete(context: Context, current: CurrentUser, mut body: Members) -> Result<NoContent, Problem> {
+    let password = body.password("password");
+    let password = body.finish(password)?;
+    let deleted = context.accounts.delete_account(&current, &password, &context.store_time).await;
+    deleted.map_err(Problem::confirmed_by("password"))?;
+    Ok(NoContent)
 }

@@ -11,13 +11,16 @@ use postern::{
     },
 };
 
-/// What becomes of every call.
+/// What becomes of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     None,
+    /// Every one panics.
     Panic,
-    /// It never ends.
+    /// None ever ends.
     Hang,
+    /// None of these ever ends.
+    HangOn(&'static str),
 }
 
 /// Passes every call on, and counts it.
@@ -42,13 +45,21 @@ impl Counting {
         self.calls.lock().expect("nobody panics with the lock").clone()
     }
 
+    /// Waits until a call has come.
+    pub async fn called(&self, call: &'static str) {
+        while !self.calls().contains(&call) {
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn pass(&self, call: &'static str) {
         self.calls.lock().expect("nobody panics with the lock").push(call);
         let fault = *self.fault.lock().expect("nobody panics with the lock");
         match fault {
             Fault::None => {}
             Fault::Panic => panic!("a panic on purpose, with hunter2 in it"),
-            Fault::Hang => std::future::pending().await,
+            Fault::HangOn(hanging) if hanging != call => {}
+            Fault::Hang | Fault::HangOn(_) => std::future::pending().await,
         }
     }
 }

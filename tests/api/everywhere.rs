@@ -10,13 +10,18 @@ use super::Service;
 use crate::service::Settings;
 
 /// Every path of the public listener, with a method that it has.
-const PATHS: [(&str, &str); 8] = [
+const PATHS: [(&str, &str); 13] = [
     ("POST", "/create-user/"),
     ("POST", "/token/"),
     ("POST", "/refresh/"),
     ("POST", "/logout/"),
     ("GET", "/profile/"),
+    ("PATCH", "/profile/"),
+    ("DELETE", "/profile/"),
     ("POST", "/change-password/"),
+    ("GET", "/sessions/"),
+    ("DELETE", "/sessions/x/"),
+    ("POST", "/logout-everywhere/"),
     ("GET", "/healthz"),
     ("GET", "/openapi.json"),
 ];
@@ -92,9 +97,13 @@ async fn a_wrong_method_is_told_the_right_ones() {
     let service = Service::start().await;
 
     for (method, path) in PATHS {
-        let wrong = if method == "GET" { "POST" } else { "GET" };
-        let answer = service.asking(wrong, path).send().await;
-        let allow = if method == "GET" { "GET, HEAD, OPTIONS" } else { "POST, OPTIONS" };
+        let answer = service.asking("PUT", path).send().await;
+        let allow = match (method, path) {
+            (_, "/profile/") => "GET, HEAD, PATCH, DELETE, OPTIONS",
+            ("GET", _) => "GET, HEAD, OPTIONS",
+            ("DELETE", _) => "DELETE, OPTIONS",
+            _ => "POST, OPTIONS",
+        };
         assert_eq!(answer.text("allow"), allow, "{path}");
         answer.expect_problem(405, "method_not_allowed");
     }
@@ -104,7 +113,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
 async fn options_are_told_without_a_body() {
     let service = Service::start().await;
 
-    let answer = service.asking("OPTIONS", "/profile/").send().await;
+    let answer = service.asking("OPTIONS", "/healthz").send().await;
 
     assert_eq!((answer.status, answer.text("allow")), (204, "GET, HEAD, OPTIONS"));
     assert!(answer.body.is_empty());

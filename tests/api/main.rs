@@ -4,6 +4,7 @@
 
 mod asking;
 mod counting;
+mod forgetful;
 mod page;
 mod process;
 mod proxy;
@@ -15,6 +16,7 @@ mod support;
 mod embedded {
     pub type Service = crate::service::Service<crate::support::Embedded>;
     mod authentication;
+    mod endings;
     mod everywhere;
     mod faults;
     mod login;
@@ -23,7 +25,10 @@ mod embedded {
     mod openapi;
     mod password_change;
     mod probes;
+    mod profile;
     mod refresh;
+    mod rotation;
+    mod sessions;
     mod sign_up;
 }
 
@@ -31,6 +36,7 @@ mod embedded {
 mod postgres_redis {
     pub type Service = crate::service::Service<crate::support::PostgresRedis>;
     mod authentication;
+    mod endings;
     mod everywhere;
     mod faults;
     mod login;
@@ -41,6 +47,9 @@ mod postgres_redis {
     mod outages;
     mod password_change;
     mod probes;
+    mod profile;
     mod refresh;
+    mod rotation;
+    mod sessions;
     mod sign_up;
 }

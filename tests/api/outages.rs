@@ -61,7 +61,11 @@ async fn without_redis_only_a_definite_no_is_told() {
     let ada = service.signed_up("ada@example.org").await;
     service.backend().redis.cut().await;
 
-    ada.profile().await.expect_problem(503, "unavailable");
+    for signed_in in
+        [ada.profile().await, ada.sessions().await, ada.end_session("x").await, ada.log_out_everywhere().await]
+    {
+        signed_in.expect_problem(503, "unavailable");
+    }
     ada.refresh().await.expect_problem(503, "unavailable");
     ada.log_out().await.expect_problem(503, "unavailable");
     service.log_in(&ada.email, "wrong_password").await.expect_problem(401, "invalid_credentials");
@@ -92,7 +96,10 @@ async fn without_postgres_only_a_definite_no_is_told() {
     gone.log_out().await.expect(200);
     service.backend().postgres.cut().await;
 
-    ada.profile().await.expect_problem(503, "unavailable");
+    for signed_in in [ada.profile().await, ada.sessions().await, ada.rename(json!({"name": "Ada"})).await] {
+        signed_in.expect_problem(503, "unavailable");
+    }
+    ada.delete_account(json!({"password": PASSWORD})).await.expect_problem(503, "unavailable");
     gone.profile().await.expect_problem(401, "invalid_token");
     ada.refresh().await.expect_problem(503, "unavailable");
     leaving.log_out().await.expect(200);

@@ -144,6 +144,9 @@ fn judge_allow(allow: &BTreeSet<String>, answer: &Answer) -> Result<(), String> 
 fn judge_answer(response: &Place, answer: &Answer, method: &Method) -> Result<(), String> {
     judge_headers(response, &answer.headers)?;
     let content_type = answer.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if response.below("content").is_none() {
+        return expect(content_type.is_none() && answer.body.is_empty(), || format!("{}: a body", response.0));
+    }
     expect(content_type == Some(b"application/json"), || format!("{}: {content_type:?}", response.0))?;
     let media_type = response.below("content").and_then(|content| content.below("application/json"));
     let schema = media_type.and_then(|media_type| media_type.below("schema")).ok_or("no schema")?;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, Lifetimes, PasswordHash, User},
+    accounts::{Accounts, Administration, Lifetimes, PasswordHash, User},
     clock::{Clock, ManualClock},
     http::{self, Readiness, RequestLimits, routes},
     metrics::Metrics,
@@ -118,6 +118,18 @@ impl<B: Backend> Service<B> {
 
     pub fn backend(&self) -> &B {
         &self.shared.backend
+    }
+
+    /// What an administrator has beside this service.
+    pub fn administration(&self) -> Administration {
+        let Accounts { users, policy, clock, metrics, .. } = &*self.server.accounts;
+        let hasher = HasherSettings { parameters: CHEAP, threads: 1, max_wait: Duration::from_mins(1) };
+        Administration {
+            users: Arc::clone(users),
+            hasher: Hasher::start(hasher, metrics.hashing.clone()).expect("valid parameters"),
+            policy: *policy,
+            clock: Arc::clone(clock),
+        }
     }
 
     /// Moves the clock of the service and of its stores.
@@ -294,6 +306,46 @@ impl Person {
 
     pub async fn refresh(&self) -> Answer {
         self.server.post("/refresh/", json!({"refresh": self.tokens.refresh})).send().await
+    }
+
+    /// Refreshes, and keeps what the answer hands out.
+    pub async fn rotate(&mut self) {
+        self.tokens = Tokens::of(&self.refresh().await.expect(200));
+    }
+
+    /// The same person with another refresh token.
+    pub fn with_refresh_token(&self, refresh: &str) -> Self {
+        let tokens = Tokens { access: self.tokens.access.clone(), refresh: refresh.to_owned() };
+        Self { server: self.server.clone(), email: self.email.clone(), tokens }
+    }
+
+    pub async fn sessions(&self) -> Answer {
+        self.server.get("/sessions/").bearer(&self.tokens.access).send().await
+    }
+
+    /// The id of this session, as the list of sessions has it.
+    pub async fn session_id(&self) -> String {
+        let list = self.sessions().await.expect(200);
+        let sessions = list["sessions"].as_array().expect("a list");
+        let current: Vec<_> = sessions.iter().filter(|session| session["current"] == true).collect();
+        assert_eq!(current.len(), 1, "{list}");
+        current[0]["id"].as_str().expect("a text").to_owned()
+    }
+
+    pub async fn end_session(&self, id: &str) -> Answer {
+        self.server.asking("DELETE", &format!("/sessions/{id}/")).bearer(&self.tokens.access).send().await
+    }
+
+    pub async fn log_out_everywhere(&self) -> Answer {
+        self.server.asking("POST", "/logout-everywhere/").bearer(&self.tokens.access).send().await
+    }
+
+    pub async fn rename(&self, body: Value) -> Answer {
+        self.server.asking("PATCH", "/profile/").json(body).bearer(&self.tokens.access).send().await
+    }
+
+    pub async fn delete_account(&self, body: Value) -> Answer {
+        self.server.asking("DELETE", "/profile/").json(body).bearer(&self.tokens.access).send().await
     }
 
     pub async fn log_out(&self) -> Answer {

@@ -28,7 +28,7 @@ pub struct Stores {
 }
 
 /// A directory of its own.
-pub struct Embedded(tempfile::TempDir);
+pub struct Embedded(pub tempfile::TempDir);
 
 impl Backend for Embedded {
     async fn empty() -> Self {

@@ -1,0 +1,97 @@
+//! `PATCH /profile/` and `DELETE /profile/`
+
+use std::time::Duration;
+
+use postern::{passwords::Password, store::StoreTime};
+use serde_json::json;
+
+use super::Service;
+use crate::service::PASSWORD;
+
+#[tokio::test]
+async fn a_name_can_be_changed() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    let body = ada.rename(json!({"name": " Ada King ", "email": "other@example.org"})).await.expect(200);
+
+    assert_eq!((&body["name"], &body["email"]), (&json!("Ada King"), &json!("ada@example.org")));
+    assert_eq!(ada.profile().await.expect(200), body);
+    ada.expect_in_force().await;
+}
+
+#[tokio::test]
+async fn a_name_that_is_missing_or_not_valid_changes_nothing() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    for body in [json!({}), json!({"name": null}), json!({"name": " "}), json!({"name": 7}), json!({"name": "a\nb"})] {
+        assert_eq!(ada.rename(body.clone()).await.expect_objections("name").len(), 1, "{body}");
+    }
+
+    assert_eq!(ada.profile().await.expect(200)["name"], "Ada Lovelace");
+}
+
+#[tokio::test]
+async fn an_account_is_deleted_with_its_sessions_by_whoever_knows_its_password() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let other = ada.second_session().await;
+    let grace = service.signed_up("grace@example.org").await;
+
+    let answer = ada.delete_account(json!({"password": PASSWORD})).await;
+
+    assert_eq!((answer.status, answer.body.len()), (204, 0));
+    ada.expect_ended().await;
+    other.expect_ended().await;
+    grace.expect_in_force().await;
+    service.log_in(&ada.email, PASSWORD).await.expect_problem(401, "invalid_credentials");
+    ada.log_out().await.expect(200);
+    service.sign_up(&ada.email).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_wrong_password_deletes_nothing() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    for password in ["wrong_password", "x", &"a".repeat(300)] {
+        let problem = ada.delete_account(json!({"password": password})).await.expect_problem(400, "wrong_password");
+        assert_eq!(problem["fields"], json!({"password": ["The password is wrong."]}));
+    }
+    for body in [json!({}), json!({"password": null}), json!({"password": ""})] {
+        assert_eq!(ada.delete_account(body).await.expect_objections("password").len(), 1);
+    }
+
+    ada.expect_in_force().await;
+}
+
+#[tokio::test]
+async fn a_session_that_ended_while_its_password_was_verified_deletes_nothing() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let other = ada.second_session().await;
+    let (accounts, time) = (&service.accounts, StoreTime::of(Duration::from_mins(1)));
+    let current = accounts.authenticate(&ada.tokens.access, &time).await.expect("a session in force");
+
+    other.change_password(PASSWORD, "new_password").await.expect(200);
+    let refusal = accounts.delete_account(&current, &Password::new(PASSWORD), &time).await;
+
+    assert!(matches!(refusal, Err(postern::accounts::Refusal::InvalidAccessToken)), "{refusal:?}");
+    other.expect_in_force().await;
+}
+
+#[tokio::test]
+async fn a_login_that_renews_the_hash_meanwhile_does_not_keep_the_account() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let (accounts, time) = (&service.accounts, StoreTime::of(Duration::from_mins(1)));
+    let current = accounts.authenticate(&ada.tokens.access, &time).await.expect("a session in force");
+    let password = Password::new(PASSWORD);
+
+    let renewed = accounts.hasher.hash(&password).await.expect("no queue");
+    accounts.users.rehash(&current.user, &renewed, &time).await.expect("an answer");
+    accounts.delete_account(&current, &password, &time).await.expect("the password is right");
+
+    ada.expect_ended().await;
+}

@@ -1,0 +1,270 @@
+//! `POST /refresh/` where refresh tokens rotate: the README's table, as clients see it.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::Service;
+use crate::{
+    forgetful::Forgetful as _,
+    service::{PASSWORD, Person, Settings},
+};
+
+async fn rotating() -> Service {
+    Service::start_with(Settings { rotates: true, ..Settings::default() }).await
+}
+
+/// A refresh token that a refresh hands out.
+async fn successor(person: &Person) -> String {
+    refresh_of(&person.refresh().await.expect(200))
+}
+
+fn refresh_of(body: &Value) -> String {
+    body["refresh"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
+}
+
+/// Past the time in which a token is shared.
+const LATER: Duration = Duration::from_secs(14);
+
+#[tokio::test]
+async fn a_refresh_answers_both_tokens_and_so_on() {
+    let service = rotating().await;
+    let mut ada = service.signed_up("ada@example.org").await;
+
+    let body = ada.refresh().await.expect(200);
+    assert_eq!(body.as_object().map(serde_json::Map::len), Some(2));
+    assert_ne!(body["refresh"], ada.tokens.refresh);
+
+    for _ in 0..10 {
+        ada.rotate().await;
+        ada.profile().await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_refreshes_at_once_all_get_the_identical_successor_and_it_works() {
+    let service = rotating().await;
+    let second = service.second_with(Settings { rotates: true, ..Settings::default() }).await;
+    let ada = service.signed_up("ada@example.org").await;
+    let there = ada.at(&second);
+
+    let refreshes = (0..100).map(|number| if number % 2 == 0 { ada.refresh() } else { there.refresh() });
+    let answers = futures_util::future::join_all(refreshes).await;
+
+    let mut tokens: Vec<_> = answers.into_iter().map(|answer| refresh_of(&answer.expect(200))).collect();
+    tokens.dedup();
+    let [token] = tokens.as_slice() else { panic!("{} successors", tokens.len()) };
+    ada.with_refresh_token(token).refresh().await.expect(200);
+    assert_eq!(counted(&service, "successor").await + counted(&second, "successor").await, 2);
+    assert_eq!(counted(&service, "shared").await + counted(&second, "shared").await, 99);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_signs_nobody_out() {
+    let service = rotating().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let lost = successor(&ada).await;
+
+    service.advance(LATER);
+    let second = successor(&ada).await;
+
+    assert_ne!(second, lost);
+    ada.with_refresh_token(&second).refresh().await.expect(200);
+    assert_eq!(counted(&service, "lost_response").await, 1);
+}
+
+#[tokio::test]
+async fn a_replaced_token_ends_the_session() {
+    let service = rotating().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let of_the_thief = successor(&ada).await;
+    service.advance(LATER);
+    let of_the_owner = successor(&ada).await;
+
+    let thief = ada.with_refresh_token(&of_the_thief);
+    thief.refresh().await.expect_problem(401, "invalid_refresh_token");
+
+    ada.with_refresh_token(&of_the_owner).expect_ended().await;
+    assert_eq!(counted(&service, "replaced").await, 1);
+    assert_eq!(service.metric(r#"postern_sessions_ended_total{reason="theft"}"#).await, 1);
+}
+
+#[tokio::test]
+async fn a_retired_token_ends_the_session_and_no_other() {
+    let service = rotating().await;
+    let mut ada = service.signed_up("ada@example.org").await;
+    let other = ada.second_session().await;
+    let thief = ada.with_refresh_token(&ada.tokens.refresh);
+    ada.rotate().await;
+    ada.rotate().await;
+
+    thief.refresh().await.expect_problem(401, "invalid_refresh_token");
+
+    ada.expect_ended().await;
+    other.expect_in_force().await;
+    assert_eq!(counted(&service, "retired").await, 1);
+}
+
+#[tokio::test]
+async fn a_session_store_that_has_lost_writes_signs_nobody_out() {
+    let service = rotating().await;
+    let mut ada = service.signed_up("ada@example.org").await;
+    let user = service.user(&ada.email).await.id;
+    let saved = service.backend().save_sessions(user).await;
+    for _ in 0..3 {
+        ada.rotate().await;
+    }
+
+    service.backend().restore_sessions(&saved).await;
+
+    ada.rotate().await;
+    ada.rotate().await;
+    assert_eq!(counted(&service, "rollback").await, 1);
+}
+
+#[tokio::test]
+async fn an_old_copy_of_the_session_store_does_not_bring_a_session_back_that_a_password_change_has_ended() {
+    let service = rotating().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let mut other = ada.second_session().await;
+    let user = service.user(&ada.email).await.id;
+    let saved = service.backend().save_sessions(user).await;
+    other.rotate().await;
+    ada.change_password(PASSWORD, "new_password").await.expect(200);
+
+    service.backend().restore_sessions(&saved).await;
+
+    other.expect_ended().await;
+    ada.expect_in_force().await;
+    assert_eq!(counted(&service, "rollback").await, 0);
+}
+
+#[tokio::test]
+async fn switching_rotation_on_or_off_signs_nobody_out() {
+    let service = rotating().await;
+    let still = service.second().await;
+    let mut ada = service.signed_up("ada@example.org").await;
+
+    for _ in 0..3 {
+        ada.rotate().await;
+        let body = ada.at(&still).refresh().await.expect(200);
+        assert_eq!(body.as_object().map(serde_json::Map::len), Some(1), "{body}");
+        service.advance(LATER);
+    }
+
+    let lost = successor(&ada).await;
+    ada.at(&still).refresh().await.expect(200);
+    ada.with_refresh_token(&lost).at(&still).refresh().await.expect(200);
+    ada.with_refresh_token(&lost).refresh().await.expect(200);
+}
+
+#[tokio::test]
+async fn without_rotation_a_token_that_was_replaced_is_refused_and_the_session_goes_on() {
+    let service = rotating().await;
+    let still = service.second().await;
+    let mut ada = service.signed_up("ada@example.org").await;
+    let first = ada.with_refresh_token(&ada.tokens.refresh);
+    ada.rotate().await;
+    ada.rotate().await;
+
+    first.at(&still).refresh().await.expect_problem(401, "invalid_refresh_token");
+
+    ada.at(&still).expect_in_force().await;
+    assert_eq!(counted(&still, "outdated").await, 1);
+}
+
+#[tokio::test]
+async fn a_logout_with_any_token_of_the_session_is_no_theft() {
+    let service = rotating().await;
+    let mut ada = service.signed_up("ada@example.org").await;
+    let first = ada.with_refresh_token(&ada.tokens.refresh);
+    ada.rotate().await;
+    ada.rotate().await;
+
+    first.log_out().await.expect(200);
+
+    ada.expect_ended().await;
+    assert_eq!(counted(&service, "retired").await, 0);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_rotates_lives_no_longer_than_its_session() {
+    let service = rotating().await;
+    let mut ada = service.signed_up("ada@example.org").await;
+    for _ in 0..23 {
+        service.advance(Duration::from_hours(1));
+        ada.rotate().await;
+    }
+
+    service.advance(Duration::from_hours(1));
+
+    ada.refresh().await.expect_problem(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn what_is_not_the_ordinary_course_is_logged_each_by_its_name() {
+    let log = Log::default();
+    let _logging =
+        tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish());
+    let service = rotating().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let user = service.user(&ada.email).await.id;
+    let saved = service.backend().save_sessions(user).await;
+    let second = ada.with_refresh_token(&successor(&ada).await);
+    ada.refresh().await.expect(200);
+    service.advance(LATER);
+    ada.refresh().await.expect(200);
+    second.refresh().await.expect_problem(401, "invalid_refresh_token");
+    service.backend().restore_sessions(&saved).await;
+    second.refresh().await.expect(200);
+    ada.with_refresh_token(&successor(&second).await).refresh().await.expect(200);
+    ada.refresh().await.expect_problem(401, "invalid_refresh_token");
+
+    let lines = log.lines_with(&user.to_string());
+
+    let expected = ["shared", "answer was lost", "replaced", "lost writes", "shared", "retired"];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, word) in lines.iter().zip(expected) {
+        assert!(line.contains(word), "{word}: {line}");
+        assert!(!line.contains(&ada.tokens.refresh) && !line.contains("ada@"), "{line}");
+    }
+}
+
+async fn counted(service: &crate::service::Server, presentation: &str) -> u64 {
+    service.metric(&format!(r#"postern_refresh_tokens_total{{presentation="{presentation}"}}"#)).await
+}
+
+/// What the service logs on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn lines_with(&self, text: &str) -> Vec<String> {
+        let log = String::from_utf8_lossy(&self.0.lock().expect("no panic")).into_owned();
+        log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+}
+
+impl<'log> MakeWriter<'log> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'log self) -> Self {
+        self.clone()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
