@@ -19,6 +19,7 @@ mod embedded {
 mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
     mod administration;
+    mod leftovers;
     mod rotation;
     mod schema;
     mod sessions;

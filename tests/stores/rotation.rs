@@ -5,7 +5,7 @@ use std::time::Duration;
 use postern::{
     accounts::{FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Rotation, Session, User},
     clock::Clock as _,
-    store::Refresh,
+    store::{LAST_USED_RESOLUTION, Refresh},
 };
 use proptest::{
     prelude::*,
@@ -125,6 +125,21 @@ async fn of_many_refreshes_at_once_one_rotates_and_all_others_share_its_successo
         }
     }
     assert_eq!(rotations, 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_without_rotation_is_no_use_of_the_session() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let session = kept.opened(&user).await;
+    kept.outcome(&user, &session, 1, ON).await;
+    kept.outcome(&user, &session, 2, ON).await;
+
+    kept.clock.advance(2 * LAST_USED_RESOLUTION);
+    let outcome = kept.outcome(&user, &session, 1, Rotation::Off).await;
+
+    assert_eq!(outcome, Some((Presentation::Outdated, 2, 3)));
+    assert_eq!(kept.listed(&user).await[0].last_used, session.last_used);
 }
 
 /// What the table says, written down once more: rows C and 1 to 6.

@@ -285,45 +285,52 @@ async fn all_sessions_of_a_user_can_be_ended() {
 #[tokio::test]
 async fn where_there_are_too_many_sessions_the_oldest_created_go_first() {
     let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let at_most = |max_sessions| NewSession { max_sessions, ..new_session(&user) };
-    // It expires last, and is the oldest all the same.
-    let oldest = kept.opened_as(&NewSession { lifetime: 2 * DAY, ..at_most(3) }).await;
-    let mut others = Vec::new();
-    for _ in 0..2 {
+    for (email, lifetime) in [("ada@example.org", DAY), ("grace@example.org", 2 * DAY)] {
+        let user = kept.inserted(email).await;
+        let at_most = |max_sessions| NewSession { max_sessions, ..new_session(&user) };
+        // Grace's oldest session expires last.
+        let oldest = kept.opened_as(&NewSession { lifetime, ..at_most(3) }).await;
+        let mut others = Vec::new();
+        for _ in 0..2 {
+            kept.clock.advance(Duration::from_secs(1));
+            others.push(kept.opened_as(&at_most(3)).await);
+        }
+        assert_eq!(kept.listed(&user).await.len(), 3);
+
         kept.clock.advance(Duration::from_secs(1));
-        others.push(kept.opened_as(&at_most(3)).await);
+        let opened = kept.stores.sessions.open(&at_most(3), &time()).await.expect("an answer");
+
+        assert_eq!(opened.ended, 1);
+        assert_eq!(kept.resumed(&oldest).await, None);
+        assert_eq!(kept.listed(&user).await, [others[0].clone(), others[1].clone(), opened.session]);
+
+        kept.clock.advance(Duration::from_secs(1));
+        let opened = kept.stores.sessions.open(&at_most(1), &time()).await.expect("an answer");
+        assert_eq!((opened.ended, kept.listed(&user).await), (3, vec![opened.session]));
     }
-    assert_eq!(kept.listed(&user).await.len(), 3);
-
-    kept.clock.advance(Duration::from_secs(1));
-    let opened = kept.stores.sessions.open(&at_most(3), &time()).await.expect("an answer");
-
-    assert_eq!(opened.ended, 1);
-    assert_eq!(kept.resumed(&oldest).await, None);
-    assert_eq!(kept.listed(&user).await, [others[0].clone(), others[1].clone(), opened.session]);
-
-    kept.clock.advance(Duration::from_secs(1));
-    let opened = kept.stores.sessions.open(&at_most(1), &time()).await.expect("an answer");
-    assert_eq!((opened.ended, kept.listed(&user).await), (3, vec![opened.session]));
 }
 
 #[tokio::test]
 async fn sessions_of_others_and_those_that_have_ended_are_not_too_many() {
     let kept = Kept::empty().await;
     let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
-    let new = |user| NewSession { max_sessions: 2, ..new_session(user) };
     let of_grace = kept.opened(&grace).await;
-    let idle = kept.opened_as(&NewSession { idle: Some(Duration::from_mins(2)), ..new(&ada) }).await;
+    let idle = NewSession { idle: Some(Duration::from_mins(2)), ..new_session(&ada) };
+    kept.opened_as(&idle).await;
     kept.clock.advance(Duration::from_mins(3));
-    let (first, ended) = (kept.opened_as(&new(&ada)).await, kept.opened_as(&new(&ada)).await);
-    kept.stores.sessions.end(ada.id, ended.id, &time()).await.expect("an answer");
 
-    let opened = kept.stores.sessions.open(&new(&ada), &time()).await.expect("an answer");
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        let new = NewSession { max_sessions: 2, ..new_session(&ada) };
+        let opened = kept.stores.sessions.open(&new, &time()).await.expect("an answer");
+        assert_eq!(opened.ended, 0);
+        sessions.push(opened.session);
+        if let [_, ended] = sessions.as_slice() {
+            assert_eq!(kept.stores.sessions.end(ada.id, ended.id, &time()).await, Ok(1));
+        }
+    }
 
-    assert_eq!(opened.ended, 0);
-    assert_eq!(kept.resumed(&idle).await, None);
-    assert!(kept.resumed(&first).await.is_some());
+    assert!(kept.resumed(&sessions[0]).await.is_some());
     assert!(kept.resumed(&of_grace).await.is_some());
 }
 
