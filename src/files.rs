@@ -7,7 +7,36 @@ use std::{
     path::Path,
 };
 
+use zeroize::Zeroizing;
+
 const OWNER_ONLY: u32 = 0o600;
+
+/// Why a file that is for its owner alone was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum NotPrivate {
+    /// The system does not give it.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Others may read it, or the group may write it.
+    #[error("mode {mode:04o}: others must not read it and the group must not write it (chmod 600, or 440)")]
+    Exposed {
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+/// Reads a file that owner and group alone may read: a Secret is mounted as root:fsGroup 0440.
+///
+/// # Errors
+/// Where others may read it or the group may write it, or what the system says.
+pub fn read_private(path: &Path) -> Result<Zeroizing<String>, NotPrivate> {
+    let file = fs::File::open(path)?;
+    let mode = file.metadata()?.permissions().mode() & 0o7777;
+    if mode & 0o027 != 0 {
+        return Err(NotPrivate::Exposed { mode });
+    }
+    Ok(Zeroizing::new(io::read_to_string(file)?))
+}
 
 /// Makes a directory and its parents, with mode 0700 where they are not there yet, so that a power cut finds them.
 ///

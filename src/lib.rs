@@ -9,6 +9,7 @@
 //! ```text
 //! main ─▶ cli, config, telemetry, server, store::*      the only place that knows every concrete type
 //! server ─▶ http ─▶ accounts ─▶ store (traits), passwords, tokens, clock, metrics
+//!           http ─▶ operators ─▶ clock
 //! store::{postgres, redis, embedded} ─▶ store (traits), the nouns of accounts      the nouns ─▶ nothing
 //! ```
 //!
@@ -38,6 +39,7 @@ mod files;
 pub mod metrics;
 
 pub mod accounts;
+pub mod operators;
 pub mod passwords;
 pub mod tokens;
 

@@ -7,8 +7,9 @@ use postern::{
     cli::{self, Task, UserTask},
     clock::{Clock, SystemClock},
     config::{self, Config, Mistake, SETTINGS, Setting, Stores, UsersConfig, UsersStore, Values},
-    http::{Readiness, Service, routes},
+    http::{Readiness, Service, Vouching, routes},
     metrics::Metrics,
+    operators::Operators,
     passwords::{Hasher, Policy},
     server::{self, ConnectionLimits},
     store::{
@@ -143,6 +144,8 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let formats: Vec<_> = AccessFormat::ALL.iter().map(ToString::to_string).collect();
     let metrics = Arc::new(Metrics::new(&formats.join(",")));
+    // First what may be wrong with files: nothing is opened for a server that will not start.
+    let vouching = Arc::new(vouching(&config, &clock)?);
     let opened = open_stores(&config, &clock, &metrics).await?;
     let accounts = Arc::new(accounts(&config, &opened, clock, metrics)?);
     let readiness = Arc::new(Readiness::default());
@@ -162,7 +165,8 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
         age: config.max_connection_age,
     };
     let start = |listener, router| {
-        let service = Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), config.limits);
+        let service = Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), config.limits)
+            .with_vouching(Arc::clone(&vouching));
         let (stop, stopped) = watch::channel(false);
         (stop, tokio::spawn(server::serve(listener, Arc::new(service), limits, stopped)))
     };
@@ -301,6 +305,14 @@ fn accounts(
         rotates: config.refresh_rotation,
         metrics,
     })
+}
+
+fn vouching(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vouching, Failure> {
+    let operators = match &config.api_keys_file {
+        Some(file) => Operators::of_file(file.clone(), Arc::clone(clock))?,
+        None => Operators::nobody(Arc::clone(clock)),
+    };
+    Ok(Vouching { operators, without_sessions: config.verify_degraded })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

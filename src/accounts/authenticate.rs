@@ -1,7 +1,10 @@
 //! Whose request this is: from an access token to the user whose session is in force.
 
 use super::{Accounts, Refusal, Session, User};
-use crate::{store::StoreTime, tokens::AccessTokenError};
+use crate::{
+    store::{StoreError, StoreTime},
+    tokens::{AccessTokenError, Claims},
+};
 
 /// A user whose session is in force, as of this request.
 #[derive(Debug, Clone)]
@@ -19,10 +22,26 @@ impl Accounts {
     /// [`Refusal::InvalidAccessToken`] and [`Refusal::AccessTokenExpired`]; [`Refusal::Store`] where a store that would
     /// have to agree cannot be reached, and the other does not refuse.
     pub async fn authenticate(&self, access_token: &str, time: &StoreTime) -> Result<CurrentUser, Refusal> {
-        let claims = self.access_tokens.verify(access_token, self.clock.now()).map_err(|error| match error {
+        let claims = self.claims(access_token)?;
+        let (user, session) = self.user_and_session(&claims, time).await?;
+        Ok(CurrentUser { user, session: session? })
+    }
+
+    /// What an access token says that is authentic and has not expired.
+    pub(super) fn claims(&self, access_token: &str) -> Result<Claims, Refusal> {
+        self.access_tokens.verify(access_token, self.clock.now()).map_err(|error| match error {
             AccessTokenError::Invalid => Refusal::InvalidAccessToken,
             AccessTokenError::Expired => Refusal::AccessTokenExpired,
-        })?;
+        })
+    }
+
+    /// The user that claims speak for, and their session: it is in force, or it is not known, because the session store
+    /// could not tell.
+    pub(super) async fn user_and_session(
+        &self,
+        claims: &Claims,
+        time: &StoreTime,
+    ) -> Result<(User, Result<Session, StoreError>), Refusal> {
         let (user, session) = tokio::join!(
             self.users.by_id(claims.subject, time),
             self.sessions.resume(claims.subject, claims.session, time),
@@ -33,10 +52,11 @@ impl Accounts {
         if is_gone {
             return Err(Refusal::InvalidAccessToken);
         }
-        match (user?, session?) {
-            (Some(user), Some(session)) if user.keeps_in_force(session.id, session.epoch) => {
-                Ok(CurrentUser { user, session })
+        match (user?, session) {
+            (Some(user), Ok(Some(session))) if user.keeps_in_force(session.id, session.epoch) => {
+                Ok((user, Ok(session)))
             }
+            (Some(user), Err(error)) => Ok((user, Err(error))),
             _ => Err(Refusal::InvalidAccessToken),
         }
     }

@@ -21,6 +21,7 @@ mod logout;
 mod profile;
 mod refresh;
 mod register;
+mod vouch;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -37,6 +38,7 @@ pub use self::{
     rotation::{Presentation, Rotation, SHARED_FOR},
     session::{Client, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, MAX_USER_AGENT_BYTES, NewSession, Session},
     user::{PasswordHash, Role, Standing, User},
+    vouch::{Identity, WithoutSessions},
 };
 use crate::{
     clock::Clock,

@@ -13,13 +13,14 @@ pub use self::settings::{Mistake, SETTINGS, Setting, Source, Values};
 use self::{
     reader::Reader,
     settings::{
-        ACCESS_TTL, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG, MAX_CONNECTION_AGE,
-        MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_ROTATION, REFRESH_TTL,
-        REQUEST_TIMEOUT, SESSION_IDLE_TTL, SHUTDOWN_GRACE, STORE_TIMEOUT,
+        ACCESS_TTL, API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG,
+        MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL,
+        REFRESH_ROTATION, REFRESH_TTL, REQUEST_TIMEOUT, SESSION_IDLE_TTL, SHUTDOWN_GRACE, STORE_TIMEOUT,
+        VERIFY_DEGRADED,
     },
 };
 use crate::{
-    accounts::Lifetimes,
+    accounts::{Lifetimes, WithoutSessions},
     http::RequestLimits,
     passwords::HasherSettings,
     store::{postgres::PostgresUrl, redis::RedisUrl},
@@ -61,6 +62,8 @@ pub struct Config {
     pub max_sessions: u32,
     /// Whether a refresh replaces the refresh token.
     pub refresh_rotation: bool,
+    /// The file of the operators' API keys.
+    pub api_keys_file: Option<PathBuf>,
     /// The shortest new password, in code points.
     pub password_min_length: usize,
     /// How passwords are hashed.
@@ -71,6 +74,8 @@ pub struct Config {
     pub max_connections: usize,
     /// How old a connection may grow.
     pub max_connection_age: Duration,
+    /// What `/verify/` answers while the session store cannot be reached.
+    pub verify_degraded: WithoutSessions,
     /// From SIGTERM to the last accepted connection.
     pub drain_delay: Duration,
     /// After that, how long requests under way may take.
@@ -107,6 +112,7 @@ impl Config {
             },
             max_sessions: reader.number(&MAX_SESSIONS, 1, 1000),
             refresh_rotation: reader.switch(&REFRESH_ROTATION),
+            api_keys_file: reader.set(&API_KEYS_FILE).map(PathBuf::from),
             password_min_length: reader.number(&PASSWORD_MIN_LENGTH, 8, 64),
             hashing: reader.hashing(),
             limits: RequestLimits {
@@ -115,6 +121,7 @@ impl Config {
             },
             max_connections: reader.number(&MAX_CONNECTIONS, 1, 1_000_000),
             max_connection_age: reader.duration(&MAX_CONNECTION_AGE, "1s", "24h"),
+            verify_degraded: reader.read(&VERIFY_DEGRADED, str::parse),
             drain_delay: reader.duration(&DRAIN_DELAY, "0s", "5m"),
             shutdown_grace: reader.duration(&SHUTDOWN_GRACE, "100ms", "10m"),
             log: reader.parsed(&LOG, "a level: error, warn, info, debug, trace"),

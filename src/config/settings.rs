@@ -61,6 +61,8 @@ pub const MAX_SESSIONS: Setting =
     setting("POSTERN_MAX_SESSIONS", "100", "Sessions that a user may have at once, 1 to 1000; the oldest ones end");
 pub const REFRESH_ROTATION: Setting =
     setting("POSTERN_REFRESH_ROTATION", "off", "Whether a refresh replaces the refresh token: on or off");
+pub const API_KEYS_FILE: Setting =
+    setting("POSTERN_API_KEYS_FILE", "none: nobody is an operator", "File of the API keys for `/introspect/`");
 pub const PASSWORD_MIN_LENGTH: Setting =
     setting("POSTERN_PASSWORD_MIN_LENGTH", "8", "Code points of the shortest new password, 8 to 64");
 pub const HASH_MEMORY: Setting =
@@ -83,6 +85,11 @@ pub const MAX_CONNECTION_AGE: Setting = setting(
     "POSTERN_MAX_CONNECTION_AGE",
     "5m",
     "Age, give or take a tenth, at which a connection is asked to close, 1s to 24h",
+);
+pub const VERIFY_DEGRADED: Setting = setting(
+    "POSTERN_VERIFY_DEGRADED",
+    "refuse",
+    "What `/verify/` does while Redis cannot be reached: refuse, or accept a token for what it says",
 );
 pub const DRAIN_DELAY: Setting =
     setting("POSTERN_DRAIN_DELAY", "0s", "From SIGTERM to the last accepted connection, 0s to 5m");
@@ -108,6 +115,7 @@ pub const SETTINGS: &[Setting] = &[
     SESSION_IDLE_TTL,
     MAX_SESSIONS,
     REFRESH_ROTATION,
+    API_KEYS_FILE,
     PASSWORD_MIN_LENGTH,
     HASH_MEMORY,
     HASH_PASSES,
@@ -118,6 +126,7 @@ pub const SETTINGS: &[Setting] = &[
     STORE_TIMEOUT,
     MAX_CONNECTIONS,
     MAX_CONNECTION_AGE,
+    VERIFY_DEGRADED,
     DRAIN_DELAY,
     SHUTDOWN_GRACE,
     LOG,

@@ -3,7 +3,10 @@
 use hyper::{HeaderMap, header};
 
 use super::{problem::Problem, service::Context};
-use crate::accounts::CurrentUser;
+use crate::{
+    accounts::{CurrentUser, Identity},
+    operators::OperatorName,
+};
 
 /// Admits callers, and hands what it knows of them to the handler.
 pub trait Access {
@@ -29,6 +32,15 @@ pub struct Stranger;
 #[derive(Clone, Copy)]
 pub struct SignedIn;
 
+/// Whoever is [`SignedIn`], as far as others are told: the settings may have more accepted while the session store cannot
+/// be reached.
+#[derive(Clone, Copy)]
+pub struct VouchedFor;
+
+/// Whoever has an operator's API key.
+#[derive(Clone, Copy)]
+pub struct Operator;
+
 impl Access for Anyone {
     type Caller = Stranger;
 
@@ -43,6 +55,28 @@ impl Access for SignedIn {
     async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<CurrentUser, Problem> {
         let token = bearer_token(headers)?;
         Ok(context.accounts.authenticate(token, &context.store_time).await?)
+    }
+}
+
+impl Access for VouchedFor {
+    type Caller = Identity;
+
+    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<Identity, Problem> {
+        let token = bearer_token(headers)?;
+        let without_sessions = context.vouching.without_sessions;
+        Ok(context.accounts.identify(token, without_sessions, &context.store_time).await?)
+    }
+}
+
+impl Access for Operator {
+    type Caller = OperatorName;
+
+    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<OperatorName, Problem> {
+        let key = bearer_token(headers)?;
+        let name = context.vouching.operators.by_key(key).await.ok_or(Problem::InvalidApiKey)?;
+        // A request has one caller: nobody has set it before.
+        let _ = context.operator.set(name.clone());
+        Ok(name)
     }
 }
 

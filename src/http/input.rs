@@ -29,7 +29,6 @@ use crate::{
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
 const JSON: &str = "application/json";
-#[expect(dead_code, reason = "no endpoint takes a form yet")]
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What a handler reads from a request.
@@ -82,7 +81,6 @@ enum Member {
 }
 
 /// The same from a JSON object or a form (`application/x-www-form-urlencoded`), whichever it is said to be.
-#[expect(dead_code, reason = "no endpoint takes a form yet")]
 pub struct JsonOrForm(pub Members);
 
 impl Input for Members {
@@ -115,7 +113,6 @@ impl Members {
     }
 
     /// Whatever bytes it has, a form can be read; but none of its members is given twice (RFC 6749, section 3.2).
-    #[cfg_attr(not(test), expect(dead_code, reason = "no endpoint takes a form yet"))]
     fn parse_form(body: &[u8]) -> Option<Self> {
         let mut members: Vec<(String, Member)> = Vec::new();
         let mut names = HashSet::new();

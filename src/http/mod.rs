@@ -14,9 +14,11 @@ pub mod routes;
 mod service;
 mod sessions;
 mod users;
+mod vouch;
 
 pub use self::{
     ops::Readiness,
     router::{Allowed, Router},
     service::{RequestLimits, Service},
+    vouch::Vouching,
 };

@@ -6,10 +6,10 @@
 use hyper::Method;
 
 use super::{
-    access::{Anyone, SignedIn},
+    access::{Anyone, Operator, SignedIn, VouchedFor},
     openapi, ops, passwords,
-    router::{Router, route},
-    sessions, users,
+    router::{Allowed, Router, route},
+    sessions, users, vouch,
 };
 
 /// The public API. Every path is served with and without its trailing slash.
@@ -17,20 +17,23 @@ use super::{
 #[rustfmt::skip]
 pub fn public() -> Router {
     Router::new("public", [
-        //    method          path                   caller    handler
-        route(Method::POST,   "/create-user/",       Anyone,   users::register),
-        route(Method::POST,   "/token/",             Anyone,   sessions::login),
-        route(Method::POST,   "/refresh/",           Anyone,   sessions::refresh),
-        route(Method::POST,   "/logout/",            Anyone,   sessions::logout),
-        route(Method::GET,    "/profile/",           SignedIn, users::profile),
-        route(Method::PATCH,  "/profile/",           SignedIn, users::rename),
-        route(Method::DELETE, "/profile/",           SignedIn, users::delete),
-        route(Method::POST,   "/change-password/",   SignedIn, passwords::change),
-        route(Method::GET,    "/sessions/",          SignedIn, sessions::list),
-        route(Method::DELETE, "/sessions/{id}/",     SignedIn, sessions::end),
-        route(Method::POST,   "/logout-everywhere/", SignedIn, sessions::logout_everywhere),
-        route(Method::GET,    "/healthz",            Anyone,   ops::health),
-        route(Method::GET,    "/openapi.json",       Anyone,   openapi::page),
+        //    method          path                   caller      handler
+        route(Method::POST,   "/create-user/",       Anyone,     users::register),
+        route(Method::POST,   "/token/",             Anyone,     sessions::login),
+        route(Method::POST,   "/refresh/",           Anyone,     sessions::refresh),
+        route(Method::POST,   "/logout/",            Anyone,     sessions::logout),
+        route(Method::GET,    "/profile/",           SignedIn,   users::profile),
+        route(Method::PATCH,  "/profile/",           SignedIn,   users::rename),
+        route(Method::DELETE, "/profile/",           SignedIn,   users::delete),
+        route(Method::POST,   "/change-password/",   SignedIn,   passwords::change),
+        route(Method::GET,    "/sessions/",          SignedIn,   sessions::list),
+        route(Method::DELETE, "/sessions/{id}/",     SignedIn,   sessions::end),
+        route(Method::POST,   "/logout-everywhere/", SignedIn,   sessions::logout_everywhere),
+        route(Allowed::Any,   "/verify/",            VouchedFor, vouch::verify),
+        route(Allowed::Any,   "/verify/{*rest}",     VouchedFor, vouch::verify),
+        route(Method::POST,   "/introspect/",        Operator,   vouch::introspect),
+        route(Method::GET,    "/healthz",            Anyone,     ops::health),
+        route(Method::GET,    "/openapi.json",       Anyone,     openapi::page),
     ])
 }
 

@@ -1,6 +1,11 @@
 //! Answers a request, in the order of the lines of [`Service::answer`].
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use http_body_util::Full;
@@ -18,10 +23,12 @@ use super::{
     output::{self, Response},
     problem::Problem,
     router::{Found, Router},
+    vouch::Vouching,
 };
 use crate::{
-    accounts::{Accounts, Client},
+    accounts::{Accounts, Client, WithoutSessions},
     metrics::{HttpMetrics, OpenConnection, RequestUnderWay},
+    operators::{OperatorName, Operators},
     store::StoreTime,
 };
 
@@ -55,6 +62,10 @@ pub struct Context {
     pub accounts: Arc<Accounts>,
     /// Whether traffic may come.
     pub readiness: Arc<Readiness>,
+    /// What other services are told.
+    pub vouching: Arc<Vouching>,
+    /// Which operator has been admitted: for the log.
+    pub operator: Arc<OnceLock<OperatorName>>,
     /// Who asks.
     pub client: Client,
     /// When the request must have been answered.
@@ -70,14 +81,23 @@ pub struct Service {
     router: Router,
     accounts: Arc<Accounts>,
     readiness: Arc<Readiness>,
+    vouching: Arc<Vouching>,
     limits: RequestLimits,
 }
 
 impl Service {
-    /// A service of these routes.
+    /// A service of these routes that has no operator, and vouches for nobody whose session is not known.
     #[must_use]
     pub fn new(router: Router, accounts: Arc<Accounts>, readiness: Arc<Readiness>, limits: RequestLimits) -> Self {
-        Self { router, accounts, readiness, limits }
+        let operators = Operators::nobody(Arc::clone(&accounts.clock));
+        let vouching = Arc::new(Vouching { operators, without_sessions: WithoutSessions::Refuse });
+        Self { router, accounts, readiness, vouching, limits }
+    }
+
+    /// The same, with what other services are told.
+    #[must_use]
+    pub fn with_vouching(self, vouching: Arc<Vouching>) -> Self {
+        Self { vouching, ..self }
     }
 
     /// Answers a request. Whatever happens, there is an answer, and one line in the log.
@@ -85,7 +105,8 @@ impl Service {
         let (route, found) = self.router.find(request.method(), request.uri().path());
         let record = Record::of(&request, route, &self.accounts.metrics.http);
         let deadline = tokio::time::Instant::now() + self.limits.request;
-        let context = self.context(request.headers(), peer, deadline);
+        let context =
+            Context { operator: Arc::clone(&record.operator), ..self.context(request.headers(), peer, deadline) };
         let reply = AssertUnwindSafe(reply(found, context, request)).catch_unwind();
         let outcome = match timeout_at(deadline, reply).await {
             Ok(Ok(outcome)) => outcome,
@@ -106,6 +127,8 @@ impl Service {
         Context {
             accounts: Arc::clone(&self.accounts),
             readiness: Arc::clone(&self.readiness),
+            vouching: Arc::clone(&self.vouching),
+            operator: Arc::default(),
             client: Client::new(peer.ip().to_canonical(), &String::from_utf8_lossy(user_agent)),
             deadline,
             store_time: StoreTime::of(self.limits.store),
@@ -131,13 +154,15 @@ struct Record {
     method: Method,
     route: &'static str,
     under_way: RequestUnderWay,
+    operator: Arc<OnceLock<OperatorName>>,
 }
 
 impl Record {
     fn of(request: &Request<Incoming>, route: Option<&'static str>, metrics: &Arc<HttpMetrics>) -> Self {
         let (method, route) = (request.method().clone(), route.unwrap_or("-"));
         let id = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes())).cloned();
-        Self { id: id.unwrap_or_else(new_request_id), under_way: metrics.request(route, known(&method)), method, route }
+        let under_way = metrics.request(route, known(&method));
+        Self { id: id.unwrap_or_else(new_request_id), under_way, method, route, operator: Arc::default() }
     }
 
     /// Writes the line, and puts on the headers that every response has.
@@ -164,10 +189,11 @@ impl Record {
 
     fn log(&self, status: u16, code: Option<&str>, cause: Option<&str>) {
         let (id, method, route, duration_ms) = self.fields();
+        let operator = self.operator.get().map(OperatorName::as_str);
         match status {
-            500 => error!(id, method, route, status, cause, duration_ms, "request failed"),
-            503 => warn!(id, method, route, status, code, cause, duration_ms, "request refused"),
-            _ => info!(id, method, route, status, code, duration_ms, "request"),
+            500 => error!(id, method, route, operator, status, cause, duration_ms, "request failed"),
+            503 => warn!(id, method, route, operator, status, code, cause, duration_ms, "request refused"),
+            _ => info!(id, method, route, operator, status, code, duration_ms, "request"),
         }
     }
 
@@ -182,7 +208,8 @@ impl Drop for Record {
     fn drop(&mut self) {
         if !self.under_way.is_answered() {
             let (id, method, route, duration_ms) = self.fields();
-            info!(id, method, route, duration_ms, "request ended without an answer");
+            let operator = self.operator.get().map(OperatorName::as_str);
+            info!(id, method, route, operator, duration_ms, "request ended without an answer");
         }
     }
 }

@@ -145,6 +145,11 @@ pub const PASSWORD_CHANGES: Family = counter(
     )],
     "Password changes with a valid new password",
 );
+pub const DEGRADED_VERIFICATIONS: Family = counter(
+    "postern_degraded_verifications_total",
+    &[],
+    "Tokens that `/verify/` has accepted for what they say, because the session store could not be reached",
+);
 pub const SESSIONS_OPENED: Family =
     counter("postern_sessions_opened_total", &[listed("reason", &["sign_up", "login"])], "Sessions opened");
 pub const SESSIONS_ENDED: Family = counter(
@@ -222,6 +227,7 @@ pub const FAMILIES: &[&Family] = &[
     &REFRESHES,
     &REFRESH_TOKENS,
     &PASSWORD_CHANGES,
+    &DEGRADED_VERIFICATIONS,
     &SESSIONS_OPENED,
     &SESSIONS_ENDED,
     &STORE_CALLS,

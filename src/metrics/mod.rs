@@ -208,6 +208,8 @@ pub struct AccountMetrics {
     /// Password changes.
     pub password_changes: Endings,
     refresh_tokens: IntCounterVec,
+    /// Answers of `/verify/` that the session store had no part in.
+    pub identified_without_session: IntCounter,
     /// Sessions opened by a sign-up.
     pub opened_by_sign_up: IntCounter,
     /// Sessions opened by a login.
@@ -237,6 +239,7 @@ impl AccountMetrics {
             logins: Endings(make.counter(&families::LOGINS)),
             refreshes: Endings(make.counter(&families::REFRESHES)),
             password_changes: Endings(make.counter(&families::PASSWORD_CHANGES)),
+            identified_without_session: make.counter(&families::DEGRADED_VERIFICATIONS).with_label_values::<&str>(&[]),
             opened_by_sign_up: opened.with_label_values(&["sign_up"]),
             opened_by_login: opened.with_label_values(&["login"]),
             refresh_tokens: make.counter(&families::REFRESH_TOKENS),

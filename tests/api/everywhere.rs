@@ -10,7 +10,7 @@ use super::Service;
 use crate::service::Settings;
 
 /// Every path of the public listener, with a method that it has.
-const PATHS: [(&str, &str); 13] = [
+const PATHS: [(&str, &str); 14] = [
     ("POST", "/create-user/"),
     ("POST", "/token/"),
     ("POST", "/refresh/"),
@@ -22,6 +22,7 @@ const PATHS: [(&str, &str); 13] = [
     ("GET", "/sessions/"),
     ("DELETE", "/sessions/x/"),
     ("POST", "/logout-everywhere/"),
+    ("POST", "/introspect/"),
     ("GET", "/healthz"),
     ("GET", "/openapi.json"),
 ];

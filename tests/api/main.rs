@@ -30,6 +30,7 @@ mod embedded {
     mod rotation;
     mod sessions;
     mod sign_up;
+    mod vouch;
 }
 
 #[path = "."]
@@ -52,4 +53,5 @@ mod postgres_redis {
     mod rotation;
     mod sessions;
     mod sign_up;
+    mod vouch;
 }

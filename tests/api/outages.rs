@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use postern::{clock::ManualClock, http::RequestLimits};
+use postern::{accounts::WithoutSessions, clock::ManualClock, http::RequestLimits};
 use serde_json::json;
 
 use crate::{
@@ -35,8 +35,12 @@ impl Backend for Proxied {
 }
 
 async fn service() -> Service {
+    Service::start_with(settings()).await
+}
+
+fn settings() -> Settings {
     let limits = RequestLimits { request: Duration::from_secs(30), store: Duration::from_millis(500) };
-    Service::start_with(Settings { limits, ..Settings::default() }).await
+    Settings { limits, ..Settings::default() }
 }
 
 #[tokio::test]
@@ -51,8 +55,12 @@ async fn what_needs_no_store_goes_on() {
     service.post("/refresh/", json!({"refresh": "x"})).send().await.expect_problem(401, "invalid_refresh_token");
     service.post("/token/", json!([])).send().await.expect_problem(400, "malformed_json");
     service.post("/create-user/", json!({})).send().await.expect_problem(400, "validation_failed");
+    service.get("/verify/").bearer("x").send().await.expect_problem(401, "invalid_token");
+    assert_eq!(service.introspect("x").await.expect(200), json!({"active": false}));
     service.advance(Duration::from_hours(1));
     ada.profile().await.expect_problem(401, "token_expired");
+    ada.verify().await.expect_problem(401, "token_expired");
+    assert_eq!(ada.introspected().await.expect(200), json!({"active": false}));
 }
 
 #[tokio::test]
@@ -66,6 +74,8 @@ async fn without_redis_only_a_definite_no_is_told() {
     {
         signed_in.expect_problem(503, "unavailable");
     }
+    ada.verify().await.expect_problem(503, "unavailable");
+    ada.introspected().await.expect_problem(503, "unavailable");
     ada.refresh().await.expect_problem(503, "unavailable");
     ada.log_out().await.expect_problem(503, "unavailable");
     service.log_in(&ada.email, "wrong_password").await.expect_problem(401, "invalid_credentials");
@@ -100,7 +110,11 @@ async fn without_postgres_only_a_definite_no_is_told() {
         signed_in.expect_problem(503, "unavailable");
     }
     ada.delete_account(json!({"password": PASSWORD})).await.expect_problem(503, "unavailable");
+    ada.verify().await.expect_problem(503, "unavailable");
+    ada.introspected().await.expect_problem(503, "unavailable");
     gone.profile().await.expect_problem(401, "invalid_token");
+    gone.verify().await.expect_problem(401, "invalid_token");
+    assert_eq!(gone.introspected().await.expect(200), json!({"active": false}));
     ada.refresh().await.expect_problem(503, "unavailable");
     leaving.log_out().await.expect(200);
     service.log_in(&ada.email, PASSWORD).await.expect_problem(503, "unavailable");
@@ -175,4 +189,84 @@ async fn nobody_waits_for_the_connection_that_another_caller_tries_to_make() {
 
     service.backend().redis.mend().await;
     ada.expect_in_force().await;
+}
+
+/// A service whose settings have `/verify/` accept tokens for what they say.
+async fn degrading_service() -> Service {
+    Service::start_with(Settings { without_sessions: WithoutSessions::Accept, ..settings() }).await
+}
+
+#[tokio::test]
+async fn where_the_settings_say_so_a_proxy_is_told_what_the_token_says_while_redis_is_away() {
+    let service = degrading_service().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let before = ada.verify().await;
+    let degraded = "postern_degraded_verifications_total";
+    assert_eq!(service.metric(degraded).await, 0);
+
+    service.backend().redis.cut().await;
+    let answer = ada.verify().await;
+
+    assert_eq!(answer.status, 200);
+    for name in ["x-user-id", "x-user-email", "x-session-id"] {
+        assert_eq!(answer.text(name), before.text(name));
+    }
+    assert_eq!(service.metric(degraded).await, 1);
+    service.backend().redis.mend().await;
+    ada.expect_in_force().await;
+    assert_eq!(service.metric(degraded).await, 1);
+}
+
+#[tokio::test]
+async fn a_redis_that_does_not_answer_is_away_too() {
+    let service = degrading_service().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    service.backend().redis.freeze();
+
+    assert_eq!(ada.verify().await.status, 200);
+}
+
+#[tokio::test]
+async fn nothing_but_a_proxy_is_told_what_the_token_says() {
+    let service = degrading_service().await;
+    let ada = service.signed_up("ada@example.org").await;
+    service.backend().redis.cut().await;
+
+    ada.profile().await.expect_problem(503, "unavailable");
+    ada.introspected().await.expect_problem(503, "unavailable");
+    ada.refresh().await.expect_problem(503, "unavailable");
+    ada.change_password(PASSWORD, "new_password").await.expect_problem(503, "unavailable");
+}
+
+#[tokio::test]
+async fn what_is_known_to_be_wrong_is_refused_whatever_the_settings_say() {
+    let service = degrading_service().await;
+    let (ada, gone) = (service.signed_up("ada@example.org").await, service.signed_up("gone@example.org").await);
+    let logged_out = ada.second_session().await;
+    logged_out.log_out().await.expect(200);
+    logged_out.verify().await.expect_problem(401, "invalid_token");
+    sql(&service.backend().real.database, "DELETE FROM users WHERE email = 'gone@example.org'").await;
+
+    service.backend().redis.cut().await;
+    gone.verify().await.expect_problem(401, "invalid_token");
+    service.get("/verify/").bearer("x").send().await.expect_problem(401, "invalid_token");
+    service.get("/verify/").bearer(&ada.tokens.refresh).send().await.expect_problem(401, "invalid_token");
+    sql(&service.backend().real.database, "UPDATE users SET standing = 'inactive'").await;
+    ada.verify().await.expect_problem(401, "invalid_token");
+    sql(&service.backend().real.database, "UPDATE users SET standing = 'active'").await;
+    service.advance(Duration::from_mins(5));
+    ada.verify().await.expect_problem(401, "token_expired");
+}
+
+#[tokio::test]
+async fn without_postgres_nobody_is_vouched_for_whatever_the_settings_say() {
+    let service = degrading_service().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    service.backend().postgres.cut().await;
+    ada.verify().await.expect_problem(503, "unavailable");
+
+    service.backend().redis.cut().await;
+    ada.verify().await.expect_problem(503, "unavailable");
 }

@@ -104,8 +104,10 @@ fn foreseen(method: &Method, path: &str) -> Foreseen {
     let Some(item) = path_item(path) else {
         return Foreseen::Only { status: 404, response: response("NotFound"), allow: None };
     };
-    let wanted = if method == Method::HEAD { &Method::GET } else { method };
-    match item.below(&wanted.as_str().to_ascii_lowercase()) {
+    let named = item.below(&method.as_str().to_ascii_lowercase());
+    // `HEAD` goes with `GET`; and what has every method that the page can name has also those that it cannot.
+    let goes_with_get = *method == Method::HEAD || item.below("trace").is_some();
+    match named.or_else(|| item.below("get").filter(|_| goes_with_get)) {
         Some(operation) => Foreseen::Operation(operation),
         None if method == Method::OPTIONS => Foreseen::Options { allow: allowed(&item) },
         None => {
@@ -120,7 +122,9 @@ fn path_item(path: &str) -> Option<Place> {
     let is_instance = |template: &str| {
         let (template, path) = (template.strip_suffix('/').unwrap_or(template), path.strip_suffix('/').unwrap_or(path));
         let (templates, segments) = (template.split('/'), path.split('/'));
-        templates.clone().count() == segments.clone().count()
+        // `{rest}` stands for everything that follows, and every other parameter for one segment.
+        let is_as_long = if template.ends_with("/{rest}") { usize::le } else { usize::eq };
+        is_as_long(&templates.clone().count(), &segments.clone().count())
             && templates.zip(segments).all(|(template, segment)| template.starts_with('{') || template == segment)
     };
     let paths = Place::at("/paths")?;
@@ -145,7 +149,8 @@ fn judge_answer(response: &Place, answer: &Answer, method: &Method) -> Result<()
     judge_headers(response, &answer.headers)?;
     let content_type = answer.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if response.below("content").is_none() {
-        return expect(content_type.is_none() && answer.body.is_empty(), || format!("{}: a body", response.0));
+        let is_empty = content_type.is_none() && answer.body.is_empty();
+        return expect(is_empty, || format!("{}: no body is foreseen", response.0));
     }
     expect(content_type == Some(b"application/json"), || format!("{}: {content_type:?}", response.0))?;
     let media_type = response.below("content").and_then(|content| content.below("application/json"));
@@ -184,7 +189,10 @@ fn judge_request(operation: &Place, request: &Parts, body: &Bytes) -> Result<(),
     let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().to_ascii_lowercase();
     let media_type = content.below(essence.trim()).ok_or_else(|| format!("a body of {essence:?} is accepted"))?;
-    let body = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let body = match essence.trim() {
+        "application/x-www-form-urlencoded" => form_urlencoded::parse(body).collect(),
+        _ => serde_json::from_slice(body).map_err(|error| error.to_string())?,
+    };
     media_type.below("schema").ok_or("no schema")?.check(&body)
 }
 

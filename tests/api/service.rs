@@ -1,12 +1,16 @@
 //! The language of these tests: a service on a backend of its own, the people who use it, and the answers that they get.
 
-use std::{net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    fs::OpenOptions, io::Write as _, net::SocketAddr, ops::Deref, os::unix::fs::OpenOptionsExt as _, path::Path,
+    sync::Arc, time::Duration,
+};
 
 use postern::{
-    accounts::{Accounts, Administration, Lifetimes, PasswordHash, User},
+    accounts::{Accounts, Administration, Lifetimes, PasswordHash, User, WithoutSessions},
     clock::{Clock, ManualClock},
-    http::{self, Readiness, RequestLimits, routes},
+    http::{self, Readiness, RequestLimits, Vouching, routes},
     metrics::Metrics,
+    operators::Operators,
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
     server::{self, ConnectionLimits},
     store::{StoreTime, counted_sessions, counted_users},
@@ -28,6 +32,9 @@ use crate::{
 /// The password that people have here.
 pub const PASSWORD: &str = "secure_password";
 
+/// The API key of an operator of every service here.
+pub const API_KEY: &str = "an-api-key-that-has-32-characters";
+
 /// Cheap enough that a test is not a benchmark.
 pub const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
 
@@ -41,6 +48,7 @@ pub struct Settings {
     pub rotates: bool,
     pub connection_age: Duration,
     pub connections: usize,
+    pub without_sessions: WithoutSessions,
 }
 
 impl Default for Settings {
@@ -54,6 +62,7 @@ impl Default for Settings {
             rotates: false,
             connection_age: Duration::from_mins(5),
             connections: 1000,
+            without_sessions: WithoutSessions::Refuse,
         }
     }
 }
@@ -99,6 +108,7 @@ impl<B: Backend> Service<B> {
         let keys = tempfile::tempdir().expect("a temporary directory");
         let clock = Arc::new(ManualClock::default());
         keyring::generate(keys.path(), clock.now()).expect("keys can be made");
+        write_private(&keys.path().join("api-keys"), &format!("billing {API_KEY}\n"));
         let shared = Arc::new(Shared { backend: B::empty().await, keys, clock });
         let server = Server::start(&shared, settings).await;
         Self { shared, server }
@@ -154,19 +164,22 @@ impl Server {
             policy: Policy { min_code_points: 8 },
             access_tokens: access_tokens.expect("short tokens"),
             refresh_tokens: RefreshTokens::new(keyring),
-            clock,
+            clock: clock.clone(),
             lifetimes: settings.lifetimes,
             max_sessions: settings.max_sessions,
             rotates: settings.rotates,
             metrics,
         });
         let readiness = Arc::new(Readiness::default());
+        let operators = Operators::of_file(shared.keys.path().join("api-keys"), clock).expect("API keys can be read");
+        let vouching = Arc::new(Vouching { operators, without_sessions: settings.without_sessions });
         let (stop, stopped) = watch::channel(false);
         let mut addresses = Vec::new();
         for router in [routes::public(), routes::operations()] {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             addresses.push(listener.local_addr().expect("an address"));
-            let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits);
+            let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits)
+                .with_vouching(Arc::clone(&vouching));
             let limits = ConnectionLimits {
                 connections: settings.connections,
                 request: settings.limits.request,
@@ -193,6 +206,11 @@ impl Server {
 
     pub fn asking(&self, method: &str, path: &str) -> Asking {
         Asking::new(self.address, method, path)
+    }
+
+    /// What an operator is told of a token.
+    pub async fn introspect(&self, token: &str) -> Answer {
+        self.post("/introspect/", json!({"token": token})).bearer(API_KEY).send().await
     }
 
     /// A question to the operations listener.
@@ -304,6 +322,16 @@ impl Person {
         self.server.get("/profile/").bearer(&self.tokens.access).send().await
     }
 
+    /// What a proxy is told of a request of theirs.
+    pub async fn verify(&self) -> Answer {
+        self.server.get("/verify/").bearer(&self.tokens.access).send().await
+    }
+
+    /// What an operator is told of the access token.
+    pub async fn introspected(&self) -> Answer {
+        self.server.introspect(&self.tokens.access).await
+    }
+
     pub async fn refresh(&self) -> Answer {
         self.server.post("/refresh/", json!({"refresh": self.tokens.refresh})).send().await
     }
@@ -362,15 +390,25 @@ impl Person {
         self.server.logged_in(&self.email, PASSWORD).await
     }
 
-    /// The session is in force: its access token and its refresh token are good.
+    /// The session is in force: its access token and its refresh token are good, and others are told so.
     pub async fn expect_in_force(&self) {
         self.profile().await.expect(200);
         self.refresh().await.expect(200);
+        assert_eq!(self.verify().await.status, 200);
+        assert_eq!(self.introspected().await.expect(200)["active"], true);
     }
 
-    /// The session has ended: neither of its tokens is good.
+    /// The session has ended: neither of its tokens is good, and others are told so.
     pub async fn expect_ended(&self) {
         self.profile().await.expect_problem(401, "invalid_token");
         self.refresh().await.expect_problem(401, "invalid_refresh_token");
+        self.verify().await.expect_problem(401, "invalid_token");
+        assert_eq!(self.introspected().await.expect(200), json!({"active": false}));
     }
+}
+
+/// Writes a file that nobody else may read.
+pub fn write_private(path: &Path, text: &str) {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a file");
 }

@@ -1,15 +1,14 @@
 //! The manifest of a directory of keys, and the files beside it.
 
 use std::{
-    fmt, fs, io,
-    os::unix::fs::PermissionsExt as _,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::files;
+use crate::files::{self, NotPrivate};
 
 /// The manifest's file name.
 pub const MANIFEST: &str = "keyring.json";
@@ -128,14 +127,10 @@ pub fn list(directory: &Path) -> Result<Vec<KeyEntry>, KeyringError> {
 }
 
 pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
-    let io_error = |source| io_error(path, source);
-    let file = fs::File::open(path).map_err(io_error)?;
-    let mode = file.metadata().map_err(io_error)?.permissions().mode() & 0o7777;
-    // Owner and group may read: a Secret is mounted as root:fsGroup 0440.
-    if mode & 0o027 != 0 {
-        return Err(KeyringError::Exposed { path: path.to_owned(), mode });
-    }
-    io::read_to_string(file).map(Zeroizing::new).map_err(io_error)
+    files::read_private(path).map_err(|error| match error {
+        NotPrivate::Io(source) => io_error(path, source),
+        NotPrivate::Exposed { mode } => KeyringError::Exposed { path: path.to_owned(), mode },
+    })
 }
 
 pub(super) fn write_private(path: &Path, content: &str) -> Result<(), KeyringError> {
