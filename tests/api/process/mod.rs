@@ -4,6 +4,8 @@ mod backup;
 mod documents;
 mod end;
 mod keep;
+mod nginx;
+mod operators;
 mod start;
 mod terminal;
 mod users;

@@ -1,0 +1,248 @@
+//! The README's nginx, as it stands there, in front of a service that trusts it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{TcpListener, UnixStream},
+    process::{Child, Command},
+    task::JoinHandle,
+};
+
+use super::{LONG, Postern, Serving};
+
+const README: &str = include_str!("../../../README.md");
+
+/// A service that trusts its proxy: it answers with the head and the body that it has got.
+struct Echo {
+    address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl Echo {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let serving = tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                let heard = message(&mut stream).await;
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{heard}", heard.len());
+                stream.write_all(answer.as_bytes()).await.expect("nginx takes it");
+            }
+        });
+        Self { address, serving }
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// A whole message: its head, and a body of the length that this tells.
+async fn message(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(reader.read_line(&mut head).await.expect("a line"), 0, "{head}");
+    }
+    let length = header(&head, "content-length").map_or(0, |length| length.parse().expect("a number"));
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).await.expect("a body");
+    head + &String::from_utf8_lossy(&body)
+}
+
+/// The one value of a header.
+#[track_caller]
+fn header<'message>(message: &'message str, name: &str) -> Option<&'message str> {
+    let mut values = message.lines().filter_map(|line| {
+        let (other, value) = line.split_once(": ")?;
+        other.eq_ignore_ascii_case(name).then_some(value)
+    });
+    let value = values.next();
+    assert_eq!(values.next(), None, "{name}: {message}");
+    value
+}
+
+/// The README's server, on a socket in a directory of its own.
+struct Nginx {
+    _process: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Nginx {
+    async fn start(postern: SocketAddr, service: SocketAddr) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().display();
+        let listen = format!("listen unix:{path}/socket;");
+        let mut server = snippet("nginx").to_owned();
+        for (written, here) in [
+            ("listen 80;", listen.as_str()),
+            ("127.0.0.1:8000", &postern.to_string()),
+            ("127.0.0.1:3000", &service.to_string()),
+        ] {
+            assert_eq!(server.matches(written).count(), 1, "{written}");
+            server = server.replace(written, here);
+        }
+        // One process, of whoever runs the tests, that writes nowhere else.
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {path}/{kind};\n"))
+            .concat();
+        let configuration = format!(
+            "daemon off;\nmaster_process off;\npid {path}/pid;\nerror_log stderr;\nevents {{}}\n\
+             http {{\naccess_log off;\n{temporary}{server}}}\n"
+        );
+        std::fs::write(directory.path().join("nginx.conf"), configuration).expect("a file");
+        let mut process = spawn(directory.path());
+        let ready = async {
+            while UnixStream::connect(directory.path().join("socket")).await.is_err() {
+                if process.try_wait().expect("a status").is_some() {
+                    let mut log = String::new();
+                    let mut stderr = process.stderr.take().expect("a pipe");
+                    stderr.read_to_string(&mut log).await.expect("a log");
+                    panic!("nginx does not start: {log}");
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LONG, ready).await.expect("nginx listens");
+        Self { _process: process, directory }
+    }
+
+    /// The answer to a request: its line, its other headers, and its body.
+    async fn ask(&self, line: &str, headers: &[&str], body: &str) -> String {
+        let mut stream = UnixStream::connect(self.directory.path().join("socket")).await.expect("nginx accepts");
+        let headers = headers.iter().flat_map(|header| [*header, "\r\n"]).collect::<String>();
+        let request = format!("{line} HTTP/1.1\r\nHost: app.test\r\n{headers}\r\n{body}");
+        stream.write_all(request.as_bytes()).await.expect("nginx takes it");
+        let answer = tokio::time::timeout(LONG, message(&mut stream)).await;
+        answer.expect("an answer")
+    }
+}
+
+fn spawn(directory: &Path) -> Child {
+    // Debian keeps it out of the PATH of those who do not administer.
+    let debian = PathBuf::from("/usr/sbin/nginx");
+    let mut command = Command::new(if debian.exists() { debian } else { "nginx".into() });
+    command.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(directory.join("nginx.conf"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    command.spawn().unwrap_or_else(|error| panic!("nginx ({error}): scripts/test installs it, as Debian's `nginx`"))
+}
+
+/// The one piece of the README in this language.
+fn snippet(language: &str) -> &'static str {
+    let fence = format!("\n```{language}\n");
+    let mut pieces = README.split(&fence).skip(1);
+    let piece = pieces.next().and_then(|rest| rest.split_once("```")).expect("a piece").0;
+    assert_eq!(pieces.next(), None, "another piece of {language}");
+    piece
+}
+
+/// Postern, nginx, and the service behind it.
+struct Site {
+    _directory: Postern,
+    postern: Serving,
+    nginx: Nginx,
+    _service: Echo,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let directory = Postern::new();
+        let postern = directory.serve().await;
+        let service = Echo::start().await;
+        let nginx = Nginx::start(postern.public, service.address).await;
+        Self { _directory: directory, postern, nginx, _service: service }
+    }
+
+    /// The `Authorization` of somebody who has signed up, and both tokens.
+    async fn signed_up(&self, email: &str) -> (String, Value) {
+        let tokens = self.postern.sign_up(email).await;
+        (format!("Authorization: Bearer {}", tokens["access"].as_str().expect("a token")), tokens)
+    }
+}
+
+const FORGED: [&str; 7] = [
+    "X-User-Id: forged",
+    "x-user-id: forged",
+    "X-USER-EMAIL: forged",
+    "X-Session-Id: forged",
+    "X_User_Id: forged",
+    "X_User-Email: forged",
+    "Connection: close, X-User-Id, X-User-Email",
+];
+
+#[tokio::test]
+async fn the_service_sees_who_is_signed_in_whatever_the_client_says() {
+    let site = Site::start().await;
+    let (authorization, _) = site.signed_up("ada@example.org").await;
+
+    for forged in [&[][..], &FORGED] {
+        let headers = [&[authorization.as_str()], forged].concat();
+        let answer = site.nginx.ask("GET /orders/7?all=1", &headers, "").await;
+
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        let heard = answer.split_once("\r\n\r\n").expect("a body").1;
+        assert!(heard.starts_with("GET /orders/7?all=1 "), "{heard}");
+        assert_eq!(header(heard, "x-user-email"), Some("ada@example.org"));
+        for name in ["x-user-id", "x-session-id"] {
+            let id = header(heard, name).expect("a header");
+            assert!(uuid::Uuid::parse_str(id).is_ok(), "{heard}");
+        }
+        assert!(!heard.contains("forged"), "{heard}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_reach_the_service_and_not_postern() {
+    let site = Site::start().await;
+    let (authorization, _) = site.signed_up("ada@example.org").await;
+    let chunked = "5\r\nhello\r\n0\r\n\r\n";
+
+    for (body_header, body) in [("Content-Length: 5", "hello"), ("Transfer-Encoding: chunked", chunked)] {
+        let answer = site.nginx.ask("POST /orders", &[&authorization, body_header], body).await;
+        assert!(answer.contains("POST /orders ") && answer.ends_with("\r\n\r\nhello"), "{answer}");
+        assert!(answer.contains("ada@example.org"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_reaches_the_service_who_is_not_signed_in() {
+    let site = Site::start().await;
+    let (authorization, tokens) = site.signed_up("ada@example.org").await;
+    let challenge = r#"Bearer realm="postern""#;
+    let refused = async |headers: &[&str]| {
+        let answer = site.nginx.ask("GET /orders", headers, "").await;
+        assert!(answer.starts_with("HTTP/1.1 401 ") && !answer.contains("GET /orders"), "{answer}");
+        header(&answer, "www-authenticate").expect("a challenge").to_owned()
+    };
+
+    assert_eq!(refused(&[]).await, challenge);
+    assert_eq!(refused(&FORGED).await, challenge);
+    let refresh = format!("Authorization: Bearer {}", tokens["refresh"].as_str().expect("a token"));
+    assert_eq!(refused(&[&refresh]).await, format!(r#"{challenge}, error="invalid_token""#));
+
+    let body = serde_json::json!({"refresh": tokens["refresh"]});
+    site.postern.post("/logout/", body).send().await.expect(200);
+    assert_eq!(refused(&[&authorization]).await, format!(r#"{challenge}, error="invalid_token""#));
+    // The place that asks Postern is for nginx alone.
+    assert!(site.nginx.ask("GET /_verify", &[], "").await.starts_with("HTTP/1.1 404 "));
+}
+
+#[tokio::test]
+async fn without_postern_nobody_reaches_the_service() {
+    let site = Site::start().await;
+    let (authorization, _) = site.signed_up("ada@example.org").await;
+
+    site.postern.killed().await;
+
+    let answer = site.nginx.ask("GET /orders", &[&authorization], "").await;
+    assert!(answer.starts_with("HTTP/1.1 500 ") && !answer.contains("GET /orders"), "{answer}");
+}
