@@ -169,6 +169,20 @@ fn sample(word: &str) -> String {
 }
 
 #[test]
+fn the_configuration_of_other_programs_is_yaml_and_names_the_headers_of_verify() {
+    let pieces: Vec<_> = README.split("\n```yaml\n").skip(1).filter_map(|rest| rest.split_once("```")).collect();
+
+    assert_eq!(pieces.len(), 2, "Traefik and Envoy");
+    for (piece, _) in pieces {
+        let parsed: Result<Value, _> = serde_saphyr::from_str(piece);
+        assert!(parsed.is_ok(), "{parsed:?}");
+        for header in ["x-user-id", "x-user-email", "x-session-id"] {
+            assert!(piece.to_ascii_lowercase().contains(header), "{piece}");
+        }
+    }
+}
+
+#[test]
 fn every_setting_that_is_mentioned_exists() {
     let is_name = |character: char| character.is_ascii_uppercase() || character == '_';
     let names = README.split(|character| !is_name(character)).filter(|word| word.starts_with("POSTERN_"));

@@ -1,22 +1,17 @@
-//! What callers say: bodies, read within limits, and the parameters of paths.
+//! What callers say: in bodies, and in the parameters of paths.
 
 use std::{collections::HashSet, fmt, str::FromStr};
 
-use http_body_util::{BodyExt as _, Limited};
-use hyper::{
-    HeaderMap, Request,
-    body::{Body as _, Incoming},
-    header,
-};
+use hyper::{Request, body::Incoming};
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use tokio::time::timeout_at;
 use zeroize::Zeroizing;
 
 use super::{
+    body::{FORM, JSON, is_of_type, read_body},
     problem::{FieldErrors, Problem},
     service::Context,
 };
@@ -24,12 +19,6 @@ use crate::{
     accounts::{Email, InvalidEmail, InvalidName, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, Name},
     passwords::Password,
 };
-
-/// The largest body that is read, in bytes.
-const MAX_BODY_BYTES: usize = 16 * 1024;
-
-const JSON: &str = "application/json";
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What a handler reads from a request.
 pub trait Input: Sized + Send {
@@ -205,38 +194,6 @@ impl Members {
     }
 }
 
-/// Whether there is one content type, and it is this one, whatever its parameters.
-fn is_of_type(headers: &HeaderMap, content_type: &str) -> bool {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return false };
-    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(content_type.as_bytes())
-}
-
-/// The whole body, within its size and the request's time.
-async fn read_body(body: Incoming, context: &Context) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    // Refused by its declared length before any of it is asked for.
-    if body.size_hint().lower() > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
-        return Err(Problem::TooLarge);
-    }
-    timeout_at(context.deadline, collect(body)).await.map_err(|_| Problem::RequestTimeout)?
-}
-
-async fn collect(body: Incoming) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    // Its full size from the start: a buffer that grows leaves copies of what it held behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES));
-    let mut body = Limited::new(body, MAX_BODY_BYTES);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() { Problem::TooLarge } else { Problem::MalformedJson }
-        })?;
-        if let Some(data) = frame.data_ref() {
-            bytes.extend_from_slice(data);
-        }
-    }
-    Ok(bytes)
-}
-
 impl Member {
     /// Reads a value of which only the syntax is known to be right; `None` where it is a text with half a surrogate pair.
     fn parse(json: &str) -> Option<Self> {
@@ -283,7 +240,6 @@ impl<'body> Visitor<'body> for ObjectVisitor {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -382,25 +338,6 @@ mod tests {
         assert!(matches!(Number::of(Some("7")), Ok(Number(7))));
         for parameter in [None, Some("x"), Some("%37"), Some("256")] {
             assert!(matches!(Number::of(parameter), Err(Problem::NotFound)), "{parameter:?}");
-        }
-    }
-
-    #[test]
-    fn there_is_one_content_type_and_it_may_have_parameters() {
-        let is_json_of = |values: &[&'static str]| {
-            let values = values.iter().map(|value| (header::CONTENT_TYPE, HeaderValue::from_static(value)));
-            let headers = values.fold(HeaderMap::new(), |mut headers, (name, value)| {
-                headers.append(name, value);
-                headers
-            });
-            is_of_type(&headers, JSON)
-        };
-
-        assert!(is_json_of(&["application/json"]));
-        assert!(is_json_of(&["Application/JSON ; charset=utf-8"]));
-        for values in [&[][..], &["text/plain"], &["application/json-patch+json"], &["application/json", "text/plain"]]
-        {
-            assert!(!is_json_of(values), "{values:?}");
         }
     }
 

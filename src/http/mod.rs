@@ -3,6 +3,7 @@
 //! [`routes`] is the table of what is served; [`Service`] answers a request in the order of the lines of its `answer`.
 
 mod access;
+mod body;
 mod input;
 mod openapi;
 mod ops;

@@ -201,7 +201,7 @@ async fn the_service_sees_who_is_signed_in_whatever_the_client_says() {
 }
 
 #[tokio::test]
-async fn bodies_reach_the_service_and_not_postern() {
+async fn a_body_reaches_the_service() {
     let site = Site::start().await;
     let (authorization, _) = site.signed_up("ada@example.org").await;
     let chunked = "5\r\nhello\r\n0\r\n\r\n";
