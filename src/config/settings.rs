@@ -47,7 +47,7 @@ pub const AUDIENCE: Setting = setting("POSTERN_AUDIENCE", "postern", "Claim `aud
 pub const ACCESS_FORMAT: Setting = setting(
     "POSTERN_ACCESS_FORMAT",
     "paseto",
-    "Format of access tokens: paseto; with the cargo feature `jwt` also paseto-jwt-claims",
+    "Format of access tokens: paseto; with the cargo feature `jwt` also paseto-jwt-claims and jwt",
 );
 pub const ACCESS_TTL: Setting = setting("POSTERN_ACCESS_TTL", "5m", "Life of an access token, 1s to 1h");
 pub const REFRESH_TTL: Setting =

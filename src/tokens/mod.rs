@@ -6,7 +6,10 @@
 mod jwt;
 pub mod keyring;
 mod paseto;
+mod published;
 mod refresh;
+#[cfg(test)]
+mod suite;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -16,6 +19,7 @@ use uuid::Uuid;
 
 pub use self::{
     keyring::{Keyring, KeyringError},
+    published::KeySet,
     refresh::{InvalidRefreshToken, RefreshClaims, RefreshTokens},
 };
 use crate::{
@@ -34,6 +38,28 @@ pub enum AccessFormat {
     /// PASETO `v4.public` with the claims of a JWT.
     #[cfg(feature = "jwt")]
     PasetoJwtClaims,
+    /// JWT, signed by `EdDSA` under the same keys.
+    #[cfg(feature = "jwt")]
+    Jwt,
+}
+
+/// What a token's signature is, and so how it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Envelope {
+    /// PASETO `v4.public`.
+    Paseto,
+    /// JWS, compact.
+    #[cfg(feature = "jwt")]
+    Jws,
+}
+
+/// Why a text is not a token that a key of ours has signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unverified {
+    /// Its shape, its signature or its claims are not ours.
+    Invalid,
+    /// It names a key that the keyring does not have: one that was added since, perhaps.
+    UnknownKey,
 }
 
 impl AccessFormat {
@@ -42,13 +68,52 @@ impl AccessFormat {
         Self::Paseto,
         #[cfg(feature = "jwt")]
         Self::PasetoJwtClaims,
+        #[cfg(feature = "jwt")]
+        Self::Jwt,
     ];
+
+    /// The names of those that take the cargo feature `jwt`, compiled in or not.
+    const OF_THE_JWT_FEATURE: [&str; 2] = ["paseto-jwt-claims", "jwt"];
+
+    /// Where a verifier of this format looks for our keys.
+    #[must_use]
+    pub fn key_set(self) -> KeySet {
+        match self.envelope() {
+            Envelope::Paseto => KeySet::Paserk,
+            #[cfg(feature = "jwt")]
+            Envelope::Jws => KeySet::Jwk,
+        }
+    }
+
+    /// A token with these claims, signed with the active key of a keyring.
+    fn sign(self, claims: &Claims, keyring: &Keyring) -> String {
+        self.envelope().sign(&self.encode(claims), keyring)
+    }
+
+    /// What a token of any format that is compiled in says, where a key of the keyring has signed it. One signature is
+    /// verified, and then the claims tell which format it is.
+    fn verify(token: &str, keyring: &Keyring) -> Result<Claims, Unverified> {
+        let envelope = Envelope::of(token);
+        let payload = envelope.verify(token, keyring)?;
+        let formats = Self::ALL.iter().filter(|format| format.envelope() == envelope);
+        formats.into_iter().find_map(|format| format.decode(&payload)).ok_or(Unverified::Invalid)
+    }
+
+    fn envelope(self) -> Envelope {
+        match self {
+            Self::Paseto => Envelope::Paseto,
+            #[cfg(feature = "jwt")]
+            Self::PasetoJwtClaims => Envelope::Paseto,
+            #[cfg(feature = "jwt")]
+            Self::Jwt => Envelope::Jws,
+        }
+    }
 
     fn encode(self, claims: &Claims) -> Vec<u8> {
         match self {
             Self::Paseto => paseto::encode(claims),
             #[cfg(feature = "jwt")]
-            Self::PasetoJwtClaims => jwt::encode(claims),
+            Self::PasetoJwtClaims | Self::Jwt => jwt::encode(claims),
         }
     }
 
@@ -56,7 +121,34 @@ impl AccessFormat {
         match self {
             Self::Paseto => paseto::decode(payload),
             #[cfg(feature = "jwt")]
-            Self::PasetoJwtClaims => jwt::decode(payload),
+            Self::PasetoJwtClaims | Self::Jwt => jwt::decode(payload),
+        }
+    }
+}
+
+impl Envelope {
+    /// What a text would be if it were a token.
+    fn of(token: &str) -> Self {
+        match token {
+            #[cfg(feature = "jwt")]
+            token if !token.starts_with(paseto::HEADER) => Self::Jws,
+            _ => Self::Paseto,
+        }
+    }
+
+    fn sign(self, payload: &[u8], keyring: &Keyring) -> String {
+        match self {
+            Self::Paseto => paseto::sign(payload, keyring),
+            #[cfg(feature = "jwt")]
+            Self::Jws => jwt::sign(payload, keyring),
+        }
+    }
+
+    fn verify(self, token: &str, keyring: &Keyring) -> Result<Vec<u8>, Unverified> {
+        match self {
+            Self::Paseto => paseto::verify(token, keyring),
+            #[cfg(feature = "jwt")]
+            Self::Jws => jwt::verify(token, keyring),
         }
     }
 }
@@ -67,6 +159,8 @@ impl fmt::Display for AccessFormat {
             Self::Paseto => "paseto",
             #[cfg(feature = "jwt")]
             Self::PasetoJwtClaims => "paseto-jwt-claims",
+            #[cfg(feature = "jwt")]
+            Self::Jwt => "jwt",
         })
     }
 }
@@ -78,8 +172,10 @@ impl FromStr for AccessFormat {
         if let Some(format) = Self::ALL.iter().find(|format| format.to_string() == name) {
             return Ok(*format);
         }
-        if name == "paseto-jwt-claims" {
-            return Err("this binary was built without the cargo feature `jwt`, which has that format".to_owned());
+        if Self::OF_THE_JWT_FEATURE.contains(&name) {
+            return Err(
+                "another binary: this one was built without the cargo feature `jwt`, which has that format".to_owned()
+            );
         }
         let known: Vec<_> = Self::ALL.iter().map(ToString::to_string).collect();
         Err(format!("one of: {}", known.join(", ")))
@@ -137,7 +233,8 @@ impl AccessTokens {
     /// Tokens under the signing keys of a keyring, from `issuer`, for `audience`.
     ///
     /// # Errors
-    /// Where the settings would lead to tokens that are too long. All tokens of the same settings are of one length.
+    /// Where the settings would lead to tokens that are too long. Only their times, and those by two digits at most, make
+    /// tokens of the same settings longer or shorter.
     pub fn new(
         keyring: Arc<Keyring>,
         format: AccessFormat,
@@ -165,7 +262,13 @@ impl AccessTokens {
             id: URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes()),
             session,
         };
-        paseto::sign(&self.format.encode(&claims), &self.keyring)
+        self.format.sign(&claims, &self.keyring)
+    }
+
+    /// The keys that verify these tokens, for whoever checks them by themselves: a JSON text.
+    #[must_use]
+    pub fn published_keys(&self, set: KeySet) -> String {
+        set.of(&self.keyring)
     }
 
     /// What a valid token says: checked are its shape, key, issuer, audience and type, and then its expiry.
@@ -173,10 +276,10 @@ impl AccessTokens {
     /// # Errors
     /// Where one of them is not as it should be.
     pub fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
-        let payload = paseto::verify(token, &self.keyring).ok_or(AccessTokenError::Invalid)?;
-        let claims = AccessFormat::ALL.iter().find_map(|format| format.decode(&payload));
-        let is_ours = |claims: &Claims| claims.issuer == self.issuer && claims.audience == self.audience;
-        let claims = claims.filter(is_ours).ok_or(AccessTokenError::Invalid)?;
+        let claims = AccessFormat::verify(token, &self.keyring).map_err(|_unverified| AccessTokenError::Invalid)?;
+        if claims.issuer != self.issuer || claims.audience != self.audience {
+            return Err(AccessTokenError::Invalid);
+        }
         if now >= claims.expires {
             return Err(AccessTokenError::Expired);
         }
@@ -196,158 +299,15 @@ pub(crate) mod testing {
         Arc::new(Keyring::load(directory.path()).expect("keys can be read"))
     }
 
+    /// The bytes of a text in hexadecimal digits.
+    pub fn bytes(digits: &str) -> Vec<u8> {
+        let digit = |place| u8::from_str_radix(&digits[place..place + 2], 16).expect("hexadecimal digits");
+        (0..digits.len()).step_by(2).map(digit).collect()
+    }
+
     /// One keyring for all cases of a property test: making keys waits for the disk.
     pub fn shared_keyring() -> Arc<Keyring> {
         static SHARED: std::sync::LazyLock<Arc<Keyring>> = std::sync::LazyLock::new(keyring);
         Arc::clone(&SHARED)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::clock::from_unix_ms;
-
-    fn tokens(keyring: &Arc<Keyring>, format: AccessFormat) -> AccessTokens {
-        AccessTokens::new(Arc::clone(keyring), format, "postern".to_owned(), "postern".to_owned())
-            .expect("the default settings make short tokens")
-    }
-
-    fn noon() -> OffsetDateTime {
-        from_unix_ms(1_800_000_000_500).expect("a time within range")
-    }
-
-    fn issued(tokens: &AccessTokens) -> String {
-        let (user, session) = (UserId(Uuid::from_u128(1)), SessionId(Uuid::from_u128(2)));
-        tokens.issue(user, session, noon(), noon() + Duration::from_mins(5))
-    }
-
-    #[test]
-    fn a_token_of_any_format_is_accepted_until_the_second_it_expires() {
-        let keyring = testing::keyring();
-        for format in AccessFormat::ALL {
-            let token = issued(&tokens(&keyring, *format));
-
-            for verifier in AccessFormat::ALL {
-                let verifier = tokens(&keyring, *verifier);
-                let claims = verifier.verify(&token, noon()).expect("a valid token");
-                assert_eq!((claims.subject.0.as_u128(), claims.session.0.as_u128()), (1, 2));
-
-                let last = claims.expires - Duration::from_millis(1);
-                assert!(verifier.verify(&token, last).is_ok());
-                assert_eq!(verifier.verify(&token, claims.expires), Err(AccessTokenError::Expired));
-            }
-        }
-    }
-
-    #[test]
-    fn another_key_issuer_or_audience_is_refused_before_the_expiry_is_looked_at() {
-        let keyring = testing::keyring();
-        let ours = tokens(&keyring, AccessFormat::Paseto);
-        let named = |issuer: &str, audience: &str| {
-            AccessTokens::new(Arc::clone(&keyring), AccessFormat::Paseto, issuer.to_owned(), audience.to_owned())
-                .expect("short tokens")
-        };
-        let much_later = noon() + Duration::from_hours(1);
-
-        for other in [tokens(&testing::keyring(), AccessFormat::Paseto), named("x", "postern"), named("postern", "x")] {
-            assert_eq!(ours.verify(&issued(&other), much_later), Err(AccessTokenError::Invalid));
-        }
-    }
-
-    #[test]
-    fn the_default_claims_are_those_that_are_documented() {
-        let keyring = testing::keyring();
-
-        let token = issued(&tokens(&keyring, AccessFormat::Paseto));
-
-        let [version, purpose, payload, footer]: [&str; 4] =
-            token.split('.').collect::<Vec<_>>().try_into().expect("four parts");
-        assert_eq!((version, purpose), ("v4", "public"));
-        let payload = URL_SAFE_NO_PAD.decode(payload).expect("base64url");
-        let mut claims: serde_json::Value =
-            serde_json::from_slice(&payload[..payload.len() - 64]).expect("claims before the signature");
-        let id = claims.as_object_mut().and_then(|members| members.remove("jti")).expect("an id");
-        assert_eq!(id.as_str().map(str::len), Some(22));
-        insta::assert_json_snapshot!(claims, @r#"
-        {
-          "aud": "postern",
-          "exp": "2027-01-15T08:05:00Z",
-          "iat": "2027-01-15T08:00:00Z",
-          "iss": "postern",
-          "nbf": "2027-01-15T07:59:30Z",
-          "sid": "00000000-0000-0000-0000-000000000002",
-          "sub": "00000000-0000-0000-0000-000000000001"
-        }
-        "#);
-        let footer = URL_SAFE_NO_PAD.decode(footer).expect("base64url");
-        assert!(footer.starts_with(br#"{"kid":"k4.pid."#));
-    }
-
-    #[cfg(feature = "jwt")]
-    #[test]
-    fn jwt_shaped_claims_are_exactly_those_that_are_documented() {
-        let keyring = testing::keyring();
-
-        let token = issued(&tokens(&keyring, AccessFormat::PasetoJwtClaims));
-
-        let payload = paseto::verify(&token, &keyring).expect("a valid token");
-        let mut claims: serde_json::Value = serde_json::from_slice(&payload).expect("JSON");
-        claims.as_object_mut().and_then(|members| members.remove("jti")).expect("an id");
-        insta::assert_json_snapshot!(claims, @r#"
-        {
-          "aud": "postern",
-          "exp": 1800000300,
-          "iat": 1800000000,
-          "iss": "postern",
-          "sid": "00000000-0000-0000-0000-000000000002",
-          "sub": "00000000-0000-0000-0000-000000000001",
-          "token_type": "access",
-          "user_id": "00000000-0000-0000-0000-000000000001"
-        }
-        "#);
-        assert!(token.len() <= 640, "{} bytes", token.len());
-    }
-
-    #[cfg(not(feature = "jwt"))]
-    #[test]
-    fn a_format_that_is_not_compiled_in_names_its_feature() {
-        let refusal = "paseto-jwt-claims".parse::<AccessFormat>().expect_err("not compiled in");
-
-        assert!(refusal.contains("cargo feature `jwt`"), "{refusal}");
-    }
-
-    #[test]
-    fn a_token_of_the_default_settings_has_at_most_512_bytes() {
-        let token = issued(&tokens(&testing::keyring(), AccessFormat::Paseto));
-
-        assert!(token.len() <= 512, "{} bytes", token.len());
-    }
-
-    #[test]
-    fn settings_that_make_tokens_too_long_are_refused() {
-        let issuer = "https://".to_owned() + &"accounts.".repeat(80) + "example";
-
-        let refusal = AccessTokens::new(testing::keyring(), AccessFormat::Paseto, issuer, "postern".to_owned());
-
-        assert!(refusal.is_err_and(|error| error.bytes > MAX_ACCESS_TOKEN_BYTES));
-    }
-
-    proptest! {
-        #[test]
-        fn a_token_that_was_tampered_with_is_refused(place in 0_usize..1024, bit in 0_u8..7) {
-            let tokens = tokens(&testing::shared_keyring(), AccessFormat::Paseto);
-            let mut bytes = issued(&tokens).into_bytes();
-            let place = place % bytes.len();
-
-            bytes[place] ^= 1_u8 << bit;
-
-            let text = String::from_utf8(bytes).expect("ASCII with its seventh bit untouched");
-            prop_assert_eq!(tokens.verify(&text, noon()), Err(AccessTokenError::Invalid));
-        }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use postern::tokens::AccessFormat;
+
 use super::Service;
+use crate::service::Settings;
 
 #[tokio::test]
 async fn a_profile_is_name_email_and_creation_date() {
@@ -85,19 +88,18 @@ async fn the_caller_is_known_before_the_body_is_read() {
     answer.expect_problem(401, "not_authenticated");
 }
 
-#[cfg(feature = "jwt")]
 #[tokio::test]
 async fn a_change_of_the_format_refuses_nobody() {
-    use postern::tokens::AccessFormat;
-
-    use crate::service::Settings;
-
     let service = Service::start().await;
-    let settings = Settings { access_format: AccessFormat::PasetoJwtClaims, ..Settings::default() };
-    let second = service.second_with(settings).await;
 
-    let (before, after) = (service.signed_up("ada@example.org").await, second.signed_up("grace@example.org").await);
+    for format in AccessFormat::ALL {
+        let other = service.second_with(Settings { access_format: *format, ..Settings::default() }).await;
+        let (before, after) = (
+            service.signed_up(&format!("ada@{format}.example.org")).await,
+            other.signed_up(&format!("grace@{format}.example.org")).await,
+        );
 
-    before.at(&second).expect_in_force().await;
-    after.at(&service).expect_in_force().await;
+        before.at(&other).expect_in_force().await;
+        after.at(&service).expect_in_force().await;
+    }
 }

@@ -30,16 +30,30 @@ const ID_PREFIX_LENGTH: usize = 7;
 pub struct Keyring {
     signing: SigningKey,
     verifying: HashMap<String, AsymmetricPublicKey<V4>>,
+    /// The ids of `verifying`, in the manifest's order.
+    published: Vec<(String, KeyState)>,
     refresh: KeyTag,
     refreshing: HashMap<KeyTag, Zeroizing<[u8; 32]>>,
 }
 
 /// The key that signs access tokens, and the footer that names it.
 pub struct SigningKey {
+    /// Its PASERK id, `k4.pid.…`.
+    pub id: String,
     /// Signs.
     pub secret: AsymmetricSecretKey<V4>,
     /// `{"kid":"k4.pid.…"}`.
     pub footer: String,
+}
+
+/// A key that verifies access tokens, as anybody may know it.
+pub struct PublishedKey<'keyring> {
+    /// Its PASERK id, `k4.pid.…`.
+    pub id: &'keyring str,
+    /// Where it stands in its life.
+    pub state: KeyState,
+    /// Verifies.
+    pub public: &'keyring AsymmetricPublicKey<V4>,
 }
 
 impl Keyring {
@@ -52,15 +66,16 @@ impl Keyring {
         let active_access = active(directory, &entries, Purpose::Access)?;
         let active_refresh = active(directory, &entries, Purpose::Refresh)?;
         let (mut signing, mut refresh) = (None, None);
-        let (mut verifying, mut refreshing) = (HashMap::new(), HashMap::new());
+        let (mut verifying, mut published, mut refreshing) = (HashMap::new(), Vec::new(), HashMap::new());
         for entry in &entries {
             let path = directory.join(&entry.file);
             match read_key(&path, entry.purpose)? {
                 Key::Access(pair) if public_id(&pair.public) == entry.id => {
                     if entry.id == active_access.id {
                         let footer = format!(r#"{{"kid":"{}"}}"#, entry.id);
-                        signing = Some(SigningKey { secret: pair.secret, footer });
+                        signing = Some(SigningKey { id: entry.id.clone(), secret: pair.secret, footer });
                     }
+                    published.push((entry.id.clone(), entry.state));
                     verifying.insert(entry.id.clone(), pair.public);
                 }
                 Key::Refresh(key) if symmetric_id(&key) == entry.id => {
@@ -77,7 +92,7 @@ impl Keyring {
         }
         let read = signing.zip(refresh);
         let (signing, refresh) = read.unwrap_or_else(|| unreachable!("the active keys are among the entries"));
-        Ok(Self { signing, verifying, refresh, refreshing })
+        Ok(Self { signing, verifying, published, refresh, refreshing })
     }
 
     /// The key that signs access tokens.
@@ -90,6 +105,14 @@ impl Keyring {
     #[must_use]
     pub fn verifying(&self, id: &str) -> Option<&AsymmetricPublicKey<V4>> {
         self.verifying.get(id)
+    }
+
+    /// Every key that verifies access tokens, in the order in which they were made.
+    pub fn published(&self) -> impl Iterator<Item = PublishedKey<'_>> {
+        self.published.iter().filter_map(|(id, state)| {
+            let public = self.verifying(id)?;
+            Some(PublishedKey { id, state: *state, public })
+        })
     }
 
     /// The tag of the key that authenticates new refresh tokens.
@@ -177,6 +200,21 @@ fn bytes_of(key: &SymmetricKey<V4>) -> Zeroizing<[u8; 32]> {
 }
 
 #[cfg(test)]
+impl Keyring {
+    /// A keyring of one key, which signs and verifies under any name.
+    pub(super) fn of(id: &str, secret: AsymmetricSecretKey<V4>) -> Self {
+        let public = AsymmetricPublicKey::try_from(&secret).expect("a key of two halves");
+        Self {
+            signing: SigningKey { id: id.to_owned(), secret, footer: format!(r#"{{"kid":"{id}"}}"#) },
+            verifying: HashMap::from([(id.to_owned(), public)]),
+            published: vec![(id.to_owned(), KeyState::Active)],
+            refresh: KeyTag([0; 4]),
+            refreshing: HashMap::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fs};
 
@@ -186,6 +224,7 @@ mod tests {
         manifest::{Manifest, write_private},
         *,
     };
+    use crate::tokens::testing::bytes;
 
     fn generated() -> tempfile::TempDir {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -267,6 +306,50 @@ mod tests {
         fs::copy(other.path().join(&others[0].file), &file).expect("a copy");
         let error = Keyring::load(directory.path()).expect_err("not the key");
         assert!(error.to_string().contains("another key than the manifest says"), "{error}");
+    }
+
+    /// `PASERK/k4.pid.json` of <https://github.com/paseto-standard/test-vectors> at ec2298cf7f47.
+    #[test]
+    fn ids_are_those_of_the_published_vectors() {
+        for (key, id) in [
+            (
+                "0000000000000000000000000000000000000000000000000000000000000000",
+                "k4.pid.S_XQmeEwHbbvRmiyfXfHYpLGjXGzjTRSDoT1YtTakWFE",
+            ),
+            (
+                "707172737475767778797a7b7c7d7e7f808182838485868788898a8b8c8d8e8f",
+                "k4.pid.9ShR3xc8-qVJ_di0tc9nx0IDIqbatdeM2mqLFBJsKRHs",
+            ),
+            (
+                "707172737475767778797a7b7c7d7e7f808182838485868788898a8b8c8d8e90",
+                "k4.pid.-nyvbaTz8U6TQz7OZWW-iB3va31iAxIpUgzUcVQVmW9A",
+            ),
+        ] {
+            let key = AsymmetricPublicKey::from(&bytes(key)).expect("32 bytes");
+            assert_eq!(public_id(&key), id);
+        }
+    }
+
+    #[test]
+    fn every_key_for_access_tokens_is_published_with_its_state() {
+        let directory = generated();
+        let (second, third) = (generated(), generated());
+        rewrite(directory.path(), |keys| {
+            for (other, state) in [(&second, KeyState::Next), (&third, KeyState::Retiring)] {
+                let mut entry = list(other.path()).expect("a manifest").remove(0);
+                entry.state = state;
+                fs::copy(other.path().join(&entry.file), directory.path().join(&entry.file)).expect("a copy");
+                keys.push(entry);
+            }
+        });
+
+        let keyring = Keyring::load(directory.path()).expect("keys");
+
+        let published: Vec<_> = keyring.published().map(|key| (key.id.to_owned(), key.state)).collect();
+        let entries = list(directory.path()).expect("a manifest");
+        let access = entries.into_iter().filter(|entry| entry.purpose == Purpose::Access);
+        assert_eq!(published, access.map(|entry| (entry.id, entry.state)).collect::<Vec<_>>());
+        assert_eq!(published.len(), 3);
     }
 
     #[test]
