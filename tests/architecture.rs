@@ -171,7 +171,7 @@ fn the_arrows_of_the_map_hold() {
         ("src/tokens/", &["accounts", "clock", "files"]),
         ("src/store/", &["accounts", "clock", "files", "metrics", "store"]),
         ("src/operators.rs", &["clock", "files"]),
-        ("src/http/", &["accounts", "clock", "metrics", "operators", "passwords", "store"]),
+        ("src/http/", &["accounts", "clock", "metrics", "operators", "passwords", "store", "tokens"]),
         ("src/server.rs", &["http"]),
         ("src/config/", &["accounts", "http", "passwords", "store", "telemetry", "tokens"]),
         ("src/cli/", &["accounts", "clock", "config", "passwords", "store"]),

@@ -39,7 +39,12 @@ pub async fn served<B: Backend>(backend: &B) -> Served {
         refresh_tokens: RefreshTokens::new(keyring),
         clock,
         // Longer than any measurement.
-        lifetimes: Lifetimes { access: Duration::from_hours(1), session: Duration::from_hours(24), idle: None },
+        lifetimes: Lifetimes {
+            access: Duration::from_hours(1),
+            session: Duration::from_hours(24),
+            idle: None,
+            published_keys: Duration::from_mins(5),
+        },
         max_sessions: 100,
         rotates: true,
         metrics,

@@ -64,7 +64,7 @@ pub struct Accounts {
     pub refresh_tokens: RefreshTokens,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// How long tokens and sessions live.
+    /// How long tokens, sessions and copies of the published keys live.
     pub lifetimes: Lifetimes,
     /// How many sessions a user may have at once: the oldest ones end.
     pub max_sessions: u32,
@@ -74,7 +74,7 @@ pub struct Accounts {
     pub metrics: Arc<Metrics>,
 }
 
-/// How long tokens and sessions live.
+/// How long tokens, sessions and copies of the published keys live.
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetimes {
     /// How long an access token is accepted: the longest that a service which checks tokens by itself goes on trusting
@@ -84,6 +84,8 @@ pub struct Lifetimes {
     pub session: Duration,
     /// How long a session may go unused before it ends; `None` where it may for its whole life.
     pub idle: Option<Duration>,
+    /// How long caches may keep the published keys (default 5 min, 1 s to 24 h, counted in whole seconds).
+    pub published_keys: Duration,
 }
 
 /// What a login or a sign-up hands out.

@@ -13,7 +13,7 @@ pub use self::settings::{Mistake, SETTINGS, Setting, Source, Values};
 use self::{
     reader::Reader,
     settings::{
-        ACCESS_TTL, API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG,
+        ACCESS_TTL, API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, KEYS_MAX_AGE, LISTEN, LOG,
         MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL,
         REFRESH_ROTATION, REFRESH_TTL, REQUEST_TIMEOUT, SESSION_IDLE_TTL, SHUTDOWN_GRACE, STORE_TIMEOUT,
         VERIFY_DEGRADED,
@@ -109,6 +109,7 @@ impl Config {
                 access: reader.duration(&ACCESS_TTL, "1s", "1h"),
                 session: reader.duration(&REFRESH_TTL, "1s", "365d"),
                 idle: reader.optional_duration(&SESSION_IDLE_TTL, "2m", "365d"),
+                published_keys: reader.duration(&KEYS_MAX_AGE, "1s", "24h"),
             },
             max_sessions: reader.number(&MAX_SESSIONS, 1, 1000),
             refresh_rotation: reader.switch(&REFRESH_ROTATION),

@@ -63,6 +63,8 @@ pub const REFRESH_ROTATION: Setting =
     setting("POSTERN_REFRESH_ROTATION", "off", "Whether a refresh replaces the refresh token: on or off");
 pub const API_KEYS_FILE: Setting =
     setting("POSTERN_API_KEYS_FILE", "none: nobody is an operator", "File of the API keys for `/introspect/`");
+pub const KEYS_MAX_AGE: Setting =
+    setting("POSTERN_KEYS_MAX_AGE", "5m", "How long caches may keep the published keys, 1s to 24h");
 pub const PASSWORD_MIN_LENGTH: Setting =
     setting("POSTERN_PASSWORD_MIN_LENGTH", "8", "Code points of the shortest new password, 8 to 64");
 pub const HASH_MEMORY: Setting =
@@ -116,6 +118,7 @@ pub const SETTINGS: &[Setting] = &[
     MAX_SESSIONS,
     REFRESH_ROTATION,
     API_KEYS_FILE,
+    KEYS_MAX_AGE,
     PASSWORD_MIN_LENGTH,
     HASH_MEMORY,
     HASH_PASSES,

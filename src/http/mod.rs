@@ -5,6 +5,7 @@
 mod access;
 mod body;
 mod input;
+mod keys;
 mod openapi;
 mod ops;
 mod output;

@@ -1,5 +1,7 @@
 //! What callers are answered where all went well.
 
+use std::{borrow::Cow, time::Duration};
+
 use http_body_util::Full;
 use hyper::{
     StatusCode,
@@ -45,8 +47,13 @@ pub struct Probe<T> {
 /// 200 with metrics.
 pub struct MetricsText(pub String);
 
-/// 200 with a JSON text that is the same for everybody, and that caches may keep for five minutes.
-pub struct Page(pub &'static str);
+/// 200 with a JSON text that is the same for everybody, and that caches may keep.
+pub struct Page {
+    /// The text.
+    pub text: Cow<'static, str>,
+    /// How long caches may keep it, in whole seconds.
+    pub max_age: Duration,
+}
 
 impl<T: Serialize> Output for Json<T> {
     fn into_response(self) -> Response {
@@ -93,8 +100,13 @@ impl Output for MetricsText {
 
 impl Output for Page {
     fn into_response(self) -> Response {
-        let mut response = with_body(self.0, JSON);
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+        let mut response = match self.text {
+            Cow::Borrowed(text) => with_body(text, JSON),
+            Cow::Owned(text) => with_body(text, JSON),
+        };
+        let caching = HeaderValue::from_str(&format!("public, max-age={}", self.max_age.as_secs()));
+        let caching = caching.unwrap_or_else(|_| unreachable!("words and a number are visible ASCII"));
+        response.headers_mut().insert(header::CACHE_CONTROL, caching);
         response
     }
 }

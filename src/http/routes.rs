@@ -7,34 +7,39 @@ use hyper::Method;
 
 use super::{
     access::{Anyone, Operator, SignedIn, VouchedFor},
-    openapi, ops, passwords,
+    keys, openapi, ops, passwords,
     router::{Allowed, Router, route},
     sessions, users, vouch,
 };
+use crate::tokens::KeySet;
 
 /// The public API. Every path is served with and without its trailing slash.
 #[must_use]
 #[rustfmt::skip]
 pub fn public() -> Router {
-    Router::new("public", [
-        //    method          path                   caller      handler
-        route(Method::POST,   "/create-user/",       Anyone,     users::register),
-        route(Method::POST,   "/token/",             Anyone,     sessions::login),
-        route(Method::POST,   "/refresh/",           Anyone,     sessions::refresh),
-        route(Method::POST,   "/logout/",            Anyone,     sessions::logout),
-        route(Method::GET,    "/profile/",           SignedIn,   users::profile),
-        route(Method::PATCH,  "/profile/",           SignedIn,   users::rename),
-        route(Method::DELETE, "/profile/",           SignedIn,   users::delete),
-        route(Method::POST,   "/change-password/",   SignedIn,   passwords::change),
-        route(Method::GET,    "/sessions/",          SignedIn,   sessions::list),
-        route(Method::DELETE, "/sessions/{id}/",     SignedIn,   sessions::end),
-        route(Method::POST,   "/logout-everywhere/", SignedIn,   sessions::logout_everywhere),
-        route(Allowed::Any,   "/verify/",            VouchedFor, vouch::verify),
-        route(Allowed::Any,   "/verify/{*rest}",     VouchedFor, vouch::verify),
-        route(Method::POST,   "/introspect/",        Operator,   vouch::introspect),
-        route(Method::GET,    "/healthz",            Anyone,     ops::health),
-        route(Method::GET,    "/openapi.json",       Anyone,     openapi::page),
-    ])
+    let always = [
+        //    method          path                        caller      handler
+        route(Method::POST,   "/create-user/",            Anyone,     users::register),
+        route(Method::POST,   "/token/",                  Anyone,     sessions::login),
+        route(Method::POST,   "/refresh/",                Anyone,     sessions::refresh),
+        route(Method::POST,   "/logout/",                 Anyone,     sessions::logout),
+        route(Method::GET,    "/profile/",                SignedIn,   users::profile),
+        route(Method::PATCH,  "/profile/",                SignedIn,   users::rename),
+        route(Method::DELETE, "/profile/",                SignedIn,   users::delete),
+        route(Method::POST,   "/change-password/",        SignedIn,   passwords::change),
+        route(Method::GET,    "/sessions/",               SignedIn,   sessions::list),
+        route(Method::DELETE, "/sessions/{id}/",          SignedIn,   sessions::end),
+        route(Method::POST,   "/logout-everywhere/",      SignedIn,   sessions::logout_everywhere),
+        route(Allowed::Any,   "/verify/",                 VouchedFor, vouch::verify),
+        route(Allowed::Any,   "/verify/{*rest}",          VouchedFor, vouch::verify),
+        route(Method::POST,   "/introspect/",             Operator,   vouch::introspect),
+        route(Method::GET,    "/.well-known/paserk.json", Anyone,     keys::paserk),
+        route(Method::GET,    "/healthz",                 Anyone,     ops::health),
+        route(Method::GET,    "/openapi.json",            Anyone,     openapi::page),
+    ];
+    // Where a format that is built in is checked by it.
+    let jwks = route(Method::GET, "/.well-known/jwks.json", Anyone, keys::jwks);
+    Router::new("public", always.into_iter().chain(KeySet::Jwk.is_published().then_some(jwks)))
 }
 
 /// The operations listener, which the public never reaches.

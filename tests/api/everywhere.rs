@@ -10,7 +10,7 @@ use super::Service;
 use crate::service::Settings;
 
 /// Every path of the public listener, with a method that it has.
-const PATHS: [(&str, &str); 14] = [
+const PATHS: &[(&str, &str)] = &[
     ("POST", "/create-user/"),
     ("POST", "/token/"),
     ("POST", "/refresh/"),
@@ -25,13 +25,16 @@ const PATHS: [(&str, &str); 14] = [
     ("POST", "/introspect/"),
     ("GET", "/healthz"),
     ("GET", "/openapi.json"),
+    ("GET", "/.well-known/paserk.json"),
+    #[cfg(feature = "jwt")]
+    ("GET", "/.well-known/jwks.json"),
 ];
 
 #[tokio::test]
 async fn every_path_is_served_with_and_without_its_slash() {
     let service = Service::start().await;
 
-    for (method, path) in PATHS {
+    for (method, path) in PATHS.iter().copied() {
         let bare = path.trim_end_matches('/');
         let slashed = format!("{bare}/");
         let (with, without) =
@@ -97,7 +100,7 @@ async fn a_harmless_request_id_comes_back_and_any_other_is_replaced() {
 async fn a_wrong_method_is_told_the_right_ones() {
     let service = Service::start().await;
 
-    for (method, path) in PATHS {
+    for (method, path) in PATHS.iter().copied() {
         let answer = service.asking("PUT", path).send().await;
         let allow = match (method, path) {
             (_, "/profile/") => "GET, HEAD, PATCH, DELETE, OPTIONS",

@@ -19,6 +19,7 @@ mod embedded {
     mod endings;
     mod everywhere;
     mod faults;
+    mod keys;
     mod login;
     mod logout;
     mod metrics;
@@ -40,6 +41,7 @@ mod postgres_redis {
     mod endings;
     mod everywhere;
     mod faults;
+    mod keys;
     mod login;
     mod logout;
     mod metrics;

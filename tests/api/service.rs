@@ -57,7 +57,12 @@ impl Default for Settings {
             hashing: HasherSettings { parameters: CHEAP, threads: 1, max_wait: Duration::from_mins(1) },
             limits: RequestLimits { request: Duration::from_secs(30), store: Duration::from_secs(30) },
             access_format: AccessFormat::Paseto,
-            lifetimes: Lifetimes { access: Duration::from_mins(5), session: Duration::from_hours(24), idle: None },
+            lifetimes: Lifetimes {
+                access: Duration::from_mins(5),
+                session: Duration::from_hours(24),
+                idle: None,
+                published_keys: Duration::from_mins(5),
+            },
             max_sessions: 100,
             rotates: false,
             connection_age: Duration::from_mins(5),

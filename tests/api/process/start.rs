@@ -269,3 +269,12 @@ async fn the_use_of_the_pools_is_shown() {
     }
     assert!(!metrics.contains(r#"{state="idle",store="PostgreSQL"} 0"#), "{metrics}");
 }
+
+#[tokio::test]
+async fn the_life_of_published_keys_in_caches_is_a_setting() {
+    let serving = Postern::new().with("POSTERN_KEYS_MAX_AGE", "15s").serve().await;
+
+    let keys = Asking::new(serving.public, "GET", "/.well-known/paserk.json").send().await;
+
+    assert_eq!((keys.status, keys.text("cache-control")), (200, "public, max-age=15"));
+}

@@ -1,0 +1,70 @@
+//! `GET /.well-known/paserk.json` and `GET /.well-known/jwks.json`
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use super::Service;
+use crate::counting::Fault;
+
+#[tokio::test]
+async fn the_key_that_signs_is_published_by_the_name_that_tokens_give_it() {
+    let service = Service::start().await;
+
+    let set = service.get("/.well-known/paserk.json").send().await.expect(200);
+
+    let [key] = &set["keys"].as_array().expect("keys")[..] else { panic!("one key: {set}") };
+    assert_eq!(key["state"], "active");
+    let ada = service.signed_up("ada@example.org").await;
+    let footer = ada.tokens.access.rsplit('.').next().expect("a footer");
+    assert_eq!(decoded(footer), json!({"kid": key["kid"]}));
+}
+
+fn decoded(part: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
+}
+
+#[tokio::test]
+async fn caches_may_keep_the_keys_and_no_store_is_asked_for_them() {
+    let service = Service::start().await;
+
+    for method in ["GET", "HEAD"] {
+        let answer = service.asking(method, "/.well-known/paserk.json").send().await;
+        assert_eq!((answer.status, answer.text("cache-control")), (200, "public, max-age=300"));
+    }
+    service.asking("POST", "/.well-known/paserk.json").send().await.expect_problem(405, "method_not_allowed");
+
+    assert_eq!(service.store_calls(), 0);
+}
+
+#[tokio::test]
+async fn the_keys_are_told_while_the_stores_are_away() {
+    let service = Service::start().await;
+    service.counting.set_fault(Fault::Hang);
+
+    service.get("/.well-known/paserk.json").send().await.expect(200);
+}
+
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn the_same_keys_are_told_as_a_jwk_set() {
+    let service = Service::start().await;
+
+    let answer = service.get("/.well-known/jwks.json").send().await;
+
+    assert_eq!(answer.text("cache-control"), "public, max-age=300");
+    let (jwks, paserk) = (answer.expect(200), service.get("/.well-known/paserk.json").send().await.expect(200));
+    let [jwk] = &jwks["keys"].as_array().expect("keys")[..] else { panic!("one key: {jwks}") };
+    assert_eq!(jwk["kid"], paserk["keys"][0]["kid"]);
+    assert_eq!(paserk["keys"][0]["paserk"], format!("k4.public.{}", jwk["x"].as_str().expect("a text")));
+    assert_eq!(service.store_calls(), 0);
+}
+
+#[cfg(not(feature = "jwt"))]
+#[tokio::test]
+async fn without_the_format_there_is_no_jwk_set() {
+    let service = Service::start().await;
+
+    let answer = service.get("/.well-known/jwks.json").send().await;
+
+    assert_eq!(answer.expect(404), json!({"error": "The endpoint was not found"}));
+}
