@@ -10,6 +10,9 @@ use uuid::Uuid;
 use super::{Claims, Unverified, keyring::Keyring};
 use crate::accounts::{SessionId, UserId};
 
+/// How every token begins: `{"` and a letter, in base64url.
+pub const BEGINNING: &str = "eyJ";
+
 /// The one algorithm: there is no table in which `none`, or a MAC under the public key, could be looked up.
 const ALGORITHM: &str = "EdDSA";
 

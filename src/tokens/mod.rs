@@ -93,7 +93,7 @@ impl AccessFormat {
     /// What a token of any format that is compiled in says, where a key of the keyring has signed it. One signature is
     /// verified, and then the claims tell which format it is.
     fn verify(token: &str, keyring: &Keyring) -> Result<Claims, Unverified> {
-        let envelope = Envelope::of(token);
+        let envelope = Envelope::of(token).ok_or(Unverified::Invalid)?;
         let payload = envelope.verify(token, keyring)?;
         let formats = Self::ALL.iter().filter(|format| format.envelope() == envelope);
         formats.into_iter().find_map(|format| format.decode(&payload)).ok_or(Unverified::Invalid)
@@ -127,12 +127,13 @@ impl AccessFormat {
 }
 
 impl Envelope {
-    /// What a text would be if it were a token.
-    fn of(token: &str) -> Self {
+    /// What a text is by its beginning.
+    fn of(token: &str) -> Option<Self> {
         match token {
+            _ if token.starts_with(paseto::BEGINNING) => Some(Self::Paseto),
             #[cfg(feature = "jwt")]
-            token if !token.starts_with(paseto::HEADER) => Self::Jws,
-            _ => Self::Paseto,
+            _ if token.starts_with(jwt::BEGINNING) => Some(Self::Jws),
+            _ => None,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How every token of this version and purpose begins.
-pub const HEADER: &str = "v4.public.";
+pub const BEGINNING: &str = "v4.public.";
 
 /// How far a verifier's clock may lag behind ours before it finds a new token not yet valid.
 const NOT_BEFORE_LEEWAY: Duration = Duration::seconds(30);

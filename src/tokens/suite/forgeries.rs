@@ -63,7 +63,7 @@ fn no_other_version_or_purpose_of_paseto_is_taken() {
         let tokens = tokens(&keyring, *format);
         let token = issued(&tokens);
 
-        let rest = token.strip_prefix(paseto::HEADER).unwrap_or(&token);
+        let rest = token.strip_prefix(paseto::BEGINNING).unwrap_or(&token);
         for header in ["v1.public.", "v2.public.", "v3.public.", "v5.public.", "v4.local.", "v4.secret.", "V4.PUBLIC."]
         {
             let other = format!("{header}{rest}");
