@@ -1,0 +1,80 @@
+//! What the README shows for checking tokens without asking us is what runs here.
+
+mod checker;
+
+use std::{sync::Arc, time::Duration};
+
+use checker::PublishedKeys;
+use postern::{
+    accounts::{SessionId, UserId},
+    clock::{Clock as _, SystemClock},
+    tokens::{AccessFormat, AccessTokens, KeySet, Keyring, keyring},
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+fn new_keyring() -> Arc<Keyring> {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    keyring::generate(directory.path(), SystemClock.now()).expect("keys can be made");
+    Arc::new(Keyring::load(directory.path()).expect("keys can be read"))
+}
+
+fn tokens(keyring: &Arc<Keyring>, issuer: &str, audience: &str) -> AccessTokens {
+    let format = AccessFormat::Paseto;
+    AccessTokens::new(Arc::clone(keyring), format, issuer.to_owned(), audience.to_owned()).expect("short tokens")
+}
+
+fn published(tokens: &AccessTokens) -> PublishedKeys {
+    serde_json::from_str(&tokens.published_keys(KeySet::Paserk)).expect("JSON")
+}
+
+fn issued(tokens: &AccessTokens, now: OffsetDateTime) -> String {
+    let (user, session) = (UserId(Uuid::from_u128(1)), SessionId(Uuid::from_u128(2)));
+    tokens.issue(user, session, now, now + Duration::from_mins(5))
+}
+
+#[test]
+fn the_readme_shows_what_runs_here() {
+    let shown = format!("```rust\n{}```", include_str!("checker.rs"));
+
+    assert!(include_str!("../../README.md").contains(&shown));
+}
+
+#[test]
+fn a_good_token_says_who_its_user_is_even_to_a_clock_that_lags_behind() {
+    let tokens = tokens(&new_keyring(), "postern", "postern");
+
+    for ahead in [Duration::ZERO, Duration::from_secs(20)] {
+        let claims = published(&tokens).check(&issued(&tokens, SystemClock.now() + ahead)).expect("a good token");
+        assert_eq!(claims.get_claim("sub").and_then(|user| user.as_str()), Some(&*Uuid::from_u128(1).to_string()));
+    }
+}
+
+#[test]
+fn a_token_of_another_key_issuer_audience_or_time_is_refused() {
+    let (keyring, now) = (new_keyring(), SystemClock.now());
+    let keys = published(&tokens(&keyring, "postern", "postern"));
+
+    for (tokens, time) in [
+        (tokens(&new_keyring(), "postern", "postern"), now),
+        (tokens(&keyring, "x", "postern"), now),
+        (tokens(&keyring, "postern", "x"), now),
+        (tokens(&keyring, "postern", "postern"), now - Duration::from_mins(6)),
+    ] {
+        assert!(keys.check(&issued(&tokens, time)).is_none());
+    }
+}
+
+#[test]
+fn a_token_that_was_tampered_with_is_refused() {
+    let tokens = tokens(&new_keyring(), "postern", "postern");
+    let (keys, token) = (published(&tokens), issued(&tokens, SystemClock.now()));
+    assert!(keys.check(&token).is_some());
+
+    for place in 0..token.len() {
+        let mut other = token.clone().into_bytes();
+        other[place] ^= 1;
+        let other = String::from_utf8(other).expect("ASCII");
+        assert!(keys.check(&other).is_none(), "{other}");
+    }
+}
