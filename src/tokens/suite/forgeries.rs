@@ -2,6 +2,7 @@
 
 use ed25519_compact::SecretKey;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use pasetors::version4::PublicToken;
 use sha2::Sha256;
 
 use super::*;
@@ -70,6 +71,30 @@ fn no_other_version_or_purpose_of_paseto_is_taken() {
             assert_eq!(tokens.verify(&other, noon()), Err(AccessTokenError::Invalid), "{other}");
         }
     }
+}
+
+/// Wherever PASETOs are accepted: everywhere.
+#[test]
+fn a_footer_has_exactly_the_member_that_ours_has() {
+    let keyring = keyring();
+    let (key, good) = (keyring.signing(), payload(AccessFormat::Paseto, &keyring).to_string());
+    let is_accepted = |footer: Option<&str>| {
+        let token = PublicToken::sign(&key.secret, good.as_bytes(), footer.map(str::as_bytes), None);
+        tokens(&keyring, AccessFormat::Paseto).verify(&token.expect("it can be signed"), noon()).is_ok()
+    };
+    assert!(is_accepted(Some(&key.footer)));
+
+    let kid = &key.id;
+    for other in [
+        kid.clone(),
+        format!(r#"{{"kid":"{kid}","wpk":"x"}}"#),
+        format!(r#"{{"kid":"{kid}","kid":"{kid}"}}"#),
+        format!(r#"{{"Kid":"{kid}"}}"#),
+        "{}".to_owned(),
+    ] {
+        assert!(!is_accepted(Some(&other)), "{other}");
+    }
+    assert!(!is_accepted(None));
 }
 
 /// Wherever JWTs are accepted.

@@ -174,7 +174,7 @@ fn a_refresh_token_is_no_access_token() {
 }
 
 #[test]
-fn claims_that_are_missing_null_or_given_twice_are_refused_and_so_are_more() {
+fn claims_that_are_missing_malformed_or_given_twice_are_refused_and_so_are_more() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
         let good = payload(*format, &keyring);
@@ -188,6 +188,13 @@ fn claims_that_are_missing_null_or_given_twice_are_refused_and_so_are_more() {
             let mut with_null = good.clone();
             with_null[name] = Value::Null;
             assert!(is_refused(*format, &keyring, &with_null.to_string()), "{format} without {name}");
+
+            // The one that may be any text.
+            if name != "jti" {
+                let mut with_another = good.clone();
+                with_another[name] = json!("x");
+                assert!(is_refused(*format, &keyring, &with_another.to_string()), "{format} with {name} x");
+            }
 
             let twice = format!("{{\"{name}\":{},{}", good[name], &good.to_string()[1..]);
             assert!(is_refused(*format, &keyring, &twice), "{format} with {name} twice");
