@@ -31,6 +31,8 @@
 //! - Nothing stored is enough to log in: no token, no digest usable as one, no password, no key.
 //! - Unknown is not invalid: a store that cannot be reached leads to 503, never to 401, and within its timeout.
 //! - No health is latched: nothing needs a restart to recover. Start-up does not depend on how many users there are.
+//! - A set of keys is taken as a whole or not at all, and the last good one stays in use. A key is known to everybody before
+//!   it signs, and kept until everything that it has signed has expired.
 //! - Secrets cannot be printed, are wiped, and are compared in constant time; files that we make are for their owner alone.
 //! - hyper's service error is `Infallible`, and a panic becomes one 500.
 

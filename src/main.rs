@@ -19,7 +19,7 @@ use postern::{
         redis::RedisSessions,
     },
     telemetry,
-    tokens::{AccessFormat, AccessTokens, Keyring, RefreshTokens, keyring},
+    tokens::{AccessFormat, AccessTokens, Keys, RefreshTokens, keyring},
 };
 use tokio::{
     net::TcpListener,
@@ -95,17 +95,9 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
             cli::write_manual(&directory)?;
             print(&format!("{0}: the manual; to read it: man -M {0} postern", directory.display()))
         }
-        Task::GenerateKeys => {
-            let directory = config::for_keys(values).map_err(Failure::Settings)?;
-            let made = keyring::generate(&directory, SystemClock.now())?;
-            if made.is_empty() {
-                return print(&format!("{}: no key is missing", directory.display()));
-            }
-            print(&key_lines(&made))
-        }
-        Task::ListKeys => {
-            let directory = config::for_keys(values).map_err(Failure::Settings)?;
-            print(&key_lines(&keyring::list(&directory)?))
+        Task::Keys(task) => {
+            let config = config::for_keys(values).map_err(Failure::Settings)?;
+            print(&task.perform(&config, SystemClock.now())?)
         }
         Task::ShowConfig => {
             let line = |setting: &Setting| {
@@ -132,11 +124,6 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
     }
-}
-
-fn key_lines(keys: &[keyring::KeyEntry]) -> String {
-    let line = |key: &keyring::KeyEntry| format!("{:<8} {:<9} {} {}", key.purpose, key.state, key.created, key.id);
-    keys.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Serves until a signal, drains, and says how it ended.
@@ -287,9 +274,9 @@ fn accounts(
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 ) -> Result<Accounts, Failure> {
-    let keyring = Arc::new(Keyring::load(&config.keys_dir)?);
+    let keys = open_keys(&config.keys_dir, &metrics)?;
     let access_tokens =
-        AccessTokens::new(Arc::clone(&keyring), config.access_format, config.issuer.clone(), config.audience.clone());
+        AccessTokens::new(Arc::clone(&keys), config.access_format, config.issuer.clone(), config.audience.clone());
     Ok(Accounts {
         users: counted_users(Arc::clone(&stores.users), metrics.store_calls.clone()),
         sessions: counted_sessions(Arc::clone(&stores.sessions), metrics.store_calls.clone()),
@@ -298,7 +285,7 @@ fn accounts(
         access_tokens: access_tokens.map_err(|error| {
             Failure::Settings(vec![Mistake { name: "POSTERN_ISSUER, POSTERN_AUDIENCE", sentence: error.to_string() }])
         })?,
-        refresh_tokens: RefreshTokens::new(keyring),
+        refresh_tokens: RefreshTokens::new(keys),
         clock,
         lifetimes: config.lifetimes,
         max_sessions: config.max_sessions,
@@ -313,6 +300,15 @@ fn vouching(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vouching, Failure
         None => Operators::nobody(Arc::clone(clock)),
     };
     Ok(Vouching { operators, without_sessions: config.verify_degraded })
+}
+
+/// The keys, which the process follows from now on as they change.
+fn open_keys(directory: &Path, metrics: &Metrics) -> Result<Arc<Keys>, Failure> {
+    let keys = Arc::new(Keys::open(directory)?);
+    let watched = Arc::clone(&keys);
+    metrics.watch_keys(move || watched.is_readable());
+    tokio::spawn(Arc::clone(&keys).follow());
+    Ok(keys)
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

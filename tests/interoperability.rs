@@ -10,7 +10,7 @@ use paseto_v4::{PublicKey, SecretKey, SignedToken, UnsignedToken};
 use postern::{
     accounts::{SessionId, UserId},
     clock::{Clock as _, SystemClock, rfc3339},
-    tokens::{AccessFormat, AccessTokenError, AccessTokens, KeySet, Keyring, keyring},
+    tokens::{AccessFormat, AccessTokenError, AccessTokens, KeySet, Keys, keyring},
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 /// A service with a key of its own, and that key as a file has it.
 struct Issuer {
-    keyring: Arc<Keyring>,
+    keys: Arc<Keys>,
     /// `k4.secret.…`
     secret: String,
     now: OffsetDateTime,
@@ -28,15 +28,15 @@ impl Issuer {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let now = SystemClock.now();
-        let keys = keyring::generate(directory.path(), now).expect("keys can be made");
-        let secret = fs::read_to_string(directory.path().join(&keys[0].file)).expect("a text");
-        let keyring = Arc::new(Keyring::load(directory.path()).expect("keys can be read"));
-        Self { keyring, secret: secret.trim().to_owned(), now }
+        let made = keyring::generate(directory.path(), now).expect("keys can be made");
+        let secret = fs::read_to_string(directory.path().join(&made[0].file)).expect("a text");
+        let keys = Arc::new(Keys::open(directory.path()).expect("keys can be read"));
+        Self { keys, secret: secret.trim().to_owned(), now }
     }
 
     fn tokens(&self, format: AccessFormat) -> AccessTokens {
         let named = || "postern".to_owned();
-        AccessTokens::new(Arc::clone(&self.keyring), format, named(), named()).expect("short tokens")
+        AccessTokens::new(Arc::clone(&self.keys), format, named(), named()).expect("short tokens")
     }
 
     fn token(&self, format: AccessFormat) -> String {

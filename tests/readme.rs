@@ -165,6 +165,8 @@ fn sample(word: &str) -> String {
         "NUMBER" => "20",
         "CURSOR" => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         "SHELL" => "bash",
+        "PURPOSE" | "KEY" => "access",
+        "ID" => "k4.pid.x",
         word => word,
     };
     typed.to_owned()

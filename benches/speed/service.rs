@@ -9,7 +9,7 @@ use postern::{
     metrics::Metrics,
     passwords::{HashParameters, Hasher, HasherSettings, Password, Policy},
     store::{StoreTime, counted_sessions, counted_users},
-    tokens::{AccessFormat, AccessTokens, Keyring, RefreshTokens, keyring},
+    tokens::{AccessFormat, AccessTokens, Keys, RefreshTokens, keyring},
 };
 
 use crate::support::{Backend, Stores};
@@ -29,14 +29,14 @@ pub struct Served {
 pub async fn served<B: Backend>(backend: &B) -> Served {
     let clock = Arc::new(ManualClock::default());
     let Stores { users, sessions } = backend.open(Arc::clone(&clock)).await;
-    let (keyring, metrics) = (keyring(), Arc::new(Metrics::new("paseto")));
+    let (keys, metrics) = (keys(), Arc::new(Metrics::new("paseto")));
     let accounts = Arc::new(Accounts {
         users: counted_users(users, metrics.store_calls.clone()),
         sessions: counted_sessions(sessions, metrics.store_calls.clone()),
         hasher: hasher(CHEAP),
         policy: Policy { min_code_points: 8 },
-        access_tokens: access_tokens(&keyring, AccessFormat::Paseto),
-        refresh_tokens: RefreshTokens::new(keyring),
+        access_tokens: access_tokens(&keys, AccessFormat::Paseto),
+        refresh_tokens: RefreshTokens::new(keys),
         clock,
         // Longer than any measurement.
         lifetimes: Lifetimes {
@@ -62,16 +62,16 @@ pub fn hasher(parameters: HashParameters) -> Hasher {
 }
 
 /// New keys.
-pub fn keyring() -> Arc<Keyring> {
+pub fn keys() -> Arc<Keys> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     keyring::generate(directory.path(), SystemClock.now()).expect("keys can be made");
-    Arc::new(Keyring::load(directory.path()).expect("keys can be read"))
+    Arc::new(Keys::open(directory.path()).expect("keys can be read"))
 }
 
 /// Access tokens of the default issuer and audience.
-pub fn access_tokens(keyring: &Arc<Keyring>, format: AccessFormat) -> AccessTokens {
+pub fn access_tokens(keys: &Arc<Keys>, format: AccessFormat) -> AccessTokens {
     let named = || "postern".to_owned();
-    AccessTokens::new(Arc::clone(keyring), format, named(), named()).expect("short tokens")
+    AccessTokens::new(Arc::clone(keys), format, named(), named()).expect("short tokens")
 }
 
 /// Who opens sessions.

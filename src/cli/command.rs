@@ -5,6 +5,7 @@ use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 use crate::{
     accounts::{Cursor, Email, Name, Who},
     config::{SETTINGS, Setting},
+    tokens::keyring::{Purpose, WhichKey},
 };
 
 /// How many users a page of `user list` has, unless the command says otherwise.
@@ -102,11 +103,51 @@ fn sessions() -> Command {
 }
 
 fn keys() -> Command {
+    let settings = "Run it with the settings of the servers: how long keys stay in a state follows from \
+                    POSTERN_KEYS_MAX_AGE, POSTERN_ACCESS_TTL and POSTERN_REFRESH_TTL";
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
+    let emergency = Arg::new("emergency").long("emergency").action(ArgAction::SetTrue).requires("PURPOSE");
+    let key = Arg::new("KEY").required(true).value_parser(parsed::<WhichKey>);
+    let id = Arg::new("ID").required(true).value_parser(value_parser!(String)).help("As `keys list` shows it");
     Command::new("keys")
-        .about("Make or show the keys that tokens are signed with")
+        .about("Make, show and rotate the keys that tokens are signed with, beside running servers or without")
         .subcommand_required(true)
-        .subcommand(Command::new("generate").about("Make the keys that are missing, and show them"))
-        .subcommand(Command::new("list").about("Show the keys: purpose, state, age, id"))
+        .subcommand(
+            Command::new("generate")
+                .about("Make the active keys that are missing; with PURPOSE, the next key of that purpose")
+                .arg(purpose().help("Make a next key of this purpose: access, refresh or limiter")),
+        )
+        .subcommand(
+            Command::new("list")
+                .about("Show the keys: purpose, state and since when, id, and what may be done with them from when on")
+                .after_help(settings)
+                .arg(json),
+        )
+        .subcommand(
+            Command::new("activate")
+                .about("Have a next key sign, and the one that did so retire; refused before everybody knows the key")
+                .after_help(settings)
+                .arg(key.help("The id of a next key, or its purpose: access, refresh or limiter")),
+        )
+        .subcommand(
+            Command::new("retire")
+                .about("Drop a retiring key; refused before everything that it has signed has expired")
+                .after_help(settings)
+                .arg(id),
+        )
+        .subcommand(
+            Command::new("rotate")
+                .about(
+                    "Take every step that is due: drop retiring keys, activate next ones, make those that come after",
+                )
+                .after_help(settings)
+                .arg(purpose().help("Only the keys for this: access, refresh or limiter"))
+                .arg(emergency.help("Replace every key of the purpose at once: what they have signed is refused")),
+        )
+}
+
+fn purpose() -> Arg {
+    Arg::new("PURPOSE").value_parser(parsed::<Purpose>)
 }
 
 fn who() -> Arg {

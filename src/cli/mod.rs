@@ -1,6 +1,7 @@
 //! The command line.
 
 mod command;
+mod keys;
 pub mod password;
 mod users;
 
@@ -15,11 +16,13 @@ use unicode_normalization::UnicodeNormalization as _;
 
 pub use self::{
     command::command,
+    keys::KeysTask,
     users::{Format, UserAction, UserTask},
 };
 use crate::{
     accounts::{Role, Standing, UserQuery, Who},
     config::{Setting, Values},
+    tokens::keyring::Purpose,
 };
 
 /// What the process was asked to do.
@@ -34,10 +37,8 @@ pub enum Task {
     Migrate,
     /// Something about users or their sessions.
     Users(UserTask),
-    /// Make the keys that are missing.
-    GenerateKeys,
-    /// Show the keys.
-    ListKeys,
+    /// Something about the keys.
+    Keys(KeysTask),
     /// Copy the embedded store into a new file.
     BackUp(PathBuf),
     /// Show the settings.
@@ -74,8 +75,7 @@ fn task(matches: &ArgMatches) -> Task {
         Some(("migrate", _)) => Task::Migrate,
         Some(("user", user)) => Task::Users(user_task(user)),
         Some(("sessions", sessions)) => Task::Users(sessions_task(sessions)),
-        Some(("keys", keys)) if keys.subcommand_name() == Some("generate") => Task::GenerateKeys,
-        Some(("keys", _)) => Task::ListKeys,
+        Some(("keys", keys)) => Task::Keys(keys_task(keys)),
         Some(("backup", backup)) => Task::BackUp(required(backup, "FILE")),
         Some(("config", _)) => Task::ShowConfig,
         Some(("completions", completions)) => Task::Completions(required(completions, "SHELL")),
@@ -113,6 +113,20 @@ fn sessions_task(sessions: &ArgMatches) -> UserTask {
     let whose = sessions.subcommand_matches("end").and_then(|end| end.get_one::<Who>("USER"));
     let action = whose.map_or(UserAction::EndAllSessions, |who| UserAction::EndSessions(who.clone()));
     UserTask { action, format: Format::Text }
+}
+
+fn keys_task(keys: &ArgMatches) -> KeysTask {
+    let Some((name, arguments)) = keys.subcommand() else { unreachable!("clap asks for a command") };
+    let purpose = || arguments.get_one::<Purpose>("PURPOSE").copied();
+    match name {
+        "generate" => purpose().map_or(KeysTask::Generate, KeysTask::Publish),
+        "list" => KeysTask::List(if arguments.get_flag("json") { Format::Json } else { Format::Text }),
+        "activate" => KeysTask::Activate(required(arguments, "KEY")),
+        "retire" => KeysTask::Retire(required(arguments, "ID")),
+        "rotate" if arguments.get_flag("emergency") => KeysTask::Replace(required(arguments, "PURPOSE")),
+        "rotate" => KeysTask::Rotate(purpose().map_or(Purpose::ALL.to_vec(), |purpose| vec![purpose])),
+        other => unreachable!("clap knows no command keys {other}"),
+    }
 }
 
 /// An argument that clap has seen to.
@@ -158,7 +172,7 @@ fn write_pages(command: &Command, section: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SETTINGS;
+    use crate::{config::SETTINGS, tokens::keyring::WhichKey};
 
     fn parsed(arguments: &[&str]) -> Result<Invocation, clap::Error> {
         parse(std::iter::once("postern").chain(arguments.iter().copied()).map(Into::into))
@@ -185,9 +199,31 @@ mod tests {
     #[test]
     fn each_command_has_its_task() {
         assert_eq!(task_of(&["migrate"]), Task::Migrate);
-        assert_eq!(task_of(&["keys", "generate"]), Task::GenerateKeys);
-        assert_eq!(task_of(&["keys", "list"]), Task::ListKeys);
         assert_eq!(task_of(&["config"]), Task::ShowConfig);
+    }
+
+    #[test]
+    fn each_command_about_keys_has_its_task() {
+        let keys = |arguments: &[&str]| match task_of(&[&["keys"], arguments].concat()) {
+            Task::Keys(task) => task,
+            other => panic!("{other:?}"),
+        };
+
+        assert_eq!(keys(&["generate"]), KeysTask::Generate);
+        assert_eq!(keys(&["generate", "access"]), KeysTask::Publish(Purpose::Access));
+        assert_eq!(keys(&["list", "--json"]), KeysTask::List(Format::Json));
+        assert_eq!(keys(&["activate", "refresh"]), KeysTask::Activate(WhichKey::NextOf(Purpose::Refresh)));
+        assert_eq!(keys(&["activate", "k4.pid.x"]), KeysTask::Activate(WhichKey::Id("k4.pid.x".to_owned())));
+        assert_eq!(keys(&["retire", "k4.lid.x"]), KeysTask::Retire("k4.lid.x".to_owned()));
+        assert_eq!(keys(&["rotate"]), KeysTask::Rotate(Purpose::ALL.to_vec()));
+        assert_eq!(keys(&["rotate", "limiter"]), KeysTask::Rotate(vec![Purpose::Limiter]));
+        assert_eq!(keys(&["rotate", "access", "--emergency"]), KeysTask::Replace(Purpose::Access));
+    }
+
+    #[test]
+    fn an_emergency_is_one_of_a_purpose_that_is_named() {
+        assert!(parsed(&["keys", "rotate", "--emergency"]).is_err());
+        assert!(parsed(&["keys", "rotate", "everything"]).is_err());
     }
 
     #[test]

@@ -236,7 +236,7 @@ fn harmless(name: &str) -> String {
     name.chars().map(shown).collect()
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| unreachable!("texts are always JSON"))
 }
 

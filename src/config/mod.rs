@@ -13,10 +13,9 @@ pub use self::settings::{Mistake, SETTINGS, Setting, Source, Values};
 use self::{
     reader::Reader,
     settings::{
-        ACCESS_TTL, API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, KEYS_MAX_AGE, LISTEN, LOG,
-        MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL,
-        REFRESH_ROTATION, REFRESH_TTL, REQUEST_TIMEOUT, SESSION_IDLE_TTL, SHUTDOWN_GRACE, STORE_TIMEOUT,
-        VERIFY_DEGRADED,
+        API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG, MAX_CONNECTION_AGE,
+        MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_ROTATION, REQUEST_TIMEOUT,
+        SHUTDOWN_GRACE, STORE_TIMEOUT, VERIFY_DEGRADED,
     },
 };
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
     passwords::HasherSettings,
     store::{postgres::PostgresUrl, redis::RedisUrl},
     telemetry::LogFormat,
-    tokens::AccessFormat,
+    tokens::{AccessFormat, keyring::KeyTimes},
 };
 
 /// Where users and sessions are kept.
@@ -105,12 +104,7 @@ impl Config {
             issuer: reader.claim(&ISSUER),
             audience: reader.claim(&AUDIENCE),
             access_format: reader.access_format(),
-            lifetimes: Lifetimes {
-                access: reader.duration(&ACCESS_TTL, "1s", "1h"),
-                session: reader.duration(&REFRESH_TTL, "1s", "365d"),
-                idle: reader.optional_duration(&SESSION_IDLE_TTL, "2m", "365d"),
-                published_keys: reader.duration(&KEYS_MAX_AGE, "1s", "24h"),
-            },
+            lifetimes: reader.lifetimes(),
             max_sessions: reader.number(&MAX_SESSIONS, 1, 1000),
             refresh_rotation: reader.switch(&REFRESH_ROTATION),
             api_keys_file: reader.set(&API_KEYS_FILE).map(PathBuf::from),
@@ -209,16 +203,29 @@ pub fn for_backup(values: &Values) -> Result<EmbeddedConfig, Vec<Mistake>> {
     reader.finish(embedded)
 }
 
-/// The directory that `keys` is for.
+/// What commands about keys need.
+#[derive(Debug)]
+pub struct KeysConfig {
+    /// The directory of the keys.
+    pub directory: PathBuf,
+    /// What the times of keys follow from.
+    pub times: KeyTimes,
+}
+
+/// What commands about keys need.
 ///
 /// # Errors
-/// Where it is not set, and the stores are not embedded.
-pub fn for_keys(values: &Values) -> Result<PathBuf, Vec<Mistake>> {
+/// Every mistake.
+pub fn for_keys(values: &Values) -> Result<KeysConfig, Vec<Mistake>> {
     let mut reader = Reader::new(values);
     let is_embedded = [DATABASE_URL, REDIS_URL].iter().all(|url| values.set(url).is_none());
     let data_dir = reader.path(&DATA_DIR);
-    let keys_dir = reader.keys_dir(is_embedded, &data_dir);
-    reader.finish(keys_dir)
+    let Lifetimes { access, session, published_keys, .. } = reader.lifetimes();
+    let config = KeysConfig {
+        directory: reader.keys_dir(is_embedded, &data_dir),
+        times: KeyTimes { max_age: published_keys, access, refresh: session },
+    };
+    reader.finish(config)
 }
 
 #[cfg(test)]

@@ -12,11 +12,13 @@ use bytesize::ByteSize;
 use super::{
     EmbeddedConfig, Stores,
     settings::{
-        ACCESS_FORMAT, DATA_DIR, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY, HASH_PASSES, HASH_THREADS,
-        KEYS_DIR, LOG_FORMAT, Mistake, REDIS_URL, Setting, Values,
+        ACCESS_FORMAT, ACCESS_TTL, DATA_DIR, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY, HASH_PASSES,
+        HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, Mistake, REDIS_URL, REFRESH_TTL, SESSION_IDLE_TTL, Setting,
+        Values,
     },
 };
 use crate::{
+    accounts::Lifetimes,
     passwords::{HashParameters, HasherSettings},
     telemetry::LogFormat,
     tokens::AccessFormat,
@@ -107,6 +109,15 @@ impl<'values> Reader<'values> {
 
     pub fn access_format(&mut self) -> AccessFormat {
         self.read(&ACCESS_FORMAT, AccessFormat::from_str)
+    }
+
+    pub fn lifetimes(&mut self) -> Lifetimes {
+        Lifetimes {
+            access: self.duration(&ACCESS_TTL, "1s", "1h"),
+            session: self.duration(&REFRESH_TTL, "1s", "365d"),
+            idle: self.optional_duration(&SESSION_IDLE_TTL, "2m", "365d"),
+            published_keys: self.duration(&KEYS_MAX_AGE, "1s", "24h"),
+        }
     }
 
     pub fn log_format(&mut self) -> LogFormat {

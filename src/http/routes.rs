@@ -33,9 +33,9 @@ pub fn public() -> Router {
         route(Allowed::Any,   "/verify/",                 VouchedFor, vouch::verify),
         route(Allowed::Any,   "/verify/{*rest}",          VouchedFor, vouch::verify),
         route(Method::POST,   "/introspect/",             Operator,   vouch::introspect),
-        route(Method::GET,    "/.well-known/paserk.json", Anyone,     keys::paserk),
         route(Method::GET,    "/healthz",                 Anyone,     ops::health),
         route(Method::GET,    "/openapi.json",            Anyone,     openapi::page),
+        route(Method::GET,    "/.well-known/paserk.json", Anyone,     keys::paserk),
     ];
     // Where a format that is built in is checked by it.
     let jwks = route(Method::GET, "/.well-known/jwks.json", Anyone, keys::jwks);

@@ -181,6 +181,12 @@ pub const POOL_MAX_CONNECTIONS: Family =
     gauge("postern_store_pool_max_connections", &[STORE], "The most connections that the pool opens");
 pub const POOL_WAITING: Family = gauge("postern_store_pool_waiting", &[STORE], "Calls that wait for a connection");
 
+pub const KEYS_LAST_RELOAD: Family = gauge(
+    "postern_keys_last_reload_successful",
+    &[],
+    "1; 0 where the directory of the keys could not be used when it was last read, and the last good keys go on",
+);
+
 pub const BUILD_INFO: Family = gauge(
     "postern_build_info",
     &[described("version", "of this binary"), described("access_formats", "those that are built in, parted by commas")],
@@ -235,5 +241,6 @@ pub const FAMILIES: &[&Family] = &[
     &POOL_CONNECTIONS,
     &POOL_MAX_CONNECTIONS,
     &POOL_WAITING,
+    &KEYS_LAST_RELOAD,
     &BUILD_INFO,
 ];

@@ -36,6 +36,7 @@ pub struct Metrics {
     /// Calls to the stores.
     pub store_calls: Calls,
     pools: Pools,
+    keys: KeysReading,
 }
 
 impl Metrics {
@@ -53,6 +54,7 @@ impl Metrics {
                 durations: make.histogram(&families::STORE_CALL_DURATION),
             },
             pools: Pools::new(&make),
+            keys: KeysReading::new(&make),
             registry: registry.clone(),
         };
         make.gauge(&families::BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION"), access_formats]).set(1);
@@ -68,10 +70,17 @@ impl Metrics {
         watched.push((store, Box::new(read)));
     }
 
+    /// Has it shown whether the directory of the keys could be used when it was last read; `read` is called each time that
+    /// the metrics are fetched, and must not wait.
+    pub fn watch_keys(&self, read: impl Fn() -> bool + Send + Sync + 'static) {
+        *self.keys.watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(read));
+    }
+
     /// Everything, in the text format of Prometheus (version 0.0.4).
     #[must_use]
     pub fn render(&self) -> String {
         self.pools.read();
+        self.keys.read();
         let families = self.registry.gather();
         TextEncoder::new()
             .encode_to_string(&families)
@@ -299,6 +308,26 @@ impl Pools {
             self.connections.with_label_values(&[store, "in_use"]).set(number(in_use));
             self.max_connections.with_label_values(&[store]).set(number(max));
             self.waiting.with_label_values(&[store]).set(number(waiting));
+        }
+    }
+}
+
+/// Whether the keys could be read; one that nobody watches is not told to have failed.
+struct KeysReading {
+    successful: IntGauge,
+    watched: Mutex<Option<Box<dyn Fn() -> bool + Send + Sync>>>,
+}
+
+impl KeysReading {
+    fn new(make: &Maker<'_>) -> Self {
+        let successful = make.gauge(&families::KEYS_LAST_RELOAD).with_label_values::<&str>(&[]);
+        successful.set(1);
+        Self { successful, watched: Mutex::default() }
+    }
+
+    fn read(&self) {
+        if let Some(read) = self.watched.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            self.successful.set(i64::from(read()));
         }
     }
 }

@@ -171,7 +171,7 @@ mod tests {
         const SIGNATURE: &str =
             "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
         let secret = [decoded(D).expect("base64url"), decoded(X).expect("base64url")].concat();
-        let keyring = Keyring::of(KEY_ID, AsymmetricSecretKey::from(&secret).expect("64 bytes"));
+        let keyring = Keyring::single(KEY_ID, AsymmetricSecretKey::from(&secret).expect("64 bytes"));
 
         let set: serde_json::Value = serde_json::from_str(&KeySet::Jwk.of(&keyring)).expect("JSON");
         insta::assert_json_snapshot!(set, @r#"

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use self::{
-    keyring::{Keyring, KeyringError},
+    keyring::{Keyring, KeyringError, Keys},
     published::KeySet,
     refresh::{InvalidRefreshToken, RefreshClaims, RefreshTokens},
 };
@@ -51,15 +51,6 @@ enum Envelope {
     /// JWS, compact.
     #[cfg(feature = "jwt")]
     Jws,
-}
-
-/// Why a text is not a token that a key of ours has signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unverified {
-    /// Its shape, its signature or its claims are not ours.
-    Invalid,
-    /// It names a key that the keyring does not have: one that was added since, perhaps.
-    UnknownKey,
 }
 
 impl AccessFormat {
@@ -213,6 +204,15 @@ pub enum AccessTokenError {
     Expired,
 }
 
+/// Why a text is not taken for a token that a key of ours has signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unverified {
+    /// Its shape, its signature or its claims are not ours.
+    Invalid,
+    /// It names a key that the keyring does not have: one that was added since, perhaps.
+    UnknownKey,
+}
+
 /// An access token could be longer than [`MAX_ACCESS_TOKEN_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("issuer and audience make access tokens of {bytes} bytes: at most {MAX_ACCESS_TOKEN_BYTES} are allowed")]
@@ -224,25 +224,20 @@ pub struct TokenTooLong {
 /// Issues and verifies access tokens.
 #[derive(Debug)]
 pub struct AccessTokens {
-    keyring: Arc<Keyring>,
+    keys: Arc<Keys>,
     format: AccessFormat,
     issuer: String,
     audience: String,
 }
 
 impl AccessTokens {
-    /// Tokens under the signing keys of a keyring, from `issuer`, for `audience`.
+    /// Tokens under the signing keys, from `issuer`, for `audience`.
     ///
     /// # Errors
     /// Where the settings would lead to tokens that are too long. Only their times, and those by two digits at most, make
     /// tokens of the same settings longer or shorter.
-    pub fn new(
-        keyring: Arc<Keyring>,
-        format: AccessFormat,
-        issuer: String,
-        audience: String,
-    ) -> Result<Self, TokenTooLong> {
-        let tokens = Self { keyring, format, issuer, audience };
+    pub fn new(keys: Arc<Keys>, format: AccessFormat, issuer: String, audience: String) -> Result<Self, TokenTooLong> {
+        let tokens = Self { keys, format, issuer, audience };
         let far = time::macros::datetime!(9999-12-31 23:59:59 UTC);
         let longest = tokens.issue(UserId(Uuid::max()), SessionId(Uuid::max()), far, far);
         match longest.len() {
@@ -263,13 +258,13 @@ impl AccessTokens {
             id: URL_SAFE_NO_PAD.encode(Uuid::new_v4().as_bytes()),
             session,
         };
-        self.format.sign(&claims, &self.keyring)
+        self.format.sign(&claims, &self.keys.current())
     }
 
     /// The keys that verify these tokens, for whoever checks them by themselves: a JSON text.
     #[must_use]
     pub fn published_keys(&self, set: KeySet) -> String {
-        set.of(&self.keyring)
+        set.of(&self.keys.current())
     }
 
     /// What a valid token says: checked are its shape, key, issuer, audience and type, and then its expiry.
@@ -277,7 +272,8 @@ impl AccessTokens {
     /// # Errors
     /// Where one of them is not as it should be.
     pub fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
-        let claims = AccessFormat::verify(token, &self.keyring).map_err(|_unverified| AccessTokenError::Invalid)?;
+        let claims = self.keys.check(|keyring| AccessFormat::verify(token, keyring));
+        let claims = claims.map_err(|_| AccessTokenError::Invalid)?;
         if claims.issuer != self.issuer || claims.audience != self.audience {
             return Err(AccessTokenError::Invalid);
         }
@@ -293,11 +289,14 @@ impl AccessTokens {
 pub(crate) mod testing {
     use super::*;
 
+    /// Keys of its own.
+    pub fn keys() -> Arc<Keys> {
+        keys_in_a_directory().0
+    }
+
     /// A keyring of its own.
     pub fn keyring() -> Arc<Keyring> {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        keyring::generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys can be made");
-        Arc::new(Keyring::load(directory.path()).expect("keys can be read"))
+        keys().current()
     }
 
     /// The bytes of a text in hexadecimal digits.
@@ -306,9 +305,16 @@ pub(crate) mod testing {
         (0..digits.len()).step_by(2).map(digit).collect()
     }
 
-    /// One keyring for all cases of a property test: making keys waits for the disk.
-    pub fn shared_keyring() -> Arc<Keyring> {
-        static SHARED: std::sync::LazyLock<Arc<Keyring>> = std::sync::LazyLock::new(keyring);
+    /// Keys of its own, and where they are.
+    pub fn keys_in_a_directory() -> (Arc<Keys>, tempfile::TempDir) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        keyring::generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys can be made");
+        (Arc::new(Keys::open(directory.path()).expect("keys can be read")), directory)
+    }
+
+    /// The same keys for all cases of a property test: making keys waits for the disk.
+    pub fn shared_keys() -> Arc<Keys> {
+        static SHARED: std::sync::LazyLock<Arc<Keys>> = std::sync::LazyLock::new(keys);
         Arc::clone(&SHARED)
     }
 }

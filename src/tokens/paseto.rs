@@ -112,7 +112,7 @@ mod tests {
     ];
 
     fn keyring() -> Keyring {
-        Keyring::of(KEY_ID, AsymmetricSecretKey::from(&bytes(SECRET)).expect("64 bytes"))
+        Keyring::single(KEY_ID, AsymmetricSecretKey::from(&bytes(SECRET)).expect("64 bytes"))
     }
 
     #[test]

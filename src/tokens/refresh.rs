@@ -18,7 +18,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::keyring::Keyring;
+use super::{Keyring, Keys, Unverified};
 use crate::accounts::{KeyTag, SessionId, UserId};
 
 const VERSION: u8 = 1;
@@ -44,45 +44,42 @@ pub struct RefreshClaims {
 #[error("not an authentic refresh token")]
 pub struct InvalidRefreshToken;
 
-/// Issues and verifies refresh tokens. Nothing but the keyring is needed: no store is asked.
+/// Issues and verifies refresh tokens. Nothing but the keys is needed: no store is asked.
 #[derive(Debug)]
 pub struct RefreshTokens {
-    keyring: Arc<Keyring>,
+    keys: Arc<Keys>,
 }
 
 impl RefreshTokens {
-    /// Tokens under the refresh-token keys of a keyring.
+    /// Tokens under the refresh-token keys.
     #[must_use]
-    pub fn new(keyring: Arc<Keyring>) -> Self {
-        Self { keyring }
+    pub fn new(keys: Arc<Keys>) -> Self {
+        Self { keys }
     }
 
     /// The key that [`RefreshTokens::issue`] signs new tokens with.
     #[must_use]
     pub fn active_key(&self) -> KeyTag {
-        self.keyring.refresh()
+        self.keys.current().refresh()
     }
 
-    /// The token with these claims under this key: always the same text.
-    ///
-    /// # Errors
-    /// Where the key is not in the keyring.
-    pub fn issue(&self, claims: RefreshClaims, tag: KeyTag) -> Result<String, InvalidRefreshToken> {
-        let mut token = Vec::with_capacity(BYTES);
-        token.push(VERSION);
-        token.extend_from_slice(&tag.0);
-        token.extend_from_slice(claims.user.0.as_bytes());
-        token.extend_from_slice(claims.session.0.as_bytes());
-        token.extend_from_slice(&claims.counter.to_be_bytes());
-        let mac = self.mac(tag, &token)?.finalize().into_bytes();
-        token.extend_from_slice(&mac);
-        Ok(URL_SAFE_NO_PAD.encode(token))
+    /// The token with these claims under this key: always the same text. Where the key is gone, which takes an emergency,
+    /// the active one stands in: the token says the same, and a session shall not end because of what signed an answer.
+    #[must_use]
+    pub fn issue(&self, claims: RefreshClaims, tag: KeyTag) -> String {
+        let under_tag = |keyring: &Keyring| keyring.refreshing(tag).map(|key| written(claims, tag, key));
+        let issued = self.keys.check(|keyring| under_tag(keyring).ok_or(Unverified::UnknownKey));
+        issued.unwrap_or_else(|_| {
+            let keyring = self.keys.current();
+            let (tag, key) = (keyring.refresh(), keyring.refreshing(keyring.refresh()));
+            written(claims, tag, key.unwrap_or_else(|| unreachable!("the active key is in the keyring")))
+        })
     }
 
     /// What an authentic token says.
     ///
     /// # Errors
-    /// Where the text is not exactly what [`RefreshTokens::issue`] writes under a key of the keyring.
+    /// Where the text is not exactly what [`RefreshTokens::issue`] writes under one of the keys.
     pub fn verify(&self, token: &str) -> Result<RefreshClaims, InvalidRefreshToken> {
         let mut bytes = [0; BYTES];
         // The engine refuses padding, foreign characters and stray trailing bits: one token has one text.
@@ -91,20 +88,34 @@ impl RefreshTokens {
         if length != BYTES || signed[0] != VERSION {
             return Err(InvalidRefreshToken);
         }
-        let tag = KeyTag(field(signed, 1));
-        self.mac(tag, signed)?.verify_slice(mac).map_err(|_| InvalidRefreshToken)?;
+        let checked = self.keys.check(|keyring| {
+            let key = keyring.refreshing(KeyTag(field(signed, 1))).ok_or(Unverified::UnknownKey)?;
+            authenticated(key, signed).verify_slice(mac).map_err(|_| Unverified::Invalid)
+        });
+        checked.map_err(|_| InvalidRefreshToken)?;
         Ok(RefreshClaims {
             user: UserId(Uuid::from_bytes(field(signed, 5))),
             session: SessionId(Uuid::from_bytes(field(signed, 21))),
             counter: u64::from_be_bytes(field(signed, 37)),
         })
     }
+}
 
-    fn mac(&self, tag: KeyTag, signed: &[u8]) -> Result<Hmac<Sha256>, InvalidRefreshToken> {
-        let key = self.keyring.refreshing(tag).ok_or(InvalidRefreshToken)?;
-        let mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| InvalidRefreshToken)?;
-        Ok(mac.chain_update(PURPOSE).chain_update(signed))
-    }
+fn written(claims: RefreshClaims, tag: KeyTag, key: &[u8; 32]) -> String {
+    let mut token = Vec::with_capacity(BYTES);
+    token.push(VERSION);
+    token.extend_from_slice(&tag.0);
+    token.extend_from_slice(claims.user.0.as_bytes());
+    token.extend_from_slice(claims.session.0.as_bytes());
+    token.extend_from_slice(&claims.counter.to_be_bytes());
+    let mac = authenticated(key, &token).finalize().into_bytes();
+    token.extend_from_slice(&mac);
+    URL_SAFE_NO_PAD.encode(token)
+}
+
+fn authenticated(key: &[u8; 32], signed: &[u8]) -> Hmac<Sha256> {
+    let mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
+    mac.chain_update(PURPOSE).chain_update(signed)
 }
 
 fn field<const N: usize>(bytes: &[u8], start: usize) -> [u8; N] {
@@ -116,20 +127,25 @@ fn field<const N: usize>(bytes: &[u8], start: usize) -> [u8; N] {
 mod tests {
     use proptest::prelude::*;
 
+    use time::OffsetDateTime;
+
     use super::*;
-    use crate::tokens::testing::{keyring, shared_keyring};
+    use crate::tokens::{
+        keyring,
+        testing::{keys, keys_in_a_directory, shared_keys},
+    };
 
     fn claims() -> RefreshClaims {
         RefreshClaims { user: UserId(Uuid::from_u128(1)), session: SessionId(Uuid::from_u128(2)), counter: 3 }
     }
 
     fn issued(tokens: &RefreshTokens) -> String {
-        tokens.issue(claims(), tokens.active_key()).expect("the active key is in the keyring")
+        tokens.issue(claims(), tokens.active_key())
     }
 
     #[test]
     fn a_token_says_what_was_written_into_it() {
-        let tokens = RefreshTokens::new(keyring());
+        let tokens = RefreshTokens::new(keys());
 
         let token = issued(&tokens);
 
@@ -139,14 +155,38 @@ mod tests {
 
     #[test]
     fn a_token_of_another_keyring_is_refused() {
-        let token = issued(&RefreshTokens::new(keyring()));
+        let token = issued(&RefreshTokens::new(keys()));
 
-        assert_eq!(RefreshTokens::new(keyring()).verify(&token), Err(InvalidRefreshToken));
+        assert_eq!(RefreshTokens::new(keys()).verify(&token), Err(InvalidRefreshToken));
+    }
+
+    #[test]
+    fn where_a_key_is_gone_the_active_one_signs_the_same() {
+        let tokens = RefreshTokens::new(keys());
+        let gone = KeyTag(tokens.active_key().0.map(|byte| !byte));
+
+        let token = tokens.issue(claims(), gone);
+
+        assert_eq!(token, issued(&tokens));
+    }
+
+    #[test]
+    fn a_key_that_is_not_known_yet_is_looked_for_before_another_one_signs() {
+        let (keys, directory) = keys_in_a_directory();
+        let tokens = RefreshTokens::new(keys);
+        keyring::publish(directory.path(), keyring::Purpose::Refresh, OffsetDateTime::UNIX_EPOCH).expect("a next key");
+        let next = keyring::list(directory.path()).expect("a manifest").pop().expect("a key").id;
+        let digest = URL_SAFE_NO_PAD.decode(&next["k4.lid.".len()..]).expect("base64url");
+
+        let token = tokens.issue(claims(), KeyTag(field(&digest, 0)));
+
+        assert_eq!(URL_SAFE_NO_PAD.decode(&token).expect("base64url")[1..5], digest[..4]);
+        assert_eq!(tokens.verify(&token), Ok(claims()));
     }
 
     #[test]
     fn no_other_text_stands_for_the_same_token() {
-        let tokens = RefreshTokens::new(keyring());
+        let tokens = RefreshTokens::new(keys());
         let token = issued(&tokens);
 
         // 77 bytes leave four unused bits in the last character: it has sixteen spellings in a lenient decoder.
@@ -163,7 +203,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_with_any_bit_changed_is_refused(byte in 0..BYTES, bit in 0_u8..8) {
-            let tokens = RefreshTokens::new(shared_keyring());
+            let tokens = RefreshTokens::new(shared_keys());
             let mut bytes = URL_SAFE_NO_PAD.decode(issued(&tokens)).expect("base64url");
 
             bytes[byte] ^= 1_u8 << bit;
@@ -173,7 +213,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_the_parser_panic(text in "\\PC{0,160}") {
-            prop_assert_eq!(RefreshTokens::new(shared_keyring()).verify(&text), Err(InvalidRefreshToken));
+            prop_assert_eq!(RefreshTokens::new(shared_keys()).verify(&text), Err(InvalidRefreshToken));
         }
     }
 }

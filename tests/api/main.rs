@@ -19,6 +19,7 @@ mod embedded {
     mod endings;
     mod everywhere;
     mod faults;
+    mod key_rotation;
     mod keys;
     mod login;
     mod logout;
@@ -41,6 +42,7 @@ mod postgres_redis {
     mod endings;
     mod everywhere;
     mod faults;
+    mod key_rotation;
     mod keys;
     mod login;
     mod logout;

@@ -14,9 +14,10 @@ use postern::{
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
     server::{self, ConnectionLimits},
     store::{StoreTime, counted_sessions, counted_users},
-    tokens::{AccessFormat, AccessTokens, Keyring, RefreshTokens, keyring},
+    tokens::{AccessFormat, AccessTokens, Keys, RefreshTokens, keyring},
 };
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -93,6 +94,7 @@ pub struct Server {
     pub accounts: Arc<Accounts>,
     pub readiness: Arc<Readiness>,
     pub counting: Arc<Counting>,
+    pub keys: Arc<Keys>,
     stop: Arc<watch::Sender<bool>>,
 }
 
@@ -147,6 +149,16 @@ impl<B: Backend> Service<B> {
         }
     }
 
+    /// Where the keys are that all servers of the service share.
+    pub fn keys_directory(&self) -> &Path {
+        self.shared.keys.path()
+    }
+
+    /// The time by the clock of the service.
+    pub fn now(&self) -> OffsetDateTime {
+        self.shared.clock.now()
+    }
+
     /// Moves the clock of the service and of its stores.
     pub fn advance(&self, by: Duration) {
         self.shared.clock.advance(by);
@@ -157,9 +169,9 @@ impl Server {
     async fn start<B: Backend>(shared: &Shared<B>, settings: Settings) -> Self {
         let clock = Arc::clone(&shared.clock);
         let Stores { users, sessions } = shared.backend.open(Arc::clone(&clock)).await;
-        let keyring = Arc::new(Keyring::load(shared.keys.path()).expect("keys can be read"));
+        let keys = Arc::new(Keys::open(shared.keys.path()).expect("keys can be read"));
         let named = || "postern".to_owned();
-        let access_tokens = AccessTokens::new(Arc::clone(&keyring), settings.access_format, named(), named());
+        let access_tokens = AccessTokens::new(Arc::clone(&keys), settings.access_format, named(), named());
         let counting = Arc::new(Counting::new(users, sessions));
         let metrics = Arc::new(Metrics::new("paseto"));
         let accounts = Arc::new(Accounts {
@@ -168,7 +180,7 @@ impl Server {
             hasher: Hasher::start(settings.hashing, metrics.hashing.clone()).expect("valid parameters"),
             policy: Policy { min_code_points: 8 },
             access_tokens: access_tokens.expect("short tokens"),
-            refresh_tokens: RefreshTokens::new(keyring),
+            refresh_tokens: RefreshTokens::new(Arc::clone(&keys)),
             clock: clock.clone(),
             lifetimes: settings.lifetimes,
             max_sessions: settings.max_sessions,
@@ -193,7 +205,7 @@ impl Server {
             tokio::spawn(server::serve(listener, Arc::new(service), limits, stopped.clone()));
         }
         let stop = Arc::new(stop);
-        Self { address: addresses[0], operations: addresses[1], accounts, readiness, counting, stop }
+        Self { address: addresses[0], operations: addresses[1], accounts, readiness, counting, keys, stop }
     }
 
     /// Stops accepting connections and lets those that there are come to their end.

@@ -8,9 +8,12 @@ use std::{
 };
 
 use postern::{
-    cli::{self, Task},
+    cli::{self, KeysTask, Task},
     clock::{Clock as _, ManualClock},
-    tokens::{Keyring, keyring},
+    tokens::{
+        Keyring, Keys,
+        keyring::{self, Purpose},
+    },
 };
 use serde_json::Value;
 
@@ -126,7 +129,7 @@ fn the_demo_says_how_to_make_the_keys() {
 
     let parsed = cli::parse(command.replace('"', "").split(' ').map(Into::into));
 
-    assert_eq!(parsed.map(|invocation| invocation.task).expect("valid arguments"), Task::GenerateKeys);
+    assert_eq!(parsed.map(|invocation| invocation.task).expect("valid arguments"), Task::Keys(KeysTask::Generate));
 }
 
 #[test]
@@ -174,4 +177,27 @@ fn a_server_reads_keys_that_are_mounted_with_the_mode_of_the_manifest() {
         let context = &server.template["spec"]["securityContext"];
         assert_eq!(context["fsGroup"], context["runAsGroup"]);
     }
+}
+
+#[test]
+fn a_server_takes_new_keys_when_the_kubelet_turns_the_link_of_a_mounted_secret() {
+    let (copy, mounted) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let now = ManualClock::default().now();
+    keyring::generate(copy.path(), now).expect("keys");
+    mount(copy.path(), 0o440, mounted.path());
+    let keys = Keys::open(mounted.path()).expect("keys that can be used");
+
+    for purpose in Purpose::ALL {
+        keyring::replace(copy.path(), purpose, now).expect("a new key");
+    }
+    let later = tempfile::tempdir().expect("a directory");
+    mount(copy.path(), 0o440, later.path());
+    fs::rename(later.path().join("..2026_01_01"), mounted.path().join("..2026_02_02")).expect("it is moved");
+    std::os::unix::fs::symlink("..2026_02_02", mounted.path().join("..data_tmp")).expect("a link");
+    fs::rename(mounted.path().join("..data_tmp"), mounted.path().join("..data")).expect("the link is turned");
+    // The new files have no links of their own yet, and the old ones lead nowhere.
+    fs::remove_dir_all(mounted.path().join("..2026_01_01")).expect("it is removed");
+    keys.read_again();
+
+    assert_eq!(keys.current().entries(), keyring::list(copy.path()).expect("a manifest"));
 }

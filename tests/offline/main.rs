@@ -8,20 +8,20 @@ use checker::PublishedKeys;
 use postern::{
     accounts::{SessionId, UserId},
     clock::{Clock as _, SystemClock},
-    tokens::{AccessFormat, AccessTokens, KeySet, Keyring, keyring},
+    tokens::{AccessFormat, AccessTokens, KeySet, Keys, keyring},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-fn new_keyring() -> Arc<Keyring> {
+fn new_keys() -> Arc<Keys> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     keyring::generate(directory.path(), SystemClock.now()).expect("keys can be made");
-    Arc::new(Keyring::load(directory.path()).expect("keys can be read"))
+    Arc::new(Keys::open(directory.path()).expect("keys can be read"))
 }
 
-fn tokens(keyring: &Arc<Keyring>, issuer: &str, audience: &str) -> AccessTokens {
+fn tokens(keys: &Arc<Keys>, issuer: &str, audience: &str) -> AccessTokens {
     let format = AccessFormat::Paseto;
-    AccessTokens::new(Arc::clone(keyring), format, issuer.to_owned(), audience.to_owned()).expect("short tokens")
+    AccessTokens::new(Arc::clone(keys), format, issuer.to_owned(), audience.to_owned()).expect("short tokens")
 }
 
 fn published(tokens: &AccessTokens) -> PublishedKeys {
@@ -42,7 +42,7 @@ fn the_readme_shows_what_runs_here() {
 
 #[test]
 fn a_good_token_says_who_its_user_is_even_to_a_clock_that_lags_behind() {
-    let tokens = tokens(&new_keyring(), "postern", "postern");
+    let tokens = tokens(&new_keys(), "postern", "postern");
 
     for ahead in [Duration::ZERO, Duration::from_secs(20)] {
         let claims = published(&tokens).check(&issued(&tokens, SystemClock.now() + ahead)).expect("a good token");
@@ -52,14 +52,14 @@ fn a_good_token_says_who_its_user_is_even_to_a_clock_that_lags_behind() {
 
 #[test]
 fn a_token_of_another_key_issuer_audience_or_time_is_refused() {
-    let (keyring, now) = (new_keyring(), SystemClock.now());
-    let keys = published(&tokens(&keyring, "postern", "postern"));
+    let (ours, now) = (new_keys(), SystemClock.now());
+    let keys = published(&tokens(&ours, "postern", "postern"));
 
     for (tokens, time) in [
-        (tokens(&new_keyring(), "postern", "postern"), now),
-        (tokens(&keyring, "x", "postern"), now),
-        (tokens(&keyring, "postern", "x"), now),
-        (tokens(&keyring, "postern", "postern"), now - Duration::from_mins(6)),
+        (tokens(&new_keys(), "postern", "postern"), now),
+        (tokens(&ours, "x", "postern"), now),
+        (tokens(&ours, "postern", "x"), now),
+        (tokens(&ours, "postern", "postern"), now - Duration::from_mins(6)),
     ] {
         assert!(keys.check(&issued(&tokens, time)).is_none());
     }
@@ -67,7 +67,7 @@ fn a_token_of_another_key_issuer_audience_or_time_is_refused() {
 
 #[test]
 fn a_token_that_was_tampered_with_is_refused() {
-    let tokens = tokens(&new_keyring(), "postern", "postern");
+    let tokens = tokens(&new_keys(), "postern", "postern");
     let (keys, token) = (published(&tokens), issued(&tokens, SystemClock.now()));
     assert!(keys.check(&token).is_some());
 

@@ -1,14 +1,20 @@
 //! The manifest of a directory of keys, and the files beside it.
 
 use std::{
-    fmt, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use serde::{Deserialize, Serialize};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use zeroize::Zeroizing;
 
-use crate::files::{self, NotPrivate};
+use super::error::{KeyringError, invalid, io_error};
+use crate::{
+    clock::rfc3339,
+    files::{self, NotPrivate},
+};
 
 /// The manifest's file name.
 pub const MANIFEST: &str = "keyring.json";
@@ -21,10 +27,13 @@ pub enum Purpose {
     Access,
     /// Authenticates refresh tokens (HMAC-SHA-256, `k4.local`).
     Refresh,
+    /// Hides the emails that limits on failed logins are counted by (HMAC-SHA-256, `k4.local`).
+    Limiter,
 }
 
 impl Purpose {
-    pub(super) const ALL: [Self; 2] = [Self::Access, Self::Refresh];
+    /// Every purpose: a keyring has a key for each.
+    pub const ALL: [Self; 3] = [Self::Access, Self::Refresh, Self::Limiter];
 }
 
 impl fmt::Display for Purpose {
@@ -32,7 +41,17 @@ impl fmt::Display for Purpose {
         formatter.pad(match self {
             Self::Access => "access",
             Self::Refresh => "refresh",
+            Self::Limiter => "limiter",
         })
+    }
+}
+
+impl FromStr for Purpose {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let named = Self::ALL.into_iter().find(|purpose| purpose.to_string() == name);
+        named.ok_or_else(|| format!("one of: {}", Self::ALL.map(|purpose| purpose.to_string()).join(", ")))
     }
 }
 
@@ -59,7 +78,8 @@ impl fmt::Display for KeyState {
 }
 
 /// A line of the manifest.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct KeyEntry {
     /// The PASERK id: `k4.pid…` of the public half, `k4.lid…` of a symmetric key.
     pub id: String,
@@ -67,47 +87,91 @@ pub struct KeyEntry {
     pub purpose: Purpose,
     /// Where it stands in its life.
     pub state: KeyState,
-    /// When it was made (RFC 3339).
-    pub created: String,
+    /// When it came into that state, in whole seconds.
+    pub since: OffsetDateTime,
+    /// When it was made, in whole seconds.
+    pub created: OffsetDateTime,
     /// The file beside the manifest that holds it.
     pub file: String,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// The same, as it is written: times as RFC 3339.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    id: String,
+    purpose: Purpose,
+    state: KeyState,
+    /// Absent where the key has been in its first state ever since it was made.
+    #[serde(default)]
+    since: Option<String>,
+    created: String,
+    file: String,
+}
+
+impl TryFrom<Written> for KeyEntry {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let Written { id, purpose, state, since, created, file } = written;
+        // What is named here is read, and removed one day: it must be nothing else of somebody's.
+        if Path::new(&file).file_name() != Some(file.as_ref()) {
+            return Err(format!("`{file}` is no name of a file beside the manifest"));
+        }
+        let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).map_err(|_| format!("`{text}` is no time"));
+        Ok(Self {
+            since: time(since.as_deref().unwrap_or(&created))?,
+            created: time(&created)?,
+            id,
+            purpose,
+            state,
+            file,
+        })
+    }
+}
+
+impl From<KeyEntry> for Written {
+    fn from(key: KeyEntry) -> Self {
+        let KeyEntry { id, purpose, state, since, created, file } = key;
+        Self { id, purpose, state, since: Some(rfc3339(since)), created: rfc3339(created), file }
+    }
+}
+
+/// The manifest, and the one directory in which the files are that it names.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
+    pub(super) directory: PathBuf,
     pub(super) keys: Vec<KeyEntry>,
 }
 
-/// Why a directory of keys cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyringError {
-    /// No manifest there.
-    #[error("there are no keys in {}: run `postern keys generate` first", .0.display())]
-    Missing(PathBuf),
-    /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file that others may read, or that the group may write.
-    #[error("{} has mode {mode:04o}: others must not read it and the group must not write it (chmod 600, or 440)", path.display())]
-    Exposed {
-        /// Which file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// A file that does not hold what the manifest says.
-    #[error("{}: {reason}", path.display())]
-    Invalid {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it; never its content.
-        reason: String,
-    },
+#[derive(Serialize, Deserialize)]
+struct Document {
+    keys: Vec<KeyEntry>,
+}
+
+impl Manifest {
+    /// Reads it where it really is. A Secret is mounted behind a link, which is turned to another directory when the Secret
+    /// changes: whoever follows it once for each file meets files of both.
+    pub(super) fn read(directory: &Path) -> Result<Self, KeyringError> {
+        let named = directory.join(MANIFEST);
+        let path = match fs::canonicalize(&named) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(KeyringError::Missing(directory.to_owned()));
+            }
+            outcome => outcome.map_err(|source| io_error(&named, source))?,
+        };
+        let text = read_private(&path)?;
+        let Document { keys } = serde_json::from_str(&text).map_err(|error| invalid(&path, &error.to_string()))?;
+        let directory = path.parent().unwrap_or(directory).to_owned();
+        Ok(Self { directory, keys })
+    }
+
+    /// Replaces it, as a whole.
+    pub(super) fn write(directory: &Path, keys: &[KeyEntry]) -> Result<(), KeyringError> {
+        let path = directory.join(MANIFEST);
+        let document = serde_json::to_string_pretty(&Document { keys: keys.to_vec() });
+        let document = document.map_err(|error| invalid(&path, &error.to_string()))?;
+        write_private(&path, &document)
+    }
 }
 
 /// The manifest's lines, in the order in which the keys were made.
@@ -115,15 +179,7 @@ pub enum KeyringError {
 /// # Errors
 /// Where there is no manifest, or it cannot be read.
 pub fn list(directory: &Path) -> Result<Vec<KeyEntry>, KeyringError> {
-    let path = directory.join(MANIFEST);
-    let text = match read_private(&path) {
-        Err(KeyringError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            return Err(KeyringError::Missing(directory.to_owned()));
-        }
-        outcome => outcome?,
-    };
-    let manifest: Manifest = serde_json::from_str(&text).map_err(|error| invalid(&path, &error.to_string()))?;
-    Ok(manifest.keys)
+    Manifest::read(directory).map(|manifest| manifest.keys)
 }
 
 pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {
@@ -135,12 +191,4 @@ pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringErro
 
 pub(super) fn write_private(path: &Path, content: &str) -> Result<(), KeyringError> {
     files::write_private(path, content.as_bytes()).map_err(|source| io_error(path, source))
-}
-
-pub(super) fn io_error(path: &Path, source: io::Error) -> KeyringError {
-    KeyringError::Io { path: path.to_owned(), source }
-}
-
-pub(super) fn invalid(path: &Path, reason: &str) -> KeyringError {
-    KeyringError::Invalid { path: path.to_owned(), reason: reason.to_owned() }
 }

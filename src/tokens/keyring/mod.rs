@@ -1,39 +1,52 @@
 //! The keys: a directory of PASERK files, and `keyring.json` that says what each is for.
 //!
 //! Each key has a file of its own that holds its PASERK text and nothing else: `k4.secret…` signs access tokens,
-//! `k4.local…` authenticates refresh tokens. The manifest gives each its purpose and state, so that one rename switches
-//! from one set of keys to the next, and a reader meets either the old set or the new one.
+//! `k4.local…` authenticates what only we verify. The manifest gives each its purpose and state, so that one rename
+//! switches from one set of keys to the next, and a reader meets either the old set or the new one.
+//!
+//! A key is *next* until everybody knows it, then *active*, and then *retiring* until everything that it has signed has
+//! expired: `life.rs` has the steps, `times.rs` how long each takes, `change.rs` the order in which files are written.
+//! [`Keyring`] is one set of keys, read as a whole; [`Keys`] is the set that is in use now.
 
-mod generate;
+mod change;
+mod error;
+mod life;
+mod live;
+mod load;
 mod manifest;
+mod times;
 
-use std::{collections::HashMap, fmt, path::Path};
+use std::{collections::HashMap, fmt};
 
 use pasetors::{
-    keys::{AsymmetricKeyPair, AsymmetricPublicKey, AsymmetricSecretKey, SymmetricKey},
+    keys::{AsymmetricPublicKey, AsymmetricSecretKey, SymmetricKey},
     paserk::{FormatAsPaserk as _, Id},
     version4::V4,
 };
 use zeroize::Zeroizing;
 
-use self::manifest::{invalid, read_private};
 pub use self::{
-    generate::generate,
-    manifest::{KeyEntry, KeyState, KeyringError, MANIFEST, Purpose, list},
+    error::KeyringError,
+    life::{Step, WhichKey, activate, generate, publish, replace, retire, rotate},
+    live::Keys,
+    manifest::{KeyEntry, KeyState, MANIFEST, Purpose, list},
+    times::KeyTimes,
 };
 use crate::accounts::KeyTag;
 
 /// The length of `k4.pid.` and of `k4.lid.`.
 const ID_PREFIX_LENGTH: usize = 7;
 
+type SymmetricBytes = Zeroizing<[u8; 32]>;
+
 /// The keys in use, read as a whole.
 pub struct Keyring {
+    entries: Vec<KeyEntry>,
     signing: SigningKey,
     verifying: HashMap<String, AsymmetricPublicKey<V4>>,
-    /// The ids of `verifying`, in the manifest's order.
-    published: Vec<(String, KeyState)>,
     refresh: KeyTag,
-    refreshing: HashMap<KeyTag, Zeroizing<[u8; 32]>>,
+    refreshing: HashMap<KeyTag, SymmetricBytes>,
+    limiting: Vec<SymmetricBytes>,
 }
 
 /// The key that signs access tokens, and the footer that names it.
@@ -57,42 +70,10 @@ pub struct PublishedKey<'keyring> {
 }
 
 impl Keyring {
-    /// Reads a directory that [`generate()`] filled.
-    ///
-    /// # Errors
-    /// Where a file is missing, exposed or not what the manifest says, or a purpose has not exactly one active key.
-    pub fn load(directory: &Path) -> Result<Self, KeyringError> {
-        let entries = list(directory)?;
-        let active_access = active(directory, &entries, Purpose::Access)?;
-        let active_refresh = active(directory, &entries, Purpose::Refresh)?;
-        let (mut signing, mut refresh) = (None, None);
-        let (mut verifying, mut published, mut refreshing) = (HashMap::new(), Vec::new(), HashMap::new());
-        for entry in &entries {
-            let path = directory.join(&entry.file);
-            match read_key(&path, entry.purpose)? {
-                Key::Access(pair) if public_id(&pair.public) == entry.id => {
-                    if entry.id == active_access.id {
-                        let footer = format!(r#"{{"kid":"{}"}}"#, entry.id);
-                        signing = Some(SigningKey { id: entry.id.clone(), secret: pair.secret, footer });
-                    }
-                    published.push((entry.id.clone(), entry.state));
-                    verifying.insert(entry.id.clone(), pair.public);
-                }
-                Key::Refresh(key) if symmetric_id(&key) == entry.id => {
-                    let tag = key_tag(&entry.id, &path)?;
-                    if entry.id == active_refresh.id {
-                        refresh = Some(tag);
-                    }
-                    refreshing.insert(tag, bytes_of(&key));
-                }
-                Key::Access(_) | Key::Refresh(_) => {
-                    return Err(invalid(&path, "it holds another key than the manifest says"));
-                }
-            }
-        }
-        let read = signing.zip(refresh);
-        let (signing, refresh) = read.unwrap_or_else(|| unreachable!("the active keys are among the entries"));
-        Ok(Self { signing, verifying, published, refresh, refreshing })
+    /// What the manifest says of the keys.
+    #[must_use]
+    pub fn entries(&self) -> &[KeyEntry] {
+        &self.entries
     }
 
     /// The key that signs access tokens.
@@ -109,9 +90,9 @@ impl Keyring {
 
     /// Every key that verifies access tokens, in the order in which they were made.
     pub fn published(&self) -> impl Iterator<Item = PublishedKey<'_>> {
-        self.published.iter().filter_map(|(id, state)| {
-            let public = self.verifying(id)?;
-            Some(PublishedKey { id, state: *state, public })
+        self.entries.iter().filter_map(|entry| {
+            let public = self.verifying(&entry.id)?;
+            Some(PublishedKey { id: &entry.id, state: entry.state, public })
         })
     }
 
@@ -126,49 +107,17 @@ impl Keyring {
     pub fn refreshing(&self, tag: KeyTag) -> Option<&[u8; 32]> {
         self.refreshing.get(&tag).map(|key| &**key)
     }
+
+    /// The keys that emails are counted under, whatever their state: the first is the active one, for new counts; those
+    /// of before may be under another.
+    pub fn limiting(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.limiting.iter().map(|key| &**key)
+    }
 }
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Keyring").field("verifying", &self.verifying.keys()).finish_non_exhaustive()
-    }
-}
-
-enum Key {
-    Access(AsymmetricKeyPair<V4>),
-    Refresh(SymmetricKey<V4>),
-}
-
-fn active<'entries>(
-    directory: &Path,
-    entries: &'entries [KeyEntry],
-    purpose: Purpose,
-) -> Result<&'entries KeyEntry, KeyringError> {
-    let is_active = |entry: &&KeyEntry| entry.purpose == purpose && entry.state == KeyState::Active;
-    let mut active = entries.iter().filter(is_active);
-    match (active.next(), active.next()) {
-        (Some(entry), None) => Ok(entry),
-        (None, _) => Err(invalid(&directory.join(MANIFEST), &format!("no active key for {purpose} tokens"))),
-        (Some(_), Some(_)) => {
-            Err(invalid(&directory.join(MANIFEST), &format!("more than one active key for {purpose} tokens")))
-        }
-    }
-}
-
-fn read_key(path: &Path, purpose: Purpose) -> Result<Key, KeyringError> {
-    let text = read_private(path)?;
-    let paserk = text.trim();
-    match purpose {
-        Purpose::Access => {
-            let secret = AsymmetricSecretKey::<V4>::try_from(paserk)
-                .map_err(|_| invalid(path, "not a PASERK of the form k4.secret.…"))?;
-            let public = AsymmetricPublicKey::<V4>::try_from(&secret)
-                .map_err(|_| invalid(path, "the two halves of the key do not belong together"))?;
-            Ok(Key::Access(AsymmetricKeyPair { public, secret }))
-        }
-        Purpose::Refresh => SymmetricKey::<V4>::try_from(paserk)
-            .map(Key::Refresh)
-            .map_err(|_| invalid(path, "not a PASERK of the form k4.local.…")),
+        formatter.debug_struct("Keyring").field("entries", &self.entries).finish_non_exhaustive()
     }
 }
 
@@ -186,127 +135,69 @@ fn paserk_text(id: &Id) -> String {
     text
 }
 
-/// The first four bytes of the id's digest.
-fn key_tag(id: &str, path: &Path) -> Result<KeyTag, KeyringError> {
-    use base64::Engine as _;
-    let digest = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&id[ID_PREFIX_LENGTH..]).ok();
-    let tag = digest.as_deref().and_then(<[u8]>::first_chunk).copied();
-    tag.map(KeyTag).ok_or_else(|| invalid(path, "its id is not a PASERK id"))
-}
+/// What the tests of this module share.
+#[cfg(test)]
+mod testing {
+    use std::path::Path;
 
-fn bytes_of(key: &SymmetricKey<V4>) -> Zeroizing<[u8; 32]> {
-    let bytes = key.as_bytes().try_into();
-    Zeroizing::new(bytes.unwrap_or_else(|_| unreachable!("a symmetric key of version 4 has 32 bytes")))
+    use time::OffsetDateTime;
+
+    use super::{manifest::Manifest, *};
+
+    /// A directory with an active key for each purpose, made in 1970.
+    pub fn generated() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys can be made");
+        directory
+    }
+
+    /// Edits the manifest, as a person might.
+    pub fn rewrite(directory: &Path, change: impl Fn(&mut Vec<KeyEntry>)) {
+        let mut keys = list(directory).expect("a manifest");
+        change(&mut keys);
+        Manifest::write(directory, &keys).expect("it can be written");
+    }
+
+    /// Purpose and state of each key.
+    pub fn states(directory: &Path) -> Vec<(Purpose, KeyState)> {
+        list(directory).expect("a manifest").iter().map(|key| (key.purpose, key.state)).collect()
+    }
 }
 
 #[cfg(test)]
 impl Keyring {
     /// A keyring of one key, which signs and verifies under any name.
-    pub(super) fn of(id: &str, secret: AsymmetricSecretKey<V4>) -> Self {
+    pub(super) fn single(id: &str, secret: AsymmetricSecretKey<V4>) -> Self {
         let public = AsymmetricPublicKey::try_from(&secret).expect("a key of two halves");
+        let time = time::OffsetDateTime::UNIX_EPOCH;
+        let entry = KeyEntry {
+            id: id.to_owned(),
+            purpose: Purpose::Access,
+            state: KeyState::Active,
+            since: time,
+            created: time,
+            file: "access.paserk".to_owned(),
+        };
         Self {
+            entries: vec![entry],
             signing: SigningKey { id: id.to_owned(), secret, footer: format!(r#"{{"kid":"{id}"}}"#) },
             verifying: HashMap::from([(id.to_owned(), public)]),
-            published: vec![(id.to_owned(), KeyState::Active)],
             refresh: KeyTag([0; 4]),
             refreshing: HashMap::new(),
+            limiting: Vec::new(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, fs};
-
-    use time::OffsetDateTime;
+    use std::fs;
 
     use super::{
-        manifest::{Manifest, write_private},
+        testing::{generated, rewrite},
         *,
     };
     use crate::tokens::testing::bytes;
-
-    fn generated() -> tempfile::TempDir {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys can be made");
-        directory
-    }
-
-    fn rewrite(directory: &Path, change: impl Fn(&mut Vec<KeyEntry>)) {
-        let mut keys = list(directory).expect("a manifest");
-        change(&mut keys);
-        let text = serde_json::to_string(&Manifest { keys }).expect("JSON");
-        write_private(&directory.join(MANIFEST), &text).expect("it can be written");
-    }
-
-    #[test]
-    fn each_purpose_gets_one_active_key_and_only_once() {
-        let directory = generated();
-
-        let again = generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys are there");
-
-        assert!(again.is_empty());
-        let keys = list(directory.path()).expect("a manifest");
-        let told: Vec<_> = keys.iter().map(|key| (key.purpose, key.state)).collect();
-        assert_eq!(told, [(Purpose::Access, KeyState::Active), (Purpose::Refresh, KeyState::Active)]);
-    }
-
-    #[test]
-    fn of_those_who_generate_at_once_one_makes_the_keys() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let made: Vec<_> = std::thread::scope(|scope| {
-            let generate = || generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys").len();
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(generate)).collect();
-            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
-        });
-
-        assert_eq!(made.iter().filter(|made| **made > 0).count(), 1, "{made:?}");
-        let files: BTreeSet<_> = fs::read_dir(directory.path())
-            .expect("a directory")
-            .map(|file| file.expect("a file").file_name())
-            .collect();
-        assert_eq!(files.len(), 3, "{files:?}");
-    }
-
-    #[test]
-    fn a_directory_without_keys_says_how_to_make_them() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-
-        let error = Keyring::load(directory.path()).expect_err("nothing is there");
-
-        assert!(error.to_string().contains("run `postern keys generate`"), "{error}");
-    }
-
-    #[test]
-    fn exactly_one_key_of_each_purpose_is_active() {
-        for state in [KeyState::Next, KeyState::Retiring] {
-            let directory = generated();
-            rewrite(directory.path(), |keys| keys[0].state = state);
-            assert!(matches!(Keyring::load(directory.path()), Err(KeyringError::Invalid { .. })));
-        }
-
-        let directory = generated();
-        rewrite(directory.path(), |keys| keys.push(keys[1].clone()));
-        assert!(matches!(Keyring::load(directory.path()), Err(KeyringError::Invalid { .. })));
-    }
-
-    #[test]
-    fn a_file_that_does_not_hold_its_key_is_refused_and_not_repeated() {
-        let directory = generated();
-        let keys = list(directory.path()).expect("a manifest");
-        let file = directory.path().join(&keys[0].file);
-        for content in ["", "k4.secret.hunter2", "hunter2"] {
-            write_private(&file, content).expect("it can be written");
-            let error = Keyring::load(directory.path()).expect_err("not the key").to_string();
-            assert!(!error.contains("hunter2"), "{error}");
-        }
-
-        let other = generated();
-        let others = list(other.path()).expect("a manifest");
-        fs::copy(other.path().join(&others[0].file), &file).expect("a copy");
-        let error = Keyring::load(directory.path()).expect_err("not the key");
-        assert!(error.to_string().contains("another key than the manifest says"), "{error}");
-    }
 
     /// `PASERK/k4.pid.json` of <https://github.com/paseto-standard/test-vectors> at ec2298cf7f47.
     #[test]
@@ -350,18 +241,5 @@ mod tests {
         let access = entries.into_iter().filter(|entry| entry.purpose == Purpose::Access);
         assert_eq!(published, access.map(|entry| (entry.id, entry.state)).collect::<Vec<_>>());
         assert_eq!(published.len(), 3);
-    }
-
-    #[test]
-    fn a_keyring_cannot_be_printed() {
-        let directory = generated();
-        let keyring = Keyring::load(directory.path()).expect("keys");
-
-        let printed = format!("{keyring:?}");
-
-        for key in list(directory.path()).expect("a manifest") {
-            let secret = fs::read_to_string(directory.path().join(key.file)).expect("a text");
-            assert!(!printed.contains(secret.trim_start_matches("k4.secret.").trim_start_matches("k4.local.")));
-        }
     }
 }

@@ -13,7 +13,8 @@ use super::{testing::keyring, *};
 use crate::clock::from_unix_ms;
 
 fn named(keyring: &Arc<Keyring>, format: AccessFormat, [issuer, audience]: [&str; 2]) -> AccessTokens {
-    AccessTokens::new(Arc::clone(keyring), format, issuer.to_owned(), audience.to_owned()).expect("short tokens")
+    let keys = Arc::new(Keys::of(Arc::clone(keyring)));
+    AccessTokens::new(keys, format, issuer.to_owned(), audience.to_owned()).expect("short tokens")
 }
 
 /// Tokens of the default settings.
@@ -82,7 +83,7 @@ fn another_key_issuer_or_audience_is_refused_before_the_expiry_is_looked_at() {
 fn a_key_that_has_been_dropped_is_told_from_a_signature_that_is_not_its_own() {
     let (keyring, without_it) = (keyring(), testing::keyring());
     let another_secret = pasetors::keys::AsymmetricSecretKey::from(without_it.signing().secret.as_bytes());
-    let impostor = Arc::new(Keyring::of(&keyring.signing().id, another_secret.expect("a key")));
+    let impostor = Arc::new(Keyring::single(&keyring.signing().id, another_secret.expect("a key")));
     for format in AccessFormat::ALL {
         let token = issued(&tokens(&keyring, *format));
         let of_the_impostor = issued(&tokens(&impostor, *format));
@@ -165,9 +166,9 @@ fn no_other_text_stands_for_the_same_token() {
 #[test]
 fn a_refresh_token_is_no_access_token() {
     let keyring = keyring();
-    let refresh_tokens = RefreshTokens::new(Arc::clone(&keyring));
+    let refresh_tokens = RefreshTokens::new(Arc::new(Keys::of(Arc::clone(&keyring))));
     let claims = RefreshClaims { user: UserId(Uuid::from_u128(1)), session: SessionId(Uuid::from_u128(2)), counter: 1 };
-    let token = refresh_tokens.issue(claims, refresh_tokens.active_key()).expect("the active key");
+    let token = refresh_tokens.issue(claims, refresh_tokens.active_key());
     for format in AccessFormat::ALL {
         assert_eq!(tokens(&keyring, *format).verify(&token, noon()), Err(AccessTokenError::Invalid));
     }
@@ -303,8 +304,14 @@ fn a_token_of_the_default_settings_has_at_most_512_bytes_and_one_of_another_form
 fn settings_that_make_tokens_of_more_than_1024_bytes_are_refused() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
-        let with_issuer =
-            |length| AccessTokens::new(Arc::clone(&keyring), *format, "x".repeat(length), "postern".to_owned());
+        let with_issuer = |length| {
+            AccessTokens::new(
+                Arc::new(Keys::of(Arc::clone(&keyring))),
+                *format,
+                "x".repeat(length),
+                "postern".to_owned(),
+            )
+        };
 
         let longest =
             (7..MAX_ACCESS_TOKEN_BYTES).take_while(|length| with_issuer(*length).is_ok()).last().expect("short tokens");
@@ -327,4 +334,19 @@ fn a_format_that_is_not_compiled_in_names_its_feature() {
     assert_eq!("paseto".parse(), Ok(AccessFormat::Paseto));
     let refusal = "paseto-v4".parse::<AccessFormat>().expect_err("no format");
     assert!(refusal.starts_with("one of: paseto"), "{refusal}");
+}
+
+#[test]
+fn a_key_that_is_not_known_yet_is_looked_for() {
+    for format in AccessFormat::ALL {
+        let (keys, directory) = testing::keys_in_a_directory();
+        let named = || "postern".to_owned();
+        let ours = AccessTokens::new(keys, *format, named(), named()).expect("short tokens");
+        keyring::replace(directory.path(), keyring::Purpose::Access, OffsetDateTime::UNIX_EPOCH).expect("a new key");
+        let elsewhere = Arc::new(Keyring::load(directory.path()).expect("keys can be read"));
+
+        let token = issued(&tokens(&elsewhere, *format));
+
+        assert!(ours.verify(&token, noon()).is_ok(), "{format}");
+    }
 }

@@ -4,6 +4,7 @@ mod backup;
 mod documents;
 mod end;
 mod keep;
+mod keys;
 mod nginx;
 mod operators;
 mod start;

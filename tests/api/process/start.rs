@@ -1,7 +1,5 @@
 //! Settings, commands, and the start.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::Postern;
@@ -160,60 +158,6 @@ async fn the_embedded_store_has_no_migrate_command() {
 
     assert_eq!(ended.code, Some(64));
     assert!(ended.stderr.contains("DATABASE_URL"), "{}", ended.stderr);
-}
-
-#[tokio::test]
-async fn without_keys_it_does_not_start_and_says_what_mends_it() {
-    let postern = Postern::on_servers().await;
-    assert_eq!(postern.run(&["migrate"]).await.code, Some(0));
-
-    let refused = postern.run(&["serve"]).await;
-
-    assert_eq!(refused.code, Some(1));
-    assert!(refused.stderr.contains("run `postern keys generate`"), "{}", refused.stderr);
-}
-
-#[tokio::test]
-async fn keys_are_generated_once_and_listed_without_their_secrets() {
-    let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys");
-
-    let first = postern.run(&["keys", "generate"]).await;
-    let again = postern.run(&["keys", "generate"]).await;
-    let listed = postern.run(&["keys", "list"]).await;
-
-    assert_eq!((first.code, again.code, listed.code), (Some(0), Some(0), Some(0)));
-    assert_eq!(first.stdout, listed.stdout);
-    assert!(again.stdout.contains("no key is missing"), "{}", again.stdout);
-    let ids: Vec<_> = listed.stdout.lines().map(|line| line.split_whitespace().last().expect("an id")).collect();
-    assert!(matches!(&ids[..], [access, refresh] if access.starts_with("k4.pid.") && refresh.starts_with("k4.lid.")));
-    for file in std::fs::read_dir(postern.path("keys")).expect("a directory") {
-        let file = file.expect("an entry");
-        assert_eq!(file.metadata().expect("metadata").permissions().mode() & 0o777, 0o600, "{:?}", file.path());
-        let content = std::fs::read_to_string(file.path()).expect("a text");
-        assert!(!listed.stdout.contains(content.trim()), "{:?}", file.path());
-    }
-}
-
-#[tokio::test]
-async fn a_key_that_others_may_read_is_refused_and_a_mounted_secret_is_not() {
-    let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys");
-    postern.run(&["keys", "generate"]).await;
-
-    let set_mode = |mode| {
-        for file in std::fs::read_dir(postern.path("keys")).expect("a directory") {
-            let permissions = std::fs::Permissions::from_mode(mode);
-            std::fs::set_permissions(file.expect("an entry").path(), permissions).expect("a mode");
-        }
-    };
-    for mode in [0o644, 0o660, 0o604] {
-        set_mode(mode);
-        let refused = postern.run(&["serve"]).await;
-        assert_eq!(refused.code, Some(1));
-        assert!(refused.stderr.contains("others must not read it"), "{}", refused.stderr);
-    }
-
-    set_mode(0o440);
-    postern.serve().await.stopped().await;
 }
 
 #[tokio::test]

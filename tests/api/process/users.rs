@@ -22,19 +22,19 @@ async fn each() -> [Postern; 2] {
 
 impl Ended {
     #[track_caller]
-    fn expect_done(self) -> String {
+    pub fn expect_done(self) -> String {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:?}");
         self.stdout
     }
 
     #[track_caller]
-    fn expect_json(self) -> Value {
+    pub fn expect_json(self) -> Value {
         serde_json::from_str(&self.expect_done()).expect("JSON")
     }
 
     /// It failed, and said why in one line.
     #[track_caller]
-    fn expect_failed(self, code: i32, why: &str) {
+    pub fn expect_failed(self, code: i32, why: &str) {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
         assert!(self.stderr.contains(why), "{self:?}");
         assert!(!self.stderr.contains(PASSWORD), "{self:?}");

@@ -1,0 +1,135 @@
+//! The commands about keys.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::Format;
+use crate::{
+    clock::rfc3339,
+    config::KeysConfig,
+    tokens::keyring::{self, KeyEntry, KeyState, KeyTimes, KeyringError, Purpose, Step, WhichKey},
+};
+
+/// What to do with keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeysTask {
+    /// Make the active keys that are missing.
+    Generate,
+    /// Make the next key of a purpose.
+    Publish(Purpose),
+    /// Show the keys.
+    List(Format),
+    /// Have a next key sign.
+    Activate(WhichKey),
+    /// Drop a retiring key.
+    Retire(String),
+    /// Take every step that is due, for each of these purposes.
+    Rotate(Vec<Purpose>),
+    /// Put a new key in the place of all of a purpose.
+    Replace(Purpose),
+}
+
+impl KeysTask {
+    /// Does it, and returns what to print.
+    ///
+    /// # Errors
+    /// Where it could not be done.
+    pub fn perform(&self, config: &KeysConfig, now: OffsetDateTime) -> Result<String, KeyringError> {
+        let KeysConfig { directory, times } = config;
+        let steps = match self {
+            Self::Generate => {
+                let made = keyring::generate(directory, now)?;
+                if made.is_empty() {
+                    return Ok(format!("{}: no key is missing", directory.display()));
+                }
+                made.into_iter().map(Step::Made).collect()
+            }
+            Self::List(format) => return Ok(listed(&keyring::list(directory)?, times, *format)),
+            Self::Publish(purpose) => vec![keyring::publish(directory, *purpose, now)?],
+            Self::Activate(which) => keyring::activate(directory, which, times, now)?,
+            Self::Retire(id) => vec![keyring::retire(directory, id, times, now)?],
+            Self::Replace(purpose) => keyring::replace(directory, *purpose, now)?,
+            Self::Rotate(purposes) => {
+                let steps = keyring::rotate(directory, purposes, times, now)?;
+                return Ok(rotated(&steps, purposes, &keyring::list(directory)?, times));
+            }
+        };
+        Ok(steps.iter().map(|step| said(step, times)).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// What was done, a line for each step.
+fn said(step: &Step, times: &KeyTimes) -> String {
+    let (key, done) = match step {
+        Step::Made(key) => (key, format!("has been made, {}", key.state)),
+        Step::Activated(key) => (key, "is active".to_owned()),
+        Step::Retiring(key) => (key, "is retiring".to_owned()),
+        Step::Dropped(key) => return format!("{}: {} has been dropped", key.purpose, key.id),
+    };
+    format!("{}: {} {done}{}", key.purpose, key.id, coming(key, times))
+}
+
+/// What was done, and what comes next of that which was there before.
+fn rotated(steps: &[Step], purposes: &[Purpose], keys: &[KeyEntry], times: &KeyTimes) -> String {
+    let is_told = |key: &KeyEntry| {
+        let told = |step: &Step| match step {
+            Step::Made(other) | Step::Activated(other) | Step::Retiring(other) | Step::Dropped(other) => other == key,
+        };
+        steps.iter().any(told)
+    };
+    let waiting = keys.iter().filter(|key| purposes.contains(&key.purpose) && key.state != KeyState::Active);
+    let waiting = waiting.filter(|key| !is_told(key));
+    let waiting = waiting.map(|key| format!("{}: {} stays {}{}", key.purpose, key.id, key.state, coming(key, times)));
+    steps.iter().map(|step| said(step, times)).chain(waiting).collect::<Vec<_>>().join("\n")
+}
+
+/// From when on which step may be taken.
+fn coming(key: &KeyEntry, times: &KeyTimes) -> String {
+    let Some(due) = times.due(key) else { return String::new() };
+    let step = if key.state == KeyState::Next { "activated" } else { "dropped" };
+    format!(", to be {step} from {} on", rfc3339(due))
+}
+
+/// The keys, as programs see them.
+#[derive(Serialize)]
+struct ShownKeys<'keys> {
+    keys: Vec<ShownKey<'keys>>,
+}
+
+#[derive(Serialize)]
+struct ShownKey<'keys> {
+    id: &'keys str,
+    purpose: Purpose,
+    state: KeyState,
+    since: String,
+    created: String,
+    /// From when on it may be activated; `None` where it is not next.
+    activate_from: Option<String>,
+    /// From when on it may be dropped; `None` where it is not retiring.
+    retire_from: Option<String>,
+}
+
+fn listed(keys: &[KeyEntry], times: &KeyTimes, format: Format) -> String {
+    if format == Format::Text {
+        let head = format!("{:<8}  {:<8}  {:<20}  {:<20}  ID", "PURPOSE", "STATE", "SINCE", "CREATED");
+        let row = |key: &KeyEntry| {
+            let (since, created) = (rfc3339(key.since), rfc3339(key.created));
+            format!("{:<8}  {:<8}  {since}  {created}  {}{}", key.purpose, key.state, key.id, coming(key, times))
+        };
+        return std::iter::once(head).chain(keys.iter().map(row)).collect::<Vec<_>>().join("\n");
+    }
+    let shown = |key| {
+        let KeyEntry { id, purpose, state, since, created, .. }: &KeyEntry = key;
+        let due_as = |needed| times.due(key).filter(|_| *state == needed).map(rfc3339);
+        ShownKey {
+            id,
+            purpose: *purpose,
+            state: *state,
+            since: rfc3339(*since),
+            created: rfc3339(*created),
+            activate_from: due_as(KeyState::Next),
+            retire_from: due_as(KeyState::Retiring),
+        }
+    };
+    super::users::json(&ShownKeys { keys: keys.iter().map(shown).collect() })
+}

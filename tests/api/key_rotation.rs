@@ -1,0 +1,139 @@
+//! Keys that change while people are signed in.
+
+use std::time::Duration;
+
+use postern::tokens::keyring::{self, KeyTimes, Purpose};
+use serde_json::json;
+
+use super::Service;
+use crate::service::Person;
+
+const TIMES: KeyTimes =
+    KeyTimes { max_age: Duration::from_mins(5), access: Duration::from_mins(5), refresh: Duration::from_hours(24) };
+
+/// What of a token depends on its key alone: an access token's footer, a refresh token's version and tag.
+fn key_of(token: &str) -> String {
+    token.rsplit_once('.').map_or(&token[..6], |(_, footer)| footer).to_owned()
+}
+
+/// A new access token of the same session.
+async fn refreshed(person: &Person) -> String {
+    person.refresh().await.expect(200)["access"].as_str().expect("a token").to_owned()
+}
+
+#[tokio::test]
+async fn nobody_is_refused_at_any_server_while_keys_of_every_purpose_change() {
+    let service = Service::start().await;
+    let other = service.second().await;
+    let mut signed_in = Vec::new();
+    let mut keys_seen = std::collections::BTreeSet::new();
+
+    // Hours, so that keys come, sign and go; a server learns of each change some time after the other one.
+    for hour in 0..30 {
+        let directory = service.keys_directory();
+        keyring::rotate(directory, &Purpose::ALL, &TIMES, service.now()).expect("a rotation");
+        let (early, late) = if hour % 2 == 0 { (&service, &other) } else { (&other, &service) };
+        early.keys.read_again();
+        let ada = early.signed_up(&format!("ada{hour}@example.org")).await;
+        keys_seen.extend([key_of(&ada.tokens.access), key_of(&ada.tokens.refresh)]);
+        for server in [late, early] {
+            ada.at(server).expect_in_force().await;
+        }
+        late.keys.read_again();
+
+        signed_in.push(ada);
+        // The newest session, and the oldest that is in force.
+        for person in signed_in.iter().rev().take(24).step_by(23) {
+            for server in [&service, &other] {
+                let access = refreshed(&person.at(server)).await;
+                for server in [&service, &other] {
+                    server.get("/profile/").bearer(&access).send().await.expect(200);
+                }
+            }
+        }
+        service.advance(Duration::from_hours(1));
+    }
+
+    // Each change but the first has brought a key into use.
+    assert_eq!(keys_seen.len(), 2 * 30);
+    let kept = keyring::list(service.keys_directory()).expect("a manifest");
+    let kept = |purpose| kept.iter().filter(|key| key.purpose == purpose).count();
+    assert_eq!((kept(Purpose::Access), kept(Purpose::Refresh)), (3, 27));
+}
+
+#[tokio::test]
+async fn a_token_of_a_dropped_key_is_refused_and_asks_no_store() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    for _ in 0..3 {
+        keyring::rotate(service.keys_directory(), &Purpose::ALL, &TIMES, service.now()).expect("a rotation");
+        service.advance(Duration::from_hours(25));
+    }
+    service.keys.read_again();
+    let before = service.store_calls();
+
+    ada.profile().await.expect_problem(401, "invalid_token");
+    ada.refresh().await.expect_problem(401, "invalid_refresh_token");
+    ada.log_out().await.expect_problem(401, "invalid_refresh_token");
+
+    assert_eq!(service.store_calls(), before);
+}
+
+#[tokio::test]
+async fn after_an_emergency_of_access_tokens_people_refresh_and_stay_signed_in() {
+    let service = Service::start().await;
+    let other = service.second().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    keyring::replace(service.keys_directory(), Purpose::Access, service.now()).expect("a new key");
+    service.keys.read_again();
+
+    ada.profile().await.expect_problem(401, "invalid_token");
+    let access = refreshed(&ada).await;
+    // The other one has not read the keys since, and does so when it meets a token of the new one.
+    for server in [&service, &other] {
+        server.get("/profile/").bearer(&access).send().await.expect(200);
+    }
+    ada.at(&other).profile().await.expect_problem(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn after_an_emergency_of_refresh_tokens_everybody_logs_in_again() {
+    let service = Service::start().await;
+    let other = service.second().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    keyring::replace(service.keys_directory(), Purpose::Refresh, service.now()).expect("a new key");
+    service.keys.read_again();
+
+    ada.refresh().await.expect_problem(401, "invalid_refresh_token");
+    ada.profile().await.expect(200);
+    let again = ada.second_session().await;
+    again.at(&other).expect_in_force().await;
+    ada.at(&other).refresh().await.expect_problem(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn made_up_key_ids_are_refused_and_ask_no_store() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let before = service.store_calls();
+
+    // What the footer, and the tag, of a key that is nobody's would look like.
+    let signed = ada.tokens.access.rsplit_once('.').expect("a footer").0;
+    let access = format!("{signed}.{}", base64_of(br#"{"kid":"k4.pid.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#));
+    let refresh = format!("AQAAAA{}", &ada.tokens.refresh[6..]);
+    for _ in 0..10 {
+        service.get("/profile/").bearer(&access).send().await.expect_problem(401, "invalid_token");
+        let answer = service.post("/refresh/", json!({"refresh": refresh})).send().await;
+        answer.expect_problem(401, "invalid_refresh_token");
+    }
+
+    assert_eq!(service.store_calls(), before);
+    ada.expect_in_force().await;
+}
+
+fn base64_of(bytes: &[u8]) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(bytes)
+}
