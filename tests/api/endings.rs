@@ -10,7 +10,8 @@ use super::Service;
 use crate::{
     counting::Fault,
     forgetful::Forgetful as _,
-    service::{PASSWORD, Person, Settings},
+    person::Person,
+    service::{PASSWORD, Settings},
 };
 
 const NEW: &str = "new_password";

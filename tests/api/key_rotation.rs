@@ -6,7 +6,7 @@ use postern::tokens::keyring::{self, KeyTimes, Purpose};
 use serde_json::json;
 
 use super::Service;
-use crate::service::Person;
+use crate::person::Person;
 
 const TIMES: KeyTimes =
     KeyTimes { max_age: Duration::from_mins(5), access: Duration::from_mins(5), refresh: Duration::from_hours(24) };

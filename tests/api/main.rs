@@ -6,6 +6,7 @@ mod asking;
 mod counting;
 mod forgetful;
 mod page;
+mod person;
 mod process;
 mod proxy;
 mod service;

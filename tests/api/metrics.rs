@@ -155,6 +155,25 @@ async fn use_cases_are_counted_by_outcome_and_sessions_by_reason() {
 }
 
 #[tokio::test]
+async fn sessions_that_their_users_end_are_counted_by_how() {
+    let service = Service::start().await;
+    let (ada, grace) = (service.signed_up("ada@example.org").await, service.signed_up("grace@example.org").await);
+    let other = ada.second_session().await;
+    assert_eq!(ada.end_session(&other.session_id().await).await.status, 204);
+    for _ in 0..2 {
+        ada.second_session().await;
+        grace.second_session().await;
+    }
+    ada.log_out_everywhere().await.expect(200);
+    assert_eq!(grace.delete_account(json!({"password": PASSWORD})).await.status, 204);
+
+    for (reason, count) in [("ended_by_user", 1), ("logout_everywhere", 3), ("account_deletion", 3), ("logout", 0)] {
+        let sample = format!(r#"postern_sessions_ended_total{{reason="{reason}"}}"#);
+        assert_eq!(service.metric(&sample).await, count, "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn store_calls_are_counted_and_timed_by_operation() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;

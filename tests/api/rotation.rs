@@ -12,7 +12,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::Service;
 use crate::{
     forgetful::Forgetful as _,
-    service::{PASSWORD, Person, Settings},
+    person::Person,
+    service::{PASSWORD, Settings},
 };
 
 async fn rotating() -> Service {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::Service;
 use crate::{
     forgetful::Forgetful as _,
-    service::{PASSWORD, Person, Settings},
+    person::Person,
+    service::{PASSWORD, Settings},
 };
 
 fn of(list: &Value) -> &[Value] {
