@@ -100,7 +100,7 @@ fn sql_is_known_to_its_adapters_alone() {
 
 #[test]
 fn redis_is_known_to_its_adapter_alone() {
-    only(&["src/store/redis.rs"], &["deadpool_redis", "RedisError", "Script"]);
+    only(&["src/store/redis/"], &["deadpool_redis", "RedisError", "Script"]);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_reach_for_a_module_is_seen_however_it_is_written() {
 #[test]
 fn concrete_stores_are_known_to_main_alone() {
     let adapters = ["EmbeddedStore", "PostgresUsers", "RedisSessions"];
-    only(&["src/main.rs", "src/store/embedded/", "src/store/postgres/", "src/store/redis.rs"], &adapters);
+    only(&["src/main.rs", "src/store/embedded/", "src/store/postgres/", "src/store/redis/"], &adapters);
 }
 
 #[test]

@@ -190,6 +190,7 @@ fn new_session(user: UserId, epoch: Epoch) -> NewSession {
         lifetime: Duration::from_hours(24),
         idle: None,
         max_sessions: 100,
+        kept_session: None,
         client: client(),
     }
 }

@@ -22,14 +22,15 @@ impl Accounts {
     /// [`Refusal::InvalidAccessToken`] and [`Refusal::AccessTokenExpired`]; [`Refusal::Store`] where a store that would
     /// have to agree cannot be reached, and the other does not refuse.
     pub async fn authenticate(&self, access_token: &str, time: &StoreTime) -> Result<CurrentUser, Refusal> {
-        let claims = self.claims(access_token)?;
+        let claims = self.claims(access_token).await?;
         let (user, session) = self.user_and_session(&claims, time).await?;
         Ok(CurrentUser { user, session: session? })
     }
 
     /// What an access token says that is authentic and has not expired.
-    pub(super) fn claims(&self, access_token: &str) -> Result<Claims, Refusal> {
-        self.access_tokens.verify(access_token, self.clock.now()).map_err(|error| match error {
+    pub(super) async fn claims(&self, access_token: &str) -> Result<Claims, Refusal> {
+        let verified = self.access_tokens.verify(access_token, self.clock.now()).await;
+        verified.map_err(|error| match error {
             AccessTokenError::Invalid => Refusal::InvalidAccessToken,
             AccessTokenError::Expired => Refusal::AccessTokenExpired,
         })

@@ -40,7 +40,7 @@ impl Accounts {
         let is_welcome = |user: &User| matches && user.is_active() && !password.is_too_long();
         let user = user.filter(is_welcome).ok_or(Refusal::InvalidCredentials)?;
         // The epoch came with the hash that was verified: a password change in between leaves this session out of force.
-        let session = self.open_session(user.id, user.epoch, client, time).await?;
+        let session = self.open_session(&user, client, time).await?;
         self.metrics.accounts.opened_by_login.inc();
         let tokens = self.first_tokens(&session);
         self.renew_hash(&user, &password, time).await;

@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use super::{Accounts, CurrentUser, Epoch, Refusal, SessionId, UserId};
+use super::{Accounts, CurrentUser, Epoch, Refusal, User, UserId};
 use crate::store::{Edit, StoreTime};
 
 impl Accounts {
@@ -12,7 +12,7 @@ impl Accounts {
     /// # Errors
     /// [`Refusal::InvalidRefreshToken`], [`Refusal::Store`].
     pub async fn logout(&self, refresh_token: &str, time: &StoreTime) -> Result<(), Refusal> {
-        let claims = self.refresh_tokens.verify(refresh_token).map_err(|_| Refusal::InvalidRefreshToken)?;
+        let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| Refusal::InvalidRefreshToken)?;
         let ended = self.sessions.end(claims.user, claims.session, time).await?;
         self.metrics.accounts.ended_by_logout.inc_by(ended);
         Ok(())
@@ -25,17 +25,17 @@ impl Accounts {
     pub async fn logout_everywhere(&self, current: &CurrentUser, time: &StoreTime) -> Result<(), Refusal> {
         let user = current.user.id;
         let edited = self.users.edit(user, &Edit::EndSessions(Epoch::random()), time).await?;
-        edited.ok_or(Refusal::InvalidAccessToken)?;
-        let ended = self.remove_ended_sessions(user, None, time).await;
+        let edited = edited.ok_or(Refusal::InvalidAccessToken)?;
+        let ended = self.remove_ended_sessions(user, Some(&edited), time).await;
         self.metrics.accounts.ended_by_logout_everywhere.inc_by(ended);
         Ok(())
     }
 
     /// Removes the sessions that a new epoch, or the deletion of their user, has ended, and says how many there were. It
     /// only tidies up: they are refused whether this succeeds or not.
-    pub(super) async fn remove_ended_sessions(&self, user: UserId, kept: Option<SessionId>, time: &StoreTime) -> u64 {
-        self.sessions.end_all(user, kept, time).await.unwrap_or_else(|error| {
-            warn!(%error, %user, "ended sessions could not be removed; they are refused all the same");
+    pub(super) async fn remove_ended_sessions(&self, id: UserId, user: Option<&User>, time: &StoreTime) -> u64 {
+        self.sessions.remove_ended(id, user, time).await.unwrap_or_else(|error| {
+            warn!(%error, user = %id, "ended sessions could not be removed; they are refused all the same");
             0
         })
     }

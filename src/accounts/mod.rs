@@ -166,21 +166,16 @@ impl Accounts {
     }
 
     /// Opens a session in an epoch: the deciding write of a login.
-    async fn open_session(
-        &self,
-        user: UserId,
-        epoch: Epoch,
-        client: Client,
-        time: &StoreTime,
-    ) -> Result<Session, StoreError> {
+    async fn open_session(&self, user: &User, client: Client, time: &StoreTime) -> Result<Session, StoreError> {
         let session = NewSession {
             id: SessionId::random(),
-            user,
-            epoch,
+            user: user.id,
+            epoch: user.epoch,
             successor_key: self.refresh_tokens.active_key(),
             lifetime: self.lifetimes.session,
             idle: self.lifetimes.idle,
             max_sessions: self.max_sessions,
+            kept_session: user.kept_session,
             client,
         };
         let opened = self.sessions.open(&session, time).await?;

@@ -1,6 +1,6 @@
 //! Refresh: new tokens for a session that is in force, by the table of the README.
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Accounts, Presentation, Refusal, Rotation, Session, User};
 use crate::store::{Refresh, RefreshAttempt, StoreTime};
@@ -25,7 +25,7 @@ impl Accounts {
 
     async fn exchange_token(&self, refresh_token: &str, time: &StoreTime) -> Result<Refreshed, Refusal> {
         // A: not authentic. No store is asked.
-        let claims = self.refresh_tokens.verify(refresh_token).map_err(|_| Refusal::InvalidRefreshToken)?;
+        let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| Refusal::InvalidRefreshToken)?;
         // B: the user is gone or inactive; or the session is not there, or not in force.
         let user = self.users.by_id(claims.user, time).await?;
         let user = user.filter(User::is_active).ok_or(Refusal::InvalidRefreshToken)?;
@@ -64,7 +64,7 @@ impl Accounts {
         let (user, id) = (session.user, session.id);
         match presentation {
             Presentation::Kept | Presentation::Outdated | Presentation::Successor => {}
-            Presentation::Shared => info!(%user, session = %id, "refresh token shared: presented again at once"),
+            Presentation::Shared => debug!(%user, session = %id, "refresh token shared: presented again at once"),
             Presentation::LostResponse => info!(%user, session = %id, "refresh token repeated: its answer was lost"),
             Presentation::Replaced => warn!(%user, session = %id, "replaced refresh token presented, session ended"),
             Presentation::Retired => warn!(%user, session = %id, "retired refresh token presented, session ended"),

@@ -35,7 +35,7 @@ impl Accounts {
         }
         let hash = self.hasher.hash(sign_up.password.password()).await?;
         let user = User::new(sign_up.email, sign_up.name, hash, self.clock.now());
-        let session = self.open_session(user.id, user.epoch, client, time).await?;
+        let session = self.open_session(&user, client, time).await?;
         let tokens = self.first_tokens(&session);
         match self.insert(&user, time).await {
             Ok(Insert::Created) => {

@@ -2,7 +2,7 @@
 //!
 //! A client holds one token. Using it hands out its successor, and the client proves that it has that by using it. So
 //! whoever uses a token that is neither the one held nor its successor has a copy of what somebody else has used.
-//! `store/session.refresh.lua` says the same where Redis has to decide in one step.
+//! `store/redis/session.refresh.lua` says the same where Redis has to decide in one step.
 
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn each_row_of_the_table_answers_and_writes_what_it_says() {
         let on = Rotation::On(NEXT_KEY);
-        let (just_now, later) = (SHARED_FOR, SHARED_FOR + Duration::from_millis(1));
+        let (just_now, later) = (Duration::from_secs(10), Duration::from_millis(10_001));
         let unchanged = (4, 7, KEY, Duration::ZERO);
 
         assert_eq!(presented(7, on, later), (Presentation::Successor, (7, 8, NEXT_KEY, later)));

@@ -31,6 +31,8 @@ pub struct NewSession {
     pub idle: Option<Duration>,
     /// How many sessions its user may have at once, this one included: the oldest ones end.
     pub max_sessions: u32,
+    /// The user's kept session, read together with the epoch.
+    pub kept_session: Option<SessionId>,
     /// Who opened it.
     pub client: Client,
 }

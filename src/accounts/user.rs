@@ -51,7 +51,7 @@ impl User {
     }
 
     /// The rule that decides between the stores: whether a session that was opened in `opened_in` is in force for this
-    /// user. `store/session.refresh.lua` says the same where a refresh has to decide in one step.
+    /// user. `store/redis/session.refresh.lua` says the same where a refresh has to decide in one step.
     #[must_use]
     pub fn keeps_in_force(&self, session: SessionId, opened_in: Epoch) -> bool {
         self.is_active() && (opened_in == self.epoch || self.kept_session == Some(session))

@@ -53,7 +53,7 @@ impl Accounts {
         without_sessions: WithoutSessions,
         time: &StoreTime,
     ) -> Result<Identity, Refusal> {
-        let claims = self.claims(access_token)?;
+        let claims = self.claims(access_token).await?;
         let (user, session) = self.user_and_session(&claims, time).await?;
         match session {
             Err(error @ StoreError::Unavailable { .. }) if without_sessions == WithoutSessions::Accept => {
@@ -78,7 +78,7 @@ impl Accounts {
     }
 
     async fn claims_in_force(&self, token: &str, time: &StoreTime) -> Result<Claims, Refusal> {
-        let claims = self.claims(token)?;
+        let claims = self.claims(token).await?;
         let (_, session) = self.user_and_session(&claims, time).await?;
         session?;
         Ok(claims)

@@ -211,7 +211,7 @@ pub const OPERATIONS: &[&str] = &[
     "sessions.list",
     "sessions.refresh",
     "sessions.end",
-    "sessions.end_all",
+    "sessions.remove_ended",
     "sessions.ping",
 ];
 const OPERATION: Label = listed("operation", OPERATIONS);

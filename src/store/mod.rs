@@ -77,7 +77,8 @@ pub trait Users: Send + Sync {
 /// Keeps sessions. All times are the store's own.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Opens a session: the only write that makes one. Where its user has too many then, the oldest ones end.
+    /// Opens a session: the only write that makes one. Where its user has too many then, those that are out of force go,
+    /// and then the oldest ones end.
     async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError>;
 
     /// The session that a request speaks for, unless it has ended, expired, or gone unused for too long. Whether it is in
@@ -94,8 +95,9 @@ pub trait Sessions: Send + Sync {
     /// Ends a session; one that is not there has ended before. Returns how many have ended now: one or none.
     async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError>;
 
-    /// Ends every session of a user, or every one but `kept`. Returns how many have ended now.
-    async fn end_all(&self, user: UserId, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError>;
+    /// Removes the sessions of a user that are out of force by what the user is now, or every one where there is no user
+    /// any more. Those that were opened since stay, however late this comes. Returns how many there were.
+    async fn remove_ended(&self, id: UserId, user: Option<&User>, time: &StoreTime) -> Result<u64, StoreError>;
 
     /// Whether the store answers.
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError>;

@@ -41,6 +41,14 @@ impl StoreTime {
         outcome.unwrap_or_else(|| Err(StoreError::unavailable(store, "no answer in time")))
     }
 
+    /// How much is left.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        let spending = self.lock();
+        let spent = if spending.calls == 0 { Duration::ZERO } else { spending.since.elapsed() };
+        spending.left.saturating_sub(spent)
+    }
+
     fn start(&self) -> Call<'_> {
         let mut spending = self.lock();
         if spending.calls == 0 {
@@ -86,6 +94,7 @@ mod tests {
         let time = StoreTime::of(Duration::from_secs(5));
 
         assert_eq!(time.limit("store", takes(2)).await, Ok(()));
+        assert_eq!(time.left(), Duration::from_secs(3));
         assert_eq!(time.limit("store", takes(2)).await, Ok(()));
 
         let started = Instant::now();

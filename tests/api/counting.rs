@@ -10,6 +10,7 @@ use postern::{
         Users,
     },
 };
+use tokio::sync::watch;
 
 /// What becomes of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +18,12 @@ pub enum Fault {
     None,
     /// Every one panics.
     Panic,
-    /// None ever ends.
+    /// None ends before the fault does.
     Hang,
-    /// None of these ever ends.
+    /// None of these ends before the fault does.
     HangOn(&'static str),
+    /// Each of these is told that the store cannot be reached.
+    FailOn(&'static str),
 }
 
 /// Passes every call on, and counts it.
@@ -28,16 +31,16 @@ pub struct Counting {
     pub users: Arc<dyn Users>,
     pub sessions: Arc<dyn Sessions>,
     calls: Mutex<Vec<&'static str>>,
-    fault: Mutex<Fault>,
+    fault: watch::Sender<Fault>,
 }
 
 impl Counting {
     pub fn new(users: Arc<dyn Users>, sessions: Arc<dyn Sessions>) -> Self {
-        Self { users, sessions, calls: Mutex::default(), fault: Mutex::new(Fault::None) }
+        Self { users, sessions, calls: Mutex::default(), fault: watch::Sender::new(Fault::None) }
     }
 
     pub fn set_fault(&self, fault: Fault) {
-        *self.fault.lock().expect("nobody panics with the lock") = fault;
+        self.fault.send_replace(fault);
     }
 
     /// Every call since the start, in order: `users.by_id`.
@@ -52,14 +55,19 @@ impl Counting {
         }
     }
 
-    async fn pass(&self, call: &'static str) {
+    async fn pass(&self, call: &'static str) -> Result<(), StoreError> {
         self.calls.lock().expect("nobody panics with the lock").push(call);
-        let fault = *self.fault.lock().expect("nobody panics with the lock");
+        let fault = *self.fault.borrow();
         match fault {
-            Fault::None => {}
             Fault::Panic => panic!("a panic on purpose, with hunter2 in it"),
-            Fault::HangOn(hanging) if hanging != call => {}
-            Fault::Hang | Fault::HangOn(_) => std::future::pending().await,
+            Fault::FailOn(failing) if failing == call => {
+                Err(StoreError::Unavailable { store: "store", reason: "a fault on purpose".to_owned() })
+            }
+            _ => {
+                let goes_on = |fault: &Fault| *fault != Fault::Hang && *fault != Fault::HangOn(call);
+                self.fault.subscribe().wait_for(goes_on).await.expect("the fault is there");
+                Ok(())
+            }
         }
     }
 }
@@ -67,22 +75,22 @@ impl Counting {
 #[async_trait]
 impl Users for Counting {
     async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
-        self.pass("users.insert").await;
+        self.pass("users.insert").await?;
         self.users.insert(user, time).await
     }
 
     async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.pass("users.by_email").await;
+        self.pass("users.by_email").await?;
         self.users.by_email(email, time).await
     }
 
     async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.pass("users.by_id").await;
+        self.pass("users.by_id").await?;
         self.users.by_id(id, time).await
     }
 
     async fn rehash(&self, user: &User, hash: &PasswordHash, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
-        self.pass("users.rehash").await;
+        self.pass("users.rehash").await?;
         self.users.rehash(user, hash, time).await
     }
 
@@ -92,37 +100,37 @@ impl Users for Counting {
         change: &PasswordChange,
         time: &StoreTime,
     ) -> Result<CompareAndSet, StoreError> {
-        self.pass("users.change_password").await;
+        self.pass("users.change_password").await?;
         self.users.change_password(user, change, time).await
     }
 
     async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError> {
-        self.pass("users.list").await;
+        self.pass("users.list").await?;
         self.users.list(query, time).await
     }
 
     async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.pass("users.edit").await;
+        self.pass("users.edit").await?;
         self.users.edit(id, edit, time).await
     }
 
     async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.pass("users.delete").await;
+        self.pass("users.delete").await?;
         self.users.delete(id, time).await
     }
 
     async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
-        self.pass("users.delete_verified").await;
+        self.pass("users.delete_verified").await?;
         self.users.delete_verified(verified, time).await
     }
 
     async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
-        self.pass("users.end_all_sessions").await;
+        self.pass("users.end_all_sessions").await?;
         self.users.end_all_sessions(epoch, time).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        self.pass("users.ping").await;
+        self.pass("users.ping").await?;
         self.users.ping(time).await
     }
 }
@@ -130,37 +138,37 @@ impl Users for Counting {
 #[async_trait]
 impl Sessions for Counting {
     async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
-        self.pass("sessions.open").await;
+        self.pass("sessions.open").await?;
         self.sessions.open(session, time).await
     }
 
     async fn resume(&self, user: UserId, id: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
-        self.pass("sessions.resume").await;
+        self.pass("sessions.resume").await?;
         self.sessions.resume(user, id, time).await
     }
 
     async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
-        self.pass("sessions.list").await;
+        self.pass("sessions.list").await?;
         self.sessions.list(user, time).await
     }
 
     async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
-        self.pass("sessions.refresh").await;
+        self.pass("sessions.refresh").await?;
         self.sessions.refresh(attempt, time).await
     }
 
     async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
-        self.pass("sessions.end").await;
+        self.pass("sessions.end").await?;
         self.sessions.end(user, session, time).await
     }
 
-    async fn end_all(&self, user: UserId, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
-        self.pass("sessions.end_all").await;
-        self.sessions.end_all(user, kept, time).await
+    async fn remove_ended(&self, id: UserId, user: Option<&User>, time: &StoreTime) -> Result<u64, StoreError> {
+        self.pass("sessions.remove_ended").await?;
+        self.sessions.remove_ended(id, user, time).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        self.pass("sessions.ping").await;
+        self.pass("sessions.ping").await?;
         self.sessions.ping(time).await
     }
 }

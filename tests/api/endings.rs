@@ -16,7 +16,7 @@ use crate::{
 
 const NEW: &str = "new_password";
 
-/// Somebody with two sessions, and somebody else; refresh tokens rotate, and two sessions are as many as one may have.
+/// Somebody with two sessions, which are as many as one may have, and somebody else.
 struct People {
     service: Service,
     this: Person,
@@ -41,7 +41,8 @@ impl People {
             Event::Logout => drop(this.log_out().await.expect(200)),
             Event::EndOne => assert_eq!(self.other.end_session(&this.session_id().await).await.status, 204),
             Event::OneTooMany => drop(this.second_session().await),
-            Event::StolenToken => self.steal().await,
+            Event::RetiredToken => self.steal(Duration::ZERO).await,
+            Event::ReplacedToken => self.steal(Duration::from_secs(12)).await,
             Event::PasswordChange => drop(this.change_password(PASSWORD, NEW).await.expect(200)),
             Event::LogoutEverywhere => drop(this.log_out_everywhere().await.expect(200)),
             Event::Deletion => assert_eq!(this.delete_account(json!({"password": PASSWORD})).await.status, 204),
@@ -56,14 +57,19 @@ impl People {
         }
     }
 
-    /// Uses a token, its successor, and the token again, where refresh tokens rotate.
-    async fn steal(&self) {
+    /// Has a thief use a token, and so long after that its owner, where refresh tokens rotate; then who was displaced comes.
+    async fn steal(&self, pause: Duration) {
         let rotating = self.service.second_with(Settings { rotates: true, ..Settings::default() }).await;
-        let mut owner = self.this.at(&rotating);
-        let stolen = self.this.at(&rotating);
-        owner.rotate().await;
-        owner.rotate().await;
-        stolen.refresh().await.expect_problem(401, "invalid_refresh_token");
+        let (mut thief, mut owner) = (self.this.at(&rotating), self.this.at(&rotating));
+        thief.rotate().await;
+        if pause.is_zero() {
+            thief.rotate().await;
+            owner.refresh().await.expect_problem(401, "invalid_refresh_token");
+        } else {
+            self.service.advance(pause);
+            owner.rotate().await;
+            thief.refresh().await.expect_problem(401, "invalid_refresh_token");
+        }
     }
 }
 
@@ -72,7 +78,8 @@ enum Event {
     Logout,
     EndOne,
     OneTooMany,
-    StolenToken,
+    RetiredToken,
+    ReplacedToken,
     PasswordChange,
     LogoutEverywhere,
     Deletion,
@@ -151,7 +158,8 @@ macro_rules! row {
 row!(logout: Logout, this: Ends, others: Lives, when_a_store_forgets: Lives);
 row!(ending_one_session: EndOne, this: Ends, others: Lives, when_a_store_forgets: Lives);
 row!(the_oldest_of_too_many: OneTooMany, this: Ends, others: Lives, when_a_store_forgets: Lives);
-row!(a_stolen_token: StolenToken, this: Ends, others: Lives, when_a_store_forgets: Lives);
+row!(a_retired_token: RetiredToken, this: Ends, others: Lives, when_a_store_forgets: Lives);
+row!(a_replaced_token: ReplacedToken, this: Ends, others: Lives, when_a_store_forgets: Lives);
 // Carried by the epoch, or by the user's row: restored sessions stay dead.
 row!(a_password_change: PasswordChange, this: Lives, others: Ends, when_a_store_forgets: Lives);
 row!(logout_everywhere: LogoutEverywhere, this: Ends, others: Ends, when_a_store_forgets: Ends);
@@ -178,10 +186,10 @@ async fn activation_revives_nothing() {
 /// are about to be removed; what is left is for a second server to say.
 async fn died_after_deciding(people: &People, event: Event) -> Service {
     let second = people.service.second().await;
-    people.service.counting.set_fault(Fault::HangOn("sessions.end_all"));
+    people.service.counting.set_fault(Fault::HangOn("sessions.remove_ended"));
     tokio::select! {
         () = people.event(event) => panic!("{event:?} ends although its last write hangs"),
-        () = people.service.counting.called("sessions.end_all") => {}
+        () = people.service.counting.called("sessions.remove_ended") => {}
     }
     second
 }
@@ -232,4 +240,34 @@ async fn a_sign_up_after_a_deletion_has_nothing_of_the_old_account() {
 
     people.this.expect_ended().await;
     assert_eq!(again.sessions().await.expect(200)["sessions"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn what_has_been_decided_is_answered_so_although_the_ended_sessions_cannot_be_removed() {
+    for event in [Event::PasswordChange, Event::LogoutEverywhere, Event::Deletion] {
+        let people = People::meet().await;
+        people.service.counting.set_fault(Fault::FailOn("sessions.remove_ended"));
+
+        people.event(event).await;
+
+        people.other.expect_ended().await;
+    }
+}
+
+#[tokio::test]
+async fn a_login_after_a_password_change_survives_the_removal_of_the_sessions_that_it_has_ended() {
+    let people = People::meet().await;
+    let second = died_after_deciding(&people, Event::PasswordChange).await;
+
+    let since = second.logged_in(&people.this.email, NEW).await;
+    let user = second.user(&people.this.email).await;
+    second
+        .accounts
+        .sessions
+        .remove_ended(user.id, Some(&user), &StoreTime::of(Duration::from_mins(1)))
+        .await
+        .expect("an answer");
+
+    since.expect_in_force().await;
+    people.this.at(&second).expect_in_force().await;
 }

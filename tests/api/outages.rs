@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use postern::{accounts::WithoutSessions, clock::ManualClock, http::RequestLimits};
+use postern::{
+    accounts::{Presentation, Rotation, WithoutSessions},
+    clock::ManualClock,
+    http::RequestLimits,
+    store::{Refresh, RefreshAttempt, StoreTime},
+};
 use serde_json::json;
 
 use crate::{
@@ -69,9 +74,15 @@ async fn without_redis_only_a_definite_no_is_told() {
     let ada = service.signed_up("ada@example.org").await;
     service.backend().redis.cut().await;
 
-    for signed_in in
-        [ada.profile().await, ada.sessions().await, ada.end_session("x").await, ada.log_out_everywhere().await]
-    {
+    for signed_in in [
+        ada.profile().await,
+        ada.rename(json!({"name": "Ada"})).await,
+        ada.delete_account(json!({"password": PASSWORD})).await,
+        ada.change_password(PASSWORD, "new_password").await,
+        ada.sessions().await,
+        ada.end_session("x").await,
+        ada.log_out_everywhere().await,
+    ] {
         signed_in.expect_problem(503, "unavailable");
     }
     ada.verify().await.expect_problem(503, "unavailable");
@@ -106,10 +117,16 @@ async fn without_postgres_only_a_definite_no_is_told() {
     gone.log_out().await.expect(200);
     service.backend().postgres.cut().await;
 
-    for signed_in in [ada.profile().await, ada.sessions().await, ada.rename(json!({"name": "Ada"})).await] {
+    for signed_in in [
+        ada.profile().await,
+        ada.rename(json!({"name": "Ada"})).await,
+        ada.delete_account(json!({"password": PASSWORD})).await,
+        ada.sessions().await,
+        ada.end_session("x").await,
+        ada.log_out_everywhere().await,
+    ] {
         signed_in.expect_problem(503, "unavailable");
     }
-    ada.delete_account(json!({"password": PASSWORD})).await.expect_problem(503, "unavailable");
     ada.verify().await.expect_problem(503, "unavailable");
     ada.introspected().await.expect_problem(503, "unavailable");
     gone.profile().await.expect_problem(401, "invalid_token");
@@ -269,4 +286,50 @@ async fn without_postgres_nobody_is_vouched_for_whatever_the_settings_say() {
 
     service.backend().redis.cut().await;
     ada.verify().await.expect_problem(503, "unavailable");
+}
+
+#[tokio::test]
+async fn a_refresh_that_arrives_when_its_caller_has_given_up_takes_no_effect() {
+    let service = Service::start_with(Settings { rotates: true, ..settings() }).await;
+    let elsewhere = service.backend().real.open(Arc::default()).await.sessions;
+    let mut ada = service.signed_up("ada@example.org").await;
+    ada.rotate().await;
+    let claims = service.accounts.refresh_tokens.verify(&ada.tokens.refresh).await.expect("an authentic token");
+    let user = service.user(&ada.email).await;
+
+    service.backend().redis.freeze();
+    ada.refresh().await.expect_problem(503, "unavailable");
+    service.backend().redis.holds_something().await;
+    // The client tries again by another way, and goes on there.
+    for counter in [claims.counter, claims.counter + 1] {
+        let rotation = Rotation::On(service.accounts.refresh_tokens.active_key());
+        let attempt = RefreshAttempt { user: user.clone(), session: claims.session, counter, rotation };
+        let refresh = elsewhere.refresh(&attempt, &StoreTime::of(Duration::from_mins(1))).await.expect("an answer");
+        assert!(matches!(refresh, Refresh::Presented(Presentation::Successor, _)), "{refresh:?}");
+    }
+    service.backend().redis.mend().await;
+    service.backend().redis.holds_nothing().await;
+
+    // By the second question, Redis has read whatever came before the first.
+    for _ in 0..2 {
+        let sessions = elsewhere.list(user.id, &StoreTime::of(Duration::from_mins(1))).await.expect("an answer");
+        assert_eq!(sessions.len(), 1, "the session goes on");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_rotated_while_a_store_is_away() {
+    let service = Service::start_with(Settings { rotates: true, ..settings() }).await;
+    let mut ada = service.signed_up("ada@example.org").await;
+    let before = service.metric(r#"postern_refresh_tokens_total{presentation="successor"}"#).await;
+
+    for store in [&service.backend().postgres, &service.backend().redis] {
+        store.cut().await;
+        ada.refresh().await.expect_problem(503, "unavailable");
+        store.mend().await;
+    }
+
+    ada.rotate().await;
+    assert_eq!(service.metric(r#"postern_refresh_tokens_total{presentation="successor"}"#).await, before + 1);
+    assert_eq!(service.metric(r#"postern_refresh_tokens_total{presentation="shared"}"#).await, 0);
 }

@@ -27,6 +27,8 @@ pub struct Proxy {
     address: SocketAddr,
     upstream: String,
     line: watch::Sender<Line>,
+    /// How many pumps hold something that they have yet to pass on.
+    held: watch::Sender<usize>,
     accepting: Mutex<JoinHandle<()>>,
 }
 
@@ -36,9 +38,9 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let line = watch::Sender::new(Line::Open);
-        let upstream = authority(url).to_owned();
-        let accepting = Mutex::new(tokio::spawn(accept(listener, upstream.clone(), line.subscribe())));
-        Self { address, upstream, line, accepting }
+        let (upstream, held) = (authority(url).to_owned(), watch::Sender::new(0));
+        let accepting = Mutex::new(tokio::spawn(accept(listener, upstream.clone(), line.subscribe(), held.clone())));
+        Self { address, upstream, line, held, accepting }
     }
 
     /// A URL of the server with the proxy's address in place of its own.
@@ -63,8 +65,19 @@ impl Proxy {
         let was = self.line.send_replace(Line::Open);
         if was == Line::Cut {
             let listener = TcpListener::bind(self.address).await.expect("the same port");
-            *self.accepting.lock().await = tokio::spawn(accept(listener, self.upstream.clone(), self.line.subscribe()));
+            *self.accepting.lock().await =
+                tokio::spawn(accept(listener, self.upstream.clone(), self.line.subscribe(), self.held.clone()));
         }
+    }
+
+    /// Waits until something is held back.
+    pub async fn holds_something(&self) {
+        self.held.subscribe().wait_for(|held| *held > 0).await.expect("the proxy is there");
+    }
+
+    /// Waits until nothing is held back any more.
+    pub async fn holds_nothing(&self) {
+        self.held.subscribe().wait_for(|held| *held == 0).await.expect("the proxy is there");
     }
 }
 
@@ -75,7 +88,7 @@ fn authority(url: &str) -> &str {
     authority.rsplit('@').next().unwrap_or_default()
 }
 
-async fn accept(listener: TcpListener, upstream: String, mut line: watch::Receiver<Line>) {
+async fn accept(listener: TcpListener, upstream: String, mut line: watch::Receiver<Line>, held: watch::Sender<usize>) {
     let mut pumps = JoinSet::new();
     loop {
         let client = tokio::select! {
@@ -84,17 +97,25 @@ async fn accept(listener: TcpListener, upstream: String, mut line: watch::Receiv
         };
         let server = TcpStream::connect(&upstream).await.expect("the server behind the proxy");
         let ((client_reads, client_writes), (server_reads, server_writes)) = (client.into_split(), server.into_split());
-        pumps.spawn(pump(client_reads, server_writes, line.clone()));
-        pumps.spawn(pump(server_reads, client_writes, line.clone()));
+        pumps.spawn(pump(client_reads, server_writes, line.clone(), held.clone()));
+        pumps.spawn(pump(server_reads, client_writes, line.clone(), held.clone()));
     }
     pumps.shutdown().await;
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut line: watch::Receiver<Line>) {
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut line: watch::Receiver<Line>,
+    held: watch::Sender<usize>,
+) {
     let mut buffer = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        held.send_modify(|held| *held += 1);
         let passes = line.wait_for(|line| *line != Line::Frozen).await.is_ok();
-        if !passes || to.write_all(&buffer[..length]).await.is_err() {
+        let is_passed_on = passes && to.write_all(&buffer[..length]).await.is_ok();
+        held.send_modify(|held| *held -= 1);
+        if !is_passed_on {
             break;
         }
     }

@@ -152,7 +152,7 @@ fn what_is_copied_is_there_and_the_builder_is_given_it() {
 fn everything_that_the_compiler_reads_is_copied() {
     let (included, copied) = (included(), copied());
 
-    assert!(included.contains("sql/postgres/migrations") && included.contains("src/store/session.open.lua"));
+    assert!(included.contains("sql/postgres/migrations") && included.contains("src/store/redis/session.open.lua"));
     for path in included {
         let is_copied = copied.iter().any(|root| path == *root || path.starts_with(&format!("{root}/")));
         assert!(is_copied, "{path}");

@@ -70,6 +70,7 @@ async fn pages_together_are_the_whole_list_even_where_users_are_of_one_time_or_d
 async fn a_search_finds_parts_of_email_and_name_whatever_their_case() {
     let kept = Kept::empty().await;
     for (email, name) in [("ada@example.org", "Ada Lovelace"), ("grace@example.com", "Grace 100%_Hopper")] {
+        kept.clock.advance(Duration::from_secs(1));
         let user = User { name: name.parse().expect("a name"), ..kept.user(email) };
         kept.stores.users.insert(&user, &time()).await.expect("an answer");
     }

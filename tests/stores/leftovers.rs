@@ -1,13 +1,13 @@
 //! What is left in Redis of sessions that have ended.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use postern::{
     accounts::{FIRST_SUCCESSOR, KeyTag, NewSession, Rotation, User},
     store::LAST_USED_RESOLUTION,
 };
 
-use super::suite::{Kept, new_session, time};
+use super::suite::{Kept, is_kept, new_session, time};
 use crate::support::redis_url;
 
 /// The keys that Redis has of a user, each with its time to live in milliseconds.
@@ -40,7 +40,7 @@ async fn a_session_that_has_ended_leaves_no_key_behind() {
 
     let keys: Vec<_> = keys_of(&user).await.into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, [format!("session:{{{}}}:{}", user.id, last.id), format!("sessions:{{{}}}", user.id)]);
-    kept.stores.sessions.end_all(user.id, None, &time()).await.expect("an answer");
+    kept.stores.sessions.remove_ended(user.id, None, &time()).await.expect("an answer");
     assert_eq!(keys_of(&user).await, []);
 }
 
@@ -64,4 +64,41 @@ async fn a_key_goes_by_itself_when_its_session_ends_unused_and_every_noted_use_p
     kept.clock.advance(idle * 9 / 10);
     kept.resumed(&session).await.expect("a session");
     assert!(is_about(left().await, idle * 7 / 10));
+}
+
+#[tokio::test]
+async fn a_session_that_an_earlier_version_has_opened_goes_on() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let session = kept.opened(&user).await;
+    let client = redis::Client::open(redis_url()).expect("a URL");
+    let mut redis = client.get_multiplexed_async_connection().await.expect("Redis answers");
+    let key = format!("session:{{{}}}:{}", user.id, session.id);
+
+    redis::cmd("HDEL").arg(&key).arg("idle").exec_async(&mut redis).await.expect("a key");
+
+    assert_eq!(kept.resumed(&session).await, Some(session.clone()));
+    assert!(is_kept(&kept.refreshed(&user, &session, FIRST_SUCCESSOR).await));
+}
+
+#[tokio::test]
+async fn the_index_lasts_as_long_as_the_session_that_lasts_longest_and_names_none_that_has_expired() {
+    let kept = Kept::empty().await;
+    let user = kept.inserted("ada@example.org").await;
+    let short = |lifetime| NewSession { lifetime, ..new_session(&user) };
+    let expired = kept.opened_as(&short(Duration::from_mins(1))).await;
+    let long = kept.opened(&user).await;
+
+    kept.clock.advance(Duration::from_mins(2));
+    let last = kept.opened_as(&short(Duration::from_mins(1))).await;
+
+    let index = format!("sessions:{{{}}}", user.id);
+    let (_, left) = keys_of(&user).await.into_iter().find(|(key, _)| *key == index).expect("an index");
+    assert!(left > 23 * 60 * 60 * 1000, "{left}");
+    let client = redis::Client::open(redis_url()).expect("a URL");
+    let mut redis = client.get_multiplexed_async_connection().await.expect("Redis answers");
+    let members: BTreeSet<String> =
+        redis::cmd("ZRANGE").arg(&index).arg(0).arg(-1).query_async(&mut redis).await.expect("members");
+    assert!(!members.contains(&expired.id.to_string()));
+    assert_eq!(members, BTreeSet::from([long.id.to_string(), last.id.to_string()]));
 }

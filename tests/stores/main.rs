@@ -20,6 +20,7 @@ mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
     mod administration;
     mod leftovers;
+    mod private_redis;
     mod rotation;
     mod schema;
     mod sessions;

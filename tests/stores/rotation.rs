@@ -17,8 +17,8 @@ use super::suite::{DAY, Kept, is_about, new_session, time};
 const KEY: KeyTag = KeyTag([0x80, 0xff, 7, 0]);
 const ON: Rotation = Rotation::On(KEY);
 
-/// More than ten seconds after a rotation, and less: no sum of these comes near ten.
-const STEPS_SECONDS: [u64; 4] = [0, 7, 14, 70];
+/// More than ten seconds after a rotation, and less: no sum of these comes nearer to ten than nine and twelve.
+const STEPS_SECONDS: [u64; 4] = [0, 9, 12, 69];
 
 impl Kept {
     /// The outcome, and the counters afterwards.
@@ -59,10 +59,10 @@ async fn a_token_that_comes_again_at_once_is_shared_and_later_its_answer_was_los
     let session = kept.opened(&user).await;
     kept.outcome(&user, &session, 1, ON).await;
 
-    kept.clock.advance(Duration::from_secs(7));
+    kept.clock.advance(Duration::from_secs(9));
     assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((Presentation::Shared, 1, 2)));
 
-    kept.clock.advance(Duration::from_secs(7));
+    kept.clock.advance(Duration::from_secs(9));
     assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((Presentation::LostResponse, 1, 3)));
     assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((Presentation::Shared, 1, 3)));
     assert_eq!(kept.outcome(&user, &session, 3, ON).await, Some((Presentation::Successor, 3, 4)));
@@ -75,7 +75,7 @@ async fn a_replaced_or_retired_token_ends_the_session_at_once() {
     for (stolen, theft) in [(2, Presentation::Replaced), (FIRST_HELD, Presentation::Retired)] {
         let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
         kept.outcome(&user, &session, 1, ON).await;
-        kept.clock.advance(Duration::from_secs(14));
+        kept.clock.advance(Duration::from_secs(12));
         kept.outcome(&user, &session, 1, ON).await;
 
         assert_eq!(kept.outcome(&user, &session, stolen, ON).await, Some((theft, 1, 3)));
@@ -274,7 +274,7 @@ async fn within_ten_seconds_of_each_other_a_thief_cannot_be_told_from_a_second_t
             kept.outcome(&user, &session, counter, ON).await,
             Some((Presentation::Successor, counter, counter + 1))
         );
-        kept.clock.advance(Duration::from_secs(7));
+        kept.clock.advance(Duration::from_secs(9));
         assert_eq!(
             kept.outcome(&user, &session, counter, ON).await,
             Some((Presentation::Shared, counter, counter + 1))

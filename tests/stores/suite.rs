@@ -120,6 +120,7 @@ pub fn new_session(user: &User) -> NewSession {
         lifetime: DAY,
         idle: None,
         max_sessions: 100,
+        kept_session: None,
         client: Client::new(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]), "curl/8 \"ë\"\n"),
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{EmbeddedStore, STORE, execute};
 use crate::{
     accounts::{
-        Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Session, SessionId, UserId,
+        Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Session, SessionId, User, UserId,
     },
     clock::{from_unix_ms, unix_ms},
     store::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
@@ -23,7 +23,7 @@ const LIST: &str = include_str!("../../../sql/embedded/queries/sessions.list.sql
 const NOTE_USE: &str = include_str!("../../../sql/embedded/queries/sessions.note_use.sql");
 const ROTATE: &str = include_str!("../../../sql/embedded/queries/sessions.rotate.sql");
 const END: &str = include_str!("../../../sql/embedded/queries/sessions.end.sql");
-const END_ALL: &str = include_str!("../../../sql/embedded/queries/sessions.end_all.sql");
+const REMOVE_ENDED: &str = include_str!("../../../sql/embedded/queries/sessions.remove_ended.sql");
 const END_OLDEST: &str = include_str!("../../../sql/embedded/queries/sessions.end_oldest.sql");
 const PRUNE: &str = include_str!("../../../sql/embedded/queries/sessions.prune.sql");
 
@@ -71,11 +71,17 @@ impl Sessions for EmbeddedStore {
         self.write(time, move |transaction| end(transaction, user, session, now)).await
     }
 
-    async fn end_all(&self, user: UserId, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn remove_ended(&self, id: UserId, user: Option<&User>, time: &StoreTime) -> Result<u64, StoreError> {
         let now = unix_ms(self.now());
+        let (epoch, kept_session) = (user.map(|user| user.epoch.0), user.and_then(|user| user.kept_session));
         let write = move |transaction: &Transaction<'_>| {
-            let kept = kept.map(|kept| *kept.0.as_bytes());
-            execute(transaction, END_ALL, named_params! {":user": user.0.as_bytes(), ":kept": kept, ":now": now})
+            let params = named_params! {
+                ":user": id.0.as_bytes(),
+                ":epoch": epoch,
+                ":kept_session": kept_session.map(|kept| *kept.0.as_bytes()),
+                ":now": now,
+            };
+            execute(transaction, REMOVE_ENDED, params)
         };
         self.write(time, write).await
     }
@@ -105,7 +111,14 @@ fn opened(session: NewSession, now: OffsetDateTime) -> Session {
 fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> Result<Opened, StoreError> {
     let (user, id, time) = (*new.user.0.as_bytes(), *new.id.0.as_bytes(), unix_ms(now));
     execute(transaction, PRUNE, named_params! {":user": user, ":now": time})?;
-    let params = named_params! {":user": user, ":id": id, ":max_sessions": new.max_sessions, ":now": time};
+    let params = named_params! {
+        ":user": user,
+        ":id": id,
+        ":epoch": new.epoch.0,
+        ":kept_session": new.kept_session.map(|kept| *kept.0.as_bytes()),
+        ":max_sessions": new.max_sessions,
+        ":now": time,
+    };
     let ended = execute(transaction, END_OLDEST, params)?;
     let session = opened(new, now);
     let params = named_params! {

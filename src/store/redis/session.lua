@@ -5,7 +5,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + ARGV[1]
 -- The order of a session's record. Times and `idle` are in milliseconds; an `idle` of 0 is none.
 local FIELDS = {'epoch', 'held', 'successor', 'successor_key', 'rotated', 'created', 'expires', 'last_used', 'idle',
   'address', 'user_agent'}
-local HELD, SUCCESSOR, SUCCESSOR_KEY, ROTATED, CREATED, EXPIRES, LAST_USED, IDLE = 2, 3, 4, 5, 6, 7, 8, 9
+local EPOCH, HELD, SUCCESSOR, SUCCESSOR_KEY, ROTATED, CREATED, EXPIRES, LAST_USED, IDLE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 -- Lua would write a large number with an exponent.
 local function decimal(number)
@@ -36,11 +36,18 @@ local function set_ttl(key, record)
   redis.call('PEXPIRE', key, decimal(left))
 end
 
--- Notes that a session is used, unless its last use was noted less than a resolution ago.
+-- Notes that a session is used, unless its last use was noted less than a resolution ago. A server that takes no writes
+-- now (it is full, cannot save, or misses its replicas) still says what the session is; one that has become a replica
+-- may not, for it may not know.
 local function note_use(key, record, resolution)
-  if now - tonumber(record[LAST_USED]) >= tonumber(resolution) then
+  if now - tonumber(record[LAST_USED]) < tonumber(resolution) then
+    return
+  end
+  local outcome = redis.pcall('HSET', key, 'last_used', decimal(now))
+  if type(outcome) == 'number' then
     record[LAST_USED] = decimal(now)
-    redis.call('HSET', key, 'last_used', record[LAST_USED])
     set_ttl(key, record)
+  elseif outcome.err:find('READONLY', 1, true) then
+    redis.call('HSET', key, 'last_used', decimal(now))
   end
 end

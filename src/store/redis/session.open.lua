@@ -1,8 +1,9 @@
 -- session.open: makes a session's key, the only script that does, and enters it into the index of its user. Where the
--- user has too many sessions then, the oldest ones end: their keys lie in the slot of the index.
+-- user has too many sessions then, those that are out of force go, and then the oldest ones: their keys lie in the slot
+-- of the index.
 -- KEYS  session, index
 -- ARGV  ahead_ms, prefix of the sessions' keys, id, max_sessions, lifetime_ms, idle_ms,
---       epoch, held, successor, successor_key, address, user_agent
+--       epoch, held, successor, successor_key, address, user_agent, kept session of the user
 -- Gives the record, and how many have ended.
 local id, index = ARGV[3], KEYS[2]
 local lifetime, time, ended = tonumber(ARGV[5]), decimal(now), 0
@@ -13,12 +14,15 @@ if redis.call('ZCARD', index) >= tonumber(ARGV[4]) then
   for _, other in ipairs(redis.call('ZRANGE', index, 0, -1)) do
     local record = other ~= id and find(ARGV[2] .. other)
     if record then
-      others[#others + 1] = {other, tonumber(record[CREATED])}
+      local is_in_force = record[EPOCH] == ARGV[7] or other == ARGV[13]
+      others[#others + 1] = {other, is_in_force and 1 or 0, tonumber(record[CREATED])}
     else
       redis.call('ZREM', index, other)
     end
   end
-  table.sort(others, function(one, another) return one[2] > another[2] end)
+  table.sort(others, function(one, another)
+    return one[2] > another[2] or (one[2] == another[2] and one[3] > another[3])
+  end)
   for place = tonumber(ARGV[4]), #others do
     redis.call('DEL', ARGV[2] .. others[place][1])
     redis.call('ZREM', index, others[place][1])
@@ -34,6 +38,6 @@ local record = find(KEYS[1])
 set_ttl(KEYS[1], record)
 redis.call('ZADD', index, record[EXPIRES], id)
 if redis.call('PTTL', index) < lifetime then
-  redis.call('PEXPIRE', index, lifetime)
+  redis.call('PEXPIRE', index, decimal(lifetime))
 end
 return {record, ended}

@@ -2,15 +2,20 @@
 -- what User::keeps_in_force and Session::present say in Rust.
 -- KEYS  session, index
 -- ARGV  ahead_ms, id, counter, epoch of the user, kept session of the user, resolution of last_used in ms,
---       key of a new successor or nothing where tokens do not rotate, how long a token is shared in ms
--- Gives the name of the outcome, and the session's record as it is then, or was when it ended.
-local EPOCH = 1
+--       key of a new successor or nothing where tokens do not rotate, how long a token is shared in ms,
+--       until when the caller waits in ms since 1970, by the clock of this server, or 0 where that is not known
+-- Gives the time, the name of the outcome, and the session's record as it is then, or was when it ended.
 local id, counter, key = ARGV[2], tonumber(ARGV[3]), ARGV[7]
+
+-- The caller has given up, and may have presented a later token since: this one would look stolen.
+if tonumber(ARGV[9]) > 0 and now > tonumber(ARGV[9]) then
+  return {decimal(now), 'too_late', false}
+end
 
 -- B: not there, or out of force by the rule of the epoch. Nothing is deleted: the user may have been read stale.
 local record = find(KEYS[1])
 if not record or (record[EPOCH] ~= ARGV[4] and id ~= ARGV[5]) then
-  return {'not_in_force', false}
+  return {decimal(now), 'not_in_force', false}
 end
 local held, successor = tonumber(record[HELD]), tonumber(record[SUCCESSOR])
 local is_recent = now - tonumber(record[ROTATED]) <= tonumber(ARGV[8])
@@ -49,4 +54,4 @@ if presentation == 'replaced' or presentation == 'retired' then
 elseif presentation ~= 'outdated' then
   note_use(KEYS[1], record, ARGV[6])
 end
-return {presentation, record}
+return {decimal(now), presentation, record}

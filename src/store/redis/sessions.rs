@@ -1,0 +1,240 @@
+//! The scripts, and what they say.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use redis::Script;
+use time::OffsetDateTime;
+
+use super::{RedisSessions, STORE};
+use crate::{
+    accounts::{
+        Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Rotation, SHARED_FOR, Session,
+        SessionId, User, UserId,
+    },
+    clock::from_unix_ms,
+    store::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
+};
+
+/// One for each operation.
+pub struct Scripts {
+    open: Script,
+    resume: Script,
+    list: Script,
+    refresh: Script,
+    end: Script,
+    remove_ended: Script,
+}
+
+impl Scripts {
+    pub fn new() -> Self {
+        Self {
+            open: script(include_str!("session.open.lua")),
+            resume: script(include_str!("session.resume.lua")),
+            list: script(include_str!("session.list.lua")),
+            refresh: script(include_str!("session.refresh.lua")),
+            end: script(include_str!("session.end.lua")),
+            remove_ended: script(include_str!("session.remove_ended.lua")),
+        }
+    }
+}
+
+/// A script, behind what every one of them begins with.
+fn script(text: &str) -> Script {
+    Script::new(&[include_str!("session.lua"), text].concat())
+}
+
+/// What is known of the server's time: a refresh that reaches the server when nobody waits for it any more must take no
+/// effect, for its client may have gone on elsewhere, and would look like a thief.
+#[derive(Default)]
+pub struct ServerTime(Mutex<Option<Heard>>);
+
+/// What the server said, in milliseconds since 1970, and when that was heard.
+#[derive(Clone, Copy)]
+struct Heard {
+    time_ms: u64,
+    at: Instant,
+}
+
+impl ServerTime {
+    fn hear(&self, time_ms: u64) {
+        let heard = Heard { time_ms, at: Instant::now() };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
+    }
+
+    /// Until when somebody waits who has this much time, in milliseconds since 1970 by the server's clock: rather too early
+    /// than too late, since what was heard was said before. 0 where nothing has been heard.
+    fn not_after_ms(&self, time: &StoreTime) -> u64 {
+        let heard = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.map_or(0, |heard| heard.time_ms + milliseconds(heard.at.elapsed() + time.left()))
+    }
+}
+
+impl RedisSessions {
+    /// What the script says of a refresh: the outcome, and the session; `None` where it came too late by what was heard of
+    /// the server's time before.
+    async fn try_refresh(
+        &self,
+        attempt: &RefreshAttempt,
+        time: &StoreTime,
+    ) -> Result<Option<(String, Option<Record>)>, StoreError> {
+        let RefreshAttempt { user, session, counter, rotation } = attempt;
+        let mut invocation = self.scripts.refresh.prepare_invoke();
+        invocation
+            .key(session_key(user.id, *session))
+            .key(index_key(user.id))
+            .arg(self.ahead_ms())
+            .arg(session.to_string())
+            .arg(*counter)
+            .arg(user.epoch.0)
+            .arg(id_or_nothing(user.kept_session))
+            .arg(milliseconds(LAST_USED_RESOLUTION))
+            .arg(match rotation {
+                Rotation::Off => String::new(),
+                Rotation::On(key) => key_number(*key).to_string(),
+            })
+            .arg(milliseconds(SHARED_FOR))
+            .arg(self.server_time.not_after_ms(time));
+        let (now, outcome, record): (u64, String, Option<Record>) = self.run(&invocation, time).await?;
+        self.server_time.hear(now);
+        Ok((outcome != "too_late").then_some((outcome, record)))
+    }
+
+    fn ahead_ms(&self) -> u64 {
+        milliseconds(self.clock.ahead())
+    }
+}
+
+#[async_trait]
+impl Sessions for RedisSessions {
+    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
+        let mut invocation = self.scripts.open.prepare_invoke();
+        invocation
+            .key(session_key(session.user, session.id))
+            .key(index_key(session.user))
+            .arg(self.ahead_ms())
+            .arg(session_key_prefix(session.user))
+            .arg(session.id.to_string())
+            .arg(session.max_sessions)
+            .arg(milliseconds(session.lifetime))
+            .arg(session.idle.map_or(0, milliseconds))
+            .arg(session.epoch.0)
+            .arg(FIRST_HELD)
+            .arg(FIRST_SUCCESSOR)
+            .arg(key_number(session.successor_key))
+            .arg(session.client.address.to_string())
+            .arg(&session.client.user_agent)
+            .arg(id_or_nothing(session.kept_session));
+        let (record, ended) = self.run(&invocation, time).await?;
+        Ok(Opened { session: read(session.user, session.id, record)?, ended })
+    }
+
+    async fn resume(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
+        let mut invocation = self.scripts.resume.prepare_invoke();
+        invocation.key(session_key(user, session)).arg(self.ahead_ms()).arg(milliseconds(LAST_USED_RESOLUTION));
+        let record: Option<Record> = self.run(&invocation, time).await?;
+        record.map(|record| read(user, session, record)).transpose()
+    }
+
+    async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
+        let mut invocation = self.scripts.list.prepare_invoke();
+        invocation.key(index_key(user)).arg(self.ahead_ms()).arg(session_key_prefix(user));
+        let records: Vec<(String, Record)> = self.run(&invocation, time).await?;
+        let session = |(id, record): (String, Record)| {
+            let id = id.parse().map_err(|error| StoreError::corrupt(STORE, &error))?;
+            read(user, SessionId(id), record)
+        };
+        records.into_iter().map(session).collect()
+    }
+
+    async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
+        if !attempt.user.is_active() {
+            return Ok(Refresh::NotInForce);
+        }
+        let mut answer = self.try_refresh(attempt, time).await?;
+        if answer.is_none() {
+            // It is here in time: the server's clock, or the server, has changed since it was last heard of.
+            answer = self.try_refresh(attempt, time).await?;
+        }
+        let (outcome, record) = answer.ok_or_else(|| StoreError::unavailable(STORE, "the refresh came too late"))?;
+        let Some(record) = record else { return Ok(Refresh::NotInForce) };
+        let presentation = Presentation::ALL.into_iter().find(|presentation| presentation.label() == outcome);
+        let presentation = presentation.ok_or_else(|| StoreError::corrupt(STORE, "an unknown outcome"))?;
+        Ok(Refresh::Presented(presentation, read(attempt.user.id, attempt.session, record)?))
+    }
+
+    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
+        let mut invocation = self.scripts.end.prepare_invoke();
+        invocation.key(session_key(user, session)).key(index_key(user)).arg(self.ahead_ms()).arg(session.to_string());
+        self.run(&invocation, time).await
+    }
+
+    async fn remove_ended(&self, id: UserId, user: Option<&User>, time: &StoreTime) -> Result<u64, StoreError> {
+        let mut invocation = self.scripts.remove_ended.prepare_invoke();
+        invocation
+            .key(index_key(id))
+            .arg(self.ahead_ms())
+            .arg(session_key_prefix(id))
+            .arg(user.map(|user| user.epoch.0.to_string()).unwrap_or_default())
+            .arg(id_or_nothing(user.and_then(|user| user.kept_session)));
+        self.run(&invocation, time).await
+    }
+
+    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+        let nobody = UserId(uuid::Uuid::nil());
+        self.resume(nobody, SessionId(uuid::Uuid::nil()), time).await.map(drop)
+    }
+}
+
+fn session_key_prefix(user: UserId) -> String {
+    format!("session:{{{user}}}:")
+}
+
+fn session_key(user: UserId, session: SessionId) -> String {
+    format!("{}{session}", session_key_prefix(user))
+}
+
+fn index_key(user: UserId) -> String {
+    format!("sessions:{{{user}}}")
+}
+
+fn id_or_nothing(session: Option<SessionId>) -> String {
+    session.map(|session| session.to_string()).unwrap_or_default()
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn key_number(key: KeyTag) -> u32 {
+    u32::from_be_bytes(key.0)
+}
+
+/// epoch, held, successor, `successor_key`, rotated, created, expires, `last_used`, idle, address, user agent
+type Record = (i64, u64, u64, u32, i64, i64, i64, i64, u64, String, String);
+
+fn read(user: UserId, id: SessionId, record: Record) -> Result<Session, StoreError> {
+    let (epoch, held, successor, successor_key, rotated, created, expires, last_used, idle, address, user_agent) =
+        record;
+    Ok(Session {
+        id,
+        user,
+        epoch: Epoch(epoch),
+        held,
+        successor,
+        successor_key: KeyTag(successor_key.to_be_bytes()),
+        rotated: read_time(rotated)?,
+        created: read_time(created)?,
+        expires: read_time(expires)?,
+        last_used: read_time(last_used)?,
+        idle: (idle > 0).then(|| Duration::from_millis(idle)),
+        client: Client { address: address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?, user_agent },
+    })
+}
+
+fn read_time(milliseconds: i64) -> Result<OffsetDateTime, StoreError> {
+    from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))
+}

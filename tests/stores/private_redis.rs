@@ -1,0 +1,139 @@
+//! A Redis of one's own: what is asked of it, and what it says when it takes no writes, because it is full, cannot save,
+//! or misses its replicas.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use postern::{
+    accounts::{FIRST_SUCCESSOR, KeyTag, Rotation, SessionId, UserId},
+    clock::{Clock, ManualClock},
+    store::{LAST_USED_RESOLUTION, RefreshAttempt, Sessions as _, StoreError, redis::RedisSessions},
+};
+
+use super::suite::{Kept, is_kept, new_session, time};
+
+/// A server of its own, which nobody else may miss.
+struct PrivateRedis {
+    server: Child,
+    directory: tempfile::TempDir,
+}
+
+impl PrivateRedis {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let server = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--unixsocket"])
+            .arg(socket(directory.path()))
+            .current_dir(directory.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        let redis = Self { server, directory };
+        let deadline = std::time::Instant::now() + Duration::from_mins(1);
+        while redis.sessions(Arc::default()).ping(&time()).await.is_err() {
+            assert!(std::time::Instant::now() < deadline, "it does not start");
+        }
+        redis
+    }
+
+    fn url(&self) -> String {
+        format!("unix://{}", socket(self.directory.path()).display())
+    }
+
+    fn sessions(&self, clock: Arc<ManualClock>) -> RedisSessions {
+        RedisSessions::new(&self.url().parse().expect("a URL"), clock as Arc<dyn Clock>).expect("an address")
+    }
+
+    /// Makes it a replica, of a server that is not there.
+    async fn follow_nobody(&self) {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut redis = client.get_multiplexed_async_connection().await.expect("it answers");
+        redis::cmd("REPLICAOF").arg("127.0.0.1").arg(1).exec_async(&mut redis).await.expect("a replica");
+    }
+
+    /// How many commands clients have sent.
+    async fn commands(&self) -> usize {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut redis = client.get_multiplexed_async_connection().await.expect("it answers");
+        let text: String = redis::cmd("INFO").arg("commandstats").query_async(&mut redis).await.expect("statistics");
+        let calls = |line: &str| {
+            line.strip_prefix("cmdstat_")?.split_once(":calls=")?.1.split(',').next()?.parse::<usize>().ok()
+        };
+        let sent = ["evalsha", "eval", "info", "hgetall"];
+        let is_sent = |line: &&str| sent.iter().any(|name| line.starts_with(&format!("cmdstat_{name}:")));
+        text.lines().filter(is_sent).filter_map(calls).sum::<usize>()
+    }
+
+    async fn configure(&self, name: &str, value: &str) {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        let mut redis = client.get_multiplexed_async_connection().await.expect("it answers");
+        redis::cmd("CONFIG").arg("SET").arg(name).arg(value).exec_async(&mut redis).await.expect("a setting");
+    }
+}
+
+impl Drop for PrivateRedis {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn socket(directory: &Path) -> std::path::PathBuf {
+    directory.join("redis.sock")
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_still_says_which_sessions_there_are() {
+    for (setting, value) in [("min-replicas-to-write", "1"), ("maxmemory", "1")] {
+        let (redis, clock) = (PrivateRedis::start().await, Arc::new(ManualClock::default()));
+        let sessions = redis.sessions(Arc::clone(&clock));
+        let user = Kept::empty().await.user("ada@example.org");
+        let session = sessions.open(&new_session(&user), &time()).await.expect("an answer").session;
+        clock.advance(2 * LAST_USED_RESOLUTION);
+
+        redis.configure(setting, value).await;
+
+        let resumed = sessions.resume(user.id, session.id, &time()).await.expect("an answer");
+        assert_eq!(resumed, Some(session.clone()), "{setting}");
+        let attempt =
+            |rotation| RefreshAttempt { user: user.clone(), session: session.id, counter: FIRST_SUCCESSOR, rotation };
+        assert!(is_kept(&sessions.refresh(&attempt(Rotation::Off), &time()).await.expect("an answer")), "{setting}");
+        // What has to be written cannot be done.
+        let rotated = sessions.refresh(&attempt(Rotation::On(KeyTag([1; 4]))), &time()).await;
+        assert!(matches!(rotated, Err(StoreError::Unavailable { .. })), "{setting}: {rotated:?}");
+        assert_eq!(sessions.resume(UserId(uuid::Uuid::nil()), SessionId::random(), &time()).await, Ok(None));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_has_become_a_replica_is_not_believed() {
+    let (redis, clock) = (PrivateRedis::start().await, Arc::new(ManualClock::default()));
+    let sessions = redis.sessions(Arc::clone(&clock));
+    let user = Kept::empty().await.user("ada@example.org");
+    let session = sessions.open(&new_session(&user), &time()).await.expect("an answer").session;
+    clock.advance(2 * LAST_USED_RESOLUTION);
+
+    redis.follow_nobody().await;
+
+    let resumed = sessions.resume(user.id, session.id, &time()).await;
+    assert!(matches!(resumed, Err(StoreError::Unavailable { .. })), "{resumed:?}");
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_by_one_command() {
+    let redis = PrivateRedis::start().await;
+    let sessions = redis.sessions(Arc::default());
+    let user = Kept::empty().await.user("ada@example.org");
+    let session = sessions.open(&new_session(&user), &time()).await.expect("an answer").session;
+    sessions.resume(user.id, session.id, &time()).await.expect("an answer");
+    let before = redis.commands().await;
+
+    sessions.resume(user.id, session.id, &time()).await.expect("an answer");
+
+    // And the question how many there are.
+    assert_eq!(redis.commands().await - before, 2);
+}
