@@ -97,7 +97,9 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
         }
         Task::Keys(task) => {
             let config = config::for_keys(values).map_err(Failure::Settings)?;
-            print(&task.perform(&config, SystemClock.now())?)
+            let done = task.perform(&config, SystemClock.now())?;
+            let printed = print(&done.text)?;
+            done.fault.map_or(Ok(printed), |fault| Err(Failure::from(format!("no server can use these keys: {fault}"))))
         }
         Task::ShowConfig => {
             let line = |setting: &Setting| {
@@ -133,8 +135,10 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let metrics = Arc::new(Metrics::new(&formats.join(",")));
     // First what may be wrong with files: nothing is opened for a server that will not start.
     let vouching = Arc::new(vouching(&config, &clock)?);
-    let opened = open_stores(&config, &clock, &metrics).await?;
-    let accounts = Arc::new(accounts(&config, &opened, clock, metrics)?);
+    let data = lock_data(&config, &clock)?;
+    let keys = open_keys(&config.keys_dir, &metrics)?;
+    let opened = open_stores(&config, data, &clock, &metrics).await?;
+    let accounts = Arc::new(accounts(&config, &opened, keys, (clock, metrics))?);
     let readiness = Arc::new(Readiness::default());
     let listener = bind(config.listen).await?;
     let ops_listener = bind(config.ops_listen).await?;
@@ -190,16 +194,30 @@ struct OpenStores {
     _lock: Option<ServerLock>,
 }
 
-async fn open_stores(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Result<OpenStores, Failure> {
-    match &config.stores {
-        Stores::Embedded => {
-            let directory = DataDirectory::open(&config.data_dir)?;
-            let lock = directory.lock()?;
-            make_first_keys(&directory, &config.keys_dir, clock)?;
+/// The data directory of the embedded store, for this server alone, with keys beside it.
+fn lock_data(config: &Config, clock: &Arc<dyn Clock>) -> Result<Option<(DataDirectory, ServerLock)>, Failure> {
+    if !matches!(config.stores, Stores::Embedded) {
+        return Ok(None);
+    }
+    let directory = DataDirectory::open(&config.data_dir)?;
+    let lock = directory.lock()?;
+    make_first_keys(&directory, &config.keys_dir, clock)?;
+    Ok(Some((directory, lock)))
+}
+
+async fn open_stores(
+    config: &Config,
+    data: Option<(DataDirectory, ServerLock)>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<OpenStores, Failure> {
+    match (&config.stores, data) {
+        (Stores::Embedded, None) => unreachable!("the data directory of an embedded store has been locked"),
+        (Stores::Embedded, Some((directory, lock))) => {
             let store = Arc::new(directory.store(&lock, Arc::clone(clock))?);
             Ok(OpenStores { users: store.clone(), sessions: store, _lock: Some(lock) })
         }
-        Stores::PostgresRedis(database, redis) => {
+        (Stores::PostgresRedis(database, redis), _) => {
             match postgres::check_schema(database).await {
                 // Not ready, but nothing that a restart would mend: each connection checks the schema when it is made.
                 Err(error @ (SchemaError::Unreachable(_) | SchemaError::Silent)) => warn!(%error, "not ready yet"),
@@ -271,10 +289,9 @@ fn open_beside(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock
 fn accounts(
     config: &Config,
     stores: &OpenStores,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
+    keys: Arc<Keys>,
+    (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
 ) -> Result<Accounts, Failure> {
-    let keys = open_keys(&config.keys_dir, &metrics)?;
     let access_tokens =
         AccessTokens::new(Arc::clone(&keys), config.access_format, config.issuer.clone(), config.audience.clone());
     Ok(Accounts {
@@ -305,6 +322,9 @@ fn vouching(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vouching, Failure
 /// The keys, which the process follows from now on as they change.
 fn open_keys(directory: &Path, metrics: &Metrics) -> Result<Arc<Keys>, Failure> {
     let keys = Arc::new(Keys::open(directory)?);
+    if keys.current().limiting().next().is_none() {
+        warn!("there is no limiter key: once every replica has this version, `postern keys generate` makes it");
+    }
     let watched = Arc::clone(&keys);
     metrics.watch_keys(move || watched.is_readable());
     tokio::spawn(Arc::clone(&keys).follow());

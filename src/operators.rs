@@ -13,7 +13,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
-use tracing::error;
+use tracing::{error, info};
 
 use crate::{clock::Clock, files};
 
@@ -139,8 +139,10 @@ impl Operators {
         let mut known = self.lock();
         match read {
             Ok(keys) => {
+                if known.fault.take().is_some() || !is_same(&known.keys, &keys) {
+                    info!(operators = names(&keys), "the API keys have been read");
+                }
                 known.keys = keys;
-                known.fault = None;
             }
             Err(fault) => {
                 if known.fault.as_ref() != Some(&fault) {
@@ -165,6 +167,15 @@ impl Operators {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_same(before: &[ApiKey], now: &[ApiKey]) -> bool {
+    before.iter().map(|key| key.digest).eq(now.iter().map(|key| key.digest))
+}
+
+/// Whose keys they are, in the order of the file.
+fn names(keys: &[ApiKey]) -> String {
+    keys.iter().map(|key| key.operator.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 fn read(path: &Path) -> Result<Arc<[ApiKey]>, ApiKeysError> {

@@ -5,6 +5,7 @@ Run by scripts/rotate-under-load, which says what it does.
 
 import argparse
 import base64
+import calendar
 import collections
 import contextlib
 import http.client
@@ -42,10 +43,9 @@ SETTINGS = {
     "POSTERN_LISTEN": "127.0.0.1:0",
     "POSTERN_OPS_LISTEN": "127.0.0.1:0",
     "POSTERN_LOG_FORMAT": "json",
-    # Hashes that cost nothing, and nobody is held off.
+    # Hashes that cost nothing.
     "POSTERN_HASH_MEMORY": "8KiB",
     "POSTERN_HASH_PASSES": "1",
-    "POSTERN_THROTTLE": "off",
     "POSTERN_REFRESH_ROTATION": "on",
     "POSTERN_KEYS_MAX_AGE": f"{MAX_AGE}s",
     "POSTERN_ACCESS_TTL": f"{ACCESS_TTL}s",
@@ -277,7 +277,7 @@ def rotate(directory, rotations, stop):
         if rotation < rotations:
             keys = json.loads(postern(directory, "keys", "list", "--json"))["keys"]
             due = max(key["activate_from"] for key in keys if key["activate_from"])
-            due = time.mktime(time.strptime(due, "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
+            due = calendar.timegm(time.strptime(due, "%Y-%m-%dT%H:%M:%SZ"))
             stop.wait(max(0.0, due - time.time()))
     stop.wait(TAIL)
 

@@ -7,7 +7,10 @@ use super::Format;
 use crate::{
     clock::rfc3339,
     config::KeysConfig,
-    tokens::keyring::{self, KeyEntry, KeyState, KeyTimes, KeyringError, Purpose, Step, WhichKey},
+    tokens::{
+        Keyring,
+        keyring::{self, KeyEntry, KeyState, KeyTimes, KeyringError, Purpose, Step, WhichKey},
+    },
 };
 
 /// What to do with keys.
@@ -29,12 +32,26 @@ pub enum KeysTask {
     Replace(Purpose),
 }
 
+/// What came of it.
+#[derive(Debug)]
+pub struct KeysDone {
+    /// What to print.
+    pub text: String,
+    /// Why no server can use the keys as they are now, if so.
+    pub fault: Option<KeyringError>,
+}
+
 impl KeysTask {
-    /// Does it, and returns what to print.
+    /// Does it. What is wrong with the keys as they are then is told as well: a server would go on with the last good ones.
     ///
     /// # Errors
     /// Where it could not be done.
-    pub fn perform(&self, config: &KeysConfig, now: OffsetDateTime) -> Result<String, KeyringError> {
+    pub fn perform(&self, config: &KeysConfig, now: OffsetDateTime) -> Result<KeysDone, KeyringError> {
+        let text = self.text(config, now)?;
+        Ok(KeysDone { text, fault: Keyring::load(&config.directory).err() })
+    }
+
+    fn text(&self, config: &KeysConfig, now: OffsetDateTime) -> Result<String, KeyringError> {
         let KeysConfig { directory, times } = config;
         let steps = match self {
             Self::Generate => {
@@ -111,10 +128,12 @@ struct ShownKey<'keys> {
 
 fn listed(keys: &[KeyEntry], times: &KeyTimes, format: Format) -> String {
     if format == Format::Text {
-        let head = format!("{:<8}  {:<8}  {:<20}  {:<20}  ID", "PURPOSE", "STATE", "SINCE", "CREATED");
+        let head =
+            format!("{:<8}  {:<8}  {:<20}  {:<20}  {:<20}  ID", "PURPOSE", "STATE", "SINCE", "CREATED", "NOT BEFORE");
         let row = |key: &KeyEntry| {
             let (since, created) = (rfc3339(key.since), rfc3339(key.created));
-            format!("{:<8}  {:<8}  {since}  {created}  {}{}", key.purpose, key.state, key.id, coming(key, times))
+            let due = times.due(key).map_or_else(|| "-".to_owned(), rfc3339);
+            format!("{:<8}  {:<8}  {since}  {created}  {due:<20}  {}", key.purpose, key.state, key.id)
         };
         return std::iter::once(head).chain(keys.iter().map(row)).collect::<Vec<_>>().join("\n");
     }

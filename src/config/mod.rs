@@ -280,6 +280,52 @@ mod tests {
     }
 
     #[test]
+    fn what_sessions_are_like_is_checked_and_read() {
+        insta::assert_debug_snapshot!(
+            mistakes(&[
+                ("POSTERN_SESSION_IDLE_TTL", "1m"),
+                ("POSTERN_MAX_SESSIONS", "0"),
+                ("POSTERN_REFRESH_ROTATION", "yes"),
+                ("POSTERN_VERIFY_DEGRADED", "on"),
+            ]),
+            @r#"
+        [
+            "POSTERN_SESSION_IDLE_TTL: `1m` is wrong; right would be none, or a time from 2m to 365d",
+            "POSTERN_MAX_SESSIONS: `0` is wrong; right would be a whole number from 1 to 1000",
+            "POSTERN_REFRESH_ROTATION: `yes` is wrong; right would be on or off",
+            "POSTERN_VERIFY_DEGRADED: `on` is wrong; right would be refuse or accept",
+        ]
+        "#
+        );
+
+        let config = Config::for_serve(&values(&[
+            ("POSTERN_SESSION_IDLE_TTL", "30m"),
+            ("POSTERN_MAX_SESSIONS", "3"),
+            ("POSTERN_REFRESH_ROTATION", "on"),
+        ]));
+        let config = config.expect("valid settings");
+        assert_eq!(config.lifetimes.idle, Some(Duration::from_mins(30)));
+        assert_eq!((config.max_sessions, config.refresh_rotation), (3, true));
+        let defaults = Config::for_serve(&values(&[])).expect("valid defaults");
+        assert_eq!((defaults.lifetimes.idle, defaults.max_sessions, defaults.refresh_rotation), (None, 100, false));
+    }
+
+    #[test]
+    fn keys_stay_as_long_as_what_they_sign_by_the_settings_of_the_servers() {
+        let config = for_keys(&values(&[
+            ("POSTERN_KEYS_MAX_AGE", "1m"),
+            ("POSTERN_ACCESS_TTL", "2m"),
+            ("POSTERN_REFRESH_TTL", "3h"),
+        ]));
+
+        let times = config.expect("valid settings").times;
+        assert_eq!(
+            (times.max_age, times.access, times.refresh),
+            (Duration::from_mins(1), Duration::from_mins(2), Duration::from_hours(3))
+        );
+    }
+
+    #[test]
     fn one_url_alone_is_refused() {
         let url = "postgres://postern:hunter2@localhost/postern";
 

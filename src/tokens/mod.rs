@@ -271,8 +271,19 @@ impl AccessTokens {
     ///
     /// # Errors
     /// Where one of them is not as it should be.
-    pub fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
-        let claims = self.keys.check(|keyring| AccessFormat::verify(token, keyring));
+    pub async fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
+        self.judge(self.keys.check(|keyring| AccessFormat::verify(token, keyring)).await, now)
+    }
+
+    /// The same under the keys of now: one that is not among them is not looked for.
+    ///
+    /// # Errors
+    /// Those of [`AccessTokens::verify`].
+    pub fn verify_now(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
+        self.judge(AccessFormat::verify(token, &self.keys.current()), now)
+    }
+
+    fn judge(&self, claims: Result<Claims, Unverified>, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
         let claims = claims.map_err(|_| AccessTokenError::Invalid)?;
         if claims.issuer != self.issuer || claims.audience != self.audience {
             return Err(AccessTokenError::Invalid);

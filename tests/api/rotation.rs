@@ -6,11 +6,13 @@ use std::{
     time::Duration,
 };
 
+use postern::http::RequestLimits;
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::Service;
 use crate::{
+    counting::Fault,
     forgetful::Forgetful as _,
     person::Person,
     service::{PASSWORD, Settings},
@@ -210,8 +212,13 @@ async fn a_refresh_token_that_rotates_lives_no_longer_than_its_session() {
 #[tokio::test]
 async fn what_is_not_the_ordinary_course_is_logged_each_by_its_name() {
     let log = Log::default();
-    let _logging =
-        tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish());
+    let _logging = tracing::subscriber::set_default(
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(log.clone())
+            .with_ansi(false)
+            .finish(),
+    );
     let service = rotating().await;
     let ada = service.signed_up("ada@example.org").await;
     let user = service.user(&ada.email).await.id;
@@ -228,10 +235,12 @@ async fn what_is_not_the_ordinary_course_is_logged_each_by_its_name() {
 
     let lines = log.lines_with(&user.to_string());
 
-    let expected = ["shared", "answer was lost", "replaced", "lost writes", "shared", "retired"];
-    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
-    for (line, word) in lines.iter().zip(expected) {
-        assert!(line.contains(word), "{word}: {line}");
+    let expected = [("INFO", "answer was lost"), ("WARN", "replaced"), ("WARN", "lost writes"), ("WARN", "retired")];
+    let (shared, others): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.contains("shared"));
+    assert_eq!((shared.len(), others.len()), (2, expected.len()), "{lines:#?}");
+    assert!(shared.iter().all(|line| line.contains("DEBUG")), "{shared:#?}");
+    for (line, (level, word)) in others.iter().zip(expected) {
+        assert!(line.contains(level) && line.contains(word), "{word}: {line}");
         assert!(!line.contains(&ada.tokens.refresh) && !line.contains("ada@"), "{line}");
     }
 }
@@ -268,4 +277,36 @@ impl io::Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+#[tokio::test]
+async fn a_refresh_whose_caller_hangs_up_before_it_has_reached_the_session_store_is_dropped() {
+    let service = rotating().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    service.counting.set_fault(Fault::HangOn("users.by_id"));
+    tokio::select! {
+        answer = ada.refresh() => panic!("{answer:?}"),
+        () = service.counting.called("users.by_id") => {}
+    }
+    let hung_up = r#"postern_http_requests_total{method="POST",route="/refresh/",status="none"} 1"#;
+    while !service.metrics().await.contains(hung_up) {}
+    service.counting.set_fault(Fault::None);
+    ada.profile().await.expect(200);
+
+    assert!(!service.counting.calls().contains(&"sessions.refresh"));
+}
+
+#[tokio::test]
+async fn a_refresh_whose_deadline_passes_before_it_has_reached_the_session_store_is_dropped() {
+    let limits = RequestLimits { request: Duration::from_millis(200), store: Duration::from_secs(30) };
+    let service = Service::start_with(Settings { rotates: true, limits, ..Settings::default() }).await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    service.counting.set_fault(Fault::HangOn("users.by_id"));
+    ada.refresh().await.expect_problem(503, "unavailable");
+    service.counting.set_fault(Fault::None);
+    ada.profile().await.expect(200);
+
+    assert!(!service.counting.calls().contains(&"sessions.refresh"));
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Service;
 use crate::{
+    counting::Fault,
     forgetful::Forgetful as _,
     person::Person,
     service::{PASSWORD, Settings},
@@ -182,4 +183,18 @@ async fn a_signed_in_request_costs_one_call_to_each_store_whatever_the_number_of
     ada.profile().await.expect(200);
 
     assert_eq!(service.counting.calls()[before..], ["users.by_id", "sessions.resume"]);
+}
+
+#[tokio::test]
+async fn a_signed_in_request_asks_both_stores_side_by_side() {
+    for (hanging, other) in [("users.by_id", "sessions.resume"), ("sessions.resume", "users.by_id")] {
+        let service = Service::start().await;
+        let ada = service.signed_up("ada@example.org").await;
+
+        service.counting.set_fault(Fault::HangOn(hanging));
+        tokio::select! {
+            answer = ada.profile() => panic!("{answer:?}"),
+            () = service.counting.called(other) => {}
+        }
+    }
 }

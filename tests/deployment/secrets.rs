@@ -5,6 +5,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::Path,
+    sync::Arc,
 };
 
 use postern::{
@@ -179,13 +180,13 @@ fn a_server_reads_keys_that_are_mounted_with_the_mode_of_the_manifest() {
     }
 }
 
-#[test]
-fn a_server_takes_new_keys_when_the_kubelet_turns_the_link_of_a_mounted_secret() {
+#[tokio::test]
+async fn a_server_takes_new_keys_when_the_kubelet_turns_the_link_of_a_mounted_secret() {
     let (copy, mounted) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let now = ManualClock::default().now();
     keyring::generate(copy.path(), now).expect("keys");
     mount(copy.path(), 0o440, mounted.path());
-    let keys = Keys::open(mounted.path()).expect("keys that can be used");
+    let keys = Arc::new(Keys::open(mounted.path()).expect("keys that can be used"));
 
     for purpose in Purpose::ALL {
         keyring::replace(copy.path(), purpose, now).expect("a new key");
@@ -197,7 +198,7 @@ fn a_server_takes_new_keys_when_the_kubelet_turns_the_link_of_a_mounted_secret()
     fs::rename(mounted.path().join("..data_tmp"), mounted.path().join("..data")).expect("the link is turned");
     // The new files have no links of their own yet, and the old ones lead nowhere.
     fs::remove_dir_all(mounted.path().join("..2026_01_01")).expect("it is removed");
-    keys.read_again();
+    keys.read_again().await;
 
     assert_eq!(keys.current().entries(), keyring::list(copy.path()).expect("a manifest"));
 }

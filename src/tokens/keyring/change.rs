@@ -49,7 +49,8 @@ impl Change {
         files::create_private_directory(directory).map_err(|source| io_error(directory, source))?;
         let mut change = Self::locked(directory)?;
         match list(directory) {
-            Err(KeyringError::Missing(_)) => {}
+            // Before the first key: files of keys without a manifest are the remains of one that was lost.
+            Err(KeyringError::Missing(_)) => Manifest::write(directory, &[])?,
             listed => change.keys = listed?,
         }
         Ok(change)
@@ -102,16 +103,15 @@ impl Change {
         self.dropped.push(self.directory.join(&key.file));
     }
 
-    /// Makes it so.
+    /// Makes it so. Where the file of a dropped key stays, the others are removed all the same.
     pub(super) fn commit(self) -> Result<(), KeyringError> {
         Manifest::write(&self.directory, &self.keys)?;
-        for path in self.dropped {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&path, error)),
-                _ => files::sync_parent(&path).map_err(|source| io_error(&path, source))?,
-            }
-        }
-        Ok(())
+        let remove = |path: PathBuf| match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(KeyringError::FileStays { path, source }),
+            _ => files::sync_parent(&path).map_err(|source| io_error(&path, source)),
+        };
+        let removed: Vec<_> = self.dropped.into_iter().map(remove).collect();
+        removed.into_iter().collect()
     }
 }
 

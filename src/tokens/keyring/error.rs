@@ -13,6 +13,17 @@ pub enum KeyringError {
     /// No manifest there.
     #[error("there are no keys in {}: run `postern keys generate` first", .0.display())]
     Missing(PathBuf),
+    /// The manifest alone is gone.
+    #[error("keyring.json is gone from {}, and what it said of the keys there: restore it, or move them away and run `postern keys generate`, which signs everybody out", .0.display())]
+    ManifestLost(PathBuf),
+    /// A dropped key's file could not be removed.
+    #[error("the key has been dropped, but its file stays, and has to be removed: {}: {source}", path.display())]
+    FileStays {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// No key of this purpose, whatever its state.
     #[error("there is no {purpose} key in {}: run `postern keys generate`", directory.display())]
     MissingPurpose {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use time::OffsetDateTime;
 
-use super::{KeyEntry, KeyState, KeyTimes, Keyring, KeyringError, Purpose, change::Change};
+use super::{KeyEntry, KeyState, KeyTimes, Keyring, KeyringError, Purpose, WhichKey, change::Change};
 use crate::clock::rfc3339;
 
 /// What was done to a key; with the key as it is now, or was at last.
@@ -18,26 +18,6 @@ pub enum Step {
     Retiring(KeyEntry),
     /// It is gone.
     Dropped(KeyEntry),
-}
-
-/// Which key to activate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WhichKey {
-    /// The next one of a purpose.
-    NextOf(Purpose),
-    /// The one with this id.
-    Id(String),
-}
-
-impl std::str::FromStr for WhichKey {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.starts_with("k4.") {
-            return Ok(Self::Id(text.to_owned()));
-        }
-        text.parse().map(Self::NextOf).map_err(|right| format!("an id of a key, or {right}"))
-    }
 }
 
 /// Makes an active key for each purpose that has no key at all, and returns the new entries: none where nothing was
@@ -67,7 +47,7 @@ pub fn publish(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Resul
     if let Some(KeyEntry { id, .. }) = change.keys_in(purpose, KeyState::Next).pop() {
         return Err(KeyringError::NextIsThere { purpose, id });
     }
-    let step = change.make(purpose, KeyState::Next, now).map(Step::Made)?;
+    let step = make_next(&mut change, purpose, now)?;
     change.commit()?;
     Ok(step)
 }
@@ -131,7 +111,7 @@ pub fn rotate(
             steps.extend(take_over(&mut change, &key, now));
         }
         if change.keys_in(*purpose, KeyState::Next).is_empty() {
-            steps.push(Step::Made(change.make(*purpose, KeyState::Next, now)?));
+            steps.push(make_next(&mut change, *purpose, now)?);
         }
     }
     if !steps.is_empty() {
@@ -162,6 +142,12 @@ fn begin_on_good_set(directory: &Path) -> Result<Change, KeyringError> {
     let change = Change::begin(directory)?;
     Keyring::load(directory)?;
     Ok(change)
+}
+
+/// A key that will sign next, or at once where its purpose has none.
+fn make_next(change: &mut Change, purpose: Purpose, now: OffsetDateTime) -> Result<Step, KeyringError> {
+    let is_first = change.keys().iter().all(|key| key.purpose != purpose);
+    change.make(purpose, if is_first { KeyState::Active } else { KeyState::Next }, now).map(Step::Made)
 }
 
 fn find(change: &Change, id: &str, needed: KeyState) -> Result<KeyEntry, KeyringError> {
@@ -395,5 +381,22 @@ mod tests {
 
         rewrite(directory.path(), |keys| drop(keys.pop()));
         rotate(directory.path(), &Purpose::ALL, &TIMES, at(1000)).expect("keys that can be used");
+    }
+
+    #[test]
+    fn the_first_key_of_a_purpose_is_active_whichever_way_it_is_made() {
+        for publishes in [true, false] {
+            let directory = generated();
+            rewrite(directory.path(), |keys| keys.retain(|key| key.purpose != Limiter));
+
+            if publishes {
+                publish(directory.path(), Limiter, at(0)).expect("a key");
+            } else {
+                rotate(directory.path(), &[Limiter], &TIMES, at(0)).expect("a key");
+            }
+
+            assert_eq!(states(directory.path()).last(), Some(&(Limiter, Active)));
+            Keyring::load(directory.path()).expect("keys that can be used");
+        }
     }
 }

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep},
+};
 use tracing::{error, info};
 
 use super::{super::Unverified, KeyEntry, Keyring, KeyringError};
@@ -17,17 +20,30 @@ const READING_INTERVAL: Duration = Duration::from_secs(10);
 /// How often, at most, an unknown key id has the directory read at once: anybody can make ids up.
 const LOOKING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long reading may take before the directory counts as one that cannot be used.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The keys of a directory, as they are now. What changes there counts within ten seconds, and at once where somebody
 /// presents a token under a key that is not known yet. A directory that cannot be used changes nothing.
 #[derive(Debug)]
 pub struct Keys {
     directory: PathBuf,
     current: RwLock<Arc<Keyring>>,
-    /// When an unknown id last had the directory read. Held while it is read: one reads, and whoever else meets an unknown
-    /// id waits for what that finds.
-    looked: Mutex<Option<Instant>>,
-    /// Why the directory cannot be used, if so.
-    failure: Mutex<Option<String>>,
+    /// Held by whoever reads the directory, for as long as that takes: whoever else meets an unknown id waits for what that
+    /// finds.
+    reading: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+/// How reading the directory has gone.
+#[derive(Debug, Default)]
+struct State {
+    /// When an unknown id last had the directory read.
+    looked: Option<Instant>,
+    /// Since when it is being read.
+    since: Option<Instant>,
+    /// Why it cannot be used, if so.
+    failure: Option<String>,
 }
 
 impl Keys {
@@ -36,12 +52,12 @@ impl Keys {
     /// # Errors
     /// Those of [`Keyring::load`].
     pub fn open(directory: &Path) -> Result<Self, KeyringError> {
-        Ok(Self {
-            directory: directory.to_owned(),
-            current: RwLock::new(Arc::new(Keyring::load(directory)?)),
-            looked: Mutex::default(),
-            failure: Mutex::default(),
-        })
+        Ok(Self::holding(directory.to_owned(), Arc::new(Keyring::load(directory)?)))
+    }
+
+    fn holding(directory: PathBuf, keyring: Arc<Keyring>) -> Self {
+        let reading = Arc::new(Semaphore::new(1));
+        Self { directory, current: RwLock::new(keyring), reading, state: Mutex::default() }
     }
 
     /// The last good set.
@@ -53,7 +69,8 @@ impl Keys {
     /// Whether the directory could be used when it was last read.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        locked(&self.failure).is_none()
+        let state = self.state();
+        state.failure.is_none() && state.since.is_none_or(|since| since.elapsed() < PATIENCE)
     }
 
     /// Checks something under the keys of now; where it names one that is not among them, once more under those that the
@@ -61,10 +78,13 @@ impl Keys {
     ///
     /// # Errors
     /// Those of the check.
-    pub fn check<T>(&self, check: impl Fn(&Keyring) -> Result<T, Unverified>) -> Result<T, Unverified> {
+    pub async fn check<T>(
+        self: &Arc<Self>,
+        check: impl Fn(&Keyring) -> Result<T, Unverified>,
+    ) -> Result<T, Unverified> {
         match check(&self.current()) {
             Err(Unverified::UnknownKey) => {
-                self.look_again();
+                self.look_again().await;
                 check(&self.current())
             }
             outcome => outcome,
@@ -75,36 +95,53 @@ impl Keys {
     pub async fn follow(self: Arc<Self>) {
         loop {
             sleep(READING_INTERVAL).await;
-            let keys = Arc::clone(&self);
-            // Where the disk is slow, no request waits for it that knows its key.
-            if let Err(error) = tokio::task::spawn_blocking(move || keys.read_again()).await {
-                error!(%error, "reading the keys failed");
-            }
+            self.read_again().await;
         }
     }
 
     /// Reads the directory now.
-    pub fn read_again(&self) {
-        let _one_at_a_time = locked(&self.looked);
-        self.read();
-    }
-
-    /// Reads the directory, unless that was done for an unknown id less than a second ago. These are a few small files,
-    /// which the system has in memory: no other thread is asked to do it.
-    fn look_again(&self) {
-        let mut looked = locked(&self.looked);
-        if looked.is_none_or(|looked| looked.elapsed() >= LOOKING_INTERVAL) {
-            self.read();
-            *looked = Some(Instant::now());
+    pub async fn read_again(self: &Arc<Self>) {
+        if let Some(turn) = self.turn().await {
+            self.read(turn).await;
         }
     }
 
-    fn read(&self) {
-        let loaded = Keyring::load(&self.directory);
-        let mut failure = locked(&self.failure);
+    /// Reads the directory, unless that was done for an unknown id less than a second ago.
+    async fn look_again(self: &Arc<Self>) {
+        let Some(turn) = self.turn().await else { return };
+        let now = Instant::now();
+        let is_due = |looked| now.duration_since(looked) >= LOOKING_INTERVAL;
+        if self.state().looked.is_none_or(is_due) {
+            self.state().looked = Some(now);
+            self.read(turn).await;
+        }
+    }
+
+    /// The one place among those who read.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.reading).acquire_owned().await.ok()
+    }
+
+    /// Reads on a thread of its own: where the disk hangs, whoever waits may go away, the turn stays taken, and no request
+    /// waits that knows its key.
+    async fn read(self: &Arc<Self>, turn: OwnedSemaphorePermit) {
+        let keys = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            keys.state().since = Some(Instant::now());
+            keys.take(Keyring::load(&keys.directory));
+        });
+        if let Err(error) = reading.await {
+            error!(%error, "reading the keys failed");
+        }
+    }
+
+    fn take(&self, loaded: Result<Keyring, KeyringError>) {
+        let mut state = self.state();
+        state.since = None;
         match loaded {
             Ok(keyring) => {
-                if failure.take().is_some() {
+                if state.failure.take().is_some() {
                     info!("the keys can be used again");
                 }
                 if keyring.entries() != self.current().entries() {
@@ -114,12 +151,16 @@ impl Keys {
             }
             Err(error) => {
                 let error = error.to_string();
-                if failure.as_ref() != Some(&error) {
+                if state.failure.as_ref() != Some(&error) {
                     error!(error, "the keys cannot be used: the last good ones go on");
-                    *failure = Some(error);
+                    state.failure = Some(error);
                 }
             }
         }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,17 +168,8 @@ impl Keys {
 impl Keys {
     /// These keys, for ever.
     pub(in crate::tokens) fn of(keyring: Arc<Keyring>) -> Self {
-        Self {
-            directory: PathBuf::new(),
-            current: RwLock::new(keyring),
-            looked: Mutex::default(),
-            failure: Mutex::default(),
-        }
+        Self::holding(PathBuf::new(), keyring)
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Purposes, states and ids, which are no secrets.
@@ -147,195 +179,4 @@ fn said(entries: &[KeyEntry]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, io::Write as _, process::Command, sync::mpsc};
-
-    use time::OffsetDateTime;
-
-    use super::{
-        super::{
-            KeyState, MANIFEST, Purpose, list, publish, replace,
-            testing::{generated, rewrite},
-        },
-        *,
-    };
-
-    fn next_key(directory: &Path) -> String {
-        publish(directory, Purpose::Access, OffsetDateTime::UNIX_EPOCH).expect("a next key");
-        list(directory).expect("a manifest").pop().expect("a key").id
-    }
-
-    /// What verifies a token under a key.
-    fn under(id: &str) -> impl Fn(&Keyring) -> Result<(), Unverified> {
-        |keyring| keyring.verifying(id).map(drop).ok_or(Unverified::UnknownKey)
-    }
-
-    #[test]
-    fn a_new_set_is_taken_when_it_is_read() {
-        let directory = generated();
-        let keys = Keys::open(directory.path()).expect("keys");
-        let id = next_key(directory.path());
-
-        assert!(keys.current().verifying(&id).is_none());
-        keys.read_again();
-
-        assert!(keys.current().verifying(&id).is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_directory_is_read_every_ten_seconds() {
-        let directory = generated();
-        let keys = Arc::new(Keys::open(directory.path()).expect("keys"));
-        let following = tokio::spawn(Arc::clone(&keys).follow());
-        let id = next_key(directory.path());
-        let start = Instant::now();
-
-        // The clock moves on by itself where nobody has anything to do.
-        while keys.current().verifying(&id).is_none() {
-            sleep(Duration::from_millis(100)).await;
-        }
-
-        assert!((Duration::from_secs(10)..Duration::from_secs(11)).contains(&start.elapsed()), "{:?}", start.elapsed());
-        following.abort();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_unknown_id_has_the_directory_read_at_once_and_once_a_second() {
-        let directory = generated();
-        let keys = Keys::open(directory.path()).expect("keys");
-
-        let first = next_key(directory.path());
-        assert_eq!(keys.check(under(&first)), Ok(()));
-
-        replace(directory.path(), Purpose::Access, OffsetDateTime::UNIX_EPOCH).expect("a new key");
-        let second = list(directory.path()).expect("a manifest").pop().expect("a key").id;
-        tokio::time::advance(Duration::from_millis(999)).await;
-        assert_eq!(keys.check(under(&second)), Err(Unverified::UnknownKey));
-        assert_eq!(keys.check(under(&first)), Ok(()));
-
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(keys.check(under(&second)), Ok(()));
-        assert_eq!(keys.check(under(&first)), Err(Unverified::UnknownKey));
-    }
-
-    #[test]
-    fn whoever_meets_an_unknown_id_while_the_directory_is_read_waits_for_what_that_finds() {
-        let directory = generated();
-        let keys = Keys::open(directory.path()).expect("keys");
-        let id = next_key(directory.path());
-        let file = directory.path().join(list(directory.path()).expect("a manifest").pop().expect("a key").file);
-        let paserk = fs::read(&file).expect("a text");
-        fs::remove_file(&file).expect("it is there");
-        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&file).status().expect("mkfifo").success());
-
-        let (told, has_met) = mpsc::channel();
-        let meet = || keys.check(|keyring| under(&id)(keyring).inspect_err(|_| _ = told.send(())));
-        std::thread::scope(|scope| {
-            let reading = scope.spawn(|| keys.check(under(&id)));
-            // Opened as soon as the reader is there, who waits until there is something in it and it is closed.
-            let mut pipe = fs::OpenOptions::new().write(true).open(&file).expect("the pipe opens");
-            let waiting = scope.spawn(meet);
-            has_met.recv().expect("it does not know the id");
-            pipe.write_all(&paserk).expect("it is read");
-            drop(pipe);
-
-            assert_eq!([reading, waiting].map(|thread| thread.join().expect("no panic")), [Ok(()); 2]);
-        });
-    }
-
-    #[test]
-    fn what_is_forged_has_nothing_read() {
-        let directory = generated();
-        let keys = Keys::open(directory.path()).expect("keys");
-        let id = next_key(directory.path());
-
-        assert_eq!(keys.check(|_| Err::<(), _>(Unverified::Invalid)), Err(Unverified::Invalid));
-
-        assert!(keys.current().verifying(&id).is_none());
-    }
-
-    #[test]
-    fn the_last_good_set_stays_in_use_where_the_directory_cannot_be_used() {
-        let two_active = |directory: &Path| {
-            next_key(directory);
-            rewrite(directory, |keys| keys.iter_mut().for_each(|key| key.state = KeyState::Active));
-        };
-        let half_written = |directory: &Path| {
-            next_key(directory);
-            let file = list(directory).expect("a manifest").pop().expect("a key").file;
-            fs::remove_file(directory.join(file)).expect("it is there");
-        };
-        let cut_off = |directory: &Path| {
-            let text = fs::read_to_string(directory.join(MANIFEST)).expect("a text");
-            fs::write(directory.join(MANIFEST), &text[..text.len() / 2]).expect("it can be written");
-        };
-        let emptied = |directory: &Path| fs::remove_file(directory.join(MANIFEST)).expect("it is there");
-        let breaks: [&dyn Fn(&Path); 4] = [&two_active, &half_written, &cut_off, &emptied];
-        for breaks in breaks {
-            let directory = generated();
-            let keys = Keys::open(directory.path()).expect("keys");
-            let (before, good) = (keys.current(), fs::read(directory.path().join(MANIFEST)).expect("a manifest"));
-
-            breaks(directory.path());
-            keys.read_again();
-            assert!(!keys.is_readable());
-            assert!(Arc::ptr_eq(&keys.current(), &before));
-
-            crate::files::write_private(&directory.path().join(MANIFEST), &good).expect("it can be written");
-            keys.read_again();
-            assert!(keys.is_readable());
-        }
-    }
-
-    #[test]
-    fn each_failure_is_logged_once_and_its_end_and_every_change_with_ids_and_states() {
-        let directory = generated();
-        let keys = Keys::open(directory.path()).expect("keys");
-        let good = fs::read(directory.path().join(MANIFEST)).expect("a manifest");
-        let restore = || crate::files::write_private(&directory.path().join(MANIFEST), &good).expect("it is written");
-
-        let log = logged(|| {
-            keys.read_again();
-            fs::remove_file(directory.path().join(MANIFEST)).expect("it is there");
-            keys.read_again();
-            keys.read_again();
-            fs::write(directory.path().join(MANIFEST), "{}").expect("it can be written");
-            keys.read_again();
-            restore();
-            keys.read_again();
-            rewrite(directory.path(), |keys| keys.retain(|key| key.purpose != Purpose::Limiter));
-            keys.read_again();
-            restore();
-            keys.read_again();
-        });
-        let id = next_key(directory.path());
-        let change = logged(|| keys.read_again());
-
-        let levels: Vec<_> = log.lines().filter_map(|line| line.split_whitespace().next()).collect();
-        assert_eq!(levels, ["ERROR", "ERROR", "INFO", "ERROR", "INFO"], "{log}");
-        assert!(change.contains(&format!("access next {id}")) && change.contains("refresh active k4.lid."), "{change}");
-    }
-
-    /// What is logged meanwhile.
-    fn logged(work: impl FnOnce()) -> String {
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let writer = Arc::clone(&log);
-        let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false);
-        let subscriber = subscriber.with_writer(move || Writer(Arc::clone(&writer))).finish();
-        tracing::subscriber::with_default(subscriber, work);
-        String::from_utf8(locked(&log).clone()).expect("a text")
-    }
-
-    struct Writer(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Writer {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            locked(&self.0).extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-}
+mod tests;

@@ -55,7 +55,12 @@ impl Keyring {
 
     fn of(manifest: &Manifest) -> Result<Self, KeyringError> {
         let [access, refresh, limiter] = Purpose::ALL.map(|purpose| active(manifest, purpose));
-        let (access, refresh, limiter) = (access?, refresh?, limiter?);
+        let (access, refresh) = (access?, refresh?);
+        let limiter = match limiter {
+            // What the version before has made has none, and nothing counts by it yet.
+            Err(KeyringError::MissingPurpose { .. }) => None,
+            limiter => Some(limiter?),
+        };
         let (mut signing, mut refresh_tag) = (None, None);
         let (mut verifying, mut refreshing, mut limiting) = (HashMap::new(), HashMap::new(), Vec::new());
         for entry in &manifest.keys {
@@ -76,7 +81,8 @@ impl Keyring {
                     refreshing.insert(tag, key).is_none()
                 }
                 Key::Symmetric(key) => {
-                    let place = if entry.id == limiter.id { 0 } else { limiting.len() };
+                    let is_active = limiter.is_some_and(|limiter| limiter.id == entry.id);
+                    let place = if is_active { 0 } else { limiting.len() };
                     limiting.insert(place, key);
                     true
                 }
@@ -175,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_directory_without_a_key_for_each_purpose_says_how_to_make_them() {
-        for purpose in Purpose::ALL {
+        for purpose in [Purpose::Access, Purpose::Refresh] {
             let directory = generated();
             rewrite(directory.path(), |keys| keys.retain(|key| key.purpose != purpose));
 
@@ -188,6 +194,18 @@ mod tests {
             generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("it can be made");
             Keyring::load(directory.path()).expect("every key");
         }
+    }
+
+    #[test]
+    fn a_directory_of_the_version_before_has_no_limiter_key_and_can_be_used() {
+        let directory = generated();
+        rewrite(directory.path(), |keys| keys.retain(|key| key.purpose != Purpose::Limiter));
+
+        let keyring = Keyring::load(directory.path()).expect("keys");
+        assert_eq!(keyring.limiting().count(), 0);
+
+        generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("it can be made");
+        assert_eq!(Keyring::load(directory.path()).expect("every key").limiting().count(), 1);
     }
 
     #[test]

@@ -77,6 +77,26 @@ impl fmt::Display for KeyState {
     }
 }
 
+/// Which key to activate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WhichKey {
+    /// The next one of a purpose.
+    NextOf(Purpose),
+    /// The one with this id.
+    Id(String),
+}
+
+impl FromStr for WhichKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("k4.") {
+            return Ok(Self::Id(text.to_owned()));
+        }
+        text.parse().map(Self::NextOf).map_err(|right| format!("an id of a key, or {right}"))
+    }
+}
+
 /// A line of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
@@ -155,7 +175,8 @@ impl Manifest {
         let named = directory.join(MANIFEST);
         let path = match fs::canonicalize(&named) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(KeyringError::Missing(directory.to_owned()));
+                let lost = if has_key_files(directory) { KeyringError::ManifestLost } else { KeyringError::Missing };
+                return Err(lost(directory.to_owned()));
             }
             outcome => outcome.map_err(|source| io_error(&named, source))?,
         };
@@ -180,6 +201,11 @@ impl Manifest {
 /// Where there is no manifest, or it cannot be read.
 pub fn list(directory: &Path) -> Result<Vec<KeyEntry>, KeyringError> {
     Manifest::read(directory).map(|manifest| manifest.keys)
+}
+
+fn has_key_files(directory: &Path) -> bool {
+    let is_key = |entry: fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "paserk");
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_key)))
 }
 
 pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringError> {

@@ -27,9 +27,9 @@ use zeroize::Zeroizing;
 
 pub use self::{
     error::KeyringError,
-    life::{Step, WhichKey, activate, generate, publish, replace, retire, rotate},
+    life::{Step, activate, generate, publish, replace, retire, rotate},
     live::Keys,
-    manifest::{KeyEntry, KeyState, MANIFEST, Purpose, list},
+    manifest::{KeyEntry, KeyState, MANIFEST, Purpose, WhichKey, list},
     times::KeyTimes,
 };
 use crate::accounts::KeyTag;

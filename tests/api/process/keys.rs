@@ -234,3 +234,50 @@ async fn keys_that_cannot_be_used_change_nothing_and_raise_an_alarm() {
     let log = serving.stopped().await.stderr;
     assert_eq!(log.matches("the keys cannot be used").count(), 1, "{log}");
 }
+
+#[tokio::test]
+async fn commands_say_where_no_server_could_use_the_keys() {
+    let postern = Postern::on_servers().await;
+    assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
+    let active = key(&postern, "access", "active").await;
+    let limiter = std::fs::read_dir(postern.path("keys")).expect("a directory");
+    let limiter = limiter.map(|entry| entry.expect("a file").path());
+    let limiter = limiter.into_iter().find(|path| path.to_string_lossy().contains("limiter")).expect("a key");
+    std::fs::set_permissions(&limiter, std::fs::Permissions::from_mode(0o644)).expect("a mode");
+
+    for arguments in [&["keys", "list"][..], &["keys", "generate"], &["keys", "rotate", "access", "--emergency"]] {
+        let ended = postern.run(arguments).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("no server can use these keys: ") && ended.stderr.contains("0644"), "{ended:?}");
+        assert!(!ended.stdout.is_empty(), "{ended:?}");
+    }
+
+    // What was asked for has been done all the same.
+    std::fs::set_permissions(&limiter, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+    assert_ne!(key(&postern, "access", "active").await["id"], active["id"]);
+}
+
+#[tokio::test]
+async fn what_was_lost_is_told_and_nothing_is_made_in_its_place_unasked() {
+    let postern = Postern::on_servers().await;
+    assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
+    let manifest = postern.path("keys/keyring.json");
+    let (text, away) = (std::fs::read_to_string(&manifest).expect("a manifest"), postern.path("away"));
+
+    std::fs::rename(&manifest, &away).expect("it is there");
+    for arguments in [["keys", "list"], ["keys", "generate"]] {
+        let ended = postern.run(&arguments).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("keyring.json is gone"), "{ended:?}");
+    }
+    std::fs::rename(&away, &manifest).expect("it is there");
+
+    let refresh: Value = serde_json::from_str(&text).expect("JSON");
+    let refresh = refresh["keys"].as_array().expect("keys").iter().find(|key| key["purpose"] == "refresh");
+    let file = refresh.and_then(|key| key["file"].as_str()).expect("a file").to_owned();
+    std::fs::remove_file(postern.path("keys").join(&file)).expect("it is there");
+    let ended = postern.run(&["keys", "generate"]).await;
+    assert!(ended.code == Some(1) && ended.stderr.contains(&file), "{ended:?}");
+    assert_eq!(postern.run(&["keys", "rotate", "refresh", "--emergency"]).await.code, Some(0));
+    assert_eq!(postern.run(&["keys", "list"]).await.code, Some(0));
+}

@@ -7,6 +7,7 @@ mod keep;
 mod keys;
 mod nginx;
 mod operators;
+mod settings;
 mod start;
 mod terminal;
 mod users;
