@@ -1,8 +1,9 @@
 """Checks the access tokens of a running Postern as another service would, by what README.md shows for Python.
 
-    check.py ADDRESS FORMAT KEYS_DIRECTORY
+    check.py ADDRESS FORMAT KEYS_DIRECTORY POSTERN
 
-The keys are for forgeries: tokens that differ from a good one in nothing but what they shall be refused for.
+The keys are for forgeries: tokens that differ from a good one in nothing but what they shall be refused for. They are
+changed in the end, by the command POSTERN.
 """
 
 import base64
@@ -10,6 +11,7 @@ import calendar
 import json
 import pathlib
 import re
+import subprocess
 import sys
 import time
 import urllib.error
@@ -153,6 +155,26 @@ def check_forgeries(good, signer):
         expect((status, refusal.get("code")) == (401, code), f"{change}: {status} {refusal}")
 
 
+def eventually(holds, what):
+    """At most once a second, keys are fetched again for an id that is not known."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        expect(time.monotonic() < deadline, what)
+        time.sleep(0.1)
+
+
+def check_key_change(good, credentials):
+    """Who checks tokens by what README.md shows goes on when the keys have changed."""
+    subprocess.run(
+        [postern, "keys", "rotate", "access", "--emergency"],
+        env={"POSTERN_KEYS_DIR": str(keys_directory)}, stdout=subprocess.DEVNULL, check=True,
+    )
+    signer = Signer(keys_directory)
+    eventually(lambda: ask("/profile/", token=signer.sign(good))[0] == 200, "the new key is not taken")
+    access = ask("/token/", credentials)[2]["access"]
+    eventually(lambda: not is_refused(access), f"{access}, under a new key, is refused")
+
+
 def main():
     check_key_sets()
     email = f"{format}@example.org"
@@ -169,10 +191,11 @@ def main():
     check_tampering(access)
     expect(is_refused(tokens["refresh"]), "a refresh token is taken for an access token")
     check_forgeries(claims, Signer(keys_directory))
+    check_key_change(claims, {"email": email, "password": "secure_password"})
     print(f"{format}: {len(access)} bytes, checked by {library}")
 
 
-address, format, keys_directory = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
+address, format, keys_directory, postern = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4]
 library, check = {
     "paseto": lambda: ("pyseto, as README.md shows", example("pyseto")),
     "paseto-jwt-claims": lambda: ("pyseto", check_signature_alone),

@@ -58,7 +58,8 @@ pub trait Users: Send + Sync {
     /// Users, newest first; with as many as were asked for, there may be more.
     async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError>;
 
-    /// What an administrator does to a user, whatever the user is now. Returns the user as it is then, where there is one.
+    /// What is done to a user, whatever the user is now: by an administrator, or by the user. Returns the user as it is
+    /// then, where there is one.
     async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError>;
 
     /// Deletes a user, and with it every session: without its user, none is in force. Returns whom it has deleted.
@@ -136,8 +137,8 @@ pub struct PasswordChange {
     pub kept_session: SessionId,
 }
 
-/// What an administrator does to a user. What gives a new epoch ends every session of the user, the one that changed the
-/// password last included.
+/// What is done to a user, whatever the user is now. What gives a new epoch ends every session of the user, the one that
+/// changed the password last included.
 #[derive(Debug, Clone)]
 pub enum Edit {
     /// Gives another name.
