@@ -385,14 +385,14 @@ mod tests {
 
     #[test]
     fn the_first_key_of_a_purpose_is_active_whichever_way_it_is_made() {
-        for publishes in [true, false] {
+        let ways: [fn(&Path); 2] = [
+            |directory| drop(publish(directory, Limiter, at(0)).expect("a key")),
+            |directory| drop(rotate(directory, &[Limiter], &TIMES, at(0)).expect("a key")),
+        ];
+        for make in ways {
             let directory = generated();
             rewrite(directory.path(), |keys| keys.retain(|key| key.purpose != Limiter));
-
-            match publishes {
-                true => drop(publish(directory.path(), Limiter, at(0)).expect("a key")),
-                false => drop(rotate(directory.path(), &[Limiter], &TIMES, at(0)).expect("a key")),
-            }
+            make(directory.path());
             assert_eq!(states(directory.path()).last(), Some(&(Limiter, Active)));
         }
     }
