@@ -22,8 +22,8 @@ impl Accounts {
     ) -> Result<(), Refusal> {
         let changes = &self.metrics.accounts.password_changes;
         let change = self.confirmed(current, old, Confirmed::PasswordChange(new), time);
-        let user = changes.counted(change, Refusal::label).await?;
-        let ended = self.remove_ended_sessions(current.user.id, user.as_ref(), time).await;
+        let former = changes.counted(change, Refusal::label).await?;
+        let ended = self.remove_ended_sessions(&former, Some(current.session.id), time).await;
         self.metrics.accounts.ended_by_password_change.inc_by(ended);
         Ok(())
     }

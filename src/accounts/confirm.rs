@@ -15,18 +15,8 @@ pub enum Confirmed<'password> {
     Deletion,
 }
 
-/// What came of it.
-enum Written {
-    /// The user is this one now.
-    Changed(Box<User>),
-    /// The user is gone.
-    Deleted,
-    /// The user is not any more what was verified; nothing was written.
-    Stale,
-}
-
 impl Accounts {
-    /// Does what the user's password confirms, in one deciding write. Returns the user as they are then, if at all.
+    /// Does what the user's password confirms, in one deciding write. Returns the user as they were before.
     ///
     /// # Errors
     /// [`Refusal::WrongPassword`]; [`Refusal::InvalidAccessToken`] where this session has ended meanwhile;
@@ -37,21 +27,17 @@ impl Accounts {
         password: &Password,
         what: Confirmed<'_>,
         time: &StoreTime,
-    ) -> Result<Option<User>, Refusal> {
-        let mut written = self.write_confirmed(current, password, what, time).await?;
-        if matches!(written, Written::Stale) {
-            // Once more: a login that has renewed the hash meanwhile has changed neither the password nor the epoch.
-            let current = self.current_again(current, time).await?;
-            written = self.write_confirmed(&current, password, what, time).await?;
+    ) -> Result<User, Refusal> {
+        if self.write_confirmed(current, password, what, time).await? == CompareAndSet::Written {
+            return Ok(current.user.clone());
         }
-        match written {
-            Written::Changed(user) => Ok(Some(*user)),
-            Written::Deleted => Ok(None),
-            Written::Stale => {
-                self.current_again(current, time).await?;
-                Err(Refusal::WrongPassword)
-            }
+        // Once more: a login that has renewed the hash meanwhile has changed neither the password nor the epoch.
+        let current = self.current_again(current, time).await?;
+        if self.write_confirmed(&current, password, what, time).await? == CompareAndSet::Written {
+            return Ok(current.user);
         }
+        self.current_again(&current, time).await?;
+        Err(Refusal::WrongPassword)
     }
 
     async fn write_confirmed(
@@ -60,23 +46,20 @@ impl Accounts {
         password: &Password,
         what: Confirmed<'_>,
         time: &StoreTime,
-    ) -> Result<Written, Refusal> {
+    ) -> Result<CompareAndSet, Refusal> {
         let (user, session) = (&current.user, &current.session);
         if password.is_too_long() || !self.hasher.verify(password, user.password.as_ref()).await? {
             return Err(Refusal::WrongPassword);
         }
-        let (written, outcome) = match what {
+        let written = match what {
             Confirmed::PasswordChange(new) => {
                 let hash = self.hasher.hash(new.password()).await?;
                 let change = PasswordChange { hash, epoch: Epoch::random(), kept_session: session.id };
-                let written = self.users.change_password(user, &change, time).await?;
-                let PasswordChange { hash, epoch, kept_session } = change;
-                let changed = User { password: Some(hash), epoch, kept_session: Some(kept_session), ..user.clone() };
-                (written, Written::Changed(Box::new(changed)))
+                self.users.change_password(user, &change, time).await
             }
-            Confirmed::Deletion => (self.users.delete_verified(user, time).await?, Written::Deleted),
+            Confirmed::Deletion => self.users.delete_verified(user, time).await,
         };
-        Ok(if written == CompareAndSet::Written { outcome } else { Written::Stale })
+        Ok(written?)
     }
 
     /// The caller as of now, where the session is still in force.

@@ -23,9 +23,8 @@ impl Accounts {
     /// [`Refusal::SessionNotFound`] where no session of this user that is in force has this id; [`Refusal::Store`].
     pub async fn end_session(&self, current: &CurrentUser, id: SessionId, time: &StoreTime) -> Result<(), Refusal> {
         // Found before it is ended: where an answer of the store is lost and the call repeated, it has ended already.
-        let session = self.sessions.resume(current.user.id, id, time).await?;
-        let session = session.filter(|session| current.user.keeps_in_force(session.id, session.epoch));
-        let session = session.ok_or(Refusal::SessionNotFound)?;
+        let sessions = self.list_sessions(current, time).await?;
+        let session = sessions.iter().find(|session| session.id == id).ok_or(Refusal::SessionNotFound)?;
         let ended = self.sessions.end(session.user, session.id, time).await?;
         self.metrics.accounts.ended_by_user.inc_by(ended);
         Ok(())

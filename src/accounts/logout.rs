@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use super::{Accounts, CurrentUser, Epoch, Refusal, User, UserId};
+use super::{Accounts, CurrentUser, Epoch, Refusal, SessionId, User};
 use crate::store::{Edit, StoreTime};
 
 impl Accounts {
@@ -23,19 +23,19 @@ impl Accounts {
     /// # Errors
     /// [`Refusal::InvalidAccessToken`] where the user is gone by now; [`Refusal::Store`].
     pub async fn logout_everywhere(&self, current: &CurrentUser, time: &StoreTime) -> Result<(), Refusal> {
-        let user = current.user.id;
-        let edited = self.users.edit(user, &Edit::EndSessions(Epoch::random()), time).await?;
-        let edited = edited.ok_or(Refusal::InvalidAccessToken)?;
-        let ended = self.remove_ended_sessions(user, Some(&edited), time).await;
+        let edit = Edit::EndSessions(Epoch::random());
+        let edited = self.users.edit(current.user.id, &edit, time).await?;
+        edited.ok_or(Refusal::InvalidAccessToken)?;
+        let ended = self.remove_ended_sessions(&current.user, None, time).await;
         self.metrics.accounts.ended_by_logout_everywhere.inc_by(ended);
         Ok(())
     }
 
     /// Removes the sessions that a new epoch, or the deletion of their user, has ended, and says how many there were. It
     /// only tidies up: they are refused whether this succeeds or not.
-    pub(super) async fn remove_ended_sessions(&self, id: UserId, user: Option<&User>, time: &StoreTime) -> u64 {
-        self.sessions.remove_ended(id, user, time).await.unwrap_or_else(|error| {
-            warn!(%error, user = %id, "ended sessions could not be removed; they are refused all the same");
+    pub(super) async fn remove_ended_sessions(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> u64 {
+        self.sessions.remove_ended(former, kept, time).await.unwrap_or_else(|error| {
+            warn!(%error, user = %former.id, "ended sessions could not be removed; they are refused all the same");
             0
         })
     }

@@ -28,8 +28,8 @@ impl Accounts {
         password: &Password,
         time: &StoreTime,
     ) -> Result<(), Refusal> {
-        self.confirmed(current, password, Confirmed::Deletion, time).await?;
-        let ended = self.remove_ended_sessions(current.user.id, None, time).await;
+        let former = self.confirmed(current, password, Confirmed::Deletion, time).await?;
+        let ended = self.remove_ended_sessions(&former, None, time).await;
         self.metrics.accounts.ended_by_account_deletion.inc_by(ended);
         Ok(())
     }

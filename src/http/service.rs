@@ -131,7 +131,7 @@ impl Service {
             operator: Arc::default(),
             client: Client::new(peer.ip().to_canonical(), &String::from_utf8_lossy(user_agent)),
             deadline,
-            store_time: StoreTime::of(self.limits.store),
+            store_time: StoreTime::of(self.limits.store).by(deadline),
             parameter: None,
         }
     }

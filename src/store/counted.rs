@@ -108,8 +108,8 @@ impl Sessions for Counted<dyn Sessions> {
         self.count("sessions.end", self.store.end(user, session, time)).await
     }
 
-    async fn remove_ended(&self, id: UserId, user: Option<&User>, time: &StoreTime) -> Result<u64, StoreError> {
-        self.count("sessions.remove_ended", self.store.remove_ended(id, user, time)).await
+    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
+        self.count("sessions.remove_ended", self.store.remove_ended(former, kept, time)).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {

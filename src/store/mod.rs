@@ -96,9 +96,9 @@ pub trait Sessions: Send + Sync {
     /// Ends a session; one that is not there has ended before. Returns how many have ended now: one or none.
     async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError>;
 
-    /// Removes the sessions of a user that are out of force by what the user is now, or every one where there is no user
-    /// any more. Those that were opened since stay, however late this comes. Returns how many there were.
-    async fn remove_ended(&self, id: UserId, user: Option<&User>, time: &StoreTime) -> Result<u64, StoreError>;
+    /// Removes the sessions that were in force for a user as the user was, but for `kept`: a new epoch, or the user's
+    /// deletion, has ended them. Those that were opened since stay, however late this comes. Returns how many there were.
+    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError>;
 
     /// Whether the store answers.
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError>;

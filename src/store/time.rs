@@ -9,7 +9,11 @@ use super::StoreError;
 /// The time that the store calls of one request may take together. It passes only while a call is under way, so that
 /// waiting for a hash costs nothing; calls side by side pass it once.
 #[derive(Debug)]
-pub struct StoreTime(Mutex<Spending>);
+pub struct StoreTime {
+    spending: Mutex<Spending>,
+    /// When whoever asked has been answered, one way or the other.
+    deadline: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Spending {
@@ -22,7 +26,13 @@ impl StoreTime {
     /// This much time, none of it spent.
     #[must_use]
     pub fn of(left: Duration) -> Self {
-        Self(Mutex::new(Spending { left, calls: 0, since: Instant::now() }))
+        Self { spending: Mutex::new(Spending { left, calls: 0, since: Instant::now() }), deadline: None }
+    }
+
+    /// The same, of a request that is answered by then.
+    #[must_use]
+    pub fn by(self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self }
     }
 
     /// Runs a call to a store; when the time is up it is dropped, and the store counts as unavailable.
@@ -46,7 +56,8 @@ impl StoreTime {
     pub fn left(&self) -> Duration {
         let spending = self.lock();
         let spent = if spending.calls == 0 { Duration::ZERO } else { spending.since.elapsed() };
-        spending.left.saturating_sub(spent)
+        let left = spending.left.saturating_sub(spent);
+        self.deadline.map_or(left, |deadline| left.min(deadline.saturating_duration_since(Instant::now())))
     }
 
     fn start(&self) -> Call<'_> {
@@ -59,7 +70,7 @@ impl StoreTime {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Spending> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.spending.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -101,6 +112,15 @@ mod tests {
         let last: Result<(), _> = time.limit("store", pending()).await;
         assert_eq!(last, Err(StoreError::unavailable("store", "no answer in time")));
         assert_eq!(started.elapsed().as_secs(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_left_than_until_the_request_is_answered() {
+        let time = StoreTime::of(Duration::from_secs(5)).by(Instant::now() + Duration::from_secs(7));
+
+        assert_eq!(time.left(), Duration::from_secs(5));
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert_eq!(time.left(), Duration::from_secs(3));
     }
 
     #[tokio::test(start_paused = true)]

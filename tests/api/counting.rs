@@ -162,9 +162,9 @@ impl Sessions for Counting {
         self.sessions.end(user, session, time).await
     }
 
-    async fn remove_ended(&self, id: UserId, user: Option<&User>, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
         self.pass("sessions.remove_ended").await?;
-        self.sessions.remove_ended(id, user, time).await
+        self.sessions.remove_ended(former, kept, time).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {

@@ -257,17 +257,18 @@ async fn what_has_been_decided_is_answered_so_although_the_ended_sessions_cannot
 #[tokio::test]
 async fn a_login_after_a_password_change_survives_the_removal_of_the_sessions_that_it_has_ended() {
     let people = People::meet().await;
-    let second = died_after_deciding(&people, Event::PasswordChange).await;
+    let second = people.service.second().await;
+    people.service.counting.set_fault(Fault::HangOn("sessions.remove_ended"));
 
-    let since = second.logged_in(&people.this.email, NEW).await;
-    let user = second.user(&people.this.email).await;
-    second
-        .accounts
-        .sessions
-        .remove_ended(user.id, Some(&user), &StoreTime::of(Duration::from_mins(1)))
-        .await
-        .expect("an answer");
+    let late = async {
+        people.service.counting.called("sessions.remove_ended").await;
+        let since = second.logged_in(&people.this.email, NEW).await;
+        people.service.counting.set_fault(Fault::None);
+        since
+    };
+    let ((), since) = tokio::join!(people.event(Event::PasswordChange), late);
 
     since.expect_in_force().await;
-    people.this.at(&second).expect_in_force().await;
+    people.this.expect_in_force().await;
+    people.other.expect_ended().await;
 }

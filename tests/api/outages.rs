@@ -292,8 +292,9 @@ async fn without_postgres_nobody_is_vouched_for_whatever_the_settings_say() {
 async fn a_refresh_that_arrives_when_its_caller_has_given_up_takes_no_effect() {
     let service = Service::start_with(Settings { rotates: true, ..settings() }).await;
     let elsewhere = service.backend().real.open(Arc::default()).await.sessions;
-    let mut ada = service.signed_up("ada@example.org").await;
-    ada.rotate().await;
+    let ada = service.signed_up("ada@example.org").await;
+    // As a server does before it is ready.
+    service.operations("/readyz").send().await.expect(200);
     let claims = service.accounts.refresh_tokens.verify(&ada.tokens.refresh).await.expect("an authentic token");
     let user = service.user(&ada.email).await;
 

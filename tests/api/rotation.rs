@@ -299,14 +299,15 @@ async fn a_refresh_whose_caller_hangs_up_before_it_has_reached_the_session_store
 
 #[tokio::test]
 async fn a_refresh_whose_deadline_passes_before_it_has_reached_the_session_store_is_dropped() {
+    let service = rotating().await;
     let limits = RequestLimits { request: Duration::from_millis(200), store: Duration::from_secs(30) };
-    let service = Service::start_with(Settings { rotates: true, limits, ..Settings::default() }).await;
+    let hasty = service.second_with(Settings { rotates: true, limits, ..Settings::default() }).await;
     let ada = service.signed_up("ada@example.org").await;
 
-    service.counting.set_fault(Fault::HangOn("users.by_id"));
-    ada.refresh().await.expect_problem(503, "unavailable");
-    service.counting.set_fault(Fault::None);
+    hasty.counting.set_fault(Fault::HangOn("users.by_id"));
+    ada.at(&hasty).refresh().await.expect_problem(503, "unavailable");
+    hasty.counting.set_fault(Fault::None);
     ada.profile().await.expect(200);
 
-    assert!(!service.counting.calls().contains(&"sessions.refresh"));
+    assert!(!hasty.counting.calls().contains(&"sessions.refresh"));
 }

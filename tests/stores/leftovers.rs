@@ -40,7 +40,7 @@ async fn a_session_that_has_ended_leaves_no_key_behind() {
 
     let keys: Vec<_> = keys_of(&user).await.into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, [format!("session:{{{}}}:{}", user.id, last.id), format!("sessions:{{{}}}", user.id)]);
-    kept.stores.sessions.remove_ended(user.id, None, &time()).await.expect("an answer");
+    kept.stores.sessions.remove_ended(&user, None, &time()).await.expect("an answer");
     assert_eq!(keys_of(&user).await, []);
 }
 

@@ -101,7 +101,7 @@ async fn a_session_that_has_expired_cannot_end_any_more() {
     kept.clock.advance(DAY);
 
     assert_eq!(kept.stores.sessions.end(user.id, session.id, &time()).await, Ok(0));
-    assert_eq!(kept.stores.sessions.remove_ended(user.id, None, &time()).await, Ok(0));
+    assert_eq!(kept.stores.sessions.remove_ended(&user, None, &time()).await, Ok(0));
     assert_eq!(kept.resumed(&other).await, None);
 }
 
@@ -139,25 +139,30 @@ async fn a_refresh_that_races_a_logout_leaves_no_session() {
 }
 
 #[tokio::test]
-async fn what_a_new_epoch_has_ended_can_be_removed_and_what_was_opened_since_stays() {
+async fn what_a_new_epoch_has_ended_can_be_removed_and_what_was_opened_since_stays_however_late_that_comes() {
     let kept = Kept::empty().await;
-    let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
-    let survivor = kept.opened(&ada).await;
-    let others = [kept.opened(&ada).await, kept.opened(&ada).await];
-    let of_grace = kept.opened(&grace).await;
-    let ada = User { epoch: Epoch::random(), kept_session: Some(survivor.id), ..ada };
-    let opened_since = kept.opened(&ada).await;
+    let (first, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
+    let (survivor, ended, of_grace) = (kept.opened(&first).await, kept.opened(&first).await, kept.opened(&grace).await);
+    // A password change, and a logout everywhere after it.
+    let second = User { epoch: Epoch::random(), kept_session: Some(survivor.id), ..first.clone() };
+    let in_second = kept.opened(&second).await;
+    let third = User { epoch: Epoch::random(), kept_session: None, ..first.clone() };
+    let in_third = kept.opened(&third).await;
+    let sessions = &kept.stores.sessions;
 
-    assert_eq!(kept.stores.sessions.remove_ended(ada.id, Some(&ada), &time()).await, Ok(2));
+    assert_eq!(sessions.remove_ended(&first, Some(survivor.id), &time()).await, Ok(1));
+    assert_eq!(kept.resumed(&ended).await, None);
+    for session in [&survivor, &in_second, &in_third, &of_grace] {
+        assert_eq!(kept.resumed(session).await.as_ref(), Some(session));
+    }
 
-    for session in others {
-        assert_eq!(kept.resumed(&session).await, None);
+    assert_eq!(sessions.remove_ended(&second, None, &time()).await, Ok(2));
+    for session in [&survivor, &in_second] {
+        assert_eq!(kept.resumed(session).await, None);
     }
-    for session in [survivor, opened_since, of_grace] {
-        assert_eq!(kept.resumed(&session).await, Some(session));
+    for session in [&in_third, &of_grace] {
+        assert_eq!(kept.resumed(session).await.as_ref(), Some(session));
     }
-    let ada = User { epoch: Epoch::random(), kept_session: None, ..ada };
-    assert_eq!(kept.stores.sessions.remove_ended(ada.id, Some(&ada), &time()).await, Ok(2));
 }
 
 #[tokio::test]
@@ -265,21 +270,6 @@ async fn every_session_of_a_user_is_listed_until_it_ends() {
 }
 
 #[tokio::test]
-async fn every_session_of_a_user_who_is_gone_can_be_removed() {
-    let kept = Kept::empty().await;
-    let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
-    let sessions = [kept.opened(&ada).await, kept.opened(&ada).await];
-    let of_grace = kept.opened(&grace).await;
-
-    assert_eq!(kept.stores.sessions.remove_ended(ada.id, None, &time()).await, Ok(2));
-
-    for session in sessions {
-        assert_eq!(kept.resumed(&session).await, None);
-    }
-    assert_eq!(kept.resumed(&of_grace).await, Some(of_grace));
-}
-
-#[tokio::test]
 async fn where_there_are_too_many_sessions_those_out_of_force_go_before_the_oldest() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
@@ -290,13 +280,18 @@ async fn where_there_are_too_many_sessions_those_out_of_force_go_before_the_olde
     let new = || NewSession { max_sessions: 3, kept_session: user.kept_session, ..new_session(&user) };
 
     kept.clock.advance(Duration::from_secs(1));
-    let first = kept.opened_as(&new()).await;
-    let second = kept.opened_as(&new()).await;
+    let (first, second) = (new(), new());
+    let [first, second] = [
+        kept.stores.sessions.open(&first, &time()).await.expect("an answer"),
+        kept.stores.sessions.open(&second, &time()).await.expect("an answer"),
+    ];
 
+    // They had ended before.
+    assert_eq!((first.ended, second.ended), (0, 0));
     for session in out_of_force {
         assert_eq!(kept.resumed(&session).await, None);
     }
-    for session in [changed_the_password, first, second] {
+    for session in [changed_the_password, first.session, second.session] {
         assert!(kept.resumed(&session).await.is_some());
     }
 }
@@ -373,7 +368,7 @@ async fn a_session_ends_when_it_goes_unused_for_too_long_and_every_use_puts_that
     kept.clock.advance(Duration::from_mins(30));
     assert_eq!(kept.refreshed(&user, &refreshed, FIRST_SUCCESSOR).await, Refresh::NotInForce);
     assert_eq!(kept.resumed(&resumed).await, None);
-    assert_eq!(kept.stores.sessions.remove_ended(user.id, None, &time()).await, Ok(0));
+    assert_eq!(kept.stores.sessions.remove_ended(&user, None, &time()).await, Ok(0));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 -- sessions.remove_ended
--- Those that are out of force, or all of them where the user is gone and has no epoch.
+-- Those that were in force for a user as the user was, but for one: an epoch that has passed never comes back.
 DELETE FROM sessions
-WHERE user = :user AND (:epoch IS NULL OR (epoch <> :epoch AND id IS NOT :kept_session))
+WHERE user = :user AND (epoch = :former_epoch OR id IS :former_kept) AND id IS NOT :kept
   AND expires > :now AND (idle IS NULL OR last_used + idle > :now)

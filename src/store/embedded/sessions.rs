@@ -71,14 +71,15 @@ impl Sessions for EmbeddedStore {
         self.write(time, move |transaction| end(transaction, user, session, now)).await
     }
 
-    async fn remove_ended(&self, id: UserId, user: Option<&User>, time: &StoreTime) -> Result<u64, StoreError> {
-        let now = unix_ms(self.now());
-        let (epoch, kept_session) = (user.map(|user| user.epoch.0), user.and_then(|user| user.kept_session));
+    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
+        let (user, former_epoch, now) = (former.id, former.epoch.0, unix_ms(self.now()));
+        let [former_kept, kept] = [former.kept_session, kept].map(|session| session.map(|id| *id.0.as_bytes()));
         let write = move |transaction: &Transaction<'_>| {
             let params = named_params! {
-                ":user": id.0.as_bytes(),
-                ":epoch": epoch,
-                ":kept_session": kept_session.map(|kept| *kept.0.as_bytes()),
+                ":user": user.0.as_bytes(),
+                ":former_epoch": former_epoch,
+                ":former_kept": former_kept,
+                ":kept": kept,
                 ":now": now,
             };
             execute(transaction, REMOVE_ENDED, params)
@@ -119,7 +120,11 @@ fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> 
         ":max_sessions": new.max_sessions,
         ":now": time,
     };
-    let ended = execute(transaction, END_OLDEST, params)?;
+    let were_in_force: Vec<bool> = transaction
+        .prepare_cached(END_OLDEST)
+        .and_then(|mut statement| statement.query_map(params, |row| row.get::<_, Option<bool>>(0))?.collect())
+        .map(|rows: Vec<Option<bool>>| rows.into_iter().flatten().collect())?;
+    let ended = were_in_force.into_iter().filter(|was| *was).count();
     let session = opened(new, now);
     let params = named_params! {
         ":user": user,
@@ -137,7 +142,7 @@ fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> 
         ":user_agent": session.client.user_agent,
     };
     execute(transaction, OPEN, params)?;
-    Ok(Opened { session, ended })
+    Ok(Opened { session, ended: u64::try_from(ended).unwrap_or(u64::MAX) })
 }
 
 fn refresh(

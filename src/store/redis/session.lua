@@ -36,9 +36,9 @@ local function set_ttl(key, record)
   redis.call('PEXPIRE', key, decimal(left))
 end
 
--- Notes that a session is used, unless its last use was noted less than a resolution ago. A server that takes no writes
--- now (it is full, cannot save, or misses its replicas) still says what the session is; one that has become a replica
--- may not, for it may not know.
+-- Notes that a session is used, unless its last use was noted less than a resolution ago. A server that is full, or cannot
+-- save, still says what a session is that need not be used; but not one that may not know any more, because it has become
+-- a replica or misses its own.
 local function note_use(key, record, resolution)
   if now - tonumber(record[LAST_USED]) < tonumber(resolution) then
     return
@@ -47,7 +47,8 @@ local function note_use(key, record, resolution)
   if type(outcome) == 'number' then
     record[LAST_USED] = decimal(now)
     set_ttl(key, record)
-  elseif outcome.err:find('READONLY', 1, true) then
+  elseif tonumber(record[IDLE]) > 0 or not (outcome.err:find('OOM', 1, true) or outcome.err:find('MISCONF', 1, true)) then
+    -- Once more, to fail.
     redis.call('HSET', key, 'last_used', decimal(now))
   end
 end

@@ -4,7 +4,8 @@
 -- KEYS  session, index
 -- ARGV  ahead_ms, prefix of the sessions' keys, id, max_sessions, lifetime_ms, idle_ms,
 --       epoch, held, successor, successor_key, address, user_agent, kept session of the user
--- Gives the record, and how many have ended.
+-- Gives the record, and how many have ended that were in force, as far as whoever opens this one knows: a login that took
+-- its time may have read an epoch that has passed.
 local id, index = ARGV[3], KEYS[2]
 local lifetime, time, ended = tonumber(ARGV[5]), decimal(now), 0
 
@@ -26,7 +27,7 @@ if redis.call('ZCARD', index) >= tonumber(ARGV[4]) then
   for place = tonumber(ARGV[4]), #others do
     redis.call('DEL', ARGV[2] .. others[place][1])
     redis.call('ZREM', index, others[place][1])
-    ended = ended + 1
+    ended = ended + others[place][2]
   end
 end
 

@@ -27,6 +27,7 @@ pub struct Scripts {
     refresh: Script,
     end: Script,
     remove_ended: Script,
+    ping: Script,
 }
 
 impl Scripts {
@@ -38,6 +39,7 @@ impl Scripts {
             refresh: script(include_str!("session.refresh.lua")),
             end: script(include_str!("session.end.lua")),
             remove_ended: script(include_str!("session.remove_ended.lua")),
+            ping: script(include_str!("session.ping.lua")),
         }
     }
 }
@@ -47,8 +49,10 @@ fn script(text: &str) -> Script {
     Script::new(&[include_str!("session.lua"), text].concat())
 }
 
-/// What is known of the server's time: a refresh that reaches the server when nobody waits for it any more must take no
-/// effect, for its client may have gone on elsewhere, and would look like a thief.
+/// What is known of the server's time: a refresh that reaches the server when nobody can wait for it any more must take no
+/// effect, for its client may have gone on elsewhere, and would look like a thief. (What has been sent when a caller hangs
+/// up before that is not called back.) Where the server's clock is put back, late ones count for as long, until it is next
+/// heard of; where it is put forward, or another server answers, the first refresh is tried twice.
 #[derive(Default)]
 pub struct ServerTime(Mutex<Option<Heard>>);
 
@@ -69,7 +73,7 @@ impl ServerTime {
     /// than too late, since what was heard was said before. 0 where nothing has been heard.
     fn not_after_ms(&self, time: &StoreTime) -> u64 {
         let heard = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.map_or(0, |heard| heard.time_ms + milliseconds(heard.at.elapsed() + time.left()))
+        heard.map_or(0, |heard| heard.time_ms.saturating_add(milliseconds(heard.at.elapsed() + time.left())))
     }
 }
 
@@ -172,20 +176,23 @@ impl Sessions for RedisSessions {
         self.run(&invocation, time).await
     }
 
-    async fn remove_ended(&self, id: UserId, user: Option<&User>, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
         let mut invocation = self.scripts.remove_ended.prepare_invoke();
         invocation
-            .key(index_key(id))
+            .key(index_key(former.id))
             .arg(self.ahead_ms())
-            .arg(session_key_prefix(id))
-            .arg(user.map(|user| user.epoch.0.to_string()).unwrap_or_default())
-            .arg(id_or_nothing(user.and_then(|user| user.kept_session)));
+            .arg(session_key_prefix(former.id))
+            .arg(former.epoch.0)
+            .arg(id_or_nothing(former.kept_session))
+            .arg(id_or_nothing(kept));
         self.run(&invocation, time).await
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        let nobody = UserId(uuid::Uuid::nil());
-        self.resume(nobody, SessionId(uuid::Uuid::nil()), time).await.map(drop)
+        let mut invocation = self.scripts.ping.prepare_invoke();
+        invocation.key(index_key(UserId(uuid::Uuid::nil()))).arg(self.ahead_ms());
+        self.server_time.hear(self.run(&invocation, time).await?);
+        Ok(())
     }
 }
 

@@ -126,9 +126,9 @@ impl Keys {
     /// waits that knows its key.
     async fn read(self: &Arc<Self>, turn: OwnedSemaphorePermit) {
         let keys = Arc::clone(self);
+        self.state().since = Some(Instant::now());
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            keys.state().since = Some(Instant::now());
             keys.take(Keyring::load(&keys.directory));
         });
         if let Err(error) = reading.await {
@@ -139,6 +139,8 @@ impl Keys {
     fn take(&self, loaded: Result<Keyring, KeyringError>) {
         let mut state = self.state();
         state.since = None;
+        // As of now: whoever has waited for this need not read again, however long it took.
+        state.looked = state.looked.map(|_| Instant::now());
         match loaded {
             Ok(keyring) => {
                 if state.failure.take().is_some() {
