@@ -288,20 +288,20 @@ async fn without_postgres_nobody_is_vouched_for_whatever_the_settings_say() {
     ada.verify().await.expect_problem(503, "unavailable");
 }
 
-#[tokio::test]
-async fn a_refresh_that_arrives_when_its_caller_has_given_up_takes_no_effect() {
+/// Has a refresh reach Redis when its caller has been told that it failed, and has gone on by another way.
+async fn refreshes_late(limits: RequestLimits) {
     let service = Service::start_with(Settings { rotates: true, ..settings() }).await;
+    let hasty = service.second_with(Settings { rotates: true, limits, ..settings() }).await;
     let elsewhere = service.backend().real.open(Arc::default()).await.sessions;
     let ada = service.signed_up("ada@example.org").await;
     // As a server does before it is ready.
-    service.operations("/readyz").send().await.expect(200);
+    hasty.operations("/readyz").send().await.expect(200);
     let claims = service.accounts.refresh_tokens.verify(&ada.tokens.refresh).await.expect("an authentic token");
     let user = service.user(&ada.email).await;
 
     service.backend().redis.freeze();
-    ada.refresh().await.expect_problem(503, "unavailable");
+    ada.at(&hasty).refresh().await.expect_problem(503, "unavailable");
     service.backend().redis.holds_something().await;
-    // The client tries again by another way, and goes on there.
     for counter in [claims.counter, claims.counter + 1] {
         let rotation = Rotation::On(service.accounts.refresh_tokens.active_key());
         let attempt = RefreshAttempt { user: user.clone(), session: claims.session, counter, rotation };
@@ -316,6 +316,16 @@ async fn a_refresh_that_arrives_when_its_caller_has_given_up_takes_no_effect() {
         let sessions = elsewhere.list(user.id, &StoreTime::of(Duration::from_mins(1))).await.expect("an answer");
         assert_eq!(sessions.len(), 1, "the session goes on");
     }
+}
+
+#[tokio::test]
+async fn a_refresh_that_arrives_when_its_store_time_is_over_takes_no_effect() {
+    refreshes_late(RequestLimits { request: Duration::from_secs(30), store: Duration::from_millis(500) }).await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_arrives_when_its_request_has_been_answered_takes_no_effect() {
+    refreshes_late(RequestLimits { request: Duration::from_millis(500), store: Duration::from_secs(30) }).await;
 }
 
 #[tokio::test]
