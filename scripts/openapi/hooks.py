@@ -24,41 +24,62 @@ OBJECTIONS = {
 }
 
 
-def post(path, body):
+def ask(path, body=None, token=""):
     request = urllib.request.Request(
         os.environ["SCHEMATHESIS_BASE_URL"] + path,
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
+        None if body is None else json.dumps(body).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
     )
     with urllib.request.urlopen(request, timeout=20) as response:
         return json.load(response)
 
 
 class Account:
-    """Somebody who has signed up, and whose first session no request ends."""
+    """Somebody who has signed up."""
 
-    email = "grace@example.com"
     password = "-".join(WORDS[:4])
 
-    def __init__(self):
-        self.access = post("/create-user/", {"name": "Grace Hopper"} | self.credentials())["access"]
+    def __init__(self, email):
+        self.email = email
+        self.access = ask("/create-user/", {"name": "Grace Hopper"} | self.credentials())["access"]
 
     def credentials(self):
         return {"email": self.email, "password": self.password}
 
 
-account = Account()
+# Whose first session no request ends.
+account = Account("grace@example.com")
+# Those who are about to leave, by their tokens.
+leaving = {}
 turns = itertools.count()
 
 
 # Where the page asks for a token, and nowhere else: a 401 for other reasons would count as a token that has expired.
-@schemathesis.auth().apply_to(path=["/profile/", "/change-password/", "/verify/", "/verify/{rest}"])
+@(
+    schemathesis.auth()
+    .apply_to(path=["/profile/", "/change-password/", "/sessions/", "/verify/", "/verify/{rest}"])
+    .skip_for(path="/profile/", method="DELETE")
+)
 class SignedIn:
     def get(self, case, context):
         return account.access
 
     def set(self, case, data, context):
         case.headers["Authorization"] = f"Bearer {data}"
+
+
+@(
+    schemathesis.auth(refresh_interval=None)
+    .apply_to(path="/profile/", method="DELETE")
+    .apply_to(path=["/sessions/{id}/", "/logout-everywhere/"])
+)
+class Leaving(SignedIn):
+    """Somebody else each time: what is asked here ends the session."""
+
+    def get(self, case, context):
+        somebody = Account(f"leaving.{len(leaving)}@example.com")
+        leaving[somebody.access] = somebody
+        return somebody.access
 
 
 @schemathesis.auth().apply_to(path="/introspect/")
@@ -70,15 +91,22 @@ class Operator(SignedIn):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Gives valid requests what they need to succeed, since nobody guesses a password or a token."""
-    is_valid = case.meta is not None and case.meta.generation.mode.is_positive and isinstance(case.body, dict)
+    is_valid = case.meta is not None and case.meta.generation.mode.is_positive
     if not is_valid or not is_in_need(case.meta.phase.name):
         return
+    somebody = leaving.get(case.headers.get("Authorization", "").removeprefix("Bearer "))
+    if somebody and case.operation.path == "/sessions/{id}/":
+        case.path_parameters["id"] = ask("/sessions/", token=somebody.access)["sessions"][0]["id"]
+    if not isinstance(case.body, dict):
+        return
     match case.operation.path:
+        case "/profile/" if somebody:
+            case.body["password"] = somebody.password
         case "/token/":
             case.body |= account.credentials()
         case "/refresh/" | "/logout/":
             # Of another session: schemathesis remembers values, and would end the one that it asks with.
-            case.body["refresh"] = post("/token/", account.credentials())["refresh"]
+            case.body["refresh"] = ask("/token/", account.credentials())["refresh"]
         case "/introspect/":
             case.body["token"] = account.access
         case "/change-password/":

@@ -1,6 +1,6 @@
 //! Refresh: new tokens for a session that is in force, by the table of the README.
 
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::{Accounts, Presentation, Refusal, Rotation, Session, User};
 use crate::store::{Refresh, RefreshAttempt, StoreTime};
@@ -64,7 +64,7 @@ impl Accounts {
         let (user, id) = (session.user, session.id);
         match presentation {
             Presentation::Kept | Presentation::Outdated | Presentation::Successor => {}
-            Presentation::Shared => debug!(%user, session = %id, "refresh token shared: presented again at once"),
+            Presentation::Shared => info!(%user, session = %id, "refresh token shared: presented again at once"),
             Presentation::LostResponse => info!(%user, session = %id, "refresh token repeated: its answer was lost"),
             Presentation::Replaced => warn!(%user, session = %id, "replaced refresh token presented, session ended"),
             Presentation::Retired => warn!(%user, session = %id, "retired refresh token presented, session ended"),
