@@ -148,6 +148,26 @@ fn we_verify_tokens_that_another_paseto_has_signed_with_our_key() {
 }
 
 #[test]
+fn we_sign_with_a_key_that_another_paseto_has_made() {
+    let (directory, now) = (tempfile::tempdir().expect("a temporary directory"), SystemClock.now());
+    let made = keyring::generate(directory.path(), now).expect("keys can be made").remove(0);
+    let theirs = SecretKey::random().expect("a key");
+    let manifest = directory.path().join(keyring::MANIFEST);
+    let text = fs::read_to_string(&manifest).expect("a text");
+    fs::write(&manifest, text.replace(&made.id, &theirs.public_key().id().to_string())).expect("it can be written");
+    fs::write(directory.path().join(made.file), theirs.expose_key().to_string()).expect("it can be written");
+
+    let keys = Arc::new(Keys::open(directory.path()).expect("keys can be read"));
+    let issuer = Issuer { keys, secret: theirs.expose_key().to_string(), now };
+
+    for format in pasetos() {
+        let token: SignedToken<Claims, Vec<u8>> = issuer.token(format).parse().expect("a PASETO");
+        let verified = token.verify(&theirs.public_key(), &NoValidation::dangerous_no_validation());
+        assert_eq!(verified.expect("a good signature").claims.0["sub"], Uuid::from_u128(1).to_string(), "{format}");
+    }
+}
+
+#[test]
 fn neither_takes_what_another_key_has_signed() {
     let (issuer, other) = (Issuer::new(), Issuer::new());
     let key: PublicKey = text(&issuer.published(KeySet::Paserk)["paserk"]).parse().expect("a PASERK");
