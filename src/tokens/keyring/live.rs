@@ -46,6 +46,13 @@ struct State {
     failure: Option<String>,
 }
 
+/// Why the directory is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Interval,
+    UnknownId,
+}
+
 impl Keys {
     /// Reads a directory that [`super::generate()`] filled.
     ///
@@ -102,18 +109,16 @@ impl Keys {
     /// Reads the directory now.
     pub async fn read_again(self: &Arc<Self>) {
         if let Some(turn) = self.turn().await {
-            self.read(turn).await;
+            self.read(turn, Reason::Interval).await;
         }
     }
 
     /// Reads the directory, unless that was done for an unknown id less than a second ago.
     async fn look_again(self: &Arc<Self>) {
         let Some(turn) = self.turn().await else { return };
-        let now = Instant::now();
-        let is_due = |looked| now.duration_since(looked) >= LOOKING_INTERVAL;
+        let is_due = |looked: Instant| looked.elapsed() >= LOOKING_INTERVAL;
         if self.state().looked.is_none_or(is_due) {
-            self.state().looked = Some(now);
-            self.read(turn).await;
+            self.read(turn, Reason::UnknownId).await;
         }
     }
 
@@ -124,12 +129,16 @@ impl Keys {
 
     /// Reads on a thread of its own: where the disk hangs, whoever waits may go away, the turn stays taken, and no request
     /// waits that knows its key.
-    async fn read(self: &Arc<Self>, turn: OwnedSemaphorePermit) {
+    async fn read(self: &Arc<Self>, turn: OwnedSemaphorePermit, reason: Reason) {
         let keys = Arc::clone(self);
         self.state().since = Some(Instant::now());
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             keys.take(Keyring::load(&keys.directory));
+            if reason == Reason::UnknownId {
+                // As of now: whoever has waited for this need not read again, however long it took.
+                keys.state().looked = Some(Instant::now());
+            }
         });
         if let Err(error) = reading.await {
             error!(%error, "reading the keys failed");
@@ -139,8 +148,6 @@ impl Keys {
     fn take(&self, loaded: Result<Keyring, KeyringError>) {
         let mut state = self.state();
         state.since = None;
-        // As of now: whoever has waited for this need not read again, however long it took.
-        state.looked = state.looked.map(|_| Instant::now());
         match loaded {
             Ok(keyring) => {
                 if state.failure.take().is_some() {
