@@ -3,7 +3,7 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::Format;
+use super::format::{Format, json};
 use crate::{
     clock::rfc3339,
     config::KeysConfig,
@@ -150,5 +150,5 @@ fn listed(keys: &[KeyEntry], times: &KeyTimes, format: Format) -> String {
             retire_from: due_as(KeyState::Retiring),
         }
     };
-    super::users::json(&ShownKeys { keys: keys.iter().map(shown).collect() })
+    json(&ShownKeys { keys: keys.iter().map(shown).collect() })
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod command;
+mod format;
 mod keys;
 pub mod password;
 mod users;
@@ -16,8 +17,9 @@ use unicode_normalization::UnicodeNormalization as _;
 
 pub use self::{
     command::command,
+    format::Format,
     keys::KeysTask,
-    users::{Format, UserAction, UserTask},
+    users::{UserAction, UserTask},
 };
 use crate::{
     accounts::{Role, Standing, UserQuery, Who},
@@ -86,7 +88,7 @@ fn task(matches: &ArgMatches) -> Task {
 
 fn user_task(user: &ArgMatches) -> UserTask {
     let Some((name, arguments)) = user.subcommand() else { unreachable!("clap asks for a command") };
-    let format = if arguments.get_flag("json") { Format::Json } else { Format::Text };
+    let format = Format::of(arguments);
     let who = || required(arguments, "USER");
     let action = match name {
         "create" => {
@@ -120,7 +122,7 @@ fn keys_task(keys: &ArgMatches) -> KeysTask {
     let purpose = || arguments.get_one::<Purpose>("PURPOSE").copied();
     match name {
         "generate" => purpose().map_or(KeysTask::Generate, KeysTask::Publish),
-        "list" => KeysTask::List(if arguments.get_flag("json") { Format::Json } else { Format::Text }),
+        "list" => KeysTask::List(Format::of(arguments)),
         "activate" => KeysTask::Activate(required(arguments, "KEY")),
         "retire" => KeysTask::Retire(required(arguments, "ID")),
         "rotate" if arguments.get_flag("emergency") => KeysTask::Replace(required(arguments, "PURPOSE")),

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde::Serialize;
 
+use super::format::{Format, json};
 use crate::{
     accounts::{
         Administration, AdministrationError, Cursor, Email, Name, NewUser, Role, Standing, User, UserQuery, Who,
@@ -49,15 +50,6 @@ pub enum UserAction {
     EndSessions(Who),
     /// End all sessions of all users.
     EndAllSessions,
-}
-
-/// How to say what was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 impl UserTask {
@@ -234,10 +226,6 @@ fn harmless(name: &str) -> String {
         _ => character.to_string(),
     };
     name.chars().map(shown).collect()
-}
-
-pub(super) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| unreachable!("texts are always JSON"))
 }
 
 #[cfg(test)]

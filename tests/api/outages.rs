@@ -11,6 +11,7 @@ use postern::{
 use serde_json::json;
 
 use crate::{
+    person::Person,
     proxy::Proxy,
     service::{PASSWORD, Settings},
     support::{Backend, PostgresRedis, Stores, sql},
@@ -68,26 +69,31 @@ async fn what_needs_no_store_goes_on() {
     assert_eq!(ada.introspected().await.expect(200), json!({"active": false}));
 }
 
+/// Asks everything that a token in force is needed for, and is told that it cannot be answered now.
+async fn expect_unavailable(person: &Person) {
+    for answer in [
+        person.profile().await,
+        person.rename(json!({"name": "Ada"})).await,
+        person.delete_account(json!({"password": PASSWORD})).await,
+        person.change_password(PASSWORD, "new_password").await,
+        person.sessions().await,
+        person.end_session("x").await,
+        person.log_out_everywhere().await,
+        person.verify().await,
+        person.introspected().await,
+        person.refresh().await,
+    ] {
+        answer.expect_problem(503, "unavailable");
+    }
+}
+
 #[tokio::test]
 async fn without_redis_only_a_definite_no_is_told() {
     let service = service().await;
     let ada = service.signed_up("ada@example.org").await;
     service.backend().redis.cut().await;
 
-    for signed_in in [
-        ada.profile().await,
-        ada.rename(json!({"name": "Ada"})).await,
-        ada.delete_account(json!({"password": PASSWORD})).await,
-        ada.change_password(PASSWORD, "new_password").await,
-        ada.sessions().await,
-        ada.end_session("x").await,
-        ada.log_out_everywhere().await,
-    ] {
-        signed_in.expect_problem(503, "unavailable");
-    }
-    ada.verify().await.expect_problem(503, "unavailable");
-    ada.introspected().await.expect_problem(503, "unavailable");
-    ada.refresh().await.expect_problem(503, "unavailable");
+    expect_unavailable(&ada).await;
     ada.log_out().await.expect_problem(503, "unavailable");
     service.log_in(&ada.email, "wrong_password").await.expect_problem(401, "invalid_credentials");
     service.log_in(&ada.email, PASSWORD).await.expect_problem(503, "unavailable");
@@ -117,28 +123,15 @@ async fn without_postgres_only_a_definite_no_is_told() {
     gone.log_out().await.expect(200);
     service.backend().postgres.cut().await;
 
-    for signed_in in [
-        ada.profile().await,
-        ada.rename(json!({"name": "Ada"})).await,
-        ada.delete_account(json!({"password": PASSWORD})).await,
-        ada.sessions().await,
-        ada.end_session("x").await,
-        ada.log_out_everywhere().await,
-    ] {
-        signed_in.expect_problem(503, "unavailable");
-    }
-    ada.verify().await.expect_problem(503, "unavailable");
-    ada.introspected().await.expect_problem(503, "unavailable");
+    expect_unavailable(&ada).await;
     gone.profile().await.expect_problem(401, "invalid_token");
     gone.verify().await.expect_problem(401, "invalid_token");
     assert_eq!(gone.introspected().await.expect(200), json!({"active": false}));
-    ada.refresh().await.expect_problem(503, "unavailable");
     leaving.log_out().await.expect(200);
     service.log_in(&ada.email, PASSWORD).await.expect_problem(503, "unavailable");
     service.log_in(&ada.email, "wrong_password").await.expect_problem(503, "unavailable");
     service.log_in("no address", PASSWORD).await.expect_problem(503, "unavailable");
     service.sign_up("grace@example.org").await.expect_problem(503, "unavailable");
-    ada.change_password(PASSWORD, "new_password").await.expect_problem(503, "unavailable");
 
     service.backend().postgres.mend().await;
     ada.expect_in_force().await;
