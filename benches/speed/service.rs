@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, Client, Lifetimes, SignUp, Tokens},
+    accounts::{Accounts, Call, Client, Lifetimes, SignUp, Tokens},
     clock::{Clock as _, ManualClock, SystemClock},
     http::{self, Readiness, RequestLimits, routes},
     metrics::Metrics,
@@ -84,9 +84,13 @@ pub fn time() -> StoreTime {
     StoreTime::of(Duration::from_mins(1))
 }
 
+fn call() -> Call {
+    Call { client: client(), request_id: "bench".to_owned(), time: time() }
+}
+
 async fn signed_up(accounts: &Accounts) -> Tokens {
     let (name, email) = ("Ada Lovelace".parse().expect("a name"), "ada@example.org".parse().expect("an address"));
     let judged = accounts.judge(Password::new("secure_password"), Some(&name), Some(&email)).await;
     let password = judged.expect("an idle thread").expect("an acceptable password");
-    accounts.register(SignUp { name, email, password }, client(), &time()).await.expect("an account")
+    accounts.register(SignUp { name, email, password }, &call()).await.expect("an account")
 }

@@ -1,8 +1,8 @@
 //! Whose request this is: from an access token to the user whose session is in force.
 
-use super::{Accounts, Refusal, Session, User};
+use super::{Accounts, Call, Refusal, Session, User};
 use crate::{
-    store::{StoreError, StoreTime},
+    store::StoreError,
     tokens::{AccessTokenError, Claims},
 };
 
@@ -21,9 +21,9 @@ impl Accounts {
     /// # Errors
     /// [`Refusal::InvalidAccessToken`] and [`Refusal::AccessTokenExpired`]; [`Refusal::Store`] where a store that would
     /// have to agree cannot be reached, and the other does not refuse.
-    pub async fn authenticate(&self, access_token: &str, time: &StoreTime) -> Result<CurrentUser, Refusal> {
+    pub async fn authenticate(&self, access_token: &str, call: &Call) -> Result<CurrentUser, Refusal> {
         let claims = self.claims(access_token).await?;
-        let (user, session) = self.user_and_session(&claims, time).await?;
+        let (user, session) = self.user_and_session(&claims, call).await?;
         Ok(CurrentUser { user, session: session? })
     }
 
@@ -41,11 +41,11 @@ impl Accounts {
     pub(super) async fn user_and_session(
         &self,
         claims: &Claims,
-        time: &StoreTime,
+        call: &Call,
     ) -> Result<(User, Result<Session, StoreError>), Refusal> {
         let (user, session) = tokio::join!(
-            self.users.by_id(claims.subject, time),
-            self.sessions.resume(claims.subject, claims.session, time),
+            self.users.by_id(claims.subject, &call.time),
+            self.sessions.resume(claims.subject, claims.session, &call.time),
         );
         // One store's definite no is enough, even where the other one cannot be reached.
         let is_gone =

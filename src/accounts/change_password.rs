@@ -1,10 +1,7 @@
 //! Password change.
 
-use super::{Accounts, CurrentUser, Refusal, confirm::Confirmed};
-use crate::{
-    passwords::{AcceptedPassword, Password},
-    store::StoreTime,
-};
+use super::{Accounts, Call, CurrentUser, Refusal, confirm::Confirmed};
+use crate::passwords::{AcceptedPassword, Password};
 
 impl Accounts {
     /// Replaces the password of whoever knows the old one. This session lives on, every other one ends: the write of
@@ -18,12 +15,12 @@ impl Accounts {
         current: &CurrentUser,
         old: &Password,
         new: &AcceptedPassword,
-        time: &StoreTime,
+        call: &Call,
     ) -> Result<(), Refusal> {
         let changes = &self.metrics.accounts.password_changes;
-        let change = self.confirmed(current, old, Confirmed::PasswordChange(new), time);
+        let change = self.confirmed(current, old, Confirmed::PasswordChange(new), call);
         let former = changes.counted(change, Refusal::label).await?;
-        let ended = self.remove_ended_sessions(&former, Some(current.session.id), time).await;
+        let ended = self.remove_ended_sessions(&former, Some(current.session.id), call).await;
         self.metrics.accounts.ended_by_password_change.inc_by(ended);
         Ok(())
     }

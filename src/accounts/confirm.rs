@@ -1,9 +1,9 @@
 //! What a user confirms by the password: a compare-and-set on the hash that it was verified by.
 
-use super::{Accounts, CurrentUser, Epoch, Refusal, User};
+use super::{Accounts, Call, CurrentUser, Epoch, Refusal, User};
 use crate::{
     passwords::{AcceptedPassword, Password},
-    store::{CompareAndSet, PasswordChange, StoreTime},
+    store::{CompareAndSet, PasswordChange},
 };
 
 /// What is confirmed.
@@ -26,17 +26,17 @@ impl Accounts {
         current: &CurrentUser,
         password: &Password,
         what: Confirmed<'_>,
-        time: &StoreTime,
+        call: &Call,
     ) -> Result<User, Refusal> {
-        if self.write_confirmed(current, password, what, time).await? == CompareAndSet::Written {
+        if self.write_confirmed(current, password, what, call).await? == CompareAndSet::Written {
             return Ok(current.user.clone());
         }
         // Once more: a login that has renewed the hash meanwhile has changed neither the password nor the epoch.
-        let current = self.current_again(current, time).await?;
-        if self.write_confirmed(&current, password, what, time).await? == CompareAndSet::Written {
+        let current = self.current_again(current, call).await?;
+        if self.write_confirmed(&current, password, what, call).await? == CompareAndSet::Written {
             return Ok(current.user);
         }
-        self.current_again(&current, time).await?;
+        self.current_again(&current, call).await?;
         Err(Refusal::WrongPassword)
     }
 
@@ -45,7 +45,7 @@ impl Accounts {
         current: &CurrentUser,
         password: &Password,
         what: Confirmed<'_>,
-        time: &StoreTime,
+        call: &Call,
     ) -> Result<CompareAndSet, Refusal> {
         let (user, session) = (&current.user, &current.session);
         if password.is_too_long() || !self.hasher.verify(password, user.password.as_ref()).await? {
@@ -55,17 +55,17 @@ impl Accounts {
             Confirmed::PasswordChange(new) => {
                 let hash = self.hasher.hash(new.password()).await?;
                 let change = PasswordChange { hash, epoch: Epoch::random(), kept_session: session.id };
-                self.users.change_password(user, &change, time).await
+                self.users.change_password(user, &change, &call.time).await
             }
-            Confirmed::Deletion => self.users.delete_verified(user, time).await,
+            Confirmed::Deletion => self.users.delete_verified(user, &call.time).await,
         };
         Ok(written?)
     }
 
     /// The caller as of now, where the session is still in force.
-    async fn current_again(&self, current: &CurrentUser, time: &StoreTime) -> Result<CurrentUser, Refusal> {
+    async fn current_again(&self, current: &CurrentUser, call: &Call) -> Result<CurrentUser, Refusal> {
         let session = &current.session;
-        let user = self.users.by_id(current.user.id, time).await?;
+        let user = self.users.by_id(current.user.id, &call.time).await?;
         let user = user.filter(|user| user.keeps_in_force(session.id, session.epoch));
         let user = user.ok_or(Refusal::InvalidAccessToken)?;
         Ok(CurrentUser { user, session: session.clone() })

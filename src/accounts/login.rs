@@ -2,11 +2,8 @@
 
 use tracing::debug;
 
-use super::{Accounts, Client, Email, Refusal, Tokens, User};
-use crate::{
-    passwords::Password,
-    store::{StoreError, StoreTime},
-};
+use super::{Accounts, Call, Email, Refusal, Tokens, User};
+use crate::{passwords::Password, store::StoreError};
 
 /// What somebody logs in with.
 #[derive(Debug)]
@@ -22,17 +19,17 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Refusal::InvalidCredentials`], [`Refusal::Overloaded`], [`Refusal::Store`].
-    pub async fn login(&self, credentials: Credentials, client: Client, time: &StoreTime) -> Result<Tokens, Refusal> {
+    pub async fn login(&self, credentials: Credentials, call: &Call) -> Result<Tokens, Refusal> {
         let logins = &self.metrics.accounts.logins;
-        logins.counted(self.log_in(credentials, client, time), Refusal::label).await
+        logins.counted(self.log_in(credentials, call), Refusal::label).await
     }
 
-    async fn log_in(&self, credentials: Credentials, client: Client, time: &StoreTime) -> Result<Tokens, Refusal> {
+    async fn log_in(&self, credentials: Credentials, call: &Call) -> Result<Tokens, Refusal> {
         let Credentials { email, password } = credentials;
         let user = match &email {
-            Some(email) => self.users.by_email(email, time).await?,
+            Some(email) => self.users.by_email(email, &call.time).await?,
             // Nobody can have it. The store is asked all the same: the answer shall depend on it as any other does.
-            None => self.users.ping(time).await.map(|()| None)?,
+            None => self.users.ping(&call.time).await.map(|()| None)?,
         };
         // Hash even where no user was found: a faster answer for unknown emails would tell who has an account.
         let hash = user.as_ref().and_then(|user| user.password.as_ref());
@@ -40,23 +37,23 @@ impl Accounts {
         let is_welcome = |user: &User| matches && user.is_active() && !password.is_too_long();
         let user = user.filter(is_welcome).ok_or(Refusal::InvalidCredentials)?;
         // The epoch came with the hash that was verified: a password change in between leaves this session out of force.
-        let session = self.open_session(&user, client, time).await?;
+        let session = self.open_session(&user, call).await?;
         self.metrics.accounts.opened_by_login.inc();
         let tokens = self.first_tokens(&session);
-        self.renew_hash(&user, &password, time).await;
+        self.renew_hash(&user, &password, call).await;
         Ok(tokens)
     }
 
     /// Hashes a password again where the parameters have changed since. It has been verified, so this may fail: the next
     /// login tries again.
-    async fn renew_hash(&self, user: &User, password: &Password, time: &StoreTime) {
+    async fn renew_hash(&self, user: &User, password: &Password, call: &Call) {
         let is_outdated = user.password.as_ref().is_some_and(|hash| self.hasher.is_outdated(hash));
         if !is_outdated {
             return;
         }
         let renewed: Result<_, Refusal> = async {
             let hash = self.hasher.hash(password).await?;
-            self.users.rehash(user, &hash, time).await.map_err(|error: StoreError| error.into())
+            self.users.rehash(user, &hash, &call.time).await.map_err(|error: StoreError| error.into())
         }
         .await;
         if let Err(error) = renewed {

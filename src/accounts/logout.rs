@@ -2,8 +2,8 @@
 
 use tracing::warn;
 
-use super::{Accounts, CurrentUser, Epoch, Refusal, SessionId, User};
-use crate::store::{Edit, StoreTime};
+use super::{Accounts, Call, CurrentUser, Epoch, Refusal, SessionId, User};
+use crate::store::Edit;
 
 impl Accounts {
     /// Ends the session of a refresh token, whichever of the session's tokens it is: holding one is the authority. A
@@ -11,9 +11,9 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Refusal::InvalidRefreshToken`], [`Refusal::Store`].
-    pub async fn logout(&self, refresh_token: &str, time: &StoreTime) -> Result<(), Refusal> {
+    pub async fn logout(&self, refresh_token: &str, call: &Call) -> Result<(), Refusal> {
         let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| Refusal::InvalidRefreshToken)?;
-        let ended = self.sessions.end(claims.user, claims.session, time).await?;
+        let ended = self.sessions.end(claims.user, claims.session, &call.time).await?;
         self.metrics.accounts.ended_by_logout.inc_by(ended);
         Ok(())
     }
@@ -22,19 +22,19 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`] where the user is gone by now; [`Refusal::Store`].
-    pub async fn logout_everywhere(&self, current: &CurrentUser, time: &StoreTime) -> Result<(), Refusal> {
+    pub async fn logout_everywhere(&self, current: &CurrentUser, call: &Call) -> Result<(), Refusal> {
         let edit = Edit::EndSessions(Epoch::random());
-        let edited = self.users.edit(current.user.id, &edit, time).await?;
+        let edited = self.users.edit(current.user.id, &edit, &call.time).await?;
         edited.ok_or(Refusal::InvalidAccessToken)?;
-        let ended = self.remove_ended_sessions(&current.user, None, time).await;
+        let ended = self.remove_ended_sessions(&current.user, None, call).await;
         self.metrics.accounts.ended_by_logout_everywhere.inc_by(ended);
         Ok(())
     }
 
     /// Removes the sessions that a new epoch, or the deletion of their user, has ended, and says how many there were. It
     /// only tidies up: they are refused whether this succeeds or not.
-    pub(super) async fn remove_ended_sessions(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> u64 {
-        self.sessions.remove_ended(former, kept, time).await.unwrap_or_else(|error| {
+    pub(super) async fn remove_ended_sessions(&self, former: &User, kept: Option<SessionId>, call: &Call) -> u64 {
+        self.sessions.remove_ended(former, kept, &call.time).await.unwrap_or_else(|error| {
             warn!(%error, user = %former.id, "ended sessions could not be removed; they are refused all the same");
             0
         })

@@ -3,6 +3,7 @@
 //! Each use case has one deciding write. What is written before it is worthless without it and expires; what comes after
 //! is optional. So a request may be dropped at any point.
 
+mod call;
 mod email;
 mod id;
 mod name;
@@ -28,6 +29,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub use self::{
     administer::{Administration, AdministrationError, InvalidWho, NewUser, Who},
     authenticate::CurrentUser,
+    call::Call,
     email::{Email, InvalidEmail, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
     id::{Epoch, SessionId, UserId},
     login::Credentials,
@@ -44,7 +46,7 @@ use crate::{
     clock::Clock,
     metrics::Metrics,
     passwords::{AcceptedPassword, Hasher, Objection, Overloaded, Password, Policy},
-    store::{Sessions, StoreError, StoreTime, Users},
+    store::{Sessions, StoreError, Users},
     tokens::{AccessTokens, RefreshClaims, RefreshTokens},
 };
 
@@ -166,7 +168,7 @@ impl Accounts {
     }
 
     /// Opens a session in an epoch: the deciding write of a login.
-    async fn open_session(&self, user: &User, client: Client, time: &StoreTime) -> Result<Session, StoreError> {
+    async fn open_session(&self, user: &User, call: &Call) -> Result<Session, StoreError> {
         let session = NewSession {
             id: SessionId::random(),
             user: user.id,
@@ -176,9 +178,9 @@ impl Accounts {
             idle: self.lifetimes.idle,
             max_sessions: self.max_sessions,
             kept_session: user.kept_session,
-            client,
+            client: call.client.clone(),
         };
-        let opened = self.sessions.open(&session, time).await?;
+        let opened = self.sessions.open(&session, &call.time).await?;
         self.metrics.accounts.ended_as_too_many.inc_by(opened.ended);
         Ok(opened.session)
     }

@@ -1,18 +1,15 @@
 //! What users do with their own account: give it another name, and delete it.
 
-use super::{Accounts, CurrentUser, Name, Refusal, User, confirm::Confirmed};
-use crate::{
-    passwords::Password,
-    store::{Edit, StoreTime},
-};
+use super::{Accounts, Call, CurrentUser, Name, Refusal, User, confirm::Confirmed};
+use crate::{passwords::Password, store::Edit};
 
 impl Accounts {
     /// Gives the user another name, and returns the user as they are then.
     ///
     /// # Errors
     /// [`Refusal::InvalidAccessToken`] where the user is gone by now; [`Refusal::Store`].
-    pub async fn rename(&self, current: &CurrentUser, name: Name, time: &StoreTime) -> Result<User, Refusal> {
-        let renamed = self.users.edit(current.user.id, &Edit::Rename(name), time).await?;
+    pub async fn rename(&self, current: &CurrentUser, name: Name, call: &Call) -> Result<User, Refusal> {
+        let renamed = self.users.edit(current.user.id, &Edit::Rename(name), &call.time).await?;
         renamed.ok_or(Refusal::InvalidAccessToken)
     }
 
@@ -22,14 +19,9 @@ impl Accounts {
     /// # Errors
     /// [`Refusal::WrongPassword`]; [`Refusal::InvalidAccessToken`] where this session has ended meanwhile;
     /// [`Refusal::Overloaded`], [`Refusal::Store`].
-    pub async fn delete_account(
-        &self,
-        current: &CurrentUser,
-        password: &Password,
-        time: &StoreTime,
-    ) -> Result<(), Refusal> {
-        let former = self.confirmed(current, password, Confirmed::Deletion, time).await?;
-        let ended = self.remove_ended_sessions(&former, None, time).await;
+    pub async fn delete_account(&self, current: &CurrentUser, password: &Password, call: &Call) -> Result<(), Refusal> {
+        let former = self.confirmed(current, password, Confirmed::Deletion, call).await?;
+        let ended = self.remove_ended_sessions(&former, None, call).await;
         self.metrics.accounts.ended_by_account_deletion.inc_by(ended);
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use tracing::{info, warn};
 
-use super::{Accounts, Presentation, Refusal, Rotation, Session, User};
-use crate::store::{Refresh, RefreshAttempt, StoreTime};
+use super::{Accounts, Call, Presentation, Refusal, Rotation, Session, User};
+use crate::store::{Refresh, RefreshAttempt};
 
 /// What a refresh hands out.
 pub struct Refreshed {
@@ -18,20 +18,20 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Refusal::InvalidRefreshToken`], [`Refusal::Store`].
-    pub async fn refresh(&self, refresh_token: &str, time: &StoreTime) -> Result<Refreshed, Refusal> {
+    pub async fn refresh(&self, refresh_token: &str, call: &Call) -> Result<Refreshed, Refusal> {
         let refreshes = &self.metrics.accounts.refreshes;
-        refreshes.counted(self.exchange_token(refresh_token, time), Refusal::label).await
+        refreshes.counted(self.exchange_token(refresh_token, call), Refusal::label).await
     }
 
-    async fn exchange_token(&self, refresh_token: &str, time: &StoreTime) -> Result<Refreshed, Refusal> {
+    async fn exchange_token(&self, refresh_token: &str, call: &Call) -> Result<Refreshed, Refusal> {
         // A: not authentic. No store is asked.
         let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| Refusal::InvalidRefreshToken)?;
         // B: the user is gone or inactive; or the session is not there, or not in force.
-        let user = self.users.by_id(claims.user, time).await?;
+        let user = self.users.by_id(claims.user, &call.time).await?;
         let user = user.filter(User::is_active).ok_or(Refusal::InvalidRefreshToken)?;
         let attempt =
             RefreshAttempt { user, session: claims.session, counter: claims.counter, rotation: self.rotation() };
-        let Refresh::Presented(presentation, session) = self.sessions.refresh(&attempt, time).await? else {
+        let Refresh::Presented(presentation, session) = self.sessions.refresh(&attempt, &call.time).await? else {
             return Err(Refusal::InvalidRefreshToken);
         };
         self.tell(presentation, &session);

@@ -1,9 +1,9 @@
 //! Sign-up.
 
-use super::{Accounts, Client, Email, Name, Refusal, Tokens, User};
+use super::{Accounts, Call, Email, Name, Refusal, Tokens, User};
 use crate::{
     passwords::AcceptedPassword,
-    store::{Insert, StoreError, StoreTime},
+    store::{Insert, StoreError},
 };
 
 /// Who signs up, all of it valid.
@@ -23,28 +23,28 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Refusal::EmailTaken`], [`Refusal::Overloaded`], [`Refusal::Store`].
-    pub async fn register(&self, sign_up: SignUp, client: Client, time: &StoreTime) -> Result<Tokens, Refusal> {
+    pub async fn register(&self, sign_up: SignUp, call: &Call) -> Result<Tokens, Refusal> {
         let sign_ups = &self.metrics.accounts.sign_ups;
-        sign_ups.counted(self.sign_up(sign_up, client, time), Refusal::label).await
+        sign_ups.counted(self.sign_up(sign_up, call), Refusal::label).await
     }
 
-    async fn sign_up(&self, sign_up: SignUp, client: Client, time: &StoreTime) -> Result<Tokens, Refusal> {
+    async fn sign_up(&self, sign_up: SignUp, call: &Call) -> Result<Tokens, Refusal> {
         // Asked for before the expensive hash; the insert asks again.
-        if self.users.by_email(&sign_up.email, time).await?.is_some() {
+        if self.users.by_email(&sign_up.email, &call.time).await?.is_some() {
             return Err(Refusal::EmailTaken);
         }
         let hash = self.hasher.hash(sign_up.password.password()).await?;
         let user = User::new(sign_up.email, sign_up.name, hash, self.clock.now());
-        let session = self.open_session(&user, client, time).await?;
+        let session = self.open_session(&user, call).await?;
         let tokens = self.first_tokens(&session);
-        match self.insert(&user, time).await {
+        match self.insert(&user, call).await {
             Ok(Insert::Created) => {
                 self.metrics.accounts.opened_by_sign_up.inc();
                 Ok(tokens)
             }
             outcome => {
                 // A session without a user opens nothing; where it cannot be removed, it expires.
-                let _ = self.sessions.end(session.user, session.id, time).await;
+                let _ = self.sessions.end(session.user, session.id, &call.time).await;
                 Err(outcome.map_or_else(Refusal::Store, |_| Refusal::EmailTaken))
             }
         }
@@ -52,9 +52,9 @@ impl Accounts {
 
     /// Inserts a user; once more where the connection broke, since the first attempt may or may not have counted and a
     /// second one of the same user does no harm.
-    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
-        match self.users.insert(user, time).await {
-            Err(StoreError::Unavailable { .. }) => self.users.insert(user, time).await,
+    async fn insert(&self, user: &User, call: &Call) -> Result<Insert, StoreError> {
+        match self.users.insert(user, &call.time).await {
+            Err(StoreError::Unavailable { .. }) => self.users.insert(user, &call.time).await,
             outcome => outcome,
         }
     }

@@ -4,11 +4,8 @@ use std::str::FromStr;
 
 use tracing::debug;
 
-use super::{Accounts, Refusal, SessionId, User};
-use crate::{
-    store::{StoreError, StoreTime},
-    tokens::Claims,
-};
+use super::{Accounts, Call, Refusal, SessionId, User};
+use crate::{store::StoreError, tokens::Claims};
 
 /// What is answered for others while the session store cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,10 +48,10 @@ impl Accounts {
         &self,
         access_token: &str,
         without_sessions: WithoutSessions,
-        time: &StoreTime,
+        call: &Call,
     ) -> Result<Identity, Refusal> {
         let claims = self.claims(access_token).await?;
-        let (user, session) = self.user_and_session(&claims, time).await?;
+        let (user, session) = self.user_and_session(&claims, call).await?;
         match session {
             Err(error @ StoreError::Unavailable { .. }) if without_sessions == WithoutSessions::Accept => {
                 self.metrics.accounts.identified_without_session.inc();
@@ -69,17 +66,17 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Refusal::Store`], as [`Accounts::authenticate`]: what is not known is not told.
-    pub async fn introspect(&self, token: &str, time: &StoreTime) -> Result<Option<Claims>, Refusal> {
-        match self.claims_in_force(token, time).await {
+    pub async fn introspect(&self, token: &str, call: &Call) -> Result<Option<Claims>, Refusal> {
+        match self.claims_in_force(token, call).await {
             Ok(claims) => Ok(Some(claims)),
             Err(Refusal::InvalidAccessToken | Refusal::AccessTokenExpired) => Ok(None),
             Err(refusal) => Err(refusal),
         }
     }
 
-    async fn claims_in_force(&self, token: &str, time: &StoreTime) -> Result<Claims, Refusal> {
+    async fn claims_in_force(&self, token: &str, call: &Call) -> Result<Claims, Refusal> {
         let claims = self.claims(token).await?;
-        let (_, session) = self.user_and_session(&claims, time).await?;
+        let (_, session) = self.user_and_session(&claims, call).await?;
         session?;
         Ok(claims)
     }

@@ -54,7 +54,7 @@ impl Access for SignedIn {
 
     async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<CurrentUser, Problem> {
         let token = bearer_token(headers)?;
-        Ok(context.accounts.authenticate(token, &context.store_time).await?)
+        Ok(context.accounts.authenticate(token, &context.call).await?)
     }
 }
 
@@ -64,7 +64,7 @@ impl Access for VouchedFor {
     async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<Identity, Problem> {
         let token = bearer_token(headers)?;
         let without_sessions = context.vouching.without_sessions;
-        Ok(context.accounts.identify(token, without_sessions, &context.store_time).await?)
+        Ok(context.accounts.identify(token, without_sessions, &context.call).await?)
     }
 }
 

@@ -94,7 +94,7 @@ pub async fn live(_: Context, _: Stranger, _: Nothing) -> Result<Json<Status>, P
 /// named, but taking every replica out of service would only hide its 503s.
 pub async fn ready(context: Context, _: Stranger, _: Nothing) -> Result<Probe<ReadyStatus>, Problem> {
     let readiness = &context.readiness;
-    let (users, sessions) = readiness.ask(&context.accounts, &context.store_time).await;
+    let (users, sessions) = readiness.ask(&context.accounts, &context.call.time).await;
     let draining = readiness.draining.load(Ordering::SeqCst);
     let is_ready = readiness.have_answered() && !draining;
     let status = match (draining, is_ready) {

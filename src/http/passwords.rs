@@ -16,7 +16,7 @@ pub async fn change(context: Context, current: CurrentUser, mut body: Members) -
         body.object_to("new_password", "The new password must differ from the old one.");
     }
     let (old, new) = body.finish(valid)?;
-    let changed = context.accounts.change_password(&current, &old, &new, &context.store_time).await;
+    let changed = context.accounts.change_password(&current, &old, &new, &context.call).await;
     changed.map_err(Problem::confirmed_by("old_password"))?;
     Ok(Json(Message { message: "Password changed successfully" }))
 }

@@ -14,7 +14,7 @@ use hyper::{
     body::{Body as _, Incoming},
     header::{self, HeaderName, HeaderValue},
 };
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ use super::{
     vouch::Vouching,
 };
 use crate::{
-    accounts::{Accounts, Client, WithoutSessions},
+    accounts::{Accounts, Call, Client, WithoutSessions},
     metrics::{HttpMetrics, OpenConnection, RequestUnderWay},
     operators::{OperatorName, Operators},
     store::StoreTime,
@@ -66,12 +66,10 @@ pub struct Context {
     pub vouching: Arc<Vouching>,
     /// Which operator has been admitted: for the log.
     pub operator: Arc<OnceLock<OperatorName>>,
-    /// Who asks.
-    pub client: Client,
+    /// Who asks, and how much time there is for the stores.
+    pub call: Call,
     /// When the request must have been answered.
-    pub deadline: tokio::time::Instant,
-    /// The time that its store calls may take together.
-    pub store_time: StoreTime,
+    pub deadline: Instant,
     /// What its path has in place of the pattern's parameter, as it was sent.
     pub parameter: Option<String>,
 }
@@ -104,9 +102,9 @@ impl Service {
     pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
         let (route, found) = self.router.find(request.method(), request.uri().path());
         let record = Record::of(&request, route, &self.accounts.metrics.http);
-        let deadline = tokio::time::Instant::now() + self.limits.request;
-        let context =
-            Context { operator: Arc::clone(&record.operator), ..self.context(request.headers(), peer, deadline) };
+        let deadline = Instant::now() + self.limits.request;
+        let call = self.call(request.headers(), &record, peer, deadline);
+        let context = self.context(call, &record, deadline);
         let reply = AssertUnwindSafe(reply(found, context, request)).catch_unwind();
         let outcome = match timeout_at(deadline, reply).await {
             Ok(Ok(outcome)) => outcome,
@@ -122,16 +120,23 @@ impl Service {
         self.accounts.metrics.http.connection(self.router.listener())
     }
 
-    fn context(&self, headers: &HeaderMap, peer: SocketAddr, deadline: tokio::time::Instant) -> Context {
+    fn call(&self, headers: &HeaderMap, record: &Record, peer: SocketAddr, deadline: Instant) -> Call {
         let user_agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+        Call {
+            client: Client::new(peer.ip().to_canonical(), &String::from_utf8_lossy(user_agent)),
+            request_id: record.id().to_owned(),
+            time: StoreTime::of(self.limits.store).by(deadline),
+        }
+    }
+
+    fn context(&self, call: Call, record: &Record, deadline: Instant) -> Context {
         Context {
             accounts: Arc::clone(&self.accounts),
             readiness: Arc::clone(&self.readiness),
             vouching: Arc::clone(&self.vouching),
-            operator: Arc::default(),
-            client: Client::new(peer.ip().to_canonical(), &String::from_utf8_lossy(user_agent)),
+            operator: Arc::clone(&record.operator),
+            call,
             deadline,
-            store_time: StoreTime::of(self.limits.store).by(deadline),
             parameter: None,
         }
     }
@@ -197,10 +202,13 @@ impl Record {
         }
     }
 
+    fn id(&self) -> &str {
+        self.id.to_str().unwrap_or_default()
+    }
+
     fn fields(&self) -> (&str, &str, &'static str, f64) {
-        let id = self.id.to_str().unwrap_or_default();
         let duration_ms = (self.under_way.elapsed().as_secs_f64() * 1e6).round() / 1e3;
-        (id, known(&self.method), self.route, duration_ms)
+        (self.id(), known(&self.method), self.route, duration_ms)
     }
 }
 

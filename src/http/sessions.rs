@@ -34,7 +34,7 @@ pub async fn login(context: Context, _: Stranger, mut body: Members) -> Result<J
     let password = body.password("password");
     let (email, password) = body.finish(email.zip(password))?;
     let credentials = Credentials { email: email.ok(), password };
-    let tokens = context.accounts.login(credentials, context.client, &context.store_time).await?;
+    let tokens = context.accounts.login(credentials, &context.call).await?;
     Ok(Json(TokenPair { access: tokens.access, refresh: tokens.refresh }))
 }
 
@@ -50,7 +50,7 @@ pub struct NewTokens {
 pub async fn refresh(context: Context, _: Stranger, mut body: Members) -> Result<Json<NewTokens>, Problem> {
     let token = body.text("refresh");
     let token = body.finish(token)?;
-    let refreshed = context.accounts.refresh(&token, &context.store_time).await?;
+    let refreshed = context.accounts.refresh(&token, &context.call).await?;
     Ok(Json(NewTokens { access: refreshed.access, refresh: refreshed.refresh }))
 }
 
@@ -58,7 +58,7 @@ pub async fn refresh(context: Context, _: Stranger, mut body: Members) -> Result
 pub async fn logout(context: Context, _: Stranger, mut body: Members) -> Result<Json<Message>, Problem> {
     let token = body.text("refresh");
     let token = body.finish(token)?;
-    context.accounts.logout(&token, &context.store_time).await?;
+    context.accounts.logout(&token, &context.call).await?;
     Ok(Json(Message { message: "Logged out successfully" }))
 }
 
@@ -83,7 +83,7 @@ struct ShownSession {
 
 /// `GET /sessions/`
 pub async fn list(context: Context, current: CurrentUser, _: Nothing) -> Result<Json<SessionList>, Problem> {
-    let sessions = context.accounts.list_sessions(&current, &context.store_time).await?;
+    let sessions = context.accounts.list_sessions(&current, &context.call).await?;
     let shown = sessions.into_iter().map(|session| ShownSession {
         id: session.id.to_string(),
         created: rfc3339(session.created),
@@ -104,12 +104,12 @@ impl PathParameter for SessionId {
 
 /// `DELETE /sessions/{id}/`
 pub async fn end(context: Context, current: CurrentUser, Path(id): Path<SessionId>) -> Result<NoContent, Problem> {
-    context.accounts.end_session(&current, id, &context.store_time).await?;
+    context.accounts.end_session(&current, id, &context.call).await?;
     Ok(NoContent)
 }
 
 /// `POST /logout-everywhere/`
 pub async fn logout_everywhere(context: Context, current: CurrentUser, _: Nothing) -> Result<Json<Message>, Problem> {
-    context.accounts.logout_everywhere(&current, &context.store_time).await?;
+    context.accounts.logout_everywhere(&current, &context.call).await?;
     Ok(Json(Message { message: "Logged out everywhere" }))
 }

@@ -30,7 +30,7 @@ pub async fn register(context: Context, _: Stranger, mut body: Members) -> Resul
     let valid = name.zip(email).zip(password);
     let ((name, email), password) = body.finish(valid)?;
     let sign_up = SignUp { name, email, password };
-    let tokens = context.accounts.register(sign_up, context.client, &context.store_time).await?;
+    let tokens = context.accounts.register(sign_up, &context.call).await?;
     let message = "User created successfully!";
     Ok(Created(Registered { message, access: tokens.access, refresh: tokens.refresh }))
 }
@@ -62,7 +62,7 @@ pub async fn profile(_: Context, current: CurrentUser, _: Nothing) -> Result<Jso
 pub async fn rename(context: Context, current: CurrentUser, mut body: Members) -> Result<Json<Profile>, Problem> {
     let name = body.name("name");
     let name = body.finish(name)?;
-    let user = context.accounts.rename(&current, name, &context.store_time).await?;
+    let user = context.accounts.rename(&current, name, &context.call).await?;
     Ok(Json(user.into()))
 }
 
@@ -70,7 +70,7 @@ pub async fn rename(context: Context, current: CurrentUser, mut body: Members) -
 pub async fn delete(context: Context, current: CurrentUser, mut body: Members) -> Result<NoContent, Problem> {
     let password = body.password("password");
     let password = body.finish(password)?;
-    let deleted = context.accounts.delete_account(&current, &password, &context.store_time).await;
+    let deleted = context.accounts.delete_account(&current, &password, &context.call).await;
     deleted.map_err(Problem::confirmed_by("password"))?;
     Ok(NoContent)
 }

@@ -67,7 +67,7 @@ pub async fn introspect(
 ) -> Result<Json<Introspection>, Problem> {
     let token = body.text("token");
     let token = body.finish(token)?;
-    let claims = context.accounts.introspect(&token, &context.store_time).await?;
+    let claims = context.accounts.introspect(&token, &context.call).await?;
     let token = claims.map(|claims| ActiveToken {
         sub: claims.subject.to_string(),
         sid: claims.session.to_string(),

@@ -3,17 +3,16 @@
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
 use postern::{
-    accounts::{Client, SignUp},
+    accounts::SignUp,
     http::RequestLimits,
     passwords::{HashParameters, HasherSettings, Password},
-    store::StoreTime,
 };
 use serde_json::json;
 
 use super::Service;
 use crate::{
     counting::Fault,
-    service::{PASSWORD, Settings},
+    service::{PASSWORD, Settings, call},
 };
 
 #[tokio::test]
@@ -41,8 +40,7 @@ async fn a_request_that_takes_too_long_is_unavailable() {
 #[tokio::test]
 async fn a_sign_up_that_is_dropped_anywhere_leaves_a_whole_account_or_none() {
     let service = Service::start().await;
-    let (accounts, time) = (&service.accounts, StoreTime::of(Duration::from_mins(1)));
-    let client = Client::new([127, 0, 0, 1].into(), "");
+    let (accounts, call) = (&service.accounts, call());
     for polls in 1_usize.. {
         let email = format!("ada{polls}@example.org");
         let (name, address) = ("Ada".parse().expect("a name"), email.parse().expect("an address"));
@@ -50,7 +48,7 @@ async fn a_sign_up_that_is_dropped_anywhere_leaves_a_whole_account_or_none() {
         let sign_up = SignUp { name, email: address, password: password.expect("an acceptable password") };
 
         let is_done = {
-            let mut future = pin!(accounts.register(sign_up, client.clone(), &time));
+            let mut future = pin!(accounts.register(sign_up, &call));
             let mut left = polls;
             poll_fn(|context| {
                 if left == 0 {

@@ -1,12 +1,10 @@
 //! `POST /change-password/`
 
-use std::time::Duration;
-
-use postern::{passwords::Password, store::StoreTime};
+use postern::passwords::Password;
 use serde_json::json;
 
 use super::Service;
-use crate::service::PASSWORD;
+use crate::service::{PASSWORD, call};
 
 const NEW: &str = "new_password";
 
@@ -187,14 +185,14 @@ async fn a_login_with_the_old_password_that_races_a_change_never_leaves_a_sessio
 async fn a_login_that_renews_the_hash_meanwhile_does_not_make_the_right_password_wrong() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
-    let (accounts, time) = (&service.accounts, StoreTime::of(Duration::from_mins(1)));
-    let current = accounts.authenticate(&ada.tokens.access, &time).await.expect("a session in force");
+    let (accounts, call) = (&service.accounts, call());
+    let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a session in force");
     let new = accounts.judge(Password::new(NEW), None, None).await.expect("no queue").expect("an acceptable password");
     let old = Password::new(PASSWORD);
 
     let renewed = accounts.hasher.hash(&old).await.expect("no queue");
-    accounts.users.rehash(&current.user, &renewed, &time).await.expect("an answer");
-    accounts.change_password(&current, &old, &new, &time).await.expect("the password is right");
+    accounts.users.rehash(&current.user, &renewed, &call.time).await.expect("an answer");
+    accounts.change_password(&current, &old, &new, &call).await.expect("the password is right");
 
     service.log_in(&ada.email, NEW).await.expect(200);
 }

@@ -1,12 +1,10 @@
 //! `PATCH /profile/` and `DELETE /profile/`
 
-use std::time::Duration;
-
-use postern::{passwords::Password, store::StoreTime};
+use postern::passwords::Password;
 use serde_json::json;
 
 use super::Service;
-use crate::service::PASSWORD;
+use crate::service::{PASSWORD, call};
 
 #[tokio::test]
 async fn a_name_can_be_changed() {
@@ -71,11 +69,11 @@ async fn a_session_that_ended_while_its_password_was_verified_deletes_nothing() 
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let other = ada.second_session().await;
-    let (accounts, time) = (&service.accounts, StoreTime::of(Duration::from_mins(1)));
-    let current = accounts.authenticate(&ada.tokens.access, &time).await.expect("a session in force");
+    let (accounts, call) = (&service.accounts, call());
+    let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a session in force");
 
     other.change_password(PASSWORD, "new_password").await.expect(200);
-    let refusal = accounts.delete_account(&current, &Password::new(PASSWORD), &time).await;
+    let refusal = accounts.delete_account(&current, &Password::new(PASSWORD), &call).await;
 
     assert!(matches!(refusal, Err(postern::accounts::Refusal::InvalidAccessToken)), "{refusal:?}");
     other.expect_in_force().await;
@@ -85,13 +83,13 @@ async fn a_session_that_ended_while_its_password_was_verified_deletes_nothing() 
 async fn a_login_that_renews_the_hash_meanwhile_does_not_keep_the_account() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
-    let (accounts, time) = (&service.accounts, StoreTime::of(Duration::from_mins(1)));
-    let current = accounts.authenticate(&ada.tokens.access, &time).await.expect("a session in force");
+    let (accounts, call) = (&service.accounts, call());
+    let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a session in force");
     let password = Password::new(PASSWORD);
 
     let renewed = accounts.hasher.hash(&password).await.expect("no queue");
-    accounts.users.rehash(&current.user, &renewed, &time).await.expect("an answer");
-    accounts.delete_account(&current, &password, &time).await.expect("the password is right");
+    accounts.users.rehash(&current.user, &renewed, &call.time).await.expect("an answer");
+    accounts.delete_account(&current, &password, &call).await.expect("the password is right");
 
     ada.expect_ended().await;
 }

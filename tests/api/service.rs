@@ -6,7 +6,7 @@ use std::{
 };
 
 use postern::{
-    accounts::{Accounts, Administration, Lifetimes, PasswordHash, User, WithoutSessions},
+    accounts::{Accounts, Administration, Call, Client, Lifetimes, PasswordHash, User, WithoutSessions},
     clock::{Clock, ManualClock},
     http::{self, Readiness, RequestLimits, Vouching, routes},
     metrics::Metrics,
@@ -39,6 +39,15 @@ pub const API_KEY: &str = "an-api-key-that-has-32-characters";
 
 /// Cheap enough that a test is not a benchmark.
 pub const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
+
+/// A call by somebody on this machine who has time.
+pub fn call() -> Call {
+    Call {
+        client: Client::new([127, 0, 0, 1].into(), ""),
+        request_id: "a-test".to_owned(),
+        time: StoreTime::of(Duration::from_mins(1)),
+    }
+}
 
 /// What a test may want otherwise than by default.
 pub struct Settings {

@@ -1,0 +1,15 @@
+//! A call of a use case: by whom, and how much time it has.
+
+use super::Client;
+use crate::store::StoreTime;
+
+/// What every use case is told beside what it is asked for.
+#[derive(Debug)]
+pub struct Call {
+    /// Who asks.
+    pub client: Client,
+    /// The id of the request: 1 to 128 characters of `[A-Za-z0-9._-]`.
+    pub request_id: String,
+    /// The time that its store calls may take together.
+    pub time: StoreTime,
+}
