@@ -3,7 +3,7 @@
 use std::{io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, Administration},
+    accounts::{Accounts, Administration, AttemptStores, Throttle},
     cli::{self, Task, UserTask},
     clock::{Clock, SystemClock},
     config::{self, Config, Mistake, SETTINGS, Setting, Stores, UsersConfig, UsersStore, Values},
@@ -13,10 +13,11 @@ use postern::{
     passwords::{Hasher, Policy},
     server::{self, ConnectionLimits},
     store::{
-        Sessions, Users, counted_sessions, counted_users,
+        Attempts, Sessions, Users, counted_attempts, counted_sessions, counted_users,
         embedded::{DataDirectory, EmbeddedStore, OpenError, ServerLock},
+        local::LocalAttempts,
         postgres::{self, PostgresUsers, SchemaError},
-        redis::RedisSessions,
+        redis::RedisStore,
     },
     telemetry,
     tokens::{AccessFormat, AccessTokens, Keys, RefreshTokens, keyring},
@@ -157,7 +158,8 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     };
     let start = |listener, router| {
         let service = Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), config.limits)
-            .with_vouching(Arc::clone(&vouching));
+            .with_vouching(Arc::clone(&vouching))
+            .behind(config.trusted_proxies.clone());
         let (stop, stopped) = watch::channel(false);
         (stop, tokio::spawn(server::serve(listener, Arc::new(service), limits, stopped)))
     };
@@ -190,6 +192,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
 struct OpenStores {
     users: Arc<dyn Users>,
     sessions: Arc<dyn Sessions>,
+    attempts: AttemptStores,
     /// Held as long as the embedded store is.
     _lock: Option<ServerLock>,
 }
@@ -211,24 +214,35 @@ async fn open_stores(
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<OpenStores, Failure> {
+    let local = Arc::new(LocalAttempts::new(Arc::clone(clock)));
     match (&config.stores, data) {
         (Stores::Embedded, None) => unreachable!("the data directory of an embedded store has been locked"),
         (Stores::Embedded, Some((directory, lock))) => {
             let store = Arc::new(directory.store(&lock, Arc::clone(clock))?);
-            Ok(OpenStores { users: store.clone(), sessions: store, _lock: Some(lock) })
+            Ok(OpenStores {
+                users: store.clone(),
+                sessions: store,
+                attempts: AttemptStores { shared: None, local },
+                _lock: Some(lock),
+            })
         }
-        (Stores::PostgresRedis(database, redis), _) => {
+        (Stores::PostgresRedis(database, redis_url), _) => {
             match postgres::check_schema(database).await {
                 // Not ready, but nothing that a restart would mend: each connection checks the schema when it is made.
                 Err(error @ (SchemaError::Unreachable(_) | SchemaError::Silent)) => warn!(%error, "not ready yet"),
                 checked => checked?,
             }
             let users = Arc::new(PostgresUsers::new(database)?);
-            let sessions = Arc::new(RedisSessions::new(redis, Arc::clone(clock))?);
-            let (watched_users, watched_sessions) = (Arc::clone(&users), Arc::clone(&sessions));
+            let redis = Arc::new(RedisStore::new(redis_url, Arc::clone(clock))?);
+            let (watched_users, watched_redis) = (Arc::clone(&users), Arc::clone(&redis));
             metrics.watch_pool("PostgreSQL", move || watched_users.pool_use());
-            metrics.watch_pool("Redis", move || watched_sessions.pool_use());
-            Ok(OpenStores { users, sessions, _lock: None })
+            metrics.watch_pool("Redis", move || watched_redis.pool_use());
+            Ok(OpenStores {
+                users,
+                sessions: redis.clone(),
+                attempts: AttemptStores { shared: Some(redis), local },
+                _lock: None,
+            })
         }
     }
 }
@@ -302,13 +316,20 @@ fn accounts(
         access_tokens: access_tokens.map_err(|error| {
             Failure::Settings(vec![Mistake { name: "POSTERN_ISSUER, POSTERN_AUDIENCE", sentence: error.to_string() }])
         })?,
-        refresh_tokens: RefreshTokens::new(keys),
+        refresh_tokens: RefreshTokens::new(Arc::clone(&keys)),
+        throttle: config.throttle.then(|| throttle(config, &stores.attempts, keys, &metrics)),
         clock,
         lifetimes: config.lifetimes,
         max_sessions: config.max_sessions,
         rotates: config.refresh_rotation,
         metrics,
     })
+}
+
+fn throttle(config: &Config, attempts: &AttemptStores, keys: Arc<Keys>, metrics: &Metrics) -> Throttle {
+    let counted = |attempts: &Arc<dyn Attempts>| counted_attempts(Arc::clone(attempts), metrics.store_calls.clone());
+    let attempts = AttemptStores { shared: attempts.shared.as_ref().map(counted), local: Arc::clone(&attempts.local) };
+    Throttle::new(attempts, keys, config.hashing.max_wait, metrics.throttle.clone())
 }
 
 fn vouching(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vouching, Failure> {

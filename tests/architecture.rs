@@ -202,7 +202,7 @@ fn a_reach_for_a_module_is_seen_however_it_is_written() {
 
 #[test]
 fn concrete_stores_are_known_to_main_alone() {
-    let adapters = ["EmbeddedStore", "PostgresUsers", "RedisSessions"];
+    let adapters = ["EmbeddedStore", "PostgresUsers", "RedisStore"];
     only(&["src/main.rs", "src/store/embedded/", "src/store/postgres/", "src/store/redis/"], &adapters);
 }
 

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, Call, Client, Lifetimes, SignUp, Tokens},
+    accounts::{Accounts, Call, Client, Lifetimes, SignUp, Throttle, Tokens},
     clock::{Clock as _, ManualClock, SystemClock},
     http::{self, Readiness, RequestLimits, routes},
     metrics::Metrics,
@@ -28,8 +28,10 @@ pub struct Served {
 /// A service on a backend.
 pub async fn served<B: Backend>(backend: &B) -> Served {
     let clock = Arc::new(ManualClock::default());
-    let Stores { users, sessions } = backend.open(Arc::clone(&clock)).await;
+    let Stores { users, sessions, attempts } = backend.open(Arc::clone(&clock)).await;
     let (keys, metrics) = (keys(), Arc::new(Metrics::new("paseto")));
+    let max_wait = Duration::from_mins(1);
+    let throttle = Throttle::new(attempts, Arc::clone(&keys), max_wait, metrics.throttle.clone());
     let accounts = Arc::new(Accounts {
         users: counted_users(users, metrics.store_calls.clone()),
         sessions: counted_sessions(sessions, metrics.store_calls.clone()),
@@ -46,6 +48,7 @@ pub async fn served<B: Backend>(backend: &B) -> Served {
             published_keys: Duration::from_mins(5),
         },
         max_sessions: 100,
+        throttle: Some(throttle),
         rotates: true,
         metrics,
     });

@@ -129,7 +129,7 @@ impl Lazy {
 impl Kept {
     async fn new() -> Self {
         let backend = PostgresRedis::migrated().await;
-        let Stores { users, sessions } = backend.open(Arc::new(ManualClock::default())).await;
+        let Stores { users, sessions, .. } = backend.open(Arc::new(ManualClock::default())).await;
         let now = SystemClock.now();
         let user = User {
             id: UserId::new(now),

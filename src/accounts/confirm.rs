@@ -20,8 +20,18 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Refusal::WrongPassword`]; [`Refusal::InvalidAccessToken`] where this session has ended meanwhile;
-    /// [`Refusal::Overloaded`], [`Refusal::Store`].
+    /// [`Refusal::Throttled`], [`Refusal::Overloaded`], [`Refusal::Store`].
     pub(super) async fn confirmed(
+        &self,
+        current: &CurrentUser,
+        password: &Password,
+        what: Confirmed<'_>,
+        call: &Call,
+    ) -> Result<User, Refusal> {
+        self.guess(Some(&current.user.email), call, self.verify_and_write(current, password, what, call)).await
+    }
+
+    async fn verify_and_write(
         &self,
         current: &CurrentUser,
         password: &Password,

@@ -18,10 +18,12 @@ impl Accounts {
     /// Opens a session for whoever knows email and password. Opening it decides.
     ///
     /// # Errors
-    /// [`Refusal::InvalidCredentials`], [`Refusal::Overloaded`], [`Refusal::Store`].
+    /// [`Refusal::InvalidCredentials`], [`Refusal::Throttled`], [`Refusal::Overloaded`], [`Refusal::Store`].
     pub async fn login(&self, credentials: Credentials, call: &Call) -> Result<Tokens, Refusal> {
         let logins = &self.metrics.accounts.logins;
-        logins.counted(self.log_in(credentials, call), Refusal::label).await
+        let email = credentials.email.clone();
+        let login = self.guess(email.as_ref(), call, self.log_in(credentials, call));
+        logins.counted(login, Refusal::label).await
     }
 
     async fn log_in(&self, credentials: Credentials, call: &Call) -> Result<Tokens, Refusal> {

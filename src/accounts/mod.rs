@@ -22,6 +22,7 @@ mod logout;
 mod profile;
 mod refresh;
 mod register;
+mod throttle;
 mod vouch;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -39,6 +40,7 @@ pub use self::{
     register::SignUp,
     rotation::{Presentation, Rotation, SHARED_FOR},
     session::{Client, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, MAX_USER_AGENT_BYTES, NewSession, Session},
+    throttle::{AttemptStores, Throttle, Throttled},
     user::{PasswordHash, Role, Standing, User},
     vouch::{Identity, WithoutSessions},
 };
@@ -70,6 +72,8 @@ pub struct Accounts {
     pub lifetimes: Lifetimes,
     /// How many sessions a user may have at once: the oldest ones end.
     pub max_sessions: u32,
+    /// Limits attempts that fail; `None` where nothing is limited.
+    pub throttle: Option<Throttle>,
     /// Whether a refresh replaces the refresh token.
     pub rotates: bool,
     /// Counts what happens.
@@ -128,6 +132,9 @@ pub enum Refusal {
     /// Not the user's password.
     #[error("the password is not the user's")]
     WrongPassword,
+    /// Too many attempts have failed.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// The hashing queue is too long.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
@@ -147,6 +154,7 @@ impl Refusal {
             Self::InvalidRefreshToken => "invalid_refresh_token",
             Self::SessionNotFound => "session_not_found",
             Self::WrongPassword => "wrong_password",
+            Self::Throttled(_) => "too_many_attempts",
             Self::Overloaded(_) => "overloaded",
             Self::Store(error) => error.label(),
         }

@@ -22,10 +22,12 @@ impl Accounts {
     /// of an account has a session, and removed where the insert fails.
     ///
     /// # Errors
-    /// [`Refusal::EmailTaken`], [`Refusal::Overloaded`], [`Refusal::Store`].
+    /// [`Refusal::EmailTaken`], [`Refusal::Throttled`], [`Refusal::Overloaded`], [`Refusal::Store`].
     pub async fn register(&self, sign_up: SignUp, call: &Call) -> Result<Tokens, Refusal> {
         let sign_ups = &self.metrics.accounts.sign_ups;
-        sign_ups.counted(self.sign_up(sign_up, call), Refusal::label).await
+        let email = sign_up.email.clone();
+        let made = self.limited_sign_up(&email, call, self.sign_up(sign_up, call));
+        sign_ups.counted(made, Refusal::label).await
     }
 
     async fn sign_up(&self, sign_up: SignUp, call: &Call) -> Result<Tokens, Refusal> {

@@ -15,12 +15,12 @@ use self::{
     settings::{
         API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG, MAX_CONNECTION_AGE,
         MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_ROTATION, REQUEST_TIMEOUT,
-        SHUTDOWN_GRACE, STORE_TIMEOUT, VERIFY_DEGRADED,
+        SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE, TRUSTED_PROXIES, VERIFY_DEGRADED,
     },
 };
 use crate::{
     accounts::{Lifetimes, WithoutSessions},
-    http::RequestLimits,
+    http::{RequestLimits, TrustedProxies},
     passwords::HasherSettings,
     store::{postgres::PostgresUrl, redis::RedisUrl},
     telemetry::LogFormat,
@@ -75,6 +75,10 @@ pub struct Config {
     pub max_connection_age: Duration,
     /// What `/verify/` answers while the session store cannot be reached.
     pub verify_degraded: WithoutSessions,
+    /// Whether attempts that fail are limited.
+    pub throttle: bool,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// From SIGTERM to the last accepted connection.
     pub drain_delay: Duration,
     /// After that, how long requests under way may take.
@@ -117,6 +121,8 @@ impl Config {
             max_connections: reader.number(&MAX_CONNECTIONS, 1, 1_000_000),
             max_connection_age: reader.duration(&MAX_CONNECTION_AGE, "1s", "24h"),
             verify_degraded: reader.read(&VERIFY_DEGRADED, str::parse),
+            throttle: reader.switch(&THROTTLE),
+            trusted_proxies: reader.read(&TRUSTED_PROXIES, str::parse),
             drain_delay: reader.duration(&DRAIN_DELAY, "0s", "5m"),
             shutdown_grace: reader.duration(&SHUTDOWN_GRACE, "100ms", "10m"),
             log: reader.parsed(&LOG, "a level: error, warn, info, debug, trace"),

@@ -93,6 +93,12 @@ pub const VERIFY_DEGRADED: Setting = setting(
     "refuse",
     "What `/verify/` does while Redis cannot be reached: refuse, or accept a token for what it says",
 );
+pub const THROTTLE: Setting = setting("POSTERN_THROTTLE", "on", "Limits on failed logins and on sign-ups: on or off");
+pub const TRUSTED_PROXIES: Setting = setting(
+    "POSTERN_TRUSTED_PROXIES",
+    "none",
+    "Addresses and networks whose `X-Forwarded-For` is believed, as in 10.0.0.0/8,2001:db8::/32",
+);
 pub const DRAIN_DELAY: Setting =
     setting("POSTERN_DRAIN_DELAY", "0s", "From SIGTERM to the last accepted connection, 0s to 5m");
 pub const SHUTDOWN_GRACE: Setting =
@@ -130,6 +136,8 @@ pub const SETTINGS: &[Setting] = &[
     MAX_CONNECTIONS,
     MAX_CONNECTION_AGE,
     VERIFY_DEGRADED,
+    THROTTLE,
+    TRUSTED_PROXIES,
     DRAIN_DELAY,
     SHUTDOWN_GRACE,
     LOG,

@@ -4,6 +4,7 @@
 
 mod access;
 mod body;
+mod forwarded;
 mod input;
 mod keys;
 mod openapi;
@@ -19,6 +20,7 @@ mod users;
 mod vouch;
 
 pub use self::{
+    forwarded::TrustedProxies,
     ops::Readiness,
     router::{Allowed, Router},
     service::{RequestLimits, Service},

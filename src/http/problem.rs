@@ -1,7 +1,5 @@
 //! THE error → response table.
 
-use std::time::Duration;
-
 use hyper::{
     StatusCode,
     header::{self, HeaderValue},
@@ -9,7 +7,11 @@ use hyper::{
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::output::{Response, json, methods};
-use crate::{accounts::Refusal, passwords::Overloaded, store::StoreError};
+use crate::{
+    accounts::{Refusal, Throttled},
+    passwords::Overloaded,
+    store::StoreError,
+};
 
 /// Why a request was not answered as its caller wished.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub enum Problem {
     SessionNotFound,
     /// This member should hold the user's password, and does not.
     WrongPassword(&'static str),
+    /// Too many attempts have failed.
+    TooManyAttempts(Throttled),
     /// Too many passwords wait to be hashed.
     Overloaded(Overloaded),
     /// A store that is needed did not answer.
@@ -92,6 +96,7 @@ impl Problem {
             Self::InvalidRefreshToken     => (StatusCode::UNAUTHORIZED,           Some("invalid_refresh_token"),  "The refresh token is not valid"),
             Self::SessionNotFound         => (StatusCode::NOT_FOUND,              Some("session_not_found"),      "You have no such session"),
             Self::WrongPassword(_)        => (StatusCode::BAD_REQUEST,            Some("wrong_password"),         "The password is wrong"),
+            Self::TooManyAttempts(_)      => (StatusCode::TOO_MANY_REQUESTS,      Some("too_many_attempts"),      "Too many attempts: try again later"),
             Self::Overloaded(_)           => (StatusCode::SERVICE_UNAVAILABLE,    Some("overloaded"),             "Too many requests at once: try again soon"),
             Self::Unavailable(_)
             | Self::DeadlinePassed        => (StatusCode::SERVICE_UNAVAILABLE,    Some("unavailable"),            "The service is not available right now: try again soon"),
@@ -110,6 +115,7 @@ impl Problem {
         match self {
             Self::Unavailable(error) | Self::Corrupt(error) => Some(error.to_string()),
             Self::Overloaded(error) => Some(error.to_string()),
+            Self::TooManyAttempts(error) => Some(error.to_string()),
             _ => None,
         }
     }
@@ -136,7 +142,7 @@ impl Problem {
                 // The rest of the body is still on its way, and nobody will read it.
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+            _ if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_seconds()));
             }
             _ => {}
@@ -156,8 +162,14 @@ impl Problem {
     }
 
     fn retry_after_seconds(&self) -> u64 {
-        let wait = if let Self::Overloaded(Overloaded { wait }) = self { *wait } else { Duration::ZERO };
-        wait.as_secs() + 1
+        match self {
+            // Not a moment too early.
+            Self::TooManyAttempts(Throttled { wait, .. }) => {
+                wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
+            }
+            Self::Overloaded(Overloaded { wait }) => wait.as_secs() + 1,
+            _ => 1,
+        }
     }
 }
 
@@ -181,6 +193,7 @@ impl From<Refusal> for Problem {
             Refusal::InvalidRefreshToken => Self::InvalidRefreshToken,
             Refusal::SessionNotFound => Self::SessionNotFound,
             Refusal::WrongPassword => Self::WrongPassword("password"),
+            Refusal::Throttled(throttled) => Self::TooManyAttempts(throttled),
             Refusal::Overloaded(overloaded) => Self::Overloaded(overloaded),
             Refusal::Store(error @ StoreError::Unavailable { .. }) => Self::Unavailable(error),
             Refusal::Store(error @ StoreError::Corrupt { .. }) => Self::Corrupt(error),
@@ -219,7 +232,7 @@ impl Serialize for FieldErrors {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, slice};
+    use std::{collections::BTreeSet, slice, time::Duration};
 
     use serde_json::Value;
 
@@ -245,6 +258,7 @@ mod tests {
             Problem::InvalidRefreshToken,
             Problem::SessionNotFound,
             Problem::WrongPassword("password"),
+            Problem::TooManyAttempts(Throttled { limit: "account", wait: Duration::from_millis(2_001) }),
             Problem::Overloaded(Overloaded { wait: Duration::from_millis(2_500) }),
             Problem::Unavailable(broken),
             Problem::DeadlinePassed,
@@ -276,6 +290,7 @@ mod tests {
         401 invalid_refresh_token
         404 session_not_found
         400 wrong_password
+        429 too_many_attempts
         503 overloaded
         503 unavailable
         503 unavailable

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::{
+    forwarded::TrustedProxies,
     ops::Readiness,
     output::{self, Response},
     problem::Problem,
@@ -80,22 +81,29 @@ pub struct Service {
     accounts: Arc<Accounts>,
     readiness: Arc<Readiness>,
     vouching: Arc<Vouching>,
+    trusted_proxies: TrustedProxies,
     limits: RequestLimits,
 }
 
 impl Service {
-    /// A service of these routes that has no operator, and vouches for nobody whose session is not known.
+    /// A service of these routes that has no operator and no proxy, and vouches for nobody whose session is not known.
     #[must_use]
     pub fn new(router: Router, accounts: Arc<Accounts>, readiness: Arc<Readiness>, limits: RequestLimits) -> Self {
         let operators = Operators::nobody(Arc::clone(&accounts.clock));
         let vouching = Arc::new(Vouching { operators, without_sessions: WithoutSessions::Refuse });
-        Self { router, accounts, readiness, vouching, limits }
+        Self { router, accounts, readiness, vouching, trusted_proxies: TrustedProxies::default(), limits }
     }
 
     /// The same, with what other services are told.
     #[must_use]
     pub fn with_vouching(self, vouching: Arc<Vouching>) -> Self {
         Self { vouching, ..self }
+    }
+
+    /// The same, behind proxies whose `X-Forwarded-For` is believed.
+    #[must_use]
+    pub fn behind(self, trusted_proxies: TrustedProxies) -> Self {
+        Self { trusted_proxies, ..self }
     }
 
     /// Answers a request. Whatever happens, there is an answer, and one line in the log.
@@ -123,7 +131,7 @@ impl Service {
     fn call(&self, headers: &HeaderMap, record: &Record, peer: SocketAddr, deadline: Instant) -> Call {
         let user_agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
         Call {
-            client: Client::new(peer.ip().to_canonical(), &String::from_utf8_lossy(user_agent)),
+            client: Client::new(self.trusted_proxies.client(peer.ip(), headers), &String::from_utf8_lossy(user_agent)),
             request_id: record.id().to_owned(),
             time: StoreTime::of(self.limits.store).by(deadline),
         }

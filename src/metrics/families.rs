@@ -116,14 +116,27 @@ pub const HASHING_REFUSALS: Family =
 
 pub const SIGN_UPS: Family = counter(
     "postern_sign_ups_total",
-    &[listed("outcome", &[SUCCEEDED, "email_taken", "overloaded", "unavailable", "corrupt", ABANDONED])],
+    &[listed(
+        "outcome",
+        &[SUCCEEDED, "email_taken", "too_many_attempts", "overloaded", "unavailable", "corrupt", ABANDONED],
+    )],
     "Sign-ups with valid members",
 );
 pub const LOGINS: Family = counter(
     "postern_logins_total",
-    &[listed("outcome", &[SUCCEEDED, "invalid_credentials", "overloaded", "unavailable", "corrupt", ABANDONED])],
+    &[listed(
+        "outcome",
+        &[SUCCEEDED, "invalid_credentials", "too_many_attempts", "overloaded", "unavailable", "corrupt", ABANDONED],
+    )],
     "Logins",
 );
+pub const THROTTLED: Family = counter(
+    "postern_throttled_total",
+    &[listed("limit", &["account", "pair", "address", "sign_up"])],
+    "Attempts refused because too many had failed, or because there were too many sign-ups",
+);
+pub const COUNTED_ALONE: Family =
+    counter("postern_attempts_counted_alone_total", &[], "Attempts that a server counted by itself: Redis was away");
 pub const REFRESHES: Family = counter(
     "postern_refreshes_total",
     &[listed("outcome", &[SUCCEEDED, "invalid_refresh_token", "unavailable", "corrupt", ABANDONED])],
@@ -141,7 +154,16 @@ pub const PASSWORD_CHANGES: Family = counter(
     "postern_password_changes_total",
     &[listed(
         "outcome",
-        &[SUCCEEDED, "wrong_password", "invalid_token", "overloaded", "unavailable", "corrupt", ABANDONED],
+        &[
+            SUCCEEDED,
+            "wrong_password",
+            "invalid_token",
+            "too_many_attempts",
+            "overloaded",
+            "unavailable",
+            "corrupt",
+            ABANDONED,
+        ],
     )],
     "Password changes with a valid new password",
 );
@@ -213,6 +235,11 @@ pub const OPERATIONS: &[&str] = &[
     "sessions.end",
     "sessions.remove_ended",
     "sessions.ping",
+    "attempts.reserve",
+    "attempts.give_back",
+    "attempts.clear",
+    "attempts.knows",
+    "attempts.remember",
 ];
 const OPERATION: Label = listed("operation", OPERATIONS);
 
@@ -230,6 +257,8 @@ pub const FAMILIES: &[&Family] = &[
     &HASHING_REFUSALS,
     &SIGN_UPS,
     &LOGINS,
+    &THROTTLED,
+    &COUNTED_ALONE,
     &REFRESHES,
     &REFRESH_TOKENS,
     &PASSWORD_CHANGES,

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub hashing: HashingMetrics,
     /// The use cases.
     pub accounts: AccountMetrics,
+    /// Attempts that are limited.
+    pub throttle: ThrottleMetrics,
     /// Calls to the stores.
     pub store_calls: Calls,
     pools: Pools,
@@ -49,6 +51,7 @@ impl Metrics {
             http: Arc::new(HttpMetrics::new(&make)),
             hashing: HashingMetrics::new(&make),
             accounts: AccountMetrics::new(&make),
+            throttle: ThrottleMetrics::new(&make),
             store_calls: Calls {
                 endings: make.counter(&families::STORE_CALLS),
                 durations: make.histogram(&families::STORE_CALL_DURATION),
@@ -265,6 +268,28 @@ impl AccountMetrics {
     /// A session in force was presented with a refresh token: what became of it.
     pub fn presented(&self, presentation: &'static str) {
         self.refresh_tokens.with_label_values(&[presentation]).inc();
+    }
+}
+
+/// Attempts that are limited.
+#[derive(Debug, Clone)]
+pub struct ThrottleMetrics {
+    throttled: IntCounterVec,
+    /// Attempts that a server counted by itself.
+    pub counted_alone: IntCounter,
+}
+
+impl ThrottleMetrics {
+    fn new(make: &Maker<'_>) -> Self {
+        Self {
+            throttled: make.counter(&families::THROTTLED),
+            counted_alone: make.counter(&families::COUNTED_ALONE).with_label_values::<&str>(&[]),
+        }
+    }
+
+    /// An attempt has been refused by this limit.
+    pub fn refused(&self, limit: &'static str) {
+        self.throttled.with_label_values(&[limit]).inc();
     }
 }
 

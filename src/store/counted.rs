@@ -1,12 +1,12 @@
 //! Stores whose calls are counted and timed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use super::{
-    CompareAndSet, Edit, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime,
-    Users,
+    Attempts, Bucket, CompareAndSet, Edit, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, Reservation,
+    Sessions, StoreError, StoreTime, Tag, Users,
 };
 use crate::{
     accounts::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
@@ -83,6 +83,29 @@ impl Users for Counted<dyn Users> {
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
         self.count("users.ping", self.store.ping(time)).await
+    }
+}
+
+#[async_trait]
+impl Attempts for Counted<dyn Attempts> {
+    async fn reserve(&self, bucket: &Bucket, time: &StoreTime) -> Result<Reservation, StoreError> {
+        self.count("attempts.reserve", self.store.reserve(bucket, time)).await
+    }
+
+    async fn give_back(&self, bucket: &Bucket, charge: Duration, time: &StoreTime) -> Result<(), StoreError> {
+        self.count("attempts.give_back", self.store.give_back(bucket, charge, time)).await
+    }
+
+    async fn clear(&self, bucket: &Bucket, time: &StoreTime) -> Result<(), StoreError> {
+        self.count("attempts.clear", self.store.clear(bucket, time)).await
+    }
+
+    async fn knows(&self, device: &Tag, time: &StoreTime) -> Result<bool, StoreError> {
+        self.count("attempts.knows", self.store.knows(device, time)).await
+    }
+
+    async fn remember(&self, device: &Tag, time: &StoreTime) -> Result<(), StoreError> {
+        self.count("attempts.remember", self.store.remember(device, time)).await
     }
 }
 

@@ -1,16 +1,19 @@
 //! The stores: what accounts need to have kept, as traits, and the adapters that keep it.
 //!
-//! | adapter | users | sessions |
-//! |---|---|---|
-//! | [`embedded`] | one SQLite file | the same file |
-//! | [`postgres`] | PostgreSQL | |
-//! | [`redis`] | | Redis |
+//! | adapter | users | sessions | attempts |
+//! |---|---|---|---|
+//! | [`embedded`] | one SQLite file | the same file | |
+//! | [`local`] | | | memory |
+//! | [`postgres`] | PostgreSQL | | |
+//! | [`redis`] | | Redis | Redis |
 //!
 //! Absence is an `Option` and an expected outcome an enum; a [`StoreError`] means that something broke. Every adapter
 //! passes the sentences of `tests/stores/suite.rs`.
 
+mod attempts;
 mod counted;
 pub mod embedded;
+pub mod local;
 pub mod postgres;
 pub mod redis;
 mod time;
@@ -19,7 +22,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-pub use self::time::StoreTime;
+pub use self::{
+    attempts::{Attempts, Bucket, DEVICE_KNOWN_FOR, Level, Limit, Reservation, Tag},
+    time::StoreTime,
+};
 use crate::{
     accounts::{
         Email, Epoch, Name, NewSession, PasswordHash, Presentation, Role, Rotation, Session, SessionId, Standing, User,
@@ -161,6 +167,12 @@ pub fn counted_users(users: Arc<dyn Users>, calls: Calls) -> Arc<dyn Users> {
 #[must_use]
 pub fn counted_sessions(sessions: Arc<dyn Sessions>, calls: Calls) -> Arc<dyn Sessions> {
     Arc::new(counted::Counted { store: sessions, calls })
+}
+
+/// The same attempts, with each call counted and timed.
+#[must_use]
+pub fn counted_attempts(attempts: Arc<dyn Attempts>, calls: Calls) -> Arc<dyn Attempts> {
+    Arc::new(counted::Counted { store: attempts, calls })
 }
 
 /// A session that has been opened.

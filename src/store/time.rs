@@ -51,6 +51,12 @@ impl StoreTime {
         outcome.unwrap_or_else(|| Err(StoreError::unavailable(store, "no answer in time")))
     }
 
+    /// A quarter of what is left, for what can be done without.
+    #[must_use]
+    pub fn quarter(&self) -> Self {
+        Self::of(self.left() / 4)
+    }
+
     /// How much is left.
     #[must_use]
     pub fn left(&self) -> Duration {

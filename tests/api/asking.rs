@@ -110,7 +110,7 @@ impl Answer {
         assert!(self.json()["error"].is_string(), "{:?}", self.body);
         match status {
             401 => assert!(self.text("www-authenticate").starts_with("Bearer realm=\"postern\""), "{self:?}"),
-            503 => assert!(self.text("retry-after").parse::<u32>().is_ok_and(|wait| wait > 0), "{self:?}"),
+            429 | 503 => assert!(self.text("retry-after").parse::<u32>().is_ok_and(|wait| wait > 0), "{self:?}"),
             _ => {}
         }
         self.json()

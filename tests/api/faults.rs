@@ -79,7 +79,7 @@ async fn no_connection_to_a_store_is_held_while_a_password_is_hashed() {
     let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_mins(5) };
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
-    let slow = service.second_with(Settings { hashing, ..Settings::default() }).await;
+    let slow = service.second_with(Settings { hashing, throttles: false, ..Settings::default() }).await;
     let mut logins = tokio::task::JoinSet::new();
     for _ in 0..24 {
         let server = (*slow).clone();
@@ -99,7 +99,7 @@ async fn no_connection_to_a_store_is_held_while_a_password_is_hashed() {
 async fn logins_that_would_wait_too_long_for_a_hash_are_refused_at_once() {
     let parameters = HashParameters { memory_kib: 32 * 1024, passes: 4, lanes: 1 };
     let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_millis(500) };
-    let service = Service::start_with(Settings { hashing, ..Settings::default() }).await;
+    let service = Service::start_with(Settings { hashing, throttles: false, ..Settings::default() }).await;
     let mut logins = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let server = (*service).clone();

@@ -33,6 +33,7 @@ mod embedded {
     mod rotation;
     mod sessions;
     mod sign_up;
+    mod throttle;
     mod vouch;
 }
 
@@ -58,5 +59,6 @@ mod postgres_redis {
     mod rotation;
     mod sessions;
     mod sign_up;
+    mod throttle;
     mod vouch;
 }

@@ -40,6 +40,24 @@ impl Backend for Proxied {
     }
 }
 
+/// How a store is lost.
+#[derive(Clone, Copy)]
+enum Lose {
+    /// It refuses.
+    Connections,
+    /// It is silent.
+    Bytes,
+}
+
+impl Proxied {
+    async fn lose_redis(&self, lose: Lose) {
+        match lose {
+            Lose::Connections => self.redis.cut().await,
+            Lose::Bytes => self.redis.freeze(),
+        }
+    }
+}
+
 async fn service() -> Service {
     Service::start_with(settings()).await
 }
@@ -103,6 +121,25 @@ async fn without_redis_only_a_definite_no_is_told() {
     service.backend().redis.mend().await;
     service.sign_up("grace@example.org").await.expect(201);
     ada.expect_in_force().await;
+}
+
+#[tokio::test]
+async fn without_redis_each_server_limits_failed_logins_by_itself() {
+    for lose in [Lose::Connections, Lose::Bytes] {
+        let service = service().await;
+        service.backend().lose_redis(lose).await;
+
+        let mut answer = service.log_in("nobody@example.org", "wrong_password").await;
+        let mut failures = 0;
+        while answer.status == 401 {
+            failures += 1;
+            answer = service.log_in("nobody@example.org", "wrong_password").await;
+        }
+
+        answer.expect_problem(429, "too_many_attempts");
+        assert!((10..20).contains(&failures), "{failures}");
+        assert_eq!(service.metric("postern_attempts_counted_alone_total").await, failures + 1);
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use postern::{
-    accounts::{Accounts, Administration, Call, Client, Lifetimes, PasswordHash, User, WithoutSessions},
+    accounts::{Accounts, Administration, Call, Client, Lifetimes, PasswordHash, Throttle, User, WithoutSessions},
     clock::{Clock, ManualClock},
     http::{self, Readiness, RequestLimits, Vouching, routes},
     metrics::Metrics,
@@ -60,6 +60,8 @@ pub struct Settings {
     pub connection_age: Duration,
     pub connections: usize,
     pub without_sessions: WithoutSessions,
+    pub throttles: bool,
+    pub trusted_proxies: &'static str,
 }
 
 impl Default for Settings {
@@ -79,6 +81,8 @@ impl Default for Settings {
             connection_age: Duration::from_mins(5),
             connections: 1000,
             without_sessions: WithoutSessions::Refuse,
+            throttles: true,
+            trusted_proxies: "none",
         }
     }
 }
@@ -178,12 +182,13 @@ impl<B: Backend> Service<B> {
 impl Server {
     async fn start<B: Backend>(shared: &Shared<B>, settings: Settings) -> Self {
         let clock = Arc::clone(&shared.clock);
-        let Stores { users, sessions } = shared.backend.open(Arc::clone(&clock)).await;
+        let Stores { users, sessions, attempts } = shared.backend.open(Arc::clone(&clock)).await;
         let keys = Arc::new(Keys::open(shared.keys.path()).expect("keys can be read"));
         let named = || "postern".to_owned();
         let access_tokens = AccessTokens::new(Arc::clone(&keys), settings.access_format, named(), named());
         let counting = Arc::new(Counting::new(users, sessions));
         let metrics = Arc::new(Metrics::new("paseto"));
+        let throttle = Throttle::new(attempts, Arc::clone(&keys), settings.hashing.max_wait, metrics.throttle.clone());
         let accounts = Arc::new(Accounts {
             users: counted_users(counting.clone(), metrics.store_calls.clone()),
             sessions: counted_sessions(counting.clone(), metrics.store_calls.clone()),
@@ -194,6 +199,7 @@ impl Server {
             clock: clock.clone(),
             lifetimes: settings.lifetimes,
             max_sessions: settings.max_sessions,
+            throttle: settings.throttles.then_some(throttle),
             rotates: settings.rotates,
             metrics,
         });
@@ -206,7 +212,8 @@ impl Server {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             addresses.push(listener.local_addr().expect("an address"));
             let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits)
-                .with_vouching(Arc::clone(&vouching));
+                .with_vouching(Arc::clone(&vouching))
+                .behind(settings.trusted_proxies.parse().expect("networks"));
             let limits = ConnectionLimits {
                 connections: settings.connections,
                 request: settings.limits.request,

@@ -9,6 +9,7 @@ mod support;
 mod embedded {
     pub use crate::support::Embedded as Backend;
     mod administration;
+    mod attempts;
     mod rotation;
     mod sessions;
     mod suite;
@@ -19,6 +20,7 @@ mod embedded {
 mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
     mod administration;
+    mod attempts;
     mod leftovers;
     mod private_redis;
     mod rotation;

@@ -11,7 +11,7 @@ use std::{
 use postern::{
     accounts::{FIRST_SUCCESSOR, KeyTag, NewSession, Rotation},
     clock::{Clock, ManualClock},
-    store::{LAST_USED_RESOLUTION, RefreshAttempt, Sessions as _, StoreError, redis::RedisSessions},
+    store::{LAST_USED_RESOLUTION, RefreshAttempt, Sessions as _, StoreError, redis::RedisStore},
 };
 
 use super::suite::{Kept, is_kept, new_session, time};
@@ -44,8 +44,8 @@ impl PrivateRedis {
         format!("unix://{}", socket(self.directory.path()).display())
     }
 
-    fn sessions(&self, clock: Arc<ManualClock>) -> RedisSessions {
-        RedisSessions::new(&self.url().parse().expect("a URL"), clock as Arc<dyn Clock>).expect("an address")
+    fn sessions(&self, clock: Arc<ManualClock>) -> RedisStore {
+        RedisStore::new(&self.url().parse().expect("a URL"), clock as Arc<dyn Clock>).expect("an address")
     }
 
     /// How many commands clients have sent.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use postern::{
+    accounts::AttemptStores,
     clock::{Clock, ManualClock},
     store::{
         Sessions, Users,
         embedded::DataDirectory,
+        local::LocalAttempts,
         postgres::{self, PostgresUsers},
-        redis::RedisSessions,
+        redis::RedisStore,
     },
 };
 
@@ -25,6 +27,7 @@ pub trait Backend: Sized + Send + Sync {
 pub struct Stores {
     pub users: Arc<dyn Users>,
     pub sessions: Arc<dyn Sessions>,
+    pub attempts: AttemptStores,
 }
 
 /// A directory of its own.
@@ -39,8 +42,9 @@ impl Backend for Embedded {
         let directory = DataDirectory::open(self.0.path()).expect("a directory");
         // Nobody keeps the lock: two servers are tried on one directory, which only the process would refuse.
         let lock = directory.lock().expect("nobody has the lock");
-        let store = Arc::new(directory.store(&lock, clock).expect("the store opens"));
-        Stores { users: store.clone(), sessions: store }
+        let store = Arc::new(directory.store(&lock, Arc::clone(&clock) as Arc<dyn Clock>).expect("the store opens"));
+        let attempts = AttemptStores { shared: None, local: Arc::new(LocalAttempts::new(clock)) };
+        Stores { users: store.clone(), sessions: store, attempts }
     }
 }
 
@@ -65,9 +69,11 @@ impl Backend for PostgresRedis {
 
     async fn open(&self, clock: Arc<ManualClock>) -> Stores {
         let users = PostgresUsers::new(&self.database.parse().expect("a URL")).expect("a pool");
-        let sessions =
-            RedisSessions::new(&self.redis.parse().expect("a URL"), clock as Arc<dyn Clock>).expect("an address");
-        Stores { users: Arc::new(users), sessions: Arc::new(sessions) }
+        let redis = RedisStore::new(&self.redis.parse().expect("a URL"), Arc::clone(&clock) as Arc<dyn Clock>)
+            .expect("an address");
+        let redis = Arc::new(redis);
+        let attempts = AttemptStores { shared: Some(redis.clone()), local: Arc::new(LocalAttempts::new(clock)) };
+        Stores { users: Arc::new(users), sessions: redis, attempts }
     }
 }
 

@@ -1,9 +1,10 @@
-//! Sessions in Redis.
+//! Sessions in Redis, and attempts.
 //!
 //! A session is the hash `session:{<user id>}:<session id>` with a TTL; `sessions:{<user id>}` is a sorted set of a user's
 //! session ids by expiry, for listing and pruning only. The braces put all of a user's keys into one slot of a cluster, so
 //! that each operation is one script. A session stores its own expiry, and that decides; the TTL tidies up.
 
+mod attempts;
 mod sessions;
 
 use std::{
@@ -19,11 +20,11 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError, ScriptInvocation,
-    aio::MultiplexedConnection,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError, Script,
+    ScriptInvocation, aio::MultiplexedConnection,
 };
 
-use self::sessions::{Scripts, ServerTime};
+use self::sessions::ServerTime;
 use super::{StoreError, StoreTime};
 use crate::{clock::Clock, metrics::PoolUse};
 
@@ -61,12 +62,13 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// Sessions in Redis, over one multiplexed connection that all requests share.
-pub struct RedisSessions {
+/// Sessions and attempts in Redis, over one multiplexed connection that all requests share.
+pub struct RedisStore {
     pool: Pool,
     /// The connection in use, or the attempt to make one.
     current: Mutex<Option<Connecting>>,
-    scripts: Scripts,
+    session_scripts: sessions::Scripts,
+    attempt_scripts: attempts::Scripts,
     clock: Arc<dyn Clock>,
     server_time: ServerTime,
 }
@@ -74,8 +76,8 @@ pub struct RedisSessions {
 /// A connection, or what came of the attempt to make it, for everybody who waits for it.
 type Connecting = Shared<BoxFuture<'static, Result<MultiplexedConnection, StoreError>>>;
 
-impl RedisSessions {
-    /// Sessions in the Redis at this address; no connection is made yet. Redis tells the time, and `clock` adds how far
+impl RedisStore {
+    /// The Redis at this address; no connection is made yet. Redis tells the time, and `clock` adds how far
     /// a test has moved it.
     ///
     /// # Errors
@@ -86,7 +88,14 @@ impl RedisSessions {
         let manager = Manager::new_with_config(url.0.clone(), config).map_err(StoreError::from)?;
         let pool = Pool::builder(manager).create_timeout(Some(CONNECT_TIMEOUT)).runtime(Runtime::Tokio1).build();
         let pool = pool.map_err(|error| StoreError::unavailable(STORE, &error))?;
-        Ok(Self { pool, current: Mutex::default(), scripts: Scripts::new(), clock, server_time: ServerTime::default() })
+        Ok(Self {
+            pool,
+            current: Mutex::default(),
+            session_scripts: sessions::Scripts::new(),
+            attempt_scripts: attempts::Scripts::new(),
+            clock,
+            server_time: ServerTime::default(),
+        })
     }
 
     /// Runs a script; once more where the connection could not be made or turned out to be broken, which does no harm:
@@ -101,9 +110,16 @@ impl RedisSessions {
             Err(Broken::Connection(_)) => self.attempt(invocation, time).await,
             outcome => outcome,
         };
-        outcome.map_err(|broken| match broken {
-            Broken::Connection(error) | Broken::Other(error) => error,
-        })
+        Ok(outcome?)
+    }
+
+    /// Runs a script that may take effect once only.
+    async fn run_once<T: redis::FromRedisValue>(
+        &self,
+        invocation: &ScriptInvocation<'_>,
+        time: &StoreTime,
+    ) -> Result<T, StoreError> {
+        Ok(self.attempt(invocation, time).await?)
     }
 
     async fn attempt<T: redis::FromRedisValue>(
@@ -162,6 +178,11 @@ impl RedisSessions {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How far a test has moved the clock.
+    fn ahead_ms(&self) -> u64 {
+        milliseconds(self.clock.ahead())
+    }
+
     /// How the one connection is used now: as long as it is there, all requests share it.
     #[must_use]
     pub fn pool_use(&self) -> PoolUse {
@@ -174,12 +195,29 @@ impl RedisSessions {
     }
 }
 
+/// A script, behind what every one of them begins with and what those of its kind begin with.
+fn script(prelude: &str, text: &str) -> Script {
+    Script::new(&[include_str!("clock.lua"), prelude, text].concat())
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Why a script did not run.
 enum Broken {
     /// The connection was no more.
     Connection(StoreError),
     /// Anything else.
     Other(StoreError),
+}
+
+impl From<Broken> for StoreError {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Connection(error) | Broken::Other(error) => error,
+        }
+    }
 }
 
 impl From<RedisError> for StoreError {

@@ -1,16 +1,9 @@
--- What every script begins with. ARGV[1] is how far a test has moved the clock, in milliseconds.
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + ARGV[1]
+-- What every script about sessions begins with, after the clock.
 
 -- The order of a session's record. Times and `idle` are in milliseconds; an `idle` of 0 is none.
 local FIELDS = {'epoch', 'held', 'successor', 'successor_key', 'rotated', 'created', 'expires', 'last_used', 'idle',
   'address', 'user_agent'}
 local EPOCH, HELD, SUCCESSOR, SUCCESSOR_KEY, ROTATED, CREATED, EXPIRES, LAST_USED, IDLE = 1, 2, 3, 4, 5, 6, 7, 8, 9
-
--- Lua would write a large number with an exponent.
-local function decimal(number)
-  return string.format('%.0f', number)
-end
 
 -- The record of a session that has neither ended nor expired, nor gone unused for too long.
 local function find(key)

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use redis::Script;
 use time::OffsetDateTime;
 
-use super::{RedisSessions, STORE};
+use super::{RedisStore, STORE, milliseconds, script};
 use crate::{
     accounts::{
         Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Rotation, SHARED_FOR, Session,
@@ -32,21 +32,17 @@ pub struct Scripts {
 
 impl Scripts {
     pub fn new() -> Self {
+        let prelude = include_str!("session.lua");
         Self {
-            open: script(include_str!("session.open.lua")),
-            resume: script(include_str!("session.resume.lua")),
-            list: script(include_str!("session.list.lua")),
-            refresh: script(include_str!("session.refresh.lua")),
-            end: script(include_str!("session.end.lua")),
-            remove_ended: script(include_str!("session.remove_ended.lua")),
-            ping: script(include_str!("session.ping.lua")),
+            open: script(prelude, include_str!("session.open.lua")),
+            resume: script(prelude, include_str!("session.resume.lua")),
+            list: script(prelude, include_str!("session.list.lua")),
+            refresh: script(prelude, include_str!("session.refresh.lua")),
+            end: script(prelude, include_str!("session.end.lua")),
+            remove_ended: script(prelude, include_str!("session.remove_ended.lua")),
+            ping: script(prelude, include_str!("session.ping.lua")),
         }
     }
-}
-
-/// A script, behind what every one of them begins with.
-fn script(text: &str) -> Script {
-    Script::new(&[include_str!("session.lua"), text].concat())
 }
 
 /// What is known of the server's time: a refresh that reaches the server when nobody can wait for it any more must take no
@@ -77,7 +73,7 @@ impl ServerTime {
     }
 }
 
-impl RedisSessions {
+impl RedisStore {
     /// What the script says of a refresh: the outcome, and the session; `None` where it came too late by what was heard of
     /// the server's time before.
     async fn try_refresh(
@@ -86,7 +82,7 @@ impl RedisSessions {
         time: &StoreTime,
     ) -> Result<Option<(String, Option<Record>)>, StoreError> {
         let RefreshAttempt { user, session, counter, rotation } = attempt;
-        let mut invocation = self.scripts.refresh.prepare_invoke();
+        let mut invocation = self.session_scripts.refresh.prepare_invoke();
         invocation
             .key(session_key(user.id, *session))
             .key(index_key(user.id))
@@ -106,16 +102,12 @@ impl RedisSessions {
         self.server_time.hear(now);
         Ok((outcome != "too_late").then_some((outcome, record)))
     }
-
-    fn ahead_ms(&self) -> u64 {
-        milliseconds(self.clock.ahead())
-    }
 }
 
 #[async_trait]
-impl Sessions for RedisSessions {
+impl Sessions for RedisStore {
     async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
-        let mut invocation = self.scripts.open.prepare_invoke();
+        let mut invocation = self.session_scripts.open.prepare_invoke();
         invocation
             .key(session_key(session.user, session.id))
             .key(index_key(session.user))
@@ -137,14 +129,14 @@ impl Sessions for RedisSessions {
     }
 
     async fn resume(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
-        let mut invocation = self.scripts.resume.prepare_invoke();
+        let mut invocation = self.session_scripts.resume.prepare_invoke();
         invocation.key(session_key(user, session)).arg(self.ahead_ms()).arg(milliseconds(LAST_USED_RESOLUTION));
         let record: Option<Record> = self.run(&invocation, time).await?;
         record.map(|record| read(user, session, record)).transpose()
     }
 
     async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
-        let mut invocation = self.scripts.list.prepare_invoke();
+        let mut invocation = self.session_scripts.list.prepare_invoke();
         invocation.key(index_key(user)).arg(self.ahead_ms()).arg(session_key_prefix(user));
         let records: Vec<(String, Record)> = self.run(&invocation, time).await?;
         let session = |(id, record): (String, Record)| {
@@ -171,13 +163,13 @@ impl Sessions for RedisSessions {
     }
 
     async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
-        let mut invocation = self.scripts.end.prepare_invoke();
+        let mut invocation = self.session_scripts.end.prepare_invoke();
         invocation.key(session_key(user, session)).key(index_key(user)).arg(self.ahead_ms()).arg(session.to_string());
         self.run(&invocation, time).await
     }
 
     async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
-        let mut invocation = self.scripts.remove_ended.prepare_invoke();
+        let mut invocation = self.session_scripts.remove_ended.prepare_invoke();
         invocation
             .key(index_key(former.id))
             .arg(self.ahead_ms())
@@ -189,7 +181,7 @@ impl Sessions for RedisSessions {
     }
 
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        let mut invocation = self.scripts.ping.prepare_invoke();
+        let mut invocation = self.session_scripts.ping.prepare_invoke();
         invocation.key(index_key(UserId(uuid::Uuid::nil()))).arg(self.ahead_ms());
         self.server_time.hear(self.run(&invocation, time).await?);
         Ok(())
@@ -210,10 +202,6 @@ fn index_key(user: UserId) -> String {
 
 fn id_or_nothing(session: Option<SessionId>) -> String {
     session.map(|session| session.to_string()).unwrap_or_default()
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn key_number(key: KeyTag) -> u32 {

@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_retiring_key_is_dropped_a_minute_after_the_last_of_what_it_signed_has_expired() {
-        for (purpose, least) in [(Access, 360), (Refresh, 24 * 3600 + 60), (Limiter, 24 * 3600 + 60)] {
+        for (purpose, least) in [(Access, 360), (Refresh, 24 * 3600 + 60), (Limiter, 90 * 24 * 3600 + 60)] {
             let directory = generated();
             publish(directory.path(), purpose, at(0)).expect("a next key");
             activate(directory.path(), &WhichKey::NextOf(purpose), &TIMES, at(1000)).expect("it is time");

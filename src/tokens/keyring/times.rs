@@ -13,8 +13,9 @@ const PUBLISHING_MARGIN: Duration = Duration::from_secs(30);
 /// sign no more.
 const RETIRING_MARGIN: Duration = Duration::from_mins(1);
 
-/// The longest that a limit goes back. Nothing breaks where a limit is longer: a count starts anew, once.
-const LONGEST_COUNT: Duration = Duration::from_hours(24);
+/// The longest that anything is counted or known under a limiter key: devices, for 90 days. Nothing breaks where that is
+/// longer: a count starts anew, once.
+const LONGEST_COUNT: Duration = Duration::from_hours(90 * 24);
 
 /// What the times of keys follow from: the settings of the servers that use them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,3 @@
+-- attempt.clear: empties a bucket.
+-- KEYS  bucket
+redis.call('DEL', KEYS[1])

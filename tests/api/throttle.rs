@@ -1,0 +1,387 @@
+//! Limits on attempts that fail, and on sign-ups.
+
+use std::{net::IpAddr, time::Duration};
+
+use postern::passwords::{HashParameters, HasherSettings};
+use serde_json::json;
+
+use super::Service;
+use crate::{
+    asking::Answer,
+    service::{PASSWORD, Settings},
+};
+
+const WRONG: &str = "wrong_password";
+
+/// Of the networks that RFC 5737 and RFC 3849 keep for examples.
+const HOME: &str = "192.0.2.1";
+const NEIGHBOUR: &str = "192.0.2.77";
+const ELSEWHERE: &str = "198.51.100.1";
+
+/// A service behind a proxy on this machine, so that clients come from where a test wants them to.
+async fn behind_proxy() -> Service {
+    Service::start_with(settings()).await
+}
+
+fn settings() -> Settings {
+    Settings { trusted_proxies: "127.0.0.1", ..Settings::default() }
+}
+
+impl Service {
+    async fn log_in_from(&self, address: &str, email: &str, password: &str) -> Answer {
+        let body = json!({"email": email, "password": password});
+        self.post("/token/", body).header("x-forwarded-for", address).send().await
+    }
+
+    async fn sign_up_from(&self, address: &str, email: &str) -> Answer {
+        let body = json!({"name": "Ada Lovelace", "email": email, "password": PASSWORD});
+        self.post("/create-user/", body).header("x-forwarded-for", address).send().await
+    }
+
+    /// Fails so often from there, each time as soon as that is allowed.
+    async fn fail_from(&self, address: &str, email: &str, times: usize) {
+        for _ in 0..times {
+            let mut answer = self.log_in_from(address, email, WRONG).await;
+            while answer.status == 429 {
+                self.advance(retry_after(answer));
+                answer = self.log_in_from(address, email, WRONG).await;
+            }
+            answer.expect_problem(401, "invalid_credentials");
+        }
+    }
+
+    /// How often logins at as many accounts fail until one is refused.
+    async fn failures_until_refused(&self, address: impl Fn(usize) -> String) -> usize {
+        for number in 0_usize.. {
+            let answer = self.log_in_from(&address(number), &format!("nobody{number}@example.org"), WRONG).await;
+            if answer.status == 429 {
+                return number;
+            }
+            answer.expect_problem(401, "invalid_credentials");
+        }
+        unreachable!("there are more numbers")
+    }
+}
+
+#[track_caller]
+fn retry_after(answer: Answer) -> Duration {
+    let seconds = answer.text("retry-after").parse().expect("whole seconds");
+    answer.expect_problem(429, "too_many_attempts");
+    Duration::from_secs(seconds)
+}
+
+/// A wait of which a slow machine may have spent some part already.
+#[track_caller]
+fn assert_about(wait: Duration, expected: Duration) {
+    assert!(wait <= expected && wait + Duration::from_secs(30) > expected, "{wait:?} for {expected:?}");
+}
+
+#[tokio::test]
+async fn after_ten_failures_each_makes_the_next_attempt_wait_longer_up_to_a_quarter_of_an_hour() {
+    let service = behind_proxy().await;
+    service.signed_up("ada@example.org").await;
+    for _ in 0..10 {
+        service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
+    }
+    // Those of some seconds may have passed before a slow machine asks: `accounts/throttle/limits.rs` has them.
+    service.fail_from(ELSEWHERE, "ada@example.org", 4).await;
+
+    for minutes in [1, 2, 5, 10, 15, 15] {
+        service.fail_from(ELSEWHERE, "ada@example.org", 1).await;
+        let wait = retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await);
+        assert_about(wait, Duration::from_mins(minutes));
+    }
+}
+
+#[tokio::test]
+async fn while_there_is_a_wait_the_right_password_is_not_tried_and_nothing_is_hashed() {
+    let service = behind_proxy().await;
+    service.signed_up("ada@example.org").await;
+    service.fail_from(ELSEWHERE, "ada@example.org", 15).await;
+    let hashes = service.accounts.hasher.hashes();
+
+    let wait = retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await);
+
+    assert_eq!(service.accounts.hasher.hashes(), hashes);
+    service.advance(wait);
+    service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn guesses_from_many_addresses_count_together() {
+    let service = behind_proxy().await;
+    service.signed_up("ada@example.org").await;
+
+    for host in 1..=16 {
+        service.fail_from(&format!("198.51.100.{host}"), "ada@example.org", 1).await;
+    }
+
+    retry_after(service.log_in_from("203.0.113.1", "ada@example.org", WRONG).await);
+}
+
+#[tokio::test]
+async fn nobody_elsewhere_keeps_out_a_device_that_the_account_was_logged_in_from() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+
+    service.fail_from(ELSEWHERE, "ada@example.org", 30).await;
+
+    retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await);
+    service.log_in_from(HOME, "ada@example.org", PASSWORD).await.expect(200);
+    service.log_in_from(NEIGHBOUR, "ada@example.org", PASSWORD).await.expect(200);
+    retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await);
+}
+
+#[tokio::test]
+async fn a_known_device_that_guesses_waits_like_any_other() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+
+    service.fail_from(HOME, "ada@example.org", 16).await;
+
+    assert_about(retry_after(service.log_in_from(HOME, "ada@example.org", WRONG).await), Duration::from_mins(2));
+    service.log_in_from(NEIGHBOUR, "ada@example.org", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_device_is_known_for_90_days_after_the_last_login_from_there() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+
+    service.advance(Duration::from_hours(89 * 24));
+    service.fail_from(ELSEWHERE, "ada@example.org", 15).await;
+    service.log_in_from(HOME, "ada@example.org", PASSWORD).await.expect(200);
+
+    service.advance(Duration::from_hours(91 * 24));
+    service.fail_from(ELSEWHERE, "ada@example.org", 15).await;
+    retry_after(service.log_in_from(HOME, "ada@example.org", PASSWORD).await);
+}
+
+#[tokio::test]
+async fn after_a_hundred_failures_in_a_row_it_stays_at_a_quarter_of_an_hour_for_devices_that_are_not_known() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+    service.fail_from(ELSEWHERE, "ada@example.org", 100).await;
+
+    service.advance(Duration::from_hours(48));
+    service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
+
+    assert_about(retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await), Duration::from_mins(15));
+    service.log_in_from(HOME, "ada@example.org", PASSWORD).await.expect(200);
+    service.advance(Duration::from_mins(15));
+    service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn fewer_failures_are_forgotten_after_a_day() {
+    let service = behind_proxy().await;
+    service.signed_up("ada@example.org").await;
+    service.fail_from(ELSEWHERE, "ada@example.org", 20).await;
+
+    service.advance(Duration::from_hours(25));
+
+    for _ in 0..10 {
+        service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_succeeds_sets_the_failures_before_to_nothing() {
+    let service = behind_proxy().await;
+    service.signed_up("ada@example.org").await;
+    for _ in 0..3 {
+        for _ in 0..9 {
+            service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
+        }
+
+        service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn unknown_emails_are_limited_as_known_ones_are() {
+    let service = behind_proxy().await;
+    service.signed_up("ada@example.org").await;
+    let mut refusals = Vec::new();
+
+    for email in ["ada@example.org", "nobody@example.org"] {
+        for _ in 0..10 {
+            service.log_in_from(ELSEWHERE, email, WRONG).await.expect_problem(401, "invalid_credentials");
+        }
+        service.fail_from(ELSEWHERE, email, 6).await;
+        let refusal = service.log_in_from(ELSEWHERE, email, WRONG).await;
+        refusals.push(refusal.json());
+        assert_about(retry_after(refusal), Duration::from_mins(2));
+    }
+
+    assert_eq!(refusals[0], refusals[1]);
+}
+
+#[tokio::test]
+async fn parallel_guesses_do_not_slip_through() {
+    let service = behind_proxy().await;
+    service.signed_up("ada@example.org").await;
+    let mut guesses = tokio::task::JoinSet::new();
+    for host in 1..=4 {
+        for _ in 0..10 {
+            let asking = service.post("/token/", json!({"email": "ada@example.org", "password": WRONG}));
+            guesses.spawn(asking.header("x-forwarded-for", &format!("198.51.100.{host}")).send());
+        }
+    }
+
+    let statuses: Vec<_> = guesses.join_all().await.iter().map(|answer| answer.status).collect();
+
+    let count = |status| statuses.iter().filter(|other| **other == status).count();
+    // Ten for nothing, and some more while the seconds pass; what is refused may be in the way of another for a moment.
+    assert!((7..=13).contains(&count(401)), "{statuses:?}");
+    assert_eq!(count(401) + count(429), 40, "{statuses:?}");
+}
+
+#[tokio::test]
+async fn parallel_logins_with_the_right_password_are_not_refused() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+    let mut logins = tokio::task::JoinSet::new();
+    for address in [HOME, ELSEWHERE] {
+        for _ in 0..50 {
+            let asking = service.post("/token/", json!({"email": "ada@example.org", "password": PASSWORD}));
+            logins.spawn(asking.header("x-forwarded-for", address).send());
+        }
+    }
+
+    for answer in logins.join_all().await {
+        answer.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_fails_at_many_accounts_is_limited_and_others_are_not() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+    let failures = service.failures_until_refused(|_| ELSEWHERE.to_owned()).await;
+
+    assert!((100..115).contains(&failures), "{failures}");
+    service.log_in_from("198.51.100.2", "not an address", WRONG).await.expect_problem(401, "invalid_credentials");
+    service.log_in_from("198.51.100.2", "somebody@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
+    service.log_in_from(HOME, "ada@example.org", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn of_ipv6_a_site_is_one_address() {
+    let service = behind_proxy().await;
+
+    let failures = service.failures_until_refused(|number| format!("2001:db8::{number:x}")).await;
+
+    assert!((100..115).contains(&failures), "{failures}");
+    let other_site = service.log_in_from("2001:db8:0:1::1", "somebody@example.org", WRONG).await;
+    other_site.expect_problem(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn two_hundred_sign_ups_from_an_address_are_free_and_then_one_waits() {
+    let service = behind_proxy().await;
+    service.sign_up_from(ELSEWHERE, "ada0@example.org").await.expect(201);
+    // Those that find their email taken count as well: each has told something.
+    let (mut sign_ups, mut answer) = (0, service.sign_up_from(ELSEWHERE, "ada0@example.org").await);
+    while answer.status == 409 {
+        sign_ups += 1;
+        answer = service.sign_up_from(ELSEWHERE, "ada0@example.org").await;
+    }
+    let wait = retry_after(answer);
+
+    assert!((199..215).contains(&sign_ups), "{sign_ups}");
+
+    service.sign_up_from(HOME, "ada1@example.org").await.expect(201);
+    service.advance(wait);
+    service.sign_up_from(ELSEWHERE, "ada2@example.org").await.expect(201);
+}
+
+#[tokio::test]
+async fn wrong_passwords_of_changes_and_deletions_count_with_those_of_logins() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    for _ in 0..5 {
+        ada.change_password(WRONG, "new_password").await.expect_problem(400, "wrong_password");
+        ada.delete_account(json!({"password": WRONG})).await.expect_problem(400, "wrong_password");
+    }
+    service.fail_from("", "ada@example.org", 6).await;
+
+    retry_after(ada.change_password(PASSWORD, "new_password").await);
+    retry_after(ada.delete_account(json!({"password": PASSWORD})).await);
+    let wait = retry_after(service.log_in("ada@example.org", PASSWORD).await);
+    ada.profile().await.expect(200);
+
+    service.advance(wait);
+    ada.change_password(PASSWORD, "new_password").await.expect(200);
+    service.log_in("ada@example.org", "new_password").await.expect(200);
+}
+
+#[tokio::test]
+async fn what_is_refused_for_another_reason_is_no_failure() {
+    // Nobody may wait for a hash: whoever meets another one is refused.
+    let parameters = HashParameters { memory_kib: 32 * 1024, passes: 4, lanes: 1 };
+    let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_millis(1) };
+    let service = behind_proxy().await;
+    service.signed_up("ada@example.org").await;
+    let busy = service.second_with(Settings { hashing, ..settings() }).await;
+    let mut logins = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let asking = busy.post("/token/", json!({"email": "ada@example.org", "password": PASSWORD}));
+        logins.spawn(asking.header("x-forwarded-for", ELSEWHERE).send());
+    }
+
+    let statuses: Vec<_> = logins.join_all().await.iter().map(|answer| answer.status).collect();
+
+    assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.iter().filter(|status| **status == 503).count() > 20, "{statuses:?}");
+    service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn nobody_is_believed_who_is_no_trusted_proxy() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    for host in 1..=16 {
+        service.fail_from(&format!("198.51.100.{host}"), "ada@example.org", 1).await;
+    }
+
+    // All came from the one address that has signed up, and so count for it.
+    retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await);
+    let sessions = ada.sessions().await.expect(200);
+    assert!(sessions["sessions"][0]["ip"].as_str().expect("a text").parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()));
+}
+
+#[tokio::test]
+async fn a_session_shows_the_address_that_the_trusted_proxy_has_seen() {
+    let service = behind_proxy().await;
+    service.sign_up_from("203.0.113.9, 192.0.2.1", "ada@example.org").await.expect(201);
+
+    let ada = service.logged_in("ada@example.org", PASSWORD).await;
+
+    let sessions = ada.sessions().await.expect(200);
+    assert_eq!(sessions["sessions"][1]["ip"], HOME);
+}
+
+#[tokio::test]
+async fn where_limits_are_off_nothing_is_counted() {
+    let service = Service::start_with(Settings { throttles: false, ..settings() }).await;
+    service.signed_up("ada@example.org").await;
+
+    for _ in 0..30 {
+        service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_counted_by_their_limit() {
+    let service = behind_proxy().await;
+    service.fail_from(ELSEWHERE, "ada@example.org", 16).await;
+    let before = service.metric(r#"postern_throttled_total{limit="pair"}"#).await;
+
+    retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await);
+    retry_after(service.log_in_from("203.0.113.1", "ada@example.org", WRONG).await);
+
+    assert_eq!(service.metric(r#"postern_throttled_total{limit="pair"}"#).await, before + 1);
+    assert_eq!(service.metric(r#"postern_throttled_total{limit="account"}"#).await, 1);
+    assert_eq!(service.metric(r#"postern_logins_total{outcome="too_many_attempts"}"#).await, before + 2);
+}

@@ -1,0 +1,257 @@
+//! Attempts that are counted, and devices that are known.
+
+use std::{sync::Arc, time::Duration};
+
+use postern::{
+    clock::ManualClock,
+    store::{Attempts, Bucket, DEVICE_KNOWN_FOR, Level, Limit, Reservation, Tag},
+};
+use proptest::{prelude::*, test_runner::TestRunner};
+
+use super::suite::{Kept, time};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Two for nothing, and then one after two minutes, and each further one after ten; forgotten after a day, or after 90
+/// days from five on.
+static GROWING: Limit = Limit {
+    name: "growing",
+    charges: &[Duration::ZERO, Duration::from_mins(2), Duration::from_mins(10)],
+    tolerance: Duration::ZERO,
+    kept_for: Duration::from_hours(24),
+    kept_on_from: 5,
+};
+
+/// Three at once, and then one in ten minutes.
+static STEADY: Limit = Limit {
+    name: "steady",
+    charges: &[Duration::from_mins(10)],
+    tolerance: Duration::from_mins(20),
+    kept_for: Duration::ZERO,
+    kept_on_from: u32::MAX,
+};
+
+fn tag() -> Tag {
+    Tag(*uuid::Uuid::new_v4().as_bytes())
+}
+
+fn bucket(limit: &'static Limit) -> Bucket {
+    Bucket { tag: tag(), limit }
+}
+
+/// The attempts of a store, and its clock.
+struct Counted {
+    attempts: Arc<dyn Attempts>,
+    clock: Arc<ManualClock>,
+}
+
+impl Counted {
+    async fn start() -> Self {
+        let Kept { stores, clock, .. } = Kept::empty().await;
+        Self { attempts: stores.attempts.shared.unwrap_or(stores.attempts.local), clock }
+    }
+
+    async fn reserve(&self, bucket: &Bucket) -> Reservation {
+        self.attempts.reserve(bucket, &time()).await.expect("an answer")
+    }
+
+    async fn made(&self, bucket: &Bucket) -> (Duration, u32) {
+        match self.reserve(bucket).await {
+            Reservation::Made { charge, count } => (charge, count),
+            Reservation::Refused { wait } => panic!("refused for {wait:?}"),
+        }
+    }
+
+    async fn refused(&self, bucket: &Bucket) -> Duration {
+        match self.reserve(bucket).await {
+            Reservation::Refused { wait } => wait,
+            Reservation::Made { count, .. } => panic!("made, as number {count}"),
+        }
+    }
+
+    async fn give_back(&self, bucket: &Bucket, charge: Duration) {
+        self.attempts.give_back(bucket, charge, &time()).await.expect("an answer");
+    }
+
+    async fn knows(&self, device: &Tag) -> bool {
+        self.attempts.knows(device, &time()).await.expect("an answer")
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_room_is_refused_until_there_is_some() {
+    let counted = Counted::start().await;
+    let bucket = bucket(&STEADY);
+
+    for count in 1..=3 {
+        assert_eq!(counted.made(&bucket).await, (Duration::from_mins(10), count));
+    }
+    let wait = counted.refused(&bucket).await;
+    assert!(wait > Duration::from_mins(8) && wait <= Duration::from_mins(10), "{wait:?}");
+
+    counted.clock.advance(wait + SECOND);
+    counted.made(&bucket).await;
+}
+
+#[tokio::test]
+async fn what_is_given_back_can_be_reserved_again() {
+    let counted = Counted::start().await;
+    let bucket = bucket(&GROWING);
+    counted.made(&bucket).await;
+    let (charge, count) = counted.made(&bucket).await;
+    assert_eq!((charge, count), (Duration::from_mins(2), 2));
+    counted.refused(&bucket).await;
+
+    counted.give_back(&bucket, charge).await;
+
+    assert_eq!(counted.made(&bucket).await, (charge, count));
+}
+
+#[tokio::test]
+async fn an_emptied_bucket_is_as_new_and_takes_nothing_back() {
+    let counted = Counted::start().await;
+    let bucket = bucket(&GROWING);
+    counted.made(&bucket).await;
+    counted.made(&bucket).await;
+
+    counted.attempts.clear(&bucket, &time()).await.expect("an answer");
+    counted.give_back(&bucket, Duration::from_mins(2)).await;
+
+    assert_eq!(counted.made(&bucket).await, (Duration::ZERO, 1));
+}
+
+#[tokio::test]
+async fn buckets_do_not_count_for_each_other() {
+    let counted = Counted::start().await;
+    let (one, another) = (bucket(&GROWING), bucket(&GROWING));
+    counted.made(&one).await;
+    counted.made(&one).await;
+
+    assert_eq!(counted.made(&another).await.1, 1);
+    assert_eq!(counted.made(&Bucket { tag: one.tag, limit: &STEADY }).await.1, 1, "nor one tag under two limits");
+}
+
+#[tokio::test]
+async fn failures_are_forgotten_in_time_and_many_of_them_after_90_days() {
+    let counted = Counted::start().await;
+    let (few, many) = (bucket(&GROWING), bucket(&GROWING));
+    counted.made(&few).await;
+    for count in 1..=5 {
+        assert_eq!(counted.made(&many).await.1, count);
+        counted.clock.advance(Duration::from_mins(11));
+    }
+
+    counted.clock.advance(GROWING.kept_for);
+    assert_eq!(counted.made(&few).await.1, 1);
+    assert_eq!(counted.made(&many).await.1, 6);
+
+    counted.clock.advance(DEVICE_KNOWN_FOR + SECOND);
+    assert_eq!(counted.made(&many).await.1, 1);
+}
+
+#[tokio::test]
+async fn of_parallel_attempts_no_more_are_made_than_there_is_room_for() {
+    let counted = Arc::new(Counted::start().await);
+    let bucket = bucket(&STEADY);
+    let mut attempts = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let counted = Arc::clone(&counted);
+        attempts.spawn(async move { counted.reserve(&bucket).await });
+    }
+
+    let reservations = attempts.join_all().await;
+
+    assert_eq!(reservations.iter().filter(|made| matches!(made, Reservation::Made { .. })).count(), 3);
+}
+
+#[tokio::test]
+async fn a_device_is_known_for_90_days_after_the_last_login() {
+    let counted = Counted::start().await;
+    let device = tag();
+    assert!(!counted.knows(&device).await);
+
+    for _ in 0..2 {
+        counted.attempts.remember(&device, &time()).await.expect("an answer");
+        counted.clock.advance(Duration::from_hours(90 * 24 - 1));
+        assert!(counted.knows(&device).await);
+    }
+
+    counted.clock.advance(Duration::from_hours(2));
+    assert!(!counted.knows(&device).await);
+    assert!(!counted.knows(&tag()).await);
+}
+
+/// What is done to a bucket.
+#[derive(Debug, Clone)]
+enum Step {
+    Reserve,
+    GiveBack,
+    Wait(Duration),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => Just(Step::Reserve),
+        1 => Just(Step::GiveBack),
+        // Whole minutes, of which what a test takes is no part.
+        2 => (1_u64..30).prop_map(|minutes| Step::Wait(Duration::from_mins(minutes))),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+/// A store's time passes while it is asked, the rule's does not: what is left of a wait differs by less than this.
+const ASKING: Duration = Duration::from_secs(50);
+
+#[test]
+fn whatever_is_done_the_store_decides_as_the_rule_does() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let counted = runtime.block_on(Counted::start());
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() });
+    let cases = (prop_oneof![Just(&GROWING), Just(&STEADY)], steps());
+
+    let outcome = runner.run(&cases, |(limit, steps)| runtime.block_on(decides_alike(&counted, limit, steps)));
+
+    outcome.expect("one decision");
+}
+
+async fn decides_alike(counted: &Counted, limit: &'static Limit, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let (bucket, mut level, mut now) = (bucket(limit), Level::default(), Duration::from_hours(1));
+    let (mut kept_until, mut last_charge) = (now, None);
+    for step in steps {
+        match step {
+            Step::Wait(minutes) => {
+                // What the asking has taken must not make a minute of difference at any bound.
+                counted.clock.advance(minutes + SECOND);
+                now += minutes;
+            }
+            Step::GiveBack => {
+                let Some(charge) = last_charge.take() else { continue };
+                counted.give_back(&bucket, charge).await;
+                level.give_back(charge);
+            }
+            Step::Reserve => {
+                if kept_until <= now {
+                    level = Level::default();
+                }
+                let decided = (counted.reserve(&bucket).await, level.reserve(limit, now));
+                last_charge = agreed(decided)?;
+                if last_charge.is_some() {
+                    kept_until = level.kept_until(limit, now);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is charged by store and rule; nothing where both refuse.
+fn agreed(decided: (Reservation, Reservation)) -> Result<Option<Duration>, TestCaseError> {
+    if let (Reservation::Refused { wait }, Reservation::Refused { wait: expected }) = decided {
+        prop_assert!(wait <= expected && wait + ASKING > expected, "{:?} for {:?}", wait, expected);
+        return Ok(None);
+    }
+    prop_assert_eq!(decided.0, decided.1);
+    let Reservation::Made { charge, .. } = decided.0 else { return Ok(None) };
+    Ok(Some(charge))
+}
