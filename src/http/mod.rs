@@ -4,6 +4,9 @@
 
 mod access;
 mod body;
+#[cfg(any(fuzzing, clippy))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 mod keys;
 mod openapi;
