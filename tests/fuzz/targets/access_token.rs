@@ -108,10 +108,14 @@ fn time_of(bytes: &[u8]) -> Option<(OffsetDateTime, &[u8])> {
 /// Judges a token under a good signature by what it says, in its footer or header and in its payload.
 fn judge_signed(token: Option<String>, [naming, payload]: [&[u8]; 2]) {
     let Some(token) = token else { return };
-    let Ok(claims) = verify(&token, noon()) else { return };
+    let is_paseto = token.starts_with("v4");
+    let (our_naming, our_payload) = if is_paseto { (footer(), PASETO_PAYLOAD) } else { (header(), JWT_PAYLOAD) };
+    let Ok(claims) = verify(&token, noon()) else {
+        assert!(naming != our_naming.as_bytes() || payload != our_payload, "a good token is accepted");
+        return;
+    };
     let naming: Value = serde_json::from_slice(naming).expect("what names the key is JSON");
-    let expected: Value = if token.starts_with("v4") { footer() } else { header() }.parse().expect("JSON");
-    assert_eq!(naming, expected);
+    assert_eq!(naming, our_naming.parse::<Value>().expect("JSON"));
     judge_payload(&claims, payload);
 }
 
