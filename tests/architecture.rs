@@ -212,6 +212,25 @@ fn the_time_is_asked_in_one_place() {
 }
 
 #[test]
+fn what_the_fuzz_targets_try_is_what_is_shipped() {
+    let packages = |path: &str| {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a lock file");
+        let packages = text.split("[[package]]\n").skip(1).map(|package| {
+            let mut lines = package.lines().map(str::to_owned);
+            (lines.next().expect("a name"), lines.next().expect("a version"))
+        });
+        packages.collect::<BTreeSet<_>>()
+    };
+    let (shipped, tried) = (packages("Cargo.lock"), packages("tests/fuzz/Cargo.lock"));
+
+    let names: BTreeSet<_> = shipped.iter().map(|(name, _)| name).collect();
+    for package in tried.iter().filter(|(name, _)| names.contains(name)) {
+        assert!(shipped.contains(package), "{package:?}: see tests/fuzz/Cargo.toml");
+    }
+    assert!(tried.intersection(&shipped).count() > 100, "the lock files are read");
+}
+
+#[test]
 fn each_query_file_starts_with_its_name_and_is_used() {
     let code: String = sources().into_iter().map(|source| source.code).collect();
     for store in ["postgres", "embedded"] {

@@ -163,5 +163,30 @@ mod tests {
                 prop_assert_eq!(parsed(&once), Ok(once));
             }
         }
+
+        #[test]
+        fn whatever_is_accepted_is_harmless_in_a_header_and_in_a_line_of_text(
+            local in r#"[a-z.+_-]{0,3}[\x00-\x20"(),:;<>@\[\]\x7fé.A-Z]?[a-z0-9]{1,3}"#,
+            labels in prop::collection::vec("[A-Za-z0-9üßÅ中\u{ad}-]{1,8}|[a-z\u{200d}_]{1,64}", 1..6),
+            around in "[ \t\r\n\u{3000}]{0,2}",
+        ) {
+            let written = format!("{around}{local}@{}{around}", labels.join("."));
+            if let Ok(address) = parsed(&written) {
+                prop_assert!(address.len() <= MAX_CHARACTERS);
+                prop_assert!(address.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()));
+                prop_assert_eq!(address.matches('@').count(), 1);
+                prop_assert_eq!(parsed(&address), Ok(address));
+            }
+        }
+
+        #[test]
+        fn an_address_of_plain_parts_is_accepted_in_any_case(
+            local in "[a-z0-9]{1,12}(\\.[a-z0-9]{1,12}){0,2}",
+            domain in "([a-z0-9]{1,20}\\.){1,3}[a-z]{2,6}",
+        ) {
+            let address = format!("{local}@{domain}");
+
+            prop_assert_eq!(parsed(&address.to_ascii_uppercase()), Ok(address));
+        }
     }
 }

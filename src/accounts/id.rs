@@ -71,6 +71,8 @@ impl Epoch {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -94,5 +96,20 @@ mod tests {
     #[test]
     fn no_two_epochs_are_alike() {
         assert_ne!(Epoch::random(), Epoch::random());
+    }
+
+    proptest! {
+        #[test]
+        fn a_session_has_one_text_but_for_the_case_of_its_letters(id in any::<u128>()) {
+            let id = SessionId(Uuid::from_u128(id));
+
+            for text in [id.to_string(), id.to_string().to_uppercase()] {
+                prop_assert_eq!(text.parse(), Ok(id));
+            }
+            let (simple, braced, urn) = (id.0.simple(), id.0.braced(), id.0.urn());
+            for text in [simple.to_string(), braced.to_string(), urn.to_string(), format!("{id} "), format!("{id}0")] {
+                prop_assert!(text.parse::<SessionId>().is_err(), "{}", text);
+            }
+        }
     }
 }

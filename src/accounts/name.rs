@@ -67,6 +67,8 @@ impl FromStr for Name {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -87,5 +89,19 @@ mod tests {
     fn a_control_character_is_refused() {
         assert_eq!("Ada\u{0}Lovelace".parse::<Name>(), Err(InvalidName::ControlCharacter));
         assert_eq!("Ada\nLovelace".parse::<Name>(), Err(InvalidName::ControlCharacter));
+    }
+
+    proptest! {
+        #[test]
+        fn a_normalised_name_is_its_own_normal_form(
+            written in "(?s)[ae \u{a0}\u{300}-\u{310}\u{958}\u{1100}\u{1161}\u{11a8}\u{2000}]{0,24}|\\PC{0,24}|.{0,300}",
+        ) {
+            if let Ok(name) = written.parse::<Name>() {
+                let shown = name.as_str();
+                prop_assert!((1..=MAX_CHARACTERS).contains(&shown.chars().count()));
+                prop_assert!(!shown.chars().any(char::is_control) && shown.trim() == shown);
+                prop_assert_eq!(shown.parse(), Ok(name.clone()));
+            }
+        }
     }
 }

@@ -209,3 +209,52 @@ impl FromStr for Threads {
         threads.map(Self).ok_or_else(|| "a whole number from 1 to 256".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::Config, *};
+    use crate::config::SETTINGS;
+
+    /// What is said of a setting with this text, and of none beside it.
+    fn said(name: &str, text: &str) -> Vec<Mistake> {
+        let values = Values::new(|_| None, |other| (other == name).then(|| text.to_owned()));
+        Config::for_serve(&values).err().unwrap_or_default()
+    }
+
+    /// A text that a setting could be meant by, or any other.
+    fn some_text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[-+]?[0-9]{1,20}(\\.[0-9]{1,3})?( ?([kmgtp]i?b|ns|ms|s|m|h|d|days|y))?",
+            "(\\[::\\]|127\\.0\\.0\\.1|localhost)?:[0-9]{1,6}",
+            "(postgres(ql)?|redis(s|\\+unix)?|unix)://[a-z:@/?=&%0-9\\[\\],.-]{0,40}",
+            "(?s).{0,24}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_setting_is_taken_or_named_whatever_its_text(setting in prop::sample::select(SETTINGS), text in some_text()) {
+            let mistakes = said(setting.name, &text);
+
+            // Beside a URL, another one is missed, and a directory of keys. Of two listeners, the second one gives way.
+            let has_others = ["DATABASE_URL", "REDIS_URL", "POSTERN_LISTEN"].contains(&setting.name);
+            let is_named = |mistake: &Mistake| mistake.name == setting.name || has_others;
+            prop_assert!(mistakes.iter().all(is_named), "{:?}", mistakes);
+            prop_assert!(mistakes.iter().all(|mistake| !mistake.sentence.is_empty()));
+        }
+
+        #[test]
+        fn of_a_wrong_url_no_more_is_told_than_of_any_other(text in some_text()) {
+            for (name, scheme) in [("DATABASE_URL", "postgres"), ("REDIS_URL", "redis")] {
+                // No scheme of either.
+                let wrong = format!("x{text}");
+                let told = |text: &str| said(name, text);
+
+                prop_assert_eq!(told(&wrong), told("x"));
+                prop_assert!(told(&wrong).iter().any(|mistake| mistake.sentence.contains(scheme)));
+            }
+        }
+    }
+}

@@ -81,7 +81,7 @@ impl Access for Operator {
 }
 
 /// The token of `Authorization: Bearer …` (RFC 6750, section 2.1).
-fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
+pub fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (first, second) = (values.next(), values.next());
     let value = first.ok_or(Problem::NotAuthenticated)?.as_bytes();
@@ -100,10 +100,11 @@ fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
 #[cfg(test)]
 mod tests {
     use hyper::header::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
 
-    fn token_of(values: &[&'static str]) -> Result<String, &'static str> {
+    fn token_of(values: &[&str]) -> Result<String, &'static str> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
@@ -127,5 +128,21 @@ mod tests {
     #[test]
     fn two_tokens_are_none() {
         assert_eq!(token_of(&["Bearer abc", "Bearer abc"]), Err("invalid_token"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_is_what_stands_behind_the_scheme_without_the_blanks_around_it(
+            scheme in "[Bb][Ee][Aa][Rr][Ee][Rr]|[A-Za-z]{1,8}", blanks in "[ \\t]{0,2}", token in "[!-~ü\t ]{0,20}",
+        ) {
+            let token = token.trim_matches(['\t', ' ']);
+            let expected = if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+                Ok(token.to_owned())
+            } else {
+                Err("not_authenticated")
+            };
+
+            prop_assert_eq!(token_of(&[&format!("{scheme} {blanks}{token}{blanks}")]), expected);
+        }
     }
 }

@@ -78,9 +78,7 @@ impl Input for Members {
             return Err(Problem::UnsupportedMediaType);
         }
         let body = read_body(request.into_body(), context).await?;
-        // As a whole: serde_json would not look into the values that nobody asks for.
-        let body = str::from_utf8(&body).map_err(|_| Problem::MalformedJson)?;
-        Self::parse(body).ok_or(Problem::MalformedJson)
+        Self::parse_json(&body).ok_or(Problem::MalformedJson)
     }
 }
 
@@ -95,14 +93,17 @@ impl Input for JsonOrForm {
 }
 
 impl Members {
-    fn parse(body: &str) -> Option<Self> {
+    /// One JSON object in UTF-8, none of whose members is given twice.
+    pub fn parse_json(body: &[u8]) -> Option<Self> {
+        // As a whole: serde_json would not look into the values that nobody asks for.
+        let body = str::from_utf8(body).ok()?;
         let object: Object<'_> = serde_json::from_str(body).ok()?;
         let members = object.0.into_iter().map(|(name, value)| Some((name, Member::parse(value.get())?)));
         Some(Self { members: members.collect::<Option<_>>()?, errors: FieldErrors::default() })
     }
 
     /// Whatever bytes it has, a form can be read; but none of its members is given twice (RFC 6749, section 3.2).
-    fn parse_form(body: &[u8]) -> Option<Self> {
+    pub fn parse_form(body: &[u8]) -> Option<Self> {
         let mut members: Vec<(String, Member)> = Vec::new();
         let mut names = HashSet::new();
         for (name, value) in form_urlencoded::parse(body) {
@@ -241,20 +242,22 @@ impl<'body> Visitor<'body> for ObjectVisitor {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
 
     #[test]
     fn a_body_is_one_object_without_repetition() {
-        assert!(Members::parse(r#"{"name":"Ada","ignored":[1,{"a":null}]}"#).is_some());
+        assert!(Members::parse_json(br#"{"name":"Ada","ignored":[1,{"a":null}]}"#).is_some());
         for json in ["", "[]", "null", r#""text""#, "1", r#"{"a":1}{}"#, r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":1}"#] {
-            assert!(Members::parse(json).is_none(), "{json}");
+            assert!(Members::parse_json(json.as_bytes()).is_none(), "{json}");
         }
     }
 
     #[test]
     fn every_mistake_is_told_at_once() {
-        let mut members = Members::parse(r#"{"name":" ","email":"ada","password":7,"old":null}"#).expect("an object");
+        let mut members =
+            Members::parse_json(br#"{"name":" ","email":"ada","password":7,"old":null}"#).expect("an object");
 
         let taken = (
             members.name("name"),
@@ -290,7 +293,7 @@ mod tests {
     #[test]
     fn a_value_that_nobody_asks_for_may_be_any_json() {
         for value in ["1e999", "-0.0", "[[[[]]]]", r#"{"a":1,"a":1}"#, &"9".repeat(400)] {
-            assert!(Members::parse(&format!(r#"{{"x":{value}}}"#)).is_some(), "{value}");
+            assert!(Members::parse_json(format!(r#"{{"x":{value}}}"#).as_bytes()).is_some(), "{value}");
         }
     }
 
@@ -341,10 +344,56 @@ mod tests {
         }
     }
 
+    /// Some JSON value, and not a large one.
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            r#"[ a"\\\n\x00\u{e9}\u{1f600}]{0,4}"#.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 8, 3, |value| prop::collection::vec(value, 0..3).prop_map(Value::from))
+    }
+
+    /// What a handler takes that asks for three members, and whether it objects.
+    fn taken(members: Option<Members>) -> Option<(Vec<Option<String>>, bool)> {
+        let mut members = members?;
+        let texts = ["a", "b", "c"].map(|name| members.text(name).map(|text| text.to_string()));
+        Some((texts.to_vec(), members.finish(Some(())).is_err()))
+    }
+
+    /// The same by the whole list of members, of which none is to be given twice.
+    fn expected(members: &[(String, Value)]) -> Option<(Vec<Option<String>>, bool)> {
+        let names: HashSet<_> = members.iter().map(|(name, _)| name).collect();
+        let text = |name| members.iter().find(|(other, _)| other == name).and_then(|(_, value)| value.as_str());
+        let texts = ["a", "b", "c"].map(|name| text(name).filter(|text| !text.trim().is_empty()).map(str::to_owned));
+        (names.len() == members.len()).then(|| (texts.to_vec(), texts.contains(&None)))
+    }
+
     proptest! {
         #[test]
         fn no_body_makes_the_parser_panic(body in r#"[{}\[\]:,"\\\\ue0-9a-f\PC]{0,128}"#) {
-            let _ = Members::parse(&body);
+            let _ = Members::parse_json(body.as_bytes());
+        }
+
+        #[test]
+        fn what_is_taken_from_an_object_is_what_is_in_it(
+            members in prop::collection::vec(("[abcd]", json_value()), 0..5), blank in "[ \t\r\n]",
+        ) {
+            let member = |(name, value): &(String, Value)| format!("{blank}\"{name}\"{blank}:{value}");
+            let body = format!("{blank}{{{}}}{blank}", members.iter().map(member).collect::<Vec<_>>().join(","));
+
+            prop_assert_eq!(taken(Members::parse_json(body.as_bytes())), expected(&members), "{}", body);
+        }
+
+        #[test]
+        fn what_is_taken_from_a_form_is_what_is_in_it(
+            members in prop::collection::vec(("[abcd]", "[ a&=%+\u{e9}\\x00]{0,4}"), 0..5),
+        ) {
+            let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&members).finish();
+            let members: Vec<_> = members.into_iter().map(|(name, text)| (name, Value::from(text))).collect();
+
+            prop_assert_eq!(taken(Members::parse_form(body.as_bytes())), expected(&members), "{}", body);
         }
     }
 }

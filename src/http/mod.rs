@@ -5,6 +5,9 @@
 mod access;
 mod body;
 mod forwarded;
+#[cfg(any(fuzzing, clippy))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod input;
 mod keys;
 mod openapi;

@@ -235,7 +235,7 @@ fn known(method: &Method) -> &'static str {
     KNOWN_METHODS.iter().find(|known| *known == method).map_or("other", Method::as_str)
 }
 
-fn is_request_id(id: &[u8]) -> bool {
+pub fn is_request_id(id: &[u8]) -> bool {
     let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
     (1..=128).contains(&id.len()) && id.iter().all(is_allowed)
 }
@@ -247,6 +247,8 @@ fn new_request_id() -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -255,6 +257,22 @@ mod tests {
         assert!(is_request_id(&[b'x'; 128]));
         for id in [&b""[..], &[b'x'; 129], b"a b", b"a\nb", b"a\"b", "ä".as_bytes()] {
             assert!(!is_request_id(id), "{id:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_request_id_needs_no_quotes_wherever_it_is_written(
+            id in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..3),
+                prop::collection::vec(prop::sample::select(&b"azAZ09._-"[..]), 120..136),
+            ],
+        ) {
+            let expected = str::from_utf8(&id).is_ok_and(|id| {
+                (1..=128).contains(&id.len()) && id.chars().all(|c| matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-'))
+            });
+
+            prop_assert_eq!(is_request_id(&id), expected);
         }
     }
 }

@@ -5,6 +5,7 @@ mod forgeries;
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -349,5 +350,30 @@ async fn a_key_that_is_not_known_yet_is_looked_for() {
 
         assert!(ours.verify_now(&token, noon()).is_err(), "{format}");
         assert!(ours.verify(&token, noon()).await.is_ok(), "{format}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_token_says_what_was_written_into_it(
+        user in any::<u128>(), session in any::<u128>(), now_ms in 30_000..253_402_300_799_999_i64, life_s in 1..1_000_000_i64,
+    ) {
+        let keyring = testing::shared_keys().current();
+        let time = |unix_ms| from_unix_ms(unix_ms).expect("a time within range");
+        let (user, session) = (UserId(Uuid::from_u128(user)), SessionId(Uuid::from_u128(session)));
+        let (now, expires) = (time(now_ms), time((now_ms + life_s * 1000).min(253_402_300_799_999)));
+        for format in AccessFormat::ALL {
+            let tokens = tokens(&keyring, *format);
+
+            let verified = tokens.verify_now(&tokens.issue(user, session, now, expires), now);
+
+            if now < whole_seconds(expires) {
+                let claims = verified.expect("a valid token");
+                prop_assert_eq!((claims.subject, claims.session), (user, session));
+                prop_assert_eq!((claims.issued, claims.expires), (whole_seconds(now), whole_seconds(expires)));
+            } else {
+                prop_assert_eq!(verified, Err(AccessTokenError::Expired));
+            }
+        }
     }
 }
