@@ -14,12 +14,13 @@ use super::{
     settings::{
         ACCESS_FORMAT, ACCESS_TTL, DATA_DIR, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY, HASH_PASSES,
         HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, Mistake, REDIS_URL, REFRESH_TTL, SESSION_IDLE_TTL, Setting,
-        Values,
+        TLS_CERT, TLS_KEY, Values,
     },
 };
 use crate::{
     accounts::Lifetimes,
     passwords::{HashParameters, HasherSettings},
+    server::TlsFiles,
     telemetry::LogFormat,
     tokens::AccessFormat,
 };
@@ -164,6 +165,19 @@ impl<'values> Reader<'values> {
             (true, true) => {}
         }
         database.zip(redis).map(|(database, redis)| Stores::PostgresRedis(Box::new(database), Box::new(redis)))
+    }
+
+    /// A certificate and its key.
+    pub fn tls(&mut self) -> Option<TlsFiles> {
+        match (self.set(&TLS_CERT), self.set(&TLS_KEY)) {
+            (Some(certificates), Some(key)) => {
+                return Some(TlsFiles { certificates: certificates.into(), key: key.into() });
+            }
+            (None, None) => {}
+            (Some(_), None) => self.mistake(&TLS_KEY, "not set beside POSTERN_TLS_CERT: set both, or neither"),
+            (None, Some(_)) => self.mistake(&TLS_CERT, "not set beside POSTERN_TLS_KEY: set both, or neither"),
+        }
+        None
     }
 
     /// Where the embedded store is; Redis without PostgreSQL is a mistake.

@@ -4,6 +4,7 @@
 
 mod access;
 mod body;
+mod cors;
 mod input;
 mod keys;
 mod openapi;
@@ -19,7 +20,9 @@ mod users;
 mod vouch;
 
 pub use self::{
+    cors::{Origin, Origins},
     ops::Readiness,
+    problem::BadHead,
     router::{Allowed, Router},
     service::{RequestLimits, Service},
     vouch::Vouching,

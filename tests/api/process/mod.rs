@@ -10,6 +10,7 @@ mod operators;
 mod settings;
 mod start;
 mod terminal;
+mod tls;
 mod users;
 
 use std::{
