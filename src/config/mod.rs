@@ -13,9 +13,9 @@ pub use self::settings::{Mistake, SETTINGS, Setting, Source, Values};
 use self::{
     reader::Reader,
     settings::{
-        API_KEYS_FILE, AUDIENCE, CORS_ORIGINS, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG,
-        MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL,
-        REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, VERIFY_DEGRADED,
+        API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG, MAX_CONNECTION_AGE,
+        MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_ROTATION, REQUEST_TIMEOUT,
+        SHUTDOWN_GRACE, STORE_TIMEOUT, VERIFY_DEGRADED,
     },
 };
 use crate::{
@@ -104,7 +104,7 @@ impl Config {
             listen: reader.parsed(&LISTEN, "an address and a port, as in 127.0.0.1:8000"),
             ops_listen: reader.parsed(&OPS_LISTEN, "an address and a port, as in 127.0.0.1:8001"),
             tls: reader.tls(),
-            origins: reader.read(&CORS_ORIGINS, origins),
+            origins: reader.origins(),
             stores: stores.unwrap_or(Stores::Embedded),
             keys_dir: reader.keys_dir(is_embedded, &data_dir),
             data_dir,
@@ -135,14 +135,6 @@ impl Config {
         }
         reader.finish(config)
     }
-}
-
-/// A list of origins, or `none`.
-fn origins(text: &str) -> Result<Origins, String> {
-    if text == "none" {
-        return Ok(Origins::default());
-    }
-    text.split(',').map(|origin| origin.trim().parse()).collect()
 }
 
 /// The database that `migrate` is for.
@@ -347,29 +339,6 @@ mod tests {
         let found = mistakes(&[("DATABASE_URL", url), ("POSTERN_KEYS_DIR", "keys")]);
 
         assert_eq!(found, ["REDIS_URL: not set beside DATABASE_URL: set both, or neither"]);
-    }
-
-    #[test]
-    fn a_certificate_has_a_key() {
-        let both = [("POSTERN_TLS_CERT", "cert.pem"), ("POSTERN_TLS_KEY", "key.pem")];
-
-        assert!(Config::for_serve(&values(&both)).is_ok_and(|config| config.tls.is_some()));
-        assert!(Config::for_serve(&values(&[])).is_ok_and(|config| config.tls.is_none()));
-        assert_eq!(mistakes(&both[..1]), ["POSTERN_TLS_KEY: not set beside POSTERN_TLS_CERT: set both, or neither"]);
-        assert_eq!(mistakes(&both[1..]), ["POSTERN_TLS_CERT: not set beside POSTERN_TLS_KEY: set both, or neither"]);
-    }
-
-    #[test]
-    fn origins_are_a_list() {
-        let listed = ("POSTERN_CORS_ORIGINS", "https://app.example.org, http://localhost:3000");
-
-        assert!(Config::for_serve(&values(&[listed])).is_ok());
-        assert_eq!(mistakes(&[("POSTERN_CORS_ORIGINS", "https://app.example.org,")]).len(), 1);
-        assert_eq!(
-            mistakes(&[("POSTERN_CORS_ORIGINS", "*")]),
-            ["POSTERN_CORS_ORIGINS: `*` is wrong; right would be origins as browsers write them, as in \
-                https://app.example.org, parted by commas; `*` would let every page in the world try passwords"]
-        );
     }
 
     #[test]

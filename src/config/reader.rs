@@ -12,13 +12,14 @@ use bytesize::ByteSize;
 use super::{
     EmbeddedConfig, Stores,
     settings::{
-        ACCESS_FORMAT, ACCESS_TTL, DATA_DIR, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY, HASH_PASSES,
-        HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, Mistake, REDIS_URL, REFRESH_TTL, SESSION_IDLE_TTL, Setting,
-        TLS_CERT, TLS_KEY, Values,
+        ACCESS_FORMAT, ACCESS_TTL, CORS_ORIGINS, DATA_DIR, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY,
+        HASH_PASSES, HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, Mistake, REDIS_URL, REFRESH_TTL,
+        SESSION_IDLE_TTL, Setting, TLS_CERT, TLS_KEY, Values,
     },
 };
 use crate::{
     accounts::Lifetimes,
+    http::Origins,
     passwords::{HashParameters, HasherSettings},
     server::TlsFiles,
     telemetry::LogFormat,
@@ -180,6 +181,14 @@ impl<'values> Reader<'values> {
         None
     }
 
+    /// A list, or `none`.
+    pub fn origins(&mut self) -> Origins {
+        self.read(&CORS_ORIGINS, |text| match text {
+            "none" => Ok(Origins::default()),
+            text => text.split(',').map(|origin| origin.trim().parse()).collect(),
+        })
+    }
+
     /// Where the embedded store is; Redis without PostgreSQL is a mistake.
     pub fn embedded(&mut self) -> EmbeddedConfig {
         if self.set(&REDIS_URL).is_some() && self.set(&DATABASE_URL).is_none() {
@@ -221,5 +230,45 @@ impl FromStr for Threads {
     fn from_str(text: &str) -> Result<Self, String> {
         let threads = text.parse().ok().filter(|threads| (1..=256).contains(threads));
         threads.map(Self).ok_or_else(|| "a whole number from 1 to 256".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    fn mistakes_of(environment: &[(&str, &str)]) -> Vec<String> {
+        read(environment).expect_err("wrong settings")
+    }
+
+    fn read(environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let lookup =
+            |name: &str| environment.iter().find(|(other, _)| *other == name).map(|(_, text)| (*text).to_owned());
+        let config = Config::for_serve(&Values::new(|_| None, lookup));
+        config.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_certificate_has_a_key() {
+        let both = [("POSTERN_TLS_CERT", "cert.pem"), ("POSTERN_TLS_KEY", "key.pem")];
+
+        assert!(read(&both).is_ok_and(|config| config.tls.is_some()));
+        assert!(read(&[]).is_ok_and(|config| config.tls.is_none()));
+        assert_eq!(mistakes_of(&both[..1]), ["POSTERN_TLS_KEY: not set beside POSTERN_TLS_CERT: set both, or neither"]);
+        assert_eq!(mistakes_of(&both[1..]), ["POSTERN_TLS_CERT: not set beside POSTERN_TLS_KEY: set both, or neither"]);
+    }
+
+    #[test]
+    fn origins_are_a_list() {
+        let listed = ("POSTERN_CORS_ORIGINS", "https://app.example.org, http://localhost:3000");
+
+        assert!(read(&[listed]).is_ok());
+        assert_eq!(mistakes_of(&[("POSTERN_CORS_ORIGINS", "https://app.example.org,")]).len(), 1);
+        assert_eq!(
+            mistakes_of(&[("POSTERN_CORS_ORIGINS", "*")]),
+            ["POSTERN_CORS_ORIGINS: `*` is wrong; right would be origins as browsers write them, as in \
+                https://app.example.org, parted by commas; `*` would let every page in the world try passwords"]
+        );
     }
 }

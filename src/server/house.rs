@@ -15,15 +15,12 @@ use tokio::{
 
 use super::watch::Watch;
 
-/// How long a connection may be silent before it gives way before all others: its first byte may be on its way.
-const SILENCE: Duration = Duration::from_secs(1);
-
 /// How often a full house in which nobody idles is looked through again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The places of a listener. When none is left, the newcomer gets that of a connection without a request: of the one that
-/// has been silent longest, from the beginning, or else of the one that has idled longest. Where every one has a request,
-/// the newcomer waits.
+/// has been silent longest, from the beginning, or else of the one that has idled longest, or else of the one whose head
+/// has been arriving longest. Where every one has a request, the newcomer waits.
 #[derive(Debug)]
 pub struct House {
     places: Arc<Semaphore>,
@@ -70,29 +67,9 @@ impl House {
 
     fn displace_one(&self) {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = connections.values().filter_map(|watch| Some((rank(watch.idle()?), watch)));
-        if let Some((_, watch)) = idle.max_by_key(|(rank, _)| *rank) {
+        let yielding = connections.values().filter_map(|watch| Some((watch.yields()?, watch)));
+        if let Some((_, watch)) = yielding.max_by_key(|(claim, _)| *claim) {
             watch.displace();
         }
-    }
-}
-
-/// Who gives way first.
-fn rank((is_silent, idle): (bool, Duration)) -> (bool, Duration) {
-    (is_silent && idle >= SILENCE, idle)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_silent_give_way_first_and_then_whoever_idles_longest() {
-        let [short, long, longer] = [1, 1500, 60_000].map(Duration::from_millis);
-
-        let mut connections = [(false, longer), (true, long), (false, short), (false, long), (true, short)];
-        connections.sort_by_key(|idle| std::cmp::Reverse(rank(*idle)));
-
-        assert_eq!(connections, [(true, long), (false, longer), (false, long), (false, short), (true, short)]);
     }
 }

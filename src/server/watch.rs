@@ -43,6 +43,21 @@ impl Patience {
     }
 }
 
+/// How long a first byte, or the rest of a head, may be on its way before that counts against the connection where places
+/// are scarce.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Why a connection may give way to another one; the last reason is the best one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// It has begun to send a head a while ago.
+    SlowHead,
+    /// It has no request.
+    Idle,
+    /// It has never had one.
+    Silent,
+}
+
 /// Why a connection is over before its client says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Over {
@@ -59,7 +74,7 @@ pub enum Over {
     #[error("the client does not take its answers")]
     Stalled,
     /// Others need the place.
-    #[error("the connection was idle, and its place was needed")]
+    #[error("its place was needed")]
     Displaced,
     /// What came after the last answer has been read for long enough.
     #[error("the client goes on sending")]
@@ -203,13 +218,12 @@ impl Watch {
         self.state().lingering_since = Some(Instant::now());
     }
 
-    /// For how long there has been no request, nor the beginning of one, and whether there was none ever.
-    pub fn idle(&self) -> Option<(bool, Duration)> {
-        let state = self.state();
-        state.is_idle().then(|| (state.heard == Heard::Nothing, state.quiet_since.elapsed()))
+    /// Why the connection may give way to another one, and for how long that has been so.
+    pub fn yields(&self) -> Option<(Claim, Duration)> {
+        self.state().yields()
     }
 
-    /// Asks the connection to end if it is idle.
+    /// Asks the connection to give way, if it still may.
     pub fn displace(&self) {
         let mut state = self.state();
         state.is_displaced = true;
@@ -257,13 +271,21 @@ impl Watch {
 }
 
 impl State {
-    fn is_idle(&self) -> bool {
-        self.under_way == 0 && self.arriving_since.is_none() && self.heads.is_empty()
+    fn yields(&self) -> Option<(Claim, Duration)> {
+        if self.under_way > 0 || !self.heads.is_empty() {
+            return None;
+        }
+        let quiet = self.quiet_since.elapsed();
+        match self.arriving_since {
+            Some(since) => Some((Claim::SlowHead, since.elapsed().min(quiet))).filter(|(_, slow)| *slow >= GRACE),
+            None if self.heard == Heard::Nothing && quiet >= GRACE => Some((Claim::Silent, quiet)),
+            None => Some((Claim::Idle, quiet)),
+        }
     }
 
     /// When the connection is over, and why, if nothing changes until then.
     fn next(&mut self, patience: &Patience, waker: &Waker) -> Result<(Instant, Over), Over> {
-        if self.is_displaced && self.is_idle() {
+        if self.is_displaced && self.yields().is_some() {
             return Err(Over::Displaced);
         }
         self.is_displaced = false;
@@ -299,5 +321,61 @@ impl State {
             (None, Heard::Nothing) => (self.quiet_since + patience.first_byte, Over::Silent),
             (None, _) => (self.quiet_since + patience.idle, Over::Idle),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn aged(prepare: impl FnOnce(&Arc<Watch>), age_ms: u64) -> Option<(Claim, Duration)> {
+        let watch = Arc::new(Watch::new(Patience::of(Duration::from_secs(10))));
+        prepare(&watch);
+        tokio::time::advance(Duration::from_millis(age_ms)).await;
+        watch.yields()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_silent_give_way_first_then_who_idles_and_then_slow_heads_the_longest_before_others() {
+        let answered = |watch: &Arc<Watch>| {
+            watch.arriving(true);
+            watch.head(None);
+            drop(watch.request());
+        };
+        let mut claims = [
+            aged(|watch| watch.arriving(true), 5000).await,
+            aged(answered, 100).await,
+            aged(answered, 60_000).await,
+            aged(|_| {}, 900).await,
+            aged(|_| {}, 1000).await,
+            aged(|_| {}, 4000).await,
+        ];
+
+        claims.sort();
+
+        let in_order = claims.map(|claim| claim.map(|(claim, age)| (claim, age.as_millis())));
+        assert_eq!(
+            in_order,
+            [
+                Some((Claim::SlowHead, 5000)),
+                Some((Claim::Idle, 100)),
+                Some((Claim::Idle, 900)),
+                Some((Claim::Idle, 60_000)),
+                Some((Claim::Silent, 1000)),
+                Some((Claim::Silent, 4000)),
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_gives_way_with_a_request_or_a_head_that_has_just_begun() {
+        let with_request = |watch: &Arc<Watch>| {
+            watch.head(None);
+            std::mem::forget(watch.request());
+        };
+
+        assert_eq!(aged(with_request, 60_000).await, None);
+        assert_eq!(aged(|watch| watch.head(None), 60_000).await, None);
+        assert_eq!(aged(|watch| watch.arriving(true), 900).await, None);
     }
 }
