@@ -343,7 +343,7 @@ fn connection_limits(config: &Config) -> ConnectionLimits {
     }
     ConnectionLimits {
         connections: config.max_connections,
-        patience: Patience::of(config.limits.request),
+        patience: Patience::of(config.limits.request, config.idle_timeout),
         age: config.max_connection_age,
     }
 }

@@ -13,9 +13,9 @@ pub use self::settings::{Mistake, SETTINGS, Setting, Source, Values};
 use self::{
     reader::Reader,
     settings::{
-        API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG, MAX_CONNECTION_AGE,
-        MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_ROTATION, REQUEST_TIMEOUT,
-        SHUTDOWN_GRACE, STORE_TIMEOUT, VERIFY_DEGRADED,
+        API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, IDLE_TIMEOUT, ISSUER, LISTEN, LOG,
+        MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL,
+        REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, VERIFY_DEGRADED,
     },
 };
 use crate::{
@@ -76,6 +76,8 @@ pub struct Config {
     pub limits: RequestLimits,
     /// How many connections a listener has at once.
     pub max_connections: usize,
+    /// How long a connection may go without a request.
+    pub idle_timeout: Duration,
     /// How old a connection may grow.
     pub max_connection_age: Duration,
     /// What `/verify/` answers while the session store cannot be reached.
@@ -122,6 +124,7 @@ impl Config {
                 store: reader.duration(&STORE_TIMEOUT, "10ms", "60s"),
             },
             max_connections: reader.number(&MAX_CONNECTIONS, 1, 1_000_000),
+            idle_timeout: reader.duration(&IDLE_TIMEOUT, "100ms", "1h"),
             max_connection_age: reader.duration(&MAX_CONNECTION_AGE, "1s", "24h"),
             verify_degraded: reader.read(&VERIFY_DEGRADED, str::parse),
             drain_delay: reader.duration(&DRAIN_DELAY, "0s", "5m"),

@@ -92,6 +92,11 @@ pub const MAX_CONNECTIONS: Setting = setting(
     "10000",
     "Open connections of a listener, 1 to 1000000; a newcomer displaces an idle one",
 );
+pub const IDLE_TIMEOUT: Setting = setting(
+    "POSTERN_IDLE_TIMEOUT",
+    "75s",
+    "Longest time of a connection from one request to the next, 100ms to 1h; longer than that of the proxy in front",
+);
 pub const MAX_CONNECTION_AGE: Setting = setting(
     "POSTERN_MAX_CONNECTION_AGE",
     "5m",
@@ -144,6 +149,7 @@ pub const SETTINGS: &[Setting] = &[
     REQUEST_TIMEOUT,
     STORE_TIMEOUT,
     MAX_CONNECTIONS,
+    IDLE_TIMEOUT,
     MAX_CONNECTION_AGE,
     CORS_ORIGINS,
     VERIFY_DEGRADED,

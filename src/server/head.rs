@@ -1,7 +1,10 @@
 //! Heads of requests: which are taken. What two readers could read differently is refused (RFC 9112, sections 2.2, 3.2,
 //! 6.1 and 11.2), whatever one of them would make of it.
 
-use hyper::{Method, Request, Uri, header};
+use hyper::{
+    Method, Request, Uri,
+    header::{self, HeaderValue},
+};
 
 use crate::http::BadHead;
 
@@ -42,8 +45,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<Head>, BadHead> {
         _ => BadHead::Malformed,
     })?;
     let length = if let httparse::Status::Complete(length) = parsed { length } else { bytes.len() };
-    // One empty line may stand before a request (RFC 9112, section 2.2).
-    if has_bare_line_feed(&bytes[..length]) || bytes.starts_with(b"\r\n\r\n") {
+    if has_bare_line_feed(&bytes[..length]) {
         return Err(BadHead::Malformed);
     }
     if length > MAX_HEAD_BYTES || (parsed.is_partial() && length == MAX_HEAD_BYTES) {
@@ -70,11 +72,19 @@ pub fn check_http2<B>(request: &Request<B>) -> Result<(), BadHead> {
     }
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let is_length = lengths.next().is_none_or(|length| content_length(length.as_bytes()).is_some());
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let is_host = hosts.next().is_none_or(|host| is_authority(host.as_bytes()));
-    let has_two = lengths.next().is_some() || hosts.next().is_some();
-    let is_taken = is_length && is_host && !has_two && request.method() != Method::CONNECT;
+    let is_taken = is_length && lengths.next().is_none() && names_host(request) && request.method() != Method::CONNECT;
     if is_taken { Ok(()) } else { Err(BadHead::Malformed) }
+}
+
+/// By `:authority` or `Host`, or by both alike (RFC 9113, section 8.3.1).
+fn names_host<B>(request: &Request<B>) -> bool {
+    let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let mut hosts = request.headers().get_all(header::HOST).iter().map(HeaderValue::as_bytes);
+    let host = match (authority, hosts.next()) {
+        (Some(authority), Some(host)) => Some(host).filter(|host| host.eq_ignore_ascii_case(authority)),
+        (authority, host) => authority.or(host),
+    };
+    host.is_some_and(is_authority) && hosts.next().is_none()
 }
 
 fn has_bare_line_feed(bytes: &[u8]) -> bool {
@@ -107,9 +117,15 @@ fn has_host(headers: &[httparse::Header<'_>], is_http_11: bool) -> bool {
     }
 }
 
-/// Host and port, without a user before them.
-fn is_authority(host: &[u8]) -> bool {
-    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
+/// Host and port, without a user before them (RFC 3986, section 3.2).
+fn is_authority(authority: &[u8]) -> bool {
+    let is_literal = authority.starts_with(b"[");
+    let end = authority.iter().position(|byte| if is_literal { *byte == b']' } else { *byte == b':' });
+    let (host, port) = authority.split_at(end.map_or(authority.len(), |end| end + usize::from(is_literal)));
+    let host = if is_literal { host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]")) } else { Some(host) };
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let is_host = host.is_some_and(|host| host.iter().all(|byte| is_of_name(byte) || (is_literal && *byte == b':')));
+    is_host && (port.is_empty() || (port[0] == b':' && port[1..].iter().all(u8::is_ascii_digit)))
 }
 
 /// How long the body is, where there is one way to tell.
@@ -157,7 +173,6 @@ mod tests {
         assert_eq!(read(&[head.as_slice(), b"{\n\n\0"].concat()), Ok(Some(whole)));
         let later = Head { length: head.len() + 2, framing: Framing::Length(0) };
         assert_eq!(read(&[b"\r\n", head.as_slice()].concat()), Ok(Some(later)));
-        assert_eq!(read(b"\r\n\r\n"), MALFORMED);
     }
 
     #[test]
@@ -236,7 +251,11 @@ mod tests {
         for headers in [&[][..], &["Host: x", "Host: x"], &["Host: x", "hOST: y"], &["Host: x/y"], &["Host: u@x"]] {
             assert_eq!(read_lines(&[&["GET / HTTP/1.1"], headers].concat()), MALFORMED, "{headers:?}");
         }
-        for host in ["Host: x", "Host: [::1]:80", "Host:"] {
+        for host in ["Host: x:y", "Host: x:1:2", "Host: [::1", "Host: [::1]x", "Host: ::1", "Host: x y", "Host: [x]:y"]
+        {
+            assert_eq!(read_lines(&["GET / HTTP/1.1", host]), MALFORMED, "{host}");
+        }
+        for host in ["Host: x", "Host: x:80", "Host: x:", "Host: [::1]:80", "Host: [::1]", "Host:"] {
             assert!(read_lines(&["GET / HTTP/1.1", host]).is_ok(), "{host}");
         }
         assert!(read_lines(&["GET / HTTP/1.0"]).is_ok());
@@ -286,12 +305,13 @@ mod tests {
             check_http2(&request.body(()).expect("a request"))
         };
 
-        assert_eq!(check("POST", &[("content-length", "7"), ("host", "x")]), Ok(()));
+        assert_eq!(check("POST", &[("content-length", "7"), ("host", "X")]), Ok(()));
+        assert_eq!(check_http2(&Request::get("/").body(()).expect("a request")), Err(BadHead::Malformed));
         for headers in [
             &[("content-length", "7"), ("content-length", "7")][..],
             &[("content-length", "+7")],
-            &[("host", "x"), ("host", "y")],
-            &[("host", "x/y")],
+            &[("host", "x"), ("host", "x")],
+            &[("host", "y")],
         ] {
             assert_eq!(check("POST", headers), Err(BadHead::Malformed), "{headers:?}");
         }

@@ -18,7 +18,8 @@ use crate::http::BadHead;
 pub struct Patience {
     /// From the beginning to the first byte; with TLS, to the end of the handshake, and from there to the first byte.
     pub first_byte: Duration,
-    /// From the first byte of a head to its last; over HTTP/2, from the first byte of a frame or header block.
+    /// From the first byte of a head to its last; over HTTP/2, from the first byte of a frame or header block to its last,
+    /// and from the beginning to the first request.
     pub head: Duration,
     /// From one request to the next.
     pub idle: Duration,
@@ -30,13 +31,13 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// What Envoy advises at the edge (5 s, 10 s), nginx's `keepalive_timeout` (75 s), and the time for a request.
+    /// What Envoy advises at the edge (5 s, 10 s), and the times for a request and between two.
     #[must_use]
-    pub fn of(request: Duration) -> Self {
+    pub fn of(request: Duration, idle: Duration) -> Self {
         Self {
             first_byte: Duration::from_secs(5).min(request),
             head: Duration::from_secs(10).min(request),
-            idle: Duration::from_secs(75),
+            idle,
             request,
             linger: Duration::from_secs(2).min(request),
         }
@@ -91,6 +92,7 @@ pub struct Watch {
 #[derive(Debug)]
 struct State {
     heard: Heard,
+    has_asked: bool,
     /// Since when no request is under way.
     quiet_since: Instant,
     /// Since when something is arriving that is not whole yet.
@@ -138,6 +140,7 @@ impl Watch {
         let now = Instant::now();
         let state = State {
             heard: Heard::Nothing,
+            has_asked: false,
             quiet_since: now,
             arriving_since: None,
             blocked_since: None,
@@ -198,6 +201,7 @@ impl Watch {
     pub fn request(self: &Arc<Self>) -> (UnderWay, Option<BadHead>) {
         let mut state = self.state();
         state.under_way += 1;
+        state.has_asked = true;
         state.moved = Instant::now();
         let bad = state.heads.pop_front().flatten();
         (UnderWay(Arc::clone(self)), bad)
@@ -278,7 +282,7 @@ impl State {
         let quiet = self.quiet_since.elapsed();
         match self.arriving_since {
             Some(since) => Some((Claim::SlowHead, since.elapsed().min(quiet))).filter(|(_, slow)| *slow >= GRACE),
-            None if self.heard == Heard::Nothing && quiet >= GRACE => Some((Claim::Silent, quiet)),
+            None if !self.has_asked && quiet >= GRACE => Some((Claim::Silent, quiet)),
             None => Some((Claim::Idle, quiet)),
         }
     }
@@ -319,6 +323,8 @@ impl State {
         match (self.leaving_since, self.heard) {
             (Some(since), _) => (since.max(self.quiet_since) + patience.head, Over::Idle),
             (None, Heard::Nothing) => (self.quiet_since + patience.first_byte, Over::Silent),
+            // HTTP/2 has much to say before a request.
+            (None, _) if !self.has_asked => (self.quiet_since + patience.head, Over::SlowHead),
             (None, _) => (self.quiet_since + patience.idle, Over::Idle),
         }
     }
@@ -329,7 +335,7 @@ mod tests {
     use super::*;
 
     async fn aged(prepare: impl FnOnce(&Arc<Watch>), age_ms: u64) -> Option<(Claim, Duration)> {
-        let watch = Arc::new(Watch::new(Patience::of(Duration::from_secs(10))));
+        let watch = Arc::new(Watch::new(Patience::of(Duration::from_secs(10), Duration::from_secs(75))));
         prepare(&watch);
         tokio::time::advance(Duration::from_millis(age_ms)).await;
         watch.yields()

@@ -27,6 +27,9 @@ use crate::http::BadHead;
 /// How much is read at once.
 const READ_BYTES: usize = 4 * 1024;
 
+/// How much is read after the last answer for the client's sake.
+const MAX_LINGER_BYTES: usize = 1024 * 1024;
+
 /// What hyper gets in place of a head that is not taken. After it, nothing is passed on.
 const STAND_IN: &[u8] = b"REFUSED / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
@@ -50,7 +53,8 @@ pub struct Wire<IO> {
     reading: Reading,
     has_ended: bool,
     is_blocked: bool,
-    is_shut: bool,
+    /// How much is still read after the end; `None` before that.
+    lingering: Option<usize>,
 }
 
 /// What comes next.
@@ -67,7 +71,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
     pub fn new(io: IO, watch: Arc<Watch>) -> Self {
         let (arrived, reading) = (Vec::new(), Reading::Head);
         let (passable, seen) = (0, 0);
-        Self { io, watch, arrived, passable, seen, reading, has_ended: false, is_blocked: false, is_shut: false }
+        Self { io, watch, arrived, passable, seen, reading, has_ended: false, is_blocked: false, lingering: None }
     }
 
     /// Which protocol the client speaks, as soon as it cannot be the other one; `None` where it goes before.
@@ -240,20 +244,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_shut {
+        if self.lingering.is_none() {
             ready!(Pin::new(&mut self.io).poll_shutdown(context))?;
-            self.is_shut = true;
-            if !self.has_more_to_come() {
-                return Poll::Ready(Ok(()));
-            }
+            self.lingering = Some(if self.has_more_to_come() { MAX_LINGER_BYTES } else { 0 });
             self.watch.linger();
         }
-        while !self.has_ended {
+        while let Some(left @ 1..) = self.lingering {
             self.arrived.clear();
             // A client that resets the connection now has gone as well.
-            if ready!(self.poll_arrive(context)).is_err() {
-                break;
-            }
+            let has_gone = ready!(self.poll_arrive(context)).is_err() || self.has_ended;
+            self.lingering = Some(if has_gone { 0 } else { left.saturating_sub(self.arrived.len()) });
         }
         Poll::Ready(Ok(()))
     }

@@ -207,7 +207,7 @@ impl Server {
             let service = if addresses.len() == 1 { service.with_origins(settings.origins.clone()) } else { service };
             let limits = ConnectionLimits {
                 connections: settings.connections,
-                patience: settings.patience.unwrap_or(Patience::of(settings.limits.request)),
+                patience: settings.patience.unwrap_or(Patience::of(settings.limits.request, Duration::from_secs(75))),
                 age: settings.connection_age,
             };
             let listening = Listening { listener, service: Arc::new(service), limits, tls: None };
