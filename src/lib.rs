@@ -35,6 +35,8 @@
 //!   it signs, and kept until everything that it has signed has expired.
 //! - Secrets cannot be printed, are wiped, and are compared in constant time; files that we make are for their owner alone.
 //! - hyper's service error is `Infallible`, and a panic becomes one 500.
+//! - Nothing of a connection takes longer than its time, whatever the client does or leaves undone; and no byte of HTTP/1
+//!   reaches hyper that could be read in two ways.
 
 pub mod clock;
 mod files;

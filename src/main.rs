@@ -11,7 +11,7 @@ use postern::{
     metrics::Metrics,
     operators::Operators,
     passwords::{Hasher, Policy},
-    server::{self, ConnectionLimits},
+    server::{self, ConnectionLimits, Listening, Patience, Tls},
     store::{
         Attempts, Sessions, Users, counted_attempts, counted_sessions, counted_users,
         embedded::{DataDirectory, EmbeddedStore, OpenError, ServerLock},
@@ -136,6 +136,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let metrics = Arc::new(Metrics::new(&formats.join(",")));
     // First what may be wrong with files: nothing is opened for a server that will not start.
     let vouching = Arc::new(vouching(&config, &clock)?);
+    let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
     let data = lock_data(&config, &clock)?;
     let keys = open_keys(&config.keys_dir, &metrics)?;
     let opened = open_stores(&config, data, &clock, &metrics).await?;
@@ -151,21 +152,24 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
         let (readiness, accounts) = (Arc::clone(&readiness), Arc::clone(&accounts));
         async move { readiness.meet_stores(&accounts, config.limits.store).await }
     });
-    let limits = ConnectionLimits {
-        connections: config.max_connections,
-        request: config.limits.request,
-        age: config.max_connection_age,
-    };
-    let start = |listener, router| {
-        let service = Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), config.limits)
-            .with_vouching(Arc::clone(&vouching))
-            .behind(config.trusted_proxies.clone());
+    let service = |router| Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), config.limits);
+    let limits = connection_limits(&config);
+    let start = |listener, service, tls| {
         let (stop, stopped) = watch::channel(false);
-        (stop, tokio::spawn(server::serve(listener, Arc::new(service), limits, stopped)))
+        let listening = Listening { listener, service: Arc::new(service), limits, tls };
+        (stop, tokio::spawn(server::serve(listening, stopped)))
     };
-    let (stop, public) = start(listener, routes::public());
-    // Probes are answered to the end: it is not told to stop.
-    let (_go_on, operations) = start(ops_listener, routes::operations());
+    let public = service(routes::public())
+        .with_vouching(vouching)
+        .with_origins(config.origins.clone())
+        .behind(config.trusted_proxies.clone());
+    let public = if tls.is_some() { public.over_tls() } else { public };
+    if let Some(tls) = tls.clone() {
+        tokio::spawn(tls.follow());
+    }
+    let (stop, public) = start(listener, public, tls);
+    // Probes are answered to the end: it is not told to stop. Nor has it TLS: those who ask are on a network of their own.
+    let (_go_on, operations) = start(ops_listener, service(routes::operations()), None);
 
     // Outside the macro, which looks at its fields only where the line is logged.
     let signal = signals.next().await;
@@ -352,6 +356,21 @@ fn open_keys(directory: &Path, metrics: &Metrics) -> Result<Arc<Keys>, Failure> 
     Ok(keys)
 }
 
+/// The limits of each listener; a connection of either is an open file.
+fn connection_limits(config: &Config) -> ConnectionLimits {
+    /// Of stores, keys, the log, and the runtime.
+    const OTHER_FILES: u64 = 100;
+    let needed = u64::try_from(config.max_connections).unwrap_or(u64::MAX).saturating_mul(2) + OTHER_FILES;
+    if let Some(limit) = server::raise_open_files_limit().filter(|limit| *limit < needed) {
+        warn!(limit, needed, "fewer files may be open than POSTERN_MAX_CONNECTIONS needs on both listeners");
+    }
+    ConnectionLimits {
+        connections: config.max_connections,
+        patience: Patience::of(config.limits.request, config.idle_timeout),
+        age: config.max_connection_age,
+    }
+}
+
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(address).await;
     listener.map_err(|error| Failure::from(format!("cannot listen on {address}: {error}")))
@@ -364,7 +383,8 @@ fn announce(config: &Config, public: &TcpListener, operations: &TcpListener) -> 
         Stores::Embedded => format!("embedded store in {}", absolute(&config.data_dir)),
         Stores::PostgresRedis(database, redis) => format!("users in {database}, sessions in {redis}"),
     };
-    writeln!(std::io::stdout(), "Postern listens on http://{public} (operations on {operations}), {data}")
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    writeln!(std::io::stdout(), "Postern listens on {scheme}://{public} (operations on {operations}), {data}")
 }
 
 fn absolute(path: &Path) -> String {

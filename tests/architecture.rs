@@ -82,7 +82,12 @@ const NOUNS: [&str; 7] = [
 
 #[test]
 fn hyper_is_known_to_http_and_the_server_alone() {
-    only(&["src/http/", "src/server.rs"], &["hyper", "hyper_util", "http_body_util"]);
+    only(&["src/http/", "src/server/"], &["hyper", "hyper_util", "http_body_util"]);
+}
+
+#[test]
+fn tls_is_known_to_one_file() {
+    only(&["src/server/tls.rs"], &["rustls", "tokio_rustls"]);
 }
 
 #[test]
@@ -172,8 +177,8 @@ fn the_arrows_of_the_map_hold() {
         ("src/store/", &["accounts", "clock", "files", "metrics", "store"]),
         ("src/operators.rs", &["clock", "files"]),
         ("src/http/", &["accounts", "clock", "metrics", "operators", "passwords", "store", "tokens"]),
-        ("src/server.rs", &["http"]),
-        ("src/config/", &["accounts", "http", "passwords", "store", "telemetry", "tokens"]),
+        ("src/server/", &["files", "http"]),
+        ("src/config/", &["accounts", "http", "passwords", "server", "store", "telemetry", "tokens"]),
         ("src/cli/", &["accounts", "clock", "config", "passwords", "store", "tokens"]),
     ];
     for source in sources().iter().filter(|source| !["src/lib.rs", "src/main.rs"].contains(&source.path.as_str())) {

@@ -13,15 +13,16 @@ pub use self::settings::{Mistake, SETTINGS, Setting, Source, Values};
 use self::{
     reader::Reader,
     settings::{
-        API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG, MAX_CONNECTION_AGE,
-        MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_ROTATION, REQUEST_TIMEOUT,
-        SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE, TRUSTED_PROXIES, VERIFY_DEGRADED,
+        API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, IDLE_TIMEOUT, ISSUER, LISTEN, LOG,
+        MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL,
+        REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE, TRUSTED_PROXIES, VERIFY_DEGRADED,
     },
 };
 use crate::{
     accounts::{Lifetimes, WithoutSessions},
-    http::{RequestLimits, TrustedProxies},
+    http::{Origins, RequestLimits, TrustedProxies},
     passwords::HasherSettings,
+    server::TlsFiles,
     store::{postgres::PostgresUrl, redis::RedisUrl},
     telemetry::LogFormat,
     tokens::{AccessFormat, keyring::KeyTimes},
@@ -43,6 +44,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The operations listener.
     pub ops_listen: SocketAddr,
+    /// The certificate of the public listener.
+    pub tls: Option<TlsFiles>,
+    /// The origins whose scripts may read answers.
+    pub origins: Origins,
     /// Where users and sessions are kept.
     pub stores: Stores,
     /// The directory of the embedded store.
@@ -71,6 +76,8 @@ pub struct Config {
     pub limits: RequestLimits,
     /// How many connections a listener has at once.
     pub max_connections: usize,
+    /// How long a connection may go without a request.
+    pub idle_timeout: Duration,
     /// How old a connection may grow.
     pub max_connection_age: Duration,
     /// What `/verify/` answers while the session store cannot be reached.
@@ -102,6 +109,8 @@ impl Config {
         let config = Self {
             listen: reader.parsed(&LISTEN, "an address and a port, as in 127.0.0.1:8000"),
             ops_listen: reader.parsed(&OPS_LISTEN, "an address and a port, as in 127.0.0.1:8001"),
+            tls: reader.tls(),
+            origins: reader.origins(),
             stores: stores.unwrap_or(Stores::Embedded),
             keys_dir: reader.keys_dir(is_embedded, &data_dir),
             data_dir,
@@ -119,6 +128,7 @@ impl Config {
                 store: reader.duration(&STORE_TIMEOUT, "10ms", "60s"),
             },
             max_connections: reader.number(&MAX_CONNECTIONS, 1, 1_000_000),
+            idle_timeout: reader.duration(&IDLE_TIMEOUT, "100ms", "1h"),
             max_connection_age: reader.duration(&MAX_CONNECTION_AGE, "1s", "24h"),
             verify_degraded: reader.read(&VERIFY_DEGRADED, str::parse),
             throttle: reader.switch(&THROTTLE),

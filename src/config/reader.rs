@@ -12,14 +12,16 @@ use bytesize::ByteSize;
 use super::{
     EmbeddedConfig, Stores,
     settings::{
-        ACCESS_FORMAT, ACCESS_TTL, DATA_DIR, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY, HASH_PASSES,
-        HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, Mistake, REDIS_URL, REFRESH_TTL, SESSION_IDLE_TTL, Setting,
-        Values,
+        ACCESS_FORMAT, ACCESS_TTL, CORS_ORIGINS, DATA_DIR, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY,
+        HASH_PASSES, HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, Mistake, REDIS_URL, REFRESH_TTL,
+        SESSION_IDLE_TTL, Setting, TLS_CERT, TLS_KEY, Values,
     },
 };
 use crate::{
     accounts::Lifetimes,
+    http::Origins,
     passwords::{HashParameters, HasherSettings},
+    server::TlsFiles,
     telemetry::LogFormat,
     tokens::AccessFormat,
 };
@@ -166,6 +168,27 @@ impl<'values> Reader<'values> {
         database.zip(redis).map(|(database, redis)| Stores::PostgresRedis(Box::new(database), Box::new(redis)))
     }
 
+    /// A certificate and its key.
+    pub fn tls(&mut self) -> Option<TlsFiles> {
+        match (self.set(&TLS_CERT), self.set(&TLS_KEY)) {
+            (Some(certificates), Some(key)) => {
+                return Some(TlsFiles { certificates: certificates.into(), key: key.into() });
+            }
+            (None, None) => {}
+            (Some(_), None) => self.mistake(&TLS_KEY, "not set beside POSTERN_TLS_CERT: set both, or neither"),
+            (None, Some(_)) => self.mistake(&TLS_CERT, "not set beside POSTERN_TLS_KEY: set both, or neither"),
+        }
+        None
+    }
+
+    /// A list, or `none`.
+    pub fn origins(&mut self) -> Origins {
+        self.read(&CORS_ORIGINS, |text| match text {
+            "none" => Ok(Origins::default()),
+            text => text.split(',').map(|origin| origin.trim().parse()).collect(),
+        })
+    }
+
     /// Where the embedded store is; Redis without PostgreSQL is a mistake.
     pub fn embedded(&mut self) -> EmbeddedConfig {
         if self.set(&REDIS_URL).is_some() && self.set(&DATABASE_URL).is_none() {
@@ -238,8 +261,9 @@ mod tests {
         fn a_setting_is_taken_or_named_whatever_its_text(setting in prop::sample::select(SETTINGS), text in some_text()) {
             let mistakes = said(setting.name, &text);
 
-            // Beside a URL, another one is missed, and a directory of keys. Of two listeners, the second one gives way.
-            let has_others = ["DATABASE_URL", "REDIS_URL", "POSTERN_LISTEN"].contains(&setting.name);
+            // Beside a URL, another one is missed, and a directory of keys; beside a certificate, its key. Of two listeners, the
+            // second one gives way.
+            let has_others = ["DATABASE_URL", "REDIS_URL", "POSTERN_LISTEN", "POSTERN_TLS_CERT", "POSTERN_TLS_KEY"].contains(&setting.name);
             let is_named = |mistake: &Mistake| mistake.name == setting.name || has_others;
             prop_assert!(mistakes.iter().all(is_named), "{:?}", mistakes);
             prop_assert!(mistakes.iter().all(|mistake| !mistake.sentence.is_empty()));
@@ -256,5 +280,39 @@ mod tests {
                 prop_assert!(told(&wrong).iter().any(|mistake| mistake.sentence.contains(scheme)));
             }
         }
+    }
+
+    fn mistakes_of(environment: &[(&str, &str)]) -> Vec<String> {
+        read(environment).expect_err("wrong settings")
+    }
+
+    fn read(environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let lookup =
+            |name: &str| environment.iter().find(|(other, _)| *other == name).map(|(_, text)| (*text).to_owned());
+        let config = Config::for_serve(&Values::new(|_| None, lookup));
+        config.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_certificate_has_a_key() {
+        let both = [("POSTERN_TLS_CERT", "cert.pem"), ("POSTERN_TLS_KEY", "key.pem")];
+
+        assert!(read(&both).is_ok_and(|config| config.tls.is_some()));
+        assert!(read(&[]).is_ok_and(|config| config.tls.is_none()));
+        assert_eq!(mistakes_of(&both[..1]), ["POSTERN_TLS_KEY: not set beside POSTERN_TLS_CERT: set both, or neither"]);
+        assert_eq!(mistakes_of(&both[1..]), ["POSTERN_TLS_CERT: not set beside POSTERN_TLS_KEY: set both, or neither"]);
+    }
+
+    #[test]
+    fn origins_are_a_list() {
+        let listed = ("POSTERN_CORS_ORIGINS", "https://app.example.org, http://localhost:3000");
+
+        assert!(read(&[listed]).is_ok());
+        assert_eq!(mistakes_of(&[("POSTERN_CORS_ORIGINS", "https://app.example.org,")]).len(), 1);
+        assert_eq!(
+            mistakes_of(&[("POSTERN_CORS_ORIGINS", "*")]),
+            ["POSTERN_CORS_ORIGINS: `*` is wrong; right would be origins as browsers write them, as in \
+                https://app.example.org, parted by commas; `*` would let every page in the world try passwords"]
+        );
     }
 }

@@ -32,6 +32,12 @@ const fn secret(name: &'static str, default: &'static str, help: &'static str) -
 }
 
 pub const LISTEN: Setting = setting("POSTERN_LISTEN", "127.0.0.1:8000", "Address and port of the public API");
+pub const TLS_CERT: Setting = setting(
+    "POSTERN_TLS_CERT",
+    "none: the public API is plain HTTP",
+    "File of the certificate and those that lead to a root, in PEM",
+);
+pub const TLS_KEY: Setting = setting("POSTERN_TLS_KEY", "none", "File of the certificate's key, in PEM");
 pub const OPS_LISTEN: Setting =
     setting("POSTERN_OPS_LISTEN", "127.0.0.1:8001", "Address and port of probes and metrics; never public");
 pub const DATABASE_URL: Setting =
@@ -77,16 +83,29 @@ pub const HASH_MAX_WAIT: Setting =
 pub const REQUEST_TIMEOUT: Setting = setting(
     "POSTERN_REQUEST_TIMEOUT",
     "10s",
-    "Longest time for a request's head, and from there to its answer, 100ms to 5m",
+    "Longest time for a request's head (10s at most), and from there to its answer, 100ms to 5m",
 );
 pub const STORE_TIMEOUT: Setting =
     setting("POSTERN_STORE_TIMEOUT", "1s", "Longest time for a request's store calls together, 10ms to 60s");
-pub const MAX_CONNECTIONS: Setting =
-    setting("POSTERN_MAX_CONNECTIONS", "10000", "Open connections of a listener, 1 to 1000000");
+pub const MAX_CONNECTIONS: Setting = setting(
+    "POSTERN_MAX_CONNECTIONS",
+    "10000",
+    "Open connections of a listener, 1 to 1000000; a newcomer displaces an idle one",
+);
+pub const IDLE_TIMEOUT: Setting = setting(
+    "POSTERN_IDLE_TIMEOUT",
+    "75s",
+    "Longest time of a connection from one request to the next, 100ms to 1h; longer than that of the proxy in front",
+);
 pub const MAX_CONNECTION_AGE: Setting = setting(
     "POSTERN_MAX_CONNECTION_AGE",
     "5m",
     "Age, give or take a tenth, at which a connection is asked to close, 1s to 24h",
+);
+pub const CORS_ORIGINS: Setting = setting(
+    "POSTERN_CORS_ORIGINS",
+    "none",
+    "Origins whose scripts may read answers, parted by commas, as in https://app.example.org",
 );
 pub const VERIFY_DEGRADED: Setting = setting(
     "POSTERN_VERIFY_DEGRADED",
@@ -111,6 +130,8 @@ pub const LOG_FORMAT: Setting =
 pub const SETTINGS: &[Setting] = &[
     LISTEN,
     OPS_LISTEN,
+    TLS_CERT,
+    TLS_KEY,
     DATABASE_URL,
     REDIS_URL,
     DATA_DIR,
@@ -134,7 +155,9 @@ pub const SETTINGS: &[Setting] = &[
     REQUEST_TIMEOUT,
     STORE_TIMEOUT,
     MAX_CONNECTIONS,
+    IDLE_TIMEOUT,
     MAX_CONNECTION_AGE,
+    CORS_ORIGINS,
     VERIFY_DEGRADED,
     THROTTLE,
     TRUSTED_PROXIES,

@@ -4,6 +4,7 @@
 
 mod access;
 mod body;
+mod cors;
 mod forwarded;
 #[cfg(any(fuzzing, clippy))]
 #[doc(hidden)]
@@ -23,8 +24,10 @@ mod users;
 mod vouch;
 
 pub use self::{
+    cors::{Origin, Origins},
     forwarded::TrustedProxies,
     ops::Readiness,
+    problem::BadHead,
     router::{Allowed, Router},
     service::{RequestLimits, Service},
     vouch::Vouching,

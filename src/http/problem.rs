@@ -27,8 +27,12 @@ pub enum Problem {
     UnsupportedMediaType,
     /// The body is too large.
     TooLarge,
-    /// The body did not arrive in time.
+    /// Head or body did not arrive in time.
     RequestTimeout,
+    /// What has arrived is no request, or could be read as two.
+    BadRequest,
+    /// The head is too large, or has too many headers.
+    HeadTooLarge,
     /// The body is not one JSON object, or form, without repeated members.
     MalformedJson,
     /// Members are missing or wrong.
@@ -85,6 +89,8 @@ impl Problem {
             Self::UnsupportedMediaType    => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Some("unsupported_media_type"), "Send the body as application/json"),
             Self::TooLarge                => (StatusCode::PAYLOAD_TOO_LARGE,      Some("too_large"),              "The body is larger than 16 KiB"),
             Self::RequestTimeout          => (StatusCode::REQUEST_TIMEOUT,        Some("request_timeout"),        "The request did not arrive in time"),
+            Self::BadRequest              => (StatusCode::BAD_REQUEST,            Some("bad_request"),            "This is not a request that can be read in one way"),
+            Self::HeadTooLarge            => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Some("head_too_large"), "The head is larger than 32 KiB (16 KiB over HTTP/2), or has more than 64 headers"),
             Self::MalformedJson           => (StatusCode::BAD_REQUEST,            Some("malformed_json"),         "The body is not a JSON object with each member once"),
             Self::ValidationFailed(_)     => (StatusCode::BAD_REQUEST,            Some("validation_failed"),      "Some fields are missing or not valid"),
             Self::EmailTaken              => (StatusCode::CONFLICT,               Some("email_taken"),            "A user with this email already exists"),
@@ -138,8 +144,8 @@ impl Problem {
                 let challenge = HeaderValue::from_static(r#"Bearer realm="postern""#);
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
-            Self::TooLarge | Self::RequestTimeout => {
-                // The rest of the body is still on its way, and nobody will read it.
+            Self::TooLarge | Self::RequestTimeout | Self::BadRequest | Self::HeadTooLarge => {
+                // The rest of the request is still on its way, and nobody will read it.
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             _ if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) => {
@@ -179,6 +185,27 @@ impl Problem {
         move |refusal| match refusal {
             Refusal::WrongPassword => Self::WrongPassword(member),
             refusal => refusal.into(),
+        }
+    }
+}
+
+/// Why a head is not taken, whoever it asks for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadHead {
+    /// It is none, or could be read in two ways.
+    Malformed,
+    /// It is too large, or has too many headers.
+    TooLarge,
+    /// It has not arrived in time.
+    TooSlow,
+}
+
+impl From<BadHead> for Problem {
+    fn from(bad: BadHead) -> Self {
+        match bad {
+            BadHead::Malformed => Self::BadRequest,
+            BadHead::TooLarge => Self::HeadTooLarge,
+            BadHead::TooSlow => Self::RequestTimeout,
         }
     }
 }
@@ -247,6 +274,8 @@ mod tests {
             Problem::UnsupportedMediaType,
             Problem::TooLarge,
             Problem::RequestTimeout,
+            Problem::BadRequest,
+            Problem::HeadTooLarge,
             Problem::MalformedJson,
             Problem::ValidationFailed(FieldErrors::default()),
             Problem::EmailTaken,
@@ -279,6 +308,8 @@ mod tests {
         415 unsupported_media_type
         413 too_large
         408 request_timeout
+        400 bad_request
+        431 head_too_large
         400 malformed_json
         400 validation_failed
         409 email_taken
@@ -345,9 +376,13 @@ mod tests {
         let operations = page["paths"].as_object().into_iter().flatten().filter_map(|(_, item)| item.as_object());
         let responses = operations.flatten().filter_map(|(_, operation)| operation["responses"].as_object()).flatten();
         let shared = responses.filter_map(|(status, response)| Some((status.as_str(), response["$ref"].as_str()?)));
-        // What no operation answers: there is none on such a path, or none with such a method.
-        let everywhere =
-            [("404", "#/components/responses/NotFound"), ("405", "#/components/responses/MethodNotAllowed")];
+        // What no operation answers: there is none on such a path, or with such a method, or in such a head.
+        let everywhere = [
+            ("404", "#/components/responses/NotFound"),
+            ("405", "#/components/responses/MethodNotAllowed"),
+            ("400", "#/components/responses/BadRequest"),
+            ("431", "#/components/responses/HeadTooLarge"),
+        ];
         let listed = shared.chain(everywhere).flat_map(|(status, reference)| {
             let response = page.pointer(reference.trim_start_matches('#')).expect("a response");
             codes_of(response).into_iter().map(move |code| (status.to_owned(), code))

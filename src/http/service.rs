@@ -19,19 +19,23 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::{
+    cors::{Asked, Origins},
     forwarded::TrustedProxies,
     ops::Readiness,
     output::{self, Response},
-    problem::Problem,
+    problem::{BadHead, Problem},
     router::{Found, Router},
     vouch::Vouching,
 };
 use crate::{
     accounts::{Accounts, Call, Client, WithoutSessions},
-    metrics::{HttpMetrics, OpenConnection, RequestUnderWay},
+    metrics::{OpenConnection, RequestUnderWay},
     operators::{OperatorName, Operators},
     store::StoreTime,
 };
+
+/// For a year, as it is usually said: whoever has come by TLS shall not come without it (RFC 6797).
+const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -83,6 +87,8 @@ pub struct Service {
     vouching: Arc<Vouching>,
     trusted_proxies: TrustedProxies,
     limits: RequestLimits,
+    origins: Origins,
+    transport_security: Option<HeaderValue>,
 }
 
 impl Service {
@@ -91,7 +97,16 @@ impl Service {
     pub fn new(router: Router, accounts: Arc<Accounts>, readiness: Arc<Readiness>, limits: RequestLimits) -> Self {
         let operators = Operators::nobody(Arc::clone(&accounts.clock));
         let vouching = Arc::new(Vouching { operators, without_sessions: WithoutSessions::Refuse });
-        Self { router, accounts, readiness, vouching, trusted_proxies: TrustedProxies::default(), limits }
+        Self {
+            router,
+            accounts,
+            readiness,
+            vouching,
+            trusted_proxies: TrustedProxies::default(),
+            limits,
+            origins: Origins::default(),
+            transport_security: None,
+        }
     }
 
     /// The same, with what other services are told.
@@ -106,10 +121,22 @@ impl Service {
         Self { trusted_proxies, ..self }
     }
 
+    /// The same, for scripts of these origins as well.
+    #[must_use]
+    pub fn with_origins(self, origins: Origins) -> Self {
+        Self { origins, ..self }
+    }
+
+    /// The same, where it is reached by TLS alone.
+    #[must_use]
+    pub fn over_tls(self) -> Self {
+        Self { transport_security: Some(TRANSPORT_SECURITY), ..self }
+    }
+
     /// Answers a request. Whatever happens, there is an answer, and one line in the log.
     pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
         let (route, found) = self.router.find(request.method(), request.uri().path());
-        let record = Record::of(&request, route, &self.accounts.metrics.http);
+        let record = self.record(&request, route);
         let deadline = Instant::now() + self.limits.request;
         let call = self.call(request.headers(), &record, peer, deadline);
         let context = self.context(call, &record, deadline);
@@ -120,6 +147,25 @@ impl Service {
             Err(_elapsed) => Err(Problem::DeadlinePassed),
         };
         record.finish(outcome)
+    }
+
+    /// Answers a request that is not to be looked at any further.
+    pub fn refuse(&self, request: &Request<Incoming>, bad: BadHead) -> Response {
+        self.record(request, None).finish(Err(bad.into()))
+    }
+
+    fn record(&self, request: &Request<Incoming>, route: Option<&'static str>) -> Record {
+        let (method, route) = (request.method().clone(), route.unwrap_or("-"));
+        let id = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes())).cloned();
+        Record {
+            id: id.unwrap_or_else(new_request_id),
+            under_way: self.accounts.metrics.http.request(route, known(&method)),
+            asked: self.origins.asked(&method, request.headers()),
+            transport_security: self.transport_security.clone(),
+            method,
+            route,
+            operator: Arc::default(),
+        }
     }
 
     /// Counts the connections of its listener.
@@ -168,16 +214,11 @@ struct Record {
     route: &'static str,
     under_way: RequestUnderWay,
     operator: Arc<OnceLock<OperatorName>>,
+    asked: Asked,
+    transport_security: Option<HeaderValue>,
 }
 
 impl Record {
-    fn of(request: &Request<Incoming>, route: Option<&'static str>, metrics: &Arc<HttpMetrics>) -> Self {
-        let (method, route) = (request.method().clone(), route.unwrap_or("-"));
-        let id = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes())).cloned();
-        let under_way = metrics.request(route, known(&method));
-        Self { id: id.unwrap_or_else(new_request_id), under_way, method, route, operator: Arc::default() }
-    }
-
     /// Writes the line, and puts on the headers that every response has.
     fn finish(mut self, outcome: Result<Response, Problem>) -> Response {
         let (code, cause) = match &outcome {
@@ -191,6 +232,8 @@ impl Record {
         headers.insert(REQUEST_ID, self.id.clone());
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.extend(self.transport_security.take().map(|value| (header::STRICT_TRANSPORT_SECURITY, value)));
+        self.asked.tell(&mut response);
         // The answer to a HEAD says how long the body would be, and hyper would send that body over HTTP/2.
         if self.method == Method::HEAD {
             let length = response.body().size_hint().lower();

@@ -17,6 +17,8 @@ mod support;
 mod embedded {
     pub type Service = crate::service::Service<crate::support::Embedded>;
     mod authentication;
+    mod connections;
+    mod cors;
     mod endings;
     mod everywhere;
     mod faults;

@@ -19,8 +19,20 @@ use crate::asking::Answer;
 static PAGE: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../src/http/openapi.json")).expect("the page is JSON"));
 
-/// Headers that HTTP itself has, and that no page names.
-const HEADERS_OF_HTTP: [&str; 4] = ["connection", "content-length", "content-type", "date"];
+/// Headers that HTTP itself has, or that settings put on every answer, and that no page names.
+const HEADERS_OF_HTTP: [&str; 11] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "strict-transport-security",
+    "vary",
+    "access-control-allow-origin",
+    "access-control-allow-methods",
+    "access-control-allow-headers",
+    "access-control-expose-headers",
+    "access-control-max-age",
+];
 
 /// A place on the page: a JSON pointer (RFC 6901), behind every `$ref`.
 #[derive(Clone)]

@@ -8,11 +8,11 @@ use std::{
 use postern::{
     accounts::{Accounts, Administration, Call, Client, Lifetimes, PasswordHash, Throttle, User, WithoutSessions},
     clock::{Clock, ManualClock},
-    http::{self, Readiness, RequestLimits, Vouching, routes},
+    http::{self, Origins, Readiness, RequestLimits, Vouching, routes},
     metrics::Metrics,
     operators::Operators,
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
-    server::{self, ConnectionLimits},
+    server::{self, ConnectionLimits, Listening, Patience},
     store::{StoreTime, counted_sessions, counted_users},
     tokens::{AccessFormat, AccessTokens, Keys, RefreshTokens, keyring},
 };
@@ -59,6 +59,9 @@ pub struct Settings {
     pub rotates: bool,
     pub connection_age: Duration,
     pub connections: usize,
+    /// None: what follows from the limit of a request.
+    pub patience: Option<Patience>,
+    pub origins: Origins,
     pub without_sessions: WithoutSessions,
     pub throttles: bool,
     pub trusted_proxies: &'static str,
@@ -80,6 +83,8 @@ impl Default for Settings {
             rotates: false,
             connection_age: Duration::from_mins(5),
             connections: 1000,
+            patience: None,
+            origins: Origins::default(),
             without_sessions: WithoutSessions::Refuse,
             throttles: true,
             trusted_proxies: "none",
@@ -214,12 +219,15 @@ impl Server {
             let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits)
                 .with_vouching(Arc::clone(&vouching))
                 .behind(settings.trusted_proxies.parse().expect("networks"));
+            // As in `main`: the first is the public one.
+            let service = if addresses.len() == 1 { service.with_origins(settings.origins.clone()) } else { service };
             let limits = ConnectionLimits {
                 connections: settings.connections,
-                request: settings.limits.request,
+                patience: settings.patience.unwrap_or(Patience::of(settings.limits.request, Duration::from_secs(75))),
                 age: settings.connection_age,
             };
-            tokio::spawn(server::serve(listener, Arc::new(service), limits, stopped.clone()));
+            let listening = Listening { listener, service: Arc::new(service), limits, tls: None };
+            tokio::spawn(server::serve(listening, stopped.clone()));
         }
         let stop = Arc::new(stop);
         Self { address: addresses[0], operations: addresses[1], accounts, readiness, counting, keys, stop }

@@ -10,6 +10,7 @@ mod operators;
 mod settings;
 mod start;
 mod terminal;
+mod tls;
 mod users;
 
 use std::{
@@ -84,7 +85,12 @@ impl Postern {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postern"));
-        command.args(arguments).current_dir(self.directory.path()).env_clear();
+        command.args(arguments);
+        self.prepared(command)
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
+        command.current_dir(self.directory.path()).env_clear();
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
@@ -107,7 +113,12 @@ impl Postern {
     }
 
     pub async fn serve(&self) -> Serving {
-        let mut child = self.command(&["serve"]).spawn().expect("it starts");
+        self.serve_by(self.command(&["serve"])).await
+    }
+
+    /// By a command that becomes the server.
+    pub async fn serve_by(&self, command: Command) -> Serving {
+        let mut child = self.prepared(command).spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let stderr = child.stderr.take().expect("a pipe");
         let mut line = String::new();
@@ -159,8 +170,12 @@ impl Serving {
         self.post("/create-user/", body).send().await.expect(201)
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let pid = Pid::from_raw(self.id().cast_signed());
         kill_process(pid.expect("it runs"), signal).expect("it can be signalled");
     }
 

@@ -1,6 +1,9 @@
 //! Settings, commands, and the start.
 
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+};
 
 use super::Postern;
 use crate::{
@@ -221,4 +224,26 @@ async fn the_life_of_published_keys_in_caches_is_a_setting() {
     let keys = Asking::new(serving.public, "GET", "/.well-known/paserk.json").send().await;
 
     assert_eq!((keys.status, keys.text("cache-control")), (200, "public, max-age=15"));
+}
+
+#[tokio::test]
+async fn as_many_files_may_be_open_as_the_system_lets_it_and_too_few_are_told() {
+    let postern = Postern::new().with("POSTERN_MAX_CONNECTIONS", "200");
+    let under = async |limits: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{limits}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_postern"), "serve"]);
+        let serving = postern.serve_by(shell).await;
+        Asking::new(serving.public, "GET", "/healthz").send().await.expect(200);
+        let pid = serving.id();
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("limits");
+        let limit = limits.lines().find(|line| line.starts_with("Max open files")).expect("a line").to_owned();
+        (limit.split_whitespace().nth(3).expect("a number").to_owned(), serving.stopped().await.stderr)
+    };
+
+    let (limit, log) = under("ulimit -Sn 100; ulimit -Hn 600").await;
+    assert_eq!(limit, "600");
+    assert!(!log.contains("POSTERN_MAX_CONNECTIONS"), "{log}");
+    let (limit, log) = under("ulimit -n 400").await;
+    assert_eq!(limit, "400");
+    assert!(log.contains("fewer files may be open than POSTERN_MAX_CONNECTIONS needs"), "{log}");
 }

@@ -1,0 +1,91 @@
+//! Scripts of other origins.
+
+use super::Service;
+use crate::{asking::Answer, service::Settings};
+
+const APP: &str = "https://app.example.org";
+
+async fn for_the_app() -> Service {
+    let origins = [APP, "http://localhost:3000"].map(|origin| origin.parse().expect("an origin"));
+    Service::start_with(Settings { origins: origins.into_iter().collect(), ..Settings::default() }).await
+}
+
+/// What the browser is told.
+fn told(answer: &Answer) -> [&str; 5] {
+    [
+        answer.text("access-control-allow-origin"),
+        answer.text("access-control-allow-methods"),
+        answer.text("access-control-allow-headers"),
+        answer.text("access-control-expose-headers"),
+        answer.text("access-control-max-age"),
+    ]
+}
+
+#[tokio::test]
+async fn without_a_list_nothing_is_said_of_origins() {
+    let service = Service::start().await;
+
+    let answer = service.get("/healthz").header("origin", APP).send().await;
+
+    assert_eq!((told(&answer), answer.text("vary")), ([""; 5], ""));
+}
+
+#[tokio::test]
+async fn a_script_of_a_listed_origin_may_read_every_answer() {
+    let service = for_the_app().await;
+    let exposed = "x-request-id, retry-after, www-authenticate";
+
+    for (method, path) in [("GET", "/healthz"), ("GET", "/profile/"), ("GET", "/nowhere"), ("PUT", "/token/")] {
+        let answer = service.asking(method, path).header("origin", APP).send().await;
+        assert_eq!(told(&answer), [APP, "", "", exposed, ""], "{path}");
+        assert_eq!(answer.text("vary"), "origin", "{path}");
+        assert_eq!(answer.text("access-control-allow-credentials"), "");
+    }
+}
+
+#[tokio::test]
+async fn of_another_origin_nothing_is_said_but_that_it_would_matter() {
+    let service = for_the_app().await;
+
+    for origin in ["https://evil.example.org", "https://app.example.org:8443", "http://app.example.org", "null", ""] {
+        for method in ["GET", "OPTIONS"] {
+            let asking = service.asking(method, "/healthz").header("origin", origin);
+            let answer = asking.header("access-control-request-method", "GET").send().await;
+            assert_eq!((told(&answer), answer.text("vary")), ([""; 5], "origin"), "{origin}");
+        }
+    }
+    let without = service.get("/healthz").send().await;
+    assert_eq!((told(&without), without.text("vary")), ([""; 5], "origin"));
+}
+
+#[tokio::test]
+async fn a_preflight_is_told_what_may_be_asked() {
+    let service = for_the_app().await;
+
+    let asking = service.asking("OPTIONS", "/profile/").header("origin", "http://localhost:3000");
+    let answer = asking.header("access-control-request-method", "PATCH").send().await;
+
+    assert_eq!((answer.status, answer.text("vary")), (204, "origin"));
+    let (methods, headers) = ("GET, HEAD, PATCH, DELETE, OPTIONS", "authorization, content-type, x-request-id");
+    assert_eq!(told(&answer), ["http://localhost:3000", methods, headers, "", "600"]);
+}
+
+#[tokio::test]
+async fn a_proxy_that_asks_about_a_preflight_is_not_told_that_it_is_somebodys() {
+    let service = for_the_app().await;
+
+    let asking = service.asking("OPTIONS", "/verify/").header("origin", APP);
+    let answer = asking.header("access-control-request-method", "GET").send().await;
+
+    assert_eq!(answer.text("access-control-allow-methods"), "");
+    answer.expect_problem(401, "not_authenticated");
+}
+
+#[tokio::test]
+async fn the_operations_listener_knows_no_origin() {
+    let service = for_the_app().await;
+
+    let answer = service.operations("/livez").header("origin", APP).send().await;
+
+    assert_eq!(told(&answer), [""; 5]);
+}
