@@ -34,6 +34,7 @@
 //! - A set of keys is taken as a whole or not at all, and the last good one stays in use. A key is known to everybody before
 //!   it signs, and kept until everything that it has signed has expired.
 //! - Secrets cannot be printed, are wiped, and are compared in constant time; files that we make are for their owner alone.
+//! - An event is one line of the log, whatever it holds.
 //! - hyper's service error is `Infallible`, and a panic becomes one 500.
 
 pub mod clock;

@@ -3,6 +3,7 @@
 mod backup;
 mod documents;
 mod end;
+mod injection;
 mod keep;
 mod keys;
 mod nginx;
