@@ -6,8 +6,10 @@ mod end;
 mod injection;
 mod keep;
 mod keys;
+mod leaks;
 mod nginx;
 mod operators;
+mod secrets;
 mod settings;
 mod start;
 mod terminal;
@@ -161,8 +163,13 @@ impl Serving {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        kill_process(pid.expect("it runs"), signal).expect("it can be signalled");
+        let pid = Pid::from_raw(self.id().cast_signed());
+        kill_process(pid.expect("a process"), signal).expect("it can be signalled");
+    }
+
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Waits for the end: exit code, and everything printed after the first line.
