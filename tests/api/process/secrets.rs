@@ -96,7 +96,9 @@ async fn commands_print_no_password_hash_or_key() {
     // Whoever asks for users is shown their emails.
     let mut secrets = Secrets::new();
     secrets.0.retain(|secret| secret != "leaks.example");
-    keys_in(&postern, "postern-data/keys").iter().for_each(|key| secrets.add(key.trim()));
+    for key in keys_in(&postern, "postern-data/keys") {
+        secrets.add(key.trim());
+    }
     let codes: Vec<_> = ended.iter().map(|ended| ended.code.expect("a code")).collect();
     assert_eq!(codes, [1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], "{ended:#?}");
     for ended in ended {
