@@ -7,7 +7,7 @@
 //! ## Three rings, one direction
 //!
 //! ```text
-//! main ─▶ cli, config, telemetry, server, store::*      the only place that knows every concrete type
+//! main ─▶ cli, config, memory, telemetry, server, store::*      the only place that knows every concrete type
 //! server ─▶ http ─▶ accounts ─▶ store (traits), passwords, tokens, clock, metrics
 //!           http ─▶ operators ─▶ clock
 //! store::{postgres, redis, embedded} ─▶ store (traits), the nouns of accounts      the nouns ─▶ nothing
@@ -33,7 +33,9 @@
 //! - No health is latched: nothing needs a restart to recover. Start-up does not depend on how many users there are.
 //! - A set of keys is taken as a whole or not at all, and the last good one stays in use. A key is known to everybody before
 //!   it signs, and kept until everything that it has signed has expired.
-//! - Secrets cannot be printed, are wiped, and are compared in constant time; files that we make are for their owner alone.
+//! - Secrets cannot be printed, are wiped, and are compared in constant time; files that we make are for their owner alone,
+//!   and so is the memory of the process.
+//! - An event is one line of the log, whatever it holds.
 //! - hyper's service error is `Infallible`, and a panic becomes one 500.
 //! - Nothing of a connection takes longer than its time, whatever the client does or leaves undone; and no byte of HTTP/1
 //!   reaches hyper that could be read in two ways.
@@ -54,4 +56,5 @@ pub mod server;
 
 pub mod cli;
 pub mod config;
+pub mod memory;
 pub mod telemetry;

@@ -8,6 +8,7 @@ use postern::{
     clock::{Clock, SystemClock},
     config::{self, Config, Mistake, SETTINGS, Setting, Stores, UsersConfig, UsersStore, Values},
     http::{Readiness, Service, Vouching, routes},
+    memory,
     metrics::Metrics,
     operators::Operators,
     passwords::{Hasher, Policy},
@@ -46,6 +47,11 @@ impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
 }
 
 fn main() -> ExitCode {
+    telemetry::report_panics();
+    if let Err(error) = memory::keep_to_itself() {
+        eprintln!("postern: the memory of this process cannot be kept to itself: {error}");
+        return ExitCode::FAILURE;
+    }
     let invocation = match cli::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(error) => {

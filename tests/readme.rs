@@ -1,4 +1,6 @@
-//! The README says what the code does.
+//! The README says what the code does, and the security page which test proves it.
+
+use std::{fs, path::Path};
 
 use clap::Command;
 use postern::{
@@ -10,6 +12,10 @@ use postern::{
 use serde_json::Value;
 
 const README: &str = include_str!("../README.md");
+const SECURITY: &str = include_str!("../SECURITY.md");
+
+/// What is named already and comes with what it tests.
+const ON_THE_WAY: [&str; 3] = ["tests/api/throttle.rs", "tests/api/audit.rs", "tests/wire/"];
 
 #[test]
 fn the_table_of_settings_is_that_of_the_code() {
@@ -204,5 +210,62 @@ fn the_commands_for_the_demo_are_those_that_it_names_itself() {
     let readme = README.replace("cargo run -q --", "postern");
     for command in commands {
         assert!(readme.lines().any(|line| line == command), "{command}");
+    }
+}
+
+/// What the security page names: a test and the file that it is in, or a file by its own path.
+fn named_on_the_security_page() -> Vec<(&'static str, &'static str)> {
+    let links = SECURITY.split("[`").skip(1).filter_map(|rest| rest.split_once("`]("));
+    links.filter_map(|(name, rest)| Some((name, rest.split_once(')')?.0))).collect()
+}
+
+#[test]
+fn every_test_that_the_security_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let named = named_on_the_security_page();
+
+    assert!(named.len() > 80, "{named:?}");
+    for (name, path) in named.into_iter().filter(|(_, path)| !ON_THE_WAY.contains(path)) {
+        let is_there = if name == path {
+            root.join(path).exists()
+        } else {
+            let test = format!("fn {name}() {{\n");
+            fs::read_to_string(root.join(path)).is_ok_and(|text| text.contains(&test))
+        };
+        assert!(is_there, "{name} in {path}");
+    }
+}
+
+#[test]
+fn every_promise_names_a_test() {
+    let promises = SECURITY.split("## What is promised").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let promises: Vec<_> = promises.expect("promises").split("\n- **").skip(1).collect();
+
+    assert!(promises.len() > 10, "{promises:#?}");
+    for promise in promises {
+        assert!(promise.contains("\n  Tests: [`"), "{promise}");
+    }
+}
+
+#[test]
+fn the_asvs_table_has_every_requirement_of_levels_1_and_2() {
+    // By the published list of version 5.0.0: how many requirements of these levels a section begins with; all others of
+    // the chapters are of level 3.
+    let sections = [("4.2", 1), ("6.1", 3), ("6.2", 12), ("6.3", 4), ("6.4", 4), ("6.5", 5), ("6.6", 3), ("6.8", 4)];
+    let more = [("7.1", 3), ("7.2", 4), ("7.3", 2), ("7.4", 5), ("7.5", 2), ("7.6", 2), ("9.1", 3), ("9.2", 4)];
+    let ids = |(section, count)| (1..=count).map(move |number| format!("{section}.{number}"));
+    let expected: Vec<_> = sections.into_iter().chain(more).flat_map(ids).collect();
+
+    let rows: Vec<Vec<_>> = SECURITY
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit())
+        .map(|line| line.trim_matches(['|', ' ']).split(" | ").collect())
+        .collect();
+
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), expected);
+    for row in rows {
+        let [id, "1" | "2", _, answer, tests] = row[..] else { panic!("{row:?}") };
+        assert!(["Yes", "In part", "No", "N/A"].iter().any(|word| answer.starts_with(word)), "{id}: {answer}");
+        assert!(tests == "–" || tests.contains("[`"), "{id}: {tests}");
     }
 }

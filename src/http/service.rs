@@ -39,6 +39,21 @@ const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=315360
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What browsers are told with every answer: that it is data, and never a page of its own, a part of another, or the place
+/// that a request comes from (OWASP REST Security Cheat Sheet, "Security Headers"). `form-action`, `base-uri` and
+/// `frame-ancestors` do not follow from `default-src` (CSP 3, section 6.1). There is no `Permissions-Policy`: it is about
+/// pages alone.
+static FOR_BROWSERS: [(HeaderName, HeaderValue); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    ),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
+
 /// The methods of RFC 9110, section 9, and RFC 5789.
 static KNOWN_METHODS: [Method; 9] = [
     Method::GET,
@@ -231,7 +246,7 @@ impl Record {
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, self.id.clone());
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.extend(FOR_BROWSERS.iter().cloned());
         headers.extend(self.transport_security.take().map(|value| (header::STRICT_TRANSPORT_SECURITY, value)));
         self.asked.tell(&mut response);
         // The answer to a HEAD says how long the body would be, and hyper would send that body over HTTP/2.

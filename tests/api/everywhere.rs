@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::Service;
-use crate::service::Settings;
+use crate::{counting::Fault, service::Settings};
 
 /// Every path of the public listener, with a method that it has.
 const PATHS: &[(&str, &str)] = &[
@@ -57,25 +57,59 @@ async fn an_unknown_path_is_answered_as_ever() {
     }
 }
 
+/// What every answer tells browsers.
+const FOR_BROWSERS: [(&str, &str); 5] = [
+    ("x-content-type-options", "nosniff"),
+    ("content-security-policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
 #[tokio::test]
 async fn every_answer_has_the_same_headers() {
     let service = Service::start().await;
-    let answers = [
+    let ada = service.signed_up("ada@example.org").await;
+    let mut answers = vec![
         service.get("/healthz").send().await,
+        service.asking("HEAD", "/healthz").send().await,
         service.get("/nowhere").send().await,
-        service.get("/profile/").send().await,
         service.asking("DELETE", "/token/").send().await,
         service.asking("OPTIONS", "/token/").send().await,
         service.post("/token/", json!({})).send().await,
+        service.operations("/livez").send().await,
+        service.operations("/nowhere").send().await,
+        ada.verify().await,
     ];
+    for (method, path) in PATHS.iter().copied().filter(|(_, path)| !path.starts_with("/.") && *path != "/openapi.json")
+    {
+        answers.push(service.asking(method, path).send().await);
+    }
+    service.counting.set_fault(Fault::Panic);
+    answers.push(ada.profile().await);
 
     for answer in answers {
         let headers = answer.all_headers();
         assert_eq!(headers.get("cache-control"), Some(&"no-store"), "{answer:?}");
-        assert_eq!(headers.get("x-content-type-options"), Some(&"nosniff"), "{answer:?}");
-        let content_type = (!answer.body.is_empty()).then_some(&"application/json");
-        assert_eq!(headers.get("content-type"), content_type, "{answer:?}");
+        for (name, value) in FOR_BROWSERS {
+            assert_eq!(headers.get(name), Some(&value), "{answer:?}");
+        }
+        let is_json = headers.get("content-type") == Some(&"application/json");
+        assert!(is_json || answer.body.is_empty(), "{answer:?}");
         assert!(uuid::Uuid::parse_str(headers["x-request-id"]).is_ok(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_says_what_the_server_is_made_of() {
+    let service = Service::start().await;
+
+    for path in ["/healthz", "/nowhere", "/openapi.json"] {
+        let answer = service.get(path).send().await;
+        let headers = answer.all_headers();
+        for name in ["server", "x-powered-by", "via"] {
+            assert!(!headers.contains_key(name), "{answer:?}");
+        }
     }
 }
 

@@ -34,6 +34,10 @@ const HEADERS_OF_HTTP: [&str; 11] = [
     "access-control-max-age",
 ];
 
+/// Headers of every answer: the page describes them once, among its components.
+const HEADERS_FOR_BROWSERS: [&str; 4] =
+    ["Content-Security-Policy", "X-Frame-Options", "Referrer-Policy", "Cross-Origin-Resource-Policy"];
+
 /// A place on the page: a JSON pointer (RFC 6901), behind every `$ref`.
 #[derive(Clone)]
 struct Place(String);
@@ -177,16 +181,20 @@ fn judge_answer(response: &Place, answer: &Answer, method: &Method) -> Result<()
 /// Every header that the page names is there and says what it may; no other is there.
 fn judge_headers(response: &Place, headers: &HeaderMap) -> Result<(), String> {
     let foreseen = response.below("headers").ok_or("a response without headers")?;
-    let names: Vec<_> = foreseen.value().as_object().into_iter().flatten().map(|(name, _)| name).collect();
-    for name in &names {
-        let header = foreseen.below(name).ok_or_else(|| format!("{name} leads nowhere"))?;
-        let value = headers.get(name.as_str()).and_then(|value| value.to_str().ok());
+    let for_browsers = Place::at("/components/headers").ok_or("no headers")?;
+    let of_response = foreseen.value().as_object().into_iter().flatten().map(|(name, _)| (&foreseen, name.as_str()));
+    let named: Vec<_> = of_response.chain(HEADERS_FOR_BROWSERS.map(|name| (&for_browsers, name))).collect();
+    for (place, name) in &named {
+        let header = place.below(name).ok_or_else(|| format!("{name} leads nowhere"))?;
+        let mut values = headers.get_all(*name).iter();
+        let value = values.next().and_then(|value| value.to_str().ok());
         let value = value.ok_or_else(|| format!("{}: {name} is missing", response.0))?;
+        expect(values.next().is_none(), || format!("{}: {name} is there twice", response.0))?;
         let schema = header.below("schema").ok_or_else(|| format!("{name} has no schema"))?;
         let is_number = schema.value()["type"] == "integer";
         schema.check(&if is_number { serde_json::from_str(value).unwrap_or_default() } else { json!(value) })?;
     }
-    let is_named = |name: &str| names.iter().any(|named| named.eq_ignore_ascii_case(name));
+    let is_named = |name: &str| named.iter().any(|(_, named)| named.eq_ignore_ascii_case(name));
     match headers.keys().find(|name| !is_named(name.as_str()) && !HEADERS_OF_HTTP.contains(&name.as_str())) {
         Some(name) => Err(format!("{}: {name} is not foreseen", response.0)),
         None => Ok(()),

@@ -53,7 +53,10 @@ impl FromStr for PostgresUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        let config = text.parse::<Config>().ok().filter(|config| is_url && !config.get_hosts().is_empty());
+        // Of a password that has an `@`, the parser takes the rest for a host, which would be shown.
+        let is_host = |host: &Host| !matches!(host, Host::Tcp(name) if name.contains('@'));
+        let has_hosts = |config: &Config| !config.get_hosts().is_empty() && config.get_hosts().iter().all(is_host);
+        let config = text.parse::<Config>().ok().filter(|config| is_url && has_hosts(config));
         let mut config = config.ok_or("postgres://user:password@host:5432/database, with ?sslmode=require for TLS")?;
         config.application_name("postern");
         // The primary, even where one name leads to a server that was it once: an epoch read from a replica may be stale.

@@ -3,10 +3,13 @@
 mod backup;
 mod documents;
 mod end;
+mod injection;
 mod keep;
 mod keys;
+mod leaks;
 mod nginx;
 mod operators;
+mod secrets;
 mod settings;
 mod start;
 mod terminal;
@@ -170,6 +173,7 @@ impl Serving {
         self.post("/create-user/", body).send().await.expect(201)
     }
 
+    /// The id of the process.
     pub fn id(&self) -> u32 {
         self.child.id().expect("it runs")
     }
