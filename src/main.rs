@@ -1,20 +1,23 @@
 //! The life of the process: arguments, settings, log, stores, accounts, service, exit code.
 
+mod commands;
+
 use std::{io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, Administration},
-    cli::{self, Task, UserTask},
+    accounts::Accounts,
+    audit::{self, EventKind, Origin, Subject, Trail},
+    cli::{self, Task},
     clock::{Clock, SystemClock},
-    config::{self, Config, Mistake, SETTINGS, Setting, Stores, UsersConfig, UsersStore, Values},
+    config::{self, Config, Mistake, SETTINGS, Setting, Stores, Values},
     http::{Readiness, Service, Vouching, routes},
     metrics::Metrics,
     operators::Operators,
     passwords::{Hasher, Policy},
     server::{self, ConnectionLimits},
     store::{
-        Sessions, Users, counted_sessions, counted_users,
-        embedded::{DataDirectory, EmbeddedStore, OpenError, ServerLock},
+        AuditEvents, Sessions, Users, counted_sessions, counted_users,
+        embedded::{DataDirectory, ServerLock},
         postgres::{self, PostgresUsers, SchemaError},
         redis::RedisSessions,
     },
@@ -25,7 +28,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 use tracing::{info, warn};
 
@@ -84,7 +87,8 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
             let applied = run_async(async { Ok(postgres::migrate(&url).await?) })?;
             print(&format!("PostgreSQL is up to date: {applied} migrations applied"))
         }
-        Task::Users(task) => print(&perform(task, &config::for_users(values).map_err(Failure::Settings)?)?),
+        Task::Users(task) => print(&commands::users(task, &config::for_users(values).map_err(Failure::Settings)?)?),
+        Task::Audit(task) => print(&commands::audit(&task, &config::for_users(values).map_err(Failure::Settings)?)?),
         Task::BackUp(target) => {
             let config = config::for_backup(values).map_err(Failure::Settings)?;
             DataDirectory::existing(&config.data_dir)?.back_up(&target)?;
@@ -138,13 +142,16 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let data = lock_data(&config, &clock)?;
     let keys = open_keys(&config.keys_dir, &metrics)?;
     let opened = open_stores(&config, data, &clock, &metrics).await?;
-    let accounts = Arc::new(accounts(&config, &opened, keys, (clock, metrics))?);
+    let settings = audit::Settings::keeping(config.audit_retention);
+    let (trail, writing) = audit::start(Arc::clone(&opened.audit), Arc::clone(&clock), metrics.audit.clone(), settings);
+    let accounts = Arc::new(accounts(&config, &opened, Arc::clone(&keys), (clock, metrics, trail.clone()))?);
     let readiness = Arc::new(Readiness::default());
     let listener = bind(config.listen).await?;
     let ops_listener = bind(config.ops_listen).await?;
     // Before anybody is told that we listen: a signal must not be missed.
     let mut signals = Signals::new()?;
     announce(&config, &listener, &ops_listener)?;
+    tokio::spawn(record_keys(keys, trail));
 
     tokio::spawn({
         let (readiness, accounts) = (Arc::clone(&readiness), Arc::clone(&accounts));
@@ -172,7 +179,10 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let drain = async {
         sleep(config.drain_delay).await;
         stop.send_replace(true);
-        timeout(config.shutdown_grace, public).await.is_ok_and(|ended| ended.is_ok())
+        let deadline = Instant::now() + config.shutdown_grace;
+        let drained = timeout_at(deadline, public).await.is_ok_and(|ended| ended.is_ok());
+        writing.finish(deadline).await;
+        drained
     };
     let drained = tokio::select! {
         drained = drain => drained,
@@ -190,6 +200,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
 struct OpenStores {
     users: Arc<dyn Users>,
     sessions: Arc<dyn Sessions>,
+    audit: Arc<dyn AuditEvents>,
     /// Held as long as the embedded store is.
     _lock: Option<ServerLock>,
 }
@@ -215,7 +226,7 @@ async fn open_stores(
         (Stores::Embedded, None) => unreachable!("the data directory of an embedded store has been locked"),
         (Stores::Embedded, Some((directory, lock))) => {
             let store = Arc::new(directory.store(&lock, Arc::clone(clock))?);
-            Ok(OpenStores { users: store.clone(), sessions: store, _lock: Some(lock) })
+            Ok(OpenStores { users: store.clone(), sessions: store.clone(), audit: store, _lock: Some(lock) })
         }
         (Stores::PostgresRedis(database, redis), _) => {
             match postgres::check_schema(database).await {
@@ -228,7 +239,7 @@ async fn open_stores(
             let (watched_users, watched_sessions) = (Arc::clone(&users), Arc::clone(&sessions));
             metrics.watch_pool("PostgreSQL", move || watched_users.pool_use());
             metrics.watch_pool("Redis", move || watched_sessions.pool_use());
-            Ok(OpenStores { users, sessions, _lock: None })
+            Ok(OpenStores { users: users.clone(), sessions, audit: users, _lock: None })
         }
     }
 }
@@ -242,55 +253,11 @@ fn make_first_keys(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn C
     Ok(())
 }
 
-/// Does something about users, and returns what to print.
-fn perform(task: UserTask, config: &UsersConfig) -> Result<String, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    run_async(async {
-        // An interrupt that ended the process at the prompt would leave the terminal without echo.
-        let mut interrupts = signal(SignalKind::interrupt())?;
-        // Before the store is opened: people take their time, and a restore may come in between.
-        let password = task.asks_for_password().then(cli::password::ask).transpose()?;
-        let users: Arc<dyn Users> = match &config.store {
-            UsersStore::Embedded(embedded) => {
-                // A first user may come before the first server; whoever looks for one in the wrong place makes nothing.
-                let open = if task.makes_first_user() { DataDirectory::open } else { DataDirectory::existing };
-                Arc::new(open_beside(&open(&embedded.data_dir)?, &embedded.keys_dir, &clock)?)
-            }
-            UsersStore::Postgres(database) => {
-                postgres::check_schema(database).await?;
-                Arc::new(PostgresUsers::new(database)?)
-            }
-        };
-        let administration = Administration {
-            users,
-            hasher: Hasher::start(config.hashing, Metrics::new("").hashing)?,
-            policy: Policy { min_code_points: config.password_min_length },
-            clock,
-        };
-        tokio::select! {
-            done = task.perform(&administration, password) => Ok(done?),
-            _ = interrupts.recv() => Err("interrupted: whether it was done is not known".into()),
-        }
-    })
-}
-
-/// The embedded store for a command, beside the server that may be running.
-fn open_beside(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Failure> {
-    match directory.lock() {
-        Ok(lock) => {
-            make_first_keys(directory, keys_dir, clock)?;
-            Ok(directory.store(&lock, Arc::clone(clock))?)
-        }
-        Err(OpenError::Locked(_)) => Ok(directory.store_beside_server(Arc::clone(clock))?),
-        Err(error) => Err(error.into()),
-    }
-}
-
 fn accounts(
     config: &Config,
     stores: &OpenStores,
     keys: Arc<Keys>,
-    (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
+    (clock, metrics, audit): (Arc<dyn Clock>, Arc<Metrics>, Trail),
 ) -> Result<Accounts, Failure> {
     let access_tokens =
         AccessTokens::new(Arc::clone(&keys), config.access_format, config.issuer.clone(), config.audience.clone());
@@ -308,6 +275,7 @@ fn accounts(
         max_sessions: config.max_sessions,
         rotates: config.refresh_rotation,
         metrics,
+        audit,
     })
 }
 
@@ -329,6 +297,20 @@ fn open_keys(directory: &Path, metrics: &Metrics) -> Result<Arc<Keys>, Failure> 
     metrics.watch_keys(move || watched.is_readable());
     tokio::spawn(Arc::clone(&keys).follow());
     Ok(keys)
+}
+
+/// Records which keys there are at the start, and each change of them.
+async fn record_keys(keys: Arc<Keys>, trail: Trail) {
+    let mut changes = keys.changes();
+    let mut kind = EventKind::ServerStarted;
+    loop {
+        let summary = changes.borrow_and_update().summary();
+        trail.record(kind, Subject::default().with_detail(format!("keys: {summary}")), Origin::server());
+        kind = EventKind::KeysChanged;
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {

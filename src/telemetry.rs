@@ -9,6 +9,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
+use crate::audit::LOG_TARGET;
+
 /// How a line of the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -49,9 +51,12 @@ impl FromStr for LogFormat {
 
 /// Starts the log. A panic is written to it like everything else.
 ///
-/// The level is that of our own lines. Libraries say `info` at the most: below that, they may print what they carry.
+/// The level is that of our own lines. Libraries say `info` at the most: below that, they may print what they carry. The
+/// lines of the audit trail are written at every level but `off`.
 pub fn start(level: LevelFilter, format: LogFormat) {
-    let filter = Targets::new().with_target("postern", level).with_default(level.min(LevelFilter::INFO));
+    let audit = if level == LevelFilter::OFF { level } else { LevelFilter::INFO };
+    let filter = Targets::new().with_target("postern", level).with_target(LOG_TARGET, audit);
+    let filter = filter.with_default(level.min(LevelFilter::INFO));
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
     match format {

@@ -13,9 +13,9 @@ pub use self::settings::{Mistake, SETTINGS, Setting, Source, Values};
 use self::{
     reader::Reader,
     settings::{
-        API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG, MAX_CONNECTION_AGE,
-        MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL, REFRESH_ROTATION, REQUEST_TIMEOUT,
-        SHUTDOWN_GRACE, STORE_TIMEOUT, VERIFY_DEGRADED,
+        API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, DATA_DIR, DATABASE_URL, DRAIN_DELAY, ISSUER, LISTEN, LOG,
+        MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL,
+        REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, VERIFY_DEGRADED,
     },
 };
 use crate::{
@@ -75,6 +75,8 @@ pub struct Config {
     pub max_connection_age: Duration,
     /// What `/verify/` answers while the session store cannot be reached.
     pub verify_degraded: WithoutSessions,
+    /// How long audit events stay in their table; `None` for ever.
+    pub audit_retention: Option<Duration>,
     /// From SIGTERM to the last accepted connection.
     pub drain_delay: Duration,
     /// After that, how long requests under way may take.
@@ -117,6 +119,7 @@ impl Config {
             max_connections: reader.number(&MAX_CONNECTIONS, 1, 1_000_000),
             max_connection_age: reader.duration(&MAX_CONNECTION_AGE, "1s", "24h"),
             verify_degraded: reader.read(&VERIFY_DEGRADED, str::parse),
+            audit_retention: reader.optional_duration(&AUDIT_RETENTION, "1d", "3650d"),
             drain_delay: reader.duration(&DRAIN_DELAY, "0s", "5m"),
             shutdown_grace: reader.duration(&SHUTDOWN_GRACE, "100ms", "10m"),
             log: reader.parsed(&LOG, "a level: error, warn, info, debug, trace"),
@@ -287,6 +290,7 @@ mod tests {
                 ("POSTERN_MAX_SESSIONS", "0"),
                 ("POSTERN_REFRESH_ROTATION", "yes"),
                 ("POSTERN_VERIFY_DEGRADED", "on"),
+                ("POSTERN_AUDIT_RETENTION", "12h"),
             ]),
             @r#"
         [
@@ -294,6 +298,7 @@ mod tests {
             "POSTERN_MAX_SESSIONS: `0` is wrong; right would be a whole number from 1 to 1000",
             "POSTERN_REFRESH_ROTATION: `yes` is wrong; right would be on or off",
             "POSTERN_VERIFY_DEGRADED: `on` is wrong; right would be refuse or accept",
+            "POSTERN_AUDIT_RETENTION: `12h` is wrong; right would be none, or a time from 1d to 3650d",
         ]
         "#
         );

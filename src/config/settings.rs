@@ -93,6 +93,11 @@ pub const VERIFY_DEGRADED: Setting = setting(
     "refuse",
     "What `/verify/` does while Redis cannot be reached: refuse, or accept a token for what it says",
 );
+pub const AUDIT_RETENTION: Setting = setting(
+    "POSTERN_AUDIT_RETENTION",
+    "365d",
+    "How long audit events stay in their table, 1d to 3650d, or none: for ever",
+);
 pub const DRAIN_DELAY: Setting =
     setting("POSTERN_DRAIN_DELAY", "0s", "From SIGTERM to the last accepted connection, 0s to 5m");
 pub const SHUTDOWN_GRACE: Setting =
@@ -130,6 +135,7 @@ pub const SETTINGS: &[Setting] = &[
     MAX_CONNECTIONS,
     MAX_CONNECTION_AGE,
     VERIFY_DEGRADED,
+    AUDIT_RETENTION,
     DRAIN_DELAY,
     SHUTDOWN_GRACE,
     LOG,

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub hashing: HashingMetrics,
     /// The use cases.
     pub accounts: AccountMetrics,
+    /// The audit trail.
+    pub audit: AuditMetrics,
     /// Calls to the stores.
     pub store_calls: Calls,
     pools: Pools,
@@ -49,6 +51,7 @@ impl Metrics {
             http: Arc::new(HttpMetrics::new(&make)),
             hashing: HashingMetrics::new(&make),
             accounts: AccountMetrics::new(&make),
+            audit: AuditMetrics::new(&make),
             store_calls: Calls {
                 endings: make.counter(&families::STORE_CALLS),
                 durations: make.histogram(&families::STORE_CALL_DURATION),
@@ -265,6 +268,28 @@ impl AccountMetrics {
     /// A session in force was presented with a refresh token: what became of it.
     pub fn presented(&self, presentation: &'static str) {
         self.refresh_tokens.with_label_values(&[presentation]).inc();
+    }
+}
+
+/// The audit trail.
+#[derive(Debug, Clone)]
+pub struct AuditMetrics {
+    /// Events that wait for the table.
+    pub pending: IntGauge,
+    /// Events that the queue had no room for.
+    pub dropped_from_full_queue: IntCounter,
+    /// Events of a flood that costs nothing to cause.
+    pub dropped_in_flood: IntCounter,
+}
+
+impl AuditMetrics {
+    fn new(make: &Maker<'_>) -> Self {
+        let dropped = make.counter(&families::AUDIT_DROPPED);
+        Self {
+            pending: make.gauge(&families::AUDIT_PENDING).with_label_values::<&str>(&[]),
+            dropped_from_full_queue: dropped.with_label_values(&["queue_full"]),
+            dropped_in_flood: dropped.with_label_values(&["flood"]),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use postern::{
     clock::{Clock, ManualClock},
     store::{
-        Sessions, Users,
+        AuditEvents, Sessions, Users,
         embedded::DataDirectory,
         postgres::{self, PostgresUsers},
         redis::RedisSessions,
@@ -25,6 +25,7 @@ pub trait Backend: Sized + Send + Sync {
 pub struct Stores {
     pub users: Arc<dyn Users>,
     pub sessions: Arc<dyn Sessions>,
+    pub audit: Arc<dyn AuditEvents>,
 }
 
 /// A directory of its own.
@@ -40,7 +41,7 @@ impl Backend for Embedded {
         // Nobody keeps the lock: two servers are tried on one directory, which only the process would refuse.
         let lock = directory.lock().expect("nobody has the lock");
         let store = Arc::new(directory.store(&lock, clock).expect("the store opens"));
-        Stores { users: store.clone(), sessions: store }
+        Stores { users: store.clone(), sessions: store.clone(), audit: store }
     }
 }
 
@@ -64,10 +65,10 @@ impl Backend for PostgresRedis {
     }
 
     async fn open(&self, clock: Arc<ManualClock>) -> Stores {
-        let users = PostgresUsers::new(&self.database.parse().expect("a URL")).expect("a pool");
+        let users = Arc::new(PostgresUsers::new(&self.database.parse().expect("a URL")).expect("a pool"));
         let sessions =
             RedisSessions::new(&self.redis.parse().expect("a URL"), clock as Arc<dyn Clock>).expect("an address");
-        Stores { users: Arc::new(users), sessions: Arc::new(sessions) }
+        Stores { users: users.clone(), sessions: Arc::new(sessions), audit: users }
     }
 }
 
@@ -80,11 +81,17 @@ pub async fn empty_schema() -> String {
 
 /// Runs SQL in the PostgreSQL at a URL.
 pub async fn sql(url: &str, text: &str) {
+    try_sql(url, text).await.expect("valid SQL");
+}
+
+/// The same, where it may be refused.
+pub async fn try_sql(url: &str, text: &str) -> Result<(), String> {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("PostgreSQL answers");
     let connection = tokio::spawn(connection);
-    client.batch_execute(text).await.expect("valid SQL");
+    let outcome = client.batch_execute(text).await.map_err(|error| format!("{:?}", error.as_db_error()));
     drop(client);
     connection.await.expect("no panic").expect("a clean end");
+    outcome
 }
 
 /// The PostgreSQL that `scripts/with-stores` has started.
