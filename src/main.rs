@@ -35,6 +35,9 @@ use tracing::{info, warn};
 /// Wrong settings or arguments (`EX_USAGE` of sysexits.h).
 const WRONG_SETTINGS: u8 = 64;
 
+/// What the audit trail has at the least to write what is left, however much of the grace requests have taken.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
 /// Why the process ends before its time.
 enum Failure {
     Settings(Vec<Mistake>),
@@ -181,7 +184,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
         stop.send_replace(true);
         let deadline = Instant::now() + config.shutdown_grace;
         let drained = timeout_at(deadline, public).await.is_ok_and(|ended| ended.is_ok());
-        writing.finish(deadline).await;
+        writing.finish(deadline.max(Instant::now() + LAST_WRITES)).await;
         drained
     };
     let drained = tokio::select! {

@@ -19,7 +19,7 @@ impl Accounts {
         let ended = self.sessions.end(claims.user, claims.session, &call.time).await?;
         self.metrics.accounts.ended_by_logout.inc_by(ended);
         let subject = Subject { user: Some(claims.user), session: Some(claims.session), detail: None };
-        self.audit.record(EventKind::Logout, subject, call);
+        self.audit.record(if ended > 0 { EventKind::Logout } else { EventKind::LogoutRepeated }, subject, call);
         Ok(())
     }
 

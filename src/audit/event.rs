@@ -59,6 +59,8 @@ pub enum EventKind {
     SessionStoreRollback,
     /// A session was ended by its refresh token.
     Logout,
+    /// A session was to be ended by its refresh token, and had ended before.
+    LogoutRepeated,
     /// Every session of a user was ended by the user.
     LogoutEverywhere,
     /// A session was picked out and ended by its user.
@@ -97,7 +99,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of the README.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::SignUp,
         Self::Login,
         Self::LoginFailed,
@@ -107,6 +109,7 @@ impl EventKind {
         Self::RefreshTokenTheft,
         Self::SessionStoreRollback,
         Self::Logout,
+        Self::LogoutRepeated,
         Self::LogoutEverywhere,
         Self::SessionEnded,
         Self::SessionsDisplaced,
@@ -139,6 +142,7 @@ impl EventKind {
             Self::RefreshTokenTheft => "refresh_token_theft",
             Self::SessionStoreRollback => "session_store_rollback",
             Self::Logout => "logout",
+            Self::LogoutRepeated => "logout_repeated",
             Self::LogoutEverywhere => "logout_everywhere",
             Self::SessionEnded => "session_ended",
             Self::SessionsDisplaced => "sessions_displaced",
@@ -165,9 +169,9 @@ impl EventKind {
         matches!(self, Self::PasswordFailures | Self::RefreshTokenTheft | Self::SessionStoreRollback)
     }
 
-    /// Whether anybody can cause it as fast as requests can be sent: it costs no password hash, and takes no token.
+    /// Whether one client can cause it again and again, as fast as requests can be sent: that costs no password hash.
     pub(super) fn is_free_to_cause(self) -> bool {
-        self == Self::Throttled
+        matches!(self, Self::Throttled | Self::RefreshTokenReused | Self::LogoutRepeated | Self::ProfileChanged)
     }
 }
 
@@ -289,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_names_of_kinds_are_for_good() {
-        insta::assert_snapshot!(EventKind::ALL.map(EventKind::name).join(" "), @"sign_up login login_failed throttled password_failures refresh_token_reused refresh_token_theft session_store_rollback logout logout_everywhere session_ended sessions_displaced password_changed password_confirmation_failed profile_changed account_deleted keys_changed server_started admin_user_created admin_user_renamed admin_password_set admin_user_deactivated admin_user_activated admin_user_deleted admin_sessions_ended admin_all_sessions_ended");
+        insta::assert_snapshot!(EventKind::ALL.map(EventKind::name).join(" "), @"sign_up login login_failed throttled password_failures refresh_token_reused refresh_token_theft session_store_rollback logout logout_repeated logout_everywhere session_ended sessions_displaced password_changed password_confirmation_failed profile_changed account_deleted keys_changed server_started admin_user_created admin_user_renamed admin_password_set admin_user_deactivated admin_user_activated admin_user_deleted admin_sessions_ended admin_all_sessions_ended");
     }
 
     #[test]

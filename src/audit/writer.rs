@@ -182,7 +182,7 @@ impl Writer {
         let before = EventId::first_at(self.clock.now() - retention);
         match self.events.prune(before, PRUNED_AT_ONCE, &StoreTime::of(PATIENCE)).await {
             Ok(removed) if removed == u64::from(PRUNED_AT_ONCE) => {
-                self.next_pruning = Instant::now() + BETWEEN_PRUNINGS
+                self.next_pruning = Instant::now() + BETWEEN_PRUNINGS;
             }
             Ok(_) => {}
             Err(error) => warn!(%error, "old audit events could not be removed"),
@@ -194,4 +194,163 @@ impl Writer {
 fn jittered(duration: Duration) -> Duration {
     let random = getrandom::u32().unwrap_or(u32::MAX / 2);
     duration.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::{
+        super::{EventKind, EventQuery, Origin},
+        *,
+    };
+    use crate::{clock::SystemClock, metrics::Metrics};
+
+    /// What a table was asked for, and how often it has yet to fail.
+    #[derive(Default)]
+    struct Table {
+        appended: Mutex<Vec<usize>>,
+        pruned: Mutex<Vec<EventId>>,
+        failures: Mutex<u32>,
+        old: Mutex<u64>,
+    }
+
+    impl Table {
+        fn appended(&self) -> Vec<usize> {
+            self.appended.lock().expect("no panic").clone()
+        }
+
+        fn prunings(&self) -> usize {
+            self.pruned.lock().expect("no panic").len()
+        }
+    }
+
+    #[async_trait]
+    impl AuditEvents for Table {
+        async fn append(&self, events: &[Event], _: &StoreTime) -> Result<(), StoreError> {
+            let mut failures = self.failures.lock().expect("no panic");
+            if *failures > 0 {
+                *failures -= 1;
+                return Err(StoreError::Unavailable { store: "table", reason: "on purpose".to_owned() });
+            }
+            self.appended.lock().expect("no panic").push(events.len());
+            Ok(())
+        }
+
+        async fn list(&self, _: &EventQuery, _: &StoreTime) -> Result<Vec<Event>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        async fn prune(&self, before: EventId, limit: u32, _: &StoreTime) -> Result<u64, StoreError> {
+            self.pruned.lock().expect("no panic").push(before);
+            let mut old = self.old.lock().expect("no panic");
+            let removed = (*old).min(limit.into());
+            *old -= removed;
+            Ok(removed)
+        }
+    }
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn started(table: &Arc<Table>) -> (Trail, Writing, Metrics) {
+        let metrics = Metrics::new("");
+        let settings = Settings::keeping(Some(DAY));
+        let (trail, writing) = start(table.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);
+        (trail, writing, metrics)
+    }
+
+    fn record(trail: &Trail, count: usize) {
+        for _ in 0..count {
+            trail.record(EventKind::Login, None, Origin::server());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_are_written_together_each_second_or_as_soon_as_a_batch_is_full() {
+        let table = Arc::new(Table::default());
+        let (trail, _writing, metrics) = started(&table);
+
+        record(&trail, 3);
+        sleep(Duration::from_millis(900)).await;
+        record(&trail, 2);
+        assert!(table.appended().is_empty());
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(table.appended(), [5]);
+
+        record(&trail, 2 * BATCH + 1);
+        sleep(Duration::from_millis(100)).await;
+        assert_eq!(table.appended(), [5, BATCH, BATCH]);
+        assert_eq!(metrics.audit.pending.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_store_does_not_take_is_written_again_until_it_does() {
+        let table = Arc::new(Table { failures: Mutex::new(20), ..Table::default() });
+        let (trail, _writing, metrics) = started(&table);
+
+        record(&trail, 3);
+        sleep(Duration::from_secs(30)).await;
+        record(&trail, 4);
+        assert_eq!((table.appended().len(), metrics.audit.pending.get()), (0, 7));
+
+        sleep(Duration::from_mins(2)).await;
+        assert_eq!(table.appended(), [3, 4]);
+        assert_eq!(metrics.audit.pending.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_for_what_is_left_and_no_longer_than_it_may() {
+        let table = Arc::new(Table::default());
+        let (trail, writing, metrics) = started(&table);
+        record(&trail, BATCH + 7);
+        let began = Instant::now();
+        writing.finish(began + Duration::from_secs(20)).await;
+        assert_eq!((table.appended(), metrics.audit.pending.get()), (vec![BATCH, 7], 0));
+        assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+
+        // What comes later is in the log alone.
+        record(&trail, 1);
+        assert_eq!(metrics.audit.dropped_from_full_queue.get(), 1);
+
+        let table = Arc::new(Table { failures: Mutex::new(u32::MAX), ..Table::default() });
+        let (trail, writing, _) = started(&table);
+        record(&trail, 1);
+        let began = Instant::now();
+        writing.finish(began + Duration::from_secs(20)).await;
+        assert_eq!(began.elapsed().as_secs(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn old_events_are_removed_each_hour_until_none_is_left() {
+        let table = Arc::new(Table { old: Mutex::new(2500), ..Table::default() });
+        let (_trail, _writing, _) = started(&table);
+
+        sleep(Duration::from_mins(4)).await;
+        assert_eq!(table.prunings(), 0);
+        sleep(Duration::from_mins(2)).await;
+        assert_eq!((table.prunings(), *table.old.lock().expect("no panic")), (3, 0));
+        sleep(Duration::from_mins(46)).await;
+        assert_eq!(table.prunings(), 3);
+        sleep(Duration::from_mins(20)).await;
+        assert_eq!(table.prunings(), 4);
+
+        let now = SystemClock.now();
+        let before = *table.pruned.lock().expect("no panic").last().expect("an id");
+        assert!(
+            before <= EventId::first_at(now - DAY) && before > EventId::first_at(now - DAY - Duration::from_mins(5))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_retention_nothing_is_removed() {
+        let (table, metrics) = (Arc::new(Table::default()), Metrics::new(""));
+        let settings = Settings::keeping(None);
+        let _running = start(table.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);
+
+        sleep(7 * DAY).await;
+
+        assert_eq!(table.prunings(), 0);
+    }
 }

@@ -354,19 +354,3 @@ async fn audit_events_of_an_outage_of_postgres_are_written_when_it_is_back() {
     assert_eq!(kinds, [EventKind::SignUp, EventKind::Logout]);
     while service.metric("postern_audit_events_pending").await != 0 {}
 }
-
-#[tokio::test]
-async fn audit_events_whose_answer_was_lost_are_written_once() {
-    let service = service().await;
-    let ada = service.signed_up("ada@example.org").await;
-    service.audited(1).await;
-    service.backend().postgres.freeze();
-
-    ada.log_out().await.expect(200);
-    service.backend().postgres.holds_something().await;
-    service.backend().postgres.mend().await;
-
-    assert_eq!(service.audited(2).await.len(), 2);
-    while service.metric("postern_audit_events_pending").await != 0 {}
-    assert_eq!(service.audited(2).await.len(), 2);
-}

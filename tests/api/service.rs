@@ -224,9 +224,9 @@ impl Server {
             };
             tokio::spawn(server::serve(listener, Arc::new(service), limits, stopped.clone()));
         }
-        let (stop, _writing) = (Arc::new(stop), Arc::new(writing));
+        let (stop, writing) = (Arc::new(stop), Arc::new(writing));
         let (address, operations) = (addresses[0], addresses[1]);
-        Self { address, operations, accounts, readiness, counting, keys, events, _writing, stop }
+        Self { address, operations, accounts, readiness, counting, keys, events, _writing: writing, stop }
     }
 
     /// Stops accepting connections and lets those that there are come to their end.
