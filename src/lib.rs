@@ -8,9 +8,10 @@
 //!
 //! ```text
 //! main ─▶ cli, config, memory, telemetry, server, store::*      the only place that knows every concrete type
-//! server ─▶ http ─▶ accounts ─▶ store (traits), passwords, tokens, clock, metrics
+//! server ─▶ http ─▶ accounts ─▶ audit, store (traits), passwords, tokens, clock, metrics
+//!                              audit ─▶ store (traits), clock, metrics, the nouns of accounts
 //!           http ─▶ operators ─▶ clock
-//! store::{postgres, redis, embedded} ─▶ store (traits), the nouns of accounts      the nouns ─▶ nothing
+//! store::{postgres, redis, embedded} ─▶ store (traits), the nouns of accounts and audit      the nouns ─▶ nothing
 //! ```
 //!
 //! A request comes in through [`server`], is answered by [`http::Service`] by way of the table in `http/routes.rs`, whose
@@ -33,6 +34,7 @@
 //! - No health is latched: nothing needs a restart to recover. Start-up does not depend on how many users there are.
 //! - A set of keys is taken as a whole or not at all, and the last good one stays in use. A key is known to everybody before
 //!   it signs, and kept until everything that it has signed has expired.
+//! - The audit trail slows no request: an event is a line of the log at once, and whoever writes the table is not waited for.
 //! - Secrets cannot be printed, are wiped, and are compared in constant time; files that we make are for their owner alone,
 //!   and so is the memory of the process.
 //! - An event is one line of the log, whatever it holds.
@@ -45,6 +47,7 @@ mod files;
 pub mod metrics;
 
 pub mod accounts;
+pub mod audit;
 pub mod operators;
 pub mod passwords;
 pub mod tokens;

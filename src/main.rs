@@ -1,12 +1,15 @@
 //! The life of the process: arguments, settings, log, stores, accounts, service, exit code.
 
+mod commands;
+
 use std::{io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, Administration, AttemptStores, Throttle},
-    cli::{self, Task, UserTask},
+    accounts::{Accounts, AttemptStores, Throttle},
+    audit::{self, EventKind, Origin, Subject, Trail},
+    cli::{self, Task},
     clock::{Clock, SystemClock},
-    config::{self, Config, Mistake, SETTINGS, Setting, Stores, UsersConfig, UsersStore, Values},
+    config::{self, Config, Mistake, SETTINGS, Setting, Stores, Values},
     http::{Readiness, Service, Vouching, routes},
     memory,
     metrics::Metrics,
@@ -14,8 +17,8 @@ use postern::{
     passwords::{Hasher, Policy},
     server::{self, ConnectionLimits, Listening, Patience, Tls},
     store::{
-        Attempts, Sessions, Users, counted_attempts, counted_sessions, counted_users,
-        embedded::{DataDirectory, EmbeddedStore, OpenError, ServerLock},
+        Attempts, AuditEvents, Sessions, Users, counted_attempts, counted_sessions, counted_users,
+        embedded::{DataDirectory, ServerLock},
         local::LocalAttempts,
         postgres::{self, PostgresUsers, SchemaError},
         redis::RedisStore,
@@ -27,12 +30,15 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 use tracing::{info, warn};
 
 /// Wrong settings or arguments (`EX_USAGE` of sysexits.h).
 const WRONG_SETTINGS: u8 = 64;
+
+/// What the audit trail has at the least to write what is left, however much of the grace requests have taken.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// Why the process ends before its time.
 enum Failure {
@@ -91,7 +97,8 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
             let applied = run_async(async { Ok(postgres::migrate(&url).await?) })?;
             print(&format!("PostgreSQL is up to date: {applied} migrations applied"))
         }
-        Task::Users(task) => print(&perform(task, &config::for_users(values).map_err(Failure::Settings)?)?),
+        Task::Users(task) => print(&commands::users(task, &config::for_users(values).map_err(Failure::Settings)?)?),
+        Task::Audit(task) => print(&commands::audit(&task, &config::for_users(values).map_err(Failure::Settings)?)?),
         Task::BackUp(target) => {
             let config = config::for_backup(values).map_err(Failure::Settings)?;
             DataDirectory::existing(&config.data_dir)?.back_up(&target)?;
@@ -146,13 +153,16 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let data = lock_data(&config, &clock)?;
     let keys = open_keys(&config.keys_dir, &metrics)?;
     let opened = open_stores(&config, data, &clock, &metrics).await?;
-    let accounts = Arc::new(accounts(&config, &opened, keys, (clock, metrics))?);
+    let settings = audit::Settings::keeping(config.audit_retention);
+    let (trail, writing) = audit::start(Arc::clone(&opened.audit), Arc::clone(&clock), metrics.audit.clone(), settings);
+    let accounts = Arc::new(accounts(&config, &opened, Arc::clone(&keys), (clock, metrics, trail.clone()))?);
     let readiness = Arc::new(Readiness::default());
     let listener = bind(config.listen).await?;
     let ops_listener = bind(config.ops_listen).await?;
     // Before anybody is told that we listen: a signal must not be missed.
     let mut signals = Signals::new()?;
     announce(&config, &listener, &ops_listener)?;
+    tokio::spawn(record_keys(keys, trail));
 
     tokio::spawn({
         let (readiness, accounts) = (Arc::clone(&readiness), Arc::clone(&accounts));
@@ -184,7 +194,10 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let drain = async {
         sleep(config.drain_delay).await;
         stop.send_replace(true);
-        timeout(config.shutdown_grace, public).await.is_ok_and(|ended| ended.is_ok())
+        let deadline = Instant::now() + config.shutdown_grace;
+        let drained = timeout_at(deadline, public).await.is_ok_and(|ended| ended.is_ok());
+        writing.finish(deadline.max(Instant::now() + LAST_WRITES)).await;
+        drained
     };
     let drained = tokio::select! {
         drained = drain => drained,
@@ -203,6 +216,7 @@ struct OpenStores {
     users: Arc<dyn Users>,
     sessions: Arc<dyn Sessions>,
     attempts: AttemptStores,
+    audit: Arc<dyn AuditEvents>,
     /// Held as long as the embedded store is.
     _lock: Option<ServerLock>,
 }
@@ -231,8 +245,9 @@ async fn open_stores(
             let store = Arc::new(directory.store(&lock, Arc::clone(clock))?);
             Ok(OpenStores {
                 users: store.clone(),
-                sessions: store,
+                sessions: store.clone(),
                 attempts: AttemptStores { shared: None, local },
+                audit: store,
                 _lock: Some(lock),
             })
         }
@@ -248,9 +263,10 @@ async fn open_stores(
             metrics.watch_pool("PostgreSQL", move || watched_users.pool_use());
             metrics.watch_pool("Redis", move || watched_redis.pool_use());
             Ok(OpenStores {
-                users,
+                users: users.clone(),
                 sessions: redis.clone(),
                 attempts: AttemptStores { shared: Some(redis), local },
+                audit: users,
                 _lock: None,
             })
         }
@@ -266,55 +282,11 @@ fn make_first_keys(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn C
     Ok(())
 }
 
-/// Does something about users, and returns what to print.
-fn perform(task: UserTask, config: &UsersConfig) -> Result<String, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    run_async(async {
-        // An interrupt that ended the process at the prompt would leave the terminal without echo.
-        let mut interrupts = signal(SignalKind::interrupt())?;
-        // Before the store is opened: people take their time, and a restore may come in between.
-        let password = task.asks_for_password().then(cli::password::ask).transpose()?;
-        let users: Arc<dyn Users> = match &config.store {
-            UsersStore::Embedded(embedded) => {
-                // A first user may come before the first server; whoever looks for one in the wrong place makes nothing.
-                let open = if task.makes_first_user() { DataDirectory::open } else { DataDirectory::existing };
-                Arc::new(open_beside(&open(&embedded.data_dir)?, &embedded.keys_dir, &clock)?)
-            }
-            UsersStore::Postgres(database) => {
-                postgres::check_schema(database).await?;
-                Arc::new(PostgresUsers::new(database)?)
-            }
-        };
-        let administration = Administration {
-            users,
-            hasher: Hasher::start(config.hashing, Metrics::new("").hashing)?,
-            policy: Policy { min_code_points: config.password_min_length },
-            clock,
-        };
-        tokio::select! {
-            done = task.perform(&administration, password) => Ok(done?),
-            _ = interrupts.recv() => Err("interrupted: whether it was done is not known".into()),
-        }
-    })
-}
-
-/// The embedded store for a command, beside the server that may be running.
-fn open_beside(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<EmbeddedStore, Failure> {
-    match directory.lock() {
-        Ok(lock) => {
-            make_first_keys(directory, keys_dir, clock)?;
-            Ok(directory.store(&lock, Arc::clone(clock))?)
-        }
-        Err(OpenError::Locked(_)) => Ok(directory.store_beside_server(Arc::clone(clock))?),
-        Err(error) => Err(error.into()),
-    }
-}
-
 fn accounts(
     config: &Config,
     stores: &OpenStores,
     keys: Arc<Keys>,
-    (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
+    (clock, metrics, audit): (Arc<dyn Clock>, Arc<Metrics>, Trail),
 ) -> Result<Accounts, Failure> {
     let access_tokens =
         AccessTokens::new(Arc::clone(&keys), config.access_format, config.issuer.clone(), config.audience.clone());
@@ -333,6 +305,7 @@ fn accounts(
         max_sessions: config.max_sessions,
         rotates: config.refresh_rotation,
         metrics,
+        audit,
     })
 }
 
@@ -374,6 +347,20 @@ fn connection_limits(config: &Config) -> ConnectionLimits {
         connections: config.max_connections,
         patience: Patience::of(config.limits.request, config.idle_timeout),
         age: config.max_connection_age,
+    }
+}
+
+/// Records which keys there are at the start, and each change of them.
+async fn record_keys(keys: Arc<Keys>, trail: Trail) {
+    let mut changes = keys.changes();
+    let mut kind = EventKind::ServerStarted;
+    loop {
+        let summary = changes.borrow_and_update().summary();
+        trail.record(kind, Subject::default().with_detail(format!("keys: {summary}")), Origin::server());
+        kind = EventKind::KeysChanged;
+        if changes.changed().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
+use crate::audit::LOG_TARGET;
+
 /// How a line of the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -52,7 +54,8 @@ impl FromStr for LogFormat {
 
 /// Starts the log.
 ///
-/// The level is that of our own lines. Libraries say `info` at the most: below that, they may print what they carry.
+/// The level is that of our own lines. Libraries say `info` at the most: below that, they may print what they carry. The
+/// lines of the audit trail are written at every level but `off`.
 pub fn start(level: LevelFilter, format: LogFormat) {
     subscriber(level, format, io::stderr).init();
 }
@@ -74,7 +77,9 @@ fn subscriber<W>(level: LevelFilter, format: LogFormat, writer: W) -> impl Subsc
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let filter = Targets::new().with_target("postern", level).with_default(level.min(LevelFilter::INFO));
+    let audit = if level == LevelFilter::OFF { level } else { LevelFilter::INFO };
+    let filter = Targets::new().with_target("postern", level).with_target(LOG_TARGET, audit);
+    let filter = filter.with_default(level.min(LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer().with_writer(OneLine(writer)).with_target(false);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(false).boxed(),

@@ -62,7 +62,8 @@ fn routes(group: &mut Group<'_>) {
 
 fn requests(group: &mut Group<'_>) {
     let runtime = runtime();
-    let Served { service, tokens } = runtime.block_on(async { served(&Embedded::empty().await).await });
+    let Served { service, tokens, writing: _writing } =
+        runtime.block_on(async { served(&Embedded::empty().await).await });
     for (name, path, status) in [
         ("GET /healthz", "/healthz", StatusCode::OK),
         ("GET of no such path: 404", "/nothing", StatusCode::NOT_FOUND),

@@ -4,6 +4,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use postern::{
     accounts::{Accounts, Call, Client, Lifetimes, SignUp, Throttle, Tokens},
+    audit,
     clock::{Clock as _, ManualClock, SystemClock},
     http::{self, Readiness, RequestLimits, routes},
     metrics::Metrics,
@@ -23,15 +24,18 @@ pub struct Served {
     pub service: Arc<http::Service>,
     /// The user's.
     pub tokens: Tokens,
+    /// Writes the audit trail for as long as it is there.
+    pub writing: audit::Writing,
 }
 
 /// A service on a backend.
 pub async fn served<B: Backend>(backend: &B) -> Served {
     let clock = Arc::new(ManualClock::default());
-    let Stores { users, sessions, attempts } = backend.open(Arc::clone(&clock)).await;
+    let Stores { users, sessions, attempts, audit: events } = backend.open(Arc::clone(&clock)).await;
     let (keys, metrics) = (keys(), Arc::new(Metrics::new("paseto")));
-    let max_wait = Duration::from_mins(1);
-    let throttle = Throttle::new(attempts, Arc::clone(&keys), max_wait, metrics.throttle.clone());
+    let throttle = Throttle::new(attempts, Arc::clone(&keys), Duration::from_mins(1), metrics.throttle.clone());
+    let settings = audit::Settings::keeping(None);
+    let (trail, writing) = audit::start(events, clock.clone(), metrics.audit.clone(), settings);
     let accounts = Arc::new(Accounts {
         users: counted_users(users, metrics.store_calls.clone()),
         sessions: counted_sessions(sessions, metrics.store_calls.clone()),
@@ -51,11 +55,12 @@ pub async fn served<B: Backend>(backend: &B) -> Served {
         throttle: Some(throttle),
         rotates: true,
         metrics,
+        audit: trail,
     });
     let tokens = signed_up(&accounts).await;
     let limits = RequestLimits { request: Duration::from_secs(10), store: Duration::from_secs(1) };
     let service = http::Service::new(routes::public(), accounts, Arc::new(Readiness::default()), limits);
-    Served { service: Arc::new(service), tokens }
+    Served { service: Arc::new(service), tokens, writing }
 }
 
 /// One thread that hashes.

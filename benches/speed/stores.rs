@@ -161,7 +161,7 @@ impl Kept {
     /// A connection for each caller, and the tokens of who is signed in.
     async fn signed_in(&self) -> &SignedIn {
         let sign_in = async || {
-            let Served { service, tokens } = served(&self.backend).await;
+            let Served { service, tokens, writing: _writing } = served(&self.backend).await;
             let mut connections = Vec::new();
             for _ in 0..CALLERS {
                 connections.push(Mutex::new(http::ours(&service).await));

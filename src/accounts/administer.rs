@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use super::{Email, Epoch, Name, Role, Standing, User, UserId, UserQuery};
 use crate::{
+    audit::{EventKind, Origin, Subject, Trail},
     clock::Clock,
     passwords::{AcceptedPassword, Hasher, Objection, Overloaded, Password, Policy},
     store::{Edit, Insert, StoreError, StoreTime, Users},
@@ -21,6 +22,10 @@ pub struct Administration {
     pub policy: Policy,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Records what has been done.
+    pub audit: Trail,
+    /// Who does it.
+    pub origin: Origin,
 }
 
 /// A user that an administrator makes.
@@ -108,7 +113,10 @@ impl Administration {
         let hash = self.hasher.hash(password.password()).await?;
         let user = User { role: new.role, ..User::new(new.email, new.name, hash, self.clock.now()) };
         match self.users.insert(&user, time).await? {
-            Insert::Created => Ok(user),
+            Insert::Created => {
+                self.record(EventKind::AdminUserCreated, &user);
+                Ok(user)
+            }
             Insert::EmailTaken => Err(AdministrationError::EmailTaken),
         }
     }
@@ -146,7 +154,9 @@ impl Administration {
         let user = self.find(who, time).await?;
         let password = self.judged(password, &user.name, &user.email).await?;
         let hash = self.hasher.hash(password.password()).await?;
-        self.edit(who, &user, &Edit::SetPassword(hash, Epoch::random()), time).await
+        let user = self.edit(who, &user, &Edit::SetPassword(hash, Epoch::random()), time).await?;
+        self.record(EventKind::AdminPasswordSet, &user);
+        Ok(user)
     }
 
     /// Gives the user another name.
@@ -155,7 +165,9 @@ impl Administration {
     /// [`AdministrationError::NoSuchUser`], or what the store says.
     pub async fn rename(&self, who: &Who, name: Name, time: &StoreTime) -> Result<User, AdministrationError> {
         let user = self.find(who, time).await?;
-        self.edit(who, &user, &Edit::Rename(name), time).await
+        let user = self.edit(who, &user, &Edit::Rename(name), time).await?;
+        self.record(EventKind::AdminUserRenamed, &user);
+        Ok(user)
     }
 
     /// Closes the account, or opens it again. Either way no session of before is in force afterwards.
@@ -169,7 +181,13 @@ impl Administration {
         time: &StoreTime,
     ) -> Result<User, AdministrationError> {
         let user = self.find(who, time).await?;
-        self.edit(who, &user, &Edit::SetStanding(standing, Epoch::random()), time).await
+        let user = self.edit(who, &user, &Edit::SetStanding(standing, Epoch::random()), time).await?;
+        let kind = match standing {
+            Standing::Active => EventKind::AdminUserActivated,
+            Standing::Inactive => EventKind::AdminUserDeactivated,
+        };
+        self.record(kind, &user);
+        Ok(user)
     }
 
     /// Deletes the user, and returns who that was.
@@ -179,7 +197,9 @@ impl Administration {
     pub async fn delete(&self, who: &Who, time: &StoreTime) -> Result<User, AdministrationError> {
         let user = self.find(who, time).await?;
         let deleted = self.users.delete(user.id, time).await?;
-        deleted.ok_or_else(|| AdministrationError::NoSuchUser(who.clone()))
+        let deleted = deleted.ok_or_else(|| AdministrationError::NoSuchUser(who.clone()))?;
+        self.record(EventKind::AdminUserDeleted, &deleted);
+        Ok(deleted)
     }
 
     /// Ends every session of the user.
@@ -188,7 +208,9 @@ impl Administration {
     /// [`AdministrationError::NoSuchUser`], or what the store says.
     pub async fn end_sessions(&self, who: &Who, time: &StoreTime) -> Result<User, AdministrationError> {
         let user = self.find(who, time).await?;
-        self.edit(who, &user, &Edit::EndSessions(Epoch::random()), time).await
+        let user = self.edit(who, &user, &Edit::EndSessions(Epoch::random()), time).await?;
+        self.record(EventKind::AdminSessionsEnded, &user);
+        Ok(user)
     }
 
     /// Ends every session of every user, and returns how many users there are.
@@ -196,7 +218,13 @@ impl Administration {
     /// # Errors
     /// What the store says.
     pub async fn end_all_sessions(&self, time: &StoreTime) -> Result<u64, AdministrationError> {
-        Ok(self.users.end_all_sessions(Epoch::random(), time).await?)
+        let users = self.users.end_all_sessions(Epoch::random(), time).await?;
+        self.record(EventKind::AdminAllSessionsEnded, Subject::default().with_detail(format!("users: {users}")));
+        Ok(users)
+    }
+
+    fn record(&self, kind: EventKind, subject: impl Into<Subject>) {
+        self.audit.record(kind, subject, self.origin.clone());
     }
 
     async fn judged(

@@ -2,6 +2,7 @@
 
 use super::{Accounts, Call, Refusal, Session, User};
 use crate::{
+    audit::Subject,
     store::StoreError,
     tokens::{AccessTokenError, Claims},
 };
@@ -13,6 +14,12 @@ pub struct CurrentUser {
     pub user: User,
     /// The session that the access token speaks for.
     pub session: Session,
+}
+
+impl From<&CurrentUser> for Subject {
+    fn from(current: &CurrentUser) -> Self {
+        Self::from(&current.session)
+    }
 }
 
 impl Accounts {

@@ -1,7 +1,7 @@
 //! A call of a use case: by whom, and how much time it has.
 
 use super::Client;
-use crate::store::StoreTime;
+use crate::{audit::Origin, store::StoreTime};
 
 /// What every use case is told beside what it is asked for.
 #[derive(Debug)]
@@ -12,4 +12,10 @@ pub struct Call {
     pub request_id: String,
     /// The time that its store calls may take together.
     pub time: StoreTime,
+}
+
+impl From<&Call> for Origin {
+    fn from(call: &Call) -> Self {
+        Self::request(call.client.address, &call.client.user_agent, &call.request_id)
+    }
 }

@@ -1,7 +1,10 @@
 //! Password change.
 
 use super::{Accounts, Call, CurrentUser, Refusal, confirm::Confirmed};
-use crate::passwords::{AcceptedPassword, Password};
+use crate::{
+    audit::EventKind,
+    passwords::{AcceptedPassword, Password},
+};
 
 impl Accounts {
     /// Replaces the password of whoever knows the old one. This session lives on, every other one ends: the write of
@@ -20,6 +23,7 @@ impl Accounts {
         let changes = &self.metrics.accounts.password_changes;
         let change = self.confirmed(current, old, Confirmed::PasswordChange(new), call);
         let former = changes.counted(change, Refusal::label).await?;
+        self.audit.record(EventKind::PasswordChanged, current, call);
         let ended = self.remove_ended_sessions(&former, Some(current.session.id), call).await;
         self.metrics.accounts.ended_by_password_change.inc_by(ended);
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::{Accounts, Call, CurrentUser, Epoch, Refusal, User};
 use crate::{
+    audit::EventKind,
     passwords::{AcceptedPassword, Password},
     store::{CompareAndSet, PasswordChange},
 };
@@ -59,6 +60,7 @@ impl Accounts {
     ) -> Result<CompareAndSet, Refusal> {
         let (user, session) = (&current.user, &current.session);
         if password.is_too_long() || !self.hasher.verify(password, user.password.as_ref()).await? {
+            self.audit.record(EventKind::PasswordConfirmationFailed, current, call);
             return Err(Refusal::WrongPassword);
         }
         let written = match what {

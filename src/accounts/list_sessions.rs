@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{Accounts, Call, CurrentUser, Refusal, Session, SessionId};
+use crate::audit::{EventKind, Subject};
 
 impl Accounts {
     /// The user's sessions that are in force, newest first.
@@ -26,6 +27,8 @@ impl Accounts {
         let session = sessions.iter().find(|session| session.id == id).ok_or(Refusal::SessionNotFound)?;
         let ended = self.sessions.end(session.user, session.id, &call.time).await?;
         self.metrics.accounts.ended_by_user.inc_by(ended);
+        let subject = Subject::from(session).with_detail(format!("by session {}", current.session.id));
+        self.audit.record(EventKind::SessionEnded, subject, call);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use tracing::debug;
 
 use super::{Accounts, Call, Email, Refusal, Tokens, User};
-use crate::{passwords::Password, store::StoreError};
+use crate::{audit::EventKind, passwords::Password, store::StoreError};
 
 /// What somebody logs in with.
 #[derive(Debug)]
@@ -37,10 +37,15 @@ impl Accounts {
         let hash = user.as_ref().and_then(|user| user.password.as_ref());
         let matches = self.hasher.verify(&password, hash).await?;
         let is_welcome = |user: &User| matches && user.is_active() && !password.is_too_long();
-        let user = user.filter(is_welcome).ok_or(Refusal::InvalidCredentials)?;
+        let known = user.as_ref().map(|user| user.id);
+        let Some(user) = user.filter(is_welcome) else {
+            self.audit.record(EventKind::LoginFailed, known, call);
+            return Err(Refusal::InvalidCredentials);
+        };
         // The epoch came with the hash that was verified: a password change in between leaves this session out of force.
         let session = self.open_session(&user, call).await?;
         self.metrics.accounts.opened_by_login.inc();
+        self.audit.record(EventKind::Login, &session, call);
         let tokens = self.first_tokens(&session);
         self.renew_hash(&user, &password, call).await;
         Ok(tokens)

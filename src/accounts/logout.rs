@@ -3,7 +3,10 @@
 use tracing::warn;
 
 use super::{Accounts, Call, CurrentUser, Epoch, Refusal, SessionId, User};
-use crate::store::Edit;
+use crate::{
+    audit::{EventKind, Subject},
+    store::Edit,
+};
 
 impl Accounts {
     /// Ends the session of a refresh token, whichever of the session's tokens it is: holding one is the authority. A
@@ -15,6 +18,8 @@ impl Accounts {
         let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| Refusal::InvalidRefreshToken)?;
         let ended = self.sessions.end(claims.user, claims.session, &call.time).await?;
         self.metrics.accounts.ended_by_logout.inc_by(ended);
+        let subject = Subject { user: Some(claims.user), session: Some(claims.session), detail: None };
+        self.audit.record(if ended > 0 { EventKind::Logout } else { EventKind::LogoutRepeated }, subject, call);
         Ok(())
     }
 
@@ -26,6 +31,7 @@ impl Accounts {
         let edit = Edit::EndSessions(Epoch::random());
         let edited = self.users.edit(current.user.id, &edit, &call.time).await?;
         edited.ok_or(Refusal::InvalidAccessToken)?;
+        self.audit.record(EventKind::LogoutEverywhere, current, call);
         let ended = self.remove_ended_sessions(&current.user, None, call).await;
         self.metrics.accounts.ended_by_logout_everywhere.inc_by(ended);
         Ok(())

@@ -45,6 +45,7 @@ pub use self::{
     vouch::{Identity, WithoutSessions},
 };
 use crate::{
+    audit::{EventKind, Subject, Trail},
     clock::Clock,
     metrics::Metrics,
     passwords::{AcceptedPassword, Hasher, Objection, Overloaded, Password, Policy},
@@ -78,6 +79,8 @@ pub struct Accounts {
     pub rotates: bool,
     /// Counts what happens.
     pub metrics: Arc<Metrics>,
+    /// Records what somebody may have to answer for.
+    pub audit: Trail,
 }
 
 /// How long tokens, sessions and copies of the published keys live.
@@ -190,6 +193,10 @@ impl Accounts {
         };
         let opened = self.sessions.open(&session, &call.time).await?;
         self.metrics.accounts.ended_as_too_many.inc_by(opened.ended);
+        if opened.ended > 0 {
+            let displaced = Subject::from(user).with_detail(format!("sessions ended: {}", opened.ended));
+            self.audit.record(EventKind::SessionsDisplaced, displaced, call);
+        }
         Ok(opened.session)
     }
 

@@ -1,9 +1,10 @@
 //! Refresh: new tokens for a session that is in force, by the table of the README.
 
-use tracing::{info, warn};
-
 use super::{Accounts, Call, Presentation, Refusal, Rotation, Session, User};
-use crate::store::{Refresh, RefreshAttempt};
+use crate::{
+    audit::{EventKind, Subject},
+    store::{Refresh, RefreshAttempt},
+};
 
 /// What a refresh hands out.
 pub struct Refreshed {
@@ -34,7 +35,7 @@ impl Accounts {
         let Refresh::Presented(presentation, session) = self.sessions.refresh(&attempt, &call.time).await? else {
             return Err(Refusal::InvalidRefreshToken);
         };
-        self.tell(presentation, &session);
+        self.tell(presentation, &session, call);
         let access = || self.access_token(&session);
         match presentation {
             // C: without rotation, the token stays good.
@@ -54,23 +55,19 @@ impl Accounts {
         if self.rotates { Rotation::On(self.refresh_tokens.active_key()) } else { Rotation::Off }
     }
 
-    /// Counts and logs what became of a token.
-    fn tell(&self, presentation: Presentation, session: &Session) {
+    /// Counts and records what became of a token.
+    fn tell(&self, presentation: Presentation, session: &Session, call: &Call) {
         let metrics = &self.metrics.accounts;
         metrics.presented(presentation.label());
         if presentation.is_theft() {
             metrics.ended_by_theft.inc();
         }
-        let (user, id) = (session.user, session.id);
-        match presentation {
-            Presentation::Kept | Presentation::Outdated | Presentation::Successor => {}
-            Presentation::Shared => info!(%user, session = %id, "refresh token shared: presented again at once"),
-            Presentation::LostResponse => info!(%user, session = %id, "refresh token repeated: its answer was lost"),
-            Presentation::Replaced => warn!(%user, session = %id, "replaced refresh token presented, session ended"),
-            Presentation::Retired => warn!(%user, session = %id, "retired refresh token presented, session ended"),
-            Presentation::Rollback => {
-                warn!(%user, session = %id, "refresh token ahead of its session: the session store has lost writes");
-            }
-        }
+        let kind = match presentation {
+            Presentation::Kept | Presentation::Outdated | Presentation::Successor => return,
+            Presentation::Shared | Presentation::LostResponse => EventKind::RefreshTokenReused,
+            Presentation::Replaced | Presentation::Retired => EventKind::RefreshTokenTheft,
+            Presentation::Rollback => EventKind::SessionStoreRollback,
+        };
+        self.audit.record(kind, Subject::from(session).with_detail(presentation.label()), call);
     }
 }

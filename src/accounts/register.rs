@@ -2,6 +2,7 @@
 
 use super::{Accounts, Call, Email, Name, Refusal, Tokens, User};
 use crate::{
+    audit::EventKind,
     passwords::AcceptedPassword,
     store::{Insert, StoreError},
 };
@@ -42,6 +43,7 @@ impl Accounts {
         match self.insert(&user, call).await {
             Ok(Insert::Created) => {
                 self.metrics.accounts.opened_by_sign_up.inc();
+                self.audit.record(EventKind::SignUp, &session, call);
                 Ok(tokens)
             }
             outcome => {

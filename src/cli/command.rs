@@ -4,9 +4,13 @@ use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
 use crate::{
     accounts::{Cursor, Email, Name, Who},
+    audit::EventKind,
     config::{SETTINGS, Setting},
     tokens::keyring::{Purpose, WhichKey},
 };
+
+/// How many events `audit list` shows, unless the command says otherwise.
+const EVENTS: &str = "100";
 
 /// How many users a page of `user list` has, unless the command says otherwise.
 const PAGE: &str = "50";
@@ -25,6 +29,7 @@ pub fn command() -> Command {
         .subcommand(user())
         .subcommand(sessions())
         .subcommand(keys())
+        .subcommand(audit())
         .subcommand(
             Command::new("backup")
                 .about("Copy the embedded store into a new file, whether it is served or not; the keys are not in it")
@@ -144,6 +149,23 @@ fn keys() -> Command {
                 .arg(purpose().help("Only the keys for this: access, refresh or limiter"))
                 .arg(emergency.help("Replace every key of the purpose at once: what they have signed is refused")),
         )
+}
+
+fn audit() -> Command {
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
+    let event = Arg::new("event").long("event").value_name("NAME").value_parser(parsed::<EventKind>);
+    let since = Arg::new("since").long("since").value_name("TIME").value_parser(humantime::parse_duration);
+    let limit = Arg::new("limit").long("limit").value_name("NUMBER").default_value(EVENTS);
+    let limit = limit.value_parser(value_parser!(u32).range(1..=100_000));
+    Command::new("audit").about("Show the audit trail").subcommand_required(true).subcommand(
+        Command::new("list")
+            .about("Show audit events, newest first")
+            .arg(who().long("user").value_name("USER").required(false).id("user"))
+            .arg(event.help("Only those of this kind, as in login_failed"))
+            .arg(since.help("Only those that are younger than this, as in 24h"))
+            .arg(limit.help("How many, 1 to 100000"))
+            .arg(json),
+    )
 }
 
 fn purpose() -> Arg {

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod command;
 mod format;
 mod keys;
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 use unicode_normalization::UnicodeNormalization as _;
 
 pub use self::{
+    audit::{AuditError, AuditTask},
     command::command,
     format::Format,
     keys::KeysTask,
@@ -41,6 +43,8 @@ pub enum Task {
     Users(UserTask),
     /// Something about the keys.
     Keys(KeysTask),
+    /// Show the audit trail.
+    Audit(AuditTask),
     /// Copy the embedded store into a new file.
     BackUp(PathBuf),
     /// Show the settings.
@@ -78,6 +82,7 @@ fn task(matches: &ArgMatches) -> Task {
         Some(("user", user)) => Task::Users(user_task(user)),
         Some(("sessions", sessions)) => Task::Users(sessions_task(sessions)),
         Some(("keys", keys)) => Task::Keys(keys_task(keys)),
+        Some(("audit", audit)) => Task::Audit(audit_task(audit)),
         Some(("backup", backup)) => Task::BackUp(required(backup, "FILE")),
         Some(("config", _)) => Task::ShowConfig,
         Some(("completions", completions)) => Task::Completions(required(completions, "SHELL")),
@@ -115,6 +120,17 @@ fn sessions_task(sessions: &ArgMatches) -> UserTask {
     let whose = sessions.subcommand_matches("end").and_then(|end| end.get_one::<Who>("USER"));
     let action = whose.map_or(UserAction::EndAllSessions, |who| UserAction::EndSessions(who.clone()));
     UserTask { action, format: Format::Text }
+}
+
+fn audit_task(audit: &ArgMatches) -> AuditTask {
+    let Some(("list", list)) = audit.subcommand() else { unreachable!("clap asks for a command") };
+    AuditTask {
+        user: list.get_one("user").cloned(),
+        kind: list.get_one("event").copied(),
+        since: list.get_one("since").copied(),
+        limit: required(list, "limit"),
+        format: Format::of(list),
+    }
 }
 
 fn keys_task(keys: &ArgMatches) -> KeysTask {

@@ -13,8 +13,8 @@ pub use self::settings::{Mistake, SETTINGS, Setting, Source, Values};
 use self::{
     reader::Reader,
     settings::{
-        API_KEYS_FILE, AUDIENCE, DATA_DIR, DATABASE_URL, DRAIN_DELAY, IDLE_TIMEOUT, ISSUER, LISTEN, LOG,
-        MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL,
+        API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, DATA_DIR, DATABASE_URL, DRAIN_DELAY, IDLE_TIMEOUT, ISSUER, LISTEN,
+        LOG, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL,
         REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE, TRUSTED_PROXIES, VERIFY_DEGRADED,
     },
 };
@@ -86,6 +86,8 @@ pub struct Config {
     pub throttle: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// How long audit events stay in their table; `None` for ever.
+    pub audit_retention: Option<Duration>,
     /// From SIGTERM to the last accepted connection.
     pub drain_delay: Duration,
     /// After that, how long requests under way may take.
@@ -133,6 +135,7 @@ impl Config {
             verify_degraded: reader.read(&VERIFY_DEGRADED, str::parse),
             throttle: reader.switch(&THROTTLE),
             trusted_proxies: reader.read(&TRUSTED_PROXIES, str::parse),
+            audit_retention: reader.optional_duration(&AUDIT_RETENTION, "1d", "3650d"),
             drain_delay: reader.duration(&DRAIN_DELAY, "0s", "5m"),
             shutdown_grace: reader.duration(&SHUTDOWN_GRACE, "100ms", "10m"),
             log: reader.parsed(&LOG, "a level: error, warn, info, debug, trace"),
@@ -303,6 +306,7 @@ mod tests {
                 ("POSTERN_MAX_SESSIONS", "0"),
                 ("POSTERN_REFRESH_ROTATION", "yes"),
                 ("POSTERN_VERIFY_DEGRADED", "on"),
+                ("POSTERN_AUDIT_RETENTION", "12h"),
             ]),
             @r#"
         [
@@ -310,6 +314,7 @@ mod tests {
             "POSTERN_MAX_SESSIONS: `0` is wrong; right would be a whole number from 1 to 1000",
             "POSTERN_REFRESH_ROTATION: `yes` is wrong; right would be on or off",
             "POSTERN_VERIFY_DEGRADED: `on` is wrong; right would be refuse or accept",
+            "POSTERN_AUDIT_RETENTION: `12h` is wrong; right would be none, or a time from 1d to 3650d",
         ]
         "#
         );

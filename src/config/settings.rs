@@ -118,6 +118,11 @@ pub const TRUSTED_PROXIES: Setting = setting(
     "none",
     "Addresses and networks whose `X-Forwarded-For` is believed, as in 10.0.0.0/8,2001:db8::/32",
 );
+pub const AUDIT_RETENTION: Setting = setting(
+    "POSTERN_AUDIT_RETENTION",
+    "365d",
+    "How long audit events stay in their table, 1d to 3650d, or none: for ever",
+);
 pub const DRAIN_DELAY: Setting =
     setting("POSTERN_DRAIN_DELAY", "0s", "From SIGTERM to the last accepted connection, 0s to 5m");
 pub const SHUTDOWN_GRACE: Setting =
@@ -161,6 +166,7 @@ pub const SETTINGS: &[Setting] = &[
     VERIFY_DEGRADED,
     THROTTLE,
     TRUSTED_PROXIES,
+    AUDIT_RETENTION,
     DRAIN_DELAY,
     SHUTDOWN_GRACE,
     LOG,

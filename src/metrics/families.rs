@@ -203,6 +203,14 @@ pub const POOL_MAX_CONNECTIONS: Family =
     gauge("postern_store_pool_max_connections", &[STORE], "The most connections that the pool opens");
 pub const POOL_WAITING: Family = gauge("postern_store_pool_waiting", &[STORE], "Calls that wait for a connection");
 
+pub const AUDIT_PENDING: Family =
+    gauge("postern_audit_events_pending", &[], "Audit events that wait to be written into the table");
+pub const AUDIT_DROPPED: Family = counter(
+    "postern_audit_events_dropped_total",
+    &[listed("reason", &["queue_full", "flood"])],
+    "Audit events that are in the log and not in the table",
+);
+
 pub const KEYS_LAST_RELOAD: Family = gauge(
     "postern_keys_last_reload_successful",
     &[],
@@ -270,6 +278,8 @@ pub const FAMILIES: &[&Family] = &[
     &POOL_CONNECTIONS,
     &POOL_MAX_CONNECTIONS,
     &POOL_WAITING,
+    &AUDIT_PENDING,
+    &AUDIT_DROPPED,
     &KEYS_LAST_RELOAD,
     &BUILD_INFO,
 ];

@@ -35,6 +35,8 @@ pub struct Metrics {
     pub accounts: AccountMetrics,
     /// Attempts that are limited.
     pub throttle: ThrottleMetrics,
+    /// The audit trail.
+    pub audit: AuditMetrics,
     /// Calls to the stores.
     pub store_calls: Calls,
     pools: Pools,
@@ -52,6 +54,7 @@ impl Metrics {
             hashing: HashingMetrics::new(&make),
             accounts: AccountMetrics::new(&make),
             throttle: ThrottleMetrics::new(&make),
+            audit: AuditMetrics::new(&make),
             store_calls: Calls {
                 endings: make.counter(&families::STORE_CALLS),
                 durations: make.histogram(&families::STORE_CALL_DURATION),
@@ -290,6 +293,28 @@ impl ThrottleMetrics {
     /// An attempt has been refused by this limit.
     pub fn refused(&self, limit: &'static str) {
         self.throttled.with_label_values(&[limit]).inc();
+    }
+}
+
+/// The audit trail.
+#[derive(Debug, Clone)]
+pub struct AuditMetrics {
+    /// Events that wait for the table.
+    pub pending: IntGauge,
+    /// Events that the queue had no room for.
+    pub dropped_from_full_queue: IntCounter,
+    /// Events of a flood that costs nothing to cause.
+    pub dropped_in_flood: IntCounter,
+}
+
+impl AuditMetrics {
+    fn new(make: &Maker<'_>) -> Self {
+        let dropped = make.counter(&families::AUDIT_DROPPED);
+        Self {
+            pending: make.gauge(&families::AUDIT_PENDING).with_label_values::<&str>(&[]),
+            dropped_from_full_queue: dropped.with_label_values(&["queue_full"]),
+            dropped_in_flood: dropped.with_label_values(&["flood"]),
+        }
     }
 }
 

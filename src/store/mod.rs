@@ -1,11 +1,11 @@
 //! The stores: what accounts need to have kept, as traits, and the adapters that keep it.
 //!
-//! | adapter | users | sessions | attempts |
-//! |---|---|---|---|
-//! | [`embedded`] | one SQLite file | the same file | |
-//! | [`local`] | | | memory |
-//! | [`postgres`] | PostgreSQL | | |
-//! | [`redis`] | | Redis | Redis |
+//! | adapter | users | sessions | attempts | audit events |
+//! |---|---|---|---|---|
+//! | [`embedded`] | one SQLite file | the same file | | the same file |
+//! | [`local`] | | | memory | |
+//! | [`postgres`] | PostgreSQL | | | PostgreSQL |
+//! | [`redis`] | | Redis | Redis | |
 //!
 //! Absence is an `Option` and an expected outcome an enum; a [`StoreError`] means that something broke. Every adapter
 //! passes the sentences of `tests/stores/suite.rs`.
@@ -31,6 +31,7 @@ use crate::{
         Email, Epoch, Name, NewSession, PasswordHash, Presentation, Role, Rotation, Session, SessionId, Standing, User,
         UserId, UserQuery,
     },
+    audit::{Event, EventId, EventKind, EventQuery},
     metrics::Calls,
 };
 
@@ -108,6 +109,21 @@ pub trait Sessions: Send + Sync {
 
     /// Whether the store answers.
     async fn ping(&self, time: &StoreTime) -> Result<(), StoreError>;
+}
+
+/// Keeps audit events. What is kept never changes, and is removed by its age alone.
+#[async_trait]
+pub trait AuditEvents: Send + Sync {
+    /// Appends events, all or none of them; those that are there already are left out, so that an append whose answer was
+    /// lost may be repeated.
+    async fn append(&self, events: &[Event], time: &StoreTime) -> Result<(), StoreError>;
+
+    /// Events, newest first.
+    async fn list(&self, query: &EventQuery, time: &StoreTime) -> Result<Vec<Event>, StoreError>;
+
+    /// Removes the oldest events, at most so many, whose ids are less than this one, and returns how many. One of the last
+    /// 23 hours is not removed, and none with it.
+    async fn prune(&self, before: EventId, limit: u32, time: &StoreTime) -> Result<u64, StoreError>;
 }
 
 /// How exactly a session's last use is noted: a use within this time after the noted one is not written, which would
@@ -268,6 +284,10 @@ fn read_role(store: &'static str, text: &str) -> Result<Role, StoreError> {
         "administrator" => Ok(Role::Administrator),
         _ => Err(StoreError::corrupt(store, "an unknown role")),
     }
+}
+
+fn read_event_kind(store: &'static str, text: &str) -> Result<EventKind, StoreError> {
+    text.parse().map_err(|_| StoreError::corrupt(store, "an event of a kind that this version does not know"))
 }
 
 fn read_standing(store: &'static str, text: &str) -> Result<Standing, StoreError> {

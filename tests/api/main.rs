@@ -5,6 +5,7 @@
 mod asking;
 mod counting;
 mod forgetful;
+mod held;
 mod page;
 mod person;
 mod process;
@@ -15,7 +16,9 @@ mod support;
 
 #[path = "."]
 mod embedded {
-    pub type Service = crate::service::Service<crate::support::Embedded>;
+    pub use crate::support::Embedded as Backend;
+    pub type Service = crate::service::Service<Backend>;
+    mod audit;
     mod authentication;
     mod connections;
     mod cors;
@@ -41,7 +44,9 @@ mod embedded {
 
 #[path = "."]
 mod postgres_redis {
-    pub type Service = crate::service::Service<crate::support::PostgresRedis>;
+    pub use crate::support::PostgresRedis as Backend;
+    pub type Service = crate::service::Service<Backend>;
+    mod audit;
     mod authentication;
     mod endings;
     mod everywhere;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use postern::{
     accounts::{Presentation, Rotation, WithoutSessions},
+    audit::EventKind,
     clock::ManualClock,
     http::RequestLimits,
     store::{Refresh, RefreshAttempt, StoreTime},
@@ -373,4 +374,20 @@ async fn nothing_is_rotated_while_a_store_is_away() {
     ada.rotate().await;
     assert_eq!(service.metric(r#"postern_refresh_tokens_total{presentation="successor"}"#).await, before + 1);
     assert_eq!(service.metric(r#"postern_refresh_tokens_total{presentation="shared"}"#).await, 0);
+}
+
+#[tokio::test]
+async fn audit_events_of_an_outage_of_postgres_are_written_when_it_is_back() {
+    let service = service().await;
+    let ada = service.signed_up("ada@example.org").await;
+    service.audited(1).await;
+    service.backend().postgres.cut().await;
+
+    ada.log_out().await.expect(200);
+    assert_eq!(service.metric("postern_audit_events_pending").await, 1);
+
+    service.backend().postgres.mend().await;
+    let kinds: Vec<_> = service.audited(2).await.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::SignUp, EventKind::Logout]);
+    while service.metric("postern_audit_events_pending").await != 0 {}
 }

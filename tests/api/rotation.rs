@@ -210,7 +210,7 @@ async fn a_refresh_token_that_rotates_lives_no_longer_than_its_session() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_ordinary_course_is_logged_each_by_its_name() {
+async fn what_is_not_the_ordinary_course_is_an_event_in_the_log_each_by_its_name() {
     let log = Log::default();
     let _logging =
         tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish());
@@ -231,12 +231,13 @@ async fn what_is_not_the_ordinary_course_is_logged_each_by_its_name() {
     let lines = log.lines_with(&user.to_string());
 
     let expected = [
-        ("INFO", "shared"),
-        ("INFO", "answer was lost"),
-        ("WARN", "replaced"),
-        ("WARN", "lost writes"),
-        ("INFO", "shared"),
-        ("WARN", "retired"),
+        ("INFO", r#""sign_up""#),
+        ("INFO", r#"detail="shared""#),
+        ("INFO", r#"detail="lost_response""#),
+        ("WARN", r#"detail="replaced""#),
+        ("WARN", r#""session_store_rollback""#),
+        ("INFO", r#"detail="shared""#),
+        ("WARN", r#"detail="retired""#),
     ];
     assert_eq!(lines.len(), expected.len(), "{lines:#?}");
     for (line, (level, word)) in lines.iter().zip(expected) {

@@ -7,13 +7,14 @@ use std::{
 
 use postern::{
     accounts::{Accounts, Administration, Call, Client, Lifetimes, PasswordHash, Throttle, User, WithoutSessions},
+    audit::{self, Event, EventQuery, Origin, Writing},
     clock::{Clock, ManualClock},
     http::{self, Origins, Readiness, RequestLimits, Vouching, routes},
     metrics::Metrics,
     operators::Operators,
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
     server::{self, ConnectionLimits, Listening, Patience},
-    store::{StoreTime, counted_sessions, counted_users},
+    store::{AuditEvents, StoreTime, counted_sessions, counted_users},
     tokens::{AccessFormat, AccessTokens, Keys, RefreshTokens, keyring},
 };
 use serde_json::{Value, json};
@@ -65,6 +66,7 @@ pub struct Settings {
     pub without_sessions: WithoutSessions,
     pub throttles: bool,
     pub trusted_proxies: &'static str,
+    pub audit: audit::Settings,
 }
 
 impl Default for Settings {
@@ -88,6 +90,7 @@ impl Default for Settings {
             without_sessions: WithoutSessions::Refuse,
             throttles: true,
             trusted_proxies: "none",
+            audit: audit::Settings { retention: None, capacity: 10_000, linger: Duration::from_millis(10) },
         }
     }
 }
@@ -114,6 +117,9 @@ pub struct Server {
     pub readiness: Arc<Readiness>,
     pub counting: Arc<Counting>,
     pub keys: Arc<Keys>,
+    events: Arc<dyn AuditEvents>,
+    /// Writes the audit trail for as long as the server is there.
+    _writing: Arc<Writing>,
     stop: Arc<watch::Sender<bool>>,
 }
 
@@ -158,13 +164,15 @@ impl<B: Backend> Service<B> {
 
     /// What an administrator has beside this service.
     pub fn administration(&self) -> Administration {
-        let Accounts { users, policy, clock, metrics, .. } = &*self.server.accounts;
+        let Accounts { users, policy, clock, metrics, audit, .. } = &*self.server.accounts;
         let hasher = HasherSettings { parameters: CHEAP, threads: 1, max_wait: Duration::from_mins(1) };
         Administration {
             users: Arc::clone(users),
             hasher: Hasher::start(hasher, metrics.hashing.clone()).expect("valid parameters"),
             policy: *policy,
             clock: Arc::clone(clock),
+            audit: audit.clone(),
+            origin: Origin::command_line(1000),
         }
     }
 
@@ -187,13 +195,14 @@ impl<B: Backend> Service<B> {
 impl Server {
     async fn start<B: Backend>(shared: &Shared<B>, settings: Settings) -> Self {
         let clock = Arc::clone(&shared.clock);
-        let Stores { users, sessions, attempts } = shared.backend.open(Arc::clone(&clock)).await;
+        let Stores { users, sessions, attempts, audit: events } = shared.backend.open(Arc::clone(&clock)).await;
         let keys = Arc::new(Keys::open(shared.keys.path()).expect("keys can be read"));
         let named = || "postern".to_owned();
         let access_tokens = AccessTokens::new(Arc::clone(&keys), settings.access_format, named(), named());
         let counting = Arc::new(Counting::new(users, sessions));
         let metrics = Arc::new(Metrics::new("paseto"));
         let throttle = Throttle::new(attempts, Arc::clone(&keys), settings.hashing.max_wait, metrics.throttle.clone());
+        let (trail, writing) = audit::start(Arc::clone(&events), clock.clone(), metrics.audit.clone(), settings.audit);
         let accounts = Arc::new(Accounts {
             users: counted_users(counting.clone(), metrics.store_calls.clone()),
             sessions: counted_sessions(counting.clone(), metrics.store_calls.clone()),
@@ -207,6 +216,7 @@ impl Server {
             throttle: settings.throttles.then_some(throttle),
             rotates: settings.rotates,
             metrics,
+            audit: trail,
         });
         let readiness = Arc::new(Readiness::default());
         let operators = Operators::of_file(shared.keys.path().join("api-keys"), clock).expect("API keys can be read");
@@ -229,8 +239,9 @@ impl Server {
             let listening = Listening { listener, service: Arc::new(service), limits, tls: None };
             tokio::spawn(server::serve(listening, stopped.clone()));
         }
-        let stop = Arc::new(stop);
-        Self { address: addresses[0], operations: addresses[1], accounts, readiness, counting, keys, stop }
+        let (stop, writing) = (Arc::new(stop), Arc::new(writing));
+        let (address, operations) = (addresses[0], addresses[1]);
+        Self { address, operations, accounts, readiness, counting, keys, events, _writing: writing, stop }
     }
 
     /// Stops accepting connections and lets those that there are come to their end.
@@ -294,6 +305,19 @@ impl Server {
     pub async fn hash_parameters(&self, email: &str) -> String {
         let hash = self.user(email).await.password.expect("a password");
         PasswordHash::as_phc(&hash).split('$').nth(3).expect("parameters").to_owned()
+    }
+
+    /// The audit events of all servers, oldest first, once there are this many.
+    pub async fn audited(&self, count: usize) -> Vec<Event> {
+        let query = EventQuery { limit: 10_000, ..EventQuery::default() };
+        loop {
+            let time = StoreTime::of(Duration::from_mins(1));
+            let mut events = self.events.list(&query, &time).await.expect("an answer");
+            if events.len() >= count {
+                events.reverse();
+                return events;
+            }
+        }
     }
 
     /// How many calls the stores have got from this server.

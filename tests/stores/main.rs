@@ -5,11 +5,32 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+use support::{Embedded, PostgresRedis, try_sql};
+
+/// Runs SQL where users and audit events are kept, as somebody may who has got in there.
+trait Sql {
+    async fn sql(&self, text: &str) -> Result<(), String>;
+}
+
+impl Sql for Embedded {
+    async fn sql(&self, text: &str) -> Result<(), String> {
+        let file = rusqlite::Connection::open(self.0.path().join("postern.db")).expect("the store");
+        file.execute_batch(text).map_err(|error| error.to_string())
+    }
+}
+
+impl Sql for PostgresRedis {
+    async fn sql(&self, text: &str) -> Result<(), String> {
+        try_sql(&self.database, text).await
+    }
+}
+
 #[path = "."]
 mod embedded {
     pub use crate::support::Embedded as Backend;
     mod administration;
     mod attempts;
+    mod audit;
     mod rotation;
     mod sessions;
     mod suite;
@@ -21,6 +42,7 @@ mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
     mod administration;
     mod attempts;
+    mod audit;
     mod leftovers;
     mod private_redis;
     mod rotation;

@@ -18,7 +18,7 @@ pub const DAY: Duration = Duration::from_hours(24);
 
 /// A backend with stores on it, and the clock that both stores and test go by.
 pub struct Kept {
-    backend: Backend,
+    pub backend: Backend,
     pub stores: Stores,
     pub clock: Arc<ManualClock>,
 }

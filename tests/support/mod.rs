@@ -6,7 +6,7 @@ use postern::{
     accounts::AttemptStores,
     clock::{Clock, ManualClock},
     store::{
-        Sessions, Users,
+        AuditEvents, Sessions, Users,
         embedded::DataDirectory,
         local::LocalAttempts,
         postgres::{self, PostgresUsers},
@@ -28,6 +28,7 @@ pub struct Stores {
     pub users: Arc<dyn Users>,
     pub sessions: Arc<dyn Sessions>,
     pub attempts: AttemptStores,
+    pub audit: Arc<dyn AuditEvents>,
 }
 
 /// A directory of its own.
@@ -44,7 +45,7 @@ impl Backend for Embedded {
         let lock = directory.lock().expect("nobody has the lock");
         let store = Arc::new(directory.store(&lock, Arc::clone(&clock) as Arc<dyn Clock>).expect("the store opens"));
         let attempts = AttemptStores { shared: None, local: Arc::new(LocalAttempts::new(clock)) };
-        Stores { users: store.clone(), sessions: store, attempts }
+        Stores { users: store.clone(), sessions: store.clone(), attempts, audit: store }
     }
 }
 
@@ -68,12 +69,12 @@ impl Backend for PostgresRedis {
     }
 
     async fn open(&self, clock: Arc<ManualClock>) -> Stores {
-        let users = PostgresUsers::new(&self.database.parse().expect("a URL")).expect("a pool");
+        let users = Arc::new(PostgresUsers::new(&self.database.parse().expect("a URL")).expect("a pool"));
         let redis = RedisStore::new(&self.redis.parse().expect("a URL"), Arc::clone(&clock) as Arc<dyn Clock>)
             .expect("an address");
         let redis = Arc::new(redis);
         let attempts = AttemptStores { shared: Some(redis.clone()), local: Arc::new(LocalAttempts::new(clock)) };
-        Stores { users: Arc::new(users), sessions: redis, attempts }
+        Stores { users: users.clone(), sessions: redis, attempts, audit: users }
     }
 }
 
@@ -86,11 +87,17 @@ pub async fn empty_schema() -> String {
 
 /// Runs SQL in the PostgreSQL at a URL.
 pub async fn sql(url: &str, text: &str) {
+    try_sql(url, text).await.expect("valid SQL");
+}
+
+/// The same, where it may be refused.
+pub async fn try_sql(url: &str, text: &str) -> Result<(), String> {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("PostgreSQL answers");
     let connection = tokio::spawn(connection);
-    client.batch_execute(text).await.expect("valid SQL");
+    let outcome = client.batch_execute(text).await.map_err(|error| format!("{:?}", error.as_db_error()));
     drop(client);
     connection.await.expect("no panic").expect("a clean end");
+    outcome
 }
 
 /// The PostgreSQL that `scripts/with-stores` has started.

@@ -1,9 +1,10 @@
-//! The embedded store: users and sessions in one SQLite file, for trying Postern and for small sites.
+//! The embedded store: users, sessions and audit events in one SQLite file, for trying Postern and for small sites.
 //!
 //! The file is in WAL mode and each commit waits for the disk (`synchronous=FULL`): what was answered is kept. One thread
 //! writes and another reads, each with a connection of its own, so that reads do not queue behind the disk. A job is one
 //! transaction on its thread: a caller who goes away leaves all of it or nothing.
 
+mod audit;
 mod copy;
 mod directory;
 mod schema;

@@ -1,5 +1,6 @@
-//! Users in PostgreSQL.
+//! Users and audit events in PostgreSQL.
 
+mod audit;
 mod users;
 
 use std::{error::Error, fmt, str::FromStr, time::Duration};
@@ -193,7 +194,7 @@ fn tls() -> Result<MakeRustlsConnect, SchemaError> {
     MakeRustlsConnect::with_native_certs().map(|(tls, _)| tls).map_err(|_| SchemaError::NoRootCertificates)
 }
 
-/// Users in PostgreSQL. Connections are made when they are needed, and each checks the schema first.
+/// Users and audit events in PostgreSQL. Connections are made when they are needed, and each checks the schema first.
 pub struct PostgresUsers {
     pool: Pool,
 }

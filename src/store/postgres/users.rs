@@ -143,6 +143,6 @@ fn user(row: &Row) -> Result<User, StoreError> {
     })
 }
 
-fn column<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, StoreError> {
+pub(super) fn column<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, StoreError> {
     row.try_get(name).map_err(|error| StoreError::corrupt(STORE, &error))
 }

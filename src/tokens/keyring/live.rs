@@ -2,17 +2,17 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep},
 };
 use tracing::{error, info};
 
-use super::{super::Unverified, KeyEntry, Keyring, KeyringError};
+use super::{super::Unverified, Keyring, KeyringError};
 
 /// How often the directory is read: a key that shall be used by everybody is known to everybody by then.
 const READING_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Keys {
     directory: PathBuf,
-    current: RwLock<Arc<Keyring>>,
+    current: watch::Sender<Arc<Keyring>>,
     /// Held by whoever reads the directory, for as long as that takes: whoever else meets an unknown id waits for what that
     /// finds.
     reading: Arc<Semaphore>,
@@ -64,13 +64,19 @@ impl Keys {
 
     fn holding(directory: PathBuf, keyring: Arc<Keyring>) -> Self {
         let reading = Arc::new(Semaphore::new(1));
-        Self { directory, current: RwLock::new(keyring), reading, state: Mutex::default() }
+        Self { directory, current: watch::Sender::new(keyring), reading, state: Mutex::default() }
     }
 
     /// The last good set.
     #[must_use]
     pub fn current(&self) -> Arc<Keyring> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// Tells of each set that takes the place of another.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Arc<Keyring>> {
+        self.current.subscribe()
     }
 
     /// Whether the directory could be used when it was last read.
@@ -154,8 +160,7 @@ impl Keys {
                     info!("the keys can be used again");
                 }
                 if keyring.entries() != self.current().entries() {
-                    info!(keys = said(keyring.entries()), "the keys have changed");
-                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keyring);
+                    self.current.send_replace(Arc::new(keyring));
                 }
             }
             Err(error) => {
@@ -179,12 +184,6 @@ impl Keys {
     pub(in crate::tokens) fn of(keyring: Arc<Keyring>) -> Self {
         Self::holding(PathBuf::new(), keyring)
     }
-}
-
-/// Purposes, states and ids, which are no secrets.
-fn said(entries: &[KeyEntry]) -> String {
-    let key = |key: &KeyEntry| format!("{} {} {}", key.purpose, key.state, key.id);
-    entries.iter().map(key).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

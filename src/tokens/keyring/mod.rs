@@ -76,6 +76,13 @@ impl Keyring {
         &self.entries
     }
 
+    /// Purpose, state and id of each key, which are no secrets.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let key = |key: &KeyEntry| format!("{} {} {}", key.purpose, key.state, key.id);
+        self.entries.iter().map(key).collect::<Vec<_>>().join(", ")
+    }
+
     /// The key that signs access tokens.
     #[must_use]
     pub fn signing(&self) -> &SigningKey {

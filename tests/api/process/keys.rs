@@ -38,7 +38,7 @@ impl Serving {
     }
 
     /// Has it meet a token of a key that nobody has.
-    async fn meet_unknown_key(&self, access: &Value) {
+    pub async fn meet_unknown_key(&self, access: &Value) {
         let (signed, _) = access.as_str().and_then(|token| token.rsplit_once('.')).expect("a footer");
         // {"kid":"k4.pid.x"}
         let token = json!(format!("{signed}.eyJraWQiOiJrNC5waWQueCJ9"));

@@ -1,5 +1,6 @@
 //! The process: its command line, what it prints, how it ends, and what survives that.
 
+mod audit;
 mod backup;
 mod documents;
 mod end;

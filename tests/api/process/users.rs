@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// On either kind of store, with keys and schema.
-async fn each() -> [Postern; 2] {
+pub async fn each() -> [Postern; 2] {
     let servers = Postern::on_servers().await;
     servers.run(&["keys", "generate"]).await.expect_done();
     servers.run(&["migrate"]).await.expect_done();

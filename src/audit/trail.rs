@@ -1,0 +1,187 @@
+//! The trail: where events are recorded.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use time::OffsetDateTime;
+use tokio::{
+    sync::mpsc::{self, Receiver, Sender, error::TrySendError},
+    time::Instant,
+};
+use tracing::{field::display, info, warn};
+use uuid::{ContextV7, Timestamp, Uuid};
+
+use super::{Event, EventId, EventKind, LOG_TARGET, Origin, Subject};
+use crate::{
+    clock::{Clock, whole_milliseconds},
+    metrics::AuditMetrics,
+};
+
+/// How many events that cost nothing to cause have a row of the table each second: a flood shall fill no disk. With some
+/// 300 bytes each, that is no more than 1.3 GB a day. The log has them all.
+const FREE_EVENTS_PER_SECOND: u32 = 50;
+
+/// Records events. A clone is the same trail.
+#[derive(Clone)]
+pub struct Trail(Arc<Shared>);
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    metrics: AuditMetrics,
+    queue: Sender<Event>,
+    ids: Mutex<ContextV7>,
+    allowance: Mutex<Allowance>,
+    is_full: Arc<AtomicBool>,
+}
+
+/// Events that have no row of the table yet.
+pub struct Pending {
+    pub(super) queue: Receiver<Event>,
+    pub(super) is_full: Arc<AtomicBool>,
+}
+
+impl Trail {
+    /// A trail whose queue holds this many events, and what is in that queue.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, metrics: AuditMetrics, capacity: usize) -> (Self, Pending) {
+        let (sender, queue) = mpsc::channel(capacity);
+        let is_full = Arc::new(AtomicBool::new(false));
+        let pending = Pending { queue, is_full: Arc::clone(&is_full) };
+        let ids = Mutex::new(ContextV7::new());
+        let shared = Shared { clock, metrics, queue: sender, ids, allowance: Mutex::default(), is_full };
+        (Self(Arc::new(shared)), pending)
+    }
+
+    /// Records an event: a line of the log, and a place in the queue for the table, where there is one. Nothing is waited
+    /// for.
+    pub fn record(&self, kind: EventKind, subject: impl Into<Subject>, origin: impl Into<Origin>) {
+        let at = whole_milliseconds(self.0.clock.now());
+        let event = Event { id: self.0.id(at), at, kind, subject: subject.into(), origin: origin.into() };
+        log(&event);
+        self.0.queue(event);
+    }
+}
+
+impl Shared {
+    fn id(&self, time: OffsetDateTime) -> EventId {
+        let seconds = u64::try_from(time.unix_timestamp()).unwrap_or_default();
+        EventId(Uuid::new_v7(Timestamp::from_unix(&self.ids, seconds, time.nanosecond())))
+    }
+
+    fn queue(&self, event: Event) {
+        if event.kind.is_free_to_cause() && !self.allows() {
+            self.metrics.dropped_in_flood.inc();
+            return;
+        }
+        self.metrics.pending.inc();
+        if let Err(error) = self.queue.try_send(event) {
+            self.metrics.pending.dec();
+            self.metrics.dropped_from_full_queue.inc();
+            if matches!(error, TrySendError::Full(_)) && !self.is_full.swap(true, Ordering::Relaxed) {
+                warn!("the queue of audit events is full: the table misses what the log has until the store keeps up");
+            }
+        }
+    }
+
+    fn allows(&self) -> bool {
+        self.allowance.lock().unwrap_or_else(PoisonError::into_inner).takes(Instant::now())
+    }
+}
+
+/// How many more events that cost nothing to cause may have a row within the second that began then.
+#[derive(Default)]
+struct Allowance {
+    began: Option<Instant>,
+    left: u32,
+}
+
+impl Allowance {
+    fn takes(&mut self, now: Instant) -> bool {
+        if self.began.is_none_or(|began| now.duration_since(began) >= Duration::from_secs(1)) {
+            *self = Self { began: Some(now), left: FREE_EVENTS_PER_SECOND };
+        }
+        let is_allowed = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        is_allowed
+    }
+}
+
+/// One line. What others have made up is a text in quotes there, and nothing in it ends the line.
+fn log(event: &Event) {
+    let Event { id, kind, subject, origin, .. } = event;
+    let (event, event_id) = (kind.name(), display(id.0));
+    let (user, session, detail) = (subject.user.map(display), subject.session.map(display), subject.detail.as_deref());
+    let address = origin.address.map(display);
+    let (user_agent, request_id) = (origin.user_agent.as_deref(), origin.request_id.as_deref());
+    let actor = origin.actor.as_deref();
+    if kind.is_alarming() {
+        warn!(target: LOG_TARGET, event, event_id, user, session, address, user_agent, request_id, actor, detail, "audit");
+    } else {
+        info!(target: LOG_TARGET, event, event_id, user, session, address, user_agent, request_id, actor, detail, "audit");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::SystemClock, metrics::Metrics};
+
+    fn trail(capacity: usize) -> (Trail, Pending, Metrics) {
+        let metrics = Metrics::new("");
+        let (trail, pending) = Trail::new(Arc::new(SystemClock), metrics.audit.clone(), capacity);
+        (trail, pending, metrics)
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_into_the_queue_is_counted_and_what_is_in_it_stays() {
+        let (trail, mut pending, metrics) = trail(2);
+
+        for kind in [EventKind::SignUp, EventKind::Login, EventKind::Logout] {
+            trail.record(kind, None, Origin::server());
+        }
+
+        let text = metrics.render();
+        assert!(text.contains("\npostern_audit_events_dropped_total{reason=\"queue_full\"} 1\n"), "{text}");
+        assert!(text.contains("\npostern_audit_events_pending 2\n"), "{text}");
+        let kept = [pending.queue.try_recv(), pending.queue.try_recv()].map(|event| event.map(|event| event.kind));
+        assert_eq!(kept, [Ok(EventKind::SignUp), Ok(EventKind::Login)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_that_costs_nothing_has_few_rows_and_takes_nobody_elses() {
+        let (trail, mut pending, metrics) = trail(1000);
+        let flood = || {
+            for _ in 0..80 {
+                trail.record(EventKind::Throttled, None, Origin::server());
+            }
+        };
+
+        flood();
+        trail.record(EventKind::RefreshTokenTheft, None, Origin::server());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        flood();
+
+        let kinds: Vec<_> = std::iter::from_fn(|| pending.queue.try_recv().ok()).map(|event| event.kind).collect();
+        assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::Throttled).count(), 100);
+        assert_eq!(kinds[50], EventKind::RefreshTokenTheft);
+        let text = metrics.render();
+        assert!(text.contains("\npostern_audit_events_dropped_total{reason=\"flood\"} 60\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn ids_are_in_the_order_of_what_happened_within_a_millisecond_too() {
+        let (trail, mut pending, _) = trail(1000);
+
+        for _ in 0..1000 {
+            trail.record(EventKind::Login, None, Origin::server());
+        }
+
+        let ids: Vec<_> = std::iter::from_fn(|| pending.queue.try_recv().ok()).map(|event| event.id).collect();
+        assert!(ids.is_sorted() && ids.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}

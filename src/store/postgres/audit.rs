@@ -1,0 +1,73 @@
+//! Audit events.
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use time::OffsetDateTime;
+use tokio_postgres::{Row, types::ToSql};
+use uuid::Uuid;
+
+use super::{PostgresUsers, STORE, users::column};
+use crate::{
+    accounts::{SessionId, UserId},
+    audit::{Event, EventId, EventKind, EventQuery, Origin, Subject},
+    store::{AuditEvents, StoreError, StoreTime, read_event_kind},
+};
+
+const APPEND: &str = include_str!("../../../sql/postgres/queries/audit.append.sql");
+const LIST: &str = include_str!("../../../sql/postgres/queries/audit.list.sql");
+const PRUNE: &str = include_str!("../../../sql/postgres/queries/audit.prune.sql");
+
+#[async_trait]
+impl AuditEvents for PostgresUsers {
+    async fn append(&self, events: &[Event], time: &StoreTime) -> Result<(), StoreError> {
+        let (ids, times): (Vec<Uuid>, Vec<OffsetDateTime>) = events.iter().map(|event| (event.id.0, event.at)).unzip();
+        let kinds = values(events, |event| event.kind.name());
+        let users = values(events, |event| event.subject.user.map(|user| user.0));
+        let sessions = values(events, |event| event.subject.session.map(|session| session.0));
+        let addresses: Vec<Option<IpAddr>> = values(events, |event| event.origin.address);
+        let user_agents = values(events, |event| event.origin.user_agent.as_deref());
+        let request_ids = values(events, |event| event.origin.request_id.as_deref());
+        let actors = values(events, |event| event.origin.actor.as_deref());
+        let details = values(events, |event| event.subject.detail.as_deref());
+        let params: &[&(dyn ToSql + Sync)] =
+            &[&ids, &times, &kinds, &users, &sessions, &addresses, &user_agents, &request_ids, &actors, &details];
+        self.query(APPEND, params, time).await.map(drop)
+    }
+
+    async fn list(&self, query: &EventQuery, time: &StoreTime) -> Result<Vec<Event>, StoreError> {
+        let (user, kind) = (query.user.map(|user| user.0), query.kind.map(EventKind::name));
+        let since = query.since.map(|since| EventId::first_at(since).0);
+        self.read(LIST, &[&user, &kind, &since, &i64::from(query.limit)], time).await?.iter().map(event).collect()
+    }
+
+    async fn prune(&self, before: EventId, limit: u32, time: &StoreTime) -> Result<u64, StoreError> {
+        let rows = self.query(PRUNE, &[&before.0, &i64::from(limit)], time).await?;
+        let events: i64 = rows.first().map_or(Ok(0), |row| column(row, "events"))?;
+        Ok(events.unsigned_abs())
+    }
+}
+
+/// A column of the rows that events become.
+fn values<'events, T>(events: &'events [Event], value: impl Fn(&'events Event) -> T) -> Vec<T> {
+    events.iter().map(value).collect()
+}
+
+fn event(row: &Row) -> Result<Event, StoreError> {
+    Ok(Event {
+        id: EventId(column(row, "id")?),
+        at: column(row, "at")?,
+        kind: read_event_kind(STORE, column(row, "event")?)?,
+        subject: Subject {
+            user: column::<Option<Uuid>>(row, "user_id")?.map(UserId),
+            session: column::<Option<Uuid>>(row, "session_id")?.map(SessionId),
+            detail: column(row, "detail")?,
+        },
+        origin: Origin {
+            address: column(row, "address")?,
+            user_agent: column(row, "user_agent")?,
+            request_id: column(row, "request_id")?,
+            actor: column(row, "actor")?,
+        },
+    })
+}

@@ -1,0 +1,139 @@
+//! What a store of audit events promises.
+
+use std::{net::IpAddr, time::Duration};
+
+use postern::{
+    accounts::{SessionId, UserId},
+    audit::{Event, EventId, EventKind, EventQuery, Origin, Subject},
+    clock::{Clock as _, whole_milliseconds},
+    store::StoreError,
+};
+use time::OffsetDateTime;
+use uuid::{NoContext, Timestamp, Uuid};
+
+use super::suite::{DAY, Kept, time};
+use crate::Sql as _;
+
+fn event(kind: EventKind, at: OffsetDateTime, subject: Subject) -> Event {
+    let at = whole_milliseconds(at);
+    let seconds = u64::try_from(at.unix_timestamp()).expect("a time after 1970");
+    let id = EventId(Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.nanosecond())));
+    Event { id, at, kind, subject, origin: Origin::server() }
+}
+
+/// One of each kind, a second apart, each about a user of its own.
+fn one_of_each(end: OffsetDateTime) -> Vec<Event> {
+    let count = u32::try_from(EventKind::ALL.len()).expect("few");
+    let ages = (0..count).rev().map(|age| Duration::from_secs(age.into()));
+    let some = |(kind, age)| event(kind, end - age, Subject::from(Some(UserId::new(end))));
+    EventKind::ALL.into_iter().zip(ages).map(some).collect()
+}
+
+impl Kept {
+    async fn append(&self, events: &[Event]) {
+        self.stores.audit.append(events, &time()).await.expect("an answer");
+    }
+
+    async fn events(&self, query: EventQuery) -> Vec<Event> {
+        let query = EventQuery { limit: query.limit.max(1000), ..query };
+        self.stores.audit.list(&query, &time()).await.expect("an answer")
+    }
+
+    async fn all(&self) -> Vec<Event> {
+        self.events(EventQuery::default()).await
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_kept_with_all_that_it_says() {
+    let kept = Kept::empty().await;
+    let subject =
+        Subject { user: Some(UserId::new(kept.clock.now())), session: Some(SessionId::random()), detail: None };
+    let address = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
+    let by_request = Event {
+        origin: Origin::request(address, "curl/8 \"ë\"\n\u{0}'; DROP TABLE users", "a-request"),
+        ..event(EventKind::Login, kept.clock.now(), subject)
+    };
+    let by_server = event(EventKind::KeysChanged, kept.clock.now() + DAY, Subject::default().with_detail("keys: none"));
+
+    kept.append(&[by_request.clone(), by_server.clone()]).await;
+
+    assert_eq!(kept.all().await, [by_server, by_request]);
+    kept.append(&[]).await;
+    assert_eq!(
+        kept.second()
+            .await
+            .audit
+            .list(&EventQuery { limit: 1, ..EventQuery::default() }, &time())
+            .await
+            .map(|events| events.len()),
+        Ok(1)
+    );
+}
+
+#[tokio::test]
+async fn an_append_that_is_repeated_adds_what_is_missing_and_nothing_twice() {
+    let kept = Kept::empty().await;
+    let mut events = one_of_each(kept.clock.now());
+    kept.append(&events[..10]).await;
+
+    kept.append(&events).await;
+    kept.append(&events).await;
+
+    events.reverse();
+    assert_eq!(kept.all().await, events);
+}
+
+#[tokio::test]
+async fn events_are_found_by_user_kind_and_time() {
+    let kept = Kept::empty().await;
+    let events = one_of_each(kept.clock.now());
+    kept.append(&events).await;
+    let [first, .., last] = &events[..] else { panic!("{events:?}") };
+
+    let by_user = EventQuery { user: last.subject.user, ..EventQuery::default() };
+    assert_eq!(kept.events(by_user).await.iter().collect::<Vec<_>>(), [last]);
+    let by_kind = EventQuery { kind: Some(EventKind::SignUp), ..EventQuery::default() };
+    assert_eq!(kept.events(by_kind).await.iter().collect::<Vec<_>>(), [first]);
+    let by_time = EventQuery { since: Some(last.at - Duration::from_secs(4)), ..EventQuery::default() };
+    assert_eq!(kept.events(by_time).await.len(), 5);
+}
+
+#[tokio::test]
+async fn old_events_are_removed_oldest_first_and_as_many_as_asked_for() {
+    let kept = Kept::empty().await;
+    let (old, new) = (one_of_each(kept.clock.now() - 2 * DAY), one_of_each(kept.clock.now()));
+    kept.append(&new).await;
+    kept.append(&old).await;
+    let prune = async |limit| {
+        let before = EventId::first_at(kept.clock.now() - DAY);
+        kept.stores.audit.prune(before, limit, &time()).await
+    };
+
+    assert_eq!(prune(20).await, Ok(20));
+    let left = kept.all().await;
+    assert_eq!((left.len(), left.last()), (new.len() + old.len() - 20, old.get(20)));
+
+    assert_eq!(prune(20).await, Ok(old.len() as u64 - 20));
+    assert_eq!(prune(20).await, Ok(0));
+    assert!(kept.all().await.iter().rev().eq(&new));
+}
+
+#[tokio::test]
+async fn an_event_does_not_change_and_is_not_removed_before_it_is_old() {
+    let kept = Kept::empty().await;
+    let mut events = one_of_each(kept.clock.now() - DAY);
+    events.extend(one_of_each(kept.clock.now()));
+    kept.append(&events).await;
+
+    for change in ["UPDATE audit_events SET event = 'login'", "DELETE FROM audit_events"] {
+        let refusal = kept.backend.sql(change).await.expect_err(change);
+        assert!(refusal.contains("audit events are appended"), "{refusal}");
+    }
+    let before = EventId::first_at(kept.clock.now() + DAY);
+    let outcome = kept.stores.audit.prune(before, 1000, &time()).await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+
+    events.reverse();
+    assert_eq!(kept.all().await, events);
+}
