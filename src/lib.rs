@@ -9,7 +9,7 @@
 //! ```text
 //! main ─▶ cli, config, telemetry, server, store::*      the only place that knows every concrete type
 //! server ─▶ http ─▶ accounts ─▶ store (traits), passwords, tokens, clock, metrics
-//!           http ─▶ operators ─▶ clock
+//!           http ─▶ operators ─▶ clock                 config ─▶ cgroup
 //! store::{postgres, redis, embedded} ─▶ store (traits), the nouns of accounts      the nouns ─▶ nothing
 //! ```
 //!
@@ -36,6 +36,7 @@
 //! - Secrets cannot be printed, are wiped, and are compared in constant time; files that we make are for their owner alone.
 //! - hyper's service error is `Infallible`, and a panic becomes one 500.
 
+mod cgroup;
 pub mod clock;
 mod files;
 pub mod metrics;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod calibrate;
 mod command;
 mod format;
 mod keys;
@@ -16,6 +17,7 @@ use clap_complete::Shell;
 use unicode_normalization::UnicodeNormalization as _;
 
 pub use self::{
+    calibrate::CalibrateTask,
     command::command,
     format::Format,
     keys::KeysTask,
@@ -41,6 +43,8 @@ pub enum Task {
     Users(UserTask),
     /// Something about the keys.
     Keys(KeysTask),
+    /// Measure what a password hash may cost.
+    Calibrate(CalibrateTask),
     /// Copy the embedded store into a new file.
     BackUp(PathBuf),
     /// Show the settings.
@@ -78,6 +82,11 @@ fn task(matches: &ArgMatches) -> Task {
         Some(("user", user)) => Task::Users(user_task(user)),
         Some(("sessions", sessions)) => Task::Users(sessions_task(sessions)),
         Some(("keys", keys)) => Task::Keys(keys_task(keys)),
+        Some(("calibrate", calibrate)) => Task::Calibrate(CalibrateTask {
+            target: required(calibrate, "target"),
+            memory: calibrate.get_one("memory").copied(),
+            format: Format::of(calibrate),
+        }),
         Some(("backup", backup)) => Task::BackUp(required(backup, "FILE")),
         Some(("config", _)) => Task::ShowConfig,
         Some(("completions", completions)) => Task::Completions(required(completions, "SHELL")),

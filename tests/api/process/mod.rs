@@ -3,6 +3,7 @@
 mod backup;
 mod documents;
 mod end;
+mod flood;
 mod keep;
 mod keys;
 mod nginx;
@@ -157,6 +158,14 @@ impl Serving {
     pub async fn sign_up(&self, email: &str) -> Value {
         let body = json!({"name": "Ada Lovelace", "email": email, "password": PASSWORD});
         self.post("/create-user/", body).send().await.expect(201)
+    }
+
+    /// The most memory that it has had.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id().expect("it runs"));
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        peak.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("a peak") * 1024
     }
 
     pub fn signal(&self, signal: Signal) {
