@@ -10,7 +10,7 @@
 //! main ─▶ cli, config, memory, telemetry, server, store::*      the only place that knows every concrete type
 //! server ─▶ http ─▶ accounts ─▶ audit, store (traits), passwords, tokens, clock, metrics
 //!                              audit ─▶ store (traits), clock, metrics, the nouns of accounts
-//!           http ─▶ operators ─▶ clock
+//!           http ─▶ operators ─▶ clock                 config ─▶ cgroup
 //! store::{postgres, redis, embedded} ─▶ store (traits), the nouns of accounts and audit      the nouns ─▶ nothing
 //! ```
 //!
@@ -42,6 +42,7 @@
 //! - Nothing of a connection takes longer than its time, whatever the client does or leaves undone; and no byte of HTTP/1
 //!   reaches hyper that could be read in two ways.
 
+mod cgroup;
 pub mod clock;
 mod files;
 pub mod metrics;

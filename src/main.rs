@@ -104,6 +104,12 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
             DataDirectory::existing(&config.data_dir)?.back_up(&target)?;
             print(&format!("{}: the embedded store; the keys are in {}", target.display(), config.keys_dir.display()))
         }
+        Task::Calibrate(task) => {
+            let config = config::for_calibration(values).map_err(Failure::Settings)?;
+            let done = task.perform(&config).map_err(|mistake| Failure::Settings(vec![mistake]))?;
+            let printed = print(&done.text)?;
+            done.fault.map_or(Ok(printed), |fault| Err(Failure::from(fault)))
+        }
         Task::Completions(shell) => print(cli::completions(shell).trim_end()),
         Task::Manual(directory) => {
             cli::write_manual(&directory)?;

@@ -169,6 +169,8 @@ fn sample(word: &str) -> String {
         "USER" | "EMAIL" => "ada@example.org",
         "NAME" => "Ada",
         "NUMBER" => "20",
+        "TIME" => "250ms",
+        "SIZE" => "64MiB",
         "CURSOR" => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         "SHELL" => "bash",
         "PURPOSE" | "KEY" => "access",

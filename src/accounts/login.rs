@@ -59,7 +59,7 @@ impl Accounts {
             return;
         }
         let renewed: Result<_, Refusal> = async {
-            let hash = self.hasher.hash(password).await?;
+            let hash = self.hasher.renew(password).await?;
             self.users.rehash(user, &hash, &call.time).await.map_err(|error: StoreError| error.into())
         }
         .await;

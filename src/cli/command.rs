@@ -2,6 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
+use super::calibrate::{memory, target};
 use crate::{
     accounts::{Cursor, Email, Name, Who},
     audit::EventKind,
@@ -30,6 +31,7 @@ pub fn command() -> Command {
         .subcommand(sessions())
         .subcommand(keys())
         .subcommand(audit())
+        .subcommand(calibrate())
         .subcommand(
             Command::new("backup")
                 .about("Copy the embedded store into a new file, whether it is served or not; the keys are not in it")
@@ -166,6 +168,27 @@ fn audit() -> Command {
             .arg(limit.help("How many, 1 to 100000"))
             .arg(json),
     )
+}
+
+fn calibrate() -> Command {
+    let limits = "It measures with as many hashes at once as a server makes (POSTERN_HASH_THREADS) and within the memory \
+                  limit of its cgroup: run it where the server is to run, with nothing else to do there";
+    let argument = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
+    Command::new("calibrate")
+        .about("Measure what a password hash may cost here, and print the settings for it, never below OWASP's minimum")
+        .after_help(limits)
+        .arg(
+            argument("target", "TIME")
+                .default_value("250ms")
+                .value_parser(target)
+                .help("The longest time that a hash may take, 1ms to 1m"),
+        )
+        .arg(
+            argument("memory", "SIZE")
+                .value_parser(memory)
+                .help("The most memory that a hash may have, 19MiB to 4GiB; without it, what the limit leaves"),
+        )
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
 }
 
 fn purpose() -> Arg {

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod calibrate;
 mod command;
 mod format;
 mod keys;
@@ -18,6 +19,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 pub use self::{
     audit::{AuditError, AuditTask},
+    calibrate::CalibrateTask,
     command::command,
     format::Format,
     keys::KeysTask,
@@ -45,6 +47,8 @@ pub enum Task {
     Keys(KeysTask),
     /// Show the audit trail.
     Audit(AuditTask),
+    /// Measure what a password hash may cost.
+    Calibrate(CalibrateTask),
     /// Copy the embedded store into a new file.
     BackUp(PathBuf),
     /// Show the settings.
@@ -83,6 +87,11 @@ fn task(matches: &ArgMatches) -> Task {
         Some(("sessions", sessions)) => Task::Users(sessions_task(sessions)),
         Some(("keys", keys)) => Task::Keys(keys_task(keys)),
         Some(("audit", audit)) => Task::Audit(audit_task(audit)),
+        Some(("calibrate", calibrate)) => Task::Calibrate(CalibrateTask {
+            target: required(calibrate, "target"),
+            memory: calibrate.get_one("memory").copied(),
+            format: Format::of(calibrate),
+        }),
         Some(("backup", backup)) => Task::BackUp(required(backup, "FILE")),
         Some(("config", _)) => Task::ShowConfig,
         Some(("completions", completions)) => Task::Completions(required(completions, "SHELL")),

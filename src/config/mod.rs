@@ -2,6 +2,7 @@
 //!
 //! A setting is an environment variable; each but the secrets is also a flag (`POSTERN_LISTEN`, `--listen`), which wins.
 
+mod hashing;
 mod reader;
 mod settings;
 
@@ -9,7 +10,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::filter::LevelFilter;
 
-pub use self::settings::{Mistake, SETTINGS, Setting, Source, Values};
+pub use self::{
+    hashing::{CalibrationConfig, RESTING_BYTES, for_calibration},
+    settings::{Mistake, SETTINGS, Setting, Source, Values},
+};
 use self::{
     reader::Reader,
     settings::{
@@ -124,7 +128,7 @@ impl Config {
             refresh_rotation: reader.switch(&REFRESH_ROTATION),
             api_keys_file: reader.set(&API_KEYS_FILE).map(PathBuf::from),
             password_min_length: reader.number(&PASSWORD_MIN_LENGTH, 8, 64),
-            hashing: reader.hashing(),
+            hashing: reader.server_hashing(),
             limits: RequestLimits {
                 request: reader.duration(&REQUEST_TIMEOUT, "100ms", "5m"),
                 store: reader.duration(&STORE_TIMEOUT, "10ms", "60s"),

@@ -11,6 +11,7 @@ use bytesize::ByteSize;
 
 use super::{
     EmbeddedConfig, Stores,
+    hashing::{memory_limit, objection},
     settings::{
         ACCESS_FORMAT, ACCESS_TTL, CORS_ORIGINS, DATA_DIR, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY,
         HASH_PASSES, HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, Mistake, REDIS_URL, REFRESH_TTL,
@@ -135,6 +136,15 @@ impl<'values> Reader<'values> {
         })
     }
 
+    /// How a server hashes: its threads have what memory they need, all at once.
+    pub fn server_hashing(&mut self) -> HasherSettings {
+        let hashing = self.hashing();
+        if let Some(objection) = memory_limit().and_then(|limit| objection(&hashing, limit)) {
+            self.mistake(&HASH_MEMORY, objection);
+        }
+        hashing
+    }
+
     pub fn hashing(&mut self) -> HasherSettings {
         let memory = self.read(&HASH_MEMORY, |text| {
             let size: Option<ByteSize> = text.parse().ok();
@@ -147,8 +157,16 @@ impl<'values> Reader<'values> {
             self.mistake(&HASH_MEMORY, format!("{lanes} lanes need at least {}KiB", 8 * lanes));
         }
         let parameters = HashParameters { memory_kib, passes: self.number(&HASH_PASSES, 1, 100), lanes };
+        HasherSettings {
+            parameters,
+            threads: self.hash_threads(),
+            max_wait: self.duration(&HASH_MAX_WAIT, "1ms", "60s"),
+        }
+    }
+
+    pub fn hash_threads(&mut self) -> usize {
         let Threads(threads) = self.read_or(&HASH_THREADS, Threads::of_quota());
-        HasherSettings { parameters, threads, max_wait: self.duration(&HASH_MAX_WAIT, "1ms", "60s") }
+        threads
     }
 
     pub fn url<T: FromStr<Err = String>>(&mut self, setting: &Setting) -> Option<T> {

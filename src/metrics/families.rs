@@ -111,6 +111,11 @@ pub const HASHING_DURATION: Family = histogram(
     &[listed("work", &["hash", "judgement"])],
     "Time that a hashing thread has taken for a job",
 );
+pub const HASHING_BARE: Family = gauge(
+    "postern_hashing_bare_seconds",
+    &[],
+    "The least time that a hash by the present settings has taken, as the bare primitive takes it undisturbed; 0 before the first",
+);
 pub const HASHING_REFUSALS: Family =
     counter("postern_hashing_refusals_total", &[], "Jobs refused because they would have waited too long, or had");
 
@@ -262,6 +267,7 @@ pub const FAMILIES: &[&Family] = &[
     &HASHING_QUEUE_DEPTH,
     &HASHING_QUEUE_WAIT,
     &HASHING_DURATION,
+    &HASHING_BARE,
     &HASHING_REFUSALS,
     &SIGN_UPS,
     &LOGINS,

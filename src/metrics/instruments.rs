@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector};
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector};
 
 use super::families::{ABANDONED, Family, Kind, SUCCEEDED, Values};
 
@@ -21,6 +21,15 @@ impl Maker<'_> {
 
     pub fn gauge(&self, family: &Family) -> IntGaugeVec {
         let gauge = made(IntGaugeVec::new(options(family), &label_names(family)));
+        for values in combinations(family) {
+            gauge.with_label_values(&values);
+        }
+        self.register(gauge)
+    }
+
+    /// A gauge that is no whole number.
+    pub fn fraction(&self, family: &Family) -> GaugeVec {
+        let gauge = made(GaugeVec::new(options(family), &label_names(family)));
         for values in combinations(family) {
             gauge.with_label_values(&values);
         }

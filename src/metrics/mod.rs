@@ -11,7 +11,7 @@ use std::{
 };
 
 use prometheus::{
-    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
     process_collector::ProcessCollector,
 };
 
@@ -191,6 +191,8 @@ pub struct HashingMetrics {
     pub queue_wait: Histogram,
     /// How long hashes and comparisons have taken, in seconds.
     pub hashes: Histogram,
+    /// The least time that a hash with the current parameters has taken, in seconds.
+    pub bare: Gauge,
     /// How long judgements have taken, in seconds.
     pub judgements: Histogram,
     /// How many jobs were refused.
@@ -205,6 +207,7 @@ impl HashingMetrics {
             queue_depth: make.gauge(&families::HASHING_QUEUE_DEPTH).with_label_values::<&str>(&[]),
             queue_wait: make.histogram(&families::HASHING_QUEUE_WAIT).with_label_values::<&str>(&[]),
             hashes: durations.with_label_values(&["hash"]),
+            bare: make.fraction(&families::HASHING_BARE).with_label_values::<&str>(&[]),
             judgements: durations.with_label_values(&["judgement"]),
             refusals: make.counter(&families::HASHING_REFUSALS).with_label_values::<&str>(&[]),
         }

@@ -75,6 +75,20 @@ impl Hasher {
         Ok(hasher)
     }
 
+    /// Whether a job that comes now would be taken, of somebody who has waited so long elsewhere: for whoever has other work
+    /// to do first and would rather be refused before it. The job itself may still be refused.
+    ///
+    /// # Errors
+    /// Where the queue is too long.
+    pub fn admits(&self, waited: Duration) -> Result<(), Overloaded> {
+        let wait = self.load.wait() + waited;
+        if wait > self.max_wait {
+            self.load.refuse();
+            return Err(Overloaded { wait });
+        }
+        Ok(())
+    }
+
     /// Hashes a password with the current parameters and a new salt.
     ///
     /// # Errors
@@ -82,6 +96,18 @@ impl Hasher {
     pub async fn hash(&self, password: &Password) -> Result<PasswordHash, Overloaded> {
         let (password, params) = (password.share(), self.params.clone());
         self.run(Kind::Hash, move |memory| new_hash(&password, params, memory)).await
+    }
+
+    /// Hashes a password again that has just been verified, where nobody waits for a thread: whoever has waited for the
+    /// comparison shall not wait as long a second time.
+    ///
+    /// # Errors
+    /// Where somebody waits.
+    pub async fn renew(&self, password: &Password) -> Result<PasswordHash, Overloaded> {
+        if self.load.has_queue() {
+            return Err(Overloaded { wait: self.load.wait() });
+        }
+        self.hash(password).await
     }
 
     /// Whether the password is the one that was hashed. Where there is no hash to compare with, or none that could be
@@ -93,8 +119,8 @@ impl Hasher {
         // Hash even where there is nothing to compare with: a faster answer would tell who has an account.
         let stored = hash.and_then(Stored::parse).or_else(|| Stored::parse(&self.decoy));
         let stored = stored.unwrap_or_else(|| unreachable!("the decoy is written by us"));
-        let password = password.share();
-        self.run(Kind::Hash, move |memory| stored.matches(&password, memory)).await
+        let (password, kind) = (password.share(), self.kind_of(stored.parameters()));
+        self.run(kind, move |memory| stored.matches(&password, memory)).await
     }
 
     /// Judges a new password by a policy; see [`Policy::judge`].
@@ -114,7 +140,11 @@ impl Hasher {
     /// Whether a hash was made with other parameters than the current ones.
     #[must_use]
     pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
-        Stored::parse(hash).is_none_or(|stored| stored.parameters() != HashParameters::of(&self.params))
+        Stored::parse(hash).is_none_or(|stored| self.kind_of(stored.parameters()) != Kind::Hash)
+    }
+
+    fn kind_of(&self, parameters: HashParameters) -> Kind {
+        if parameters == HashParameters::of(&self.params) { Kind::Hash } else { Kind::OutdatedHash }
     }
 
     /// How many hashes were computed since the start.
@@ -128,11 +158,7 @@ impl Hasher {
         kind: Kind,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, Overloaded> {
-        let wait = self.load.wait();
-        if wait > self.max_wait {
-            self.load.refuse();
-            return Err(Overloaded { wait });
-        }
+        self.admits(Duration::ZERO)?;
         let (reply, answer) = oneshot::channel();
         let (load, ticket, max_wait) = (Arc::clone(&self.load), self.load.enter(kind), self.max_wait);
         let job = move |memory: &mut Memory| {
@@ -292,7 +318,53 @@ mod tests {
         let refusal = hasher.hash(&password).await.expect_err("the queue is too long");
         assert_eq!(refusal.wait, Duration::from_millis(120));
         assert_eq!((metrics.refusals.get(), metrics.queue_depth.get()), (1, 3));
+        assert_eq!(hasher.admits(Duration::ZERO), Err(refusal));
         drop(release);
+        futures_util::future::join_all(waiting).await;
+        assert_eq!(hasher.admits(Duration::ZERO), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_has_waited_too_long_all_the_same_is_refused_and_not_done() {
+        let hasher = hasher(Duration::ZERO);
+
+        let refusal = hasher.hash(&Password::new("secure_password")).await.expect_err("it has waited");
+
+        assert!(refusal.wait > Duration::ZERO);
+        assert_eq!(hasher.hashes(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_renewed_where_nobody_waits_for_a_thread() {
+        let hasher = patient();
+        let release = occupied(&hasher);
+        let password = Password::new("secure_password");
+        let mut waiting = Box::pin(hasher.hash(&password));
+        assert!(waiting.as_mut().now_or_never().is_none());
+
+        assert!(hasher.renew(&password).await.is_err());
+
+        drop(release);
+        waiting.await.expect("no queue");
+        assert!(hasher.renew(&password).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_least_time_of_a_hash_by_the_present_settings_is_shown() {
+        let metrics = metrics();
+        let hasher = Hasher::start(settings(Duration::from_mins(1)), metrics.clone()).expect("valid parameters");
+        let password = Password::new("secure_password");
+        let other = HashParameters { memory_kib: 9, ..CHEAP };
+        let mut memory = Memory::new(&other.params().expect("valid parameters"));
+        let outdated = new_hash(&password, other.params().expect("valid parameters"), &mut memory);
+
+        hasher.verify(&password, Some(&outdated)).await.expect("no queue");
+        assert!(metrics.bare.get() < f64::EPSILON);
+
+        hasher.hash(&password).await.expect("no queue");
+        let first = metrics.bare.get();
+        hasher.hash(&password).await.expect("no queue");
+        assert!(0.0 < metrics.bare.get() && metrics.bare.get() <= first);
     }
 
     #[tokio::test]

@@ -13,8 +13,10 @@ use crate::metrics::HashingMetrics;
 /// What a thread is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A hash, or a comparison with one.
+    /// A hash with the current parameters, or a comparison with one.
     Hash,
+    /// A comparison with a hash of other parameters.
+    OutdatedHash,
     /// An estimate of a password's strength.
     Judgement,
 }
@@ -25,6 +27,7 @@ pub struct Load {
     threads: u64,
     pending_us: AtomicU64,
     hash_us: AtomicU64,
+    least_hash_us: AtomicU64,
     judgement_us: AtomicU64,
     metrics: HashingMetrics,
 }
@@ -39,6 +42,7 @@ impl Load {
             // Where to start from: a hash of 19 MiB and an estimate of a common password on a slow core.
             hash_us: AtomicU64::new(40_000),
             judgement_us: AtomicU64::new(2_000),
+            least_hash_us: AtomicU64::new(u64::MAX),
             metrics,
         }
     }
@@ -48,10 +52,15 @@ impl Load {
         Duration::from_micros(self.pending_us.load(Ordering::Relaxed) / self.threads)
     }
 
+    /// Whether a job waits for a thread.
+    pub fn has_queue(&self) -> bool {
+        self.metrics.queue_depth.get() > 0
+    }
+
     /// Adds a job.
     pub fn enter(self: &Arc<Self>, kind: Kind) -> Ticket {
         let cost_us = match kind {
-            Kind::Hash => self.hash_us.load(Ordering::Relaxed),
+            Kind::Hash | Kind::OutdatedHash => self.hash_us.load(Ordering::Relaxed),
             Kind::Judgement => self.judgement_us.load(Ordering::Relaxed),
         };
         self.pending_us.fetch_add(cost_us, Ordering::Relaxed);
@@ -72,13 +81,16 @@ impl Load {
     /// Moves the estimate for a kind by an eighth towards what a job took (the smoothing of RFC 6298, section 2).
     fn learn(&self, kind: Kind, took: Duration) {
         let (estimate, durations) = match kind {
-            Kind::Hash => (&self.hash_us, &self.metrics.hashes),
+            Kind::Hash | Kind::OutdatedHash => (&self.hash_us, &self.metrics.hashes),
             Kind::Judgement => (&self.judgement_us, &self.metrics.judgements),
         };
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let old_us = estimate.load(Ordering::Relaxed);
         estimate.store(old_us - old_us / 8 + took_us / 8, Ordering::Relaxed);
         durations.observe(took.as_secs_f64());
+        if kind == Kind::Hash && took_us < self.least_hash_us.fetch_min(took_us, Ordering::Relaxed) {
+            self.metrics.bare.set(took.as_secs_f64());
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Passwords: what people type, the policy that new ones must meet, and the threads that hash them.
 
 mod argon2id;
+mod calibration;
 mod hasher;
 mod load;
 mod policy;
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 
 pub use self::{
     argon2id::HashParameters,
+    calibration::{Calibration, LEAST, Measurement, calibrate, measure},
     hasher::{Hasher, HasherSettings, Overloaded},
     policy::{AcceptedPassword, Objection, Policy},
 };

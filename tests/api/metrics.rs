@@ -213,12 +213,13 @@ async fn hashes_waits_and_refusals_are_counted() {
     assert_eq!(busy.metric(r#"postern_logins_total{outcome="overloaded"}"#).await, 1);
 }
 
-/// Labels and value of each sample of a metric.
+/// Labels and value of each sample of a metric; of a value that is no whole number, what is whole of it.
 fn samples(text: &str, name: &str) -> Vec<(String, u64)> {
     let is_of = |line: &&str| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} "));
     let sample = |line: &str| {
         let (labels, value) = line.rsplit_once(' ').expect("a value");
-        (labels.to_owned(), value.parse().expect("a number"))
+        let whole = value.split('.').next().unwrap_or_default();
+        (labels.to_owned(), whole.parse().expect("a number"))
     };
     text.lines().filter(is_of).map(sample).collect()
 }

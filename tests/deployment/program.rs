@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use hyper::Method;
 use postern::{
     cli::{self, Invocation, Task},
-    config::{self, Config, SETTINGS, Setting, Source, Stores, Values},
+    config::{self, Config, RESTING_BYTES, SETTINGS, Setting, Source, Stores, Values},
     http::routes,
 };
 use serde_json::Value;
@@ -17,8 +17,6 @@ use crate::{
 
 /// From the last request's end to the process's.
 const SPARE_TIME: Duration = Duration::from_secs(5);
-/// What a server takes that hashes nothing and has no connections: 25 MiB by measurement.
-const RESTING_BYTES: u64 = 32 << 20;
 /// What a connection takes that has sent most of the largest body: 43 KiB by measurement.
 const CONNECTION_BYTES: u64 = 48 << 10;
 
@@ -190,7 +188,7 @@ fn a_server_may_drain_to_its_end() {
 fn the_memory_limit_covers_what_hashes_and_connections_take() {
     for cluster in Cluster::all() {
         let limits = &cluster.server().container()["resources"]["limits"];
-        let threads = millicpus(text(limits, "/cpu")).div_ceil(1000);
+        let threads = millicpus(text(limits, "/cpu")) / 1000;
         let config = config(&cluster);
 
         let hashing = threads * u64::from(config.hashing.parameters.memory_kib) * 1024;
@@ -199,6 +197,16 @@ fn the_memory_limit_covers_what_hashes_and_connections_take() {
         let limit = bytes(text(limits, "/memory"));
         assert!(limit >= needed, "{limit} bytes, and {needed} are needed");
         assert_eq!(variable(cluster.server().container(), "POSTERN_HASH_THREADS"), None, "it goes by the CPU limit");
+    }
+}
+
+#[test]
+fn the_cpu_limit_leaves_half_a_processor_beside_the_hashing_threads() {
+    for cluster in Cluster::all() {
+        let limit = millicpus(text(cluster.server().container(), "/resources/limits/cpu"));
+
+        // Where threads of a low priority use up a quota, the kernel stops those of a high one with them.
+        assert!(limit > 1000 && limit % 1000 >= 500, "{limit}");
     }
 }
 

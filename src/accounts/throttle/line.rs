@@ -25,6 +25,8 @@ type ByTag = HashMap<Tag, Weak<Semaphore>>;
 
 /// The right to be under way.
 pub struct Turn {
+    /// How long it took to come.
+    pub waited: Duration,
     // Dropped in this order: whoever leaves last takes the line along.
     _permit: OwnedSemaphorePermit,
     _line: Line,
@@ -40,7 +42,7 @@ impl Lines {
         let permit = timeout(max_wait, Arc::clone(&line.semaphore).acquire_owned()).await;
         let permit = permit.map_err(|_| Overloaded { wait: started.elapsed() })?;
         let permit = permit.unwrap_or_else(|_| unreachable!("the semaphore is never closed"));
-        Ok(Turn { _permit: permit, _line: line })
+        Ok(Turn { waited: started.elapsed(), _permit: permit, _line: line })
     }
 
     fn join(&self, tag: Tag) -> Line {

@@ -81,10 +81,16 @@ impl Accounts {
         call: &Call,
         attempt: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<T, Refusal> {
+        // Before a store is asked: whoever would be turned away later costs nothing.
+        self.hasher.admits(Duration::ZERO)?;
         let Some(throttle) = &self.throttle else { return attempt.await };
         let address = call.client.address;
         let _turn = match email {
-            Some(email) => Some(throttle.lines.turn(throttle.tagger.pair(email, address), throttle.max_wait).await?),
+            Some(email) => {
+                let turn = throttle.lines.turn(throttle.tagger.pair(email, address), throttle.max_wait).await?;
+                self.hasher.admits(turn.waited)?;
+                Some(turn)
+            }
             None => None,
         };
         let subject = email.map_or(Subject::Address(address), |email| Subject::Account(email, address));

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod documents;
 mod end;
+mod flood;
 mod injection;
 mod keep;
 mod keys;
@@ -177,6 +178,14 @@ impl Serving {
     /// The id of the process.
     pub fn id(&self) -> u32 {
         self.child.id().expect("it runs")
+    }
+
+    /// The most memory that it has had.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.id());
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        peak.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("a peak") * 1024
     }
 
     pub fn signal(&self, signal: Signal) {

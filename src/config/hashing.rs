@@ -1,0 +1,98 @@
+//! Hashing within the limits of the process.
+
+use std::path::Path;
+
+use bytesize::ByteSize;
+
+use super::{Mistake, Values, reader::Reader};
+use crate::{cgroup, passwords::HasherSettings};
+
+/// What a server takes that hashes nothing and has no connections, in bytes: 25 MiB by measurement, and some to spare.
+pub const RESTING_BYTES: u64 = 32 << 20;
+
+/// What `calibrate` needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CalibrationConfig {
+    /// How many threads hash at once.
+    pub threads: usize,
+    /// The most memory that each of them can have, in bytes; `None` where no limit is known.
+    pub memory: Option<u64>,
+}
+
+/// What `calibrate` needs: how many threads a server would hash on, and what it could give each of them.
+///
+/// # Errors
+/// Every mistake.
+pub fn for_calibration(values: &Values) -> Result<CalibrationConfig, Vec<Mistake>> {
+    let mut reader = Reader::new(values);
+    let threads = reader.hash_threads();
+    reader.finish(CalibrationConfig { threads, memory: memory_limit().map(|limit| share(threads, limit)) })
+}
+
+/// The most memory that this process may take, in bytes.
+pub fn memory_limit() -> Option<u64> {
+    cgroup::memory_limit(Path::new("/"))
+}
+
+/// Why a server cannot hash like this within a memory limit in bytes, if so.
+pub fn objection(hashing: &HasherSettings, limit: u64) -> Option<String> {
+    let (threads, memory_kib) = (hashing.threads as u64, hashing.parameters.memory_kib);
+    let needed = threads * u64::from(memory_kib) * 1024 + RESTING_BYTES;
+    let excess = needed.checked_sub(limit).filter(|excess| *excess > 0)?;
+    let [needed, excess, limit, rest] = [needed, excess, limit, RESTING_BYTES].map(ByteSize::b);
+    let memory = ByteSize::kib(memory_kib.into());
+    Some(format!(
+        "{memory} for each hashing thread (POSTERN_HASH_THREADS: {threads}) and {rest} for all else are {needed}, {excess} \
+         more than the memory limit of {limit}: lower either, or raise the limit"
+    ))
+}
+
+/// The most memory that each of so many hashes at once can have within a limit, in bytes.
+fn share(threads: usize, limit: u64) -> u64 {
+    limit.saturating_sub(RESTING_BYTES) / (threads as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::passwords::HashParameters;
+
+    const MIB: u64 = 1 << 20;
+
+    fn hashing(threads: usize) -> HasherSettings {
+        let parameters = HashParameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
+        HasherSettings { parameters, threads, max_wait: Duration::from_secs(2) }
+    }
+
+    #[test]
+    fn what_hashes_at_once_and_all_else_fit_into_the_limit_or_by_how_much_they_do_not() {
+        assert_eq!(objection(&hashing(2), 70 * MIB), None);
+        assert_eq!(
+            objection(&hashing(4), 70 * MIB).expect("too much"),
+            "19.0 MiB for each hashing thread (POSTERN_HASH_THREADS: 4) and 32.0 MiB for all else are 108.0 MiB, 38.0 MiB \
+             more than the memory limit of 70.0 MiB: lower either, or raise the limit"
+        );
+    }
+
+    #[test]
+    fn lanes_share_the_memory_of_a_hash() {
+        let parameters = HashParameters { lanes: 4, ..hashing(2).parameters };
+
+        assert_eq!(objection(&HasherSettings { parameters, ..hashing(2) }, 70 * MIB), None);
+    }
+
+    #[test]
+    fn the_share_of_each_hash_is_what_just_fits() {
+        let memory_kib = u32::try_from(share(2, 70 * MIB) / 1024).expect("a size");
+        let hashing = |memory_kib| {
+            let parameters = HashParameters { memory_kib, ..hashing(2).parameters };
+            HasherSettings { parameters, ..hashing(2) }
+        };
+
+        assert_eq!(objection(&hashing(memory_kib), 70 * MIB), None);
+        assert!(objection(&hashing(memory_kib + 1), 70 * MIB).is_some());
+        assert_eq!(share(2, MIB), 0);
+    }
+}
