@@ -12,53 +12,23 @@ mod start;
 mod terminal;
 mod users;
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Output, Stdio},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, process::Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    process::{Child, ChildStderr, ChildStdout, Command},
 };
 
+pub use crate::program::{Ended, LONG, Postern, Serving};
 use crate::{
     asking::Asking,
     service::PASSWORD,
     support::{empty_schema, redis_url, variable},
 };
 
-/// Longer than anything here takes on a busy machine.
-const LONG: Duration = Duration::from_mins(1);
-
-/// The command, with a directory of its own and nothing in its environment.
-pub struct Postern {
-    directory: tempfile::TempDir,
-    environment: Vec<(&'static str, String)>,
-}
-
 impl Postern {
-    pub fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let environment = vec![
-            ("POSTERN_LISTEN", "127.0.0.1:0".to_owned()),
-            ("POSTERN_OPS_LISTEN", "127.0.0.1:0".to_owned()),
-            ("POSTERN_HASH_MEMORY", "8KiB".to_owned()),
-            ("POSTERN_HASH_PASSES", "1".to_owned()),
-        ];
-        Self { directory, environment }
-    }
-
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.environment.push((name, value.into()));
-        self
-    }
-
     /// With users in an empty schema of PostgreSQL and sessions in Redis.
     pub async fn on_servers() -> Self {
         let keys = "keys";
@@ -82,14 +52,6 @@ impl Postern {
         self.directory.path().join(name)
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_postern"));
-        command.args(arguments).current_dir(self.directory.path()).env_clear();
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        command
-    }
-
     pub async fn run(&self, arguments: &[&str]) -> Ended {
         let output = tokio::time::timeout(LONG, self.command(arguments).output());
         Ended::of(&output.await.expect("it ends").expect("it starts"))
@@ -105,48 +67,6 @@ impl Postern {
         let output = tokio::time::timeout(LONG, child.wait_with_output());
         Ended::of(&output.await.expect("it ends").expect("it started"))
     }
-
-    pub async fn serve(&self) -> Serving {
-        let mut child = self.command(&["serve"]).spawn().expect("it starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let stderr = child.stderr.take().expect("a pipe");
-        let mut line = String::new();
-        stdout.read_line(&mut line).await.expect("a line");
-        let addresses: Vec<SocketAddr> = line
-            .split(|character: char| !(character.is_ascii_digit() || ".:".contains(character)))
-            .filter_map(|word| word.parse().ok())
-            .collect();
-        let [public, operations, ..] = addresses[..] else { panic!("two addresses: {line:?}") };
-        Serving { child, stdout, stderr, line, public, operations }
-    }
-}
-
-/// A process that has ended.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Ended {
-    pub fn of(output: &Output) -> Self {
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-}
-
-/// A process that serves.
-pub struct Serving {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    pub stderr: ChildStderr,
-    pub line: String,
-    pub public: SocketAddr,
-    pub operations: SocketAddr,
 }
 
 impl Serving {
@@ -157,24 +77,6 @@ impl Serving {
     pub async fn sign_up(&self, email: &str) -> Value {
         let body = json!({"name": "Ada Lovelace", "email": email, "password": PASSWORD});
         self.post("/create-user/", body).send().await.expect(201)
-    }
-
-    pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        kill_process(pid.expect("it runs"), signal).expect("it can be signalled");
-    }
-
-    /// Waits for the end: exit code, and everything printed after the first line.
-    pub async fn ended(mut self) -> Ended {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        let end = async {
-            let reading =
-                tokio::join!(self.stdout.read_to_string(&mut stdout), self.stderr.read_to_string(&mut stderr));
-            assert!(reading.0.is_ok() && reading.1.is_ok());
-            self.child.wait().await.expect("a status").code()
-        };
-        let code = tokio::time::timeout(LONG, end).await.expect("it ends");
-        Ended { code, stdout, stderr }
     }
 
     /// Signals it until it ends: exit code.
@@ -189,11 +91,6 @@ impl Serving {
             }
         };
         tokio::time::timeout(LONG, signalling).await.expect("it ends")
-    }
-
-    pub async fn stopped(self) -> Ended {
-        self.signal(Signal::TERM);
-        self.ended().await
     }
 
     /// Ends it without a chance to tidy up.
