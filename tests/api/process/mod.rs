@@ -12,7 +12,11 @@ mod start;
 mod terminal;
 mod users;
 
-use std::{net::SocketAddr, path::PathBuf, process::Stdio};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Output, Stdio},
+};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -66,6 +70,16 @@ impl Postern {
         drop(stdin);
         let output = tokio::time::timeout(LONG, child.wait_with_output());
         Ended::of(&output.await.expect("it ends").expect("it started"))
+    }
+}
+
+impl Ended {
+    pub fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 }
 
