@@ -34,6 +34,9 @@ use crate::{
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What an answer may do where a browser shows it: nothing, and in no frame (OWASP, REST Security Cheat Sheet).
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+
 /// The methods of RFC 9110, section 9, and RFC 5789.
 static KNOWN_METHODS: [Method; 9] = [
     Method::GET,
@@ -178,6 +181,8 @@ impl Record {
         headers.insert(REQUEST_ID, self.id.clone());
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(NOTHING));
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
         // The answer to a HEAD says how long the body would be, and hyper would send that body over HTTP/2.
         if self.method == Method::HEAD {
             let length = response.body().size_hint().lower();

@@ -73,6 +73,9 @@ async fn every_answer_has_the_same_headers() {
         let headers = answer.all_headers();
         assert_eq!(headers.get("cache-control"), Some(&"no-store"), "{answer:?}");
         assert_eq!(headers.get("x-content-type-options"), Some(&"nosniff"), "{answer:?}");
+        assert_eq!(headers.get("x-frame-options"), Some(&"DENY"), "{answer:?}");
+        let policy = headers.get("content-security-policy");
+        assert_eq!(policy, Some(&"default-src 'none'; frame-ancestors 'none'"), "{answer:?}");
         let content_type = (!answer.body.is_empty()).then_some(&"application/json");
         assert_eq!(headers.get("content-type"), content_type, "{answer:?}");
         assert!(uuid::Uuid::parse_str(headers["x-request-id"]).is_ok(), "{answer:?}");
