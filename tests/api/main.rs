@@ -9,7 +9,11 @@ mod held;
 mod page;
 mod person;
 mod process;
+#[path = "../support/program.rs"]
+mod program;
 mod proxy;
+#[path = "../support/reverse_proxy.rs"]
+mod reverse_proxy;
 mod service;
 #[path = "../support/mod.rs"]
 mod support;

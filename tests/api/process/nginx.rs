@@ -1,20 +1,16 @@
 //! The README's nginx, as it stands there, in front of a service that trusts it.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::net::SocketAddr;
 
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{TcpListener, UnixStream},
-    process::{Child, Command},
+    net::TcpListener,
     task::JoinHandle,
 };
 
 use super::{LONG, Postern, Serving};
+use crate::reverse_proxy::ReverseProxy;
 
 const README: &str = include_str!("../../../README.md");
 
@@ -71,69 +67,32 @@ fn header<'message>(message: &'message str, name: &str) -> Option<&'message str>
     value
 }
 
-/// The README's server, on a socket in a directory of its own.
-struct Nginx {
-    _process: Child,
-    directory: tempfile::TempDir,
-}
+/// The README's server.
+struct Nginx(ReverseProxy);
 
 impl Nginx {
     async fn start(postern: SocketAddr, service: SocketAddr) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().display();
-        let listen = format!("listen unix:{path}/socket;");
         let mut server = snippet("nginx").to_owned();
         for (written, here) in [
-            ("listen 80;", listen.as_str()),
+            ("listen 80;", "listen unix:socket;"),
             ("127.0.0.1:8000", &postern.to_string()),
             ("127.0.0.1:3000", &service.to_string()),
         ] {
             assert_eq!(server.matches(written).count(), 1, "{written}");
             server = server.replace(written, here);
         }
-        // One process, of whoever runs the tests, that writes nowhere else.
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("{kind}_temp_path {path}/{kind};\n"))
-            .concat();
-        let configuration = format!(
-            "daemon off;\nmaster_process off;\npid {path}/pid;\nerror_log stderr;\nevents {{}}\n\
-             http {{\naccess_log off;\n{temporary}{server}}}\n"
-        );
-        std::fs::write(directory.path().join("nginx.conf"), configuration).expect("a file");
-        let mut process = spawn(directory.path());
-        let ready = async {
-            while UnixStream::connect(directory.path().join("socket")).await.is_err() {
-                if process.try_wait().expect("a status").is_some() {
-                    let mut log = String::new();
-                    let mut stderr = process.stderr.take().expect("a pipe");
-                    stderr.read_to_string(&mut log).await.expect("a log");
-                    panic!("nginx does not start: {log}");
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(LONG, ready).await.expect("nginx listens");
-        Self { _process: process, directory }
+        Self(ReverseProxy::nginx(&server).await)
     }
 
     /// The answer to a request: its line, its other headers, and its body.
     async fn ask(&self, line: &str, headers: &[&str], body: &str) -> String {
-        let mut stream = UnixStream::connect(self.directory.path().join("socket")).await.expect("nginx accepts");
+        let mut stream = self.0.connect().await;
         let headers = headers.iter().flat_map(|header| [*header, "\r\n"]).collect::<String>();
         let request = format!("{line} HTTP/1.1\r\nHost: app.test\r\n{headers}\r\n{body}");
         stream.write_all(request.as_bytes()).await.expect("nginx takes it");
         let answer = tokio::time::timeout(LONG, message(&mut stream)).await;
         answer.expect("an answer")
     }
-}
-
-fn spawn(directory: &Path) -> Child {
-    // Debian keeps it out of the PATH of those who do not administer.
-    let debian = PathBuf::from("/usr/sbin/nginx");
-    let mut command = Command::new(if debian.exists() { debian } else { "nginx".into() });
-    command.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(directory.join("nginx.conf"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    command.spawn().unwrap_or_else(|error| panic!("nginx ({error}): scripts/test installs it, as Debian's `nginx`"))
 }
 
 /// The one piece of the README in this language.

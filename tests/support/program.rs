@@ -1,0 +1,116 @@
+//! The program itself, as a process with a directory of its own.
+
+use std::{net::SocketAddr, process::Stdio, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    process::{Child, ChildStderr, ChildStdout, Command},
+};
+
+/// Longer than anything here takes on a busy machine.
+pub const LONG: Duration = Duration::from_mins(1);
+
+/// The command, with a directory of its own and nothing in its environment.
+pub struct Postern {
+    pub directory: tempfile::TempDir,
+    pub environment: Vec<(&'static str, String)>,
+}
+
+impl Postern {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let environment = vec![
+            ("POSTERN_LISTEN", "127.0.0.1:0".to_owned()),
+            ("POSTERN_OPS_LISTEN", "127.0.0.1:0".to_owned()),
+            ("POSTERN_HASH_MEMORY", "8KiB".to_owned()),
+            ("POSTERN_HASH_PASSES", "1".to_owned()),
+        ];
+        Self { directory, environment }
+    }
+
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postern"));
+        command.args(arguments);
+        self.prepared(command)
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
+        command.current_dir(self.directory.path()).env_clear();
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    pub async fn serve(&self) -> Serving {
+        self.serve_by(self.command(&["serve"])).await
+    }
+
+    /// By a command that becomes the server.
+    pub async fn serve_by(&self, command: Command) -> Serving {
+        let mut child = self.prepared(command).spawn().expect("it starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let stderr = child.stderr.take().expect("a pipe");
+        let mut line = String::new();
+        stdout.read_line(&mut line).await.expect("a line");
+        let addresses: Vec<SocketAddr> = line
+            .split(|character: char| !(character.is_ascii_digit() || ".:".contains(character)))
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        let [public, operations, ..] = addresses[..] else { panic!("two addresses: {line:?}") };
+        Serving { child, stdout, stderr, line, public, operations }
+    }
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A process that serves.
+pub struct Serving {
+    pub child: Child,
+    stdout: BufReader<ChildStdout>,
+    pub stderr: ChildStderr,
+    pub line: String,
+    pub public: SocketAddr,
+    pub operations: SocketAddr,
+}
+
+impl Serving {
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.id().cast_signed());
+        kill_process(pid.expect("it runs"), signal).expect("it can be signalled");
+    }
+
+    /// Waits for the end: exit code, and everything printed after the first line.
+    pub async fn ended(mut self) -> Ended {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        let end = async {
+            let reading =
+                tokio::join!(self.stdout.read_to_string(&mut stdout), self.stderr.read_to_string(&mut stderr));
+            assert!(reading.0.is_ok() && reading.1.is_ok());
+            self.child.wait().await.expect("a status").code()
+        };
+        let code = tokio::time::timeout(LONG, end).await.expect("it ends");
+        Ended { code, stdout, stderr }
+    }
+
+    pub async fn stopped(self) -> Ended {
+        self.signal(Signal::TERM);
+        self.ended().await
+    }
+}

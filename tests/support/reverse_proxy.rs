@@ -1,0 +1,70 @@
+//! A real proxy of the tests' own: one process, of whoever runs them, that listens on a socket in a directory of its own
+//! and writes nowhere else.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::{
+    io::AsyncReadExt as _,
+    net::UnixStream,
+    process::{Child, Command},
+};
+
+use crate::program::LONG;
+
+pub struct ReverseProxy {
+    _process: Child,
+    directory: tempfile::TempDir,
+}
+
+impl ReverseProxy {
+    /// nginx, with what stands in the block `http`. It shall listen on `unix:socket`.
+    pub async fn nginx(http: &str) -> Self {
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {kind};\n"))
+            .concat();
+        let configuration = format!(
+            "daemon off;\nmaster_process off;\npid pid;\nerror_log stderr;\nevents {{}}\n\
+             http {{\naccess_log off;\n{temporary}{http}}}\n"
+        );
+        Self::start("nginx", &["-e", "stderr", "-p", ".", "-c", "configuration"], &configuration).await
+    }
+
+    /// Starts a program with the file `configuration`, and waits until it listens on `socket`. Names of files are
+    /// relative to the directory.
+    pub async fn start(program: &str, arguments: &[&str], configuration: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(directory.path().join("configuration"), configuration).expect("a file");
+        let mut process = spawn(program, arguments, directory.path());
+        let ready = async {
+            while UnixStream::connect(directory.path().join("socket")).await.is_err() {
+                if process.try_wait().expect("a status").is_some() {
+                    let mut log = String::new();
+                    let mut stderr = process.stderr.take().expect("a pipe");
+                    stderr.read_to_string(&mut log).await.expect("a log");
+                    panic!("{program} does not start: {log}");
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LONG, ready).await.expect("it listens");
+        Self { _process: process, directory }
+    }
+
+    pub async fn connect(&self) -> UnixStream {
+        UnixStream::connect(self.directory.path().join("socket")).await.expect("the proxy accepts")
+    }
+}
+
+fn spawn(program: &str, arguments: &[&str], directory: &Path) -> Child {
+    // Debian keeps it out of the PATH of those who do not administer.
+    let debian = PathBuf::from("/usr/sbin").join(program);
+    let mut command = Command::new(if debian.exists() { debian } else { program.into() });
+    command.args(arguments).current_dir(directory);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program} ({error}): scripts/test installs it, as Debian's `{program}`"))
+}

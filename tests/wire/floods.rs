@@ -1,0 +1,195 @@
+//! Floods of HTTP/2: little to send, and much to do, if one lets it.
+
+use std::time::Duration;
+
+use tokio::{task::JoinSet, time::timeout};
+
+use crate::{
+    client::Flooded,
+    frames::{
+        CANCEL, CONTINUATION, DATA, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, Http2, Outcome, PING, PRIORITY, RST_STREAM,
+        SETTINGS, WHOLE, WINDOW_UPDATE, block, frame, get, post, request, settings,
+    },
+    server::Server,
+};
+
+const MIB: u64 = 1024 * 1024;
+
+/// The memory that a flood may cost, and keep.
+const LITTLE: u64 = 32 * MIB;
+
+/// The limit that a test sets, many times over: the machine may be busy.
+const IN_TIME: Duration = Duration::from_secs(15);
+
+/// The frames on one stream.
+type Probe = fn(u32) -> Vec<u8>;
+
+/// The streams of a flood.
+fn streams(count: u32) -> impl Iterator<Item = u32> {
+    (0..count).map(|number| 2 * number + 1)
+}
+
+fn reset(stream: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes())
+}
+
+fn update(stream: u32, by: u32) -> Vec<u8> {
+    frame(WINDOW_UPDATE, 0, stream, &by.to_be_bytes())
+}
+
+#[track_caller]
+fn costs_little(server: &Server, before: u64) {
+    let after = server.memory();
+    assert!(after.saturating_sub(before) < LITTLE, "{before} B, then {after} B");
+}
+
+#[tokio::test]
+async fn rapid_reset_ends_its_connection() {
+    let server = Server::start().await;
+    let before = server.memory();
+
+    for head in [get, post] as [fn(u32, &str) -> Vec<u8>; 2] {
+        let flood = streams(20_000).flat_map(|stream| [head(stream, "/token/"), reset(stream)].concat());
+        let flood = flood.collect::<Vec<_>>();
+        let http2 = Http2::open(&server).await;
+        let (code, ()) = tokio::join!(http2.exchange(&flood), server.is_well());
+        assert_eq!(code, Some(ENHANCE_YOUR_CALM));
+    }
+
+    costs_little(&server, before);
+    server.survives().await;
+}
+
+#[tokio::test]
+async fn to_have_us_reset_streams_over_and_over_ends_the_connection() {
+    let server = Server::start().await;
+    let before = server.memory();
+    let made_you_reset: [(&str, Probe); 4] = [
+        ("an update by nothing", |stream| [post(stream, "/token/"), update(stream, 0)].concat()),
+        ("a window too large", |stream| [post(stream, "/token/"), update(stream, u32::MAX >> 1)].concat()),
+        ("DATA after the end", |stream| [get(stream, "/healthz"), frame(DATA, 0, stream, b"x")].concat()),
+        ("a malformed request", |stream| {
+            frame(HEADERS, 5, stream, &block(&[&request("GET", "/")[..], &[("connection", "x")]].concat()))
+        }),
+    ];
+
+    for (name, probe) in made_you_reset {
+        let flood = streams(5000).flat_map(probe).collect::<Vec<_>>();
+        let http2 = Http2::open(&server).await;
+        let (code, ()) = tokio::join!(http2.exchange(&flood), server.is_well());
+        assert!(code.is_some_and(|code| code != 0), "{name}: {code:?}");
+    }
+
+    costs_little(&server, before);
+    server.survives().await;
+}
+
+#[tokio::test]
+async fn headers_without_end_end_their_connection() {
+    let server = Server::start().await;
+    let before = server.memory();
+    let begun = frame(HEADERS, END_STREAM, 1, &block(&request("GET", "/healthz")));
+
+    for more in [block(&[("x", &"y".repeat(16_000))]), b"\0\x01x\x01y".to_vec(), Vec::new()] {
+        let mut http2 = Http2::open(&server).await;
+        http2.send(&begun).await;
+        let flooded = http2.flood(&frame(CONTINUATION, 0, 1, &more).repeat(100), usize::MAX).await;
+        assert_eq!(flooded, Flooded::Closed, "{} B in a frame", more.len());
+    }
+
+    costs_little(&server, before);
+    server.survives().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_cannot_have_us_answer_for_ever() {
+    let server = Server::start().await;
+    let before = server.memory();
+
+    for (name, bytes) in [
+        ("PING", frame(PING, 0, 0, b"12345678")),
+        ("SETTINGS", frame(SETTINGS, 0, 0, b"")),
+        ("SETTINGS of windows", frame(SETTINGS, 0, 0, &settings(&[(4, 0), (4, 65_535), (3, 0)]))),
+        ("malformed requests", frame(HEADERS, 5, 1, &block(&[("x", "y")]))),
+    ] {
+        let mut http2 = Http2::open(&server).await;
+        let flood = async { http2.flood(&bytes.repeat(100), usize::MAX).await };
+        let (flooded, ()) = tokio::join!(flood, server.is_well());
+        assert_ne!(flooded, Flooded::Taken, "{name}");
+        costs_little(&server, before);
+    }
+
+    server.survives().await;
+}
+
+#[tokio::test]
+async fn frames_that_do_nothing_cost_little_and_keep_nobody_waiting() {
+    let server = Server::start().await;
+    let before = server.memory();
+    let one_mib = 1024 * 1024;
+
+    for (name, bytes) in [
+        ("empty DATA", frame(DATA, 0, 1, b"")),
+        ("padded DATA", frame(DATA, 8, 1, b"\0")),
+        ("PRIORITY", frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 1])),
+        ("WINDOW_UPDATE", update(0, 1)),
+        ("what nobody knows", frame(0xfe, 0, 0, b"")),
+    ] {
+        let mut http2 = Http2::open(&server).await;
+        http2.send(post(1, "/token/")).await;
+        let flood = async { http2.flood(&bytes.repeat(100), 4 * one_mib).await };
+        let (flooded, ()) = tokio::join!(flood, server.is_well());
+        assert_ne!(flooded, Flooded::Stuck, "{name}");
+        costs_little(&server, before);
+    }
+
+    server.survives().await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_opens_its_window_is_cut_off_and_costs_little() {
+    let settings = [("POSTERN_REQUEST_TIMEOUT", "1s"), ("POSTERN_MAX_CONNECTION_AGE", "1s")];
+    let server = Server::start_with(&settings).await;
+    let before = server.memory();
+
+    let mut stalled = Vec::new();
+    for _ in 0..20 {
+        let mut http2 = Http2::open_with(&server, &[(4, 0)]).await;
+        http2.send(streams(100).flat_map(|stream| get(stream, "/openapi.json")).collect::<Vec<_>>()).await;
+        stalled.push(http2);
+    }
+
+    server.is_well().await;
+    costs_little(&server, before);
+    for http2 in &mut stalled {
+        let frames = http2.until_closed().await;
+        assert!(frames.iter().all(|frame| frame.kind != DATA || frame.payload.is_empty()), "a window of nothing");
+    }
+    server.survives().await;
+}
+
+#[tokio::test]
+async fn who_falls_silent_within_headers_or_a_frame_is_cut_off_in_time() {
+    let server = Server::start_with(&[("POSTERN_REQUEST_TIMEOUT", "1s")]).await;
+    let head = block(&request("GET", "/healthz"));
+
+    let mut cuts = JoinSet::new();
+    for (name, sent) in [
+        ("within a block of headers", frame(HEADERS, END_STREAM, 3, &head)),
+        ("within a frame", frame(HEADERS, WHOLE, 3, &head)[..20].to_vec()),
+        ("within the length of a frame", vec![0]),
+    ] {
+        let mut http2 = Http2::open(&server).await;
+        http2.send(get(1, "/healthz")).await;
+        assert_eq!(http2.outcome(1).await, Outcome::Answered(200));
+        cuts.spawn(async move {
+            http2.send(sent).await;
+            (name, timeout(IN_TIME, http2.until_closed()).await.is_ok())
+        });
+    }
+    let cuts = cuts.join_all().await;
+
+    let lasting: Vec<_> = cuts.iter().filter(|(_, is_cut)| !is_cut).map(|(name, _)| name).collect();
+    assert!(lasting.is_empty(), "{lasting:?}");
+    server.survives().await;
+}

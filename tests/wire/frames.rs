@@ -1,0 +1,229 @@
+//! HTTP/2 by the frame (RFC 9113), with headers that nothing compresses (RFC 7541).
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::timeout,
+};
+
+use crate::{
+    client::{Connection, Flooded},
+    program::LONG,
+    server::Server,
+};
+
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PUSH_PROMISE: u8 = 5;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
+
+/// Of DATA and HEADERS; ACK has the same bit.
+pub const END_STREAM: u8 = 1;
+/// Of SETTINGS and PING.
+pub const ACK: u8 = 1;
+/// Of HEADERS and CONTINUATION.
+pub const END_HEADERS: u8 = 4;
+/// A whole request without a body.
+pub const WHOLE: u8 = END_STREAM | END_HEADERS;
+
+/// Error codes.
+pub const REFUSED_STREAM: u32 = 7;
+pub const CANCEL: u32 = 8;
+pub const ENHANCE_YOUR_CALM: u32 = 11;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A frame, as it goes over the wire.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
+    let mut bytes = length[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// The payload of SETTINGS.
+pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
+    values.iter().flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect()
+}
+
+/// A block of headers, each of them written out.
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    fields.iter().flat_map(|(name, value)| [&[0][..], &text(name), &text(value)].concat()).collect()
+}
+
+/// A text and its length.
+pub fn text(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.len();
+    if rest < 127 {
+        bytes.push(u8::try_from(rest).expect("seven bits"));
+    } else {
+        bytes.push(127);
+        rest -= 127;
+        while rest >= 128 {
+            bytes.push(u8::try_from(rest % 128 + 128).expect("eight bits"));
+            rest /= 128;
+        }
+        bytes.push(u8::try_from(rest).expect("seven bits"));
+    }
+    bytes.extend(text.as_bytes());
+    bytes
+}
+
+/// The headers of a request.
+pub fn request<'text>(method: &'text str, path: &'text str) -> [(&'text str, &'text str); 4] {
+    [(":method", method), (":scheme", "http"), (":authority", "postern.test"), (":path", path)]
+}
+
+/// A whole request.
+pub fn get(stream: u32, path: &str) -> Vec<u8> {
+    frame(HEADERS, WHOLE, stream, &block(&request("GET", path)))
+}
+
+/// The head of a request whose body is still to come.
+pub fn post(stream: u32, path: &str) -> Vec<u8> {
+    let json = [("content-type", "application/json")];
+    frame(HEADERS, END_HEADERS, stream, &block(&[&request("POST", path)[..], &json].concat()))
+}
+
+/// A frame that has come.
+#[derive(Debug)]
+pub struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
+}
+
+/// What has become of a stream.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Outcome {
+    Answered(u16),
+    Reset(u32),
+    /// The connection ends, with this code.
+    GoneAway(u32),
+    Closed,
+}
+
+/// A connection that speaks HTTP/2.
+pub struct Http2 {
+    connection: Connection,
+}
+
+impl Http2 {
+    pub async fn open(server: &Server) -> Self {
+        Self::open_with(server, &[]).await
+    }
+
+    /// With settings of its own. The server's are acknowledged.
+    pub async fn open_with(server: &Server, values: &[(u16, u32)]) -> Self {
+        let mut http2 = Self { connection: server.connect().await };
+        http2.send([PREFACE, &frame(SETTINGS, 0, 0, &settings(values))].concat()).await;
+        let first = http2.next().await.expect("SETTINGS");
+        assert_eq!((first.kind, first.flags), (SETTINGS, 0), "{first:?}");
+        http2.send(frame(SETTINGS, ACK, 0, b"")).await;
+        http2
+    }
+
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.connection.send(bytes).await;
+    }
+
+    /// The next frame, unless the server has closed.
+    pub async fn next(&mut self) -> Option<Frame> {
+        let reading = async {
+            let mut head = [0; 9];
+            self.connection.0.read_exact(&mut head).await.ok()?;
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            self.connection.0.read_exact(&mut payload).await.ok()?;
+            let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            Some(Frame { kind: head[3], flags: head[4], stream, payload })
+        };
+        timeout(LONG, reading).await.expect("it sends, or closes")
+    }
+
+    /// What becomes of a stream.
+    pub async fn outcome(&mut self, stream: u32) -> Outcome {
+        while let Some(frame) = self.next().await {
+            match frame.kind {
+                HEADERS if frame.stream == stream => return Outcome::Answered(status(&frame.payload)),
+                RST_STREAM if frame.stream == stream => return Outcome::Reset(word(&frame.payload, 0)),
+                GOAWAY => return Outcome::GoneAway(word(&frame.payload, 4)),
+                _ => {}
+            }
+        }
+        Outcome::Closed
+    }
+
+    /// Everything that comes until the server closes.
+    pub async fn until_closed(&mut self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        while let Some(frame) = self.next().await {
+            frames.push(frame);
+        }
+        frames
+    }
+
+    /// Sends the same over and over and reads nothing: see [`Connection::flood`].
+    pub async fn flood(&mut self, bytes: &[u8], limit: usize) -> Flooded {
+        self.connection.flood(bytes, limit).await
+    }
+
+    /// Sends it all, and reads what comes meanwhile and until the server closes: the code with which it goes away, if it
+    /// says one.
+    pub async fn exchange(self, bytes: &[u8]) -> Option<u32> {
+        let (mut reader, mut writer) = self.connection.0.into_split();
+        let mut heard = Vec::new();
+        let writing = async {
+            let _ = writer.write_all(bytes).await;
+            // It stays open for what the server may still say.
+            writer
+        };
+        let reading = async { reader.read_to_end(&mut heard).await.is_ok() };
+        let _ = timeout(LONG, async { tokio::join!(writing, reading) }).await.expect("it closes");
+        goaway(&heard)
+    }
+}
+
+/// The code of GOAWAY among frames.
+fn goaway(mut heard: &[u8]) -> Option<u32> {
+    while let Some((head, rest)) = heard.split_at_checked(9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let (payload, rest) = rest.split_at_checked(length)?;
+        if head[3] == GOAWAY {
+            return Some(word(payload, 4));
+        }
+        heard = rest;
+    }
+    None
+}
+
+fn word(payload: &[u8], start: usize) -> u32 {
+    u32::from_be_bytes(payload[start..start + 4].try_into().expect("four bytes"))
+}
+
+/// The status at the start of a block: one of the static table, or three digits in Huffman's code. 0 for any other.
+fn status(block: &[u8]) -> u16 {
+    match block {
+        [index @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)],
+        [0x48, length, digits @ ..] if length & 0x80 != 0 => digits_of_huffman(&digits[..usize::from(length & 0x7f)]),
+        _ => 0,
+    }
+}
+
+/// Digits up to 2 have five bits, the others six.
+fn digits_of_huffman(bytes: &[u8]) -> u16 {
+    let mut bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |place| u16::from(byte >> place & 1)));
+    (0..3).fold(0, |number, _| {
+        let five = bits.by_ref().take(5).fold(0, |code, bit| code * 2 + bit);
+        let digit = if five <= 2 { five } else { five * 2 + bits.next().unwrap_or_default() - 22 };
+        number * 10 + digit
+    })
+}
