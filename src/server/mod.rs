@@ -1,7 +1,7 @@
 //! Listeners: connections in, limits around them, and a graceful end.
 //!
-//! A connection has a place in the [`house`](House), says by its [`watch`](Watch) what it is doing, and reaches hyper over
-//! its [`wire`](wire::Wire).
+//! A connection has a place in the house (`house.rs`), says by its watch (`watch.rs`) what it is doing, and reaches hyper
+//! over its wire (`wire.rs`), which judges heads, chunks and frames.
 
 mod chunks;
 mod connection;
