@@ -19,7 +19,7 @@ use postern::{
 use rustix::process::getuid;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, make_first_keys, run_async};
+use super::{Failure, assembly::make_first_keys, run_async};
 
 /// More events than a command records.
 const EVENTS: usize = 16;

@@ -1,30 +1,22 @@
 //! The life of the process: arguments, settings, log, stores, accounts, service, exit code.
 
+mod assembly;
 mod commands;
 
 use std::{io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, AttemptStores, Throttle},
     audit::{self, EventKind, Origin, Subject, Trail},
     cli::{self, Task},
-    clock::{Clock, SystemClock},
+    clock::{Clock as _, SystemClock},
     config::{self, Config, Mistake, SETTINGS, Setting, Stores, Values},
-    http::{Readiness, Service, Vouching, routes},
+    http::Readiness,
     memory,
     metrics::Metrics,
-    operators::Operators,
-    passwords::{Hasher, Policy},
-    server::{self, ConnectionLimits, Listening, Patience, Tls},
-    store::{
-        Attempts, AuditEvents, Sessions, Users, counted_attempts, counted_sessions, counted_users,
-        embedded::{DataDirectory, ServerLock},
-        local::LocalAttempts,
-        postgres::{self, PostgresUsers, SchemaError},
-        redis::RedisStore,
-    },
+    server::{self, Listening, Tls},
+    store::{embedded::DataDirectory, postgres},
     telemetry,
-    tokens::{AccessFormat, AccessTokens, Keys, RefreshTokens, keyring},
+    tokens::{AccessFormat, Keys},
 };
 use tokio::{
     net::TcpListener,
@@ -33,6 +25,8 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 use tracing::{info, warn};
+
+use self::assembly::Assembly;
 
 /// Wrong settings or arguments (`EX_USAGE` of sysexits.h).
 const WRONG_SETTINGS: u8 = 64;
@@ -150,18 +144,18 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
 
 /// Serves until a signal, drains, and says how it ended.
 async fn serve(config: Config) -> Result<ExitCode, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let formats: Vec<_> = AccessFormat::ALL.iter().map(ToString::to_string).collect();
-    let metrics = Arc::new(Metrics::new(&formats.join(",")));
+    let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new(&formats.join(","))));
+    let assembly = Assembly { config: &config, clock: clock.clone(), metrics: Arc::clone(&metrics) };
     // First what may be wrong with files: nothing is opened for a server that will not start.
-    let vouching = Arc::new(vouching(&config, &clock)?);
+    let vouching = Arc::new(assembly.vouching()?);
     let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
-    let data = lock_data(&config, &clock)?;
-    let keys = open_keys(&config.keys_dir, &metrics)?;
-    let opened = open_stores(&config, data, &clock, &metrics).await?;
+    let data = assembly.lock_data()?;
+    let keys = assembly.open_keys()?;
+    let stores = assembly.open_stores(data).await?;
     let settings = audit::Settings::keeping(config.audit_retention);
-    let (trail, writing) = audit::start(Arc::clone(&opened.audit), Arc::clone(&clock), metrics.audit.clone(), settings);
-    let accounts = Arc::new(accounts(&config, &opened, Arc::clone(&keys), (clock, metrics, trail.clone()))?);
+    let (trail, writing) = audit::start(Arc::clone(&stores.audit), clock, metrics.audit.clone(), settings);
+    let accounts = Arc::new(assembly.accounts(&stores, Arc::clone(&keys), trail.clone())?);
     let readiness = Arc::new(Readiness::default());
     let listener = bind(config.listen).await?;
     let ops_listener = bind(config.ops_listen).await?;
@@ -174,24 +168,20 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
         let (readiness, accounts) = (Arc::clone(&readiness), Arc::clone(&accounts));
         async move { readiness.meet_stores(&accounts, config.limits.store).await }
     });
-    let service = |router| Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), config.limits);
-    let limits = connection_limits(&config);
-    let start = |listener, service, tls| {
+    assembly.raise_open_files_limit();
+    let start = |listener, service, limits, tls| {
         let (stop, stopped) = watch::channel(false);
         let listening = Listening { listener, service: Arc::new(service), limits, tls };
         (stop, tokio::spawn(server::serve(listening, stopped)))
     };
-    let public = service(routes::public())
-        .with_vouching(vouching)
-        .with_origins(config.origins.clone())
-        .behind(config.trusted_proxies.clone());
-    let public = if tls.is_some() { public.over_tls() } else { public };
+    let public = assembly.public(&accounts, &readiness, vouching);
     if let Some(tls) = tls.clone() {
         tokio::spawn(tls.follow());
     }
-    let (stop, public) = start(listener, public, tls);
+    let (stop, public) = start(listener, public, assembly.public_limits(), tls);
     // Probes are answered to the end: it is not told to stop. Nor has it TLS: those who ask are on a network of their own.
-    let (_go_on, operations) = start(ops_listener, service(routes::operations()), None);
+    let (_go_on, operations) =
+        start(ops_listener, assembly.operations(&accounts, &readiness), assembly.operations_limits(), None);
 
     // Outside the macro, which looks at its fields only where the line is logged.
     let signal = signals.next().await;
@@ -215,145 +205,6 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     operations.abort();
     info!(drained, "stopped");
     Ok(if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The stores, by what they can do.
-struct OpenStores {
-    users: Arc<dyn Users>,
-    sessions: Arc<dyn Sessions>,
-    attempts: AttemptStores,
-    audit: Arc<dyn AuditEvents>,
-    /// Held as long as the embedded store is.
-    _lock: Option<ServerLock>,
-}
-
-/// The data directory of the embedded store, for this server alone, with keys beside it.
-fn lock_data(config: &Config, clock: &Arc<dyn Clock>) -> Result<Option<(DataDirectory, ServerLock)>, Failure> {
-    if !matches!(config.stores, Stores::Embedded) {
-        return Ok(None);
-    }
-    let directory = DataDirectory::open(&config.data_dir)?;
-    let lock = directory.lock()?;
-    make_first_keys(&directory, &config.keys_dir, clock)?;
-    Ok(Some((directory, lock)))
-}
-
-async fn open_stores(
-    config: &Config,
-    data: Option<(DataDirectory, ServerLock)>,
-    clock: &Arc<dyn Clock>,
-    metrics: &Metrics,
-) -> Result<OpenStores, Failure> {
-    let local = Arc::new(LocalAttempts::new(Arc::clone(clock)));
-    match (&config.stores, data) {
-        (Stores::Embedded, None) => unreachable!("the data directory of an embedded store has been locked"),
-        (Stores::Embedded, Some((directory, lock))) => {
-            let store = Arc::new(directory.store(&lock, Arc::clone(clock))?);
-            Ok(OpenStores {
-                users: store.clone(),
-                sessions: store.clone(),
-                attempts: AttemptStores { shared: None, local },
-                audit: store,
-                _lock: Some(lock),
-            })
-        }
-        (Stores::PostgresRedis(database, redis_url), _) => {
-            match postgres::check_schema(database).await {
-                // Not ready, but nothing that a restart would mend: each connection checks the schema when it is made.
-                Err(error @ (SchemaError::Unreachable(_) | SchemaError::Silent)) => warn!(%error, "not ready yet"),
-                checked => checked?,
-            }
-            let users = Arc::new(PostgresUsers::new(database)?);
-            let redis = Arc::new(RedisStore::new(redis_url, Arc::clone(clock))?);
-            let (watched_users, watched_redis) = (Arc::clone(&users), Arc::clone(&redis));
-            metrics.watch_pool("PostgreSQL", move || watched_users.pool_use());
-            metrics.watch_pool("Redis", move || watched_redis.pool_use());
-            Ok(OpenStores {
-                users: users.clone(),
-                sessions: redis.clone(),
-                attempts: AttemptStores { shared: Some(redis), local },
-                audit: users,
-                _lock: None,
-            })
-        }
-    }
-}
-
-/// Keys for a data directory in which nothing has been kept yet. Keys that are missing later have been lost, and new ones
-/// would end every session.
-fn make_first_keys(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
-    if directory.is_new() {
-        keyring::generate(keys_dir, clock.now())?;
-    }
-    Ok(())
-}
-
-fn accounts(
-    config: &Config,
-    stores: &OpenStores,
-    keys: Arc<Keys>,
-    (clock, metrics, audit): (Arc<dyn Clock>, Arc<Metrics>, Trail),
-) -> Result<Accounts, Failure> {
-    let access_tokens =
-        AccessTokens::new(Arc::clone(&keys), config.access_format, config.issuer.clone(), config.audience.clone());
-    Ok(Accounts {
-        users: counted_users(Arc::clone(&stores.users), metrics.store_calls.clone()),
-        sessions: counted_sessions(Arc::clone(&stores.sessions), metrics.store_calls.clone()),
-        hasher: Hasher::start(config.hashing, metrics.hashing.clone())?,
-        policy: Policy { min_code_points: config.password_min_length },
-        access_tokens: access_tokens.map_err(|error| {
-            Failure::Settings(vec![Mistake { name: "POSTERN_ISSUER, POSTERN_AUDIENCE", sentence: error.to_string() }])
-        })?,
-        refresh_tokens: RefreshTokens::new(Arc::clone(&keys)),
-        throttle: config.throttle.then(|| throttle(config, &stores.attempts, keys, &metrics)),
-        clock,
-        lifetimes: config.lifetimes,
-        max_sessions: config.max_sessions,
-        rotates: config.refresh_rotation,
-        metrics,
-        audit,
-    })
-}
-
-fn throttle(config: &Config, attempts: &AttemptStores, keys: Arc<Keys>, metrics: &Metrics) -> Throttle {
-    let counted = |attempts: &Arc<dyn Attempts>| counted_attempts(Arc::clone(attempts), metrics.store_calls.clone());
-    let attempts = AttemptStores { shared: attempts.shared.as_ref().map(counted), local: Arc::clone(&attempts.local) };
-    Throttle::new(attempts, keys, config.hashing.max_wait, metrics.throttle.clone())
-}
-
-fn vouching(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vouching, Failure> {
-    let operators = match &config.api_keys_file {
-        Some(file) => Operators::of_file(file.clone(), Arc::clone(clock))?,
-        None => Operators::nobody(Arc::clone(clock)),
-    };
-    Ok(Vouching { operators, without_sessions: config.verify_degraded })
-}
-
-/// The keys, which the process follows from now on as they change.
-fn open_keys(directory: &Path, metrics: &Metrics) -> Result<Arc<Keys>, Failure> {
-    let keys = Arc::new(Keys::open(directory)?);
-    if keys.current().limiting().next().is_none() {
-        warn!("there is no limiter key: once every replica has this version, `postern keys generate` makes it");
-    }
-    let watched = Arc::clone(&keys);
-    metrics.watch_keys(move || watched.is_readable());
-    tokio::spawn(Arc::clone(&keys).follow());
-    Ok(keys)
-}
-
-/// The limits of each listener; a connection of either is an open file.
-fn connection_limits(config: &Config) -> ConnectionLimits {
-    /// Of stores, keys, the log, and the runtime.
-    const OTHER_FILES: u64 = 100;
-    let needed = u64::try_from(config.max_connections).unwrap_or(u64::MAX).saturating_mul(2) + OTHER_FILES;
-    if let Some(limit) = server::raise_open_files_limit().filter(|limit| *limit < needed) {
-        warn!(limit, needed, "fewer files may be open than POSTERN_MAX_CONNECTIONS needs on both listeners");
-    }
-    ConnectionLimits {
-        connections: config.max_connections,
-        patience: Patience::of(config.limits.request, config.idle_timeout),
-        age: config.max_connection_age,
-    }
 }
 
 /// Records which keys there are at the start, and each change of them.

@@ -1,6 +1,6 @@
 //! What a user confirms by the password: a compare-and-set on the hash that it was verified by.
 
-use super::{Accounts, Call, CurrentUser, Epoch, Refusal, User};
+use super::{Accounts, Call, CurrentUser, Epoch, Refusal, User, throttle::Guess};
 use crate::{
     audit::EventKind,
     passwords::{AcceptedPassword, Password},
@@ -29,7 +29,8 @@ impl Accounts {
         what: Confirmed<'_>,
         call: &Call,
     ) -> Result<User, Refusal> {
-        self.guess(Some(&current.user.email), call, self.verify_and_write(current, password, what, call)).await
+        let guess = Guess { email: Some(&current.user.email), user: Some(current.user.id) };
+        self.guess(guess, call, self.verify_and_write(current, password, what, call)).await
     }
 
     async fn verify_and_write(

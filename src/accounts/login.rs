@@ -2,7 +2,7 @@
 
 use tracing::debug;
 
-use super::{Accounts, Call, Email, Refusal, Tokens, User};
+use super::{Accounts, Call, Email, Refusal, Tokens, User, throttle::Guess};
 use crate::{audit::EventKind, passwords::Password, store::StoreError};
 
 /// What somebody logs in with.
@@ -22,7 +22,8 @@ impl Accounts {
     pub async fn login(&self, credentials: Credentials, call: &Call) -> Result<Tokens, Refusal> {
         let logins = &self.metrics.accounts.logins;
         let email = credentials.email.clone();
-        let login = self.guess(email.as_ref(), call, self.log_in(credentials, call));
+        let guess = Guess { email: email.as_ref(), user: None };
+        let login = self.guess(guess, call, self.log_in(credentials, call));
         logins.counted(login, Refusal::label).await
     }
 

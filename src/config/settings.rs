@@ -90,7 +90,7 @@ pub const STORE_TIMEOUT: Setting =
 pub const MAX_CONNECTIONS: Setting = setting(
     "POSTERN_MAX_CONNECTIONS",
     "10000",
-    "Open connections of a listener, 1 to 1000000; a newcomer displaces an idle one",
+    "Open connections of the public API, 1 to 1000000; a newcomer displaces an idle one",
 );
 pub const IDLE_TIMEOUT: Setting = setting(
     "POSTERN_IDLE_TIMEOUT",

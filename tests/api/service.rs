@@ -7,7 +7,7 @@ use std::{
 
 use postern::{
     accounts::{Accounts, Administration, Call, Client, Lifetimes, PasswordHash, Throttle, User, WithoutSessions},
-    audit::{self, Event, EventQuery, Origin, Writing},
+    audit::{self, Event, EventKind, EventQuery, Origin, Writing},
     clock::{Clock, ManualClock},
     http::{self, Origins, Readiness, RequestLimits, Vouching, routes},
     metrics::Metrics,
@@ -309,7 +309,16 @@ impl Server {
 
     /// The audit events of all servers, oldest first, once there are this many.
     pub async fn audited(&self, count: usize) -> Vec<Event> {
-        let query = EventQuery { limit: 10_000, ..EventQuery::default() };
+        self.audited_by(EventQuery::default(), count).await
+    }
+
+    /// The same of one kind, once there is one.
+    pub async fn audited_of(&self, kind: EventKind) -> Vec<Event> {
+        self.audited_by(EventQuery { kind: Some(kind), ..EventQuery::default() }, 1).await
+    }
+
+    async fn audited_by(&self, query: EventQuery, count: usize) -> Vec<Event> {
+        let query = EventQuery { limit: 10_000, ..query };
         loop {
             let time = StoreTime::of(Duration::from_mins(1));
             let mut events = self.events.list(&query, &time).await.expect("an answer");

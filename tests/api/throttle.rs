@@ -2,7 +2,10 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use postern::passwords::{HashParameters, HasherSettings};
+use postern::{
+    audit::EventKind,
+    passwords::{HashParameters, HasherSettings},
+};
 use serde_json::json;
 
 use super::Service;
@@ -170,6 +173,26 @@ async fn after_a_hundred_failures_in_a_row_it_stays_at_a_quarter_of_an_hour_for_
     service.log_in_from(HOME, "ada@example.org", PASSWORD).await.expect(200);
     service.advance(Duration::from_mins(15));
     service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn refusals_and_a_hundred_failures_in_a_row_are_recorded() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+    let ada = service.user("ada@example.org").await.id;
+
+    service.fail_from(ELSEWHERE, "ada@example.org", 99).await;
+    let refused = retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await);
+    service.advance(refused);
+    service.fail_from(ELSEWHERE, "ada@example.org", 1).await;
+
+    let many = service.audited_of(EventKind::PasswordFailures).await;
+    assert_eq!((many.len(), many[0].subject.user), (1, Some(ada)));
+    let throttled = service.audited_of(EventKind::Throttled).await;
+    let limits: Vec<_> = throttled.iter().filter_map(|event| event.subject.detail.as_deref()).collect();
+    assert_eq!(limits.len(), throttled.len());
+    assert!(limits.iter().all(|limit| ["account", "pair"].contains(limit)), "{limits:?}");
+    assert_eq!(throttled[0].origin.address.map(|address| address.to_string()).as_deref(), Some(ELSEWHERE));
 }
 
 #[tokio::test]

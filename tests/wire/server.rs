@@ -96,7 +96,8 @@ impl Server {
     pub async fn survives(self) {
         self.is_well().await;
         let ended = self.serving.stopped().await;
-        assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));
+        let complaints: Vec<_> = ended.stderr.lines().filter(|line| !line.contains(r#""message":"audit""#)).collect();
+        assert_eq!((ended.code, ended.stdout.as_str(), complaints), (Some(0), "", vec![]));
     }
 
     async fn ask(&self, request: &str) -> Answer {

@@ -5,6 +5,7 @@
 //! by side cannot slip through. Whoever comes from where the account has been logged in from is limited by the failures of
 //! the two together alone, so that nobody elsewhere can keep them out.
 
+mod admission;
 mod limits;
 mod line;
 mod tags;
@@ -12,17 +13,19 @@ mod tags;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use self::{
+    admission::{Admission, Verdict},
     limits::{ACCOUNT, ADDRESS, FAILURES_IN_A_ROW, PAIR, SIGN_UPS},
     line::Lines,
     tags::Tagger,
 };
-use super::{Accounts, Call, Email, Refusal};
+use super::{Accounts, Call, Email, Refusal, UserId};
 use crate::{
+    audit::{self, EventKind},
     metrics::ThrottleMetrics,
-    store::{Attempts, Bucket, Limit, Reservation, StoreError, StoreTime, Tag},
+    store::{Attempts, Bucket, Limit, StoreError, StoreTime, Tag},
     tokens::Keys,
 };
 
@@ -60,27 +63,18 @@ pub struct AttemptStores {
     pub local: Arc<dyn Attempts>,
 }
 
-/// What became of an attempt, as far as limits go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Succeeded,
-    Failed,
-    /// It has not come to an end: nobody has learnt anything by it.
-    NotMade,
-}
-
 impl Accounts {
-    /// Makes an attempt to give the password of an account, unless too many have failed. `None` where no account can have
-    /// the email.
+    /// Makes an attempt to give the password of an account, unless too many have failed.
     ///
     /// # Errors
     /// [`Refusal::Throttled`], [`Refusal::Overloaded`] and those of the attempt.
     pub(super) async fn guess<T>(
         &self,
-        email: Option<&Email>,
+        guess: Guess<'_>,
         call: &Call,
         attempt: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<T, Refusal> {
+        let Guess { email, user } = guess;
         // Before a store is asked: whoever would be turned away later costs nothing.
         self.hasher.admits(Duration::ZERO)?;
         let Some(throttle) = &self.throttle else { return attempt.await };
@@ -99,7 +93,14 @@ impl Accounts {
             Err(Refusal::InvalidCredentials | Refusal::WrongPassword) => Verdict::Failed,
             Err(_) => Verdict::NotMade,
         };
-        throttle.counted(subject, call, attempt, verdict).await
+        let admission = self.admitted(throttle, subject, user, call).await?;
+        let (failures, outcome) = (admission.at_account(), attempt.await);
+        let verdict = verdict(&outcome);
+        Box::pin(admission.settle(verdict, &call.time)).await;
+        if let (Some(email), Verdict::Failed, Some(FAILURES_IN_A_ROW)) = (email, verdict, failures) {
+            self.tell_of_many_failures(email, call).await;
+        }
+        outcome
     }
 
     /// Makes an attempt to sign up, unless there have been too many. One that finds the email taken counts as well: it has
@@ -119,8 +120,44 @@ impl Accounts {
             Err(Refusal::EmailTaken) => Verdict::Failed,
             Err(_) => Verdict::NotMade,
         };
-        throttle.counted(Subject::SignUp(email, call.client.address), call, attempt, verdict).await
+        let subject = Subject::SignUp(email, call.client.address);
+        let admission = self.admitted(throttle, subject, None, call).await?;
+        let outcome = attempt.await;
+        Box::pin(admission.settle(verdict(&outcome), &call.time)).await;
+        outcome
     }
+
+    async fn admitted(
+        &self,
+        throttle: &Throttle,
+        subject: Subject<'_>,
+        user: Option<UserId>,
+        call: &Call,
+    ) -> Result<Admission, Refusal> {
+        // On the heap: it is large, and not there for long.
+        let admitted = Box::pin(throttle.admit(subject, call)).await;
+        admitted.map_err(|throttled| {
+            throttle.metrics.refused(throttled.limit);
+            self.audit.record(EventKind::Throttled, audit::Subject::from(user).with_detail(throttled.limit), call);
+            Refusal::Throttled(throttled)
+        })
+    }
+
+    /// Says so where an account has met as many failures in a row as NIST allows; nobody can log in to one that is not there.
+    async fn tell_of_many_failures(&self, email: &Email, call: &Call) {
+        if let Ok(Some(user)) = self.users.by_email(email, &call.time).await {
+            self.audit.record(EventKind::PasswordFailures, &user, call);
+        }
+    }
+}
+
+/// Whose password somebody gives.
+#[derive(Clone, Copy)]
+pub(super) struct Guess<'attempt> {
+    /// The email of the account; `None` where no account can have it.
+    pub email: Option<&'attempt Email>,
+    /// The user, where that is known before the password is.
+    pub user: Option<UserId>,
 }
 
 /// What an attempt is counted by.
@@ -138,23 +175,6 @@ impl Throttle {
     pub fn new(stores: AttemptStores, keys: Arc<Keys>, max_wait: Duration, metrics: ThrottleMetrics) -> Self {
         let AttemptStores { shared, local } = stores;
         Self { shared, local, tagger: Tagger::new(keys), lines: Lines::default(), max_wait, metrics }
-    }
-
-    async fn counted<T>(
-        &self,
-        subject: Subject<'_>,
-        call: &Call,
-        attempt: impl Future<Output = Result<T, Refusal>>,
-        verdict: impl Fn(&Result<T, Refusal>) -> Verdict,
-    ) -> Result<T, Refusal> {
-        // On the heap: they are large, and not there for long.
-        let admission = Box::pin(self.admit(subject, call)).await.map_err(|throttled| {
-            self.metrics.refused(throttled.limit);
-            Refusal::Throttled(throttled)
-        })?;
-        let outcome = attempt.await;
-        Box::pin(admission.settle(verdict(&outcome), &call.time)).await;
-        outcome
     }
 
     /// Reserves an attempt, where all servers count or, while that cannot be reached, here.
@@ -179,12 +199,11 @@ impl Throttle {
         subject: Subject<'_>,
         time: &StoreTime,
     ) -> Result<Result<Admission, Throttled>, StoreError> {
-        let mut admission = Admission { attempts: Arc::clone(attempts), held: Vec::new(), device: None };
         let bucket = |limit: &'static Limit, tag| Bucket { tag, limit };
         let decided = match subject {
             Subject::Account(email, address) => {
                 let devices = self.tagger.device(email, address);
-                admission.device = devices.first().copied();
+                let admission = Admission::new(attempts, devices.first().copied());
                 let pair = [bucket(&PAIR, self.tagger.pair(email, address))];
                 let (known, pair) = tokio::join!(knows_any(attempts, &devices, time), admission.hold(&pair, time));
                 match pair? {
@@ -197,11 +216,13 @@ impl Throttle {
                 }
             }
             Subject::Address(address) => {
-                admission.hold(&[bucket(&ADDRESS, self.tagger.address(ADDRESS.name, address))], time).await?
+                let address = bucket(&ADDRESS, self.tagger.address(ADDRESS.name, address));
+                Admission::new(attempts, None).hold(&[address], time).await?
             }
             Subject::SignUp(email, address) => {
-                admission.device = self.tagger.device(email, address).first().copied();
-                admission.hold(&[bucket(&SIGN_UPS, self.tagger.address(SIGN_UPS.name, address))], time).await?
+                let device = self.tagger.device(email, address).first().copied();
+                let address = bucket(&SIGN_UPS, self.tagger.address(SIGN_UPS.name, address));
+                Admission::new(attempts, device).hold(&[address], time).await?
             }
         };
         Ok(decided)
@@ -211,95 +232,4 @@ impl Throttle {
 async fn knows_any(attempts: &Arc<dyn Attempts>, devices: &[Tag], time: &StoreTime) -> Result<bool, StoreError> {
     let known = join_all(devices.iter().map(|device| attempts.knows(device, time))).await;
     known.into_iter().try_fold(false, |known, device| Ok(known | device?))
-}
-
-/// An attempt that may be made. It counts as one that has not been made until it is settled.
-struct Admission {
-    attempts: Arc<dyn Attempts>,
-    held: Vec<Held>,
-    /// What is known from now on where the attempt succeeds.
-    device: Option<Tag>,
-}
-
-/// What has been reserved in a bucket.
-#[derive(Clone, Copy)]
-struct Held {
-    bucket: Bucket,
-    charge: Duration,
-    count: u32,
-}
-
-impl Admission {
-    /// Reserves in more buckets, in all of them or in none.
-    async fn hold(mut self, buckets: &[Bucket], time: &StoreTime) -> Result<Result<Self, Throttled>, StoreError> {
-        let reservations = join_all(buckets.iter().map(|bucket| self.attempts.reserve(bucket, time))).await;
-        let mut longest: Option<Throttled> = None;
-        for (bucket, reservation) in buckets.iter().zip(reservations) {
-            match reservation? {
-                Reservation::Made { charge, count } => self.held.push(Held { bucket: *bucket, charge, count }),
-                Reservation::Refused { wait } if longest.is_none_or(|longest| longest.wait < wait) => {
-                    longest = Some(Throttled { limit: bucket.limit.name, wait });
-                }
-                Reservation::Refused { .. } => {}
-            }
-        }
-        let Some(throttled) = longest else { return Ok(Ok(self)) };
-        self.settle(Verdict::NotMade, time).await;
-        Ok(Err(throttled))
-    }
-
-    /// Lets what has been reserved stand, or gives it back.
-    async fn settle(mut self, verdict: Verdict, time: &StoreTime) {
-        let held = std::mem::take(&mut self.held);
-        let settled = match verdict {
-            Verdict::Failed => {
-                tell_of_many(&held);
-                Ok(())
-            }
-            Verdict::NotMade => give_back(&self.attempts, &held, time).await,
-            Verdict::Succeeded => self.reward(&held, time).await,
-        };
-        if let Err(error) = settled {
-            debug!(%error, "attempts that did not fail could not be given back");
-        }
-    }
-
-    /// The failures before count no more, but for those from this address at other accounts; and the device is known.
-    async fn reward(&self, held: &[Held], time: &StoreTime) -> Result<(), StoreError> {
-        let is = |held: &Held, limit: &Limit| held.bucket.limit.name == limit.name;
-        let cleared = held.iter().filter(|held| is(held, &ACCOUNT) || is(held, &PAIR));
-        let returned: Vec<_> = held.iter().filter(|held| is(held, &ADDRESS)).copied().collect();
-        let (cleared, returned, remembered) = tokio::join!(
-            join_all(cleared.map(|held| self.attempts.clear(&held.bucket, time))),
-            give_back(&self.attempts, &returned, time),
-            join_all(self.device.iter().map(|device| self.attempts.remember(device, time))),
-        );
-        cleared.into_iter().chain(remembered).chain([returned]).collect()
-    }
-}
-
-impl Drop for Admission {
-    /// Whoever asked has gone away before there was an answer.
-    fn drop(&mut self) {
-        let (held, attempts) = (std::mem::take(&mut self.held), Arc::clone(&self.attempts));
-        if let (false, Ok(runtime)) = (held.is_empty(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move { give_back(&attempts, &held, &StoreTime::of(Duration::from_secs(1))).await });
-        }
-    }
-}
-
-async fn give_back(attempts: &Arc<dyn Attempts>, held: &[Held], time: &StoreTime) -> Result<(), StoreError> {
-    let returned = join_all(held.iter().map(|held| attempts.give_back(&held.bucket, held.charge, time))).await;
-    returned.into_iter().collect()
-}
-
-/// Says so once where an account has met as many failures in a row as NIST allows.
-fn tell_of_many(held: &[Held]) {
-    let account = held.iter().find(|held| held.bucket.limit.name == ACCOUNT.name);
-    if account.is_some_and(|held| held.count == FAILURES_IN_A_ROW) {
-        warn!(
-            failures = FAILURES_IN_A_ROW,
-            "logins to an account fail in a row: known devices alone are let in at once"
-        );
-    }
 }

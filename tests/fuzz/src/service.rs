@@ -11,6 +11,7 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use postern::{
     accounts::{Accounts, Lifetimes, WithoutSessions},
+    audit,
     clock::SystemClock,
     http::{self, Readiness, RequestLimits, Vouching, routes},
     metrics::Metrics,
@@ -63,7 +64,11 @@ impl Served {
     #[must_use]
     pub fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let accounts = Arc::new(accounts());
+        let accounts = {
+            // Where the audit trail is written.
+            let _within = runtime.enter();
+            Arc::new(accounts())
+        };
         let file = tempfile::tempdir().expect("a temporary directory").keep().join("api-keys");
         write_private(&file, format!("billing {API_KEY}\n").as_bytes());
         let operators = Operators::of_file(file, Arc::new(SystemClock)).expect("API keys can be read");
@@ -163,7 +168,10 @@ fn accounts() -> Accounts {
     let named = || "postern".to_owned();
     let cheap = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
     let hashing = HasherSettings { parameters: cheap, threads: 1, max_wait: Duration::from_mins(1) };
+    let settings = audit::Settings::keeping(None);
+    let (audit, _) = audit::start(store.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);
     Accounts {
+        audit,
         users: counted_users(store.clone(), metrics.store_calls.clone()),
         sessions: counted_sessions(store, metrics.store_calls.clone()),
         hasher: Hasher::start(hashing, metrics.hashing.clone()).expect("valid parameters"),
