@@ -38,7 +38,9 @@ async fn a_backup_taken_from_a_running_server_restores_what_was_there() {
 #[tokio::test]
 async fn a_backup_replaces_no_file_and_is_for_its_owner_alone() {
     let postern = Postern::new();
-    postern.serve().await.sign_up("ada@example.org").await;
+    let serving = postern.serve().await;
+    serving.sign_up("ada@example.org").await;
+    serving.stopped().await;
     postern.run(&["backup", "backup.db"]).await;
     let mode = fs::metadata(postern.path("backup.db")).expect("a file").permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
