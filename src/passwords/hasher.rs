@@ -23,7 +23,8 @@ use crate::{
     metrics::HashingMetrics,
 };
 
-/// How much lower than the I/O threads' the hashing threads' priority is, in steps of `nice`.
+/// How much lower than the I/O threads' the hashing threads' priority is, in steps of `nice`. Where the kernel groups
+/// processes by session (`sched_autogroup_enabled`), it says nothing to those of other sessions: see the README, Speed.
 const NICENESS: i32 = 10;
 
 /// How passwords are hashed.
@@ -75,13 +76,13 @@ impl Hasher {
         Ok(hasher)
     }
 
-    /// Whether a job that comes now would be taken, of somebody who has waited so long elsewhere: for whoever has other work
-    /// to do first and would rather be refused before it. The job itself may still be refused.
+    /// Whether a hash would be taken that comes when those of so many others have been, of somebody who has waited so long:
+    /// for whoever has other work to do first and would rather be refused before it. The job itself may still be refused.
     ///
     /// # Errors
     /// Where the queue is too long.
-    pub fn admits(&self, waited: Duration) -> Result<(), Overloaded> {
-        let wait = self.load.wait() + waited;
+    pub fn admits(&self, ahead: usize, waited: Duration) -> Result<(), Overloaded> {
+        let wait = self.load.wait_behind(ahead) + waited;
         if wait > self.max_wait {
             self.load.refuse();
             return Err(Overloaded { wait });
@@ -158,7 +159,7 @@ impl Hasher {
         kind: Kind,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, Overloaded> {
-        self.admits(Duration::ZERO)?;
+        self.admits(0, Duration::ZERO)?;
         let (reply, answer) = oneshot::channel();
         let (load, ticket, max_wait) = (Arc::clone(&self.load), self.load.enter(kind), self.max_wait);
         let job = move |memory: &mut Memory| {
@@ -318,10 +319,10 @@ mod tests {
         let refusal = hasher.hash(&password).await.expect_err("the queue is too long");
         assert_eq!(refusal.wait, Duration::from_millis(120));
         assert_eq!((metrics.refusals.get(), metrics.queue_depth.get()), (1, 3));
-        assert_eq!(hasher.admits(Duration::ZERO), Err(refusal));
+        assert_eq!(hasher.admits(0, Duration::ZERO), Err(refusal));
         drop(release);
         futures_util::future::join_all(waiting).await;
-        assert_eq!(hasher.admits(Duration::ZERO), Ok(()));
+        assert_eq!(hasher.admits(0, Duration::ZERO), Ok(()));
     }
 
     #[tokio::test]

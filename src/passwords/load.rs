@@ -49,7 +49,14 @@ impl Load {
 
     /// How long a new job would wait.
     pub fn wait(&self) -> Duration {
-        Duration::from_micros(self.pending_us.load(Ordering::Relaxed) / self.threads)
+        self.wait_behind(0)
+    }
+
+    /// How long a new job would wait behind so many hashes that are not in the queue yet.
+    pub fn wait_behind(&self, hashes: usize) -> Duration {
+        let hashes_us = self.hash_us.load(Ordering::Relaxed).saturating_mul(u64::try_from(hashes).unwrap_or(u64::MAX));
+        let pending_us = self.pending_us.load(Ordering::Relaxed).saturating_add(hashes_us);
+        Duration::from_micros(pending_us / self.threads)
     }
 
     /// Whether a job waits for a thread.

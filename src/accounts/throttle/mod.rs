@@ -76,13 +76,15 @@ impl Accounts {
     ) -> Result<T, Refusal> {
         let Guess { email, user } = guess;
         // Before a store is asked: whoever would be turned away later costs nothing.
-        self.hasher.admits(Duration::ZERO)?;
+        self.hasher.admits(0, Duration::ZERO)?;
         let Some(throttle) = &self.throttle else { return attempt.await };
         let address = call.client.address;
         let _turn = match email {
             Some(email) => {
-                let turn = throttle.lines.turn(throttle.tagger.pair(email, address), throttle.max_wait).await?;
-                self.hasher.admits(turn.waited)?;
+                let place = throttle.lines.join(throttle.tagger.pair(email, address));
+                self.hasher.admits(place.ahead, Duration::ZERO)?;
+                let turn = place.turn(throttle.max_wait).await?;
+                self.hasher.admits(0, turn.waited)?;
                 Some(turn)
             }
             None => None,
