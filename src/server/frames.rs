@@ -48,6 +48,8 @@ pub struct Frames {
     payload_left: usize,
     is_block_open: bool,
     is_first_whole: bool,
+    /// The highest id of a stream so far.
+    highest_stream: u32,
     streams: u64,
     resets: u64,
     window_began: Instant,
@@ -65,6 +67,7 @@ impl Frames {
             payload_left: 0,
             is_block_open: false,
             is_first_whole: false,
+            highest_stream: 0,
             streams: 0,
             resets: 0,
             window_began: Instant::now(),
@@ -115,13 +118,24 @@ impl Frames {
         match kind {
             DATA => Ok(()),
             HEADERS | PUSH_PROMISE | CONTINUATION => {
-                self.streams += u64::from(kind == HEADERS);
                 self.is_block_open = flags & END_HEADERS == 0;
-                Ok(())
+                if kind == HEADERS { self.count_headers() } else { Ok(()) }
             }
             RST_STREAM => self.count_reset(),
             _ => self.count_control_frame(),
         }
+    }
+
+    /// Ids of streams rise (RFC 9113, section 5.1.1): headers of another one are trailers, and ask for nothing.
+    fn count_headers(&mut self) -> Result<(), Flood> {
+        let [.., a, b, c, d] = self.header;
+        let stream = u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff;
+        if stream <= self.highest_stream {
+            return self.count_control_frame();
+        }
+        self.highest_stream = stream;
+        self.streams += 1;
+        Ok(())
     }
 
     fn count_reset(&mut self) -> Result<(), Flood> {
@@ -147,8 +161,21 @@ mod tests {
     const PING: u8 = 0x6;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        frame_of(1, kind, flags, payload)
+    }
+
+    fn frame_of(stream: u32, kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let length = u8::try_from(payload.len()).expect("a short payload");
-        [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
+        let [a, b, c, d] = stream.to_be_bytes();
+        [&[0, 0, length, kind, flags, a, b, c, d], payload].concat()
+    }
+
+    /// The same frames on so many streams, one after the other.
+    fn on_streams(count: u32, frames: &[(u8, u8, &[u8])]) -> Vec<u8> {
+        let of = |number: u32| {
+            frames.iter().flat_map(move |(kind, flags, payload)| frame_of(2 * number + 1, *kind, *flags, payload))
+        };
+        (0..count).flat_map(of).collect()
     }
 
     /// A connection whose client has said what it has to say first.
@@ -183,15 +210,26 @@ mod tests {
 
     #[test]
     fn a_client_that_resets_most_of_its_streams_is_a_flood() {
-        let pair = [frame(HEADERS, END_HEADERS, b"block"), frame(RST_STREAM, 0, &[0; 4])].concat();
+        let (ask, reset) = ((HEADERS, END_HEADERS, &b"block"[..]), (RST_STREAM, 0, &[0; 4][..]));
 
         let mut frames = begun();
-        frames.look_at(&pair.repeat(100)).expect("not yet one");
-        assert_eq!(frames.look_at(&pair), Err(Flood("RST_STREAM")));
+        frames.look_at(&on_streams(100, &[ask, reset])).expect("not yet one");
+        assert_eq!(frames.look_at(&frame(RST_STREAM, 0, &[0; 4])), Err(Flood("RST_STREAM")));
 
-        let mut frames = begun();
-        let pair = [frame(HEADERS, END_HEADERS, b"block"), pair].concat();
-        frames.look_at(&pair.repeat(1000)).expect("half of them are answered");
+        let half = (0..1000).flat_map(|number| {
+            let asked = [4 * number + 1, 4 * number + 3].map(|stream| frame_of(stream, HEADERS, END_HEADERS, b"block"));
+            [asked.concat(), frame(RST_STREAM, 0, &[0; 4])].concat()
+        });
+        begun().look_at(&half.collect::<Vec<_>>()).expect("half of them are answered");
+    }
+
+    #[test]
+    fn trailers_are_no_streams_that_could_be_reset() {
+        let (headers, reset) = ((HEADERS, END_HEADERS, &b"block"[..]), (RST_STREAM, 0, &[0; 4][..]));
+
+        let flood = begun().look_at(&on_streams(101, &[headers, headers, reset]));
+
+        assert_eq!(flood, Err(Flood("RST_STREAM")));
     }
 
     #[test]
@@ -203,8 +241,9 @@ mod tests {
         }
 
         let mut frames = begun();
-        let updates = [frame(HEADERS, END_HEADERS, b"block"), frame(0x8, 0, &[0; 4]).repeat(10)].concat();
-        frames.look_at(&updates.repeat(1000)).expect("ten a stream");
+        let mut updates = vec![(HEADERS, END_HEADERS, &b"block"[..])];
+        updates.extend([(0x8, 0, &[0; 4][..]); 10]);
+        frames.look_at(&on_streams(1000, &updates)).expect("ten a stream");
     }
 
     #[tokio::test(start_paused = true)]

@@ -37,6 +37,11 @@ pub struct Head {
 /// # Errors
 /// As soon as nothing could follow that would make it a head to take.
 pub fn read(bytes: &[u8]) -> Result<Option<Head>, BadHead> {
+    // One empty line may come before a request (RFC 9112, section 2.2). More, one at a time, would have all of them read
+    // again each time.
+    if bytes.starts_with(b"\r\n\r\n") {
+        return Err(BadHead::Malformed);
+    }
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     // The parser that hyper uses: what it reads is what hyper will read.
     let mut request = httparse::Request::new(&mut headers);
