@@ -101,8 +101,13 @@ impl Attempts for LocalAttempts {
     }
 
     async fn give_back(&self, bucket: &Bucket, charge: Duration, _: &StoreTime) -> Result<(), StoreError> {
-        if let Some(entry) = self.kept().find(key(bucket), self.now()) {
+        let (now, mut kept) = (self.now(), self.kept());
+        if let Some(entry) = kept.find(key(bucket), now) {
             entry.level.give_back(charge);
+            // What is refused costs its sender nothing, and so must leave nothing behind.
+            if entry.level.count == 0 {
+                kept.entries.remove(&key(bucket));
+            }
         }
         Ok(())
     }
@@ -128,10 +133,33 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::{clock::SystemClock, store::Limit};
 
     fn tag(number: usize) -> Tag {
         Tag((number as u128).to_be_bytes())
+    }
+
+    #[test]
+    fn a_bucket_that_has_got_everything_back_is_no_more() {
+        static LIMIT: Limit = Limit {
+            name: "limit",
+            charges: &[Duration::from_secs(10)],
+            tolerance: Duration::from_secs(10),
+            kept_for: Duration::from_hours(24),
+            kept_on_from: u32::MAX,
+        };
+        let (time, attempts) = (StoreTime::of(Duration::ZERO), LocalAttempts::new(Arc::new(SystemClock)));
+        let bucket = Bucket { tag: tag(1), limit: &LIMIT };
+        let reserve = || attempts.reserve(&bucket, &time).now_or_never().expect("no waiting").expect("memory");
+        let give_back = || attempts.give_back(&bucket, LIMIT.charge(1), &time).now_or_never();
+        reserve();
+        reserve();
+
+        give_back();
+        assert_eq!(attempts.kept().entries.len(), 1);
+        give_back();
+
+        assert!(attempts.kept().entries.is_empty());
     }
 
     #[test]

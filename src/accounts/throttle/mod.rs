@@ -99,7 +99,8 @@ impl Accounts {
         let (failures, outcome) = (admission.at_account(), attempt.await);
         let verdict = verdict(&outcome);
         Box::pin(admission.settle(verdict, &call.time)).await;
-        if let (Some(email), Verdict::Failed, Some(FAILURES_IN_A_ROW)) = (email, verdict, failures) {
+        let are_many = failures.is_some_and(|failures| failures % FAILURES_IN_A_ROW == 0);
+        if let (Some(email), Verdict::Failed, true) = (email, verdict, are_many) {
             self.tell_of_many_failures(email, call).await;
         }
         outcome
@@ -116,6 +117,8 @@ impl Accounts {
         call: &Call,
         attempt: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<T, Refusal> {
+        // Before a store is asked: under a flood, nobody learns whether an email is taken without its being counted.
+        self.hasher.admits(0, Duration::ZERO)?;
         let Some(throttle) = &self.throttle else { return attempt.await };
         let verdict = |outcome: &Result<T, Refusal>| match outcome {
             Ok(_) => Verdict::Succeeded,
@@ -145,7 +148,8 @@ impl Accounts {
         })
     }
 
-    /// Says so where an account has met as many failures in a row as NIST allows; nobody can log in to one that is not there.
+    /// Says so where an account has met as many failures in a row as NIST allows, and each time that it has met as many
+    /// again. Nobody can log in to one that is not there.
     async fn tell_of_many_failures(&self, email: &Email, call: &Call) {
         if let Ok(Some(user)) = self.users.by_email(email, &call.time).await {
             self.audit.record(EventKind::PasswordFailures, &user, call);
@@ -206,16 +210,17 @@ impl Throttle {
             Subject::Account(email, address) => {
                 let devices = self.tagger.device(email, address);
                 let admission = Admission::new(attempts, devices.first().copied());
-                let pair = [bucket(&PAIR, self.tagger.pair(email, address))];
-                let (known, pair) = tokio::join!(knows_any(attempts, &devices, time), admission.hold(&pair, time));
-                match pair? {
-                    Ok(admission) if !known? => {
-                        let account = bucket(&ACCOUNT, self.tagger.account(email));
-                        let address = bucket(&ADDRESS, self.tagger.address(ADDRESS.name, address));
-                        admission.hold(&[account, address], time).await?
-                    }
-                    decided => decided,
+                let pair = bucket(&PAIR, self.tagger.pair(email, address));
+                if knows_any(attempts, &devices, time).await? {
+                    return admission.hold(&[pair], time).await;
                 }
+                // First: an address that has used up its own must not fill buckets of accounts, nor be in their way.
+                let of_address = bucket(&ADDRESS, self.tagger.address(ADDRESS.name, address));
+                let admission = match admission.hold(&[of_address], time).await? {
+                    Ok(admission) => admission,
+                    Err(throttled) => return Ok(Err(throttled)),
+                };
+                admission.hold(&[pair, bucket(&ACCOUNT, self.tagger.account(email))], time).await?
             }
             Subject::Address(address) => {
                 let address = bucket(&ADDRESS, self.tagger.address(ADDRESS.name, address));
