@@ -41,9 +41,12 @@ impl TrustedProxies {
     }
 }
 
-/// An address, as proxies write it: by itself, in brackets, with a port.
+/// An address, as proxies write it: by itself, in brackets, with a port. One with a zone is no address of a client.
 fn address(hop: &str) -> Option<IpAddr> {
     let hop = hop.trim_matches([' ', '\t']);
+    if hop.contains('%') {
+        return None;
+    }
     let bracketed = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).filter(|hop| hop.contains(':'));
     let address = bracketed.unwrap_or(hop).parse::<IpAddr>();
     let address = address.or_else(|_| hop.parse::<SocketAddr>().map(|socket| socket.ip()));
@@ -109,9 +112,15 @@ mod tests {
 
     #[test]
     fn where_a_trusted_proxy_passes_on_what_is_no_address_its_own_counts() {
-        for line in
-            ["unknown", "", "192.0.2.1, unknown", "192.0.2.1,", "192.0.2.1, 192.0.2.999", "192.0.2.1, [192.0.2.1]"]
-        {
+        for line in [
+            "unknown",
+            "",
+            "192.0.2.1, unknown",
+            "192.0.2.1,",
+            "192.0.2.1, 192.0.2.999",
+            "192.0.2.1, [192.0.2.1]",
+            "[fe80::1%8]:4",
+        ] {
             assert_eq!(client("10.0.0.0/8", PROXY, &[line]), PROXY, "{line}");
         }
         assert_eq!(client("10.0.0.0/8", PROXY, &["192.0.2.1, x, 10.9.9.9"]), "10.9.9.9");
