@@ -51,6 +51,13 @@ impl Clock for ManualClock {
     }
 }
 
+/// The duration, give or take a tenth: what begins together does not end together.
+#[must_use]
+pub fn jittered(duration: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+    duration.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX))
+}
+
 /// RFC 3339 in UTC with whole seconds, as every answer and every token writes a time: `2026-01-31T09:30:00Z`.
 #[must_use]
 pub fn rfc3339(time: OffsetDateTime) -> String {

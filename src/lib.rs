@@ -10,7 +10,7 @@
 //! main ─▶ cli, config, memory, telemetry, server, store::*      the only place that knows every concrete type
 //! server ─▶ http ─▶ accounts ─▶ audit, store (traits), passwords, tokens, clock, metrics
 //!                              audit ─▶ store (traits), clock, metrics, the nouns of accounts
-//!           http ─▶ operators ─▶ clock                 config ─▶ cgroup
+//!           http ─▶ operators ─▶ clock                 config ─▶ cgroup        server ─▶ clock
 //! store::{postgres, redis, embedded} ─▶ store (traits), the nouns of accounts and audit      the nouns ─▶ nothing
 //! ```
 //!

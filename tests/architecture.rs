@@ -180,7 +180,7 @@ fn the_arrows_of_the_map_hold() {
         ("src/store/", &["accounts", "audit", "clock", "files", "metrics", "store"]),
         ("src/operators.rs", &["clock", "files"]),
         ("src/http/", &["accounts", "clock", "metrics", "operators", "passwords", "store", "tokens"]),
-        ("src/server/", &["files", "http"]),
+        ("src/server/", &["clock", "files", "http"]),
         ("src/config/", &["accounts", "cgroup", "http", "passwords", "server", "store", "telemetry", "tokens"]),
         ("src/cli/", &["accounts", "audit", "clock", "config", "passwords", "store", "tokens"]),
     ];

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::{Event, EventId, Pending, Trail};
 use crate::{
-    clock::Clock,
+    clock::{Clock, jittered},
     metrics::AuditMetrics,
     store::{AuditEvents, StoreError, StoreTime},
 };
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How often old events are looked for, give or take a tenth; the first time a few minutes after the start.
+/// How often old events are looked for, give or take a tenth, so that replicas do not prune together; the first time a few minutes after the start.
 const PRUNING_INTERVAL: Duration = Duration::from_hours(1);
 const FIRST_PRUNING: Duration = Duration::from_mins(5);
 
@@ -188,12 +188,6 @@ impl Writer {
             Err(error) => warn!(%error, "old audit events could not be removed"),
         }
     }
-}
-
-/// The duration, give or take a tenth, so that replicas do not prune together.
-fn jittered(duration: Duration) -> Duration {
-    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-    duration.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ pub struct Config {
     pub hashing: HasherSettings,
     /// How long a request may take.
     pub limits: RequestLimits,
-    /// How many connections a listener has at once.
+    /// How many connections the public listener has at once.
     pub max_connections: usize,
     /// How long a connection may go without a request.
     pub idle_timeout: Duration,

@@ -31,7 +31,10 @@ use super::{
     watch::{Over, UnderWay, Watch},
     wire::{Protocol, Wire},
 };
-use crate::http::{BadHead, Service};
+use crate::{
+    clock::jittered,
+    http::{BadHead, Service},
+};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -98,6 +101,7 @@ impl Connection {
 
     async fn see_through(mut self, conversation: impl Conversation) -> Result<(), Failure> {
         let mut conversation = pin!(conversation);
+        // Those that were made together do not end together.
         let age = jittered(self.limits.age);
         tokio::select! {
             biased;
@@ -194,12 +198,6 @@ where
     fn say_goodbye(self: Pin<&mut Self>) {
         self.graceful_shutdown();
     }
-}
-
-/// The duration, give or take a tenth, so that connections made together do not end together.
-fn jittered(duration: Duration) -> Duration {
-    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
-    duration.mul_f64(0.9 + 0.2 * f64::from(random) / f64::from(u32::MAX))
 }
 
 /// hyper has no time to watch here: the [`Wire`] lets it see heads that are whole.

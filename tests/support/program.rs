@@ -91,6 +91,13 @@ impl Serving {
         self.child.id().expect("it runs")
     }
 
+    /// What the system says of its memory under this name, in bytes.
+    pub fn memory_bytes(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let value = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+        value.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("a number of kibibytes") * 1024
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.id().cast_signed());
         kill_process(pid.expect("it runs"), signal).expect("it can be signalled");

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Pid;
 use serde_json::json;
 
 use crate::{
@@ -73,11 +72,7 @@ impl Server {
 
     /// The memory that it holds, in bytes.
     pub fn memory(&self) -> u64 {
-        let pid = self.serving.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
-        let status = format!("/proc/{}/status", pid.as_raw_nonzero());
-        let status = std::fs::read_to_string(status).expect("Linux tells");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+        self.serving.memory_bytes("VmRSS:")
     }
 
     /// Somebody new is answered, and somebody known logs in, each soon, on connections of their own; and so are the probes.

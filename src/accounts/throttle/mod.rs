@@ -90,14 +90,13 @@ impl Accounts {
             None => None,
         };
         let subject = email.map_or(Subject::Address(address), |email| Subject::Account(email, address));
-        let verdict = |outcome: &Result<T, Refusal>| match outcome {
+        let admission = self.admitted(throttle, subject, user, call).await?;
+        let (failures, outcome) = (admission.at_account(), attempt.await);
+        let verdict = match &outcome {
             Ok(_) => Verdict::Succeeded,
             Err(Refusal::InvalidCredentials | Refusal::WrongPassword) => Verdict::Failed,
             Err(_) => Verdict::NotMade,
         };
-        let admission = self.admitted(throttle, subject, user, call).await?;
-        let (failures, outcome) = (admission.at_account(), attempt.await);
-        let verdict = verdict(&outcome);
         Box::pin(admission.settle(verdict, &call.time)).await;
         let are_many = failures.is_some_and(|failures| failures % FAILURES_IN_A_ROW == 0);
         if let (Some(email), Verdict::Failed, true) = (email, verdict, are_many) {
@@ -120,15 +119,15 @@ impl Accounts {
         // Before a store is asked: under a flood, nobody learns whether an email is taken without its being counted.
         self.hasher.admits(0, Duration::ZERO)?;
         let Some(throttle) = &self.throttle else { return attempt.await };
-        let verdict = |outcome: &Result<T, Refusal>| match outcome {
+        let subject = Subject::SignUp(email, call.client.address);
+        let admission = self.admitted(throttle, subject, None, call).await?;
+        let outcome = attempt.await;
+        let verdict = match &outcome {
             Ok(_) => Verdict::Succeeded,
             Err(Refusal::EmailTaken) => Verdict::Failed,
             Err(_) => Verdict::NotMade,
         };
-        let subject = Subject::SignUp(email, call.client.address);
-        let admission = self.admitted(throttle, subject, None, call).await?;
-        let outcome = attempt.await;
-        Box::pin(admission.settle(verdict(&outcome), &call.time)).await;
+        Box::pin(admission.settle(verdict, &call.time)).await;
         outcome
     }
 

@@ -101,10 +101,7 @@ impl Serving {
 
     /// The most memory that it has had.
     pub fn peak_memory_bytes(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.id());
-        let status = std::fs::read_to_string(status).expect("it runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-        peak.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("a peak") * 1024
+        self.memory_bytes("VmHWM:")
     }
 
     /// Signals it until it ends: exit code.
