@@ -93,12 +93,16 @@ impl Assembly<'_> {
     /// Everything that can be done with accounts.
     pub fn accounts(&self, stores: &OpenStores, keys: Arc<Keys>, audit: Trail) -> Result<Accounts, Failure> {
         let Self { config, metrics, .. } = self;
+        let hasher = Hasher::start(config.hashing, metrics.hashing.clone())?;
+        if config.hashing_is_crowded() {
+            hasher.leave_room();
+        }
         let access_tokens =
             AccessTokens::new(Arc::clone(&keys), config.access_format, config.issuer.clone(), config.audience.clone());
         Ok(Accounts {
             users: counted_users(Arc::clone(&stores.users), metrics.store_calls.clone()),
             sessions: counted_sessions(Arc::clone(&stores.sessions), metrics.store_calls.clone()),
-            hasher: Hasher::start(config.hashing, metrics.hashing.clone())?,
+            hasher,
             policy: Policy { min_code_points: config.password_min_length },
             access_tokens: access_tokens.map_err(|error| {
                 Failure::Settings(vec![Mistake {

@@ -1,11 +1,9 @@
-//! The memory that the process may take: what its cgroup allows (cgroups(7)), and what the machine has.
-//!
-//! CPUs are not read here: `std::thread::available_parallelism` goes by the quota of the process's cgroup and of those above
-//! it, of both versions, rounded down and at least 1, and by the processors that the process may run on.
+//! What the process may take of memory and processors: what its cgroup allows (cgroups(7)), and what the machine has.
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
 };
 
 /// The most memory that the process may take, in bytes: the least of the limits of its cgroup and of those above it, of
@@ -13,30 +11,54 @@ use std::{
 #[must_use]
 pub fn memory_limit(root: &Path) -> Option<u64> {
     let memberships = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-    let files = memberships.lines().filter_map(|line| limit_files(root, line)).flatten();
+    let places = memberships.lines().filter_map(|line| places(root, line, "memory")).flatten();
     // A limit that is none says `max`, or a number larger than any machine.
-    let limits = files.filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok());
+    let limit = |file: PathBuf| fs::read_to_string(file).ok()?.trim().parse().ok();
+    let limits = places
+        .filter_map(|place| limit(place.join("memory.max")).or_else(|| limit(place.join("memory.limit_in_bytes"))));
     limits.chain(machine_bytes(root)).min()
 }
 
-/// The files that may hold a limit, for a line of `/proc/self/cgroup`: `number:controllers:path`, where version 2 has no
+/// How many processors the process may use at once: the least of the quotas of its cgroup and of those above it, of either
+/// version, which may be a fraction, and of the processors that it may run on. `root` is `/`, or a tree that looks like it.
+#[must_use]
+pub fn processors(root: &Path) -> f64 {
+    let memberships = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    let places = memberships.lines().filter_map(|line| places(root, line, "cpu")).flatten();
+    // Rounded down from the quota where there is one, and counted otherwise.
+    let whole = thread::available_parallelism().map_or(1, usize::from);
+    let whole = u32::try_from(whole).map_or(f64::MAX, f64::from);
+    // By microseconds of each period. A quota that is none says `max`, or less than nothing.
+    let read = |file: PathBuf| fs::read_to_string(file).ok();
+    let quotas = places.filter_map(|place| {
+        let both = read(place.join("cpu.max")).or_else(|| {
+            let quota = read(place.join("cpu.cfs_quota_us"))?;
+            Some(format!("{} {}", quota.trim(), read(place.join("cpu.cfs_period_us"))?))
+        })?;
+        let (quota, period) = both.trim().split_once(' ')?;
+        let quota = quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?;
+        (quota > 0.0 && quota.is_finite()).then_some(quota)
+    });
+    let least = quotas.fold(f64::MAX, f64::min);
+    // Less than a whole one more, or the quota is not what it was rounded from.
+    if least < whole + 1.0 { least } else { whole }
+}
+
+/// Where the limits of a controller are, for a line of `/proc/self/cgroup`: `number:controllers:path`, where version 2 has no
 /// controllers.
-fn limit_files(root: &Path, line: &str) -> Option<Vec<PathBuf>> {
+fn places(root: &Path, line: &str, controller: &str) -> Option<Vec<PathBuf>> {
     let mut fields = line.splitn(3, ':').skip(1);
     let (controllers, path) = (fields.next()?, fields.next()?);
-    let (mount, file) = match controllers {
-        "" => ("sys/fs/cgroup", "memory.max"),
-        _ if controllers.split(',').any(|controller| controller == "memory") => {
-            ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
-        }
+    let mount = match controllers {
+        "" => root.join("sys/fs/cgroup"),
+        _ if controllers.split(',').any(|other| other == controller) => root.join("sys/fs/cgroup").join(controller),
         _ => return None,
     };
-    let mount = root.join(mount);
     let place = mount.join(path.trim_start_matches('/'));
     // In a container, the mount may begin with its own cgroup while the path begins with the machine's: what is not there
     // is passed over, and the mount itself comes last.
     let places = place.ancestors().take_while(|place| place.starts_with(&mount));
-    Some(places.map(|place| place.join(file)).collect())
+    Some(places.map(Path::to_owned).collect())
 }
 
 /// What the machine has: the first line of `/proc/meminfo`.
@@ -55,13 +77,18 @@ mod tests {
 
     /// The limit in a tree of these files, beside a machine of 2 MiB.
     fn limit(files: &[(&str, &str)]) -> Option<u64> {
+        memory_limit(tree(files).path())
+    }
+
+    /// A tree of these files, beside a machine of 2 MiB.
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("a temporary directory");
         for (path, text) in files.iter().chain([&MACHINE]) {
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
             fs::write(path, text).expect("a file");
         }
-        memory_limit(root.path())
+        root
     }
 
     #[test]
@@ -120,6 +147,42 @@ mod tests {
 
         for files in [&version_2("max\n")[..], &version_2("99999999\n"), &version_1, &[]] {
             assert_eq!(limit(files), Some(2 * 1024 * 1024), "{files:?}");
+        }
+    }
+
+    /// The processors that a tree of these files leaves.
+    fn processors_of(files: &[(&str, &str)]) -> f64 {
+        let root = tree(files);
+        processors(root.path())
+    }
+
+    #[test]
+    fn a_quota_of_processors_may_be_a_fraction_of_one() {
+        let version_2 = [("proc/self/cgroup", "0::/postern\n"), ("sys/fs/cgroup/postern/cpu.max", "25000 100000\n")];
+        let version_1 = [
+            ("proc/self/cgroup", "1:cpu:/postern\n"),
+            ("sys/fs/cgroup/cpu/postern/cpu.cfs_quota_us", "25000\n"),
+            ("sys/fs/cgroup/cpu/postern/cpu.cfs_period_us", "100000\n"),
+        ];
+
+        for files in [&version_2[..], &version_1] {
+            assert!((processors_of(files) - 0.25).abs() < f64::EPSILON, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_quota_or_with_a_larger_one_there_are_the_processors_of_the_machine() {
+        let machine = processors(Path::new("/no/such/tree"));
+        let version_2 = |quota| [("proc/self/cgroup", "0::/postern\n"), ("sys/fs/cgroup/postern/cpu.max", quota)];
+        let version_1 = [
+            ("proc/self/cgroup", "1:cpu:/postern\n"),
+            ("sys/fs/cgroup/cpu/postern/cpu.cfs_quota_us", "-1\n"),
+            ("sys/fs/cgroup/cpu/postern/cpu.cfs_period_us", "100000\n"),
+        ];
+
+        assert!(machine >= 1.0);
+        for files in [&version_2("max 100000\n")[..], &version_2("900000000 100000\n"), &version_1, &[]] {
+            assert!((processors_of(files) - machine).abs() < f64::EPSILON, "{files:?}");
         }
     }
 

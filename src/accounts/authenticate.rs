@@ -50,6 +50,7 @@ impl Accounts {
         claims: &Claims,
         call: &Call,
     ) -> Result<(User, Result<Session, StoreError>), Refusal> {
+        self.hasher.make_room();
         let (user, session) = tokio::join!(
             self.users.by_id(claims.subject, &call.time),
             self.sessions.resume(claims.subject, claims.session, &call.time),

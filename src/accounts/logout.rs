@@ -16,6 +16,7 @@ impl Accounts {
     /// [`Refusal::InvalidRefreshToken`], [`Refusal::Store`].
     pub async fn logout(&self, refresh_token: &str, call: &Call) -> Result<(), Refusal> {
         let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| Refusal::InvalidRefreshToken)?;
+        self.hasher.make_room();
         let ended = self.sessions.end(claims.user, claims.session, &call.time).await?;
         self.metrics.accounts.ended_by_logout.inc_by(ended);
         let subject = Subject { user: Some(claims.user), session: Some(claims.session), detail: None };

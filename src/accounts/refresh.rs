@@ -27,6 +27,7 @@ impl Accounts {
     async fn exchange_token(&self, refresh_token: &str, call: &Call) -> Result<Refreshed, Refusal> {
         // A: not authentic. No store is asked.
         let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| Refusal::InvalidRefreshToken)?;
+        self.hasher.make_room();
         // B: the user is gone or inactive; or the session is not there, or not in force.
         let user = self.users.by_id(claims.user, &call.time).await?;
         let user = user.filter(User::is_active).ok_or(Refusal::InvalidRefreshToken)?;

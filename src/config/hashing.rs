@@ -34,6 +34,18 @@ pub fn memory_limit() -> Option<u64> {
     cgroup::memory_limit(Path::new("/"))
 }
 
+/// Half a processor: what requests need that hash nothing, some hundred of them a second.
+const ROOM: f64 = 0.5;
+
+/// Whether so many threads leave less than half a processor of those that this process may use.
+pub fn is_crowded(threads: usize) -> bool {
+    leaves_too_little(threads, cgroup::processors(Path::new("/")))
+}
+
+fn leaves_too_little(threads: usize, processors: f64) -> bool {
+    u32::try_from(threads).map_or(f64::MAX, f64::from) > processors - ROOM
+}
+
 /// Why a server cannot hash like this within a memory limit in bytes, if so.
 pub fn objection(hashing: &HasherSettings, limit: u64) -> Option<String> {
     let (threads, memory_kib) = (hashing.threads as u64, hashing.parameters.memory_kib);
@@ -74,6 +86,13 @@ mod tests {
             "19.0 MiB for each hashing thread (POSTERN_HASH_THREADS: 4) and 32.0 MiB for all else are 108.0 MiB, 38.0 MiB \
              more than the memory limit of 70.0 MiB: lower either, or raise the limit"
         );
+    }
+
+    #[test]
+    fn half_a_processor_is_left_to_all_else() {
+        for (threads, processors, is_too_little) in [(1, 1.0, true), (1, 2.0, false), (2, 2.0, true), (2, 2.5, false)] {
+            assert_eq!(leaves_too_little(threads, processors), is_too_little, "{threads} of {processors}");
+        }
     }
 
     #[test]

@@ -151,6 +151,12 @@ impl Config {
         }
         reader.finish(config)
     }
+
+    /// Whether the hashing threads leave less than half a processor, of those that this process may use, to all else.
+    #[must_use]
+    pub fn hashing_is_crowded(&self) -> bool {
+        hashing::is_crowded(self.hashing.threads)
+    }
 }
 
 /// The database that `migrate` is for.

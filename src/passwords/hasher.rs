@@ -8,7 +8,7 @@ use std::{
 };
 
 use argon2::Params;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use tokio::sync::oneshot;
 use tracing::debug;
 
@@ -23,8 +23,7 @@ use crate::{
     metrics::HashingMetrics,
 };
 
-/// How much lower than the I/O threads' the hashing threads' priority is, in steps of `nice`. Where the kernel groups
-/// processes by session (`sched_autogroup_enabled`), it says nothing to those of other sessions: see the README, Speed.
+/// How much lower than the I/O threads' the hashing threads' priority is, in steps of `nice`.
 const NICENESS: i32 = 10;
 
 /// How passwords are hashed.
@@ -65,8 +64,9 @@ impl Hasher {
         let params = settings.parameters.params()?;
         let (jobs, queue) = unbounded();
         let load = Arc::new(Load::new(settings.threads, metrics));
-        for _ in 0..settings.threads {
-            let worker = Worker { queue: queue.clone(), memory: Memory::new(&params) };
+        for number in 0..settings.threads {
+            let rests = (number > 0 && number + 1 == settings.threads).then(|| Arc::clone(&load));
+            let worker = Worker { queue: queue.clone(), memory: Memory::new(&params), rests };
             let thread = thread::Builder::new().name("hashing".to_owned());
             thread.spawn(move || worker.run()).map_err(|error| error.to_string())?;
         }
@@ -74,6 +74,17 @@ impl Hasher {
         let hasher = Self { jobs, load, params, decoy, max_wait: settings.max_wait };
         hasher.warm_up();
         Ok(hasher)
+    }
+
+    /// Where there are several threads, has one of them rest from now on while other requests come: for where the threads
+    /// are as many as the processors that they may use.
+    pub fn leave_room(&self) {
+        self.load.room.leave();
+    }
+
+    /// A request has come for which nothing is hashed; see [`Hasher::leave_room`].
+    pub fn make_room(&self) {
+        self.load.room.want();
     }
 
     /// Whether a hash would be taken that comes when those of so many others have been, of somebody who has waited so long:
@@ -196,6 +207,8 @@ type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 struct Worker {
     queue: Receiver<Job>,
     memory: Memory,
+    /// Whose room is left to others, if this thread is the one that does so.
+    rests: Option<Arc<Load>>,
 }
 
 impl Worker {
@@ -204,9 +217,21 @@ impl Worker {
         if let Err(error) = rustix::process::nice(NICENESS) {
             debug!(%error, "hashing threads keep the priority of the others");
         }
-        while let Ok(job) = self.queue.recv() {
+        while let Some(job) = self.next_job() {
             // The caller learns of a panic by the reply that is dropped; the thread goes on to the next job.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| job(&mut self.memory)));
+        }
+    }
+
+    /// The next job, as long as there may be one.
+    fn next_job(&self) -> Option<Job> {
+        let Some(load) = &self.rests else { return self.queue.recv().ok() };
+        loop {
+            load.room.rest();
+            select! {
+                recv(self.queue) -> job => return job.ok(),
+                recv(load.room.calls()) -> _ => {}
+            }
         }
     }
 }
@@ -333,6 +358,41 @@ mod tests {
 
         assert!(refusal.wait > Duration::ZERO);
         assert_eq!(hasher.hashes(), 0);
+    }
+
+    /// Whether two threads are at work at once, by whether a job meets the next one within a fifth of a second.
+    fn two_work(hasher: &Hasher, meanwhile: impl Fn() + Send + 'static) -> bool {
+        let (arrive, arrival) = std::sync::mpsc::channel();
+        let (answer, answers) = std::sync::mpsc::channel();
+        hasher.send(Box::new(move |_| {
+            let meets = (0..20).any(|_| {
+                meanwhile();
+                arrival.recv_timeout(Duration::from_millis(10)).is_ok()
+            });
+            answer.send(meets).expect("somebody waits");
+        }));
+        hasher.send(Box::new(move |_| {
+            let _ = arrive.send(());
+        }));
+        answers.recv().expect("an answer")
+    }
+
+    #[test]
+    fn one_thread_rests_while_other_requests_come_where_room_is_to_be_left() {
+        let settings = HasherSettings { threads: 2, ..settings(Duration::from_mins(1)) };
+        let hasher = Arc::new(Hasher::start(settings, metrics()).expect("valid parameters"));
+        hasher.make_room();
+        assert!((0..100).any(|_| two_work(&hasher, || {})), "no room is to be left");
+
+        hasher.leave_room();
+        while !hasher.load.room.is_resting() {
+            hasher.make_room();
+        }
+        let others = Arc::clone(&hasher);
+        assert!(!two_work(&hasher, move || others.make_room()));
+
+        while hasher.load.room.is_resting() {}
+        assert!((0..100).any(|_| two_work(&hasher, || {})), "nobody else comes any more");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::room::Room;
 use crate::metrics::HashingMetrics;
 
 /// What a thread is wanted for.
@@ -25,6 +26,8 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Load {
     threads: u64,
+    /// What one of the threads may leave to others.
+    pub room: Room,
     pending_us: AtomicU64,
     hash_us: AtomicU64,
     least_hash_us: AtomicU64,
@@ -38,6 +41,7 @@ impl Load {
         metrics.threads.set(i64::try_from(threads).unwrap_or(i64::MAX));
         Self {
             threads: u64::try_from(threads).unwrap_or(u64::MAX),
+            room: Room::default(),
             pending_us: AtomicU64::new(0),
             // Where to start from: a hash of 19 MiB and an estimate of a common password on a slow core.
             hash_us: AtomicU64::new(40_000),
@@ -56,7 +60,8 @@ impl Load {
     pub fn wait_behind(&self, hashes: usize) -> Duration {
         let hashes_us = self.hash_us.load(Ordering::Relaxed).saturating_mul(u64::try_from(hashes).unwrap_or(u64::MAX));
         let pending_us = self.pending_us.load(Ordering::Relaxed).saturating_add(hashes_us);
-        Duration::from_micros(pending_us / self.threads)
+        let working = self.threads.saturating_sub(u64::from(self.room.is_resting())).max(1);
+        Duration::from_micros(pending_us / working)
     }
 
     /// Whether a job waits for a thread.

@@ -5,6 +5,7 @@ mod calibration;
 mod hasher;
 mod load;
 mod policy;
+mod room;
 
 use std::{fmt, sync::Arc};
 
