@@ -2,16 +2,24 @@
 
 #![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
 
+#[path = "../support/asking.rs"]
 mod asking;
+#[path = "../support/commands.rs"]
+mod commands;
 mod counting;
 mod forgetful;
 mod held;
+#[path = "../support/memory.rs"]
+mod memory;
+#[path = "../support/page.rs"]
 mod page;
 mod person;
 mod process;
 #[path = "../support/program.rs"]
 mod program;
 mod proxy;
+#[path = "../support/relay.rs"]
+mod relay;
 #[path = "../support/reverse_proxy.rs"]
 mod reverse_proxy;
 mod service;

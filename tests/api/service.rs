@@ -1,8 +1,8 @@
 //! The language of these tests: a service on a backend of its own, the people who use it, and the answers that they get.
 
 use std::{
-    fs::OpenOptions, io::Write as _, net::SocketAddr, ops::Deref, os::unix::fs::OpenOptionsExt as _, path::Path,
-    sync::Arc, time::Duration,
+    collections::HashMap, fs::OpenOptions, io::Write as _, net::SocketAddr, ops::Deref,
+    os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::Duration,
 };
 
 use postern::{
@@ -367,4 +367,18 @@ impl Server {
 pub fn write_private(path: &Path, text: &str) {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a file");
+}
+
+impl Answer {
+    /// The sentences of a refusal about one member.
+    #[track_caller]
+    pub fn expect_objections(self, member: &str) -> Vec<String> {
+        let body = self.expect_problem(400, "validation_failed");
+        let sentences = body["fields"][member].as_array().unwrap_or_else(|| panic!("{member}: {body}"));
+        sentences.iter().map(|sentence| sentence.as_str().expect("a text").to_owned()).collect()
+    }
+
+    pub fn all_headers(&self) -> HashMap<&str, &str> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("a text"))).collect()
+    }
 }

@@ -40,7 +40,8 @@ impl Postern {
         self.prepared(command)
     }
 
-    fn prepared(&self, mut command: Command) -> Command {
+    /// A command with the directory, the environment, and pipes to read from.
+    pub fn prepared(&self, mut command: Command) -> Command {
         command.current_dir(self.directory.path()).env_clear();
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -55,14 +56,18 @@ impl Postern {
     pub async fn serve_by(&self, command: Command) -> Serving {
         let mut child = self.prepared(command).spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let stderr = child.stderr.take().expect("a pipe");
+        let mut stderr = child.stderr.take().expect("a pipe");
         let mut line = String::new();
         stdout.read_line(&mut line).await.expect("a line");
         let addresses: Vec<SocketAddr> = line
             .split(|character: char| !(character.is_ascii_digit() || ".:".contains(character)))
             .filter_map(|word| word.parse().ok())
             .collect();
-        let [public, operations, ..] = addresses[..] else { panic!("two addresses: {line:?}") };
+        let [public, operations, ..] = addresses[..] else {
+            let mut complaint = String::new();
+            stderr.read_to_string(&mut complaint).await.expect("a text");
+            panic!("two addresses: {line:?} {complaint:?}")
+        };
         Serving { child, stdout, stderr, line, public, operations }
     }
 }
@@ -89,13 +94,6 @@ impl Serving {
     /// The id of the process.
     pub fn id(&self) -> u32 {
         self.child.id().expect("it runs")
-    }
-
-    /// What the system says of its memory under this name, in bytes.
-    pub fn memory_bytes(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
-        let value = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
-        value.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("a number of kibibytes") * 1024
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -6,6 +6,8 @@ mod crowd;
 mod floods;
 mod frames;
 mod heads;
+#[path = "../support/memory.rs"]
+mod memory;
 #[path = "../support/program.rs"]
 mod program;
 mod proxies;

@@ -18,11 +18,7 @@ mod terminal;
 mod tls;
 mod users;
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Output, Stdio},
-};
+use std::{net::SocketAddr, path::PathBuf, process::Stdio};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -62,11 +58,6 @@ impl Postern {
         self.directory.path().join(name)
     }
 
-    pub async fn run(&self, arguments: &[&str]) -> Ended {
-        let output = tokio::time::timeout(LONG, self.command(arguments).output());
-        Ended::of(&output.await.expect("it ends").expect("it starts"))
-    }
-
     /// With something to read on standard input.
     pub async fn run_with_input(&self, arguments: &[&str], input: &str) -> Ended {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().expect("it starts");
@@ -76,16 +67,6 @@ impl Postern {
         drop(stdin);
         let output = tokio::time::timeout(LONG, child.wait_with_output());
         Ended::of(&output.await.expect("it ends").expect("it started"))
-    }
-}
-
-impl Ended {
-    pub fn of(output: &Output) -> Self {
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
     }
 }
 
@@ -116,12 +97,6 @@ impl Serving {
             }
         };
         tokio::time::timeout(LONG, signalling).await.expect("it ends")
-    }
-
-    /// Ends it without a chance to tidy up.
-    pub async fn killed(self) {
-        self.signal(Signal::KILL);
-        self.ended().await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Requests and answers.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::net::SocketAddr;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
@@ -116,14 +116,6 @@ impl Answer {
         self.json()
     }
 
-    /// The sentences of a refusal about one member.
-    #[track_caller]
-    pub fn expect_objections(self, member: &str) -> Vec<String> {
-        let body = self.expect_problem(400, "validation_failed");
-        let sentences = body["fields"][member].as_array().unwrap_or_else(|| panic!("{member}: {body}"));
-        sentences.iter().map(|sentence| sentence.as_str().expect("a text").to_owned()).collect()
-    }
-
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
@@ -131,9 +123,5 @@ impl Answer {
 
     pub fn text(&self, header: &str) -> &str {
         self.headers.get(header).map_or("", |value| value.to_str().expect("a text"))
-    }
-
-    pub fn all_headers(&self) -> HashMap<&str, &str> {
-        self.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("a text"))).collect()
     }
 }
