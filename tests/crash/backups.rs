@@ -1,0 +1,74 @@
+//! Backups that are taken while people sign up.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{
+    api::{Api, Tokens},
+    places::{data_of, postern_with_data},
+};
+
+/// How many clients sign people up at once.
+const CLIENTS: usize = 3;
+
+#[tokio::test]
+async fn a_backup_that_is_taken_under_load_restores_everything_acknowledged_before_it_began() {
+    let postern = postern_with_data().with("POSTERN_THROTTLE", "off");
+    let serving = postern.serve().await;
+    let (api, acknowledged) = (Api(serving.public), Arc::new(Mutex::new(Vec::new())));
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let acknowledged = Arc::clone(&acknowledged);
+            tokio::spawn(async move {
+                for number in 0.. {
+                    let tokens = api.signed_up(&format!("ada{client}.{number}@example.org")).await;
+                    acknowledged.lock().expect("no panic").push(tokens);
+                }
+            })
+        })
+        .collect();
+
+    let mut backups = Vec::new();
+    for number in 1..=6 {
+        let enough = 10 * number;
+        while acknowledged.lock().expect("no panic").len() < enough {
+            tokio::task::yield_now().await;
+        }
+        let before = acknowledged.lock().expect("no panic").clone();
+        let name = format!("backup{number}.db");
+        let backup = postern.run(&["backup", &name]).await;
+        assert_eq!((backup.code, backup.stderr.as_str()), (Some(0), ""), "{backup:?}");
+        assert!(backup.stdout.contains(&name), "{backup:?}");
+        backups.push((postern.directory.path().join(name), before));
+    }
+    for client in clients {
+        client.abort();
+        assert!(client.await.is_err_and(|error| error.is_cancelled()), "every sign-up was taken");
+    }
+    serving.killed().await;
+
+    for (backup, before) in backups {
+        let store = Connection::open_with_flags(&backup, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a store");
+        let verdict: String = store.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("a verdict");
+        assert_eq!(verdict, "ok");
+        expect_restores(&backup, &data_of(&postern).join("keys"), &before).await;
+    }
+}
+
+/// A server on a backup and the keys finds these people.
+async fn expect_restores(backup: &Path, keys: &Path, people: &[Tokens]) {
+    let restored = postern_with_data().with("POSTERN_KEYS_DIR", keys.to_str().expect("a text"));
+    fs::create_dir(data_of(&restored)).expect("a directory");
+    fs::copy(backup, data_of(&restored).join("postern.db")).expect("copied back");
+    let serving = restored.serve().await;
+    assert!(serving.line.contains("embedded store"), "{}", serving.line);
+    for tokens in people {
+        Api(serving.public).expect_in_force(tokens).await;
+    }
+    serving.stopped().await;
+}

@@ -1,0 +1,80 @@
+//! A disk that fails when it is told to: `disk.c`, between the program and its files.
+
+use std::{fs, path::PathBuf};
+
+use tokio::process::Command;
+
+use crate::{
+    journal::{self, Note},
+    places::data_of,
+    program::Postern,
+};
+
+/// The disk of one program.
+pub struct Disk {
+    orders: tempfile::TempDir,
+}
+
+impl Disk {
+    pub async fn new() -> Self {
+        let disk = Self { orders: tempfile::tempdir().expect("a temporary directory") };
+        let mut command = Command::new("cc");
+        command.args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o"]).arg(disk.order("disk.so"));
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/crash/disk.c")).args(["-ldl", "-lpthread"]);
+        let compiled = command.output().await.expect("`cc`, which SQLite is compiled by too");
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        disk
+    }
+
+    /// The program with its data on this disk.
+    pub fn under(&self, postern: Postern) -> Postern {
+        let text = |path: PathBuf| path.to_str().expect("a text").to_owned();
+        let data = text(data_of(&postern));
+        postern
+            .with("LD_PRELOAD", text(self.order("disk.so")))
+            .with("DISK_ORDERS", text(self.orders.path().to_owned()))
+            .with("DISK_FILES", data)
+    }
+
+    /// Has the program killed at this moment, counted from 1 from now on.
+    pub fn kill_at(&self, moment: usize) {
+        let draft = self.order("draft");
+        fs::write(&draft, moment.to_string()).expect("a file");
+        fs::rename(draft, self.order("fatal")).expect("a file");
+    }
+
+    /// Nobody is killed any more.
+    pub fn spare(&self) {
+        fs::remove_file(self.order("fatal")).expect("an order");
+    }
+
+    /// There is no space from now on.
+    pub fn fill(&self) {
+        fs::write(self.order("full"), "").expect("a file");
+    }
+
+    /// There is space again.
+    pub fn clear(&self) {
+        fs::remove_file(self.order("full")).expect("an order");
+    }
+
+    /// Notes every change from now on.
+    pub fn keep_journal(&self) {
+        fs::write(self.order("journal"), "").expect("a file");
+    }
+
+    /// How long the journal is, in bytes.
+    pub fn journal_bytes(&self) -> usize {
+        usize::try_from(fs::metadata(self.order("journal")).expect("a journal").len()).expect("a length")
+    }
+
+    /// What has been noted so far.
+    pub fn journal(&self) -> Vec<Note> {
+        journal::read(&fs::read(self.order("journal")).expect("a journal"))
+    }
+
+    /// The path by which it is told something.
+    fn order(&self, name: &str) -> PathBuf {
+        self.orders.path().join(name)
+    }
+}

@@ -1,0 +1,120 @@
+//! Disks that can be filled: a mounted one, which is the real thing, and a pretended one, which is to be had everywhere.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::{
+    io::AsyncReadExt as _,
+    process::{Child, Command},
+};
+
+use crate::{
+    disk::Disk,
+    places::{data_of, postern_with_data},
+    program::{Postern, Serving},
+};
+
+/// The program with its data on a disk that can be filled.
+pub struct SmallDisk {
+    postern: Postern,
+    kind: Kind,
+}
+
+enum Kind {
+    Pretended(Disk),
+    Mounted(Mount),
+}
+
+/// A file system of a few megabytes, which one process and those that join it see.
+struct Mount {
+    holder: Child,
+    data: PathBuf,
+}
+
+impl SmallDisk {
+    /// One of each kind, as far as this machine has them.
+    pub async fn each() -> Vec<Self> {
+        let disk = Disk::new().await;
+        let pretended = Self { postern: disk.under(postern_with_data()), kind: Kind::Pretended(disk) };
+        let postern = postern_with_data();
+        let mount = Mount::over(&data_of(&postern)).await;
+        if mount.is_none() {
+            eprintln!("NOT TESTED on a disk that is really full: `unshare` may mount nothing here");
+        }
+        let mounted = mount.map(|mount| Self { postern, kind: Kind::Mounted(mount) });
+        [Some(pretended), mounted].into_iter().flatten().collect()
+    }
+
+    pub async fn serve(&self) -> Serving {
+        self.postern.serve_by(self.command(&["serve"])).await
+    }
+
+    /// Leaves no space.
+    pub fn fill(&self) {
+        match &self.kind {
+            Kind::Pretended(disk) => disk.fill(),
+            Kind::Mounted(mount) => {
+                let mut filler = fs::File::create(mount.filler()).expect("a file");
+                let full = loop {
+                    if let Err(error) = filler.write_all(&[0; 4096]) {
+                        break error;
+                    }
+                };
+                assert_eq!(full.kind(), io::ErrorKind::StorageFull, "{full}");
+            }
+        }
+    }
+
+    /// Gives the space back.
+    pub fn clear(&self) {
+        match &self.kind {
+            Kind::Pretended(disk) => disk.clear(),
+            Kind::Mounted(mount) => fs::remove_file(mount.filler()).expect("a file"),
+        }
+    }
+
+    /// A command where the disk is to be seen.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let program = env!("CARGO_BIN_EXE_postern");
+        let mut command = match &self.kind {
+            Kind::Pretended(_) => Command::new(program),
+            Kind::Mounted(mount) => {
+                let mut command = Command::new("nsenter");
+                command.args(["--user", "--preserve-credentials", "--mount", "--target", &mount.holder_id()]);
+                command.args(["--", program]);
+                command
+            }
+        };
+        command.args(arguments);
+        command
+    }
+}
+
+impl Mount {
+    /// `None` where whoever runs the tests may not have a mount of their own.
+    async fn over(data: &Path) -> Option<Self> {
+        fs::create_dir(data).expect("a directory");
+        let mount = r#"mount -t tmpfs -o size=4m,mode=0700 tmpfs "$1" && echo mounted && exec cat"#;
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]).arg(data);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+        let mut holder = command.spawn().ok()?;
+        let mut mounted = [0; "mounted\n".len()];
+        holder.stdout.as_mut().expect("a pipe").read_exact(&mut mounted).await.ok()?;
+        Some(Self { holder, data: data.to_owned() })
+    }
+
+    /// A file that takes the space, as it is to be seen from outside.
+    fn filler(&self) -> PathBuf {
+        let inside = self.data.strip_prefix("/").expect("an absolute path").join("filler");
+        PathBuf::from(format!("/proc/{}/root", self.holder_id())).join(inside)
+    }
+
+    fn holder_id(&self) -> String {
+        self.holder.id().expect("it runs").to_string()
+    }
+}

@@ -1,0 +1,177 @@
+//! The use cases that a crash may hit, and what must hold afterwards.
+
+use serde_json::Value;
+
+use crate::{
+    api::{Api, NEW_PASSWORD, PASSWORD, Tokens},
+    asking::Asking,
+};
+
+/// A use case: what comes before, the request that a crash may hit, and what holds after it.
+pub trait UseCase: Sized {
+    /// What is answered where nothing comes in between.
+    const SUCCESS: u16;
+
+    /// Everything up to the request.
+    async fn prepared(api: Api, email: &str) -> Self;
+
+    fn request(&self, api: Api) -> Asking;
+
+    /// What holds at whatever moment the request was broken off; `acknowledged` is what was answered, if it was.
+    async fn check(self, api: Api, acknowledged: Option<Value>);
+}
+
+/// Leaves an account that is whole, or none.
+pub struct SignUp {
+    email: String,
+}
+
+impl UseCase for SignUp {
+    const SUCCESS: u16 = 201;
+
+    async fn prepared(_api: Api, email: &str) -> Self {
+        Self { email: email.to_owned() }
+    }
+
+    fn request(&self, api: Api) -> Asking {
+        api.sign_up(&self.email)
+    }
+
+    async fn check(self, api: Api, acknowledged: Option<Value>) {
+        if let Some(body) = &acknowledged {
+            api.expect_in_force(&Tokens::of(body)).await;
+        }
+        let login = api.log_in(&self.email, PASSWORD).send().await;
+        if login.status == 200 {
+            api.sign_up(&self.email).send().await.expect_problem(409, "email_taken");
+            api.expect_in_force(&Tokens::of(&login.json())).await;
+        } else {
+            assert!(acknowledged.is_none(), "an account that was acknowledged is gone: {login:?}");
+            login.expect_problem(401, "invalid_credentials");
+            api.expect_in_force(&api.signed_up(&self.email).await).await;
+        }
+    }
+}
+
+/// Leaves the sessions before it as they are, and opens one more, or none.
+pub struct Login {
+    email: String,
+    earlier: Tokens,
+}
+
+impl UseCase for Login {
+    const SUCCESS: u16 = 200;
+
+    async fn prepared(api: Api, email: &str) -> Self {
+        Self { email: email.to_owned(), earlier: api.signed_up(email).await }
+    }
+
+    fn request(&self, api: Api) -> Asking {
+        api.log_in(&self.email, PASSWORD)
+    }
+
+    async fn check(self, api: Api, acknowledged: Option<Value>) {
+        let list = api.get("/sessions/", &self.earlier).send().await.expect(200);
+        let sessions = list["sessions"].as_array().map_or(0, Vec::len);
+        assert!((1..=2).contains(&sessions), "{list}");
+        if let Some(body) = &acknowledged {
+            assert_eq!(sessions, 2, "{list}");
+            api.expect_in_force(&Tokens::of(body)).await;
+        }
+        api.expect_in_force(&api.logged_in(&self.email, PASSWORD).await).await;
+        api.expect_in_force(&self.earlier).await;
+    }
+}
+
+/// Leaves a client that goes on with the token that it holds: the one that it sent, unless it was answered.
+pub struct Refresh {
+    held: Tokens,
+}
+
+impl UseCase for Refresh {
+    const SUCCESS: u16 = 200;
+
+    async fn prepared(api: Api, email: &str) -> Self {
+        let first = api.signed_up(email).await;
+        Self { held: api.refreshed(&first).await }
+    }
+
+    fn request(&self, api: Api) -> Asking {
+        api.refresh(&self.held)
+    }
+
+    async fn check(self, api: Api, acknowledged: Option<Value>) {
+        let held = acknowledged.map_or(self.held, |body| Tokens::of(&body));
+        api.expect_in_force(&held).await;
+    }
+}
+
+/// Leaves the session in force, or ended; and every other one in force.
+pub struct Logout {
+    staying: Tokens,
+    leaving: Tokens,
+}
+
+impl UseCase for Logout {
+    const SUCCESS: u16 = 200;
+
+    async fn prepared(api: Api, email: &str) -> Self {
+        Self { staying: api.signed_up(email).await, leaving: api.logged_in(email, PASSWORD).await }
+    }
+
+    fn request(&self, api: Api) -> Asking {
+        api.log_out(&self.leaving)
+    }
+
+    async fn check(self, api: Api, acknowledged: Option<Value>) {
+        let is_in_force = api.get("/profile/", &self.leaving).send().await.status == 200;
+        if is_in_force {
+            assert!(acknowledged.is_none(), "a session that was ended is in force");
+            api.expect_in_force(&self.leaving).await;
+        } else {
+            api.expect_ended(&self.leaving).await;
+        }
+        api.log_out(&self.leaving).send().await.expect(200);
+        api.expect_ended(&self.leaving).await;
+        api.expect_in_force(&self.staying).await;
+    }
+}
+
+/// Leaves the old password and every session, or the new one and the session that set it.
+pub struct PasswordChange {
+    email: String,
+    changing: Tokens,
+    other: Tokens,
+}
+
+impl UseCase for PasswordChange {
+    const SUCCESS: u16 = 200;
+
+    async fn prepared(api: Api, email: &str) -> Self {
+        let changing = api.signed_up(email).await;
+        Self { email: email.to_owned(), changing, other: api.logged_in(email, PASSWORD).await }
+    }
+
+    fn request(&self, api: Api) -> Asking {
+        api.change_password(&self.changing)
+    }
+
+    async fn check(self, api: Api, acknowledged: Option<Value>) {
+        let logins = [PASSWORD, NEW_PASSWORD].map(|password| api.log_in(&self.email, password));
+        let [old, new] = logins.map(Asking::send);
+        match (old.await.status, new.await.status) {
+            (200, 401) => {
+                assert!(acknowledged.is_none(), "a change that was acknowledged is undone");
+                api.expect_in_force(&self.other).await;
+                api.change_password(&self.changing).send().await.expect(200);
+                api.logged_in(&self.email, NEW_PASSWORD).await;
+            }
+            (401, 200) => {
+                api.change_password(&self.changing).send().await.expect_problem(400, "wrong_password");
+            }
+            statuses => panic!("not one password of the two: {statuses:?}"),
+        }
+        api.expect_ended(&self.other).await;
+        api.expect_in_force(&self.changing).await;
+    }
+}
