@@ -5,11 +5,11 @@ use std::{collections::HashMap, fmt::Write as _, path::Path};
 use rusqlite::Connection;
 
 use crate::{
-    api::{Api, PASSWORD},
+    api::{Api, PASSWORD, Tokens},
     disk::Disk,
     journal::{Call, Note},
     medium::{self, Loss, Medium},
-    places::{data_of, postern_with_data},
+    places::{data_of, postern, postern_with_data},
     program::{Postern, Serving},
 };
 
@@ -178,4 +178,34 @@ async fn a_power_cut_while_the_log_is_merged_into_the_file_loses_nothing() {
             &[Loss::Everything, Loss::Nothing, Loss::Some(1), Loss::Some(2)],
         );
     }
+}
+
+#[tokio::test]
+async fn a_first_start_that_a_power_cut_ends_is_made_up_for_by_the_next_one() {
+    let (mut record, serving) = Record::start().await;
+    let ada = Api(serving.public).signed_up("ada@example.org").await;
+    record.answered();
+    serving.killed().await;
+    let notes = record.disk.journal();
+    let first_answer = notes.partition_point(|note| note.journal_bytes <= record.answered[0]);
+
+    for calls in before_syncs(&notes[..first_answer]) {
+        for loss in [Loss::Everything, Loss::Nothing, Loss::Some(1)] {
+            let restarted = postern();
+            let files = Medium::after(&notes[..calls]).files(loss);
+            medium::write(&files, &record.directory(), &restarted.directory.path().join("postern-data"));
+            expect_well(&restarted, (calls == first_answer).then_some(&ada)).await;
+        }
+    }
+}
+
+/// It starts, somebody new is served, and so is whoever was there.
+async fn expect_well(postern: &Postern, there: Option<&Tokens>) {
+    let serving = postern.serve().await;
+    let api = Api(serving.public);
+    if let Some(tokens) = there {
+        api.expect_in_force(tokens).await;
+    }
+    api.expect_in_force(&api.signed_up("grace@example.org").await).await;
+    serving.killed().await;
 }

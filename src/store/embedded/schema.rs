@@ -29,7 +29,7 @@ pub fn connect(path: &Path) -> Result<Connection, OpenError> {
 
 /// Applies the migrations that are missing, after keeping a copy of the file as it was.
 pub fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    migrate(connection, path, &migrations::migrations::runner())
+    migrate(connection, path, migrations::migrations::runner())
 }
 
 /// Whether no migration is missing, and none is there that this binary does not know.
@@ -43,9 +43,9 @@ fn latest(runner: &Runner) -> i32 {
     runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default()
 }
 
-fn migrate(connection: &mut Connection, path: &Path, runner: &Runner) -> Result<(), OpenError> {
+fn migrate(connection: &mut Connection, path: &Path, runner: Runner) -> Result<(), OpenError> {
     let database_error = |source| OpenError::Database { path: path.to_owned(), source };
-    let known = latest(runner);
+    let known = latest(&runner);
     match schema_version(connection).map_err(database_error)? {
         Some(found) if found > known => return Err(OpenError::TooNew { path: path.to_owned(), found, known }),
         Some(found) if found == known => return Ok(()),
@@ -53,7 +53,9 @@ fn migrate(connection: &mut Connection, path: &Path, runner: &Runner) -> Result<
         None => {}
     }
     let migration_error = |source| OpenError::Migration { path: path.to_owned(), source: Box::new(source) };
-    runner.run(connection).map(drop).map_err(migration_error)
+    // In one transaction: otherwise each migration is one and the note that it was applied another, and a crash between the
+    // two would have the next start apply it again, and fail.
+    runner.set_grouped(true).run(connection).map(drop).map_err(migration_error)
 }
 
 fn schema_version(connection: &Connection) -> rusqlite::Result<Option<i32>> {
@@ -86,15 +88,28 @@ mod tests {
         let mut connection = connect(&path).expect("an empty file");
         let first = step("V1__first", "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')");
         let second = step("V2__second", "DROP TABLE notes");
-        migrate(&mut connection, &path, &Runner::new(std::slice::from_ref(&first))).expect("the first version");
+        migrate(&mut connection, &path, Runner::new(std::slice::from_ref(&first))).expect("the first version");
         assert!(!path.with_extension("v1.db").exists());
 
-        migrate(&mut connection, &path, &Runner::new(&[first, second])).expect("the second version");
+        migrate(&mut connection, &path, Runner::new(&[first, second])).expect("the second version");
 
         assert_eq!(schema_version(&connection), Ok(Some(2)));
         let copy = Connection::open(path.with_extension("v1.db")).expect("a copy");
         let note: String = copy.query_row("SELECT text FROM notes", [], |row| row.get(0)).expect("a row");
         assert_eq!(note, "kept");
+    }
+
+    #[test]
+    fn migrations_are_applied_together_or_not_at_all() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("postern.db");
+        let mut connection = connect(&path).expect("an empty file");
+        let (first, broken) = (step("V1__first", "CREATE TABLE notes (text TEXT)"), step("V2__broken", "CREATE"));
+
+        migrate(&mut connection, &path, Runner::new(&[first.clone(), broken])).expect_err("no SQL");
+
+        assert_eq!(schema_version(&connection), Ok(None));
+        migrate(&mut connection, &path, Runner::new(&[first])).expect("the first version");
     }
 
     #[test]
@@ -104,7 +119,7 @@ mod tests {
         let mut connection = connect(&path).expect("an empty file");
         let first = include_str!("../../../sql/embedded/migrations/V1__users_and_sessions.sql");
         let first = Runner::new(&[step("V1__users_and_sessions", first)]);
-        migrate(&mut connection, &path, &first).expect("the first version");
+        migrate(&mut connection, &path, first).expect("the first version");
         let user = "INSERT INTO users (id, email, name, standing, epoch, created)
                     VALUES (zeroblob(16), 'ada@example.org', 'Ada', 'active', 1, 0)";
         connection.execute(user, []).expect("valid SQL");
