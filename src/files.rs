@@ -92,6 +92,20 @@ pub fn create_private(path: &Path) -> io::Result<()> {
     fs::OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path).map(drop)
 }
 
+/// Whether another file of this size can be written beside this one. It is removed again.
+///
+/// # Errors
+/// What the system says.
+pub fn check_room(path: &Path, size_bytes: usize) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".room");
+    let _ = fs::remove_file(&beside);
+    let file = fs::OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&beside);
+    let written = file.and_then(|mut file| file.write_all(&vec![0; size_bytes]));
+    let _ = fs::remove_file(&beside);
+    written
+}
+
 /// Gives a file mode 0600.
 ///
 /// # Errors

@@ -40,3 +40,43 @@ async fn a_full_disk_is_read_and_not_written_until_it_has_space_again() {
         api.logged_in("ada@example.org", PASSWORD).await;
     }
 }
+
+#[tokio::test]
+async fn a_start_on_a_full_disk_reads_what_is_there_or_says_why_it_cannot() {
+    for disk in SmallDisk::each().await {
+        disk.fill();
+        disk.expect_no_start("No space left on device").await;
+
+        disk.clear();
+        let serving = disk.serve().await;
+        let ada = Api(serving.public).signed_up("ada@example.org").await;
+        serving.killed().await;
+        disk.fill();
+        let serving = disk.serve().await;
+        let api = Api(serving.public);
+        api.get("/profile/", &ada).send().await.expect(200);
+        api.sign_up("grace@example.org").send().await.expect_problem(503, "unavailable");
+        serving.killed().await;
+
+        // Has the store for itself, so that it merges the log into the file: a server needs space for another.
+        disk.clear();
+        let elsewhere = tempfile::tempdir().expect("a temporary directory");
+        let backup = elsewhere.path().join("backup.db");
+        let backup = disk.run(&["backup", backup.to_str().expect("a text")]).await;
+        assert_eq!(backup.code, Some(0), "{backup:?}");
+        disk.fill();
+        disk.expect_no_start("postern.db: No space left on device").await;
+
+        disk.clear();
+        Api(disk.serve().await.public).expect_in_force(&ada).await;
+    }
+}
+
+impl SmallDisk {
+    /// A server does not come to serve, and says why.
+    async fn expect_no_start(&self, reason: &str) {
+        let ended = self.run(&["serve"]).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
+        assert!(ended.stderr.contains(reason), "{ended:?}");
+    }
+}

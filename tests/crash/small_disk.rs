@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     disk::Disk,
     places::{data_of, postern_with_data},
-    program::{Postern, Serving},
+    program::{Ended, LONG, Postern, Serving},
 };
 
 /// The program with its data on a disk that can be filled.
@@ -51,6 +51,12 @@ impl SmallDisk {
 
     pub async fn serve(&self) -> Serving {
         self.postern.serve_by(self.command(&["serve"])).await
+    }
+
+    /// A command that ends.
+    pub async fn run(&self, arguments: &[&str]) -> Ended {
+        let command = self.postern.prepared(self.command(arguments)).output();
+        Ended::of(&tokio::time::timeout(LONG, command).await.expect("it ends").expect("it starts"))
     }
 
     /// Leaves no space.

@@ -3,9 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use refinery::Runner;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
 use super::{copy, directory::OpenError};
+use crate::files;
 
 mod migrations {
     refinery::embed_migrations!("sql/embedded/migrations");
@@ -13,6 +14,9 @@ mod migrations {
 
 /// How long a statement waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What SQLite needs beside the file at least: the index of its log is made in pieces of this size.
+const ROOM_BYTES: usize = 32 * 1024;
 
 /// A connection to the file, which is made where it is not there.
 pub fn connect(path: &Path) -> Result<Connection, OpenError> {
@@ -24,7 +28,16 @@ pub fn connect(path: &Path) -> Result<Connection, OpenError> {
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
     };
-    open().map_err(|source| OpenError::Database { path: path.to_owned(), source })
+    open().map_err(|source| not_connected(path, source))
+}
+
+/// SQLite says "disk I/O error" where the disk is full. Where the system refuses a file beside the store too, it says why.
+fn not_connected(path: &Path, source: rusqlite::Error) -> OpenError {
+    let is_vague = matches!(source.sqlite_error_code(), Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen));
+    match is_vague.then(|| files::check_room(path, ROOM_BYTES)) {
+        Some(Err(source)) => OpenError::Io { path: path.to_owned(), source },
+        _ => OpenError::Database { path: path.to_owned(), source },
+    }
 }
 
 /// Applies the migrations that are missing, after keeping a copy of the file as it was.
