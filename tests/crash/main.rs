@@ -13,6 +13,7 @@ mod disk;
 mod full;
 mod journal;
 mod medium;
+mod migrations;
 #[path = "../support/page.rs"]
 mod page;
 mod places;

@@ -2,7 +2,6 @@
 
 use std::{os::unix::process::ExitStatusExt as _, path::PathBuf};
 
-use postern::store::postgres;
 use rustix::process::Signal;
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -97,10 +96,10 @@ pub struct Servers {
     _relays: JoinSet<()>,
 }
 
-impl Place for Servers {
-    async fn new() -> Self {
+impl Servers {
+    /// With nothing in PostgreSQL yet.
+    pub async fn empty() -> Self {
         let (database, redis) = (empty_schema().await, redis_url());
-        postgres::migrate(&database.parse().expect("a URL")).await.expect("an empty schema can be migrated");
         let (toll, mut relays) = (Toll::new(), JoinSet::new());
         let mut behind_toll = async |url: &str| {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -112,9 +111,18 @@ impl Place for Servers {
             .with("DATABASE_URL", behind_toll(&database).await)
             .with("REDIS_URL", behind_toll(&redis).await)
             .with("POSTERN_KEYS_DIR", "keys");
-        let keys = postern.run(&["keys", "generate"]).await;
-        assert_eq!(keys.code, Some(0), "{keys:?}");
         Self { postern, toll, _relays: relays }
+    }
+}
+
+impl Place for Servers {
+    async fn new() -> Self {
+        let servers = Self::empty().await;
+        for preparation in [["keys", "generate"].as_slice(), &["migrate"]] {
+            let ended = servers.postern.run(preparation).await;
+            assert_eq!(ended.code, Some(0), "{ended:?}");
+        }
+        servers
     }
 
     fn postern(&self) -> &Postern {
