@@ -13,7 +13,7 @@ use postern::{
     http::Readiness,
     memory,
     metrics::Metrics,
-    server::{self, Listening, Tls},
+    server::{self, ConnectionLimits, Listening, Phase, Tls},
     store::{embedded::DataDirectory, postgres},
     telemetry,
     tokens::{AccessFormat, Keys},
@@ -170,15 +170,17 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     });
     assembly.raise_open_files_limit();
     let start = |listener, service, limits, tls| {
-        let (stop, stopped) = watch::channel(false);
+        let (phase, followed) = watch::channel(Phase::Serving);
         let listening = Listening { listener, service: Arc::new(service), limits, tls };
-        (stop, tokio::spawn(server::serve(listening, stopped)))
+        (phase, tokio::spawn(server::serve(listening, followed)))
     };
     let public = assembly.public(&accounts, &readiness, vouching);
     if let Some(tls) = tls.clone() {
         tokio::spawn(tls.follow());
     }
-    let (stop, public) = start(listener, public, assembly.public_limits(), tls);
+    let limits = assembly.public_limits();
+    let limits = ConnectionLimits { patience: limits.patience.stopping_within(config.shutdown_grace), ..limits };
+    let (phase, public) = start(listener, public, limits, tls);
     // Probes are answered to the end: it is not told to stop. Nor has it TLS: those who ask are on a network of their own.
     let (_go_on, operations) =
         start(ops_listener, assembly.operations(&accounts, &readiness), assembly.operations_limits(), None);
@@ -187,9 +189,10 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let signal = signals.next().await;
     info!(signal, "stopping");
     readiness.drain();
+    phase.send_replace(Phase::Leaving);
     let drain = async {
         sleep(config.drain_delay).await;
-        stop.send_replace(true);
+        phase.send_replace(Phase::Closing);
         let deadline = Instant::now() + config.shutdown_grace;
         let drained = timeout_at(deadline, public).await.is_ok_and(|ended| ended.is_ok());
         writing.finish(deadline.max(Instant::now() + LAST_WRITES)).await;

@@ -11,8 +11,9 @@ use std::{
 
 use http_body_util::Full;
 use hyper::{
-    Request, Response,
+    Request, Response, Version,
     body::{Body, Bytes, Frame, Incoming, SizeHint},
+    header::{self, HeaderValue},
     server::conn::{http1, http2},
     service::{HttpService, service_fn},
 };
@@ -25,10 +26,11 @@ use tokio::{
 };
 
 use super::{
-    ConnectionLimits,
+    ConnectionLimits, Phase,
     head::{MAX_HEAD_BYTES, MAX_HEADERS, check_http2},
+    patience::Over,
     tls::Tls,
-    watch::{Over, UnderWay, Watch},
+    watch::{UnderWay, Watch},
     wire::{Protocol, Wire},
 };
 use crate::{
@@ -43,7 +45,7 @@ pub struct Connection {
     pub peer: SocketAddr,
     pub service: Arc<Service>,
     pub limits: ConnectionLimits,
-    pub stop: Receiver<bool>,
+    pub phase: Receiver<Phase>,
     pub watch: Arc<Watch>,
 }
 
@@ -53,18 +55,17 @@ impl Connection {
         // Answers are small and whole: waiting to fill a packet only delays them.
         stream.set_nodelay(true)?;
         let Some(tls) = tls else { return self.serve_on(stream).await };
-        let mut stop = self.stop.clone();
         let handshake = pin!(tls.acceptor().accept(stream));
         let stream = tokio::select! {
             biased;
             stream = self.watch.attend(handshake) => stream??,
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = self.dismissal() => return Ok(()),
         };
         self.watch.shook_hands();
         self.serve_on(stream).await
     }
 
-    async fn serve_on(mut self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<(), Failure> {
+    async fn serve_on(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<(), Failure> {
         let mut wire = Wire::new(io, Arc::clone(&self.watch));
         let protocol = {
             let reading = pin!(wire.protocol());
@@ -72,7 +73,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 protocol = self.watch.attend(reading) => protocol??,
-                _ = self.stop.wait_for(|stop| *stop) => None,
+                () = self.dismissal() => None,
             }
         };
         let service = service_fn(self.answers());
@@ -90,39 +91,58 @@ impl Connection {
             let (under_way, bad) = watch.request();
             let service = Arc::clone(&service);
             Box::pin(async move {
-                let response = match bad.or_else(|| bad_http2(&request)) {
+                let has_farewell = request.version() == Version::HTTP_2;
+                let mut response = match bad.or_else(|| bad_http2(&request)) {
                     Some(bad) => service.refuse(&request, bad),
                     None => service.answer(request, peer).await,
                 };
+                if !has_farewell && under_way.is_last() {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok(response.map(|body| Answer { body, _under_way: under_way }))
             })
         }
     }
 
-    async fn see_through(mut self, conversation: impl Conversation) -> Result<(), Failure> {
+    async fn see_through(self, conversation: impl Conversation) -> Result<(), Failure> {
         let mut conversation = pin!(conversation);
         // Those that were made together do not end together.
         let age = jittered(self.limits.age);
         tokio::select! {
             biased;
+            () = self.reached(Phase::Leaving) => {}
             outcome = self.watch.attend(conversation.as_mut()) => match outcome {
                 // Over HTTP/2 there is a way to say so.
-                Err(Over::Idle) if conversation.can_say_goodbye() => {}
+                Err(Over::Idle) if conversation.can_say_goodbye() => self.watch.leave(),
                 outcome => return Ok(outcome??),
             },
-            _ = self.stop.wait_for(|stop| *stop) => {}
             () = sleep(age) => {}
         }
-        self.watch.leave();
+        self.watch.part();
+        let can_say_goodbye = conversation.can_say_goodbye();
         tokio::select! {
             biased;
+            // What has arrived comes first.
             outcome = self.watch.attend(conversation.as_mut()) => return Ok(outcome??),
-            // A request that has begun to arrive is answered: hyper knows of none before its head is whole.
-            () = std::future::poll_fn(|_| if self.watch.is_arriving() { Poll::Pending } else { Poll::Ready(()) }) => {}
+            // Whoever has been answered once has got what they came for, and loses nothing by being told.
+            () = self.watch.asked(), if can_say_goodbye => {}
+            () = self.dismissal() => {}
         }
+        self.watch.leave();
         conversation.as_mut().say_goodbye();
         let last = self.watch.attend(conversation);
         Ok(timeout(2 * self.limits.patience.request, last).await.map_err(|_| Over::Stalled)???)
+    }
+
+    /// Until the server stops and no request seems to be on its way. Over HTTP/1 nothing tells a client that a connection
+    /// which idles is about to be closed, and what it sends meanwhile is lost.
+    async fn dismissal(&self) {
+        self.reached(Phase::Closing).await;
+        self.watch.quiet().await;
+    }
+
+    async fn reached(&self, phase: Phase) {
+        phase.reached(&self.phase).await;
     }
 }
 
@@ -130,7 +150,7 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible
 
 /// What is not to be taken though HTTP/2 has it.
 fn bad_http2(request: &Request<Incoming>) -> Option<BadHead> {
-    (request.version() == hyper::Version::HTTP_2).then(|| check_http2(request).err()).flatten()
+    (request.version() == Version::HTTP_2).then(|| check_http2(request).err()).flatten()
 }
 
 /// The body of an answer: its request is under way until hyper has taken it all, and over HTTP/2 that is when the client's

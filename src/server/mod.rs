@@ -9,6 +9,7 @@ mod files;
 mod frames;
 mod head;
 mod house;
+mod patience;
 mod tls;
 mod watch;
 mod wire;
@@ -26,8 +27,8 @@ use tracing::{debug, warn};
 use self::{connection::Connection, house::House, watch::Watch};
 pub use self::{
     files::raise_open_files_limit,
+    patience::Patience,
     tls::{Tls, TlsError, TlsFiles},
-    watch::Patience,
 };
 use crate::http::Service;
 
@@ -58,36 +59,68 @@ pub struct Listening {
     pub tls: Option<Arc<Tls>>,
 }
 
-/// Serves a listener until `stop` turns true, and then until the last connection has been answered. Dropping the future
-/// cuts off what is left.
-pub async fn serve(listening: Listening, mut stop: Receiver<bool>) {
+/// How far a server has come on its way to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It serves.
+    Serving,
+    /// It serves, and each connection ends with its next answer, or over HTTP/2 by being told: its client's next one shall
+    /// be to another server.
+    Leaving,
+    /// No connection is accepted any more, and those on which nothing happens are closed.
+    Closing,
+}
+
+impl Phase {
+    /// Until the server has come so far, or nobody is left who could tell it anything.
+    async fn reached(self, phase: &Receiver<Self>) {
+        let _ = phase.clone().wait_for(|phase| *phase >= self).await;
+    }
+}
+
+/// Serves a listener until the last phase, and then until the last connection has been answered. Dropping the future cuts
+/// off what is left.
+pub async fn serve(listening: Listening, phase: Receiver<Phase>) {
     let Listening { listener, service, limits, tls } = listening;
     let house = Arc::new(House::new(limits.connections));
-    let mut connections = JoinSet::new();
+    let mut reception = Reception { house, service, limits, tls, phase: phase.clone(), connections: JoinSet::new() };
     loop {
-        let next = async {
-            let (stream, peer) = accept(&listener).await;
-            let watch = Arc::new(Watch::new(limits.patience));
-            (stream, peer, house.place(Arc::clone(&watch)).await, watch)
-        };
-        let (stream, peer, place, watch) = tokio::select! {
+        let (stream, peer) = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => break,
-            accepted = next => accepted,
+            () = Phase::Closing.reached(&phase) => break,
+            accepted = accept(&listener) => accepted,
         };
-        while connections.try_join_next().is_some() {}
-        let open = service.connection();
-        let connection = Connection { peer, service: Arc::clone(&service), limits, stop: stop.clone(), watch };
-        let tls = tls.clone();
-        connections.spawn(async move {
+        reception.admit(stream, peer).await;
+    }
+    drop(listener);
+    while reception.connections.join_next().await.is_some() {}
+}
+
+/// Gives each connection its place, and has it served.
+struct Reception {
+    house: Arc<House>,
+    service: Arc<Service>,
+    limits: ConnectionLimits,
+    tls: Option<Arc<Tls>>,
+    phase: Receiver<Phase>,
+    connections: JoinSet<()>,
+}
+
+impl Reception {
+    async fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let watch = Arc::new(Watch::new(self.limits.patience));
+        let place = self.house.place(Arc::clone(&watch)).await;
+        while self.connections.try_join_next().is_some() {}
+        let open = self.service.connection();
+        let (service, tls, phase) = (Arc::clone(&self.service), self.tls.clone(), self.phase.clone());
+        let connection = Connection { peer, service, limits: self.limits, phase, watch };
+        self.connections.spawn(async move {
             if let Err(error) = connection.serve(stream, tls).await {
                 debug!(%error, "connection ended");
             }
             drop((place, open));
         });
     }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
 }
 
 /// The next connection.

@@ -10,39 +10,8 @@ use std::{
 
 use tokio::time::{Duration, Instant, sleep_until};
 
+use super::patience::{Over, Patience};
 use crate::http::BadHead;
-
-/// How long a connection may do nothing, or do it slowly. None of it is longer than [`Patience::request`], but for idling
-/// between requests.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// From the beginning to the first byte; with TLS, to the end of the handshake, and from there to the first byte.
-    pub first_byte: Duration,
-    /// From the first byte of a head to its last; over HTTP/2, from the first byte of a frame or header block to its last,
-    /// and from the beginning to the first request.
-    pub head: Duration,
-    /// From one request to the next.
-    pub idle: Duration,
-    /// From a head to its answer, and from there until the client has taken it.
-    pub request: Duration,
-    /// How long what a client still sends is read after an answer that closes the connection: closed at once, it would be
-    /// reset, and the answer lost on its way.
-    pub linger: Duration,
-}
-
-impl Patience {
-    /// What Envoy advises at the edge (5 s, 10 s), and the times for a request and between two.
-    #[must_use]
-    pub fn of(request: Duration, idle: Duration) -> Self {
-        Self {
-            first_byte: Duration::from_secs(5).min(request),
-            head: Duration::from_secs(10).min(request),
-            idle,
-            request,
-            linger: Duration::from_secs(2).min(request),
-        }
-    }
-}
 
 /// How long a first byte, or the rest of a head, may be on its way before that counts against the connection where places
 /// are scarce.
@@ -57,29 +26,6 @@ pub enum Claim {
     Idle,
     /// It has never had one.
     Silent,
-}
-
-/// Why a connection is over before its client says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Over {
-    /// Nothing has ever come.
-    #[error("nothing came in time")]
-    Silent,
-    /// What has begun to come has not ended.
-    #[error("a head did not come in time")]
-    SlowHead,
-    /// No request has come for long.
-    #[error("the connection was idle")]
-    Idle,
-    /// Answers are not taken.
-    #[error("the client does not take its answers")]
-    Stalled,
-    /// Others need the place.
-    #[error("its place was needed")]
-    Displaced,
-    /// What came after the last answer has been read for long enough.
-    #[error("the client goes on sending")]
-    Lingered,
 }
 
 /// What is known of one connection. Who reads, who answers and who waits share it.
@@ -99,8 +45,7 @@ struct State {
     arriving_since: Option<Instant>,
     /// Since when the client does not take what is written.
     blocked_since: Option<Instant>,
-    /// Since when the connection shall end.
-    leaving_since: Option<Instant>,
+    parting: Parting,
     /// Since when what comes is read for the client's sake alone.
     lingering_since: Option<Instant>,
     /// Requests whose answers have not been taken.
@@ -122,8 +67,23 @@ enum Heard {
     Http2,
 }
 
+/// Whether the connection shall end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    NotYet,
+    WithAnAnswer,
+    Since(Instant),
+}
+
 /// A request whose answer has not been taken.
 pub struct UnderWay(Arc<Watch>);
+
+impl UnderWay {
+    /// Whether its answer shall be the connection's last.
+    pub fn is_last(&self) -> bool {
+        self.0.state().parting != Parting::NotYet
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
@@ -144,7 +104,7 @@ impl Watch {
             quiet_since: now,
             arriving_since: None,
             blocked_since: None,
-            leaving_since: None,
+            parting: Parting::NotYet,
             lingering_since: None,
             under_way: 0,
             moved: now,
@@ -180,9 +140,17 @@ impl Watch {
         }
     }
 
-    /// Whether a head has begun to arrive, and not ended.
-    pub fn is_arriving(&self) -> bool {
-        self.state().arriving_since.is_some()
+    /// Until the client has asked something. To be awaited beside the work, which is what wakes it.
+    pub async fn asked(&self) {
+        poll_fn(|_| if self.state().has_asked { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// Until nothing has come for as long as a client may take that means to go on, and nothing is under way.
+    pub async fn quiet(&self) {
+        let due = || self.state().resting_since() + self.patience.parting;
+        while due() > Instant::now() {
+            sleep_until(due()).await;
+        }
     }
 
     /// Whether a head has taken too long, so that this is to be answered in its place.
@@ -212,9 +180,17 @@ impl Watch {
         self.state().blocked_since = is_blocked.then(Instant::now);
     }
 
+    /// The connection shall end with its next answer.
+    pub fn part(&self) {
+        let mut state = self.state();
+        if state.parting == Parting::NotYet {
+            state.parting = Parting::WithAnAnswer;
+        }
+    }
+
     /// The connection shall end once it is quiet.
     pub fn leave(&self) {
-        self.state().leaving_since = Some(Instant::now());
+        self.state().parting = Parting::Since(Instant::now());
     }
 
     /// What comes from now on is not looked at.
@@ -275,6 +251,12 @@ impl Watch {
 }
 
 impl State {
+    /// Since when nothing has been under way or on its way: since now, where something is.
+    fn resting_since(&self) -> Instant {
+        let is_busy = self.under_way > 0 || !self.heads.is_empty() || self.arriving_since.is_some();
+        if is_busy { Instant::now() } else { self.quiet_since }
+    }
+
     fn yields(&self) -> Option<(Claim, Duration)> {
         if self.under_way > 0 || !self.heads.is_empty() {
             return None;
@@ -320,12 +302,12 @@ impl State {
             // The answer has its own time; then the client has as much to take it.
             return (self.moved + 2 * patience.request, Over::Stalled);
         }
-        match (self.leaving_since, self.heard) {
-            (Some(since), _) => (since.max(self.quiet_since) + patience.head, Over::Idle),
-            (None, Heard::Nothing) => (self.quiet_since + patience.first_byte, Over::Silent),
+        match (self.parting, self.heard) {
+            (Parting::Since(since), _) => (since.max(self.quiet_since) + patience.head, Over::Idle),
+            (_, Heard::Nothing) => (self.quiet_since + patience.first_byte, Over::Silent),
             // HTTP/2 has much to say before a request.
-            (None, _) if !self.has_asked => (self.quiet_since + patience.head, Over::SlowHead),
-            (None, _) => (self.quiet_since + patience.idle, Over::Idle),
+            _ if !self.has_asked => (self.quiet_since + patience.head, Over::SlowHead),
+            _ => (self.quiet_since + patience.idle, Over::Idle),
         }
     }
 }
@@ -383,5 +365,19 @@ mod tests {
         assert_eq!(aged(with_request, 60_000).await, None);
         assert_eq!(aged(|watch| watch.head(None), 60_000).await, None);
         assert_eq!(aged(|watch| watch.arriving(true), 900).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_quiet_a_second_after_its_last_answer() {
+        let watch = Arc::new(Watch::new(Patience::of(Duration::from_secs(10), Duration::from_secs(75))));
+        watch.head(None);
+        let (under_way, _) = watch.request();
+        assert!(tokio::time::timeout(Duration::from_mins(1), watch.quiet()).await.is_err(), "a request is under way");
+        drop(under_way);
+        let answered = Instant::now();
+
+        watch.quiet().await;
+
+        assert_eq!(answered.elapsed().as_millis(), 1000);
     }
 }

@@ -15,26 +15,27 @@ use super::Service;
 use crate::service::Settings;
 
 /// Longer than anything here takes on a busy machine.
-const LONG: Duration = Duration::from_mins(1);
+pub const LONG: Duration = Duration::from_mins(1);
 
 /// What a test waits for.
-const SHORT: Duration = Duration::from_millis(200);
+pub const SHORT: Duration = Duration::from_millis(200);
 
 /// Nothing is cut off.
-const ENDLESS: Patience = Patience {
+pub const ENDLESS: Patience = Patience {
     first_byte: Duration::from_hours(1),
     head: Duration::from_hours(1),
     idle: Duration::from_hours(1),
     request: Duration::from_hours(1),
+    parting: Duration::from_hours(1),
     linger: Duration::from_hours(1),
 };
 
-const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+pub const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
-async fn with_patience(patience: Patience) -> Service {
+pub async fn with_patience(patience: Patience) -> Service {
     Service::start_with(Settings { patience: Some(patience), ..Settings::default() }).await
 }
 
@@ -43,14 +44,14 @@ async fn with_places(connections: usize) -> Service {
     Service::start_with(Settings { patience: Some(ENDLESS), connections, ..Settings::default() }).await
 }
 
-async fn sent(service: &Service, bytes: impl AsRef<[u8]>) -> TcpStream {
+pub async fn sent(service: &Service, bytes: impl AsRef<[u8]>) -> TcpStream {
     let mut stream = service.connection().await;
     stream.write_all(bytes.as_ref()).await.expect("the server takes it");
     stream
 }
 
 /// Everything until the server closes the connection.
-async fn rest(stream: &mut TcpStream) -> String {
+pub async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     // The server may reset it: what came before counts.
     let _ = timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("the server closes the connection");
@@ -58,12 +59,13 @@ async fn rest(stream: &mut TcpStream) -> String {
 }
 
 /// An answer of the kind that `GET /healthz` gets, and nothing of what follows.
-async fn healthy(stream: &mut TcpStream) {
+pub async fn healthy(stream: &mut TcpStream) -> String {
     let mut answer = String::new();
     while !answer.ends_with("{\"status\":\"ok\"}") {
         answer.push(char::from(timeout(LONG, stream.read_u8()).await.expect("in time").expect("an answer")));
     }
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    answer
 }
 
 /// A connection on which the head of a login has been handed over, and its body is waited for.

@@ -39,6 +39,7 @@ mod embedded {
     mod faults;
     mod key_rotation;
     mod keys;
+    mod leaving;
     mod login;
     mod logout;
     mod metrics;

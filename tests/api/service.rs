@@ -13,7 +13,7 @@ use postern::{
     metrics::Metrics,
     operators::Operators,
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
-    server::{self, ConnectionLimits, Listening, Patience},
+    server::{self, ConnectionLimits, Listening, Patience, Phase},
     store::{AuditEvents, StoreTime, counted_sessions, counted_users},
     tokens::{AccessFormat, AccessTokens, Keys, RefreshTokens, keyring},
 };
@@ -120,7 +120,7 @@ pub struct Server {
     events: Arc<dyn AuditEvents>,
     /// Writes the audit trail for as long as the server is there.
     _writing: Arc<Writing>,
-    stop: Arc<watch::Sender<bool>>,
+    phase: Arc<watch::Sender<Phase>>,
 }
 
 impl<B> Deref for Service<B> {
@@ -221,7 +221,7 @@ impl Server {
         let readiness = Arc::new(Readiness::default());
         let operators = Operators::of_file(shared.keys.path().join("api-keys"), clock).expect("API keys can be read");
         let vouching = Arc::new(Vouching { operators, without_sessions: settings.without_sessions });
-        let (stop, stopped) = watch::channel(false);
+        let (phase, followed) = watch::channel(Phase::Serving);
         let mut addresses = Vec::new();
         for router in [routes::public(), routes::operations()] {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -237,16 +237,21 @@ impl Server {
                 age: settings.connection_age,
             };
             let listening = Listening { listener, service: Arc::new(service), limits, tls: None };
-            tokio::spawn(server::serve(listening, stopped.clone()));
+            tokio::spawn(server::serve(listening, followed.clone()));
         }
-        let (stop, writing) = (Arc::new(stop), Arc::new(writing));
+        let (phase, writing) = (Arc::new(phase), Arc::new(writing));
         let (address, operations) = (addresses[0], addresses[1]);
-        Self { address, operations, accounts, readiness, counting, keys, events, _writing: writing, stop }
+        Self { address, operations, accounts, readiness, counting, keys, events, _writing: writing, phase }
+    }
+
+    /// Asks the clients to find another server.
+    pub fn leave(&self) {
+        self.phase.send_replace(Phase::Leaving);
     }
 
     /// Stops accepting connections and lets those that there are come to their end.
     pub fn stop(&self) {
-        self.stop.send_replace(true);
+        self.phase.send_replace(Phase::Closing);
     }
 
     pub fn get(&self, path: &str) -> Asking {

@@ -104,8 +104,8 @@ async fn who_sends_a_byte_at_a_time_is_cut_off_in_time() {
 }
 
 #[tokio::test]
-async fn who_idles_or_only_seems_to_be_busy_is_cut_off_at_the_age_of_a_connection() {
-    let settings = [("POSTERN_REQUEST_TIMEOUT", "1s"), ("POSTERN_MAX_CONNECTION_AGE", "1s")];
+async fn who_idles_or_only_seems_to_be_busy_is_cut_off_in_time() {
+    let settings = [("POSTERN_REQUEST_TIMEOUT", "1s"), ("POSTERN_IDLE_TIMEOUT", "1s")];
     let server = Server::start_with(&settings).await;
     let get = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
 

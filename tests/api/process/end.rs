@@ -1,10 +1,21 @@
 //! Signals, and the end.
 
 use rustix::process::Signal;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+};
 
-use super::{Postern, unfinished_request};
+use super::{LONG, Postern, unfinished_request};
 use crate::asking::Asking;
+
+/// Everything until the server closes the connection.
+async fn rest(mut stream: TcpStream) -> String {
+    let mut answer = String::new();
+    let reading = tokio::time::timeout(LONG, stream.read_to_string(&mut answer));
+    reading.await.expect("in time").expect("an answer, and an end that is no reset");
+    answer
+}
 
 #[tokio::test]
 async fn term_and_int_end_it_once_it_has_drained() {
@@ -81,6 +92,48 @@ async fn it_is_not_ready_while_it_drains_and_still_serves() {
 
     Asking::operations(serving.operations, "/readyz").send().await.expect(503);
     serving.sign_up("ada@example.org").await;
+}
+
+#[tokio::test]
+async fn while_it_drains_connections_end_with_their_next_answer() {
+    let postern = Postern::new().with("POSTERN_DRAIN_DELAY", "60s");
+    let serving = postern.serve().await;
+    let mut kept = TcpStream::connect(serving.public).await.expect("it accepts");
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    kept.write_all(request).await.expect("it takes the request");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        answer.push(kept.read_u8().await.expect("an answer"));
+    }
+    assert!(!String::from_utf8_lossy(&answer).contains("connection: close"));
+
+    serving.signal(Signal::TERM);
+    while Asking::operations(serving.operations, "/readyz").send().await.status == 200 {}
+
+    let mut new = TcpStream::connect(serving.public).await.expect("it accepts");
+    for stream in [&mut kept, &mut new] {
+        stream.write_all(request).await.expect("it takes the request");
+    }
+    for stream in [kept, new] {
+        let answer = rest(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn after_the_delay_no_connection_is_accepted_and_what_is_under_way_is_answered() {
+    let postern = Postern::new().with("POSTERN_DRAIN_DELAY", "100ms");
+    let serving = postern.serve().await;
+    let body = r#"{"email":"ada@example.org","password":"wrong"}"#;
+    let mut unfinished = unfinished_request(serving.public, body.len()).await;
+
+    serving.signal(Signal::TERM);
+    while TcpStream::connect(serving.public).await.is_ok() {}
+    unfinished.write_all(body.as_bytes()).await.expect("it is open");
+
+    let answer = rest(unfinished).await;
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert_eq!(serving.ended().await.code, Some(0));
 }
 
 #[tokio::test]
