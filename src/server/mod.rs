@@ -92,7 +92,9 @@ pub async fn serve(listening: Listening, phase: Receiver<Phase>) {
         };
         reception.admit(stream, peer).await;
     }
-    drop(listener);
+    for (stream, peer) in waiting(listener) {
+        reception.admit(stream, peer).await;
+    }
     while reception.connections.join_next().await.is_some() {}
 }
 
@@ -136,6 +138,19 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             }
         }
     }
+}
+
+/// The connections that were made before the listener is closed, and that nobody has accepted: closing it resets them.
+fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let accepted = |listener: &std::net::TcpListener| {
+        let (stream, peer) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        Ok::<_, io::Error>((TcpStream::from_std(stream)?, peer))
+    };
+    // It does not block: where nobody waits, that is an error, too.
+    listener
+        .into_std()
+        .map_or_else(|_| Vec::new(), |listener| std::iter::from_fn(|| accepted(&listener).ok()).collect())
 }
 
 fn is_of_the_connection(error: &io::Error) -> bool {

@@ -181,3 +181,17 @@ async fn a_client_of_http_2_that_comes_while_the_server_leaves_gets_what_it_came
         expect_goodbye(connection).await;
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_was_made_before_the_server_closed_is_answered() {
+    let service = with_patience(ENDLESS).await;
+    let address = service.connection().await.peer_addr().expect("an address");
+
+    // This blocks, and with it the one thread on which the server would accept.
+    let stream = std::net::TcpStream::connect(address).expect("the system accepts");
+    service.stop();
+
+    stream.set_nonblocking(true).expect("an option");
+    let mut stream = TcpStream::from_std(stream).expect("a socket");
+    asks_for_the_last_time(&mut stream).await;
+}
