@@ -54,7 +54,12 @@ impl ReverseProxy {
     }
 
     pub async fn connect(&self) -> UnixStream {
-        UnixStream::connect(self.directory.path().join("socket")).await.expect("the proxy accepts")
+        self.connect_to("socket").await
+    }
+
+    /// A connection to another socket in the directory of the proxy.
+    pub async fn connect_to(&self, socket: &str) -> UnixStream {
+        UnixStream::connect(self.directory.path().join(socket)).await.expect("the proxy accepts")
     }
 }
 

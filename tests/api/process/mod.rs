@@ -11,6 +11,7 @@ mod keys;
 mod leaks;
 mod nginx;
 mod operators;
+mod rolling;
 mod secrets;
 mod settings;
 mod start;
