@@ -62,6 +62,12 @@ fn bytes(quantity: &str) -> u64 {
     mebibytes.parse::<u64>().expect("a number") << 20
 }
 
+/// The whole seconds at a JSON pointer.
+fn seconds(value: &Value, pointer: &str) -> Duration {
+    let seconds = value.pointer(pointer).and_then(Value::as_u64);
+    Duration::from_secs(seconds.unwrap_or_else(|| panic!("there are seconds at {pointer}")))
+}
+
 #[test]
 fn every_variable_is_a_setting() {
     for cluster in Cluster::all() {
@@ -172,15 +178,28 @@ fn prometheus_is_sent_to_the_operations_port() {
 #[test]
 fn a_server_may_drain_to_its_end() {
     for cluster in Cluster::all() {
-        let config = config(&cluster);
-        let seconds = cluster.server().template["spec"]["terminationGracePeriodSeconds"].as_u64().expect("a number");
+        let (config, server) = (config(&cluster), cluster.server());
+        let grace = seconds(&server.template["spec"], "/terminationGracePeriodSeconds");
+        let hook = seconds(server.container(), "/lifecycle/preStop/sleep/seconds");
 
-        // There is no preStop hook, so connections must be accepted while proxies learn that the endpoint is gone.
-        assert_eq!(cluster.server().container().get("lifecycle"), None);
-        assert!(config.drain_delay >= Duration::from_secs(5), "{:?}", config.drain_delay);
+        // Connections must be accepted while proxies learn that the endpoint is gone, by the API of Kubernetes.
+        assert!(hook >= Duration::from_secs(5), "{hook:?}");
         assert!(config.shutdown_grace > config.limits.request, "{:?}", config.shutdown_grace);
-        let needed = config.drain_delay + config.shutdown_grace + SPARE_TIME;
-        assert!(Duration::from_secs(seconds) >= needed, "{seconds} s, and {needed:?} are needed");
+        let needed = hook + config.drain_delay + config.shutdown_grace + SPARE_TIME;
+        assert!(grace >= needed, "{grace:?}, and {needed:?} are needed");
+    }
+}
+
+#[test]
+fn a_server_that_drains_is_found_unready_before_it_refuses_connections() {
+    for cluster in Cluster::all() {
+        let probe = &cluster.server().container()["readinessProbe"];
+        let failures = probe["failureThreshold"].as_u64().and_then(|count| count.try_into().ok()).expect("a count");
+
+        let found = seconds(probe, "/periodSeconds") * failures + seconds(probe, "/timeoutSeconds");
+
+        let delay = config(&cluster).drain_delay;
+        assert!(delay >= found, "{delay:?}, and it may take {found:?}");
     }
 }
 
