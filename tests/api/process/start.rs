@@ -1,5 +1,6 @@
 //! Settings, commands, and the start.
 
+use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Command,
@@ -122,6 +123,33 @@ async fn a_server_that_starts_before_its_stores_becomes_ready_when_they_come() {
     redis_proxy.mend().await;
     ready().await.expect(200);
     serving.sign_up("ada@example.org").await;
+}
+
+#[tokio::test]
+async fn a_server_whose_store_refuses_it_at_the_start_is_not_ready_and_names_it_until_it_comes() {
+    let (database, redis) = (PostgresRedis::migrated().await.database, redis_url());
+    let keys =
+        Postern::new().with("DATABASE_URL", &database).with("REDIS_URL", &redis).with("POSTERN_KEYS_DIR", "keys");
+    assert_eq!(keys.run(&["keys", "generate"]).await.code, Some(0));
+    for (lost, url, users, sessions) in [("DATABASE_URL", &database, "down", "up"), ("REDIS_URL", &redis, "up", "down")]
+    {
+        let proxy = Proxy::start(url).await;
+        proxy.cut().await;
+        let postern = Postern::new()
+            .with("DATABASE_URL", &database)
+            .with("REDIS_URL", &redis)
+            .with("POSTERN_KEYS_DIR", keys.path("keys").display().to_string())
+            .with(lost, proxy.instead_of(url));
+
+        let serving = postern.serve().await;
+        for _ in 0..5 {
+            let body = Asking::operations(serving.operations, "/readyz").send().await.expect(503);
+            assert_eq!(body, json!({"status": "starting", "users": users, "sessions": sessions}), "{lost}");
+        }
+
+        proxy.mend().await;
+        Asking::operations(serving.operations, "/readyz").send().await.expect(200);
+    }
 }
 
 #[tokio::test]
