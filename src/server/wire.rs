@@ -167,9 +167,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         self.watch.head(Some(bad));
     }
 
-    /// Whether the client may be sending what nobody reads.
+    /// Whether the client may be sending what nobody reads. Over HTTP/2 it always may: that it has taken an answer, for one,
+    /// and what it is told on its way out.
     fn has_more_to_come(&self) -> bool {
-        !self.has_ended && (!matches!(self.reading, Reading::Head | Reading::Frames(_)) || !self.arrived.is_empty())
+        !self.has_ended && (!matches!(self.reading, Reading::Head) || !self.arrived.is_empty())
     }
 
     /// Notes whether the client takes what is written.

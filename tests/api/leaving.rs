@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     Service,
-    connections::{ENDLESS, HEALTH, LONG, SHORT, healthy, rest, sent, with_patience},
+    connections::{ENDLESS, HEALTH, LONG, PREFACE, SETTINGS, SHORT, healthy, rest, sent, with_patience},
 };
 use crate::service::Settings;
 
@@ -166,6 +166,37 @@ async fn a_server_that_leaves_says_so_over_http_2_and_answers_what_is_under_way(
 
     assert_eq!(under_way.await.expect("an answer").status(), 401);
     expect_goodbye(connection).await;
+}
+
+/// The payload of the next frame of HTTP/2 that has this type.
+async fn frame(stream: &mut TcpStream, kind: u8) -> Vec<u8> {
+    loop {
+        let mut head = [0; 9];
+        timeout(LONG, stream.read_exact(&mut head)).await.expect("in time").expect("a frame");
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        stream.read_exact(&mut payload).await.expect("all of it");
+        if head[3] == kind {
+            return payload;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_of_http_2_still_says_does_not_reset_the_connection_that_its_answer_is_on() {
+    let service = with_patience(ENDLESS).await;
+    let get = [0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82, 0x84, 0x86];
+    let mut stream = sent(&service, [PREFACE, SETTINGS, &get].concat()).await;
+    service.leave();
+    // PING, by which the server finds out that the client has heard of the end.
+    let asked = frame(&mut stream, 6).await;
+    let pong = [&[0, 0, 8, 6, 1, 0, 0, 0, 0], asked.as_slice()].concat();
+    stream.write_all(&pong).await.expect("it is open");
+    rest(&mut stream).await;
+
+    // WINDOW_UPDATE: what has been read makes room for more.
+    for _ in 0..2 {
+        stream.write_all(&[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 15]).await.expect("it is read");
+    }
 }
 
 #[tokio::test]
