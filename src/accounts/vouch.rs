@@ -37,6 +37,8 @@ pub struct Identity {
     pub user: User,
     /// The session: in force, or not known to have ended ([`WithoutSessions::Accept`]).
     pub session: SessionId,
+    /// Whether nobody could say that the session is in force.
+    pub is_degraded: bool,
 }
 
 impl Accounts {
@@ -52,14 +54,18 @@ impl Accounts {
     ) -> Result<Identity, Refusal> {
         let claims = self.claims(access_token).await?;
         let (user, session) = self.user_and_session(&claims, call).await?;
-        match session {
+        let is_degraded = match session {
             Err(error @ StoreError::Unavailable { .. }) if without_sessions == WithoutSessions::Accept => {
                 self.metrics.accounts.identified_without_session.inc();
                 debug!(%error, user = %user.id, "a token is accepted for what it says by itself");
+                true
             }
-            session => drop(session?),
-        }
-        Ok(Identity { user, session: claims.session })
+            session => {
+                session?;
+                false
+            }
+        };
+        Ok(Identity { user, session: claims.session, is_degraded })
     }
 
     /// What an access token says whose session is in force; `None` where any other text is presented.

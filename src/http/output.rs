@@ -34,7 +34,7 @@ pub struct Created<T>(pub T);
 pub struct NoContent;
 
 /// 200 without a body: what there is to tell stands in these headers.
-pub struct Headers<const COUNT: usize>(pub [(HeaderName, HeaderValue); COUNT]);
+pub struct Headers(pub Vec<(HeaderName, HeaderValue)>);
 
 /// 200 or 503 with a JSON body: for probes.
 pub struct Probe<T> {
@@ -73,7 +73,7 @@ impl Output for NoContent {
     }
 }
 
-impl<const COUNT: usize> Output for Headers<COUNT> {
+impl Output for Headers {
     fn into_response(self) -> Response {
         let mut response = Response::default();
         response.headers_mut().extend(self.0);

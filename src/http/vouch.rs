@@ -24,12 +24,16 @@ pub struct Vouching {
 }
 
 /// Any method, `/verify/` and below: who the request is from, for the proxy that asks before it passes the request on.
-pub async fn verify(_: Context, identity: Identity, _: Nothing) -> Result<Headers<3>, Problem> {
-    Ok(Headers([
+pub async fn verify(_: Context, identity: Identity, _: Nothing) -> Result<Headers, Problem> {
+    let mut headers = vec![
         header("x-user-id", &identity.user.id.to_string())?,
         header("x-user-email", identity.user.email.as_str())?,
         header("x-session-id", &identity.session.to_string())?,
-    ]))
+    ];
+    if identity.is_degraded {
+        headers.push(header("x-postern-degraded", "true")?);
+    }
+    Ok(Headers(headers))
 }
 
 /// Refuses what would end a header and begin another one, or be read differently by whoever comes next. No address that

@@ -259,6 +259,7 @@ async fn where_the_settings_say_so_a_proxy_is_told_what_the_token_says_while_red
     for name in ["x-user-id", "x-user-email", "x-session-id"] {
         assert_eq!(answer.text(name), before.text(name));
     }
+    assert_eq!((before.text("x-postern-degraded"), answer.text("x-postern-degraded")), ("", "true"));
     assert_eq!(service.metric(degraded).await, 1);
     service.backend().redis.mend().await;
     ada.expect_in_force().await;
