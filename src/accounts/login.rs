@@ -32,7 +32,7 @@ impl Accounts {
         let user = match &email {
             Some(email) => self.users.by_email(email, &call.time).await?,
             // Nobody can have it. The store is asked all the same: the answer shall depend on it as any other does.
-            None => self.users.ping(&call.time).await.map(|()| None)?,
+            None => self.users.ping(&call.time).await.map(|_| None)?,
         };
         // Hash even where no user was found: a faster answer for unknown emails would tell who has an account.
         let hash = user.as_ref().and_then(|user| user.password.as_ref());

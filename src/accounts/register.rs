@@ -1,11 +1,7 @@
 //! Sign-up.
 
 use super::{Accounts, Call, Email, Name, Refusal, Tokens, User};
-use crate::{
-    audit::EventKind,
-    passwords::AcceptedPassword,
-    store::{Insert, StoreError},
-};
+use crate::{audit::EventKind, passwords::AcceptedPassword, store::Insert};
 
 /// Who signs up, all of it valid.
 #[derive(Debug)]
@@ -40,7 +36,7 @@ impl Accounts {
         let user = User::new(sign_up.email, sign_up.name, hash, self.clock.now());
         let session = self.open_session(&user, call).await?;
         let tokens = self.first_tokens(&session);
-        match self.insert(&user, call).await {
+        match self.users.insert(&user, &call.time).await {
             Ok(Insert::Created) => {
                 self.metrics.accounts.opened_by_sign_up.inc();
                 self.audit.record(EventKind::SignUp, &session, call);
@@ -51,15 +47,6 @@ impl Accounts {
                 let _ = self.sessions.end(session.user, session.id, &call.time).await;
                 Err(outcome.map_or_else(Refusal::Store, |_| Refusal::EmailTaken))
             }
-        }
-    }
-
-    /// Inserts a user; once more where the connection broke, since the first attempt may or may not have counted and a
-    /// second one of the same user does no harm.
-    async fn insert(&self, user: &User, call: &Call) -> Result<Insert, StoreError> {
-        match self.users.insert(user, &call.time).await {
-            Err(StoreError::Unavailable { .. }) => self.users.insert(user, &call.time).await,
-            outcome => outcome,
         }
     }
 }

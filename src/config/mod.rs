@@ -17,8 +17,8 @@ pub use self::{
 use self::{
     reader::Reader,
     settings::{
-        API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, DATA_DIR, DATABASE_URL, DRAIN_DELAY, IDLE_TIMEOUT, ISSUER, LISTEN,
-        LOG, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS_URL,
+        API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, DATA_DIR, DATABASE, DATABASE_URL, DRAIN_DELAY, IDLE_TIMEOUT, ISSUER,
+        LISTEN, LOG, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REDIS,
         REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE, TRUSTED_PROXIES, VERIFY_DEGRADED,
     },
 };
@@ -165,8 +165,8 @@ impl Config {
 /// Where it is not set, or not a URL.
 pub fn for_migrate(values: &Values) -> Result<PostgresUrl, Vec<Mistake>> {
     let mut reader = Reader::new(values);
-    let url = reader.url(&DATABASE_URL);
-    if values.set(&DATABASE_URL).is_none() {
+    let url = reader.url(DATABASE);
+    if !values.has(DATABASE) {
         reader.mistake(&DATABASE_URL, "not set: the embedded store migrates itself when it is served");
     }
     reader.finish(url).and_then(|url| url.ok_or_else(Vec::new))
@@ -208,7 +208,7 @@ pub struct EmbeddedConfig {
 pub fn for_users(values: &Values) -> Result<UsersConfig, Vec<Mistake>> {
     let mut reader = Reader::new(values);
     let config = UsersConfig {
-        store: match reader.url(&DATABASE_URL) {
+        store: match reader.url(DATABASE) {
             Some(url) => UsersStore::Postgres(Box::new(url)),
             None => UsersStore::Embedded(reader.embedded()),
         },
@@ -225,7 +225,7 @@ pub fn for_users(values: &Values) -> Result<UsersConfig, Vec<Mistake>> {
 /// Where the stores are not embedded.
 pub fn for_backup(values: &Values) -> Result<EmbeddedConfig, Vec<Mistake>> {
     let mut reader = Reader::new(values);
-    if values.set(&DATABASE_URL).is_some() {
+    if values.has(DATABASE) {
         reader.mistake(&DATABASE_URL, "set: PostgreSQL is backed up by its own tools (pg_dump, base backups)");
     }
     let embedded = reader.embedded();
@@ -247,7 +247,7 @@ pub struct KeysConfig {
 /// Every mistake.
 pub fn for_keys(values: &Values) -> Result<KeysConfig, Vec<Mistake>> {
     let mut reader = Reader::new(values);
-    let is_embedded = [DATABASE_URL, REDIS_URL].iter().all(|url| values.set(url).is_none());
+    let is_embedded = !values.has(DATABASE) && !values.has(REDIS);
     let data_dir = reader.path(&DATA_DIR);
     let Lifetimes { access, session, published_keys, .. } = reader.lifetimes();
     let config = KeysConfig {
@@ -259,7 +259,7 @@ pub fn for_keys(values: &Values) -> Result<KeysConfig, Vec<Mistake>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{settings::REDIS_URL, *};
     use crate::passwords::HashParameters;
 
     fn values(environment: &[(&str, &str)]) -> Values {

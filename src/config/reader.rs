@@ -13,9 +13,9 @@ use super::{
     EmbeddedConfig, Stores,
     hashing::{memory_limit, objection},
     settings::{
-        ACCESS_FORMAT, ACCESS_TTL, CORS_ORIGINS, DATA_DIR, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY,
-        HASH_PASSES, HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, Mistake, REDIS_URL, REFRESH_TTL,
-        SESSION_IDLE_TTL, Setting, TLS_CERT, TLS_KEY, Values,
+        ACCESS_FORMAT, ACCESS_TTL, CORS_ORIGINS, DATA_DIR, DATABASE, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT,
+        HASH_MEMORY, HASH_PASSES, HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, Mistake, REDIS, REDIS_URL,
+        REFRESH_TTL, SESSION_IDLE_TTL, Setting, TLS_CERT, TLS_KEY, UrlSettings, Values,
     },
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     http::Origins,
     passwords::{HashParameters, HasherSettings},
     server::TlsFiles,
+    store::StoreUrl,
     telemetry::LogFormat,
     tokens::AccessFormat,
 };
@@ -169,15 +170,26 @@ impl<'values> Reader<'values> {
         threads
     }
 
-    pub fn url<T: FromStr<Err = String>>(&mut self, setting: &Setting) -> Option<T> {
-        let parsed = self.set(setting)?.parse();
-        // Neither the value nor the parser's words are repeated: both may hold the password.
-        parsed.map_err(|right| self.mistake(setting, format!("wrong; right would be {right}"))).ok()
+    pub fn url<T: StoreUrl>(&mut self, UrlSettings { url, file }: UrlSettings) -> Option<T> {
+        match (self.set(url), self.set(file)) {
+            (None, None) => None,
+            (Some(_), Some(_)) => {
+                self.mistake(file, format!("set beside {}: set one of them", url.name));
+                None
+            }
+            // Neither the value nor the parser's words are repeated: both may hold the password.
+            (Some(text), None) => {
+                text.parse().map_err(|right| self.mistake(url, format!("wrong; right would be {right}"))).ok()
+            }
+            (None, Some(path)) => {
+                T::read(Path::new(path)).map_err(|error| self.mistake(file, format!("{path}: {error}"))).ok()
+            }
+        }
     }
 
     pub fn stores(&mut self) -> Option<Stores> {
-        let (database, redis) = (self.url(&DATABASE_URL), self.url(&REDIS_URL));
-        match (self.set(&DATABASE_URL).is_some(), self.set(&REDIS_URL).is_some()) {
+        let (database, redis) = (self.url(DATABASE), self.url(REDIS));
+        match (self.values.has(DATABASE), self.values.has(REDIS)) {
             (false, false) => return Some(Stores::Embedded),
             (true, false) => self.mistake(&REDIS_URL, "not set beside DATABASE_URL: set both, or neither"),
             (false, true) => self.mistake(&DATABASE_URL, "not set beside REDIS_URL: set both, or neither"),
@@ -209,7 +221,7 @@ impl<'values> Reader<'values> {
 
     /// Where the embedded store is; Redis without PostgreSQL is a mistake.
     pub fn embedded(&mut self) -> EmbeddedConfig {
-        if self.set(&REDIS_URL).is_some() && self.set(&DATABASE_URL).is_none() {
+        if self.values.has(REDIS) && !self.values.has(DATABASE) {
             self.mistake(&DATABASE_URL, "not set beside REDIS_URL: set both, or neither");
         }
         let data_dir = self.path(&DATA_DIR);
@@ -281,7 +293,7 @@ mod tests {
 
             // Beside a URL, another one is missed, and a directory of keys; beside a certificate, its key. Of two listeners, the
             // second one gives way.
-            let has_others = ["DATABASE_URL", "REDIS_URL", "POSTERN_LISTEN", "POSTERN_TLS_CERT", "POSTERN_TLS_KEY"].contains(&setting.name);
+            let has_others = ["DATABASE_URL", "DATABASE_URL_FILE", "REDIS_URL", "REDIS_URL_FILE", "POSTERN_LISTEN", "POSTERN_TLS_CERT", "POSTERN_TLS_KEY"].contains(&setting.name);
             let is_named = |mistake: &Mistake| mistake.name == setting.name || has_others;
             prop_assert!(mistakes.iter().all(is_named), "{:?}", mistakes);
             prop_assert!(mistakes.iter().all(|mistake| !mistake.sentence.is_empty()));

@@ -23,6 +23,21 @@ impl Setting {
     }
 }
 
+/// A URL of a store: set itself, or in a file.
+#[derive(Debug, Clone, Copy)]
+pub struct UrlSettings {
+    /// The URL.
+    pub url: &'static Setting,
+    /// The file that has it instead.
+    pub file: &'static Setting,
+}
+
+/// Where PostgreSQL is.
+pub const DATABASE: UrlSettings = UrlSettings { url: &DATABASE_URL, file: &DATABASE_URL_FILE };
+
+/// Where Redis is.
+pub const REDIS: UrlSettings = UrlSettings { url: &REDIS_URL, file: &REDIS_URL_FILE };
+
 const fn setting(name: &'static str, default: &'static str, help: &'static str) -> Setting {
     Setting { name, default, help, is_secret: false }
 }
@@ -42,8 +57,18 @@ pub const OPS_LISTEN: Setting =
     setting("POSTERN_OPS_LISTEN", "127.0.0.1:8001", "Address and port of probes and metrics; never public");
 pub const DATABASE_URL: Setting =
     secret("DATABASE_URL", "unset: embedded store", "postgres://user:password@host/database, for users");
+pub const DATABASE_URL_FILE: Setting = setting(
+    "DATABASE_URL_FILE",
+    "none",
+    "File that has DATABASE_URL in its place; read again when PostgreSQL refuses the password",
+);
 pub const REDIS_URL: Setting =
     secret("REDIS_URL", "unset: embedded store", "redis://… or rediss://… (TLS), for sessions");
+pub const REDIS_URL_FILE: Setting = setting(
+    "REDIS_URL_FILE",
+    "none",
+    "File that has REDIS_URL in its place; read again when Redis refuses the password",
+);
 pub const DATA_DIR: Setting =
     setting("POSTERN_DATA_DIR", "./postern-data", "Directory of the embedded store and its keys");
 pub const KEYS_DIR: Setting =
@@ -138,7 +163,9 @@ pub const SETTINGS: &[Setting] = &[
     TLS_CERT,
     TLS_KEY,
     DATABASE_URL,
+    DATABASE_URL_FILE,
     REDIS_URL,
+    REDIS_URL_FILE,
     DATA_DIR,
     KEYS_DIR,
     ISSUER,
@@ -220,6 +247,12 @@ impl Values {
     #[must_use]
     pub fn set(&self, setting: &Setting) -> Option<&str> {
         self.0.get(setting.name).map(|(text, _)| text.as_str())
+    }
+
+    /// Whether somebody set a URL, or a file that has it.
+    #[must_use]
+    pub fn has(&self, settings: UrlSettings) -> bool {
+        self.set(settings.url).or_else(|| self.set(settings.file)).is_some()
     }
 
     /// A setting's value for people, and where it came from. A secret is never shown.

@@ -1,11 +1,13 @@
 //! Probes and metrics.
 
 use std::{
+    ops::RangeInclusive,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use serde::Serialize;
+use time::OffsetDateTime;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -18,8 +20,12 @@ use super::{
 };
 use crate::{
     accounts::Accounts,
-    store::{StoreError, StoreTime},
+    store::{Pong, StoreError, StoreTime},
 };
+
+/// How far a store's clock may be from ours before the log says so: far more than a clock that is kept right ever is, and
+/// far less than what tokens and sessions would notice.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
 /// Whether traffic may come: once each store has answered, and until the process drains.
 #[derive(Debug, Default)]
@@ -32,16 +38,28 @@ pub struct Readiness {
 impl Readiness {
     /// Asks the stores until each has answered once, whether anybody asks about that or not: a store that goes down later
     /// shall not look like one that was never there.
+    ///
+    /// What is amiss with them is logged: settings that lose sessions, and clocks that disagree.
     pub async fn meet_stores(&self, accounts: &Accounts, store_timeout: Duration) {
         const PAUSE: Duration = Duration::from_secs(1);
+        let mut unmet = vec!["users", "sessions"];
         loop {
+            let asked = accounts.clock.now();
             let (users, sessions) = self.ask(accounts, &StoreTime::of(store_timeout)).await;
-            if self.have_answered() {
+            let asked = asked..=accounts.clock.now();
+            for (store, answer) in [("users", users), ("sessions", sessions)] {
+                match answer {
+                    Err(error) if unmet.contains(&store) => warn!(%error, "not ready yet"),
+                    Ok(pong) if unmet.contains(&store) => {
+                        unmet.retain(|unmet| *unmet != store);
+                        say_what_is_amiss(store, &pong, &asked);
+                    }
+                    _ => {}
+                }
+            }
+            if unmet.is_empty() {
                 info!("each store has answered");
                 return;
-            }
-            if let Err(error) = users.and(sessions) {
-                warn!(%error, "not ready yet");
             }
             sleep(PAUSE).await;
         }
@@ -52,7 +70,7 @@ impl Readiness {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    async fn ask(&self, accounts: &Accounts, time: &StoreTime) -> (Result<(), StoreError>, Result<(), StoreError>) {
+    async fn ask(&self, accounts: &Accounts, time: &StoreTime) -> (Result<Pong, StoreError>, Result<Pong, StoreError>) {
         let (users, sessions) = tokio::join!(accounts.users.ping(time), accounts.sessions.ping(time));
         self.users_answered.fetch_or(users.is_ok(), Ordering::SeqCst);
         self.sessions_answered.fetch_or(sessions.is_ok(), Ordering::SeqCst);
@@ -61,6 +79,18 @@ impl Readiness {
 
     fn have_answered(&self) -> bool {
         self.users_answered.load(Ordering::SeqCst) && self.sessions_answered.load(Ordering::SeqCst)
+    }
+}
+
+/// Says what a store that was asked within this time should be looked at for.
+fn say_what_is_amiss(store: &str, pong: &Pong, asked: &RangeInclusive<OffsetDateTime>) {
+    let apart = (pong.clock - *asked.end()).max(*asked.start() - pong.clock);
+    if apart > CLOCK_TOLERANCE {
+        let seconds_ahead = (pong.clock - *asked.end()).whole_seconds();
+        warn!(store, seconds_ahead, "the clocks of this store and of this server disagree: let NTP set both");
+    }
+    if let Some(concern) = &pong.concern {
+        warn!(store, concern, "this store may lose what it keeps");
     }
 }
 
@@ -103,7 +133,7 @@ pub async fn ready(context: Context, _: Stranger, _: Nothing) -> Result<Probe<Re
         (false, true) => "ready",
         (false, false) => "starting",
     };
-    let state = |answer: &Result<(), StoreError>| if answer.is_ok() { "up" } else { "down" };
+    let state = |answer: &Result<Pong, StoreError>| if answer.is_ok() { "up" } else { "down" };
     Ok(Probe { is_ready, body: ReadyStatus { status, users: state(&users), sessions: state(&sessions) } })
 }
 

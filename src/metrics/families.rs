@@ -207,6 +207,11 @@ pub const POOL_CONNECTIONS: Family = gauge(
 pub const POOL_MAX_CONNECTIONS: Family =
     gauge("postern_store_pool_max_connections", &[STORE], "The most connections that the pool opens");
 pub const POOL_WAITING: Family = gauge("postern_store_pool_waiting", &[STORE], "Calls that wait for a connection");
+pub const STORE_RETRIES: Family = counter(
+    "postern_store_retries_total",
+    &[STORE, listed("outcome", &["made", "refused"])],
+    "Calls to be made once more because their connection broke: made, or refused beyond one in ten calls",
+);
 
 pub const AUDIT_PENDING: Family =
     gauge("postern_audit_events_pending", &[], "Audit events that wait to be written into the table");
@@ -284,6 +289,7 @@ pub const FAMILIES: &[&Family] = &[
     &POOL_CONNECTIONS,
     &POOL_MAX_CONNECTIONS,
     &POOL_WAITING,
+    &STORE_RETRIES,
     &AUDIT_PENDING,
     &AUDIT_DROPPED,
     &KEYS_LAST_RELOAD,

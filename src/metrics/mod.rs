@@ -332,12 +332,24 @@ pub struct PoolUse {
     pub max: usize,
     /// Calls that wait for one.
     pub waiting: usize,
+    /// Calls that were to be made once more.
+    pub retries: RetryCounts,
+}
+
+/// How many retries have been asked for since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RetryCounts {
+    /// Within the budget.
+    pub made: u64,
+    /// Beyond it.
+    pub refused: u64,
 }
 
 struct Pools {
     connections: IntGaugeVec,
     max_connections: IntGaugeVec,
     waiting: IntGaugeVec,
+    retries: IntCounterVec,
     watched: Mutex<Vec<WatchedPool>>,
 }
 
@@ -349,6 +361,7 @@ impl Pools {
             connections: make.gauge(&families::POOL_CONNECTIONS),
             max_connections: make.gauge(&families::POOL_MAX_CONNECTIONS),
             waiting: make.gauge(&families::POOL_WAITING),
+            retries: make.counter(&families::STORE_RETRIES),
             watched: Mutex::default(),
         }
     }
@@ -356,11 +369,15 @@ impl Pools {
     fn read(&self) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for (store, read) in self.watched.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let PoolUse { idle, in_use, max, waiting } = read();
+            let PoolUse { idle, in_use, max, waiting, retries } = read();
             self.connections.with_label_values(&[store, "idle"]).set(number(idle));
             self.connections.with_label_values(&[store, "in_use"]).set(number(in_use));
             self.max_connections.with_label_values(&[store]).set(number(max));
             self.waiting.with_label_values(&[store]).set(number(waiting));
+            for (outcome, count) in [("made", retries.made), ("refused", retries.refused)] {
+                let counter = self.retries.with_label_values(&[store, outcome]);
+                counter.inc_by(count.saturating_sub(counter.get()));
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    Attempts, Bucket, CompareAndSet, Edit, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, Reservation,
+    Attempts, Bucket, CompareAndSet, Edit, Insert, Opened, PasswordChange, Pong, Refresh, RefreshAttempt, Reservation,
     Sessions, StoreError, StoreTime, Tag, Users,
 };
 use crate::{
@@ -81,7 +81,7 @@ impl Users for Counted<dyn Users> {
         self.count("users.end_all_sessions", self.store.end_all_sessions(epoch, time)).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
         self.count("users.ping", self.store.ping(time)).await
     }
 }
@@ -135,7 +135,7 @@ impl Sessions for Counted<dyn Sessions> {
         self.count("sessions.remove_ended", self.store.remove_ended(former, kept, time)).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
         self.count("sessions.ping", self.store.ping(time)).await
     }
 }

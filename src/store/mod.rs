@@ -13,18 +13,23 @@
 mod attempts;
 mod counted;
 pub mod embedded;
+mod link;
 pub mod local;
 pub mod postgres;
 pub mod redis;
+mod retries;
 mod time;
+mod url;
 
 use std::{sync::Arc, time::Duration};
 
+use ::time::OffsetDateTime;
 use async_trait::async_trait;
 
 pub use self::{
     attempts::{Attempts, Bucket, DEVICE_KNOWN_FOR, Level, Limit, Reservation, Tag},
     time::StoreTime,
+    url::{StoreUrl, UrlFile, UrlFileError},
 };
 use crate::{
     accounts::{
@@ -78,8 +83,8 @@ pub trait Users: Send + Sync {
     /// Ends every session of every user in one statement, which gives all users one new epoch. Returns how many there are.
     async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError>;
 
-    /// Whether the store answers.
-    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError>;
+    /// Whether the store answers, and what it has to say of itself.
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError>;
 }
 
 /// Keeps sessions. All times are the store's own.
@@ -107,8 +112,8 @@ pub trait Sessions: Send + Sync {
     /// deletion, has ended them. Those that were opened since stay, however late this comes. Returns how many there were.
     async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError>;
 
-    /// Whether the store answers.
-    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError>;
+    /// Whether the store answers, and what it has to say of itself.
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError>;
 }
 
 /// Keeps audit events. What is kept never changes, and is removed by its age alone.
@@ -124,6 +129,15 @@ pub trait AuditEvents: Send + Sync {
     /// Removes the oldest events, at most so many, whose ids are less than this one, and returns how many. One of the last
     /// 23 hours is not removed, and none with it.
     async fn prune(&self, before: EventId, limit: u32, time: &StoreTime) -> Result<u64, StoreError>;
+}
+
+/// What a store says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pong {
+    /// The time by its clock.
+    pub clock: OffsetDateTime,
+    /// What is amiss with its settings, as a sentence for the log.
+    pub concern: Option<String>,
 }
 
 /// How exactly a session's last use is noted: a use within this time after the noted one is not written, which would

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use postern::{
     accounts::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
     store::{
-        CompareAndSet, Edit, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime,
-        Users,
+        CompareAndSet, Edit, Insert, Opened, PasswordChange, Pong, Refresh, RefreshAttempt, Sessions, StoreError,
+        StoreTime, Users,
     },
 };
 use tokio::sync::watch;
@@ -129,7 +129,7 @@ impl Users for Counting {
         self.users.end_all_sessions(epoch, time).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
         self.pass("users.ping").await?;
         self.users.ping(time).await
     }
@@ -167,7 +167,7 @@ impl Sessions for Counting {
         self.sessions.remove_ended(former, kept, time).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
         self.pass("sessions.ping").await?;
         self.sessions.ping(time).await
     }

@@ -1,6 +1,6 @@
-//! A TCP proxy that can be cut and frozen, to see what a service does about it.
+//! A TCP proxy that can be cut, frozen and more, to see what a service does about it.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -8,7 +8,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::relay::{Gate, authority, relay};
+use crate::relay::{Gate, Side, Verdict, authority, relay};
 
 /// What becomes of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,12 @@ enum Line {
     Open,
     /// Nothing is passed on, and nobody is told.
     Frozen,
+    /// Whatever is sent is lost.
+    Swallowing,
+    /// Answers come so late.
+    Late(Duration),
+    /// Answers break off in the middle, and so do their connections.
+    BreakingOff,
     /// Connections are closed, and new ones refused.
     Cut,
 }
@@ -64,6 +70,21 @@ impl Proxy {
         self.switch.line.send_replace(Line::Frozen);
     }
 
+    /// Accepts connections, and loses whatever is sent, as a network does that leads nowhere.
+    pub fn swallow(&self) {
+        self.switch.line.send_replace(Line::Swallowing);
+    }
+
+    /// Passes answers on so late.
+    pub fn delay(&self, by: Duration) {
+        self.switch.line.send_replace(Line::Late(by));
+    }
+
+    /// Breaks off in the middle of answers.
+    pub fn break_off(&self) {
+        self.switch.line.send_replace(Line::BreakingOff);
+    }
+
     /// Passes everything on again.
     pub async fn mend(&self) {
         let was = self.switch.line.send_replace(Line::Open);
@@ -87,9 +108,17 @@ impl Proxy {
 impl Gate for Switch {
     type Passing = Passing;
 
-    async fn admit(&self) -> Option<Passing> {
+    async fn admit(&self, from: Side, bytes: usize) -> Verdict<Passing> {
         let passing = Passing::new(&self.held);
-        self.line.subscribe().wait_for(|line| *line != Line::Frozen).await.ok().map(|_| passing)
+        let mut line = self.line.subscribe();
+        let line = *line.wait_for(|line| *line != Line::Frozen).await.expect("the switch is there");
+        match line {
+            Line::Late(by) if from == Side::Server => tokio::time::sleep(by).await,
+            Line::Swallowing => return Verdict { passing, bytes: 0, goes_on: true },
+            Line::BreakingOff if from == Side::Server => return Verdict { passing, bytes: bytes / 2, goes_on: false },
+            _ => {}
+        }
+        Verdict { passing, bytes, goes_on: true }
     }
 
     async fn closes(&self) {

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-use crate::relay::Gate;
+use crate::relay::{Gate, Side, Verdict};
 
 /// Counts the pieces that pass, of all connections and both ways together, and lets one of them not pass.
 #[derive(Clone)]
@@ -71,14 +71,15 @@ impl Toll {
 impl Gate for Toll {
     type Passing = ();
 
-    async fn admit(&self) -> Option<()> {
+    async fn admit(&self, _: Side, bytes: usize) -> Verdict<()> {
+        let closing = Verdict { passing: (), bytes: 0, goes_on: false };
         let passes = self.count();
         let mut state = self.0.subscribe();
         if *state.borrow() != State::Reached(Fate::Held) {
-            return passes.then_some(());
+            return if passes { Verdict { bytes, goes_on: true, ..closing } } else { closing };
         }
         state.wait_for(|state| *state != State::Reached(Fate::Held)).await.expect("the toll is there");
-        None
+        closing
     }
 
     async fn closes(&self) {

@@ -134,8 +134,8 @@ pub fn is_about(time: ::time::OffsetDateTime, expected: ::time::OffsetDateTime) 
 async fn a_store_answers_a_ping() {
     let kept = Kept::empty().await;
 
-    assert_eq!(kept.stores.users.ping(&time()).await, Ok(()));
-    assert_eq!(kept.stores.sessions.ping(&time()).await, Ok(()));
+    let (users, sessions) = (kept.stores.users.ping(&time()).await, kept.stores.sessions.ping(&time()).await);
+    assert_eq!((users.map(|pong| pong.concern), sessions.map(|pong| pong.concern)), (Ok(None), Ok(None)));
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn a_store_without_time_is_unavailable() {
 
     // And the next call gets its answer.
     assert_eq!(kept.by_id(&user).await, user);
-    assert_eq!(kept.stores.sessions.ping(&time()).await, Ok(()));
+    assert!(kept.stores.sessions.ping(&time()).await.is_ok());
 }
 
 #[tokio::test]

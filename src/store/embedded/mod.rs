@@ -171,7 +171,7 @@ mod tests {
         let outcome: Result<(), _> = store.write(&time, |_| panic!("a panic on purpose")).await;
 
         assert!(matches!(outcome, Err(StoreError::Unavailable { .. })));
-        assert_eq!(crate::store::Users::ping(&store, &time).await, Ok(()));
+        assert!(crate::store::Users::ping(&store, &time).await.is_ok());
         assert_eq!(store.write(&time, |_| Ok(7)).await, Ok(7));
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Session, SessionId, User, UserId,
     },
     clock::{from_unix_ms, unix_ms},
-    store::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
+    store::{LAST_USED_RESOLUTION, Opened, Pong, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
 };
 
 const OPEN: &str = include_str!("../../../sql/embedded/queries/sessions.open.sql");
@@ -87,7 +87,7 @@ impl Sessions for EmbeddedStore {
         self.write(time, write).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
         crate::store::Users::ping(self, time).await
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     accounts::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
     clock::{from_unix_ms, unix_ms},
     store::{
-        CompareAndSet, Edit, Insert, PasswordChange, StoreError, StoreTime, Users, read_role, read_standing, role_text,
-        standing_text,
+        CompareAndSet, Edit, Insert, PasswordChange, Pong, StoreError, StoreTime, Users, read_role, read_standing,
+        role_text, standing_text,
     },
 };
 
@@ -118,8 +118,10 @@ impl Users for EmbeddedStore {
         self.write(time, write).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        self.read(time, |transaction| transaction.query_row("SELECT 1", [], |_| Ok(())).map_err(StoreError::from)).await
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
+        self.read(time, |transaction| transaction.query_row("SELECT 1", [], |_| Ok(())).map_err(StoreError::from))
+            .await?;
+        Ok(Pong { clock: self.now(), concern: None })
     }
 }
 

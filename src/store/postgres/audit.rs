@@ -32,13 +32,17 @@ impl AuditEvents for PostgresUsers {
         let details = values(events, |event| event.subject.detail.as_deref());
         let params: &[&(dyn ToSql + Sync)] =
             &[&ids, &times, &kinds, &users, &sessions, &addresses, &user_agents, &request_ids, &actors, &details];
-        self.query(APPEND, params, time).await.map(drop)
+        self.query_again(APPEND, params, time).await.map(drop)
     }
 
     async fn list(&self, query: &EventQuery, time: &StoreTime) -> Result<Vec<Event>, StoreError> {
         let (user, kind) = (query.user.map(|user| user.0), query.kind.map(EventKind::name));
         let since = query.since.map(|since| EventId::first_at(since).0);
-        self.read(LIST, &[&user, &kind, &since, &i64::from(query.limit)], time).await?.iter().map(event).collect()
+        self.query_again(LIST, &[&user, &kind, &since, &i64::from(query.limit)], time)
+            .await?
+            .iter()
+            .map(event)
+            .collect()
     }
 
     async fn prune(&self, before: EventId, limit: u32, time: &StoreTime) -> Result<u64, StoreError> {

@@ -1,21 +1,29 @@
 //! Users and audit events in PostgreSQL.
 
 mod audit;
+mod server;
 mod users;
 
 use std::{error::Error, fmt, str::FromStr, time::Duration};
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Status};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Status, TimeoutType,
+};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{
-    Client, Config, NoTls, Row,
-    config::{Host, SslMode, TargetSessionAttrs},
+    Client, Config, Row,
+    config::{Host, TargetSessionAttrs},
     error::{DbError, SqlState},
     types::ToSql,
 };
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{StoreError, StoreTime};
+use self::server::Server;
+use super::{
+    StoreError, StoreTime,
+    link::{Broken, Link, Open},
+    retries::RetryBudget,
+    url::{StoreUrl, UrlFile},
+};
 use crate::metrics::PoolUse;
 
 mod migrations {
@@ -47,7 +55,10 @@ const SCHEMA_VERSION: &str = include_str!("../../../sql/postgres/queries/schema.
 
 /// Where PostgreSQL is, and how to log in there. It cannot be printed whole: what is shown leaves out user and password.
 #[derive(Clone)]
-pub struct PostgresUrl(Config);
+pub struct PostgresUrl {
+    config: Config,
+    file: Option<UrlFile>,
+}
 
 impl FromStr for PostgresUrl {
     type Err = String;
@@ -62,7 +73,17 @@ impl FromStr for PostgresUrl {
         config.application_name("postern");
         // The primary, even where one name leads to a server that was it once: an epoch read from a replica may be stale.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        Ok(Self(config))
+        Ok(Self { config, file: None })
+    }
+}
+
+impl StoreUrl for PostgresUrl {
+    fn file(&self) -> Option<&UrlFile> {
+        self.file.as_ref()
+    }
+
+    fn of(self, file: UrlFile) -> Self {
+        Self { file: Some(file), ..self }
     }
 }
 
@@ -72,9 +93,9 @@ impl fmt::Display for PostgresUrl {
             Host::Tcp(name) => name.clone(),
             Host::Unix(path) => path.display().to_string(),
         };
-        let hosts: Vec<_> = self.0.get_hosts().iter().map(host).collect();
-        let ports: Vec<_> = self.0.get_ports().iter().map(|port| format!(":{port}")).collect();
-        let database = self.0.get_dbname().unwrap_or_default();
+        let hosts: Vec<_> = self.config.get_hosts().iter().map(host).collect();
+        let ports: Vec<_> = self.config.get_ports().iter().map(|port| format!(":{port}")).collect();
+        let database = self.config.get_dbname().unwrap_or_default();
         write!(formatter, "postgres://{}{}/{database}", hosts.join(","), ports.join(","))
     }
 }
@@ -171,32 +192,17 @@ async fn schema_version(client: &Client) -> Result<i32, SchemaError> {
 
 /// A connection of its own, outside the pool.
 async fn connect(url: &PostgresUrl) -> Result<Client, SchemaError> {
-    let connect = async {
-        if is_encrypted(url) {
-            let (client, connection) = url.0.connect(tls()?).await?;
-            tokio::spawn(connection);
-            return Ok(client);
-        }
-        let (client, connection) = url.0.connect(NoTls).await?;
-        tokio::spawn(connection);
-        Ok(client)
-    };
-    timeout(CONNECT_TIMEOUT, connect).await.unwrap_or(Err(SchemaError::Silent))
-}
-
-/// Encrypted where the URL says `sslmode=require`, and then the certificate is verified. The default of libpq, which
-/// encrypts where the server offers it and verifies nothing, would keep out nobody who can tamper with the connection.
-fn is_encrypted(url: &PostgresUrl) -> bool {
-    url.0.get_ssl_mode() == SslMode::Require
-}
-
-fn tls() -> Result<MakeRustlsConnect, SchemaError> {
-    MakeRustlsConnect::with_native_certs().map(|(tls, _)| tls).map_err(|_| SchemaError::NoRootCertificates)
+    let server = Server::new(url)?;
+    let connected = timeout(CONNECT_TIMEOUT, server.connect()).await.map_err(|_| SchemaError::Silent)?;
+    Ok(connected.map(|(client, _)| client)?)
 }
 
 /// Users and audit events in PostgreSQL. Connections are made when they are needed, and each checks the schema first.
 pub struct PostgresUsers {
     pool: Pool,
+    /// Open as long as PostgreSQL answers, as far as is known. Until then, its attempts are all that fills the pool.
+    link: Link<()>,
+    retries: RetryBudget,
 }
 
 impl PostgresUsers {
@@ -206,11 +212,7 @@ impl PostgresUsers {
     /// Where TLS is asked for and cannot be set up.
     pub fn new(url: &PostgresUrl) -> Result<Self, SchemaError> {
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = if is_encrypted(url) {
-            Manager::from_config(url.0.clone(), tls()?, config)
-        } else {
-            Manager::from_config(url.0.clone(), NoTls, config)
-        };
+        let manager = Manager::from_connect(url.config.clone(), Server::new(url)?, config);
         let check = Hook::async_fn(|client, _| {
             Box::pin(async move {
                 // The pool's own limit ends before its hooks, and a hook that hangs would keep its place for ever.
@@ -227,7 +229,11 @@ impl PostgresUsers {
             .runtime(Runtime::Tokio1)
             .build();
         let pool = pool.unwrap_or_else(|_| unreachable!("a pool with timeouts has a runtime"));
-        Ok(Self { pool })
+        let link = Link::new({
+            let pool = pool.clone();
+            move || connect_one(pool.clone())
+        });
+        Ok(Self { pool, link, retries: RetryBudget::default() })
     }
 
     /// Runs one statement. The connection is held for no longer than that.
@@ -237,64 +243,131 @@ impl PostgresUsers {
         params: &[&(dyn ToSql + Sync)],
         time: &StoreTime,
     ) -> Result<Vec<Row>, StoreError> {
-        let lease = Lease(Some(time.limit(STORE, self.connection()).await?));
-        let run = async {
-            let client = lease.client();
-            let statement = client.prepare_cached(query).await?;
-            Ok(client.query(&statement, params).await?)
-        };
-        let rows = time.limit(STORE, run).await?;
-        lease.give_back();
-        Ok(rows)
+        self.retries.earn();
+        Ok(self.attempt(query, params, time).await?)
     }
 
-    /// Runs a statement that changes nothing; once more where it failed, as all connections do when PostgreSQL restarts.
-    async fn read(
+    /// Runs a statement that leaves the same behind when it is run twice; once more, within the budget, where the connection
+    /// was broken, as all are when PostgreSQL restarts.
+    async fn query_again(
         &self,
         query: &'static str,
         params: &[&(dyn ToSql + Sync)],
         time: &StoreTime,
     ) -> Result<Vec<Row>, StoreError> {
-        match self.query(query, params, time).await {
-            Err(StoreError::Unavailable { .. }) => self.query(query, params, time).await,
+        self.retries.earn();
+        let outcome = match self.attempt(query, params, time).await {
+            Err(Broken::Connection(_)) if self.retries.spend() => self.attempt(query, params, time).await,
             outcome => outcome,
+        };
+        Ok(outcome?)
+    }
+
+    async fn attempt(
+        &self,
+        query: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+        time: &StoreTime,
+    ) -> Result<Vec<Row>, Broken> {
+        let lease = time.limit(STORE, self.connection()).await.map_err(Broken::Other)?;
+        let run = async {
+            let client = lease.client();
+            let rows = match client.prepare_cached(query).await {
+                Ok(statement) => client.query(&statement, params).await,
+                Err(error) => Err(error),
+            };
+            Ok(rows)
+        };
+        match time.limit(STORE, run).await {
+            Ok(Ok(rows)) => {
+                lease.give_back();
+                self.link.has_answered();
+                Ok(rows)
+            }
+            Ok(Err(error)) if ends_connections(&error) => {
+                // The others are of the same server.
+                self.pool.retain(|_, _| false);
+                self.link.lose(&lease.open);
+                Err(Broken::Connection(error.into()))
+            }
+            Ok(Err(error)) => Err(Broken::Other(error.into())),
+            Err(error) => {
+                self.link.lose(&lease.open);
+                Err(Broken::Other(error))
+            }
         }
     }
 
-    /// A connection of the pool. Where one has to be made, a task of its own makes it: a request that has less time left
-    /// than that takes would only ever begin. What comes too late for the request goes to the pool.
-    async fn connection(&self) -> Result<Object, StoreError> {
+    /// A connection of the pool.
+    async fn connection(&self) -> Result<Lease, StoreError> {
+        let open = self.link.open().await?;
         let pool = self.pool.clone();
-        let connection = tokio::spawn(async move { pool.get().await }).await;
-        let connection = connection.map_err(|error| StoreError::unavailable(STORE, &error))?;
-        connection.map_err(|error| StoreError::unavailable(STORE, &reason(&error)))
+        // Where one has to be made, a task of its own makes it: a request that has less time left than that takes would only
+        // ever begin. What comes too late for the request goes to the pool. Who waits for one of the others gives up the
+        // place in the queue together with the request.
+        let connection = if self.pool.status().size < MAX_CONNECTIONS {
+            tokio::spawn(async move { pool.get().await })
+                .await
+                .map_err(|error| StoreError::unavailable(STORE, &error))?
+        } else {
+            pool.get().await
+        };
+        match connection {
+            Ok(connection) => Ok(Lease { connection: Some(connection), open }),
+            Err(error) => {
+                if !matches!(error, PoolError::Timeout(TimeoutType::Wait)) {
+                    self.link.lose(&open);
+                }
+                Err(StoreError::unavailable(STORE, &reason(&error)))
+            }
+        }
     }
 
     /// How the pool is used now.
     #[must_use]
     pub fn pool_use(&self) -> PoolUse {
         let Status { max_size, size, available, waiting } = self.pool.status();
-        PoolUse { idle: available, in_use: size.saturating_sub(available), max: max_size, waiting }
+        let in_use = size.saturating_sub(available);
+        let waiting = waiting + self.link.waiting();
+        PoolUse { idle: available, in_use, max: max_size, waiting, retries: self.retries.counts() }
+    }
+}
+
+/// Has the pool make a connection, unless it has one.
+async fn connect_one(pool: Pool) -> Result<(), StoreError> {
+    let made = pool.get().await;
+    made.map(drop).map_err(|error| StoreError::unavailable(STORE, &reason(&error)))
+}
+
+/// Whether no connection of the pool is to be used again: this one is no more, or PostgreSQL is about to end it, or says
+/// that it takes no writes, as one does that is the primary no more.
+fn ends_connections(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        Some(code) => *code == SqlState::READ_ONLY_SQL_TRANSACTION || code.code().starts_with("57P"),
+        None => true,
     }
 }
 
 /// A connection that is closed, unless it is given back: where its user was dropped or got an error, it may be broken or
 /// still owe an answer, and whoever got it next would wait for that.
-struct Lease(Option<Object>);
+struct Lease {
+    connection: Option<Object>,
+    open: Open<()>,
+}
 
 impl Lease {
     fn client(&self) -> &Object {
-        self.0.as_ref().unwrap_or_else(|| unreachable!("a lease is given back once, at its end"))
+        self.connection.as_ref().unwrap_or_else(|| unreachable!("a lease is given back once, at its end"))
     }
 
     fn give_back(mut self) {
-        drop(self.0.take());
+        drop(self.connection.take());
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
+        if let Some(connection) = self.connection.take() {
             drop(Object::take(connection));
         }
     }

@@ -12,8 +12,8 @@ use super::{PostgresUsers, STORE};
 use crate::{
     accounts::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
     store::{
-        CompareAndSet, Edit, Insert, PasswordChange, StoreError, StoreTime, Users, read_role, read_standing, role_text,
-        standing_text,
+        CompareAndSet, Edit, Insert, PasswordChange, Pong, StoreError, StoreTime, Users, read_role, read_standing,
+        role_text, standing_text,
     },
 };
 
@@ -47,16 +47,16 @@ impl Users for PostgresUsers {
             &kept_session,
             &user.created,
         ];
-        let rows = self.query(INSERT, params, time).await?;
+        let rows = self.query_again(INSERT, params, time).await?;
         Ok(if rows.is_empty() { Insert::EmailTaken } else { Insert::Created })
     }
 
     async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        at_most_one(&self.read(BY_EMAIL, &[&email.as_str()], time).await?)
+        at_most_one(&self.query_again(BY_EMAIL, &[&email.as_str()], time).await?)
     }
 
     async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        at_most_one(&self.read(BY_ID, &[&id.0], time).await?)
+        at_most_one(&self.query_again(BY_ID, &[&id.0], time).await?)
     }
 
     async fn rehash(
@@ -85,7 +85,7 @@ impl Users for PostgresUsers {
     async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError> {
         let (created, id) = query.after.map(|after| (after.created, after.id.0)).unzip();
         let limit = i64::from(query.limit);
-        self.read(LIST, &[&query.search, &created, &id, &limit], time).await?.iter().map(user).collect()
+        self.query_again(LIST, &[&query.search, &created, &id, &limit], time).await?.iter().map(user).collect()
     }
 
     async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError> {
@@ -116,8 +116,10 @@ impl Users for PostgresUsers {
         Ok(users.unsigned_abs())
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
-        self.read("SELECT 1", &[], time).await.map(drop)
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
+        let rows = self.query_again("SELECT clock_timestamp() AS clock", &[], time).await?;
+        let row = rows.first().ok_or_else(|| StoreError::corrupt(STORE, "no time"))?;
+        Ok(Pong { clock: column(row, "clock")?, concern: None })
     }
 }
 

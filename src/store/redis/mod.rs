@@ -10,22 +10,25 @@ mod sessions;
 use std::{
     fmt,
     str::FromStr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
-use deadpool_redis::{Connection, Manager, Pool, Runtime};
-use futures_util::{
-    FutureExt as _,
-    future::{BoxFuture, Shared},
-};
+use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError, Script,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisError, Script,
     ScriptInvocation, aio::MultiplexedConnection,
 };
 
+use tokio::time::timeout;
+
 use self::sessions::ServerTime;
-use super::{StoreError, StoreTime};
+use super::{
+    StoreError, StoreTime,
+    link::{Broken, Link},
+    retries::RetryBudget,
+    url::{StoreUrl, UrlFile},
+};
 use crate::{clock::Clock, metrics::PoolUse};
 
 const STORE: &str = "Redis";
@@ -35,7 +38,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where Redis is, and how to log in there. It cannot be printed whole: what is shown leaves out user and password.
 #[derive(Clone)]
-pub struct RedisUrl(ConnectionInfo);
+pub struct RedisUrl {
+    info: ConnectionInfo,
+    file: Option<UrlFile>,
+}
 
 impl FromStr for RedisUrl {
     type Err = String;
@@ -44,15 +50,26 @@ impl FromStr for RedisUrl {
         let is_url =
             ["redis://", "rediss://", "redis+unix://", "unix://"].iter().any(|scheme| text.starts_with(scheme));
         let info = text.into_connection_info().ok().filter(|_| is_url);
-        info.map(Self).ok_or_else(|| "redis://user:password@host:6379/0, or rediss://… for TLS".to_owned())
+        let info = info.ok_or("redis://user:password@host:6379/0, or rediss://… for TLS")?;
+        Ok(Self { info, file: None })
+    }
+}
+
+impl StoreUrl for RedisUrl {
+    fn file(&self) -> Option<&UrlFile> {
+        self.file.as_ref()
+    }
+
+    fn of(self, file: UrlFile) -> Self {
+        Self { file: Some(file), ..self }
     }
 }
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_encrypted = matches!(self.0.addr(), ConnectionAddr::TcpTls { .. });
+        let is_encrypted = matches!(self.info.addr(), ConnectionAddr::TcpTls { .. });
         let scheme = if is_encrypted { "rediss" } else { "redis" };
-        write!(formatter, "{scheme}://{}/{}", self.0.addr(), self.0.redis_settings().db())
+        write!(formatter, "{scheme}://{}/{}", self.info.addr(), self.info.redis_settings().db())
     }
 }
 
@@ -63,18 +80,19 @@ impl fmt::Debug for RedisUrl {
 }
 
 /// Sessions and attempts in Redis, over one multiplexed connection that all requests share.
+///
+/// Checking one out of a pool for each request would cost a round trip more, since the pool asks each connection whether it
+/// is alive: in four runs, sharing gave 1.9 to 2.0 times as many calls a second to one caller, 1.6 to 3.0 to 16 at once, and
+/// 2.9 to 4.3 to 64 (`scripts/with-stores cargo bench --bench redis_connection`, on loopback).
 pub struct RedisStore {
-    pool: Pool,
-    /// The connection in use, or the attempt to make one.
-    current: Mutex<Option<Connecting>>,
+    link: Link<MultiplexedConnection>,
+    server: Arc<Server>,
+    retries: RetryBudget,
     session_scripts: sessions::Scripts,
     attempt_scripts: attempts::Scripts,
     clock: Arc<dyn Clock>,
     server_time: ServerTime,
 }
-
-/// A connection, or what came of the attempt to make it, for everybody who waits for it.
-type Connecting = Shared<BoxFuture<'static, Result<MultiplexedConnection, StoreError>>>;
 
 impl RedisStore {
     /// The Redis at this address; no connection is made yet. Redis tells the time, and `clock` adds how far
@@ -83,14 +101,15 @@ impl RedisStore {
     /// # Errors
     /// Where the address cannot be used.
     pub fn new(url: &RedisUrl, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        // The time of the request limits each response; see `attempt`.
-        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let manager = Manager::new_with_config(url.0.clone(), config).map_err(StoreError::from)?;
-        let pool = Pool::builder(manager).create_timeout(Some(CONNECT_TIMEOUT)).runtime(Runtime::Tokio1).build();
-        let pool = pool.map_err(|error| StoreError::unavailable(STORE, &error))?;
+        let server = Arc::new(Server::new(url)?);
+        let link = Link::new({
+            let server = Arc::clone(&server);
+            move || Arc::clone(&server).connect()
+        });
         Ok(Self {
-            pool,
-            current: Mutex::default(),
+            link,
+            server,
+            retries: RetryBudget::default(),
             session_scripts: sessions::Scripts::new(),
             attempt_scripts: attempts::Scripts::new(),
             clock,
@@ -98,7 +117,7 @@ impl RedisStore {
         })
     }
 
-    /// Runs a script; once more where the connection could not be made or turned out to be broken, which does no harm:
+    /// Runs a script; once more, within the budget, where the connection turned out to be broken, which does no harm:
     /// each script leaves the same behind when it is run twice. What the first one has ended, though, the second one finds
     /// gone: nobody is told then of a theft, or of how many there were.
     async fn run<T: redis::FromRedisValue>(
@@ -106,8 +125,9 @@ impl RedisStore {
         invocation: &ScriptInvocation<'_>,
         time: &StoreTime,
     ) -> Result<T, StoreError> {
+        self.retries.earn();
         let outcome = match self.attempt(invocation, time).await {
-            Err(Broken::Connection(_)) => self.attempt(invocation, time).await,
+            Err(Broken::Connection(_)) if self.retries.spend() => self.attempt(invocation, time).await,
             outcome => outcome,
         };
         Ok(outcome?)
@@ -119,6 +139,7 @@ impl RedisStore {
         invocation: &ScriptInvocation<'_>,
         time: &StoreTime,
     ) -> Result<T, StoreError> {
+        self.retries.earn();
         Ok(self.attempt(invocation, time).await?)
     }
 
@@ -127,55 +148,34 @@ impl RedisStore {
         invocation: &ScriptInvocation<'_>,
         time: &StoreTime,
     ) -> Result<T, Broken> {
-        let connecting = self.connecting();
-        let (mut has_begun, mut is_broken) = (false, true);
+        let mut used = None;
         let run = async {
-            has_begun = true;
-            // One that fails may have begun long ago, before Redis came back.
-            let mut connection = connecting.clone().await?;
-            let outcome = invocation.invoke_async(&mut connection).await;
-            is_broken = outcome.as_ref().is_err_and(RedisError::is_connection_dropped);
-            Ok(outcome?)
+            let open = used.insert(self.link.open().await?);
+            Ok(invocation.invoke_async(&mut open.connection).await)
         };
         let outcome = time.limit(STORE, run).await;
-        // Never used again, whatever the error: behind a connection that answers a PING may be a server that has become
-        // a replica. But an attempt that is still under way goes on for those who come later, and a call that had no time
-        // left has said nothing about the connection.
-        if outcome.is_err() && has_begun && connecting.peek().is_some() {
-            self.discard(&connecting);
+        let Some(open) = used else { return Err(Broken::Other(outcome.err().unwrap_or_else(no_connection))) };
+        match outcome {
+            Ok(Ok(answer)) => {
+                self.link.has_answered();
+                Ok(answer)
+            }
+            Ok(Err(error)) => {
+                if ends_connection(&error) {
+                    self.link.lose(&open);
+                }
+                if is_refusal(&error) {
+                    self.server.renew();
+                }
+                let is_dropped = error.is_connection_dropped();
+                Err(if is_dropped { Broken::Connection(error.into()) } else { Broken::Other(error.into()) })
+            }
+            // Nothing has come over it in time, and what comes later is nobody's.
+            Err(error) => {
+                self.link.lose(&open);
+                Err(Broken::Other(error))
+            }
         }
-        let is_worth_repeating = has_begun && is_broken;
-        outcome.map_err(|error| if is_worth_repeating { Broken::Connection(error) } else { Broken::Other(error) })
-    }
-
-    /// The connection that all requests share. Checking one out of the pool for each request would cost a round trip
-    /// more, since the pool asks each connection whether it is alive: in four runs, sharing gave 1.9 to 2.0 times as many
-    /// calls a second to one caller, 1.6 to 3.0 to 16 at once, and 2.9 to 4.3 to 64
-    /// (`scripts/with-stores cargo bench --bench redis_connection`, on loopback).
-    ///
-    /// It is made by a task of its own: a request that has less time left than that takes would only ever begin.
-    fn connecting(&self) -> Connecting {
-        let connect = || {
-            let pool = self.pool.clone();
-            let task = tokio::spawn(async move { pool.get().await.map(Connection::take) });
-            let connecting = async {
-                let made = task.await.map_err(|error| StoreError::unavailable(STORE, &error))?;
-                made.map_err(|error| StoreError::unavailable(STORE, &error))
-            };
-            connecting.boxed().shared()
-        };
-        self.current().get_or_insert_with(connect).clone()
-    }
-
-    fn discard(&self, used: &Connecting) {
-        let mut current = self.current();
-        if current.as_ref().is_some_and(|current| current.ptr_eq(used)) {
-            *current = None;
-        }
-    }
-
-    fn current(&self) -> MutexGuard<'_, Option<Connecting>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How far a test has moved the clock.
@@ -186,13 +186,73 @@ impl RedisStore {
     /// How the one connection is used now: as long as it is there, all requests share it.
     #[must_use]
     pub fn pool_use(&self) -> PoolUse {
-        let current = self.current();
-        let is_open = current.as_ref().and_then(Shared::peek).is_some_and(Result::is_ok);
-        let being_made = current.as_ref().filter(|connecting| connecting.peek().is_none());
-        // All but the one that is kept here are somebody's who waits.
-        let waiting = being_made.and_then(Shared::strong_count).map_or(0, |holders| holders.saturating_sub(1));
-        PoolUse { idle: 0, in_use: usize::from(is_open), max: 1, waiting }
+        let retries = self.retries.counts();
+        PoolUse { idle: 0, in_use: usize::from(self.link.is_open()), max: 1, waiting: self.link.waiting(), retries }
     }
+}
+
+/// Where connections are made to.
+struct Server(RwLock<(RedisUrl, Pool)>);
+
+impl Server {
+    fn new(url: &RedisUrl) -> Result<Self, StoreError> {
+        Ok(Self(RwLock::new((url.clone(), pool(url)?))))
+    }
+
+    /// A connection of its own; by the file of the URL, where that has another password than the one that was refused.
+    async fn connect(self: Arc<Self>) -> Result<MultiplexedConnection, StoreError> {
+        let made = match connect_by(self.pool()).await {
+            Err(PoolError::Backend(error)) if is_refusal(&error) && self.renew() => connect_by(self.pool()).await,
+            made => made,
+        };
+        made.map_err(|error| StoreError::unavailable(STORE, &error))
+    }
+
+    fn pool(&self) -> Pool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// Reads the file of the URL again. Returns whether it is another one.
+    fn renew(&self) -> bool {
+        let mut server = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let renewed = server.0.renewed(STORE).and_then(|url| pool(&url).ok().map(|pool| (url, pool)));
+        let is_renewed = renewed.is_some();
+        if let Some(renewed) = renewed {
+            *server = renewed;
+        }
+        is_renewed
+    }
+}
+
+/// A connection that has carried an answer: without a password, one is made whether Redis asks for one or not.
+async fn connect_by(pool: Pool) -> Result<MultiplexedConnection, PoolError> {
+    let mut connection = Connection::take(pool.get().await?);
+    let pong = timeout(CONNECT_TIMEOUT, redis::cmd("PING").exec_async(&mut connection)).await;
+    pong.map_err(|_| PoolError::Timeout(TimeoutType::Create))??;
+    Ok(connection)
+}
+
+fn pool(url: &RedisUrl) -> Result<Pool, StoreError> {
+    // The time of the request limits each response.
+    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let manager = Manager::new_with_config(url.info.clone(), config).map_err(StoreError::from)?;
+    let pool = Pool::builder(manager).create_timeout(Some(CONNECT_TIMEOUT)).runtime(Runtime::Tokio1).build();
+    pool.map_err(|error| StoreError::unavailable(STORE, &error))
+}
+
+/// Whether a connection that has brought this error is not to be used again. It is, where Redis has answered that it takes
+/// no writes or is at work; all else may be said by a server that has become a replica, and answers a PING all the same.
+fn ends_connection(error: &RedisError) -> bool {
+    !matches!(error.code(), Some("OOM" | "MISCONF" | "BUSY"))
+}
+
+/// Whether Redis does not know us: the password is not, or not any more, the right one.
+fn is_refusal(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::AuthenticationFailed || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
+}
+
+fn no_connection() -> StoreError {
+    StoreError::unavailable(STORE, "no connection")
 }
 
 /// A script, behind what every one of them begins with and what those of its kind begin with.
@@ -202,22 +262,6 @@ fn script(prelude: &str, text: &str) -> Script {
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Why a script did not run.
-enum Broken {
-    /// The connection was no more.
-    Connection(StoreError),
-    /// Anything else.
-    Other(StoreError),
-}
-
-impl From<Broken> for StoreError {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::Connection(error) | Broken::Other(error) => error,
-        }
-    }
 }
 
 impl From<RedisError> for StoreError {

@@ -5,8 +5,25 @@ local FIELDS = {'epoch', 'held', 'successor', 'successor_key', 'rotated', 'creat
   'address', 'user_agent'}
 local EPOCH, HELD, SUCCESSOR, SUCCESSOR_KEY, ROTATED, CREATED, EXPIRES, LAST_USED, IDLE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
+-- A write that changes nothing, and is refused where any other one would be. It comes before all others: once a script has
+-- written anything, a server that is full takes the rest.
+local function write_nothing(call, key)
+  return call('SETRANGE', key .. ':', 0, '')
+end
+
+-- Fails where this server may not know any more what is so, because it has become a replica or misses its own. One that is
+-- full, or cannot save, is believed.
+local function decide(key)
+  local outcome = write_nothing(redis.pcall, key)
+  if type(outcome) == 'table' and not (outcome.err:find('OOM', 1, true) or outcome.err:find('MISCONF', 1, true)) then
+    -- Once more, to fail.
+    write_nothing(redis.call, key)
+  end
+end
+
 -- The record of a session that has neither ended nor expired, nor gone unused for too long.
 local function find(key)
+  decide(key)
   local record = redis.call('HMGET', key, unpack(FIELDS))
   if not record[EXPIRES] or tonumber(record[EXPIRES]) <= now then
     return nil
@@ -30,8 +47,7 @@ local function set_ttl(key, record)
 end
 
 -- Notes that a session is used, unless its last use was noted less than a resolution ago. A server that is full, or cannot
--- save, still says what a session is that need not be used; but not one that may not know any more, because it has become
--- a replica or misses its own.
+-- save, still says what a session is that need not be used.
 local function note_use(key, record, resolution)
   if now - tonumber(record[LAST_USED]) < tonumber(resolution) then
     return

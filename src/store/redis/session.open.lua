@@ -7,6 +7,7 @@
 -- Gives the record, and how many have ended that were in force, as far as whoever opens this one knows: a login that took
 -- its time may have read an epoch that has passed.
 local id, index = ARGV[3], KEYS[2]
+write_nothing(redis.call, KEYS[1])
 local lifetime, time, ended = tonumber(ARGV[5]), decimal(now), 0
 
 redis.call('ZREMRANGEBYSCORE', index, '-inf', time)

@@ -1,4 +1,7 @@
--- session.ping: the server's time.
+-- session.ping: the server's time, and what it does when it is full (nothing where it does not say).
 -- KEYS  any, for its slot
 -- ARGV  ahead_ms
-return decimal(now)
+decide(KEYS[1])
+local memory = redis.pcall('INFO', 'memory')
+local eviction = type(memory) == 'string' and string.match(memory, 'maxmemory_policy:([%w-]+)')
+return { decimal(now), eviction or false }

@@ -16,7 +16,7 @@ use crate::{
         SessionId, User, UserId,
     },
     clock::from_unix_ms,
-    store::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
+    store::{LAST_USED_RESOLUTION, Opened, Pong, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
 };
 
 /// One for each operation.
@@ -180,12 +180,20 @@ impl Sessions for RedisStore {
         self.run(&invocation, time).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<(), StoreError> {
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
         let mut invocation = self.session_scripts.ping.prepare_invoke();
         invocation.key(index_key(UserId(uuid::Uuid::nil()))).arg(self.ahead_ms());
-        self.server_time.hear(self.run(&invocation, time).await?);
-        Ok(())
+        let (now, eviction): (u64, Option<String>) = self.run(&invocation, time).await?;
+        self.server_time.hear(now);
+        Ok(Pong { clock: read_time(now.cast_signed())?, concern: eviction.as_deref().and_then(concern_of) })
     }
+}
+
+/// What is amiss with how Redis makes room when it is full.
+fn concern_of(eviction: &str) -> Option<String> {
+    (eviction != "noeviction").then(|| {
+        format!("maxmemory-policy is {eviction}: when Redis is full it will end sessions and forget failed logins; set noeviction")
+    })
 }
 
 fn session_key_prefix(user: UserId) -> String {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod clocks;
 mod documents;
 mod end;
 mod flood;
@@ -15,6 +16,7 @@ mod rolling;
 mod secrets;
 mod settings;
 mod start;
+mod stores;
 mod terminal;
 mod tls;
 mod users;
