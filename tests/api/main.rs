@@ -7,6 +7,7 @@ mod asking;
 #[path = "../support/commands.rs"]
 mod commands;
 mod counting;
+mod failures;
 mod forgetful;
 mod held;
 #[path = "../support/memory.rs"]
@@ -14,6 +15,10 @@ mod memory;
 #[path = "../support/page.rs"]
 mod page;
 mod person;
+#[path = "../support/private_postgres.rs"]
+mod private_postgres;
+#[path = "../support/private_redis.rs"]
+mod private_redis;
 mod process;
 #[path = "../support/program.rs"]
 mod program;
