@@ -104,7 +104,10 @@ impl Level {
         }
         self.count = self.count.saturating_add(1);
         let charge = limit.charge(self.count);
-        self.until = self.until.max(now) + charge;
+        // What costs nothing moves nothing: another attempt may have read the time a little earlier, or a clock been put back.
+        if !charge.is_zero() {
+            self.until = self.until.max(now) + charge;
+        }
         Reservation::Made { charge, count: self.count }
     }
 
@@ -180,6 +183,14 @@ mod tests {
 
         assert_eq!(level.reserve(&STEADY, at(0)), made(10, 3));
         assert_eq!(level.reserve(&STEADY, at(0)), refused(10));
+    }
+
+    #[test]
+    fn an_attempt_that_costs_nothing_has_nobody_wait_whatever_time_they_have_read() {
+        let mut level = Level::default();
+
+        assert_eq!(level.reserve(&GROWING, at(5)), made(0, 1));
+        assert_eq!(level.reserve(&GROWING, at(0)), made(1, 2));
     }
 
     #[test]

@@ -57,6 +57,12 @@ impl LocalAttempts {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// What is kept, and the time, which is read afterwards: whoever came first has the earlier one.
+    fn kept_now(&self) -> (MutexGuard<'_, Kept>, Duration) {
+        let kept = self.kept();
+        (kept, self.now())
+    }
 }
 
 impl Kept {
@@ -91,7 +97,7 @@ fn key(bucket: &Bucket) -> Key {
 #[async_trait]
 impl Attempts for LocalAttempts {
     async fn reserve(&self, bucket: &Bucket, _: &StoreTime) -> Result<Reservation, StoreError> {
-        let (now, mut kept) = (self.now(), self.kept());
+        let (mut kept, now) = self.kept_now();
         let mut level = kept.find(key(bucket), now).map(|entry| entry.level).unwrap_or_default();
         let reservation = level.reserve(bucket.limit, now);
         if matches!(reservation, Reservation::Made { .. }) {
@@ -101,7 +107,7 @@ impl Attempts for LocalAttempts {
     }
 
     async fn give_back(&self, bucket: &Bucket, charge: Duration, _: &StoreTime) -> Result<(), StoreError> {
-        let (now, mut kept) = (self.now(), self.kept());
+        let (mut kept, now) = self.kept_now();
         if let Some(entry) = kept.find(key(bucket), now) {
             entry.level.give_back(charge);
             // What is refused costs its sender nothing, and so must leave nothing behind.
@@ -118,12 +124,13 @@ impl Attempts for LocalAttempts {
     }
 
     async fn knows(&self, device: &Tag, _: &StoreTime) -> Result<bool, StoreError> {
-        Ok(self.kept().find((DEVICE, *device), self.now()).is_some())
+        let (mut kept, now) = self.kept_now();
+        Ok(kept.find((DEVICE, *device), now).is_some())
     }
 
     async fn remember(&self, device: &Tag, _: &StoreTime) -> Result<(), StoreError> {
-        let now = self.now();
-        self.kept().keep((DEVICE, *device), Entry { level: Level::default(), until: now + DEVICE_KNOWN_FOR }, now);
+        let (mut kept, now) = self.kept_now();
+        kept.keep((DEVICE, *device), Entry { level: Level::default(), until: now + DEVICE_KNOWN_FOR }, now);
         Ok(())
     }
 }

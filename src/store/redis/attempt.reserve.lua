@@ -9,7 +9,9 @@ if wait > 0 then
 end
 count = count + 1
 local charge = tonumber(ARGV[5 + math.min(count, #ARGV - 5)])
-ends = math.max(ends, now) + charge
+if charge > 0 then
+  ends = math.max(ends, now) + charge
+end
 local kept_for = tonumber(count >= tonumber(ARGV[4]) and ARGV[5] or ARGV[3])
 local kept_until = math.max(ends, now + kept_for)
 redis.call('HSET', KEYS[1], 'count', count, 'until', decimal(ends), 'kept_until', decimal(kept_until))
