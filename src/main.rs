@@ -80,10 +80,15 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
             let config = Config::for_serve(values).map_err(Failure::Settings)?;
             telemetry::start(config.log, config.log_format);
             run_async(async {
+                // First of all: the first process of a container is not ended by a signal that it does not expect.
+                let mut signals = Signals::new()?;
                 if migrate && let Stores::PostgresRedis(database, _) = &config.stores {
-                    postgres::migrate(database).await?;
+                    let done = signals.unless_first(postgres::migrate(database)).await?;
+                    if done.is_none() {
+                        return Ok(ExitCode::SUCCESS);
+                    }
                 }
-                serve(config).await
+                serve(config, signals).await
             })
         }
         Task::Migrate => {
@@ -143,7 +148,7 @@ fn print(text: &str) -> Result<ExitCode, Failure> {
 }
 
 /// Serves until a signal, drains, and says how it ended.
-async fn serve(config: Config) -> Result<ExitCode, Failure> {
+async fn serve(config: Config, mut signals: Signals) -> Result<ExitCode, Failure> {
     let formats: Vec<_> = AccessFormat::ALL.iter().map(ToString::to_string).collect();
     let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new(&formats.join(","))));
     let assembly = Assembly { config: &config, clock: clock.clone(), metrics: Arc::clone(&metrics) };
@@ -152,15 +157,13 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
     let data = assembly.lock_data()?;
     let keys = assembly.open_keys()?;
-    let stores = assembly.open_stores(data).await?;
+    let Some(stores) = signals.unless_first(assembly.open_stores(data)).await? else { return Ok(ExitCode::SUCCESS) };
     let settings = audit::Settings::keeping(config.audit_retention);
     let (trail, writing) = audit::start(Arc::clone(&stores.audit), clock, metrics.audit.clone(), settings);
     let accounts = Arc::new(assembly.accounts(&stores, Arc::clone(&keys), trail.clone())?);
     let readiness = Arc::new(Readiness::default());
     let listener = bind(config.listen).await?;
     let ops_listener = bind(config.ops_listen).await?;
-    // Before anybody is told that we listen: a signal must not be missed.
-    let mut signals = Signals::new()?;
     announce(&config, &listener, &ops_listener)?;
     tokio::spawn(record_keys(keys, trail));
 
@@ -180,7 +183,7 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
     }
     let limits = assembly.public_limits();
     let limits = ConnectionLimits { patience: limits.patience.stopping_within(config.shutdown_grace), ..limits };
-    let (phase, public) = start(listener, public, limits, tls);
+    let (phase, mut public) = start(listener, public, limits, tls);
     // Probes are answered to the end: it is not told to stop. Nor has it TLS: those who ask are on a network of their own.
     let (_go_on, operations) =
         start(ops_listener, assembly.operations(&accounts, &readiness), assembly.operations_limits(), None);
@@ -194,7 +197,9 @@ async fn serve(config: Config) -> Result<ExitCode, Failure> {
         sleep(config.drain_delay).await;
         phase.send_replace(Phase::Closing);
         let deadline = Instant::now() + config.shutdown_grace;
-        let drained = timeout_at(deadline, public).await.is_ok_and(|ended| ended.is_ok());
+        let drained = timeout_at(deadline, &mut public).await.is_ok_and(|ended| ended.is_ok());
+        // What has not ended by then is cut off.
+        public.abort();
         writing.finish(deadline.max(Instant::now() + LAST_WRITES)).await;
         drained
     };
@@ -263,6 +268,18 @@ struct Signals {
 impl Signals {
     fn new() -> std::io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// What comes of a step of the start, unless a signal comes first.
+    async fn unless_first<T, E>(&mut self, step: impl Future<Output = Result<T, E>>) -> Result<Option<T>, E> {
+        tokio::select! {
+            biased;
+            signal = self.next() => {
+                info!(signal, "stopped before it served");
+                Ok(None)
+            }
+            done = step => done.map(Some),
+        }
     }
 
     async fn next(&mut self) -> &'static str {

@@ -56,11 +56,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         let Some(tls) = tls else { return self.serve_on(stream).await };
         let handshake = pin!(tls.acceptor().accept(stream));
-        let stream = tokio::select! {
-            biased;
-            stream = self.watch.attend(handshake) => stream??,
-            () = self.dismissal() => return Ok(()),
-        };
+        let stream = self.watch.attend(handshake).await??;
         self.watch.shook_hands();
         self.serve_on(stream).await
     }

@@ -14,7 +14,7 @@ mod tls;
 mod watch;
 mod wire;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -84,15 +84,25 @@ pub async fn serve(listening: Listening, phase: Receiver<Phase>) {
     let Listening { listener, service, limits, tls } = listening;
     let house = Arc::new(House::new(limits.connections));
     let mut reception = Reception { house, service, limits, tls, phase: phase.clone(), connections: JoinSet::new() };
-    loop {
+    let rest = loop {
         let (stream, peer) = tokio::select! {
             biased;
-            () = Phase::Closing.reached(&phase) => break,
+            () = Phase::Closing.reached(&phase) => break waiting(listener),
             accepted = accept(&listener) => accepted,
         };
-        reception.admit(stream, peer).await;
-    }
-    for (stream, peer) in waiting(listener) {
+        let mut admitting = pin!(reception.admit(stream, peer));
+        tokio::select! {
+            biased;
+            () = admitting.as_mut() => {}
+            // Whoever waits for a place is not turned away, but nobody comes after them.
+            () = Phase::Closing.reached(&phase) => {
+                let rest = waiting(listener);
+                admitting.await;
+                break rest;
+            }
+        }
+    };
+    for (stream, peer) in rest {
         reception.admit(stream, peer).await;
     }
     while reception.connections.join_next().await.is_some() {}
@@ -142,15 +152,21 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 
 /// The connections that were made before the listener is closed, and that nobody has accepted: closing it resets them.
 fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
-    let accepted = |listener: &std::net::TcpListener| {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let accepted = || {
         let (stream, peer) = listener.accept()?;
         stream.set_nonblocking(true)?;
         Ok::<_, io::Error>((TcpStream::from_std(stream)?, peer))
     };
-    // It does not block: where nobody waits, that is an error, too.
-    listener
-        .into_std()
-        .map_or_else(|_| Vec::new(), |listener| std::iter::from_fn(|| accepted(&listener).ok()).collect())
+    let mut waiting = Vec::new();
+    loop {
+        match accepted() {
+            Ok(connection) => waiting.push(connection),
+            Err(error) if is_of_the_connection(&error) => {}
+            // It does not block: where nobody waits, that is an error, too.
+            Err(_) => return waiting,
+        }
+    }
 }
 
 fn is_of_the_connection(error: &io::Error) -> bool {

@@ -251,10 +251,13 @@ impl Watch {
 }
 
 impl State {
-    /// Since when nothing has been under way or on its way: since now, where something is.
+    /// Since when nothing has been under way: since now, where something is. A head that arrives counts from its beginning:
+    /// one that never ends shall not hold up the end of the server.
     fn resting_since(&self) -> Instant {
-        let is_busy = self.under_way > 0 || !self.heads.is_empty() || self.arriving_since.is_some();
-        if is_busy { Instant::now() } else { self.quiet_since }
+        if self.under_way > 0 || !self.heads.is_empty() {
+            return Instant::now();
+        }
+        self.arriving_since.map_or(self.quiet_since, |since| since.max(self.quiet_since))
     }
 
     fn yields(&self) -> Option<(Claim, Duration)> {

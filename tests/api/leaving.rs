@@ -120,6 +120,16 @@ async fn whoever_asks_again_when_the_server_has_just_closed_is_answered() {
 }
 
 #[tokio::test]
+async fn a_server_that_closes_waits_for_no_head_that_never_ends() {
+    let service = with_patience(Patience { parting: SHORT, ..ENDLESS }).await;
+    let mut stream = sent(&service, "GET /heal").await;
+
+    service.stop();
+
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
 async fn a_server_that_closes_waits_for_nobody_who_does_nothing() {
     let service = with_patience(Patience { parting: SHORT, ..ENDLESS }).await;
     let mut idle = sent(&service, HEALTH).await;

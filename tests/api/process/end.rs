@@ -1,13 +1,13 @@
 //! Signals, and the end.
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 
 use super::{LONG, Postern, unfinished_request};
-use crate::asking::Asking;
+use crate::{asking::Asking, support::database_url};
 
 /// Everything until the server closes the connection.
 async fn rest(mut stream: TcpStream) -> String {
@@ -149,4 +149,24 @@ async fn probes_are_answered_until_the_last_request_is() {
     Asking::operations(serving.operations, "/livez").send().await.expect(200);
     drop(unfinished);
     assert_eq!(serving.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_signal_that_comes_before_it_serves_ends_it_as_well() {
+    let postern = Postern::on_servers().await;
+    assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
+    let (locker, connection) =
+        tokio_postgres::connect(&database_url(), tokio_postgres::NoTls).await.expect("PostgreSQL answers");
+    tokio::spawn(connection);
+    // What one migration at a time has: "postern" in ASCII.
+    locker.batch_execute("SELECT pg_advisory_lock(x'00706f737465726e'::bigint)").await.expect("the lock");
+    let mut migrating = postern.command(&["serve", "--migrate"]).spawn().expect("it starts");
+    let waits = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    while locker.query(waits, &[]).await.expect("rows").is_empty() {}
+
+    let pid = Pid::from_raw(migrating.id().expect("it runs").cast_signed()).expect("a process");
+    kill_process(pid, Signal::TERM).expect("it can be signalled");
+
+    let ended = tokio::time::timeout(LONG, migrating.wait()).await.expect("it ends");
+    assert_eq!(ended.expect("a status").code(), Some(0));
 }
