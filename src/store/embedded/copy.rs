@@ -32,28 +32,39 @@ pub fn write(store: &Connection, target: &Path) -> Result<(), OpenError> {
     let io_error = |source| OpenError::Io { path: target.to_owned(), source };
     // A relative path might be taken for a URI.
     let absolute = std::path::absolute(target).map_err(io_error)?;
-    // Reserved first: a rename would replace whatever is there.
-    files::create_private(&absolute).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => OpenError::Exists(target.to_owned()),
-        _ => io_error(source),
-    })?;
-    let unfinished = beside(&absolute, ".unfinished");
-    let written = write_unfinished(store, &unfinished).and_then(|()| {
-        fs::rename(&unfinished, &absolute).and_then(|()| files::sync_parent(&absolute)).map_err(io_error)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&unfinished);
-        let _ = fs::remove_file(&absolute);
+    // Not only in the end: there is no need to write a large copy for nothing.
+    if fs::symlink_metadata(&absolute).is_ok() {
+        return Err(OpenError::Exists(target.to_owned()));
     }
+    // A name that no other copy has, which is written at the same time or was interrupted.
+    let unfinished = beside(&absolute, &format!(".{}.unfinished", uuid::Uuid::new_v4().simple()));
+    let written = write_unfinished(store, &unfinished).and_then(|()| {
+        let published = publish(&unfinished, &absolute).and_then(|()| files::sync_parent(&absolute));
+        published.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => OpenError::Exists(target.to_owned()),
+            _ => io_error(source),
+        })
+    });
+    let _ = fs::remove_file(&unfinished);
     written
+}
+
+/// Gives a file its name, unless something else has that.
+fn publish(unfinished: &Path, target: &Path) -> io::Result<()> {
+    match fs::hard_link(unfinished, target) {
+        // Some file systems have no links.
+        Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
+            files::create_private(target)?;
+            fs::rename(unfinished, target)
+        }
+        outcome => outcome,
+    }
 }
 
 fn write_unfinished(store: &Connection, path: &Path) -> Result<(), OpenError> {
     let io_error = |source| OpenError::Io { path: path.to_owned(), source };
     let database_error = |source| OpenError::Database { path: path.to_owned(), source };
     let name = path.to_str().ok_or_else(|| io_error(io::Error::new(io::ErrorKind::InvalidInput, "not UTF-8")))?;
-    // Whoever reserved the target may have died over it.
-    remove_if_there(path)?;
     // VACUUM INTO takes an empty file as it is, and with it a mode that others cannot read by.
     files::create_private(path).map_err(io_error)?;
     store.execute("VACUUM INTO ?1", [name]).map_err(database_error)?;
@@ -193,34 +204,51 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_attempt_has_left_behind_is_neither_used_nor_followed() {
+    fn a_copy_that_is_interrupted_has_not_got_its_name_yet() {
         let (directory, path, store) = store();
-        let (first, second) = (directory.path().join("first.db"), directory.path().join("second.db"));
-        fs::write(beside(&first, ".unfinished"), "readable by all").expect("a file");
-        let victim = directory.path().join("victim");
-        fs::write(&victim, "untouched").expect("a file");
-        std::os::unix::fs::symlink(&victim, beside(&second, ".unfinished")).expect("a link");
+        let (copy, unfinished) = (directory.path().join("copy.db"), directory.path().join("copy.db.1.unfinished"));
 
-        for copy in [&first, &second] {
-            write(&store, copy).expect("a copy");
+        write_unfinished(&store, &unfinished).expect("a copy");
+        assert!(!copy.exists());
 
-            assert_eq!(mode(copy), 0o600);
-            assert!(is_copy(copy).expect("a file") && !copy.is_symlink());
-            assert!(!beside(copy, ".unfinished").exists());
-        }
-        assert_eq!(fs::read_to_string(&victim).expect("a file"), "untouched");
+        write(&store, &copy).expect("another copy");
+        assert_eq!(mode(&copy), 0o600);
+        assert!(is_copy(&copy).expect("a file"));
+        let names = fs::read_dir(directory.path()).expect("a directory").filter_map(Result::ok);
+        let left: Vec<_> =
+            names.map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with("unfinished")).collect();
+        assert_eq!(left, [unfinished]);
         assert_eq!(notes(&connect(&path).expect("a store")), ["kept"]);
     }
 
     #[test]
     fn a_copy_that_cannot_be_finished_leaves_nothing_behind() {
-        let (directory, _path, store) = store();
+        let (directory, _path, _) = store();
         let copy = directory.path().join("copy.db");
-        fs::create_dir(beside(&copy, ".unfinished")).expect("a directory in the way");
+        let no_store = Connection::open_in_memory().expect("memory");
+        no_store.execute_batch("BEGIN").expect("a transaction");
 
-        assert!(write(&store, &copy).is_err());
+        // Within a transaction there is no copying.
+        assert!(write(&no_store, &copy).is_err());
 
-        assert!(!copy.exists());
+        let names = fs::read_dir(directory.path()).expect("a directory").filter_map(Result::ok);
+        assert!(names.map(|entry| entry.file_name()).all(|name| !name.to_string_lossy().starts_with("copy")));
+    }
+
+    #[test]
+    fn two_copies_with_one_name_are_one_and_an_error() {
+        let (directory, _path, store) = store();
+        let target = directory.path().join("copy.db");
+        let (first, second) = (directory.path().join("first"), directory.path().join("second"));
+        fs::write(&first, "first").expect("a file");
+        fs::write(&second, "second").expect("a file");
+
+        publish(&first, &target).expect("nothing has the name");
+        let refused = publish(&second, &target).expect_err("something has it");
+
+        assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&target).expect("a file"), "first");
+        drop(store);
     }
 
     #[test]
