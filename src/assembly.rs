@@ -74,7 +74,7 @@ impl Assembly<'_> {
                     Err(error @ (SchemaError::Unreachable(_) | SchemaError::Silent)) => warn!(%error, "not ready yet"),
                     checked => checked?,
                 }
-                let users = Arc::new(PostgresUsers::new(database)?);
+                let users = Arc::new(PostgresUsers::new(database, self.config.limits.store)?);
                 let redis = Arc::new(RedisStore::new(redis_url, Arc::clone(&self.clock))?);
                 let (watched_users, watched_redis) = (Arc::clone(&users), Arc::clone(&redis));
                 self.metrics.watch_pool("PostgreSQL", move || watched_users.pool_use());

@@ -1,6 +1,6 @@
 //! The commands that need the users' store: what they open, and what is left to do when they are done.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use postern::{
     accounts::Administration,
@@ -20,6 +20,9 @@ use rustix::process::getuid;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, assembly::make_first_keys, run_async};
+
+/// How long PostgreSQL may take for a statement of a command.
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// More events than a command records.
 const EVENTS: usize = 16;
@@ -80,7 +83,7 @@ async fn open_users(
         }
         UsersStore::Postgres(database) => {
             postgres::check_schema(database).await?;
-            let store = Arc::new(PostgresUsers::new(database)?);
+            let store = Arc::new(PostgresUsers::new(database, COMMAND_TIMEOUT)?);
             Ok((store.clone(), store))
         }
     }

@@ -1,6 +1,12 @@
 //! The way to a store: shared by all who ask it, and made anew when it is lost, without a stampede.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::{
@@ -24,6 +30,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 pub struct Link<C> {
     connect: Connect<C>,
     state: Arc<watch::Sender<State<C>>>,
+    answers: AtomicU64,
 }
 
 type Connect<C> = Box<dyn Fn() -> BoxFuture<'static, Result<C, StoreError>> + Send + Sync>;
@@ -60,7 +67,8 @@ impl<C: Clone + Send + Sync + 'static> Link<C> {
         F: Future<Output = Result<C, StoreError>> + Send + 'static,
     {
         let state = State { open: None, begun: 0, unanswered: 0, next: Instant::now(), failure: None };
-        Self { connect: Box::new(move || Box::pin(connect())), state: Arc::new(watch::Sender::new(state)) }
+        let state = Arc::new(watch::Sender::new(state));
+        Self { connect: Box::new(move || Box::pin(connect())), state, answers: AtomicU64::new(0) }
     }
 
     /// The connection. Where there is none, waits for one, or for the failure of an attempt that has begun since.
@@ -89,8 +97,9 @@ impl<C: Clone + Send + Sync + 'static> Link<C> {
         }
     }
 
-    /// An answer has come over the connection: when it is lost, the next one is tried at once.
+    /// An answer has come over the connection: when it is lost, pauses begin anew with the shortest.
     pub fn has_answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
         if self.state.borrow().unanswered > 0 {
             self.state.send_if_modified(|state| {
                 state.unanswered = 0;
@@ -99,15 +108,20 @@ impl<C: Clone + Send + Sync + 'static> Link<C> {
         }
     }
 
-    /// The connection is not to be used again.
-    pub fn lose(&self, lost: &Open<C>) {
+    /// How many answers have come: whoever has waited in vain learns whether others have, too.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// The connection is not to be used again. Returns whether it was the current one.
+    pub fn lose(&self, lost: &Open<C>) -> bool {
         self.state.send_if_modified(|state| {
             let is_current = state.open.as_ref().is_some_and(|open| open.attempt == lost.attempt);
             if is_current {
                 state.open = None;
             }
             is_current
-        });
+        })
     }
 
     /// Whether there is a connection now.

@@ -55,7 +55,7 @@ async fn a_server_that_takes_no_writes_is_not_asked() {
     migrate(&primary).await.expect("an empty schema can be migrated");
     let standby = format!("{url}%20-cdefault_transaction_read_only%3Don").parse().expect("a URL");
 
-    let users = PostgresUsers::new(&standby).expect("a pool");
+    let users = PostgresUsers::new(&standby, Duration::from_mins(1)).expect("a pool");
 
     let outcome = users.ping(&StoreTime::of(Duration::from_mins(1))).await;
     assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
@@ -82,7 +82,7 @@ async fn a_replica_of_the_version_before_goes_on_serving_after_a_migration() {
         ON CONFLICT (email) DO UPDATE SET email = excluded.email WHERE users.id = excluded.id RETURNING id";
     sql(&database, insert).await;
 
-    let users = PostgresUsers::new(&url).expect("a pool");
+    let users = PostgresUsers::new(&url, Duration::from_mins(1)).expect("a pool");
     let time = StoreTime::of(Duration::from_mins(1));
     let email = "ada@example.org".parse().expect("an address");
     let user = users.by_email(&email, &time).await.expect("an answer").expect("a user");

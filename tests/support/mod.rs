@@ -2,7 +2,7 @@
 
 mod servers;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use postern::{
     accounts::AttemptStores,
@@ -73,7 +73,9 @@ impl Backend for PostgresRedis {
     }
 
     async fn open(&self, clock: Arc<ManualClock>) -> Stores {
-        let users = Arc::new(PostgresUsers::new(&self.database.parse().expect("a URL")).expect("a pool"));
+        let users = Arc::new(
+            PostgresUsers::new(&self.database.parse().expect("a URL"), Duration::from_mins(1)).expect("a pool"),
+        );
         let redis = RedisStore::new(&self.redis.parse().expect("a URL"), Arc::clone(&clock) as Arc<dyn Clock>)
             .expect("an address");
         let redis = Arc::new(redis);

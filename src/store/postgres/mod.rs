@@ -7,9 +7,9 @@ mod users;
 use std::{error::Error, fmt, str::FromStr, time::Duration};
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Status, TimeoutType,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Status,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{
     Client, Config, Row,
     config::{Host, TargetSessionAttrs},
@@ -24,7 +24,7 @@ use super::{
     retries::RetryBudget,
     url::{StoreUrl, UrlFile},
 };
-use crate::metrics::PoolUse;
+use crate::{clock::jittered, metrics::PoolUse};
 
 mod migrations {
     refinery::embed_migrations!("sql/postgres/migrations");
@@ -39,6 +39,9 @@ const MAX_CONNECTIONS: usize = 16;
 /// How long a connection may take to be made, and then to have its schema checked. Requests wait for either no longer than
 /// their own time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long no more connections are asked for than there are, where PostgreSQL has no more to give.
+const CONTENT_FOR: Duration = Duration::from_secs(10);
 
 /// How long a migration waits for a lock on a table: whoever comes after it waits as long, requests included.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -65,14 +68,22 @@ impl FromStr for PostgresUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        // Of a password that has an `@`, the parser takes the rest for a host, which would be shown.
+        // Of a password that has an `@`, the parser takes the rest for a host or a database, which would be shown.
         let is_host = |host: &Host| !matches!(host, Host::Tcp(name) if name.contains('@'));
-        let has_hosts = |config: &Config| !config.get_hosts().is_empty() && config.get_hosts().iter().all(is_host);
+        let is_database = |config: &Config| !config.get_dbname().is_some_and(|name| name.contains('@'));
+        let has_hosts = |config: &Config| {
+            !config.get_hosts().is_empty() && config.get_hosts().iter().all(is_host) && is_database(config)
+        };
         let config = text.parse::<Config>().ok().filter(|config| is_url && has_hosts(config));
         let mut config = config.ok_or("postgres://user:password@host:5432/database, with ?sslmode=require for TLS")?;
         config.application_name("postern");
         // The primary, even where one name leads to a server that was it once: an epoch read from a replica may be stale.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        if config.get_connect_timeout().is_none() {
+            // The hosts are tried one after the other: one that swallows everything must leave time for the others.
+            let tries = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX).saturating_add(1);
+            config.connect_timeout(CONNECT_TIMEOUT / tries);
+        }
         Ok(Self { config, file: None })
     }
 }
@@ -206,18 +217,24 @@ pub struct PostgresUsers {
 }
 
 impl PostgresUsers {
-    /// A pool of connections, none of them open yet.
+    /// A pool of connections, none of them open yet. PostgreSQL ends a statement that takes longer than `statement_timeout`:
+    /// nobody waits for it any more, and it would keep its place, and take effect when nobody expects it.
     ///
     /// # Errors
     /// Where TLS is asked for and cannot be set up.
-    pub fn new(url: &PostgresUrl) -> Result<Self, SchemaError> {
+    pub fn new(url: &PostgresUrl, statement_timeout: Duration) -> Result<Self, SchemaError> {
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(url.config.clone(), Server::new(url)?, config);
-        let check = Hook::async_fn(|client, _| {
+        let set_up = format!("SET statement_timeout = {}", statement_timeout.as_millis());
+        let check = Hook::async_fn(move |client, _| {
+            let set_up = set_up.clone();
             Box::pin(async move {
+                let check = async {
+                    client.batch_execute(&set_up).await?;
+                    check_schema_of(client).await
+                };
                 // The pool's own limit ends before its hooks, and a hook that hangs would keep its place for ever.
-                let checked =
-                    timeout(CONNECT_TIMEOUT, check_schema_of(client)).await.unwrap_or(Err(SchemaError::Silent));
+                let checked = timeout(CONNECT_TIMEOUT, check).await.unwrap_or(Err(SchemaError::Silent));
                 checked.map_err(|error| HookError::message(error.to_string()))
             })
         });
@@ -269,7 +286,12 @@ impl PostgresUsers {
         params: &[&(dyn ToSql + Sync)],
         time: &StoreTime,
     ) -> Result<Vec<Row>, Broken> {
-        let lease = time.limit(STORE, self.connection()).await.map_err(Broken::Other)?;
+        let open = time.limit(STORE, self.link.open()).await.map_err(Broken::Other)?;
+        let connection = time.limit(STORE, self.connection(&open)).await.map_err(|error| {
+            self.link.lose(&open);
+            Broken::Other(error)
+        })?;
+        let (lease, begun) = (Lease(Some(connection)), Instant::now());
         let run = async {
             let client = lease.client();
             let rows = match client.prepare_cached(query).await {
@@ -285,42 +307,58 @@ impl PostgresUsers {
                 Ok(rows)
             }
             Ok(Err(error)) if ends_connections(&error) => {
-                // The others are of the same server.
-                self.pool.retain(|_, _| false);
-                self.link.lose(&lease.open);
+                // The others are of the same server, unless they have been made since.
+                if self.link.lose(&open) {
+                    self.pool.retain(|_, _| false);
+                }
                 Err(Broken::Connection(error.into()))
             }
             Ok(Err(error)) => Err(Broken::Other(error.into())),
             Err(error) => {
-                self.link.lose(&lease.open);
+                self.link.lose(&open);
+                // Others may lead nowhere as well, and who is given one would wait as long, but for those in use.
+                self.pool.retain(|_, metrics| metrics.last_used() < begun.elapsed());
                 Err(Broken::Other(error))
             }
         }
     }
 
-    /// A connection of the pool.
-    async fn connection(&self) -> Result<Lease, StoreError> {
-        let open = self.link.open().await?;
-        let pool = self.pool.clone();
-        // Where one has to be made, a task of its own makes it: a request that has less time left than that takes would only
-        // ever begin. What comes too late for the request goes to the pool. Who waits for one of the others gives up the
-        // place in the queue together with the request.
-        let connection = if self.pool.status().size < MAX_CONNECTIONS {
-            tokio::spawn(async move { pool.get().await })
-                .await
-                .map_err(|error| StoreError::unavailable(STORE, &error))?
-        } else {
-            pool.get().await
-        };
-        match connection {
-            Ok(connection) => Ok(Lease { connection: Some(connection), open }),
-            Err(error) => {
-                if !matches!(error, PoolError::Timeout(TimeoutType::Wait)) {
+    /// A connection of the pool. Where PostgreSQL has no more to give, one of those that there are has to do.
+    async fn connection(&self, open: &Open<()>) -> Result<Object, StoreError> {
+        let mut open = open.clone();
+        loop {
+            match self.get().await? {
+                Err(error) if is_out_of_connections(&error) => {
                     self.link.lose(&open);
+                    open = self.link.open().await?;
+                    self.be_content();
                 }
-                Err(StoreError::unavailable(STORE, &reason(&error)))
+                connection => return connection.map_err(|error| StoreError::unavailable(STORE, &reason(&error))),
             }
         }
+    }
+
+    /// What the pool gives. Where a connection has to be made, a task of its own makes it: a request that has less time left
+    /// than that takes would only ever begin. What comes too late for the request goes to the pool. Who waits for one of the
+    /// others gives up the place in the queue together with the request.
+    async fn get(&self) -> Result<Result<Object, PoolError>, StoreError> {
+        let pool = self.pool.clone();
+        let Status { size, max_size, .. } = pool.status();
+        if size >= max_size {
+            return Ok(pool.get().await);
+        }
+        let made = tokio::spawn(async move { pool.get().await }).await;
+        made.map_err(|error| StoreError::unavailable(STORE, &error))
+    }
+
+    /// Asks for no more connections than there are, for a while.
+    fn be_content(&self) {
+        self.pool.resize(self.pool.status().size.max(1));
+        let pool = self.pool.clone();
+        tokio::spawn(async move {
+            sleep(jittered(CONTENT_FOR)).await;
+            pool.resize(MAX_CONNECTIONS);
+        });
     }
 
     /// How the pool is used now.
@@ -335,8 +373,16 @@ impl PostgresUsers {
 
 /// Has the pool make a connection, unless it has one.
 async fn connect_one(pool: Pool) -> Result<(), StoreError> {
-    let made = pool.get().await;
-    made.map(drop).map_err(|error| StoreError::unavailable(STORE, &reason(&error)))
+    match pool.get().await {
+        // It has answered, and there are connections, if all of them in use.
+        Err(error) if is_out_of_connections(&error) && pool.status().size > 0 => Ok(()),
+        made => made.map(drop).map_err(|error| StoreError::unavailable(STORE, &reason(&error))),
+    }
+}
+
+/// Whether others have all the connections that PostgreSQL gives.
+fn is_out_of_connections(error: &PoolError) -> bool {
+    matches!(error, PoolError::Backend(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS))
 }
 
 /// Whether no connection of the pool is to be used again: this one is no more, or PostgreSQL is about to end it, or says
@@ -350,24 +396,21 @@ fn ends_connections(error: &tokio_postgres::Error) -> bool {
 
 /// A connection that is closed, unless it is given back: where its user was dropped or got an error, it may be broken or
 /// still owe an answer, and whoever got it next would wait for that.
-struct Lease {
-    connection: Option<Object>,
-    open: Open<()>,
-}
+struct Lease(Option<Object>);
 
 impl Lease {
     fn client(&self) -> &Object {
-        self.connection.as_ref().unwrap_or_else(|| unreachable!("a lease is given back once, at its end"))
+        self.0.as_ref().unwrap_or_else(|| unreachable!("a lease is given back once, at its end"))
     }
 
     fn give_back(mut self) {
-        drop(self.connection.take());
+        drop(self.0.take());
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.0.take() {
             drop(Object::take(connection));
         }
     }

@@ -8,7 +8,6 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{
     Client, Config, Error, NoTls,
     config::SslMode,
-    error::SqlState,
     tls::{MakeTlsConnect, TlsConnect},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -17,7 +16,7 @@ use tracing::debug;
 use super::{PostgresUrl, STORE, SchemaError};
 use crate::store::url::StoreUrl as _;
 
-/// Where PostgreSQL is. Where it refuses the password, the file of the URL is read again.
+/// Where PostgreSQL is. Where no connection can be made, the file of the URL is read again.
 pub struct Server(RwLock<Arc<Address>>);
 
 /// A URL, and what it takes to go there.
@@ -42,7 +41,8 @@ impl Server {
     pub async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
         let address = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
         match address.connect().await {
-            Err(error) if is_refusal(&error) => match self.renewed(&address) {
+            // With several hosts, the error of the last one is all that is told: another may have refused the password.
+            Err(error) => match self.renewed(&address) {
                 Some(renewed) => renewed.connect().await,
                 None => Err(error),
             },
@@ -50,7 +50,7 @@ impl Server {
         }
     }
 
-    /// Where to go instead of an address that has been refused: where others have just been, or where the file says now.
+    /// Where to go instead of an address that was of no use: where others have just been, or where the file says now.
     fn renewed(&self, refused: &Arc<Address>) -> Option<Arc<Address>> {
         let mut address = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&address, refused) {
@@ -92,11 +92,6 @@ where
         }
     });
     Ok((client, carrying))
-}
-
-/// Whether PostgreSQL does not let us in: the password is not, or not any more, the right one.
-fn is_refusal(error: &Error) -> bool {
-    matches!(error.code(), Some(code) if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION].contains(code))
 }
 
 impl Connect for Server {

@@ -16,7 +16,7 @@ use std::{
 
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisError, Script,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError, Script,
     ScriptInvocation, aio::MultiplexedConnection,
 };
 
@@ -35,6 +35,9 @@ const STORE: &str = "Redis";
 
 /// How long a connection may take to be made. Requests wait for it no longer than their own time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The most connections that are being made at once: more than [`Link`] begins while one hangs.
+const MAX_ATTEMPTS: usize = 16;
 
 /// Where Redis is, and how to log in there. It cannot be printed whole: what is shown leaves out user and password.
 #[derive(Clone)]
@@ -86,7 +89,6 @@ impl fmt::Debug for RedisUrl {
 /// 2.9 to 4.3 to 64 (`scripts/with-stores cargo bench --bench redis_connection`, on loopback).
 pub struct RedisStore {
     link: Link<MultiplexedConnection>,
-    server: Arc<Server>,
     retries: RetryBudget,
     session_scripts: sessions::Scripts,
     attempt_scripts: attempts::Scripts,
@@ -102,13 +104,8 @@ impl RedisStore {
     /// Where the address cannot be used.
     pub fn new(url: &RedisUrl, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let server = Arc::new(Server::new(url)?);
-        let link = Link::new({
-            let server = Arc::clone(&server);
-            move || Arc::clone(&server).connect()
-        });
         Ok(Self {
-            link,
-            server,
+            link: Link::new(move || Arc::clone(&server).connect()),
             retries: RetryBudget::default(),
             session_scripts: sessions::Scripts::new(),
             attempt_scripts: attempts::Scripts::new(),
@@ -148,7 +145,7 @@ impl RedisStore {
         invocation: &ScriptInvocation<'_>,
         time: &StoreTime,
     ) -> Result<T, Broken> {
-        let mut used = None;
+        let (mut used, answers) = (None, self.link.answers());
         let run = async {
             let open = used.insert(self.link.open().await?);
             Ok(invocation.invoke_async(&mut open.connection).await)
@@ -164,15 +161,14 @@ impl RedisStore {
                 if ends_connection(&error) {
                     self.link.lose(&open);
                 }
-                if is_refusal(&error) {
-                    self.server.renew();
-                }
                 let is_dropped = error.is_connection_dropped();
                 Err(if is_dropped { Broken::Connection(error.into()) } else { Broken::Other(error.into()) })
             }
-            // Nothing has come over it in time, and what comes later is nobody's.
             Err(error) => {
-                self.link.lose(&open);
+                // Nothing has come over it in that time for anybody: it leads nowhere.
+                if self.link.answers() == answers {
+                    self.link.lose(&open);
+                }
                 Err(Broken::Other(error))
             }
         }
@@ -192,63 +188,70 @@ impl RedisStore {
 }
 
 /// Where connections are made to.
-struct Server(RwLock<(RedisUrl, Pool)>);
+struct Server(RwLock<Arc<Address>>);
+
+/// A URL, and what makes connections by it.
+struct Address {
+    url: RedisUrl,
+    pool: Pool,
+}
 
 impl Server {
     fn new(url: &RedisUrl) -> Result<Self, StoreError> {
-        Ok(Self(RwLock::new((url.clone(), pool(url)?))))
+        Ok(Self(RwLock::new(Arc::new(Address::of(url.clone())?))))
     }
 
-    /// A connection of its own; by the file of the URL, where that has another password than the one that was refused.
+    /// A connection of its own. Where none can be made, the file of the URL may say something else by now: a password that
+    /// is refused is not always told from other errors.
     async fn connect(self: Arc<Self>) -> Result<MultiplexedConnection, StoreError> {
-        let made = match connect_by(self.pool()).await {
-            Err(PoolError::Backend(error)) if is_refusal(&error) && self.renew() => connect_by(self.pool()).await,
+        let address = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let made = match address.connect().await {
+            Err(error) => match self.renewed(&address) {
+                Some(renewed) => renewed.connect().await,
+                None => Err(error),
+            },
             made => made,
         };
         made.map_err(|error| StoreError::unavailable(STORE, &error))
     }
 
-    fn pool(&self) -> Pool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).1.clone()
-    }
-
-    /// Reads the file of the URL again. Returns whether it is another one.
-    fn renew(&self) -> bool {
-        let mut server = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let renewed = server.0.renewed(STORE).and_then(|url| pool(&url).ok().map(|pool| (url, pool)));
-        let is_renewed = renewed.is_some();
-        if let Some(renewed) = renewed {
-            *server = renewed;
+    /// Where to go instead of an address that was of no use: where others have just been, or where the file says now.
+    fn renewed(&self, refused: &Arc<Address>) -> Option<Arc<Address>> {
+        let mut address = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&address, refused) {
+            *address = Arc::new(refused.url.renewed(STORE).and_then(|url| Address::of(url).ok())?);
         }
-        is_renewed
+        Some(Arc::clone(&address))
     }
 }
 
-/// A connection that has carried an answer: without a password, one is made whether Redis asks for one or not.
-async fn connect_by(pool: Pool) -> Result<MultiplexedConnection, PoolError> {
-    let mut connection = Connection::take(pool.get().await?);
-    let pong = timeout(CONNECT_TIMEOUT, redis::cmd("PING").exec_async(&mut connection)).await;
-    pong.map_err(|_| PoolError::Timeout(TimeoutType::Create))??;
-    Ok(connection)
-}
+impl Address {
+    fn of(url: RedisUrl) -> Result<Self, StoreError> {
+        // The time of the request limits each response.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let manager = Manager::new_with_config(url.info.clone(), config).map_err(StoreError::from)?;
+        let pool = Pool::builder(manager)
+            .max_size(MAX_ATTEMPTS)
+            .wait_timeout(Some(CONNECT_TIMEOUT))
+            .create_timeout(Some(CONNECT_TIMEOUT))
+            .runtime(Runtime::Tokio1)
+            .build();
+        Ok(Self { url, pool: pool.map_err(|error| StoreError::unavailable(STORE, &error))? })
+    }
 
-fn pool(url: &RedisUrl) -> Result<Pool, StoreError> {
-    // The time of the request limits each response.
-    let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-    let manager = Manager::new_with_config(url.info.clone(), config).map_err(StoreError::from)?;
-    let pool = Pool::builder(manager).create_timeout(Some(CONNECT_TIMEOUT)).runtime(Runtime::Tokio1).build();
-    pool.map_err(|error| StoreError::unavailable(STORE, &error))
+    /// A connection that has carried an answer: without a password, one is made whether Redis asks for one or not.
+    async fn connect(&self) -> Result<MultiplexedConnection, PoolError> {
+        let mut connection = Connection::take(self.pool.get().await?);
+        let pong = timeout(CONNECT_TIMEOUT, redis::cmd("PING").exec_async(&mut connection)).await;
+        pong.map_err(|_| PoolError::Timeout(TimeoutType::Create))??;
+        Ok(connection)
+    }
 }
 
 /// Whether a connection that has brought this error is not to be used again. It is, where Redis has answered that it takes
 /// no writes or is at work; all else may be said by a server that has become a replica, and answers a PING all the same.
 fn ends_connection(error: &RedisError) -> bool {
     !matches!(error.code(), Some("OOM" | "MISCONF" | "BUSY"))
-}
-
-/// Whether Redis does not know us: the password is not, or not any more, the right one.
-fn is_refusal(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::AuthenticationFailed || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
 }
 
 fn no_connection() -> StoreError {

@@ -169,6 +169,70 @@ impl Row {
     }
 }
 
+/// With the time that a request's store calls have by default: less than a connection may take to be made.
+async fn with_the_default_time() -> Service {
+    with_time(Duration::from_secs(1)).await
+}
+
+async fn with_time(store: Duration) -> Service {
+    let limits = RequestLimits { request: Duration::from_secs(30), store };
+    let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
+    service.operations("/readyz").send().await.expect(200);
+    service
+}
+
+#[tokio::test]
+async fn a_network_that_leads_somewhere_again_is_used_by_the_next_request() {
+    for network in [Postgres(NetworkLoses), Redis(NetworkLoses)] {
+        let service = with_the_default_time().await;
+        let ada = service.signed_up("ada@example.org").await;
+        network.strike(service.backend()).await;
+        // Longer than an attempt to connect may take: by then, some hang and some have been given up.
+        for _ in 0..4 {
+            let refused = tokio::join!(ada.profile(), ada.profile(), ada.profile());
+            assert_eq!((refused.0.status, refused.1.status, refused.2.status), (503, 503, 503));
+        }
+
+        network.end(service.backend()).await;
+
+        ada.profile().await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_gets_no_more_connections_goes_on_with_those_that_it_has() {
+    // Logging in to PostgreSQL is slow in a build for tests.
+    let service = with_time(Duration::from_secs(20)).await;
+    let ada = service.signed_up("ada@example.org").await;
+    let postgres = service.backend().postgres.lock().await;
+    postgres.end_connections().await;
+    crate::support::sql(&postgres.administration(), "ALTER ROLE service CONNECTION LIMIT 2").await;
+
+    let answers = futures_util::future::join_all((0..50).map(|_| ada.profile())).await;
+
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_statement_that_nobody_waits_for_any_more_takes_no_effect() {
+    let service = with_the_default_time().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let postgres = service.backend().postgres.lock().await;
+    let (locker, connection) = tokio_postgres::connect(&postgres.administration_of_service(), tokio_postgres::NoTls)
+        .await
+        .expect("it answers");
+    tokio::spawn(connection);
+    locker.batch_execute("BEGIN; LOCK TABLE users IN EXCLUSIVE MODE").await.expect("nobody has the lock");
+
+    ada.rename(serde_json::json!({"name": "Grace"})).await.expect_problem(503, "unavailable");
+    let waits = "SELECT 1 FROM pg_stat_activity WHERE usename = 'service' AND wait_event_type = 'Lock'";
+    while !locker.query(waits, &[]).await.expect("rows").is_empty() {}
+    locker.batch_execute("COMMIT").await.expect("the end of it");
+
+    assert_eq!(ada.profile().await.expect(200)["name"], "Ada Lovelace");
+}
+
 #[test]
 fn the_readme_has_the_same_table() {
     let readme = include_str!("../../../README.md");

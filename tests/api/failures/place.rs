@@ -14,6 +14,7 @@ use postern::{
 };
 use tokio::sync::Mutex;
 
+use super::STORE_TIMEOUT;
 use crate::{
     private_postgres::PrivatePostgres,
     private_redis::PrivateRedis,
@@ -67,7 +68,7 @@ impl Backend for Place {
     async fn open(&self, clock: Arc<ManualClock>) -> Stores {
         let database = PostgresUrl::read(&self.database_file()).expect("a URL");
         let redis = RedisUrl::read(&self.redis_file()).expect("a URL");
-        let users = Arc::new(PostgresUsers::new(&database).expect("a pool"));
+        let users = Arc::new(PostgresUsers::new(&database, STORE_TIMEOUT).expect("a pool"));
         let redis = Arc::new(RedisStore::new(&redis, Arc::clone(&clock) as Arc<dyn Clock>).expect("an address"));
         let attempts = AttemptStores { shared: Some(redis.clone()), local: Arc::new(LocalAttempts::new(clock)) };
         Stores { users: users.clone(), sessions: redis, attempts, audit: users }
