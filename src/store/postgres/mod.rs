@@ -1,6 +1,7 @@
 //! Users and audit events in PostgreSQL.
 
 mod audit;
+mod places;
 mod schema;
 mod server;
 mod users;
@@ -10,7 +11,10 @@ use std::{error::Error, fmt, str::FromStr, time::Duration};
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Status,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout},
+};
 use tokio_postgres::{
     Config, Row,
     config::{Host, TargetSessionAttrs},
@@ -19,14 +23,14 @@ use tokio_postgres::{
 };
 
 pub use self::schema::{SchemaError, check_schema, migrate};
-use self::{schema::check_schema_of, server::Server};
+use self::{places::Places, schema::check_schema_of, server::Server};
 use super::{
     StoreError, StoreTime,
-    link::{Broken, Link, Open},
+    link::{Broken, Link},
     retries::RetryBudget,
     url::{StoreUrl, UrlFile},
 };
-use crate::{clock::jittered, metrics::PoolUse};
+use crate::metrics::PoolUse;
 
 const STORE: &str = "PostgreSQL";
 
@@ -37,9 +41,6 @@ const MAX_CONNECTIONS: usize = 16;
 /// How long a connection may take to be made, and then to have its schema checked. Requests wait for either no longer than
 /// their own time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long no more connections are asked for than there are, where PostgreSQL has no more to give.
-const CONTENT_FOR: Duration = Duration::from_secs(10);
 
 /// Where PostgreSQL is, and how to log in there. It cannot be printed whole: what is shown leaves out user and password.
 #[derive(Clone)]
@@ -105,6 +106,7 @@ impl fmt::Debug for PostgresUrl {
 /// Users and audit events in PostgreSQL. Connections are made when they are needed, and each checks the schema first.
 pub struct PostgresUsers {
     pool: Pool,
+    places: Places,
     /// Open as long as PostgreSQL answers, as far as is known. Until then, its attempts are all that fills the pool.
     link: Link<()>,
     retries: RetryBudget,
@@ -144,7 +146,7 @@ impl PostgresUsers {
             let pool = pool.clone();
             move || connect_one(pool.clone())
         });
-        Ok(Self { pool, link, retries: RetryBudget::default() })
+        Ok(Self { pool, places: Places::default(), link, retries: RetryBudget::default() })
     }
 
     /// Runs one statement. The connection is held for no longer than that.
@@ -181,11 +183,11 @@ impl PostgresUsers {
         time: &StoreTime,
     ) -> Result<Vec<Row>, Broken> {
         let open = time.limit(STORE, self.link.open()).await.map_err(Broken::Other)?;
-        let connection = time.limit(STORE, self.connection(&open)).await.map_err(|error| {
+        let lease = time.limit(STORE, self.lease()).await.map_err(|error| {
             self.link.lose(&open);
             Broken::Other(error)
         })?;
-        let (lease, begun) = (Lease(Some(connection)), Instant::now());
+        let begun = Instant::now();
         let run = async {
             let client = lease.client();
             let rows = match client.prepare_cached(query).await {
@@ -218,16 +220,21 @@ impl PostgresUsers {
     }
 
     /// A connection of the pool. Where PostgreSQL has no more to give, one of those that there are has to do.
-    async fn connection(&self, open: &Open<()>) -> Result<Object, StoreError> {
-        let mut open = open.clone();
+    async fn lease(&self) -> Result<Lease, StoreError> {
+        let mut place = self.places.take().await;
         loop {
             match self.get().await? {
-                Err(error) if is_out_of_connections(&error) => {
-                    self.link.lose(&open);
-                    open = self.link.open().await?;
-                    self.be_content();
+                // Another one may be free by now; and if not, there is a place too many.
+                Err(error) if is_out_of_connections(&error) && self.pool.status().size > 0 => {
+                    if self.places.close_one() {
+                        place.forget();
+                        place = self.places.take().await;
+                    }
                 }
-                connection => return connection.map_err(|error| StoreError::unavailable(STORE, &reason(&error))),
+                connection => {
+                    let connection = connection.map_err(|error| StoreError::unavailable(STORE, &reason(&error)))?;
+                    return Ok(Lease { connection: Some(connection), _place: place });
+                }
             }
         }
     }
@@ -245,22 +252,12 @@ impl PostgresUsers {
         made.map_err(|error| StoreError::unavailable(STORE, &error))
     }
 
-    /// Asks for no more connections than there are, for a while.
-    fn be_content(&self) {
-        self.pool.resize(self.pool.status().size.max(1));
-        let pool = self.pool.clone();
-        tokio::spawn(async move {
-            sleep(jittered(CONTENT_FOR)).await;
-            pool.resize(MAX_CONNECTIONS);
-        });
-    }
-
     /// How the pool is used now.
     #[must_use]
     pub fn pool_use(&self) -> PoolUse {
         let Status { max_size, size, available, waiting } = self.pool.status();
         let in_use = size.saturating_sub(available);
-        let waiting = waiting + self.link.waiting();
+        let waiting = waiting + self.link.waiting() + self.places.waiting();
         PoolUse { idle: available, in_use, max: max_size, waiting, retries: self.retries.counts() }
     }
 }
@@ -290,21 +287,25 @@ fn ends_connections(error: &tokio_postgres::Error) -> bool {
 
 /// A connection that is closed, unless it is given back: where its user was dropped or got an error, it may be broken or
 /// still owe an answer, and whoever got it next would wait for that.
-struct Lease(Option<Object>);
+struct Lease {
+    connection: Option<Object>,
+    /// Given up after the connection.
+    _place: OwnedSemaphorePermit,
+}
 
 impl Lease {
     fn client(&self) -> &Object {
-        self.0.as_ref().unwrap_or_else(|| unreachable!("a lease is given back once, at its end"))
+        self.connection.as_ref().unwrap_or_else(|| unreachable!("a lease is given back once, at its end"))
     }
 
     fn give_back(mut self) {
-        drop(self.0.take());
+        drop(self.connection.take());
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
+        if let Some(connection) = self.connection.take() {
             drop(Object::take(connection));
         }
     }
