@@ -96,7 +96,14 @@ impl Worker {
             if reply.is_closed() {
                 return;
             }
-            let _ = reply.send(transact(connection, behavior, job));
+            let outcome = transact(connection, behavior, |transaction| {
+                // The file may have been locked for long: what nobody waits for any more takes no effect.
+                if reply.is_closed() {
+                    return Err(StoreError::unavailable(STORE, "nobody waits for it any more"));
+                }
+                job(transaction)
+            });
+            let _ = reply.send(outcome);
         });
         self.0.send(job).map_err(|_| StoreError::unavailable(STORE, "its thread has ended"))?;
         answer.await.map_err(|_| StoreError::unavailable(STORE, "a job panicked"))?

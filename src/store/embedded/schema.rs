@@ -13,7 +13,7 @@ mod migrations {
 }
 
 /// How long a statement waits for another process that is writing.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What SQLite needs beside the file at least: the index of its log is made in pieces of this size.
 const ROOM_BYTES: usize = 32 * 1024;
