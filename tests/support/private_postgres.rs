@@ -54,10 +54,12 @@ impl PrivatePostgres {
         format!("postgres://postern:postern@127.0.0.1:{}/service", self.port)
     }
 
-    /// Ends what the service has open.
+    /// Ends what the service has open, and waits until it counts no more.
     pub async fn end_connections(&self) {
+        let (client, connection) = tokio_postgres::connect(&self.administration(), NoTls).await.expect("it answers");
+        tokio::spawn(connection);
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'service'";
-        sql(&self.administration(), end).await;
+        while !client.query(end, &[]).await.expect("rows").is_empty() {}
     }
 
     /// Ends the server as a crash would, and starts it again, as a standby of nobody if there is a setting for that.

@@ -26,7 +26,7 @@ pub use self::schema::{SchemaError, check_schema, migrate};
 use self::{places::Places, schema::check_schema_of, server::Server};
 use super::{
     StoreError, StoreTime,
-    link::{Broken, Link},
+    link::{Broken, Link, Open},
     retries::RetryBudget,
     url::{StoreUrl, UrlFile},
 };
@@ -183,7 +183,7 @@ impl PostgresUsers {
         time: &StoreTime,
     ) -> Result<Vec<Row>, Broken> {
         let open = time.limit(STORE, self.link.open()).await.map_err(Broken::Other)?;
-        let lease = time.limit(STORE, self.lease()).await.map_err(|error| {
+        let lease = time.limit(STORE, self.lease(&open)).await.map_err(|error| {
             self.link.lose(&open);
             Broken::Other(error)
         })?;
@@ -219,14 +219,17 @@ impl PostgresUsers {
         }
     }
 
-    /// A connection of the pool. Where PostgreSQL has no more to give, one of those that there are has to do.
-    async fn lease(&self) -> Result<Lease, StoreError> {
-        let mut place = self.places.take().await;
+    /// A connection of the pool. Where PostgreSQL has no more to give, one of those that there are has to do, or that are
+    /// being made.
+    async fn lease(&self, open: &Open<()>) -> Result<Lease, StoreError> {
+        let (mut place, mut open) = (self.places.take().await, open.clone());
         loop {
             match self.get().await? {
-                // Another one may be free by now; and if not, there is a place too many.
-                Err(error) if is_out_of_connections(&error) && self.pool.status().size > 0 => {
-                    if self.places.close_one() {
+                Err(error) if is_out_of_connections(&error) => {
+                    if self.pool.status().size == 0 {
+                        self.link.lose(&open);
+                        open = self.link.open().await?;
+                    } else if self.places.close_one() {
                         place.forget();
                         place = self.places.take().await;
                     }
