@@ -4,22 +4,23 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use postern::{
     accounts::Administration,
-    audit::{Origin, Trail},
+    audit::Trail,
     cli::{self, AuditTask, UserTask},
     clock::{Clock, SystemClock},
     config::{UsersConfig, UsersStore},
     metrics::Metrics,
+    model::Origin,
     passwords::{Hasher, Policy},
     store::{
         AuditEvents, Users,
-        embedded::{DataDirectory, EmbeddedStore, OpenError},
         postgres::{self, PostgresUsers},
+        sqlite::{DataDirectory, EmbeddedStore, OpenError},
     },
 };
 use rustix::process::getuid;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, assembly::make_first_keys, run_async};
+use crate::{app::make_first_keys, exit::Failure, runtime::run_async};
 
 /// How long PostgreSQL may take for a statement of a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);

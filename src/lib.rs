@@ -4,19 +4,41 @@
 //! Users are kept in PostgreSQL and sessions in Redis, or both in an embedded store; access tokens can be checked offline
 //! by anyone who has the public key.
 //!
-//! ## Three rings, one direction
+//! ## Layers
 //!
-//! ```text
-//! main ─▶ cli, config, memory, telemetry, server, store::*      the only place that knows every concrete type
-//! server ─▶ http ─▶ accounts ─▶ audit, store (traits), passwords, tokens, clock, metrics
-//!                              audit ─▶ store (traits), clock, metrics, the nouns of accounts
-//!           http ─▶ operators ─▶ clock                 config ─▶ cgroup        server ─▶ clock
-//! store::{postgres, redis, embedded} ─▶ store (traits), the nouns of accounts and audit      the nouns ─▶ nothing
-//! ```
+//! Imports go from the top of this list to its bottom, and no files import each other in a circle;
+//! `tests/architecture` reads the list and checks both.
 //!
-//! A request comes in through [`server`], is answered by [`http::Service`] by way of the table in `http/routes.rs`, whose
-//! handlers call the use cases of [`accounts`]; those ask the [`store`] traits, hash with [`passwords`], and sign with
-//! [`tokens`]. `tests/architecture.rs` reads the sources and checks that the arrows hold.
+//! - `main.rs`: arguments, command, exit code
+//! - `serve.rs`: the life of a server: start, signals, drain
+//! - `commands.rs`: the commands that run once
+//! - `app.rs`: puts a server together from its parts
+//! - `runtime.rs`: the asynchronous runtime of a command
+//! - `exit.rs`: errors that end the process, exit codes
+//! - `cli/`: the command line
+//! - `config/`: the settings
+//! - `server/`: connections: listener, TLS, limits, deadlines, shutdown
+//! - `http/`: requests and responses: the routes, their handlers, errors
+//! - `accounts/`: the use cases, a file each
+//! - `rate_limit/`: limits on failed attempts
+//! - `api_keys.rs`: the keys of services that introspect tokens
+//! - `logging.rs`: the log
+//! - `audit/`: the audit trail
+//! - `tokens/`: access tokens and refresh tokens
+//! - `keys/`: the keyring: its files, their states, rotation
+//! - `passwords/`: policy, hashing threads, calibration
+//! - `store/postgres/`: users and audit events in PostgreSQL
+//! - `store/redis/`: sessions and attempts in Redis
+//! - `store/sqlite/`: the embedded store
+//! - `store/`: the contracts of the stores, and what adapters share
+//! - `model/`: users, sessions, audit events and their parts
+//! - `metrics/`: counters and histograms
+//! - `clock.rs`: the time
+//! - `os/`: control groups, private files, process hardening, resource limits
+//!
+//! A request enters through [`server`]. [`http::Service`] finds its handler in the table of `http/routes.rs`; the handler
+//! calls a use case of [`accounts`], which calls the [`store`] contracts, hashes with [`passwords`] and signs with
+//! [`tokens`]. Only `app.rs` and `commands.rs` name concrete stores.
 //!
 //! ## What always holds
 //!
@@ -42,23 +64,20 @@
 //! - Nothing of a connection takes longer than its time, whatever the client does or leaves undone; and no byte of HTTP/1
 //!   reaches hyper that could be read in two ways.
 
-mod cgroup;
-pub mod clock;
-mod files;
-pub mod metrics;
-
 pub mod accounts;
+pub mod api_keys;
 pub mod audit;
-pub mod operators;
-pub mod passwords;
-pub mod tokens;
-
-pub mod store;
-
-pub mod http;
-pub mod server;
-
 pub mod cli;
+pub mod clock;
 pub mod config;
-pub mod memory;
-pub mod telemetry;
+pub mod http;
+pub mod keys;
+pub mod logging;
+pub mod metrics;
+pub mod model;
+pub mod os;
+pub mod passwords;
+pub mod rate_limit;
+pub mod server;
+pub mod store;
+pub mod tokens;

@@ -8,9 +8,10 @@ use paseto_core::{
 };
 use paseto_v4::{PublicKey, SecretKey, SignedToken, UnsignedToken};
 use postern::{
-    accounts::{SessionId, UserId},
     clock::{Clock as _, SystemClock, rfc3339},
-    tokens::{AccessFormat, AccessTokenError, AccessTokens, KeySet, Keys, keyring},
+    keys::{self, Keys},
+    model::{SessionId, UserId},
+    tokens::{AccessFormat, AccessTokenError, AccessTokens, KeySet},
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -28,7 +29,7 @@ impl Issuer {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let now = SystemClock.now();
-        let made = keyring::generate(directory.path(), now).expect("keys can be made");
+        let made = keys::generate(directory.path(), now).expect("keys can be made");
         let secret = fs::read_to_string(directory.path().join(&made[0].file)).expect("a text");
         let keys = Arc::new(Keys::open(directory.path()).expect("keys can be read"));
         Self { keys, secret: secret.trim().to_owned(), now }
@@ -150,9 +151,9 @@ fn we_verify_tokens_that_another_paseto_has_signed_with_our_key() {
 #[test]
 fn we_sign_with_a_key_that_another_paseto_has_made() {
     let (directory, now) = (tempfile::tempdir().expect("a temporary directory"), SystemClock.now());
-    let made = keyring::generate(directory.path(), now).expect("keys can be made").remove(0);
+    let made = keys::generate(directory.path(), now).expect("keys can be made").remove(0);
     let theirs = SecretKey::random().expect("a key");
-    let manifest = directory.path().join(keyring::MANIFEST);
+    let manifest = directory.path().join(keys::MANIFEST);
     let text = fs::read_to_string(&manifest).expect("a text");
     fs::write(&manifest, text.replace(&made.id, &theirs.public_key().id().to_string())).expect("it can be written");
     fs::write(directory.path().join(made.file), theirs.expose_key().to_string()).expect("it can be written");

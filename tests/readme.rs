@@ -4,11 +4,11 @@ use std::{fs, path::Path};
 
 use clap::Command;
 use postern::{
-    audit::EventKind,
     cli,
     config::SETTINGS,
     http::{Allowed, routes},
     metrics::{FAMILIES, Family, Kind, Label, Values},
+    model::EventKind,
 };
 use serde_json::Value;
 
@@ -33,7 +33,8 @@ fn the_table_of_settings_is_that_of_the_code() {
 
 #[test]
 fn the_tables_of_endpoints_are_those_of_the_code() {
-    let page: Value = serde_json::from_str(include_str!("../src/http/openapi.json")).expect("the page is JSON");
+    let page: Value =
+        serde_json::from_str(include_str!("../src/http/handlers/openapi.json")).expect("the page is JSON");
     // Where any method will do, what holds for one holds for all; the page writes `{rest}` for `{*rest}`.
     let is_secured = |method: &Allowed, path: &str| {
         let method = if *method == Allowed::Any { "get".to_owned() } else { method.to_string().to_ascii_lowercase() };

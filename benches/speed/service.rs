@@ -3,14 +3,17 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, Call, Client, Lifetimes, SignUp, Throttle, Tokens},
+    accounts::{Accounts, Call, Lifetimes, SignUp, Tokens},
     audit,
     clock::{Clock as _, ManualClock, SystemClock},
     http::{self, Readiness, RequestLimits, routes},
+    keys::{self, Keys},
     metrics::Metrics,
+    model::Client,
     passwords::{HashParameters, Hasher, HasherSettings, Password, Policy},
+    rate_limit::Throttle,
     store::{StoreTime, counted_sessions, counted_users},
-    tokens::{AccessFormat, AccessTokens, Keys, RefreshTokens, keyring},
+    tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
 
 use crate::support::{Backend, Stores};
@@ -72,7 +75,7 @@ pub fn hasher(parameters: HashParameters) -> Hasher {
 /// New keys.
 pub fn keys() -> Arc<Keys> {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    keyring::generate(directory.path(), SystemClock.now()).expect("keys can be made");
+    keys::generate(directory.path(), SystemClock.now()).expect("keys can be made");
     Arc::new(Keys::open(directory.path()).expect("keys can be read"))
 }
 

@@ -10,11 +10,12 @@ use criterion::Criterion;
 use http_body_util::Empty;
 use hyper::{StatusCode, body::Bytes, client::conn::http1::SendRequest};
 use postern::{
-    accounts::{
-        Epoch, KeyTag, NewSession, PasswordHash, Presentation, Role, Rotation, Session, SessionId, Standing, Tokens,
-        User, UserId,
-    },
+    accounts::Tokens,
     clock::{Clock as _, ManualClock, SystemClock},
+    model::{
+        Epoch, KeyTag, NewSession, PasswordHash, Presentation, Role, Rotation, Session, SessionId, Standing, User,
+        UserId,
+    },
     store::{Refresh, RefreshAttempt, Sessions, Users},
 };
 use redis::aio::MultiplexedConnection;

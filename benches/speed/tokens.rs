@@ -6,8 +6,8 @@ use criterion::Criterion;
 use ed25519_compact::{KeyPair, Seed};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use postern::{
-    accounts::{SessionId, UserId},
     clock::{Clock as _, SystemClock},
+    model::{SessionId, UserId},
     tokens::{AccessFormat, RefreshClaims, RefreshTokens},
 };
 use sha2::Sha256;

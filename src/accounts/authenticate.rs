@@ -1,8 +1,8 @@
 //! Whose request this is: from an access token to the user whose session is in force.
 
-use super::{Accounts, Call, Refusal, Session, User};
+use super::{call_context::Call, error::Refusal, service::Accounts};
 use crate::{
-    audit::Subject,
+    model::{Session, Subject, User},
     store::StoreError,
     tokens::{AccessTokenError, Claims},
 };

@@ -1,8 +1,10 @@
 //! Password change.
 
-use super::{Accounts, Call, CurrentUser, Refusal, confirm::Confirmed};
+use super::{
+    authenticate::CurrentUser, call_context::Call, error::Refusal, reauthentication::Confirmed, service::Accounts,
+};
 use crate::{
-    audit::EventKind,
+    model::EventKind,
     passwords::{AcceptedPassword, Password},
 };
 

@@ -2,8 +2,17 @@
 
 use tracing::debug;
 
-use super::{Accounts, Call, Email, Refusal, Tokens, User, throttle::Guess};
-use crate::{audit::EventKind, passwords::Password, store::StoreError};
+use super::{
+    attempts::Guess,
+    call_context::Call,
+    error::Refusal,
+    service::{Accounts, Tokens},
+};
+use crate::{
+    model::{Email, EventKind, User},
+    passwords::Password,
+    store::StoreError,
+};
 
 /// What somebody logs in with.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use tracing::warn;
 
-use super::{Accounts, Call, CurrentUser, Epoch, Refusal, SessionId, User};
+use super::{authenticate::CurrentUser, call_context::Call, error::Refusal, service::Accounts};
 use crate::{
-    audit::{EventKind, Subject},
+    model::{Epoch, EventKind, SessionId, Subject, User},
     store::Edit,
 };
 

@@ -1,232 +1,32 @@
-//! Accounts: the nouns, and what can be done with them, a file for each.
+//! The use cases, a file each.
 //!
-//! Each use case has one deciding write. What is written before it is worthless without it and expires; what comes after
-//! is optional. So a request may be dropped at any point.
+//! Each use case has one deciding write. Writes before it are worthless without it and expire; writes after it are
+//! optional. A request can therefore be dropped at any point.
 
-mod call;
-mod email;
-mod id;
-mod name;
-mod query;
-mod rotation;
-mod session;
-mod user;
-
-mod administer;
+mod admin;
+mod attempts;
 mod authenticate;
+mod call_context;
 mod change_password;
-mod confirm;
-mod list_sessions;
+mod error;
+mod introspection;
 mod login;
 mod logout;
 mod profile;
+mod reauthentication;
 mod refresh;
-mod register;
-mod throttle;
-mod vouch;
-
-use std::{fmt, sync::Arc, time::Duration};
+mod service;
+mod sessions;
+mod sign_up;
 
 pub use self::{
-    administer::{Administration, AdministrationError, InvalidWho, NewUser, Who},
+    admin::{Administration, AdministrationError, InvalidWho, NewUser, Who},
     authenticate::CurrentUser,
-    call::Call,
-    email::{Email, InvalidEmail, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
-    id::{Epoch, SessionId, UserId},
+    call_context::Call,
+    error::Refusal,
+    introspection::{Identity, WithoutSessions},
     login::Credentials,
-    name::{InvalidName, MAX_CHARACTERS as MAX_NAME_CHARACTERS, Name},
-    query::{Cursor, InvalidCursor, UserQuery},
     refresh::Refreshed,
-    register::SignUp,
-    rotation::{Presentation, Rotation, SHARED_FOR},
-    session::{Client, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, MAX_USER_AGENT_BYTES, NewSession, Session},
-    throttle::{AttemptStores, Throttle, Throttled},
-    user::{PasswordHash, Role, Standing, User},
-    vouch::{Identity, WithoutSessions},
+    service::{Accounts, Lifetimes, Tokens},
+    sign_up::SignUp,
 };
-use crate::{
-    audit::{EventKind, Subject, Trail},
-    clock::Clock,
-    metrics::Metrics,
-    passwords::{AcceptedPassword, Hasher, Objection, Overloaded, Password, Policy},
-    store::{Sessions, StoreError, Users},
-    tokens::{AccessTokens, RefreshClaims, RefreshTokens},
-};
-
-/// Everything that can be done with accounts, and what it takes.
-pub struct Accounts {
-    /// Where users are kept.
-    pub users: Arc<dyn Users>,
-    /// Where sessions are kept.
-    pub sessions: Arc<dyn Sessions>,
-    /// Hashes and judges passwords.
-    pub hasher: Hasher,
-    /// What new passwords must be like.
-    pub policy: Policy,
-    /// Issues and verifies access tokens.
-    pub access_tokens: AccessTokens,
-    /// Issues and verifies refresh tokens.
-    pub refresh_tokens: RefreshTokens,
-    /// Tells the time.
-    pub clock: Arc<dyn Clock>,
-    /// How long tokens, sessions and copies of the published keys live.
-    pub lifetimes: Lifetimes,
-    /// How many sessions a user may have at once: the oldest ones end.
-    pub max_sessions: u32,
-    /// Limits attempts that fail; `None` where nothing is limited.
-    pub throttle: Option<Throttle>,
-    /// Whether a refresh replaces the refresh token.
-    pub rotates: bool,
-    /// Counts what happens.
-    pub metrics: Arc<Metrics>,
-    /// Records what somebody may have to answer for.
-    pub audit: Trail,
-}
-
-/// How long tokens, sessions and copies of the published keys live.
-#[derive(Debug, Clone, Copy)]
-pub struct Lifetimes {
-    /// How long an access token is accepted: the longest that a service which checks tokens by itself goes on trusting
-    /// a session that has ended (RFC 9700, section 2.2.1).
-    pub access: Duration,
-    /// From the opening of a session to its absolute end.
-    pub session: Duration,
-    /// How long a session may go unused before it ends; `None` where it may for its whole life.
-    pub idle: Option<Duration>,
-    /// How long caches may keep the published keys (default 5 min, 1 s to 24 h, counted in whole seconds).
-    pub published_keys: Duration,
-}
-
-/// What a login or a sign-up hands out.
-pub struct Tokens {
-    /// The access token.
-    pub access: String,
-    /// The refresh token.
-    pub refresh: String,
-}
-
-impl fmt::Debug for Tokens {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Tokens(..)")
-    }
-}
-
-/// Why a use case did not do what it was asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// Another user has this email.
-    #[error("the email is taken")]
-    EmailTaken,
-    /// Unknown email, wrong password, inactive user, unusable password: which of them is not told.
-    #[error("no active user has this email and password")]
-    InvalidCredentials,
-    /// Not a token of ours, or its session or user is gone.
-    #[error("the access token is not valid")]
-    InvalidAccessToken,
-    /// It was valid once.
-    #[error("the access token has expired")]
-    AccessTokenExpired,
-    /// Malformed, forged, replaced, or its session or user is gone.
-    #[error("the refresh token is not valid")]
-    InvalidRefreshToken,
-    /// No session of this user that is in force has this id.
-    #[error("the user has no such session")]
-    SessionNotFound,
-    /// Not the user's password.
-    #[error("the password is not the user's")]
-    WrongPassword,
-    /// Too many attempts have failed.
-    #[error(transparent)]
-    Throttled(#[from] Throttled),
-    /// The hashing queue is too long.
-    #[error(transparent)]
-    Overloaded(#[from] Overloaded),
-    /// A store did not do what it was asked for.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl Refusal {
-    /// Its name among the outcomes that metrics count.
-    fn label(&self) -> &'static str {
-        match self {
-            Self::EmailTaken => "email_taken",
-            Self::InvalidCredentials => "invalid_credentials",
-            Self::InvalidAccessToken => "invalid_token",
-            Self::AccessTokenExpired => "token_expired",
-            Self::InvalidRefreshToken => "invalid_refresh_token",
-            Self::SessionNotFound => "session_not_found",
-            Self::WrongPassword => "wrong_password",
-            Self::Throttled(_) => "too_many_attempts",
-            Self::Overloaded(_) => "overloaded",
-            Self::Store(error) => error.label(),
-        }
-    }
-}
-
-impl Accounts {
-    /// Judges a password that shall be set, beside as much of its owner as is known.
-    ///
-    /// # Errors
-    /// Where the hashing queue is too long. The policy's objections are a value.
-    pub async fn judge(
-        &self,
-        password: Password,
-        name: Option<&Name>,
-        email: Option<&Email>,
-    ) -> Result<Result<AcceptedPassword, Vec<Objection>>, Refusal> {
-        Ok(self.hasher.judge(self.policy, password, name.cloned(), email.cloned()).await?)
-    }
-
-    /// Opens a session in an epoch: the deciding write of a login.
-    async fn open_session(&self, user: &User, call: &Call) -> Result<Session, StoreError> {
-        let session = NewSession {
-            id: SessionId::random(),
-            user: user.id,
-            epoch: user.epoch,
-            successor_key: self.refresh_tokens.active_key(),
-            lifetime: self.lifetimes.session,
-            idle: self.lifetimes.idle,
-            max_sessions: self.max_sessions,
-            kept_session: user.kept_session,
-            client: call.client.clone(),
-        };
-        let opened = self.sessions.open(&session, &call.time).await?;
-        self.metrics.accounts.ended_as_too_many.inc_by(opened.ended);
-        if opened.ended > 0 {
-            let displaced = Subject::from(user).with_detail(format!("sessions ended: {}", opened.ended));
-            self.audit.record(EventKind::SessionsDisplaced, displaced, call);
-        }
-        Ok(opened.session)
-    }
-
-    /// The tokens of a session that has just been opened.
-    fn first_tokens(&self, session: &Session) -> Tokens {
-        Tokens { access: self.access_token(session), refresh: self.successor_token(session) }
-    }
-
-    /// The refresh token that a session has handed out last.
-    fn successor_token(&self, session: &Session) -> String {
-        let claims = RefreshClaims { user: session.user, session: session.id, counter: session.successor };
-        self.refresh_tokens.issue(claims, session.successor_key)
-    }
-
-    /// An access token for a session, accepted no longer than the session lasts.
-    fn access_token(&self, session: &Session) -> String {
-        let now = self.clock.now();
-        let expires = session.expires.min(now + self.lifetimes.access);
-        self.access_tokens.issue(session.user, session.id, now, expires)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_cannot_be_printed() {
-        let tokens = Tokens { access: "v4.public.x".to_owned(), refresh: "AQ".to_owned() };
-
-        assert_eq!(format!("{tokens:?}"), "Tokens(..)");
-    }
-}

@@ -1,7 +1,13 @@
 //! What users do with their own account: give it another name, and delete it.
 
-use super::{Accounts, Call, CurrentUser, Name, Refusal, User, confirm::Confirmed};
-use crate::{audit::EventKind, passwords::Password, store::Edit};
+use super::{
+    authenticate::CurrentUser, call_context::Call, error::Refusal, reauthentication::Confirmed, service::Accounts,
+};
+use crate::{
+    model::{EventKind, Name, User},
+    passwords::Password,
+    store::Edit,
+};
 
 impl Accounts {
     /// Gives the user another name, and returns the user as they are then.

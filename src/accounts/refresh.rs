@@ -1,8 +1,8 @@
 //! Refresh: new tokens for a session that is in force, by the table of the README.
 
-use super::{Accounts, Call, Presentation, Refusal, Rotation, Session, User};
+use super::{call_context::Call, error::Refusal, service::Accounts};
 use crate::{
-    audit::{EventKind, Subject},
+    model::{EventKind, Presentation, Rotation, Session, Subject, User},
     store::{Refresh, RefreshAttempt},
 };
 

@@ -1,17 +1,12 @@
-//! The audit trail: what happens to accounts, sessions and keys, for whoever has to answer for it later.
+//! The audit trail: events about accounts, sessions and keys.
 //!
-//! Each event is a line of the log at once, and a row of a table soon after: a bounded queue and a task of its own stand
-//! between a request and the table. Where the queue is full the line in the log is all there is, and that is counted.
+//! Each event is written to the log at once and to a table soon after. A bounded queue and a background task separate
+//! requests from the table: if the queue is full, the event is in the log only, and a metric counts it.
 
-mod event;
 mod trail;
 mod writer;
 
 pub use self::{
-    event::{Event, EventId, EventKind, EventQuery, Origin, Subject},
-    trail::{Pending, Trail},
+    trail::{LOG_TARGET, Pending, Trail},
     writer::{Settings, Writing, start},
 };
-
-/// The `target` of the log's lines about events: `telemetry` lets them through whatever the level of the log is.
-pub const LOG_TARGET: &str = "audit";

@@ -16,11 +16,14 @@ use tokio::{
 use tracing::{field::display, info, warn};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-use super::{Event, EventId, EventKind, LOG_TARGET, Origin, Subject};
 use crate::{
     clock::{Clock, whole_milliseconds},
     metrics::AuditMetrics,
+    model::{Event, EventId, EventKind, Origin, Subject},
 };
+
+/// The log target of audit events: `logging` passes them at every log level.
+pub const LOG_TARGET: &str = "audit";
 
 /// How many events that cost nothing to cause have a row of the table each second: a flood shall fill no disk. With some
 /// 300 bytes each, that is no more than 1.3 GB a day. The log has them all.

@@ -12,10 +12,11 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Event, EventId, Pending, Trail};
+use super::trail::{Pending, Trail};
 use crate::{
     clock::{Clock, jittered},
     metrics::AuditMetrics,
+    model::{Event, EventId},
     store::{AuditEvents, StoreError, StoreTime},
 };
 
@@ -196,10 +197,8 @@ mod tests {
 
     use async_trait::async_trait;
 
-    use super::{
-        super::{EventKind, EventQuery, Origin},
-        *,
-    };
+    use super::*;
+    use crate::model::{EventKind, EventQuery, Origin};
     use crate::{clock::SystemClock, metrics::Metrics};
 
     /// What a table was asked for, and how often it has yet to fail.

@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 
 use super::format::{Format, json};
 use crate::{
-    accounts::{UserId, Who},
-    audit::{Event, EventKind, EventQuery},
+    accounts::Who,
     clock::rfc3339,
+    model::{Event, EventKind, EventQuery, UserId},
     store::{AuditEvents, StoreError, StoreTime, Users},
 };
 

@@ -4,10 +4,10 @@ use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
 use super::calibrate::{memory, target};
 use crate::{
-    accounts::{Cursor, Email, Name, Who},
-    audit::EventKind,
+    accounts::Who,
     config::{SETTINGS, Setting},
-    tokens::keyring::{Purpose, WhichKey},
+    keys::{Purpose, WhichKey},
+    model::{Cursor, Email, EventKind, Name},
 };
 
 /// How many events `audit list` shows, unless the command says otherwise.

@@ -7,10 +7,7 @@ use super::format::{Format, json};
 use crate::{
     clock::rfc3339,
     config::KeysConfig,
-    tokens::{
-        Keyring,
-        keyring::{self, KeyEntry, KeyState, KeyTimes, KeyringError, Purpose, Step, WhichKey},
-    },
+    keys::{self, KeyEntry, KeyState, KeyTimes, Keyring, KeyringError, Purpose, Step, WhichKey},
 };
 
 /// What to do with keys.
@@ -55,20 +52,20 @@ impl KeysTask {
         let KeysConfig { directory, times } = config;
         let steps = match self {
             Self::Generate => {
-                let made = keyring::generate(directory, now)?;
+                let made = keys::generate(directory, now)?;
                 if made.is_empty() {
                     return Ok(format!("{}: no key is missing", directory.display()));
                 }
                 made.into_iter().map(Step::Made).collect()
             }
-            Self::List(format) => return Ok(listed(&keyring::list(directory)?, times, *format)),
-            Self::Publish(purpose) => vec![keyring::publish(directory, *purpose, now)?],
-            Self::Activate(which) => keyring::activate(directory, which, times, now)?,
-            Self::Retire(id) => vec![keyring::retire(directory, id, times, now)?],
-            Self::Replace(purpose) => keyring::replace(directory, *purpose, now)?,
+            Self::List(format) => return Ok(listed(&keys::list(directory)?, times, *format)),
+            Self::Publish(purpose) => vec![keys::publish(directory, *purpose, now)?],
+            Self::Activate(which) => keys::activate(directory, which, times, now)?,
+            Self::Retire(id) => vec![keys::retire(directory, id, times, now)?],
+            Self::Replace(purpose) => keys::replace(directory, *purpose, now)?,
             Self::Rotate(purposes) => {
-                let steps = keyring::rotate(directory, purposes, times, now)?;
-                return Ok(rotated(&steps, purposes, &keyring::list(directory)?, times));
+                let steps = keys::rotate(directory, purposes, times, now)?;
+                return Ok(rotated(&steps, purposes, &keys::list(directory)?, times));
             }
         };
         Ok(steps.iter().map(|step| said(step, times)).collect::<Vec<_>>().join("\n"))

@@ -6,10 +6,9 @@ use serde::Serialize;
 
 use super::format::{Format, json};
 use crate::{
-    accounts::{
-        Administration, AdministrationError, Cursor, Email, Name, NewUser, Role, Standing, User, UserQuery, Who,
-    },
+    accounts::{Administration, AdministrationError, NewUser, Who},
     clock::rfc3339,
+    model::{Cursor, Email, Name, Role, Standing, User, UserQuery},
     passwords::Password,
     store::StoreTime,
 };

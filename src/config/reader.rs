@@ -10,21 +10,21 @@ use std::{
 use bytesize::ByteSize;
 
 use super::{
-    EmbeddedConfig, Stores,
-    hashing::{memory_limit, objection},
+    hash_budget::{memory_limit, objection},
     settings::{
         ACCESS_FORMAT, ACCESS_TTL, CORS_ORIGINS, DATA_DIR, DATABASE, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT,
         HASH_MEMORY, HASH_PASSES, HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, Mistake, REDIS, REDIS_URL,
         REFRESH_TTL, SESSION_IDLE_TTL, Setting, TLS_CERT, TLS_KEY, UrlSettings, Values,
     },
+    stores::{EmbeddedConfig, Stores},
 };
 use crate::{
     accounts::Lifetimes,
     http::Origins,
+    logging::LogFormat,
     passwords::{HashParameters, HasherSettings},
     server::TlsFiles,
     store::StoreUrl,
-    telemetry::LogFormat,
     tokens::AccessFormat,
 };
 
@@ -267,8 +267,8 @@ impl FromStr for Threads {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::Config, *};
-    use crate::config::SETTINGS;
+    use super::super::settings::SETTINGS;
+    use super::{super::serve::Config, *};
 
     /// What is said of a setting with this text, and of none beside it.
     fn said(name: &str, text: &str) -> Vec<Mistake> {

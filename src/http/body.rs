@@ -9,7 +9,7 @@ use hyper::{
 use tokio::time::timeout_at;
 use zeroize::Zeroizing;
 
-use super::{problem::Problem, service::Context};
+use super::{context::Context, error::Problem};
 
 /// The type of a body that is a JSON object.
 pub const JSON: &str = "application/json";

@@ -10,7 +10,7 @@ use hyper::{
     http::uri::Scheme,
 };
 
-use super::output::Response;
+use super::response::Response;
 
 /// What a script may send beside what every script may.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, x-request-id");

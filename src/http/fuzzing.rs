@@ -6,7 +6,7 @@ use hyper::{
 };
 use serde_json::{Value, json};
 
-use super::{access, body, input::Members, problem::Problem, service};
+use super::{auth, body, error::Problem, extract::Members, request_log};
 
 /// What a body is said to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub fn take<const N: usize>(kind: Kind, body: &[u8], names: [&'static str; N]) -
 #[must_use]
 pub fn bearer_token(values: &[&[u8]]) -> Option<Result<String, &'static str>> {
     let headers = headers(&header::AUTHORIZATION, values)?;
-    let token = access::bearer_token(&headers).map(str::to_owned);
+    let token = auth::bearer_token(&headers).map(str::to_owned);
     Some(token.map_err(|problem| problem.code().unwrap_or_default()))
 }
 
@@ -58,7 +58,7 @@ pub fn is_json(values: &[&[u8]]) -> Option<bool> {
 /// Whether a request may bring this as its id.
 #[must_use]
 pub fn is_request_id(id: &[u8]) -> bool {
-    service::is_request_id(id)
+    request_log::is_request_id(id)
 }
 
 fn headers(name: &HeaderName, values: &[&[u8]]) -> Option<HeaderMap> {

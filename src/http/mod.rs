@@ -1,34 +1,31 @@
-//! HTTP: from a request to a use case, and from its outcome to an answer.
+//! HTTP: from a request to a use case, and from its outcome to a response.
 //!
-//! [`routes`] is the table of what is served; [`Service`] answers a request in the order of the lines of its `answer`.
+//! [`routes`] is the table of all routes; [`Service`] responds to a request in the order of the lines of its `answer`.
 
-mod access;
+mod auth;
 mod body;
+mod client_ip;
+mod context;
 mod cors;
-mod forwarded;
+mod error;
+mod extract;
 #[cfg(any(fuzzing, clippy))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod input;
-mod keys;
-mod openapi;
-mod ops;
-mod output;
-mod passwords;
-mod problem;
+mod handlers;
+mod readiness;
+mod request_log;
+mod response;
 mod router;
 pub mod routes;
 mod service;
-mod sessions;
-mod users;
-mod vouch;
 
 pub use self::{
+    client_ip::TrustedProxies,
+    context::{RequestLimits, Vouching},
     cors::{Origin, Origins},
-    forwarded::TrustedProxies,
-    ops::Readiness,
-    problem::BadHead,
+    error::BadHead,
+    readiness::Readiness,
     router::{Allowed, Router},
-    service::{RequestLimits, Service},
-    vouch::Vouching,
+    service::Service,
 };

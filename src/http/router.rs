@@ -5,11 +5,11 @@ use std::{fmt, pin::Pin, sync::Arc};
 use hyper::{Method, Request, body::Incoming};
 
 use super::{
-    access::Access,
-    input::Input,
-    output::{Output, Response},
-    problem::Problem,
-    service::Context,
+    auth::Access,
+    context::Context,
+    error::Problem,
+    extract::Input,
+    response::{Output, Response},
 };
 
 /// A line of the table.
@@ -176,8 +176,12 @@ impl Methods {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{
+        auth::{Anyone, Stranger},
+        extract::Nothing,
+        response::NoContent,
+    };
     use super::*;
-    use crate::http::{access::Anyone, access::Stranger, input::Nothing, output::NoContent};
 
     async fn nothing(_: Context, _: Stranger, _: Nothing) -> Result<NoContent, Problem> {
         Ok(NoContent)

@@ -6,12 +6,11 @@
 use hyper::Method;
 
 use super::{
-    access::{Anyone, Operator, SignedIn, VouchedFor},
-    keys, openapi, ops, passwords,
+    auth::{Anyone, Operator, SignedIn, VouchedFor},
+    handlers::{forward_auth, health, introspection, key_sets, openapi, passwords, sessions, users},
     router::{Allowed, Router, route},
-    sessions, users, vouch,
 };
-use crate::tokens::KeySet;
+use crate::tokens::{AccessFormat, KeySet};
 
 /// The public API. Every path is served with and without its trailing slash.
 #[must_use]
@@ -30,16 +29,16 @@ pub fn public() -> Router {
         route(Method::GET,    "/sessions/",               SignedIn,   sessions::list),
         route(Method::DELETE, "/sessions/{id}/",          SignedIn,   sessions::end),
         route(Method::POST,   "/logout-everywhere/",      SignedIn,   sessions::logout_everywhere),
-        route(Allowed::Any,   "/verify/",                 VouchedFor, vouch::verify),
-        route(Allowed::Any,   "/verify/{*rest}",          VouchedFor, vouch::verify),
-        route(Method::POST,   "/introspect/",             Operator,   vouch::introspect),
-        route(Method::GET,    "/healthz",                 Anyone,     ops::health),
+        route(Allowed::Any,   "/verify/",                 VouchedFor, forward_auth::verify),
+        route(Allowed::Any,   "/verify/{*rest}",          VouchedFor, forward_auth::verify),
+        route(Method::POST,   "/introspect/",             Operator,   introspection::introspect),
+        route(Method::GET,    "/healthz",                 Anyone,     health::health),
         route(Method::GET,    "/openapi.json",            Anyone,     openapi::page),
-        route(Method::GET,    "/.well-known/paserk.json", Anyone,     keys::paserk),
+        route(Method::GET,    "/.well-known/paserk.json", Anyone,     key_sets::paserk),
     ];
     // Where a format that is built in is checked by it.
-    let jwks = route(Method::GET, "/.well-known/jwks.json", Anyone, keys::jwks);
-    Router::new("public", always.into_iter().chain(KeySet::Jwk.is_published().then_some(jwks)))
+    let jwks = route(Method::GET, "/.well-known/jwks.json", Anyone, key_sets::jwks);
+    Router::new("public", always.into_iter().chain(AccessFormat::publishes(KeySet::Jwk).then_some(jwks)))
 }
 
 /// The operations listener, which the public never reaches.
@@ -47,8 +46,8 @@ pub fn public() -> Router {
 #[rustfmt::skip]
 pub fn operations() -> Router {
     Router::new("operations", [
-        route(Method::GET, "/livez",   Anyone, ops::live),
-        route(Method::GET, "/readyz",  Anyone, ops::ready),
-        route(Method::GET, "/metrics", Anyone, ops::metrics),
+        route(Method::GET, "/livez",   Anyone, health::live),
+        route(Method::GET, "/readyz",  Anyone, health::ready),
+        route(Method::GET, "/metrics", Anyone, health::metrics),
     ])
 }

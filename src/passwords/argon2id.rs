@@ -7,8 +7,8 @@ use argon2::{
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::Password;
-use crate::accounts::PasswordHash;
+use super::password::Password;
+use crate::model::PasswordHash;
 
 /// Bytes of salt (RFC 9106, section 3.1, recommends 16).
 const SALT_BYTES: usize = 16;

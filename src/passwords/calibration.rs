@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Password,
     argon2id::{HashParameters, Memory, new_hash},
+    password::Password,
 };
 
 /// The least that a hash may cost: OWASP's minimum for Argon2id (Password Storage Cheat Sheet). With fewer passes that page

@@ -13,14 +13,15 @@ use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::{
-    Password,
     argon2id::{HashParameters, Memory, Stored, decoy, new_hash},
-    load::{Kind, Load},
-    policy::{self, AcceptedPassword, Objection, Policy},
+    password::Password,
+    policy::{AcceptedPassword, Objection, Policy},
+    queue_load::{Kind, Load},
 };
 use crate::{
-    accounts::{Email, Name, PasswordHash},
     metrics::HashingMetrics,
+    model::{Email, Name, PasswordHash},
+    passwords::policy,
 };
 
 /// How much lower than the I/O threads' the hashing threads' priority is, in steps of `nice`.

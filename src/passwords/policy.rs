@@ -3,8 +3,8 @@
 use caseless::default_case_fold_str;
 use zxcvbn::{Score, zxcvbn};
 
-use super::{MAX_CODE_POINTS, Password};
-use crate::accounts::{Email, Name};
+use super::password::{MAX_CODE_POINTS, Password};
+use crate::model::{Email, Name};
 
 /// The lowest score of a password that is not easily guessed: 10⁶ guesses or more, on zxcvbn's scale of 0 to 4
 /// (Wheeler, "zxcvbn: Low-Budget Password Strength Estimation", USENIX Security 2016).

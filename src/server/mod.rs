@@ -5,7 +5,6 @@
 
 mod chunks;
 mod connection;
-mod files;
 mod frames;
 mod head;
 mod house;
@@ -24,13 +23,14 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use self::{connection::Connection, house::House, watch::Watch};
 pub use self::{
-    files::raise_open_files_limit,
     patience::Patience,
     tls::{Tls, TlsError, TlsFiles},
 };
-use crate::http::Service;
+use crate::{
+    http::Service,
+    server::{connection::Connection, house::House, watch::Watch},
+};
 
 /// How long to wait after an accept that failed for want of something: of files, most likely.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(100);

@@ -17,7 +17,7 @@ use tokio::time::{Duration, sleep};
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info};
 
-use crate::files::{self, NotPrivate};
+use crate::os::private_files::{self, NotPrivate};
 
 /// How often the files are read.
 const READING_INTERVAL: Duration = Duration::from_secs(10);
@@ -153,7 +153,7 @@ impl Loaded {
 }
 
 fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, TlsError> {
-    files::read_private(path).map_err(|error| match error {
+    private_files::read_private(path).map_err(|error| match error {
         NotPrivate::Io(cause) => TlsError::Unreadable { path: path.to_owned(), cause },
         cause @ NotPrivate::Exposed { .. } => TlsError::Exposed { path: path.to_owned(), cause },
     })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{StoreError, StoreTime};
+use super::{error::StoreError, time_budget::StoreTime};
 
 /// Keeps count of attempts, and knows devices. All times are the store's own.
 #[async_trait]

@@ -9,7 +9,7 @@ use std::{
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
-use crate::files::{NotPrivate, read_private};
+use crate::os::private_files::{NotPrivate, read_private};
 
 /// Where a store is, and how to log in there.
 pub trait StoreUrl: FromStr<Err = String> {

@@ -18,8 +18,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::{Keyring, Keys, Unverified};
-use crate::accounts::{KeyTag, SessionId, UserId};
+use crate::{
+    keys::{Keyring, Keys, Unverified},
+    model::{KeyTag, SessionId, UserId},
+};
 
 const VERSION: u8 = 1;
 const SIGNED_BYTES: usize = 45;
@@ -149,8 +151,8 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::tokens::{
-        keyring,
+    use crate::keys::{
+        self,
         testing::{keys, keys_in_a_directory, shared_keys},
     };
 
@@ -193,7 +195,7 @@ mod tests {
     async fn a_key_that_is_not_known_yet_is_looked_for() {
         let (keys, directory) = keys_in_a_directory();
         let tokens = RefreshTokens::new(keys);
-        keyring::replace(directory.path(), keyring::Purpose::Refresh, OffsetDateTime::UNIX_EPOCH).expect("a new key");
+        keys::replace(directory.path(), keys::Purpose::Refresh, OffsetDateTime::UNIX_EPOCH).expect("a new key");
         let elsewhere = RefreshTokens::new(Arc::new(Keys::open(directory.path()).expect("keys can be read")));
 
         let token = issued(&elsewhere);

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use postern::{
-    accounts::{NewUser, Role, Standing, UserId, Who},
-    audit::{self, Event, EventKind, Origin},
+    accounts::{NewUser, Who},
+    audit,
+    model::{Event, EventKind, Origin, Role, Standing, UserId},
     passwords::Password,
 };
 use serde_json::json;

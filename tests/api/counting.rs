@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use postern::{
-    accounts::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
+    model::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
     store::{
         CompareAndSet, Edit, Insert, Opened, PasswordChange, Pong, Refresh, RefreshAttempt, Sessions, StoreError,
         StoreTime, Users,

@@ -50,7 +50,7 @@ impl People {
                 administration.set_password(&who, Password::new(NEW), &time).await.expect("a user");
             }
             Event::Deactivation => {
-                let inactive = postern::accounts::Standing::Inactive;
+                let inactive = postern::model::Standing::Inactive;
                 administration.set_standing(&who, inactive, &time).await.expect("a user");
             }
             Event::AdministratorsDeletion => drop(administration.delete(&who, &time).await.expect("a user")),
@@ -175,7 +175,7 @@ async fn activation_revives_nothing() {
     let who = Who::Email(people.this.email.parse().expect("an address"));
     let (administration, time) = (people.service.administration(), StoreTime::of(Duration::from_mins(1)));
 
-    administration.set_standing(&who, postern::accounts::Standing::Active, &time).await.expect("a user");
+    administration.set_standing(&who, postern::model::Standing::Active, &time).await.expect("a user");
 
     people.this.expect_ended().await;
     people.other.expect_ended().await;

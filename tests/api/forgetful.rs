@@ -1,6 +1,6 @@
 //! Session stores that forget their last writes, as one does that comes back from an old copy.
 
-use postern::accounts::UserId;
+use postern::model::UserId;
 
 use crate::support::{Embedded, PostgresRedis};
 

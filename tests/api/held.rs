@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use postern::{
-    audit::{Event, EventId, EventQuery},
     clock::ManualClock,
+    model::{Event, EventId, EventQuery},
     store::{AuditEvents, StoreError, StoreTime},
 };
 use tokio::sync::watch;

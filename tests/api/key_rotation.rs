@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postern::tokens::keyring::{self, KeyTimes, Purpose};
+use postern::keys::{self, KeyTimes, Purpose};
 use serde_json::json;
 
 use super::Service;
@@ -31,7 +31,7 @@ async fn nobody_is_refused_at_any_server_while_keys_of_every_purpose_change() {
     // Hours, so that keys come, sign and go; a server learns of each change some time after the other one.
     for hour in 0..30 {
         let directory = service.keys_directory();
-        keyring::rotate(directory, &Purpose::ALL, &TIMES, service.now()).expect("a rotation");
+        keys::rotate(directory, &Purpose::ALL, &TIMES, service.now()).expect("a rotation");
         let (early, late) = if hour % 2 == 0 { (&service, &other) } else { (&other, &service) };
         early.keys.read_again().await;
         let ada = early.signed_up(&format!("ada{hour}@example.org")).await;
@@ -56,7 +56,7 @@ async fn nobody_is_refused_at_any_server_while_keys_of_every_purpose_change() {
 
     // Each change but the first has brought a key into use.
     assert_eq!(keys_seen.len(), 2 * 30);
-    let kept = keyring::list(service.keys_directory()).expect("a manifest");
+    let kept = keys::list(service.keys_directory()).expect("a manifest");
     let kept = |purpose| kept.iter().filter(|key| key.purpose == purpose).count();
     assert_eq!((kept(Purpose::Access), kept(Purpose::Refresh)), (3, 27));
 }
@@ -66,7 +66,7 @@ async fn a_token_of_a_dropped_key_is_refused_and_asks_no_store() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     for _ in 0..3 {
-        keyring::rotate(service.keys_directory(), &Purpose::ALL, &TIMES, service.now()).expect("a rotation");
+        keys::rotate(service.keys_directory(), &Purpose::ALL, &TIMES, service.now()).expect("a rotation");
         service.advance(Duration::from_hours(25));
     }
     service.keys.read_again().await;
@@ -85,7 +85,7 @@ async fn after_an_emergency_of_access_tokens_people_refresh_and_stay_signed_in()
     let other = service.second().await;
     let ada = service.signed_up("ada@example.org").await;
 
-    keyring::replace(service.keys_directory(), Purpose::Access, service.now()).expect("a new key");
+    keys::replace(service.keys_directory(), Purpose::Access, service.now()).expect("a new key");
     service.keys.read_again().await;
 
     ada.profile().await.expect_problem(401, "invalid_token");
@@ -103,7 +103,7 @@ async fn after_an_emergency_of_refresh_tokens_everybody_logs_in_again() {
     let other = service.second().await;
     let ada = service.signed_up("ada@example.org").await;
 
-    keyring::replace(service.keys_directory(), Purpose::Refresh, service.now()).expect("a new key");
+    keys::replace(service.keys_directory(), Purpose::Refresh, service.now()).expect("a new key");
     service.keys.read_again().await;
 
     ada.refresh().await.expect_problem(401, "invalid_refresh_token");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postern::{
-    accounts::{PasswordHash, Standing, User, UserId},
+    model::{PasswordHash, Standing, User, UserId},
     passwords::{HashParameters, HasherSettings, Password},
 };
 use serde_json::json;

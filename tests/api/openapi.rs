@@ -2,7 +2,7 @@
 
 use super::Service;
 
-const PAGE: &str = include_str!("../../src/http/openapi.json");
+const PAGE: &str = include_str!("../../src/http/handlers/openapi.json");
 
 #[tokio::test]
 async fn the_page_is_served_as_it_is_written_and_touches_no_store() {

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Presentation, Rotation, WithoutSessions},
-    audit::EventKind,
+    accounts::WithoutSessions,
     clock::ManualClock,
     http::RequestLimits,
+    model::{EventKind, Presentation, Rotation},
     store::{Refresh, RefreshAttempt, StoreTime},
 };
 use serde_json::json;

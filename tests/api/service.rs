@@ -6,16 +6,19 @@ use std::{
 };
 
 use postern::{
-    accounts::{Accounts, Administration, Call, Client, Lifetimes, PasswordHash, Throttle, User, WithoutSessions},
-    audit::{self, Event, EventKind, EventQuery, Origin, Writing},
+    accounts::{Accounts, Administration, Call, Lifetimes, WithoutSessions},
+    api_keys::Operators,
+    audit::{self, Writing},
     clock::{Clock, ManualClock},
     http::{self, Origins, Readiness, RequestLimits, Vouching, routes},
+    keys::{self, Keys},
     metrics::Metrics,
-    operators::Operators,
+    model::{Client, Event, EventKind, EventQuery, Origin, PasswordHash, User},
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
+    rate_limit::Throttle,
     server::{self, ConnectionLimits, Listening, Patience, Phase},
     store::{AuditEvents, StoreTime, counted_sessions, counted_users},
-    tokens::{AccessFormat, AccessTokens, Keys, RefreshTokens, keyring},
+    tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -139,7 +142,7 @@ impl<B: Backend> Service<B> {
     pub async fn start_with(settings: Settings) -> Self {
         let keys = tempfile::tempdir().expect("a temporary directory");
         let clock = Arc::new(ManualClock::default());
-        keyring::generate(keys.path(), clock.now()).expect("keys can be made");
+        keys::generate(keys.path(), clock.now()).expect("keys can be made");
         write_private(&keys.path().join("api-keys"), &format!("billing {API_KEY}\n"));
         let shared = Arc::new(Shared { backend: B::empty().await, keys, clock });
         let server = Server::start(&shared, settings).await;

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use postern::{
-    audit::EventKind,
+    model::EventKind,
     passwords::{HashParameters, HasherSettings},
 };
 use serde_json::json;

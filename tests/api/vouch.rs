@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use postern::{
-    accounts::{Epoch, Standing},
+    model::{Epoch, Standing},
     store::{Edit, StoreTime},
 };
 use serde_json::json;

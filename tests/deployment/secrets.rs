@@ -11,10 +11,7 @@ use std::{
 use postern::{
     cli::{self, KeysTask, Task},
     clock::{Clock as _, ManualClock},
-    tokens::{
-        Keyring, Keys,
-        keyring::{self, Purpose},
-    },
+    keys::{self, Keyring, Keys, Purpose},
 };
 use serde_json::Value;
 
@@ -162,7 +159,7 @@ fn mount(files: &Path, mode: u32, target: &Path) {
 #[test]
 fn a_server_reads_keys_that_are_mounted_with_the_mode_of_the_manifest() {
     let generated = tempfile::tempdir().expect("a directory");
-    keyring::generate(generated.path(), ManualClock::default().now()).expect("keys");
+    keys::generate(generated.path(), ManualClock::default().now()).expect("keys");
     for cluster in Cluster::all() {
         let server = cluster.server();
         let is_keys = |volume: &&Value| text(volume, "/secret/secretName") == "postern-keys";
@@ -184,12 +181,12 @@ fn a_server_reads_keys_that_are_mounted_with_the_mode_of_the_manifest() {
 async fn a_server_takes_new_keys_when_the_kubelet_turns_the_link_of_a_mounted_secret() {
     let (copy, mounted) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let now = ManualClock::default().now();
-    keyring::generate(copy.path(), now).expect("keys");
+    keys::generate(copy.path(), now).expect("keys");
     mount(copy.path(), 0o440, mounted.path());
     let keys = Arc::new(Keys::open(mounted.path()).expect("keys that can be used"));
 
     for purpose in Purpose::ALL {
-        keyring::replace(copy.path(), purpose, now).expect("a new key");
+        keys::replace(copy.path(), purpose, now).expect("a new key");
     }
     let later = tempfile::tempdir().expect("a directory");
     mount(copy.path(), 0o440, later.path());
@@ -200,5 +197,5 @@ async fn a_server_takes_new_keys_when_the_kubelet_turns_the_link_of_a_mounted_se
     fs::remove_dir_all(mounted.path().join("..2026_01_01")).expect("it is removed");
     keys.read_again().await;
 
-    assert_eq!(keys.current().entries(), keyring::list(copy.path()).expect("a manifest"));
+    assert_eq!(keys.current().entries(), keys::list(copy.path()).expect("a manifest"));
 }

@@ -6,16 +6,17 @@ use std::{sync::Arc, time::Duration};
 
 use checker::PublishedKeys;
 use postern::{
-    accounts::{SessionId, UserId},
     clock::{Clock as _, SystemClock},
-    tokens::{AccessFormat, AccessTokens, KeySet, Keys, keyring},
+    keys::{self, Keys},
+    model::{SessionId, UserId},
+    tokens::{AccessFormat, AccessTokens, KeySet},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 fn new_keys() -> Arc<Keys> {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    keyring::generate(directory.path(), SystemClock.now()).expect("keys can be made");
+    keys::generate(directory.path(), SystemClock.now()).expect("keys can be made");
     Arc::new(Keys::open(directory.path()).expect("keys can be read"))
 }
 

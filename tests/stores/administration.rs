@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use postern::{
-    accounts::{Cursor, Epoch, FIRST_SUCCESSOR, Role, SessionId, Standing, User, UserId, UserQuery},
     clock::Clock as _,
+    model::{Cursor, Epoch, FIRST_SUCCESSOR, Role, SessionId, Standing, User, UserId, UserQuery},
     store::{CompareAndSet, Edit, Refresh},
 };
 

@@ -3,9 +3,8 @@
 use std::{net::IpAddr, time::Duration};
 
 use postern::{
-    accounts::{SessionId, UserId},
-    audit::{Event, EventId, EventKind, EventQuery, Origin, Subject},
     clock::{Clock as _, whole_milliseconds},
+    model::{Event, EventId, EventKind, EventQuery, Origin, SessionId, Subject, UserId},
     store::StoreError,
 };
 use time::OffsetDateTime;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use postern::{
-    accounts::{FIRST_SUCCESSOR, KeyTag, NewSession, Rotation, User},
+    model::{FIRST_SUCCESSOR, KeyTag, NewSession, Rotation, User},
     store::LAST_USED_RESOLUTION,
 };
 

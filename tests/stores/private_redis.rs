@@ -9,8 +9,8 @@ use std::{
 };
 
 use postern::{
-    accounts::{FIRST_SUCCESSOR, KeyTag, NewSession, Rotation},
     clock::{Clock, ManualClock},
+    model::{FIRST_SUCCESSOR, KeyTag, NewSession, Rotation},
     store::{LAST_USED_RESOLUTION, RefreshAttempt, Sessions as _, StoreError, redis::RedisStore},
 };
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use postern::{
-    accounts::{FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Rotation, Session, User},
     clock::Clock as _,
+    model::{FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Rotation, Session, User},
     store::{LAST_USED_RESOLUTION, Refresh},
 };
 use proptest::{

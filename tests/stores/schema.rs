@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postern::{
-    accounts::Role,
+    model::Role,
     store::{
         StoreError, StoreTime, Users as _,
         postgres::{PostgresUrl, PostgresUsers, SchemaError, check_schema, migrate},

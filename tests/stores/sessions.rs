@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use postern::{
-    accounts::{Epoch, FIRST_HELD, FIRST_SUCCESSOR, NewSession, Presentation, SessionId, Standing, User},
     clock::Clock as _,
+    model::{Epoch, FIRST_HELD, FIRST_SUCCESSOR, NewSession, Presentation, SessionId, Standing, User},
     store::{LAST_USED_RESOLUTION, Refresh},
 };
 

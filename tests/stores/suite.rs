@@ -3,11 +3,11 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{
+    clock::{Clock as _, ManualClock, from_unix_ms, unix_ms},
+    model::{
         Client, Epoch, FIRST_SUCCESSOR, KeyTag, NewSession, PasswordHash, Presentation, Role, Rotation, Session,
         SessionId, Standing, User, UserId,
     },
-    clock::{Clock as _, ManualClock, from_unix_ms, unix_ms},
     store::{CompareAndSet, Insert, PasswordChange, Refresh, RefreshAttempt, StoreError, StoreTime},
 };
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use postern::{
-    accounts::{Email, Epoch, FIRST_SUCCESSOR, SessionId, Standing, User, UserId},
     clock::Clock as _,
+    model::{Email, Epoch, FIRST_SUCCESSOR, SessionId, Standing, User, UserId},
     store::{CompareAndSet, Edit, Insert},
 };
 

@@ -5,14 +5,14 @@ mod servers;
 use std::{sync::Arc, time::Duration};
 
 use postern::{
-    accounts::AttemptStores,
     clock::{Clock, ManualClock},
+    rate_limit::AttemptStores,
     store::{
         AuditEvents, Sessions, Users,
-        embedded::DataDirectory,
-        local::LocalAttempts,
+        memory::LocalAttempts,
         postgres::{self, PostgresUsers},
         redis::RedisStore,
+        sqlite::DataDirectory,
     },
 };
 

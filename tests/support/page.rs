@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 
 use crate::asking::Answer;
 
-static PAGE: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(include_str!("../../src/http/openapi.json")).expect("the page is JSON"));
+static PAGE: LazyLock<Value> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../src/http/handlers/openapi.json")).expect("the page is JSON")
+});
 
 /// Headers that HTTP itself has, or that settings put on every answer, and that no page names.
 const HEADERS_OF_HTTP: [&str; 11] = [

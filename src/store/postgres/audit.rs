@@ -7,11 +7,10 @@ use time::OffsetDateTime;
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
-use super::{PostgresUsers, STORE, users::column};
+use super::{error::STORE, pool::PostgresUsers, users::column};
 use crate::{
-    accounts::{SessionId, UserId},
-    audit::{Event, EventId, EventKind, EventQuery, Origin, Subject},
-    store::{AuditEvents, StoreError, StoreTime, read_event_kind},
+    model::{Event, EventId, EventKind, EventQuery, Origin, SessionId, Subject, UserId},
+    store::{AuditEvents, StoreError, StoreTime, columns::read_event_kind},
 };
 
 const APPEND: &str = include_str!("../../../sql/postgres/queries/audit.append.sql");

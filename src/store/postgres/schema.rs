@@ -5,7 +5,11 @@ use std::{error::Error, time::Duration};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, error::SqlState};
 
-use super::{CONNECT_TIMEOUT, PostgresUrl, reason, server::Server};
+use super::{
+    connector::Server,
+    error::SchemaError,
+    url::{CONNECT_TIMEOUT, PostgresUrl},
+};
 
 mod migrations {
     refinery::embed_migrations!("sql/postgres/migrations");
@@ -23,34 +27,6 @@ const MIGRATION_LOCK: i64 = 0x0070_6f73_7465_726e;
 
 const SCHEMA_EXISTS: &str = include_str!("../../../sql/postgres/queries/schema.exists.sql");
 const SCHEMA_VERSION: &str = include_str!("../../../sql/postgres/queries/schema.version.sql");
-
-/// Why a schema cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum SchemaError {
-    /// A migration is missing.
-    #[error("the schema of PostgreSQL is at version {found}, and {needed} is needed: run `postern migrate`")]
-    TooOld {
-        /// Zero where there is none at all.
-        found: i32,
-        /// The latest that this binary knows.
-        needed: i32,
-    },
-    /// PostgreSQL did not answer, or not as it should.
-    #[error("PostgreSQL: {}", reason(.0))]
-    Unreachable(#[from] tokio_postgres::Error),
-    /// PostgreSQL did not answer in time.
-    #[error("PostgreSQL does not answer")]
-    Silent,
-    /// TLS was asked for, and the system has no root certificates to verify a server by.
-    #[error("TLS to PostgreSQL needs root certificates, and none could be read (Debian: ca-certificates)")]
-    NoRootCertificates,
-    /// Others kept a table locked.
-    #[error("PostgreSQL could not be migrated: a table stays locked, by a dump perhaps; try again later")]
-    Locked,
-    /// A migration failed; nothing of it was kept.
-    #[error("PostgreSQL could not be migrated: {}", reason(.0))]
-    Migration(#[from] refinery::Error),
-}
 
 /// Brings the schema up to date and returns how many migrations were applied. Replicas that call it at once take turns.
 /// Where a table is locked, as by a dump, each migration gives way and is tried again, for half a minute.

@@ -8,12 +8,12 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::{PostgresUsers, STORE};
+use super::{error::STORE, pool::PostgresUsers};
 use crate::{
-    accounts::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
+    model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
     store::{
-        CompareAndSet, Edit, Insert, PasswordChange, Pong, StoreError, StoreTime, Users, read_role, read_standing,
-        role_text, standing_text,
+        CompareAndSet, Edit, Insert, PasswordChange, Pong, StoreError, StoreTime, Users,
+        columns::{read_role, read_standing, role_text, standing_text},
     },
 };
 

@@ -6,30 +6,8 @@ use std::{fmt::Write as _, time::Duration};
 use async_trait::async_trait;
 use redis::{Script, ScriptInvocation};
 
-use super::{RedisStore, milliseconds, script};
+use super::{connection::RedisStore, scripts::milliseconds};
 use crate::store::{Attempts, Bucket, DEVICE_KNOWN_FOR, Reservation, StoreError, StoreTime, Tag};
-
-/// One for each operation.
-pub struct Scripts {
-    reserve: Script,
-    give_back: Script,
-    clear: Script,
-    knows: Script,
-    remember: Script,
-}
-
-impl Scripts {
-    pub fn new() -> Self {
-        let prelude = include_str!("attempt.lua");
-        Self {
-            reserve: script(prelude, include_str!("attempt.reserve.lua")),
-            give_back: script(prelude, include_str!("attempt.give_back.lua")),
-            clear: script(prelude, include_str!("attempt.clear.lua")),
-            knows: script(prelude, include_str!("device.knows.lua")),
-            remember: script(prelude, include_str!("device.remember.lua")),
-        }
-    }
-}
 
 impl RedisStore {
     /// A script about one key, with the first of its arguments.

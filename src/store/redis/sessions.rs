@@ -1,77 +1,19 @@
-//! The scripts, and what they say.
+//! Sessions in Redis.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::Script;
 use time::OffsetDateTime;
 
-use super::{RedisStore, STORE, milliseconds, script};
+use super::{connection::RedisStore, error::STORE, scripts::milliseconds};
 use crate::{
-    accounts::{
+    clock::from_unix_ms,
+    model::{
         Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Rotation, SHARED_FOR, Session,
         SessionId, User, UserId,
     },
-    clock::from_unix_ms,
     store::{LAST_USED_RESOLUTION, Opened, Pong, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
 };
-
-/// One for each operation.
-pub struct Scripts {
-    open: Script,
-    resume: Script,
-    list: Script,
-    refresh: Script,
-    end: Script,
-    remove_ended: Script,
-    ping: Script,
-}
-
-impl Scripts {
-    pub fn new() -> Self {
-        let prelude = include_str!("session.lua");
-        Self {
-            open: script(prelude, include_str!("session.open.lua")),
-            resume: script(prelude, include_str!("session.resume.lua")),
-            list: script(prelude, include_str!("session.list.lua")),
-            refresh: script(prelude, include_str!("session.refresh.lua")),
-            end: script(prelude, include_str!("session.end.lua")),
-            remove_ended: script(prelude, include_str!("session.remove_ended.lua")),
-            ping: script(prelude, include_str!("session.ping.lua")),
-        }
-    }
-}
-
-/// What is known of the server's time: a refresh that reaches the server when nobody can wait for it any more must take no
-/// effect, for its client may have gone on elsewhere, and would look like a thief. (What has been sent when a caller hangs
-/// up before that is not called back.) Where the server's clock is put back, late ones count for as long, until it is next
-/// heard of; where it is put forward, or another server answers, the first refresh is tried twice.
-#[derive(Default)]
-pub struct ServerTime(Mutex<Option<Heard>>);
-
-/// What the server said, in milliseconds since 1970, and when that was heard.
-#[derive(Clone, Copy)]
-struct Heard {
-    time_ms: u64,
-    at: Instant,
-}
-
-impl ServerTime {
-    fn hear(&self, time_ms: u64) {
-        let heard = Heard { time_ms, at: Instant::now() };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
-    }
-
-    /// Until when somebody waits who has this much time, in milliseconds since 1970 by the server's clock: rather too early
-    /// than too late, since what was heard was said before. 0 where nothing has been heard.
-    fn not_after_ms(&self, time: &StoreTime) -> u64 {
-        let heard = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.map_or(0, |heard| heard.time_ms.saturating_add(milliseconds(heard.at.elapsed() + time.left())))
-    }
-}
 
 impl RedisStore {
     /// What the script says of a refresh: the outcome, and the session; `None` where it came too late by what was heard of

@@ -3,7 +3,8 @@
 use std::{fmt, time::Duration};
 
 use postern::{
-    accounts::{Call, KeyTag, NewSession, PasswordHash, SessionId, User},
+    accounts::Call,
+    model::{KeyTag, NewSession, PasswordHash, SessionId, User},
     store::StoreTime,
 };
 

@@ -3,11 +3,11 @@
 use std::{path::PathBuf, sync::Arc};
 
 use postern::{
-    accounts::AttemptStores,
     clock::{Clock, ManualClock},
+    rate_limit::AttemptStores,
     store::{
         StoreUrl as _,
-        local::LocalAttempts,
+        memory::LocalAttempts,
         postgres::{self, PostgresUrl, PostgresUsers},
         redis::{RedisStore, RedisUrl},
     },

@@ -7,7 +7,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use postern::{
     clock::{Clock as _, SystemClock},
-    tokens::{Keys, keyring},
+    keys::{self, Keys},
 };
 
 pub use self::{
@@ -19,7 +19,7 @@ pub use self::{
 #[must_use]
 pub fn keys() -> Arc<Keys> {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    keyring::generate(directory.path(), SystemClock.now()).expect("keys can be made");
+    keys::generate(directory.path(), SystemClock.now()).expect("keys can be made");
     Arc::new(Keys::open(directory.path()).expect("keys can be read"))
 }
 

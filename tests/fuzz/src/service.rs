@@ -11,13 +11,13 @@ use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use postern::{
     accounts::{Accounts, Lifetimes, WithoutSessions},
+    api_keys::Operators,
     audit,
     clock::SystemClock,
     http::{self, Readiness, RequestLimits, Vouching, routes},
     metrics::Metrics,
-    operators::Operators,
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
-    store::{counted_sessions, counted_users, embedded::DataDirectory},
+    store::{counted_sessions, counted_users, sqlite::DataDirectory},
     tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
 use serde_json::{Value, json};

@@ -9,9 +9,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_compact::SecretKey;
 use pasetors::version4::PublicToken;
 use postern::{
-    accounts::{SessionId, UserId},
     clock::{from_unix_ms, whole_seconds},
-    tokens::{AccessFormat, AccessTokenError, AccessTokens, Claims, Keys},
+    keys::Keys,
+    model::{SessionId, UserId},
+    tokens::{AccessFormat, AccessTokenError, AccessTokens, Claims},
 };
 use postern_fuzz::{edited, keys, replaced};
 use serde_json::Value;

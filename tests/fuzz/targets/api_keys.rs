@@ -8,8 +8,8 @@ use std::{
 
 use futures_util::FutureExt as _;
 use postern::{
+    api_keys::Operators,
     clock::{Clock, ManualClock},
-    operators::Operators,
 };
 use postern_fuzz::write_private;
 

@@ -1,7 +1,7 @@
 //! Email addresses, as somebody sends them.
 #![no_main]
 
-use postern::accounts::{Email, MAX_EMAIL_CHARACTERS};
+use postern::model::{Email, MAX_EMAIL_CHARACTERS};
 
 libfuzzer_sys::fuzz_target!(|written: &str| {
     let Ok(email) = written.parse::<Email>() else { return };

@@ -1,7 +1,7 @@
 //! What a caller names a session by, and a place in a list: each has one text, but for the case of an id's letters.
 #![no_main]
 
-use postern::accounts::{Cursor, SessionId};
+use postern::model::{Cursor, SessionId};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     if let Ok(id) = text.parse::<SessionId>() {

@@ -6,14 +6,14 @@ use std::{fs, path::PathBuf, sync::LazyLock};
 
 use postern::{
     clock::{Clock as _, SystemClock},
-    tokens::keyring::{self, KeyEntry, KeyState, Keyring, MANIFEST, Purpose},
+    keys::{self, KeyEntry, KeyState, Keyring, MANIFEST, Purpose},
 };
 use postern_fuzz::write_private;
 
 /// The directory, and what its manifest was.
 static MADE: LazyLock<(PathBuf, Vec<KeyEntry>)> = LazyLock::new(|| {
     let directory = tempfile::tempdir().expect("a temporary directory").keep();
-    let made = keyring::generate(&directory, SystemClock.now()).expect("keys can be made");
+    let made = keys::generate(&directory, SystemClock.now()).expect("keys can be made");
     for key in &made {
         fs::rename(directory.join(&key.file), directory.join(key.purpose.to_string())).expect("a file of a key");
     }
@@ -26,7 +26,7 @@ libfuzzer_sys::fuzz_target!(|manifest: &str| {
     let manifest = made.iter().fold(manifest.to_owned(), id);
     write_private(&directory.join(MANIFEST), manifest.as_bytes());
 
-    let listed = keyring::list(directory);
+    let listed = keys::list(directory);
     for KeyEntry { file, .. } in listed.iter().flatten() {
         assert!(!file.contains('/') && ![".", ".."].contains(&file.as_str()), "{file} lies beside the manifest");
     }

@@ -1,7 +1,7 @@
 //! Names, as somebody sends them.
 #![no_main]
 
-use postern::accounts::{MAX_NAME_CHARACTERS, Name};
+use postern::model::{MAX_NAME_CHARACTERS, Name};
 
 libfuzzer_sys::fuzz_target!(|written: &str| {
     let Ok(name) = written.parse::<Name>() else { return };

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use postern::{
-    accounts::{KeyTag, SessionId, UserId},
+    model::{KeyTag, SessionId, UserId},
     tokens::{InvalidRefreshToken, RefreshClaims, RefreshTokens},
 };
 use postern_fuzz::{edited, keys};

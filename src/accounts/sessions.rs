@@ -1,0 +1,34 @@
+//! A user's sessions: shown, and ended one at a time.
+
+use std::cmp::Reverse;
+
+use super::{authenticate::CurrentUser, call_context::Call, error::Refusal, service::Accounts};
+use crate::model::{EventKind, Session, SessionId, Subject};
+
+impl Accounts {
+    /// The user's sessions that are in force, newest first.
+    ///
+    /// # Errors
+    /// [`Refusal::Store`].
+    pub async fn list_sessions(&self, current: &CurrentUser, call: &Call) -> Result<Vec<Session>, Refusal> {
+        let mut sessions = self.sessions.list(current.user.id, &call.time).await?;
+        sessions.retain(|session| current.user.keeps_in_force(session.id, session.epoch));
+        sessions.sort_by_key(|session| Reverse((session.created, session.id.0)));
+        Ok(sessions)
+    }
+
+    /// Ends one of the user's sessions, which may be the one that asks.
+    ///
+    /// # Errors
+    /// [`Refusal::SessionNotFound`] where no session of this user that is in force has this id; [`Refusal::Store`].
+    pub async fn end_session(&self, current: &CurrentUser, id: SessionId, call: &Call) -> Result<(), Refusal> {
+        // Found before it is ended: where an answer of the store is lost and the call repeated, it has ended already.
+        let sessions = self.list_sessions(current, call).await?;
+        let session = sessions.iter().find(|session| session.id == id).ok_or(Refusal::SessionNotFound)?;
+        let ended = self.sessions.end(session.user, session.id, &call.time).await?;
+        self.metrics.accounts.ended_by_user.inc_by(ended);
+        let subject = Subject::from(session).with_detail(format!("by session {}", current.session.id));
+        self.audit.record(EventKind::SessionEnded, subject, call);
+        Ok(())
+    }
+}

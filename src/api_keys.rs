@@ -1,0 +1,392 @@
+//! Operators: services that may ask what a token is worth, by API keys of their own.
+//!
+//! The keys stand in a file, one a line: the operator's name, white space, the key. Empty lines and lines that begin with
+//! `#` mean nothing. An operator may have several keys, so that one can take the place of another without a gap.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use time::{Duration, OffsetDateTime};
+use tracing::{error, info};
+
+use crate::{clock::Clock, os::private_files};
+
+/// The shortest and the longest API key, in characters. 32 of base64 hold 192 bits: nobody guesses them, so that a plain
+/// digest keeps them.
+const KEY_CHARACTERS: std::ops::RangeInclusive<usize> = 32..=256;
+
+/// The longest name of an operator, in characters.
+const MAX_NAME_CHARACTERS: usize = 64;
+
+/// The file is read again where it was read this long ago.
+const READ_AGAIN: Duration = Duration::SECOND;
+
+/// The name of an operator: for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorName(Arc<str>);
+
+impl OperatorName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a file of API keys cannot be used. What the file holds is never repeated.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiKeysError {
+    /// It is not there, or others may read it.
+    #[error("{}: {reason}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A line is wrong.
+    #[error("{}, line {number}: {fault}", path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        number: usize,
+        /// What is wrong with it.
+        fault: LineFault,
+    },
+}
+
+/// What is wrong with a line of a file of API keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LineFault {
+    /// One word, or more than two.
+    #[error("right would be a name, white space, and a key")]
+    NotTwoWords,
+    /// The first word is no name.
+    #[error("a name has 1 to {MAX_NAME_CHARACTERS} characters of A-Z a-z 0-9 . _ -")]
+    Name,
+    /// The second word is no key.
+    #[error("a key has {} to {} characters of ASCII: `openssl rand -base64 32` makes one", KEY_CHARACTERS.start(), KEY_CHARACTERS.end())]
+    Key,
+    /// The key stands on a line above.
+    #[error("a line above has the same key")]
+    Repeated,
+}
+
+/// Who is an operator. A change of the file counts from the first question that comes a second after the last reading; a
+/// file that cannot be used changes nothing, and the log says so once.
+pub struct Operators {
+    file: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+    known: Mutex<Known>,
+}
+
+/// What was read.
+struct Known {
+    keys: Arc<[ApiKey]>,
+    read: OffsetDateTime,
+    /// What is wrong with the file now, and has been told.
+    fault: Option<ApiKeysError>,
+}
+
+struct ApiKey {
+    operator: OperatorName,
+    digest: [u8; 32],
+}
+
+impl Operators {
+    /// Nobody is an operator.
+    #[must_use]
+    pub fn nobody(clock: Arc<dyn Clock>) -> Self {
+        Self::known(None, clock, Arc::new([]))
+    }
+
+    /// Those who have a key in this file.
+    ///
+    /// # Errors
+    /// Where others may read it, or a line is wrong.
+    pub fn of_file(file: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, ApiKeysError> {
+        let keys = read(&file)?;
+        Ok(Self::known(Some(file), clock, keys))
+    }
+
+    fn known(file: Option<PathBuf>, clock: Arc<dyn Clock>, keys: Arc<[ApiKey]>) -> Self {
+        let known = Mutex::new(Known { keys, read: clock.now(), fault: None });
+        Self { file, clock, known }
+    }
+
+    /// Whose key this is.
+    pub async fn by_key(&self, key: &str) -> Option<OperatorName> {
+        self.read_again().await;
+        let keys = Arc::clone(&self.lock().keys);
+        let digest = Sha256::digest(key);
+        // Each is compared, whether another one was found or not: how long it takes tells nothing.
+        keys.iter().fold(None, |found, known| {
+            let is_same = bool::from(known.digest.ct_eq(digest.as_slice()));
+            if is_same { Some(known.operator.clone()) } else { found }
+        })
+    }
+
+    async fn read_again(&self) {
+        let Some(file) = self.file.clone().filter(|_| self.is_due()) else { return };
+        let Ok(read) = tokio::task::spawn_blocking(move || read(&file)).await else { return };
+        let mut known = self.lock();
+        match read {
+            Ok(keys) => {
+                if known.fault.take().is_some() || !is_same(&known.keys, &keys) {
+                    info!(operators = names(&keys), "the API keys have been read");
+                }
+                known.keys = keys;
+            }
+            Err(fault) => {
+                if known.fault.as_ref() != Some(&fault) {
+                    error!(%fault, "the API keys stay as they were");
+                }
+                known.fault = Some(fault);
+            }
+        }
+    }
+
+    /// Whether it is time to read again: told to one caller, and the others do not wait.
+    fn is_due(&self) -> bool {
+        let (mut known, now) = (self.lock(), self.clock.now());
+        // A clock that was put back must not stop it.
+        let is_due = (now - known.read).abs() >= READ_AGAIN;
+        if is_due {
+            known.read = now;
+        }
+        is_due
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_same(before: &[ApiKey], now: &[ApiKey]) -> bool {
+    before.iter().map(|key| key.digest).eq(now.iter().map(|key| key.digest))
+}
+
+/// Whose keys they are, in the order of the file.
+fn names(keys: &[ApiKey]) -> String {
+    keys.iter().map(|key| key.operator.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn read(path: &Path) -> Result<Arc<[ApiKey]>, ApiKeysError> {
+    let text = private_files::read_private(path)
+        .map_err(|error| ApiKeysError::Unreadable { path: path.to_owned(), reason: error.to_string() })?;
+    let mut digests = HashSet::new();
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let keys = lines.map(|(number, line)| {
+        let key = parse(line).and_then(|key| digests.insert(key.digest).then_some(key).ok_or(LineFault::Repeated));
+        key.map_err(|fault| ApiKeysError::Line { path: path.to_owned(), number, fault })
+    });
+    keys.collect()
+}
+
+fn parse(line: &str) -> Result<ApiKey, LineFault> {
+    let mut words = line.split_ascii_whitespace();
+    let (Some(name), Some(key), None) = (words.next(), words.next(), words.next()) else {
+        return Err(LineFault::NotTwoWords);
+    };
+    let may_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if name.len() > MAX_NAME_CHARACTERS || !name.bytes().all(may_name) {
+        return Err(LineFault::Name);
+    }
+    if !KEY_CHARACTERS.contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(LineFault::Key);
+    }
+    Ok(ApiKey { operator: OperatorName(name.into()), digest: Sha256::digest(key).into() })
+}
+
+impl fmt::Debug for Operators {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Operators(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    const KEY: &str = "Zm9ydHktZm91ciBjaGFyYWN0ZXJzIG9mIGJhc2U2NAo=";
+    const OTHER_KEY: &str = "another-key-that-has-32-characters";
+
+    /// A clock that stands still where nobody moves it.
+    struct StillClock(Mutex<OffsetDateTime>);
+
+    impl StillClock {
+        fn move_by(&self, by: Duration) {
+            *self.0.lock().expect("nobody panics with the lock") += by;
+        }
+    }
+
+    impl Clock for StillClock {
+        fn ahead(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
+
+        fn now(&self) -> OffsetDateTime {
+            *self.0.lock().expect("nobody panics with the lock")
+        }
+    }
+
+    /// A file of API keys and a clock to read it by.
+    struct File {
+        directory: tempfile::TempDir,
+        clock: Arc<StillClock>,
+    }
+
+    impl File {
+        fn of(text: &str) -> Self {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let file = Self { directory, clock: Arc::new(StillClock(OffsetDateTime::UNIX_EPOCH.into())) };
+            file.write(text);
+            file
+        }
+
+        fn path(&self) -> PathBuf {
+            self.directory.path().join("api-keys")
+        }
+
+        fn write(&self, text: &str) {
+            private_files::write_private(&self.path(), text.as_bytes()).expect("a file");
+        }
+
+        fn operators(&self) -> Result<Operators, ApiKeysError> {
+            Operators::of_file(self.path(), self.clock.clone())
+        }
+    }
+
+    async fn name_of(operators: &Operators, key: &str) -> Option<String> {
+        operators.by_key(key).await.map(|name| name.as_str().to_owned())
+    }
+
+    #[tokio::test]
+    async fn an_operator_is_known_by_each_of_their_keys_and_by_nothing_else() {
+        let text = format!("# who may ask\n\nbilling {KEY}\n \t billing\t{OTHER_KEY} \r\n");
+        let operators = File::of(&text).operators().expect("a file that is right");
+
+        for key in [KEY, OTHER_KEY] {
+            assert_eq!(name_of(&operators, key).await.as_deref(), Some("billing"));
+        }
+        for key in ["", "billing", &KEY[..32], &format!("{KEY}x"), &KEY.to_lowercase()] {
+            assert_eq!(name_of(&operators, key).await, None, "{key:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_file_or_with_an_empty_one_nobody_is_an_operator() {
+        let nobody = Operators::nobody(Arc::new(SystemClock));
+        let empty = File::of("# nobody yet\n").operators().expect("a file that is right");
+
+        for operators in [nobody, empty] {
+            assert_eq!(name_of(&operators, KEY).await, None);
+            assert_eq!(name_of(&operators, "").await, None);
+        }
+    }
+
+    #[test]
+    fn a_wrong_line_is_told_by_its_number_and_fault_and_never_by_what_it_holds() {
+        let told = |line: &str| {
+            let file = File::of(&format!("# a comment\nbilling {OTHER_KEY}\n{line}\n"));
+            let error = file.operators().expect_err("a wrong line").to_string();
+            let said = error.strip_prefix(&format!("{}, ", file.path().display())).expect("the file").to_owned();
+            let words = line.split_whitespace().filter(|word| word.len() > 5);
+            assert!(words.into_iter().all(|word| !said.contains(word)), "{said}");
+            said
+        };
+
+        let long_name = format!("{} {KEY}", "n".repeat(65));
+        let too_long = format!("search {}", "k".repeat(257));
+        let lines =
+            [KEY, &format!("search {KEY} # new"), &format!("se:arch {KEY}"), &long_name, "search secret", &too_long];
+        let faults: Vec<_> = lines.into_iter().map(told).collect();
+        insta::assert_debug_snapshot!(faults, @r#"
+        [
+            "line 3: right would be a name, white space, and a key",
+            "line 3: right would be a name, white space, and a key",
+            "line 3: a name has 1 to 64 characters of A-Z a-z 0-9 . _ -",
+            "line 3: a name has 1 to 64 characters of A-Z a-z 0-9 . _ -",
+            "line 3: a key has 32 to 256 characters of ASCII: `openssl rand -base64 32` makes one",
+            "line 3: a key has 32 to 256 characters of ASCII: `openssl rand -base64 32` makes one",
+        ]
+        "#);
+        assert_eq!(told(&format!("search {}ü", "k".repeat(40))), faults[4]);
+        assert_eq!(told(&format!("search {OTHER_KEY}")), "line 3: a line above has the same key");
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        let file = File::of(&format!("billing {KEY}\n"));
+        for mode in [0o644, 0o604, 0o660] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).expect("a mode");
+            let error = file.operators().expect_err("exposed").to_string();
+            assert!(error.contains(&format!("mode {mode:04o}")), "{error}");
+        }
+
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o440)).expect("a mode");
+        assert!(file.operators().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_change_of_the_file_counts_a_second_later() {
+        let file = File::of(&format!("billing {KEY}\n"));
+        let operators = file.operators().expect("a file that is right");
+
+        file.write(&format!("search {OTHER_KEY}\n"));
+        file.clock.move_by(Duration::milliseconds(999));
+        assert_eq!(name_of(&operators, KEY).await.as_deref(), Some("billing"));
+
+        file.clock.move_by(Duration::milliseconds(1));
+        assert_eq!(name_of(&operators, KEY).await, None);
+        assert_eq!(name_of(&operators, OTHER_KEY).await.as_deref(), Some("search"));
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_put_back_does_not_keep_an_old_key_alive() {
+        let file = File::of(&format!("billing {KEY}\n"));
+        let operators = file.operators().expect("a file that is right");
+
+        file.write("");
+        file.clock.move_by(-Duration::HOUR);
+
+        assert_eq!(name_of(&operators, KEY).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_used_changes_nothing_until_it_is_mended() {
+        let file = File::of(&format!("billing {KEY}\n"));
+        let operators = file.operators().expect("a file that is right");
+
+        for fault in ["billing", ""] {
+            file.write(fault);
+            if fault.is_empty() {
+                fs::remove_file(file.path()).expect("a file");
+            }
+            file.clock.move_by(Duration::SECOND);
+            assert_eq!(name_of(&operators, KEY).await.as_deref(), Some("billing"));
+        }
+
+        file.write(&format!("search {OTHER_KEY}\n"));
+        file.clock.move_by(Duration::SECOND);
+        assert_eq!(name_of(&operators, KEY).await, None);
+    }
+
+    #[test]
+    fn operators_cannot_be_printed() {
+        let operators = File::of(&format!("billing {KEY}\n")).operators().expect("a file that is right");
+
+        assert_eq!(format!("{operators:?}"), "Operators(..)");
+    }
+}

@@ -1,0 +1,300 @@
+//! The settings of `serve`.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use tracing_subscriber::filter::LevelFilter;
+
+use super::hash_budget::is_oversubscribed;
+use super::{
+    reader::Reader,
+    settings::{
+        API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, DATA_DIR, DRAIN_DELAY, IDLE_TIMEOUT, ISSUER, LISTEN, LOG,
+        MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, Mistake, OPS_LISTEN, PASSWORD_MIN_LENGTH, REFRESH_ROTATION,
+        REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE, TRUSTED_PROXIES, VERIFY_DEGRADED, Values,
+    },
+    stores::Stores,
+};
+use crate::{
+    accounts::{Lifetimes, WithoutSessions},
+    http::{Origins, RequestLimits, TrustedProxies},
+    logging::LogFormat,
+    passwords::HasherSettings,
+    server::TlsFiles,
+    tokens::AccessFormat,
+};
+
+/// The settings, parsed.
+#[derive(Debug)]
+pub struct Config {
+    /// The public listener.
+    pub listen: SocketAddr,
+    /// The operations listener.
+    pub ops_listen: SocketAddr,
+    /// The certificate of the public listener.
+    pub tls: Option<TlsFiles>,
+    /// The origins whose scripts may read answers.
+    pub origins: Origins,
+    /// Where users and sessions are kept.
+    pub stores: Stores,
+    /// The directory of the embedded store.
+    pub data_dir: PathBuf,
+    /// The directory of the keys.
+    pub keys_dir: PathBuf,
+    /// Claim `iss`.
+    pub issuer: String,
+    /// Claim `aud`.
+    pub audience: String,
+    /// The format of new access tokens.
+    pub access_format: AccessFormat,
+    /// How long tokens and sessions live.
+    pub lifetimes: Lifetimes,
+    /// How many sessions a user may have at once.
+    pub max_sessions: u32,
+    /// Whether a refresh replaces the refresh token.
+    pub refresh_rotation: bool,
+    /// The file of the operators' API keys.
+    pub api_keys_file: Option<PathBuf>,
+    /// The shortest new password, in code points.
+    pub password_min_length: usize,
+    /// How passwords are hashed.
+    pub hashing: HasherSettings,
+    /// How long a request may take.
+    pub limits: RequestLimits,
+    /// How many connections the public listener has at once.
+    pub max_connections: usize,
+    /// How long a connection may go without a request.
+    pub idle_timeout: Duration,
+    /// How old a connection may grow.
+    pub max_connection_age: Duration,
+    /// What `/verify/` answers while the session store cannot be reached.
+    pub verify_degraded: WithoutSessions,
+    /// Whether attempts that fail are limited.
+    pub throttle: bool,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// How long audit events stay in their table; `None` for ever.
+    pub audit_retention: Option<Duration>,
+    /// From SIGTERM to the last accepted connection.
+    pub drain_delay: Duration,
+    /// After that, how long requests under way may take.
+    pub shutdown_grace: Duration,
+    /// What is logged.
+    pub log: LevelFilter,
+    /// How it is written.
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Everything that `serve` needs.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn for_serve(values: &Values) -> Result<Self, Vec<Mistake>> {
+        let mut reader = Reader::new(values);
+        let stores = reader.stores();
+        let is_embedded = matches!(stores, Some(Stores::Embedded));
+        let data_dir = reader.path(&DATA_DIR);
+        let config = Self {
+            listen: reader.parsed(&LISTEN, "an address and a port, as in 127.0.0.1:8000"),
+            ops_listen: reader.parsed(&OPS_LISTEN, "an address and a port, as in 127.0.0.1:8001"),
+            tls: reader.tls(),
+            origins: reader.origins(),
+            stores: stores.unwrap_or(Stores::Embedded),
+            keys_dir: reader.keys_dir(is_embedded, &data_dir),
+            data_dir,
+            issuer: reader.claim(&ISSUER),
+            audience: reader.claim(&AUDIENCE),
+            access_format: reader.access_format(),
+            lifetimes: reader.lifetimes(),
+            max_sessions: reader.number(&MAX_SESSIONS, 1, 1000),
+            refresh_rotation: reader.switch(&REFRESH_ROTATION),
+            api_keys_file: reader.set(&API_KEYS_FILE).map(PathBuf::from),
+            password_min_length: reader.number(&PASSWORD_MIN_LENGTH, 8, 64),
+            hashing: reader.server_hashing(),
+            limits: RequestLimits {
+                request: reader.duration(&REQUEST_TIMEOUT, "100ms", "5m"),
+                store: reader.duration(&STORE_TIMEOUT, "10ms", "60s"),
+            },
+            max_connections: reader.number(&MAX_CONNECTIONS, 1, 1_000_000),
+            idle_timeout: reader.duration(&IDLE_TIMEOUT, "100ms", "1h"),
+            max_connection_age: reader.duration(&MAX_CONNECTION_AGE, "1s", "24h"),
+            verify_degraded: reader.read(&VERIFY_DEGRADED, str::parse),
+            throttle: reader.switch(&THROTTLE),
+            trusted_proxies: reader.read(&TRUSTED_PROXIES, str::parse),
+            audit_retention: reader.optional_duration(&AUDIT_RETENTION, "1d", "3650d"),
+            drain_delay: reader.duration(&DRAIN_DELAY, "0s", "5m"),
+            shutdown_grace: reader.duration(&SHUTDOWN_GRACE, "100ms", "10m"),
+            log: reader.parsed(&LOG, "a level: error, warn, info, debug, trace"),
+            log_format: reader.log_format(),
+        };
+        if config.listen == config.ops_listen && config.listen.port() != 0 {
+            reader
+                .mistake(&OPS_LISTEN, "the same as POSTERN_LISTEN: the public must not reach the operations listener");
+        }
+        reader.finish(config)
+    }
+
+    /// Whether the hashing threads leave less than half a processor, of those that this process may use, to all else.
+    #[must_use]
+    pub fn hashing_is_crowded(&self) -> bool {
+        is_oversubscribed(self.hashing.threads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            commands::for_keys,
+            settings::{DATABASE_URL, REDIS_URL, Setting, Source},
+        },
+        *,
+    };
+    use crate::passwords::HashParameters;
+
+    fn values(environment: &[(&str, &str)]) -> Values {
+        let lookup =
+            |name: &str| environment.iter().find(|(other, _)| *other == name).map(|(_, text)| (*text).to_owned());
+        Values::new(|_| None, lookup)
+    }
+
+    fn mistakes(environment: &[(&str, &str)]) -> Vec<String> {
+        let mistakes = Config::for_serve(&values(environment)).expect_err("wrong settings");
+        mistakes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let config = Config::for_serve(&values(&[])).expect("valid defaults");
+
+        assert!(matches!(config.stores, Stores::Embedded));
+        assert_eq!(config.keys_dir, PathBuf::from("./postern-data/keys"));
+        assert_eq!(config.hashing.parameters, HashParameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 });
+        assert_eq!(config.lifetimes.access, Duration::from_mins(5));
+    }
+
+    #[test]
+    fn every_wrong_setting_is_reported_at_once_with_what_would_be_right() {
+        insta::assert_debug_snapshot!(
+            mistakes(&[
+                ("POSTERN_LISTEN", "8000"),
+                ("POSTERN_ACCESS_TTL", "2h"),
+                ("POSTERN_PASSWORD_MIN_LENGTH", "4"),
+                ("POSTERN_HASH_MEMORY", "64KiB"),
+                ("POSTERN_HASH_LANES", "16"),
+                ("POSTERN_HASH_THREADS", "none"),
+                ("POSTERN_LOG_FORMAT", "xml"),
+            ]),
+            @r#"
+        [
+            "POSTERN_LISTEN: `8000` is wrong; right would be an address and a port, as in 127.0.0.1:8000",
+            "POSTERN_ACCESS_TTL: `2h` is wrong; right would be a time from 1s to 1h, as in 5m",
+            "POSTERN_PASSWORD_MIN_LENGTH: `4` is wrong; right would be a whole number from 8 to 64",
+            "POSTERN_HASH_MEMORY: 16 lanes need at least 128KiB",
+            "POSTERN_HASH_THREADS: `none` is wrong; right would be a whole number from 1 to 256",
+            "POSTERN_LOG_FORMAT: `xml` is wrong; right would be text or json",
+        ]
+        "#
+        );
+    }
+
+    #[test]
+    fn what_sessions_are_like_is_checked_and_read() {
+        insta::assert_debug_snapshot!(
+            mistakes(&[
+                ("POSTERN_SESSION_IDLE_TTL", "1m"),
+                ("POSTERN_MAX_SESSIONS", "0"),
+                ("POSTERN_REFRESH_ROTATION", "yes"),
+                ("POSTERN_VERIFY_DEGRADED", "on"),
+                ("POSTERN_AUDIT_RETENTION", "12h"),
+            ]),
+            @r#"
+        [
+            "POSTERN_SESSION_IDLE_TTL: `1m` is wrong; right would be none, or a time from 2m to 365d",
+            "POSTERN_MAX_SESSIONS: `0` is wrong; right would be a whole number from 1 to 1000",
+            "POSTERN_REFRESH_ROTATION: `yes` is wrong; right would be on or off",
+            "POSTERN_VERIFY_DEGRADED: `on` is wrong; right would be refuse or accept",
+            "POSTERN_AUDIT_RETENTION: `12h` is wrong; right would be none, or a time from 1d to 3650d",
+        ]
+        "#
+        );
+
+        let config = Config::for_serve(&values(&[
+            ("POSTERN_SESSION_IDLE_TTL", "30m"),
+            ("POSTERN_MAX_SESSIONS", "3"),
+            ("POSTERN_REFRESH_ROTATION", "on"),
+        ]));
+        let config = config.expect("valid settings");
+        assert_eq!(config.lifetimes.idle, Some(Duration::from_mins(30)));
+        assert_eq!((config.max_sessions, config.refresh_rotation), (3, true));
+        let defaults = Config::for_serve(&values(&[])).expect("valid defaults");
+        assert_eq!((defaults.lifetimes.idle, defaults.max_sessions, defaults.refresh_rotation), (None, 100, false));
+    }
+
+    #[test]
+    fn keys_stay_as_long_as_what_they_sign_by_the_settings_of_the_servers() {
+        let config = for_keys(&values(&[
+            ("POSTERN_KEYS_MAX_AGE", "1m"),
+            ("POSTERN_ACCESS_TTL", "2m"),
+            ("POSTERN_REFRESH_TTL", "3h"),
+        ]));
+
+        let times = config.expect("valid settings").times;
+        assert_eq!(
+            (times.max_age, times.access, times.refresh),
+            (Duration::from_mins(1), Duration::from_mins(2), Duration::from_hours(3))
+        );
+    }
+
+    #[test]
+    fn one_url_alone_is_refused() {
+        let url = "postgres://postern:hunter2@localhost/postern";
+
+        let found = mistakes(&[("DATABASE_URL", url), ("POSTERN_KEYS_DIR", "keys")]);
+
+        assert_eq!(found, ["REDIS_URL: not set beside DATABASE_URL: set both, or neither"]);
+    }
+
+    #[test]
+    fn the_listeners_have_addresses_of_their_own() {
+        let same = "127.0.0.1:8000";
+
+        assert_eq!(mistakes(&[("POSTERN_LISTEN", same), ("POSTERN_OPS_LISTEN", same)]).len(), 1);
+        assert!(Config::for_serve(&values(&[("POSTERN_LISTEN", "[::]:0"), ("POSTERN_OPS_LISTEN", "[::]:0")])).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_url_is_not_repeated() {
+        let found = mistakes(&[
+            ("DATABASE_URL", "mysql://postern:hunter2@localhost"),
+            ("REDIS_URL", "http://:hunter2@localhost"),
+            ("POSTERN_KEYS_DIR", "keys"),
+        ]);
+
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(!found.concat().contains("hunter2"), "{found:?}");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_an_empty_value_is_none() {
+        let flag = |setting: &Setting| (setting.name == "POSTERN_ISSUER").then(|| "flag".to_owned());
+        let environment = |name: &str| match name {
+            "POSTERN_ISSUER" | "POSTERN_AUDIENCE" => Some("environment".to_owned()),
+            "DATABASE_URL" => Some(String::new()),
+            _ => None,
+        };
+
+        let values = Values::new(flag, environment);
+
+        assert_eq!(values.shown(&ISSUER), ("flag", Source::Flag));
+        assert_eq!(values.shown(&AUDIENCE), ("environment", Source::Environment));
+        assert_eq!(values.shown(&DATABASE_URL).1, Source::Default);
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let values = values(&[("REDIS_URL", "redis://:hunter2@localhost")]);
+
+        assert_eq!(values.shown(&REDIS_URL), ("(set, not shown)", Source::Environment));
+    }
+}

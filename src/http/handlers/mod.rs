@@ -1,0 +1,10 @@
+//! The handlers, a file for each subject.
+
+pub mod forward_auth;
+pub mod health;
+pub mod introspection;
+pub mod key_sets;
+pub mod openapi;
+pub mod passwords;
+pub mod sessions;
+pub mod users;

@@ -1,0 +1,116 @@
+//! Login, refresh, logout; and the sessions that somebody has.
+
+use serde::Serialize;
+
+use crate::{
+    accounts::{Credentials, CurrentUser},
+    clock::rfc3339,
+    http::{
+        auth::Stranger,
+        context::Context,
+        error::Problem,
+        extract::{Members, Nothing, Path, PathParameter},
+        response::{Json, NoContent},
+    },
+    model::SessionId,
+};
+
+/// A sentence, and nothing else.
+#[derive(Serialize)]
+pub struct Message {
+    /// The sentence.
+    pub message: &'static str,
+}
+
+/// What a login is answered.
+#[derive(Serialize)]
+pub struct TokenPair {
+    access: String,
+    refresh: String,
+}
+
+/// `POST /token/`
+pub async fn login(context: Context, _: Stranger, mut body: Members) -> Result<Json<TokenPair>, Problem> {
+    let email = body.presented_email("email");
+    let password = body.password("password");
+    let (email, password) = body.finish(email.zip(password))?;
+    let credentials = Credentials { email: email.ok(), password };
+    let tokens = context.accounts.login(credentials, &context.call).await?;
+    Ok(Json(TokenPair { access: tokens.access, refresh: tokens.refresh }))
+}
+
+/// What a refresh is answered.
+#[derive(Serialize)]
+pub struct NewTokens {
+    access: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh: Option<String>,
+}
+
+/// `POST /refresh/`
+pub async fn refresh(context: Context, _: Stranger, mut body: Members) -> Result<Json<NewTokens>, Problem> {
+    let token = body.text("refresh");
+    let token = body.finish(token)?;
+    let refreshed = context.accounts.refresh(&token, &context.call).await?;
+    Ok(Json(NewTokens { access: refreshed.access, refresh: refreshed.refresh }))
+}
+
+/// `POST /logout/`
+pub async fn logout(context: Context, _: Stranger, mut body: Members) -> Result<Json<Message>, Problem> {
+    let token = body.text("refresh");
+    let token = body.finish(token)?;
+    context.accounts.logout(&token, &context.call).await?;
+    Ok(Json(Message { message: "Logged out successfully" }))
+}
+
+/// The sessions of a user.
+#[derive(Serialize)]
+pub struct SessionList {
+    sessions: Vec<ShownSession>,
+}
+
+/// What users are shown of a session of theirs.
+#[derive(Serialize)]
+struct ShownSession {
+    id: String,
+    created: String,
+    last_used: String,
+    expires: String,
+    ip: String,
+    user_agent: String,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+/// `GET /sessions/`
+pub async fn list(context: Context, current: CurrentUser, _: Nothing) -> Result<Json<SessionList>, Problem> {
+    let sessions = context.accounts.list_sessions(&current, &context.call).await?;
+    let shown = sessions.into_iter().map(|session| ShownSession {
+        id: session.id.to_string(),
+        created: rfc3339(session.created),
+        last_used: rfc3339(session.last_used),
+        expires: rfc3339(session.expires),
+        ip: session.client.address.to_string(),
+        user_agent: session.client.user_agent,
+        current: session.id == current.session.id,
+    });
+    Ok(Json(SessionList { sessions: shown.collect() }))
+}
+
+impl PathParameter for SessionId {
+    fn unknown() -> Problem {
+        Problem::SessionNotFound
+    }
+}
+
+/// `DELETE /sessions/{id}/`
+pub async fn end(context: Context, current: CurrentUser, Path(id): Path<SessionId>) -> Result<NoContent, Problem> {
+    context.accounts.end_session(&current, id, &context.call).await?;
+    Ok(NoContent)
+}
+
+/// `POST /logout-everywhere/`
+pub async fn logout_everywhere(context: Context, current: CurrentUser, _: Nothing) -> Result<Json<Message>, Problem> {
+    context.accounts.logout_everywhere(&current, &context.call).await?;
+    Ok(Json(Message { message: "Logged out everywhere" }))
+}

@@ -1,0 +1,30 @@
+//! The keys: a directory of PASERK files, and `keyring.json`, which gives each key its purpose and state.
+//!
+//! Each key has its own file, which holds only its PASERK text: `k4.secret…` signs access tokens, `k4.local…` authenticates
+//! texts that only Postern verifies. One rename of the manifest switches from one set of keys to the next, so a reader sees
+//! either the old set or the new one.
+//!
+//! A key is *next* until every server knows it, then *active*, and then *retiring* until everything that it signed has
+//! expired. [`Keyring`] is one set of keys, read as a whole; [`Keys`] is the current set.
+
+mod change;
+mod entry;
+mod error;
+mod keyring;
+mod lifecycle;
+mod load;
+mod manifest;
+mod reload;
+mod schedule;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use self::{
+    entry::{KeyEntry, KeyState, Purpose, WhichKey},
+    error::{KeyringError, Unverified},
+    keyring::{Keyring, PublishedKey, SigningKey},
+    lifecycle::{Step, activate, generate, publish, replace, retire, rotate},
+    manifest::{MANIFEST, list},
+    reload::Keys,
+    schedule::KeyTimes,
+};

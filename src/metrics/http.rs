@@ -1,0 +1,97 @@
+//! Metrics of requests and connections.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use prometheus::{HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
+
+use super::families;
+use super::instruments::Maker;
+
+/// Requests and connections.
+#[derive(Debug)]
+pub struct HttpMetrics {
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    in_flight: IntGauge,
+    connections: IntGaugeVec,
+    accepted: IntCounterVec,
+}
+
+impl HttpMetrics {
+    pub(super) fn new(make: &Maker<'_>) -> Self {
+        Self {
+            requests: make.counter(&families::REQUESTS),
+            durations: make.histogram(&families::REQUEST_DURATION),
+            in_flight: make.gauge(&families::REQUESTS_IN_FLIGHT).with_label_values::<&str>(&[]),
+            connections: make.gauge(&families::CONNECTIONS),
+            accepted: make.counter(&families::CONNECTIONS_ACCEPTED),
+        }
+    }
+
+    /// A request has come, and is in flight until what is returned is dropped.
+    #[must_use]
+    pub fn request(self: &Arc<Self>, route: &'static str, method: &'static str) -> RequestUnderWay {
+        self.in_flight.inc();
+        RequestUnderWay { http: Arc::clone(self), route, method, started: Instant::now(), is_answered: false }
+    }
+
+    /// A connection has been accepted, and is open until what is returned is dropped.
+    #[must_use]
+    pub fn connection(&self, listener: &'static str) -> OpenConnection {
+        self.accepted.with_label_values(&[listener]).inc();
+        let open = self.connections.with_label_values(&[listener]);
+        open.inc();
+        OpenConnection(open)
+    }
+}
+
+/// A request that waits for its answer.
+pub struct RequestUnderWay {
+    http: Arc<HttpMetrics>,
+    route: &'static str,
+    method: &'static str,
+    started: Instant,
+    is_answered: bool,
+}
+
+impl RequestUnderWay {
+    /// It has been answered.
+    pub fn answered(&mut self, status: &str) {
+        self.is_answered = true;
+        self.http.requests.with_label_values(&[self.route, self.method, status]).inc();
+    }
+
+    /// Whether it has been answered.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.is_answered
+    }
+
+    /// How long it has been under way.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+impl Drop for RequestUnderWay {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.answered("none");
+        }
+        self.http.in_flight.dec();
+        self.http.durations.with_label_values(&[self.route, self.method]).observe(self.elapsed().as_secs_f64());
+    }
+}
+
+/// A connection that is open.
+pub struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

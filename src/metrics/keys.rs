@@ -1,0 +1,28 @@
+//! Metrics of the keys.
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::IntGauge;
+
+use super::families;
+use super::instruments::Maker;
+
+/// Whether the keys could be read; one that nobody watches is not told to have failed.
+pub struct KeysReading {
+    successful: IntGauge,
+    pub(super) watched: Mutex<Option<Box<dyn Fn() -> bool + Send + Sync>>>,
+}
+
+impl KeysReading {
+    pub(super) fn new(make: &Maker<'_>) -> Self {
+        let successful = make.gauge(&families::KEYS_LAST_RELOAD).with_label_values::<&str>(&[]);
+        successful.set(1);
+        Self { successful, watched: Mutex::default() }
+    }
+
+    pub(super) fn read(&self) {
+        if let Some(read) = self.watched.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            self.successful.set(i64::from(read()));
+        }
+    }
+}

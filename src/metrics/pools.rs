@@ -1,0 +1,69 @@
+//! Metrics of the connections to stores.
+
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::{IntCounterVec, IntGaugeVec};
+
+use super::families;
+use super::instruments::Maker;
+
+/// How a pool of connections is used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Connections that nobody uses.
+    pub idle: usize,
+    /// Connections that somebody uses.
+    pub in_use: usize,
+    /// The most connections that there may be.
+    pub max: usize,
+    /// Calls that wait for one.
+    pub waiting: usize,
+    /// Calls that were to be made once more.
+    pub retries: RetryCounts,
+}
+
+/// How many retries have been asked for since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RetryCounts {
+    /// Within the budget.
+    pub made: u64,
+    /// Beyond it.
+    pub refused: u64,
+}
+
+pub struct Pools {
+    connections: IntGaugeVec,
+    max_connections: IntGaugeVec,
+    waiting: IntGaugeVec,
+    retries: IntCounterVec,
+    pub(super) watched: Mutex<Vec<WatchedPool>>,
+}
+
+type WatchedPool = (&'static str, Box<dyn Fn() -> PoolUse + Send + Sync>);
+
+impl Pools {
+    pub(super) fn new(make: &Maker<'_>) -> Self {
+        Self {
+            connections: make.gauge(&families::POOL_CONNECTIONS),
+            max_connections: make.gauge(&families::POOL_MAX_CONNECTIONS),
+            waiting: make.gauge(&families::POOL_WAITING),
+            retries: make.counter(&families::STORE_RETRIES),
+            watched: Mutex::default(),
+        }
+    }
+
+    pub(super) fn read(&self) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for (store, read) in self.watched.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let PoolUse { idle, in_use, max, waiting, retries } = read();
+            self.connections.with_label_values(&[store, "idle"]).set(number(idle));
+            self.connections.with_label_values(&[store, "in_use"]).set(number(in_use));
+            self.max_connections.with_label_values(&[store]).set(number(max));
+            self.waiting.with_label_values(&[store]).set(number(waiting));
+            for (outcome, count) in [("made", retries.made), ("refused", retries.refused)] {
+                let counter = self.retries.with_label_values(&[store, outcome]);
+                counter.inc_by(count.saturating_sub(counter.get()));
+            }
+        }
+    }
+}

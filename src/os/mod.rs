@@ -1,0 +1,8 @@
+//! The operating system: control groups, private files, process hardening, resource limits.
+
+pub mod cgroup;
+mod hardening;
+pub mod private_files;
+mod rlimits;
+
+pub use self::{hardening::keep_to_itself, rlimits::raise_open_files_limit};

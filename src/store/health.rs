@@ -1,0 +1,12 @@
+//! The state that a store reports.
+
+use ::time::OffsetDateTime;
+
+/// What a store says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pong {
+    /// The time by its clock.
+    pub clock: OffsetDateTime,
+    /// What is amiss with its settings, as a sentence for the log.
+    pub concern: Option<String>,
+}

@@ -1,0 +1,27 @@
+//! The scripts of attempts.
+
+use redis::Script;
+
+use super::scripts::script;
+
+/// One for each operation.
+pub struct AttemptScripts {
+    pub(super) reserve: Script,
+    pub(super) give_back: Script,
+    pub(super) clear: Script,
+    pub(super) knows: Script,
+    pub(super) remember: Script,
+}
+
+impl AttemptScripts {
+    pub fn new() -> Self {
+        let prelude = include_str!("attempt.lua");
+        Self {
+            reserve: script(prelude, include_str!("attempt.reserve.lua")),
+            give_back: script(prelude, include_str!("attempt.give_back.lua")),
+            clear: script(prelude, include_str!("attempt.clear.lua")),
+            knows: script(prelude, include_str!("device.knows.lua")),
+            remember: script(prelude, include_str!("device.remember.lua")),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Makes connections.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
+use tokio::time::timeout;
+
+use super::{error::STORE, url::RedisUrl};
+use crate::store::{StoreError, StoreUrl};
+
+/// How long a connection may take to be made. Requests wait for it no longer than their own time.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The most connections that are being made at once: more than [`Link`] begins while one hangs.
+const MAX_ATTEMPTS: usize = 16;
+
+/// Where connections are made to.
+pub struct Server(RwLock<Arc<Address>>);
+
+/// A URL, and what makes connections by it.
+struct Address {
+    url: RedisUrl,
+    pool: Pool,
+}
+
+impl Server {
+    pub(super) fn new(url: &RedisUrl) -> Result<Self, StoreError> {
+        Ok(Self(RwLock::new(Arc::new(Address::of(url.clone())?))))
+    }
+
+    /// A connection of its own. Where none can be made, the file of the URL may say something else by now: a password that
+    /// is refused is not always told from other errors.
+    pub(super) async fn connect(self: Arc<Self>) -> Result<MultiplexedConnection, StoreError> {
+        let address = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let made = match address.connect().await {
+            Err(error) => match self.renewed(&address) {
+                Some(renewed) => renewed.connect().await,
+                None => Err(error),
+            },
+            made => made,
+        };
+        made.map_err(|error| StoreError::unavailable(STORE, &error))
+    }
+
+    /// Where to go instead of an address that was of no use: where others have just been, or where the file says now.
+    fn renewed(&self, refused: &Arc<Address>) -> Option<Arc<Address>> {
+        let mut address = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&address, refused) {
+            *address = Arc::new(refused.url.renewed(STORE).and_then(|url| Address::of(url).ok())?);
+        }
+        Some(Arc::clone(&address))
+    }
+}
+
+impl Address {
+    fn of(url: RedisUrl) -> Result<Self, StoreError> {
+        // The time of the request limits each response.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let manager = Manager::new_with_config(url.info.clone(), config).map_err(StoreError::from)?;
+        let pool = Pool::builder(manager)
+            .max_size(MAX_ATTEMPTS)
+            .wait_timeout(Some(CONNECT_TIMEOUT))
+            .create_timeout(Some(CONNECT_TIMEOUT))
+            .runtime(Runtime::Tokio1)
+            .build();
+        Ok(Self { url, pool: pool.map_err(|error| StoreError::unavailable(STORE, &error))? })
+    }
+
+    /// A connection that has carried an answer: without a password, one is made whether Redis asks for one or not.
+    async fn connect(&self) -> Result<MultiplexedConnection, PoolError> {
+        let mut connection = Connection::take(self.pool.get().await?);
+        let pong = timeout(CONNECT_TIMEOUT, redis::cmd("PING").exec_async(&mut connection)).await;
+        pong.map_err(|_| PoolError::Timeout(TimeoutType::Create))??;
+        Ok(connection)
+    }
+}

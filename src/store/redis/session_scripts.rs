@@ -1,0 +1,31 @@
+//! The scripts of sessions.
+
+use redis::Script;
+
+use super::scripts::script;
+
+/// One for each operation.
+pub struct SessionScripts {
+    pub(super) open: Script,
+    pub(super) resume: Script,
+    pub(super) list: Script,
+    pub(super) refresh: Script,
+    pub(super) end: Script,
+    pub(super) remove_ended: Script,
+    pub(super) ping: Script,
+}
+
+impl SessionScripts {
+    pub fn new() -> Self {
+        let prelude = include_str!("session.lua");
+        Self {
+            open: script(prelude, include_str!("session.open.lua")),
+            resume: script(prelude, include_str!("session.resume.lua")),
+            list: script(prelude, include_str!("session.list.lua")),
+            refresh: script(prelude, include_str!("session.refresh.lua")),
+            end: script(prelude, include_str!("session.end.lua")),
+            remove_ended: script(prelude, include_str!("session.remove_ended.lua")),
+            ping: script(prelude, include_str!("session.ping.lua")),
+        }
+    }
+}

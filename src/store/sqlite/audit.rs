@@ -1,0 +1,91 @@
+//! Audit events.
+
+use async_trait::async_trait;
+use rusqlite::{Row, Transaction, named_params};
+use uuid::Uuid;
+
+use super::{
+    error::STORE,
+    store::{EmbeddedStore, execute},
+};
+use crate::{
+    clock::{from_unix_ms, unix_ms},
+    model::{Event, EventId, EventKind, EventQuery, Origin, SessionId, Subject, UserId},
+    store::{AuditEvents, StoreError, StoreTime, columns::read_event_kind},
+};
+
+const APPEND: &str = include_str!("../../../sql/sqlite/queries/audit.append.sql");
+const LIST: &str = include_str!("../../../sql/sqlite/queries/audit.list.sql");
+const PRUNE: &str = include_str!("../../../sql/sqlite/queries/audit.prune.sql");
+
+#[async_trait]
+impl AuditEvents for EmbeddedStore {
+    async fn append(&self, events: &[Event], time: &StoreTime) -> Result<(), StoreError> {
+        let events = events.to_vec();
+        let write = move |transaction: &Transaction<'_>| events.iter().try_for_each(|event| append(transaction, event));
+        self.write(time, write).await
+    }
+
+    async fn list(&self, query: &EventQuery, time: &StoreTime) -> Result<Vec<Event>, StoreError> {
+        let query = query.clone();
+        self.read(time, move |transaction| list(transaction, &query)).await
+    }
+
+    async fn prune(&self, before: EventId, limit: u32, time: &StoreTime) -> Result<u64, StoreError> {
+        let write = move |transaction: &Transaction<'_>| {
+            execute(transaction, PRUNE, named_params! {":before": before.0.as_bytes(), ":limit": limit})
+        };
+        self.write(time, write).await
+    }
+}
+
+fn append(transaction: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
+    let Event { id, at, kind, subject, origin } = event;
+    let params = named_params! {
+        ":id": id.0.as_bytes(),
+        ":at": unix_ms(*at),
+        ":event": kind.name(),
+        ":user_id": subject.user.map(|user| *user.0.as_bytes()),
+        ":session_id": subject.session.map(|session| *session.0.as_bytes()),
+        ":address": origin.address.map(|address| address.to_string()),
+        ":user_agent": origin.user_agent,
+        ":request_id": origin.request_id,
+        ":actor": origin.actor,
+        ":detail": subject.detail,
+    };
+    execute(transaction, APPEND, params).map(drop)
+}
+
+fn list(transaction: &Transaction<'_>, query: &EventQuery) -> Result<Vec<Event>, StoreError> {
+    let params = named_params! {
+        ":user_id": query.user.map(|user| *user.0.as_bytes()),
+        ":event": query.kind.map(EventKind::name),
+        ":since": query.since.map(|since| *EventId::first_at(since).0.as_bytes()),
+        ":limit": query.limit,
+    };
+    let mut statement = transaction.prepare_cached(LIST)?;
+    let rows = statement.query_map(params, |row| Ok(event(row)))?;
+    rows.map(|row| row?).collect()
+}
+
+fn event(row: &Row<'_>) -> Result<Event, StoreError> {
+    let id = |column: &str| row.get(column).map(|bytes: Option<_>| bytes.map(Uuid::from_bytes));
+    let (kind, address): (String, Option<String>) = (row.get("event")?, row.get("address")?);
+    let address = address.map(|address| address.parse()).transpose();
+    Ok(Event {
+        id: EventId(row.get("id").map(Uuid::from_bytes)?),
+        at: from_unix_ms(row.get("at")?).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))?,
+        kind: read_event_kind(STORE, &kind)?,
+        subject: Subject {
+            user: id("user_id")?.map(UserId),
+            session: id("session_id")?.map(SessionId),
+            detail: row.get("detail")?,
+        },
+        origin: Origin {
+            address: address.map_err(|error| StoreError::corrupt(STORE, &error))?,
+            user_agent: row.get("user_agent")?,
+            request_id: row.get("request_id")?,
+            actor: row.get("actor")?,
+        },
+    })
+}

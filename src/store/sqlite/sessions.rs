@@ -1,0 +1,239 @@
+//! Sessions in SQLite.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension as _, Row, Transaction, named_params};
+use time::OffsetDateTime;
+use tracing::debug;
+use uuid::Uuid;
+
+use super::{
+    error::STORE,
+    store::{EmbeddedStore, execute},
+};
+use crate::{
+    clock::{from_unix_ms, unix_ms},
+    model::{
+        Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Session, SessionId, User, UserId,
+    },
+    store::{LAST_USED_RESOLUTION, Opened, Pong, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
+};
+
+const OPEN: &str = include_str!("../../../sql/sqlite/queries/sessions.open.sql");
+const FIND: &str = include_str!("../../../sql/sqlite/queries/sessions.find.sql");
+const LIST: &str = include_str!("../../../sql/sqlite/queries/sessions.list.sql");
+const NOTE_USE: &str = include_str!("../../../sql/sqlite/queries/sessions.note_use.sql");
+const ROTATE: &str = include_str!("../../../sql/sqlite/queries/sessions.rotate.sql");
+const END: &str = include_str!("../../../sql/sqlite/queries/sessions.end.sql");
+const REMOVE_ENDED: &str = include_str!("../../../sql/sqlite/queries/sessions.remove_ended.sql");
+const END_OLDEST: &str = include_str!("../../../sql/sqlite/queries/sessions.end_oldest.sql");
+const PRUNE: &str = include_str!("../../../sql/sqlite/queries/sessions.prune.sql");
+
+#[async_trait]
+impl Sessions for EmbeddedStore {
+    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
+        let (session, now) = (session.clone(), self.now());
+        self.write(time, move |transaction| open(transaction, session, now)).await
+    }
+
+    async fn resume(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
+        let now = self.now();
+        let found = self.read(time, move |transaction| find(transaction, user, session, now)).await?;
+        let Some(mut session) = found else { return Ok(None) };
+        if is_use_to_be_noted(&session, now) {
+            session.last_used = now;
+            let noted = session.clone();
+            let noted = self.write(time, move |transaction| note_use(transaction, &noted)).await;
+            // The session is what it is, noted or not.
+            if let Err(error) = noted {
+                debug!(%error, user = %user, session = %session.id, "the use of a session could not be noted");
+            }
+        }
+        Ok(Some(session))
+    }
+
+    async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
+        let now = unix_ms(self.now());
+        let read = move |transaction: &Transaction<'_>| {
+            let mut statement = transaction.prepare_cached(LIST)?;
+            let params = named_params! {":user": user.0.as_bytes(), ":now": now};
+            let rows = statement.query_map(params, |row| Ok(read_session(row)))?;
+            rows.map(|row| row?).collect()
+        };
+        self.read(time, read).await
+    }
+
+    async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
+        let (attempt, now) = (attempt.clone(), self.now());
+        self.write(time, move |transaction| refresh(transaction, &attempt, now)).await
+    }
+
+    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
+        let now = unix_ms(self.now());
+        self.write(time, move |transaction| end(transaction, user, session, now)).await
+    }
+
+    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
+        let (user, former_epoch, now) = (former.id, former.epoch.0, unix_ms(self.now()));
+        let [former_kept, kept] = [former.kept_session, kept].map(|session| session.map(|id| *id.0.as_bytes()));
+        let write = move |transaction: &Transaction<'_>| {
+            let params = named_params! {
+                ":user": user.0.as_bytes(),
+                ":former_epoch": former_epoch,
+                ":former_kept": former_kept,
+                ":kept": kept,
+                ":now": now,
+            };
+            execute(transaction, REMOVE_ENDED, params)
+        };
+        self.write(time, write).await
+    }
+
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
+        crate::store::Users::ping(self, time).await
+    }
+}
+
+fn opened(session: NewSession, now: OffsetDateTime) -> Session {
+    Session {
+        id: session.id,
+        user: session.user,
+        epoch: session.epoch,
+        held: FIRST_HELD,
+        successor: FIRST_SUCCESSOR,
+        successor_key: session.successor_key,
+        rotated: now,
+        created: now,
+        expires: now + session.lifetime,
+        last_used: now,
+        idle: session.idle,
+        client: session.client,
+    }
+}
+
+fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> Result<Opened, StoreError> {
+    let (user, id, time) = (*new.user.0.as_bytes(), *new.id.0.as_bytes(), unix_ms(now));
+    execute(transaction, PRUNE, named_params! {":user": user, ":now": time})?;
+    let params = named_params! {
+        ":user": user,
+        ":id": id,
+        ":epoch": new.epoch.0,
+        ":kept_session": new.kept_session.map(|kept| *kept.0.as_bytes()),
+        ":max_sessions": new.max_sessions,
+        ":now": time,
+    };
+    let were_in_force: Vec<bool> = transaction
+        .prepare_cached(END_OLDEST)
+        .and_then(|mut statement| statement.query_map(params, |row| row.get::<_, Option<bool>>(0))?.collect())
+        .map(|rows: Vec<Option<bool>>| rows.into_iter().flatten().collect())?;
+    let ended = were_in_force.into_iter().filter(|was| *was).count();
+    let session = opened(new, now);
+    let params = named_params! {
+        ":user": user,
+        ":id": id,
+        ":epoch": session.epoch.0,
+        ":held": session.held.cast_signed(),
+        ":successor": session.successor.cast_signed(),
+        ":successor_key": session.successor_key.0,
+        ":rotated": unix_ms(session.rotated),
+        ":created": unix_ms(session.created),
+        ":expires": unix_ms(session.expires),
+        ":last_used": unix_ms(session.last_used),
+        ":idle": session.idle.map(|idle| i64::try_from(idle.as_millis()).unwrap_or(i64::MAX)),
+        ":address": session.client.address.to_string(),
+        ":user_agent": session.client.user_agent,
+    };
+    execute(transaction, OPEN, params)?;
+    Ok(Opened { session, ended: u64::try_from(ended).unwrap_or(u64::MAX) })
+}
+
+fn refresh(
+    transaction: &Transaction<'_>,
+    attempt: &RefreshAttempt,
+    now: OffsetDateTime,
+) -> Result<Refresh, StoreError> {
+    let found = find(transaction, attempt.user.id, attempt.session, now)?;
+    let in_force = found.filter(|session| attempt.user.keeps_in_force(session.id, session.epoch));
+    let Some(mut session) = in_force else { return Ok(Refresh::NotInForce) };
+    let before = session.clone();
+    let presentation = session.present(attempt.counter, attempt.rotation, now);
+    if presentation.is_theft() {
+        end(transaction, session.user, session.id, unix_ms(now))?;
+        return Ok(Refresh::Presented(presentation, session));
+    }
+    if session != before {
+        rotate(transaction, &session)?;
+    }
+    if presentation != Presentation::Outdated && is_use_to_be_noted(&session, now) {
+        session.last_used = now;
+        note_use(transaction, &session)?;
+    }
+    Ok(Refresh::Presented(presentation, session))
+}
+
+fn rotate(transaction: &Transaction<'_>, session: &Session) -> Result<u64, StoreError> {
+    let params = named_params! {
+        ":user": session.user.0.as_bytes(),
+        ":id": session.id.0.as_bytes(),
+        ":held": session.held.cast_signed(),
+        ":successor": session.successor.cast_signed(),
+        ":successor_key": session.successor_key.0,
+        ":rotated": unix_ms(session.rotated),
+    };
+    execute(transaction, ROTATE, params)
+}
+
+fn is_use_to_be_noted(session: &Session, now: OffsetDateTime) -> bool {
+    now - session.last_used >= LAST_USED_RESOLUTION
+}
+
+fn note_use(transaction: &Transaction<'_>, session: &Session) -> Result<u64, StoreError> {
+    let (user, id, now) = (session.user.0.as_bytes(), session.id.0.as_bytes(), unix_ms(session.last_used));
+    execute(transaction, NOTE_USE, named_params! {":user": user, ":id": id, ":now": now})
+}
+
+fn end(transaction: &Transaction<'_>, user: UserId, session: SessionId, now: i64) -> Result<u64, StoreError> {
+    let (user, id) = (user.0.as_bytes(), session.0.as_bytes());
+    execute(transaction, END, named_params! {":user": user, ":id": id, ":now": now})
+}
+
+fn find(
+    transaction: &Transaction<'_>,
+    user: UserId,
+    session: SessionId,
+    now: OffsetDateTime,
+) -> Result<Option<Session>, StoreError> {
+    let params = named_params! {":user": user.0.as_bytes(), ":id": session.0.as_bytes(), ":now": unix_ms(now)};
+    let found = transaction
+        .prepare_cached(FIND)
+        .and_then(|mut statement| statement.query_row(params, |row| Ok(read_session(row))).optional());
+    found?.transpose()
+}
+
+fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
+    let id = |column: &str| row.get(column).map(Uuid::from_bytes).map_err(StoreError::from);
+    let counter = |column: &str| row.get(column).map(i64::cast_unsigned).map_err(StoreError::from);
+    let time = |column: &str| {
+        let milliseconds = row.get(column)?;
+        from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))
+    };
+    let address: String = row.get("address")?;
+    Ok(Session {
+        id: SessionId(id("id")?),
+        user: UserId(id("user")?),
+        epoch: Epoch(row.get("epoch")?),
+        held: counter("held")?,
+        successor: counter("successor")?,
+        successor_key: KeyTag(row.get("successor_key")?),
+        rotated: time("rotated")?,
+        created: time("created")?,
+        expires: time("expires")?,
+        last_used: time("last_used")?,
+        idle: row.get::<_, Option<i64>>("idle")?.map(|idle| Duration::from_millis(idle.unsigned_abs())),
+        client: Client {
+            address: address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?,
+            user_agent: row.get("user_agent")?,
+        },
+    })
+}

@@ -1,0 +1,163 @@
+//! The embedded store: one SQLite file, a writer thread and a reader thread.
+
+use std::{
+    io,
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use rusqlite::{Connection, Params, Transaction, TransactionBehavior};
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+use super::error::{OpenError, STORE};
+use super::schema;
+use crate::{
+    clock::{Clock, whole_milliseconds},
+    store::{StoreError, StoreTime},
+};
+
+/// The embedded store. Its threads end with it.
+pub struct EmbeddedStore {
+    writer: Worker,
+    reader: Worker,
+    clock: Arc<dyn Clock>,
+}
+
+impl EmbeddedStore {
+    /// The store in a file whose schema is as this binary needs it, written by way of a connection that is there.
+    pub(super) fn start(writer: Connection, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let reader = schema::connect(path)?;
+        let start = |name, connection| {
+            Worker::start(name, connection).map_err(|source| OpenError::Io { path: path.to_owned(), source })
+        };
+        Ok(Self { writer: start("store-writer", writer)?, reader: start("store-reader", reader)?, clock })
+    }
+
+    /// The time, as exactly as it is kept.
+    pub(super) fn now(&self) -> OffsetDateTime {
+        whole_milliseconds(self.clock.now())
+    }
+
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        time: &StoreTime,
+        job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        time.limit(STORE, self.reader.run(TransactionBehavior::Deferred, job)).await
+    }
+
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        time: &StoreTime,
+        job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        time.limit(STORE, self.writer.run(TransactionBehavior::Immediate, job)).await
+    }
+}
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// A thread that owns a connection and does one job after the other.
+struct Worker(mpsc::Sender<Job>);
+
+impl Worker {
+    fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            for job in queue {
+                // A panic drops the job's transaction, which rolls it back, and its reply; the thread goes on.
+                let _ = panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
+            }
+        })?;
+        Ok(Self(jobs))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        behavior: TransactionBehavior,
+        job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            if reply.is_closed() {
+                return;
+            }
+            let outcome = transact(connection, behavior, |transaction| {
+                // The file may have been locked for long: what nobody waits for any more takes no effect.
+                if reply.is_closed() {
+                    return Err(StoreError::unavailable(STORE, "nobody waits for it any more"));
+                }
+                job(transaction)
+            });
+            let _ = reply.send(outcome);
+        });
+        self.0.send(job).map_err(|_| StoreError::unavailable(STORE, "its thread has ended"))?;
+        answer.await.map_err(|_| StoreError::unavailable(STORE, "a job panicked"))?
+    }
+}
+
+fn transact<T>(
+    connection: &mut Connection,
+    behavior: TransactionBehavior,
+    job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let transaction = connection.transaction_with_behavior(behavior)?;
+    let outcome = job(&transaction)?;
+    transaction.commit()?;
+    Ok(outcome)
+}
+
+/// Runs a statement, and returns how many rows it has changed.
+pub fn execute(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<u64, StoreError> {
+    let changed = transaction.prepare_cached(query).and_then(|mut statement| statement.execute(params))?;
+    Ok(u64::try_from(changed).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{super::data_dir::DataDirectory, *};
+    use crate::clock::SystemClock;
+
+    fn open(directory: &Path) -> Result<EmbeddedStore, OpenError> {
+        let directory = DataDirectory::open(directory)?;
+        directory.store(&directory.lock()?, Arc::new(SystemClock))
+    }
+
+    async fn pragma(store: &EmbeddedStore, name: &'static str) -> rusqlite::types::Value {
+        let time = StoreTime::of(Duration::from_mins(1));
+        let read = move |transaction: &Transaction<'_>| {
+            transaction.pragma_query_value(None, name, |row| row.get(0)).map_err(StoreError::from)
+        };
+        let value = store.write(&time, read).await.expect("a value");
+        assert_eq!(value, store.read(&time, read).await.expect("a value"));
+        value
+    }
+
+    #[tokio::test]
+    async fn every_commit_waits_for_the_disk() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = open(directory.path()).expect("an empty directory can be opened");
+
+        assert_eq!(pragma(&store, "journal_mode").await, "wal".to_owned().into());
+        // 2 is FULL (SQLite, "PRAGMA synchronous").
+        assert_eq!(pragma(&store, "synchronous").await, 2.into());
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_job_and_nothing_else() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = open(directory.path()).expect("an empty directory can be opened");
+        let time = StoreTime::of(Duration::from_mins(1));
+
+        let outcome: Result<(), _> = store.write(&time, |_| panic!("a panic on purpose")).await;
+
+        assert!(matches!(outcome, Err(StoreError::Unavailable { .. })));
+        assert!(crate::store::Users::ping(&store, &time).await.is_ok());
+        assert_eq!(store.write(&time, |_| Ok(7)).await, Ok(7));
+    }
+}

@@ -1,0 +1,211 @@
+//! Users in SQLite.
+
+use async_trait::async_trait;
+use rusqlite::{OptionalExtension as _, Params, Row, Transaction, named_params};
+use uuid::Uuid;
+
+use super::{
+    error::STORE,
+    store::{EmbeddedStore, execute},
+};
+use crate::{
+    clock::{from_unix_ms, unix_ms},
+    model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
+    store::{
+        CompareAndSet, Edit, Insert, PasswordChange, Pong, StoreError, StoreTime, Users,
+        columns::{read_role, read_standing, role_text, standing_text},
+    },
+};
+
+const INSERT: &str = include_str!("../../../sql/sqlite/queries/users.insert.sql");
+const BY_EMAIL: &str = include_str!("../../../sql/sqlite/queries/users.by_email.sql");
+const BY_ID: &str = include_str!("../../../sql/sqlite/queries/users.by_id.sql");
+const REHASH: &str = include_str!("../../../sql/sqlite/queries/users.rehash.sql");
+const CHANGE_PASSWORD: &str = include_str!("../../../sql/sqlite/queries/users.change_password.sql");
+const LIST: &str = include_str!("../../../sql/sqlite/queries/users.list.sql");
+const RENAME: &str = include_str!("../../../sql/sqlite/queries/users.rename.sql");
+const SET_PASSWORD: &str = include_str!("../../../sql/sqlite/queries/users.set_password.sql");
+const SET_STANDING: &str = include_str!("../../../sql/sqlite/queries/users.set_standing.sql");
+const END_SESSIONS: &str = include_str!("../../../sql/sqlite/queries/users.end_sessions.sql");
+const DELETE: &str = include_str!("../../../sql/sqlite/queries/users.delete.sql");
+const DELETE_VERIFIED: &str = include_str!("../../../sql/sqlite/queries/users.delete_verified.sql");
+const END_ALL_SESSIONS: &str = include_str!("../../../sql/sqlite/queries/users.end_all_sessions.sql");
+
+#[async_trait]
+impl Users for EmbeddedStore {
+    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
+        let user = user.clone();
+        self.write(time, move |transaction| insert(transaction, &user)).await
+    }
+
+    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        let email = email.clone();
+        self.read(time, move |transaction| find(transaction, BY_EMAIL, named_params! {":email": email.as_str()})).await
+    }
+
+    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.read(time, move |transaction| find(transaction, BY_ID, named_params! {":id": id.0.as_bytes()})).await
+    }
+
+    async fn rehash(
+        &self,
+        verified: &User,
+        hash: &PasswordHash,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError> {
+        let (verified, hash) = (verified.clone(), hash.clone());
+        let write = move |transaction: &Transaction<'_>| {
+            let params = named_params! {
+                ":id": verified.id.0.as_bytes(),
+                ":password": verified.password.as_ref().map(PasswordHash::as_phc),
+                ":epoch": verified.epoch.0,
+                ":new_password": hash.as_phc(),
+            };
+            compare_and_set(transaction, REHASH, params)
+        };
+        self.write(time, write).await
+    }
+
+    async fn change_password(
+        &self,
+        verified: &User,
+        change: &PasswordChange,
+        time: &StoreTime,
+    ) -> Result<CompareAndSet, StoreError> {
+        let (verified, change) = (verified.clone(), change.clone());
+        let write = move |transaction: &Transaction<'_>| {
+            let params = named_params! {
+                ":id": verified.id.0.as_bytes(),
+                ":password": verified.password.as_ref().map(PasswordHash::as_phc),
+                ":epoch": verified.epoch.0,
+                ":new_password": change.hash.as_phc(),
+                ":new_epoch": change.epoch.0,
+                ":kept_session": change.kept_session.0.as_bytes(),
+            };
+            compare_and_set(transaction, CHANGE_PASSWORD, params)
+        };
+        self.write(time, write).await
+    }
+
+    async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError> {
+        let query = query.clone();
+        self.read(time, move |transaction| list(transaction, &query)).await
+    }
+
+    async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        let edit = edit.clone();
+        self.write(time, move |transaction| self::edit(transaction, id, &edit)).await
+    }
+
+    async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+        self.write(time, move |transaction| find(transaction, DELETE, named_params! {":id": id.0.as_bytes()})).await
+    }
+
+    async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
+        let verified = verified.clone();
+        let write = move |transaction: &Transaction<'_>| {
+            let params = named_params! {
+                ":id": verified.id.0.as_bytes(),
+                ":password": verified.password.as_ref().map(PasswordHash::as_phc),
+                ":epoch": verified.epoch.0,
+            };
+            compare_and_set(transaction, DELETE_VERIFIED, params)
+        };
+        self.write(time, write).await
+    }
+
+    async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
+        let write = move |transaction: &Transaction<'_>| {
+            execute(transaction, END_ALL_SESSIONS, named_params! {":epoch": epoch.0})
+        };
+        self.write(time, write).await
+    }
+
+    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
+        self.read(time, |transaction| transaction.query_row("SELECT 1", [], |_| Ok(())).map_err(StoreError::from))
+            .await?;
+        Ok(Pong { clock: self.now(), concern: None })
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Insert, StoreError> {
+    let params = named_params! {
+        ":id": user.id.0.as_bytes(),
+        ":email": user.email.as_str(),
+        ":name": user.name.as_str(),
+        ":password": user.password.as_ref().map(PasswordHash::as_phc),
+        ":standing": standing_text(user.standing),
+        ":role": role_text(user.role),
+        ":epoch": user.epoch.0,
+        ":kept_session": user.kept_session.map(|session| *session.0.as_bytes()),
+        ":created": unix_ms(user.created),
+    };
+    if execute(transaction, INSERT, params)? == 1 {
+        return Ok(Insert::Created);
+    }
+    let holder = find(transaction, BY_EMAIL, named_params! {":email": user.email.as_str()})?;
+    let is_the_same = holder.is_some_and(|holder| holder.id == user.id);
+    Ok(if is_the_same { Insert::Created } else { Insert::EmailTaken })
+}
+
+fn compare_and_set(
+    transaction: &Transaction<'_>,
+    query: &str,
+    params: impl Params,
+) -> Result<CompareAndSet, StoreError> {
+    Ok(if execute(transaction, query, params)? == 1 { CompareAndSet::Written } else { CompareAndSet::Stale })
+}
+
+fn list(transaction: &Transaction<'_>, query: &UserQuery) -> Result<Vec<User>, StoreError> {
+    let params = named_params! {
+        ":search": query.search,
+        ":after_created": query.after.map(|after| unix_ms(after.created)),
+        ":after_id": query.after.map(|after| *after.id.0.as_bytes()),
+        ":limit": query.limit,
+    };
+    let mut statement = transaction.prepare_cached(LIST)?;
+    let rows = statement.query_map(params, |row| Ok(user(row)))?;
+    rows.map(|row| row?).collect()
+}
+
+fn edit(transaction: &Transaction<'_>, id: UserId, edit: &Edit) -> Result<Option<User>, StoreError> {
+    let id = id.0.as_bytes();
+    match edit {
+        Edit::Rename(name) => find(transaction, RENAME, named_params! {":id": id, ":name": name.as_str()}),
+        Edit::SetPassword(hash, epoch) => {
+            let params = named_params! {":id": id, ":password": hash.as_phc(), ":epoch": epoch.0};
+            find(transaction, SET_PASSWORD, params)
+        }
+        Edit::SetStanding(standing, epoch) => {
+            let params = named_params! {":id": id, ":standing": standing_text(*standing), ":epoch": epoch.0};
+            find(transaction, SET_STANDING, params)
+        }
+        Edit::EndSessions(epoch) => find(transaction, END_SESSIONS, named_params! {":id": id, ":epoch": epoch.0}),
+    }
+}
+
+fn find(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<Option<User>, StoreError> {
+    let found = transaction
+        .prepare_cached(query)
+        .and_then(|mut statement| statement.query_row(params, |row| Ok(user(row))).optional());
+    found?.transpose()
+}
+
+fn user(row: &Row<'_>) -> Result<User, StoreError> {
+    let id = |column: &str| row.get(column).map(Uuid::from_bytes);
+    let kept_session: Option<[u8; 16]> = row.get("kept_session")?;
+    let standing: String = row.get("standing")?;
+    let role: String = row.get("role")?;
+    let created = row.get("created")?;
+    Ok(User {
+        id: UserId(id("id")?),
+        email: Email::from_store(row.get("email")?),
+        name: Name::from_store(row.get("name")?),
+        password: row.get::<_, Option<String>>("password")?.map(PasswordHash::new),
+        standing: read_standing(STORE, &standing)?,
+        role: read_role(STORE, &role)?,
+        epoch: Epoch(row.get("epoch")?),
+        kept_session: kept_session.map(|bytes| SessionId(Uuid::from_bytes(bytes))),
+        created: from_unix_ms(created).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))?,
+    })
+}

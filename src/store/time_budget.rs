@@ -1,0 +1,159 @@
+//! The time that the store calls of one request may take together.
+
+use std::{future::Future, sync::Mutex, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::error::StoreError;
+
+/// The time that the store calls of one request may take together. It passes only while a call is under way, so that
+/// waiting for a hash costs nothing; calls side by side pass it once.
+#[derive(Debug)]
+pub struct StoreTime {
+    spending: Mutex<Spending>,
+    /// When whoever asked has been answered, one way or the other.
+    deadline: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Spending {
+    left: Duration,
+    calls: u32,
+    since: Instant,
+}
+
+impl StoreTime {
+    /// This much time, none of it spent.
+    #[must_use]
+    pub fn of(left: Duration) -> Self {
+        Self { spending: Mutex::new(Spending { left, calls: 0, since: Instant::now() }), deadline: None }
+    }
+
+    /// The same, of a request that is answered by then.
+    #[must_use]
+    pub fn by(self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self }
+    }
+
+    /// Runs a call to a store; when the time is up it is dropped, and the store counts as unavailable.
+    ///
+    /// # Errors
+    /// The call's own, or [`StoreError::Unavailable`].
+    pub async fn limit<T>(
+        &self,
+        store: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let spending = self.start();
+        // A timer may be a millisecond late, in which a fast store would answer a call that has no time left.
+        let is_up = spending.deadline <= Instant::now();
+        let outcome = if is_up { None } else { timeout_at(spending.deadline, call).await.ok() };
+        outcome.unwrap_or_else(|| Err(StoreError::unavailable(store, "no answer in time")))
+    }
+
+    /// A quarter of what is left, for what can be done without.
+    #[must_use]
+    pub fn quarter(&self) -> Self {
+        Self::of(self.left() / 4)
+    }
+
+    /// How much is left.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        let spending = self.lock();
+        let spent = if spending.calls == 0 { Duration::ZERO } else { spending.since.elapsed() };
+        let left = spending.left.saturating_sub(spent);
+        self.deadline.map_or(left, |deadline| left.min(deadline.saturating_duration_since(Instant::now())))
+    }
+
+    fn start(&self) -> Call<'_> {
+        let mut spending = self.lock();
+        if spending.calls == 0 {
+            spending.since = Instant::now();
+        }
+        spending.calls += 1;
+        Call { time: self, deadline: spending.since + spending.left }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Spending> {
+        self.spending.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+struct Call<'time> {
+    time: &'time StoreTime,
+    deadline: Instant,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let mut spending = self.time.lock();
+        spending.calls -= 1;
+        if spending.calls == 0 {
+            spending.left = spending.left.saturating_sub(spending.since.elapsed());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    async fn takes(seconds: u64) -> Result<(), StoreError> {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        Ok(())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_calls_of_a_request_share_their_time() {
+        let time = StoreTime::of(Duration::from_secs(5));
+
+        assert_eq!(time.limit("store", takes(2)).await, Ok(()));
+        assert_eq!(time.left(), Duration::from_secs(3));
+        assert_eq!(time.limit("store", takes(2)).await, Ok(()));
+
+        let started = Instant::now();
+        let last: Result<(), _> = time.limit("store", pending()).await;
+        assert_eq!(last, Err(StoreError::unavailable("store", "no answer in time")));
+        assert_eq!(started.elapsed().as_secs(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_left_than_until_the_request_is_answered() {
+        let time = StoreTime::of(Duration::from_secs(5)).by(Instant::now() + Duration::from_secs(7));
+
+        assert_eq!(time.left(), Duration::from_secs(5));
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert_eq!(time.left(), Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_between_calls_is_free() {
+        let time = StoreTime::of(Duration::from_secs(5));
+
+        assert_eq!(time.limit("store", takes(2)).await, Ok(()));
+        tokio::time::advance(Duration::from_mins(1)).await;
+
+        let started = Instant::now();
+        assert!(time.limit("store", pending::<Result<(), _>>()).await.is_err());
+        assert_eq!(started.elapsed().as_secs(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_side_by_side_pass_it_once() {
+        let time = StoreTime::of(Duration::from_secs(5));
+        let two_seconds = || async {
+            tokio::time::timeout(Duration::from_secs(2), pending::<()>()).await.unwrap_err();
+            Ok(())
+        };
+
+        let (left, right) = tokio::join!(time.limit("a", two_seconds()), time.limit("b", two_seconds()));
+        assert_eq!((left, right), (Ok(()), Ok(())));
+
+        let started = Instant::now();
+        assert!(time.limit("store", pending::<Result<(), _>>()).await.is_err());
+        assert_eq!(started.elapsed().as_secs(), 3);
+    }
+}

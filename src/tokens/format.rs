@@ -1,0 +1,160 @@
+//! Formats of access tokens.
+
+#[cfg(feature = "jwt")]
+mod jwt;
+pub mod paseto;
+
+use std::{fmt, str::FromStr};
+
+use super::{claims::Claims, key_set::KeySet};
+use crate::keys::{Keyring, Unverified};
+
+/// How access tokens are written. Every format that is compiled in is accepted; one is issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// PASETO `v4.public` with PASETO's registered claims.
+    Paseto,
+    /// PASETO `v4.public` with the claims of a JWT.
+    #[cfg(feature = "jwt")]
+    PasetoJwtClaims,
+    /// JWT, signed by `EdDSA` under the same keys.
+    #[cfg(feature = "jwt")]
+    Jwt,
+}
+
+/// What a token's signature is, and so how it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Envelope {
+    /// PASETO `v4.public`.
+    Paseto,
+    /// JWS, compact.
+    #[cfg(feature = "jwt")]
+    Jws,
+}
+
+impl AccessFormat {
+    /// Every format that is compiled in.
+    pub const ALL: &[Self] = &[
+        Self::Paseto,
+        #[cfg(feature = "jwt")]
+        Self::PasetoJwtClaims,
+        #[cfg(feature = "jwt")]
+        Self::Jwt,
+    ];
+
+    /// The names of those that take the cargo feature `jwt`, compiled in or not.
+    pub(super) const OF_THE_JWT_FEATURE: [&str; 2] = ["paseto-jwt-claims", "jwt"];
+
+    /// Where a verifier of this format looks for our keys.
+    #[must_use]
+    pub fn key_set(self) -> KeySet {
+        match self.envelope() {
+            Envelope::Paseto => KeySet::Paserk,
+            #[cfg(feature = "jwt")]
+            Envelope::Jws => KeySet::Jwk,
+        }
+    }
+
+    /// Returns whether a compiled-in format publishes its keys in this form.
+    #[must_use]
+    pub fn publishes(key_set: KeySet) -> bool {
+        Self::ALL.iter().any(|format| format.key_set() == key_set)
+    }
+
+    /// A token with these claims, signed with the active key of a keyring.
+    pub(super) fn sign(self, claims: &Claims, keyring: &Keyring) -> String {
+        self.envelope().sign(&self.encode(claims), keyring)
+    }
+
+    /// What a token of any format that is compiled in says, where a key of the keyring has signed it. One signature is
+    /// verified, and then the claims tell which format it is.
+    pub(super) fn verify(token: &str, keyring: &Keyring) -> Result<Claims, Unverified> {
+        let envelope = Envelope::of(token).ok_or(Unverified::Invalid)?;
+        let payload = envelope.verify(token, keyring)?;
+        let formats = Self::ALL.iter().filter(|format| format.envelope() == envelope);
+        formats.into_iter().find_map(|format| format.decode(&payload)).ok_or(Unverified::Invalid)
+    }
+
+    pub(super) fn envelope(self) -> Envelope {
+        match self {
+            Self::Paseto => Envelope::Paseto,
+            #[cfg(feature = "jwt")]
+            Self::PasetoJwtClaims => Envelope::Paseto,
+            #[cfg(feature = "jwt")]
+            Self::Jwt => Envelope::Jws,
+        }
+    }
+
+    fn encode(self, claims: &Claims) -> Vec<u8> {
+        match self {
+            Self::Paseto => paseto::encode(claims),
+            #[cfg(feature = "jwt")]
+            Self::PasetoJwtClaims | Self::Jwt => jwt::encode(claims),
+        }
+    }
+
+    fn decode(self, payload: &[u8]) -> Option<Claims> {
+        match self {
+            Self::Paseto => paseto::decode(payload),
+            #[cfg(feature = "jwt")]
+            Self::PasetoJwtClaims | Self::Jwt => jwt::decode(payload),
+        }
+    }
+}
+
+impl Envelope {
+    /// What a text is by its beginning.
+    pub(super) fn of(token: &str) -> Option<Self> {
+        match token {
+            _ if token.starts_with(paseto::BEGINNING) => Some(Self::Paseto),
+            #[cfg(feature = "jwt")]
+            _ if token.starts_with(jwt::BEGINNING) => Some(Self::Jws),
+            _ => None,
+        }
+    }
+
+    pub(super) fn sign(self, payload: &[u8], keyring: &Keyring) -> String {
+        match self {
+            Self::Paseto => paseto::sign(payload, keyring),
+            #[cfg(feature = "jwt")]
+            Self::Jws => jwt::sign(payload, keyring),
+        }
+    }
+
+    pub(super) fn verify(self, token: &str, keyring: &Keyring) -> Result<Vec<u8>, Unverified> {
+        match self {
+            Self::Paseto => paseto::verify(token, keyring),
+            #[cfg(feature = "jwt")]
+            Self::Jws => jwt::verify(token, keyring),
+        }
+    }
+}
+
+impl fmt::Display for AccessFormat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Paseto => "paseto",
+            #[cfg(feature = "jwt")]
+            Self::PasetoJwtClaims => "paseto-jwt-claims",
+            #[cfg(feature = "jwt")]
+            Self::Jwt => "jwt",
+        })
+    }
+}
+
+impl FromStr for AccessFormat {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if let Some(format) = Self::ALL.iter().find(|format| format.to_string() == name) {
+            return Ok(*format);
+        }
+        if Self::OF_THE_JWT_FEATURE.contains(&name) {
+            return Err(
+                "another binary: this one was built without the cargo feature `jwt`, which has that format".to_owned()
+            );
+        }
+        let known: Vec<_> = Self::ALL.iter().map(ToString::to_string).collect();
+        Err(format!("one of: {}", known.join(", ")))
+    }
+}

@@ -1,0 +1,200 @@
+//! JWTs: the signature (JWS compact serialization, RFC 7515; `EdDSA` over Ed25519, RFC 8037), and JWT-shaped claims
+//! (RFC 7519, section 4.1, and the two that Django's Simple JWT adds), for services that expect them.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_compact::{PublicKey, SecretKey, Signature};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    keys::{Keyring, Unverified},
+    model::{SessionId, UserId},
+    tokens::Claims,
+};
+
+/// How every token begins: `{"` and a letter, in base64url.
+pub const BEGINNING: &str = "eyJ";
+
+/// The one algorithm: there is no table in which `none`, or a MAC under the public key, could be looked up.
+const ALGORITHM: &str = "EdDSA";
+
+const TYPE: &str = "JWT";
+
+/// What `token_type` says: whoever else takes tokens with these claims tells them from refresh tokens by it.
+const TOKEN_TYPE: &str = "access";
+
+/// Exactly these members: one that we do not understand may change what the signature means, and `crit` says so.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    kid: String,
+    typ: String,
+}
+
+/// Signs a payload with the active key, which the header names.
+pub fn sign(payload: &[u8], keyring: &Keyring) -> String {
+    let key = keyring.signing();
+    let header = Header { alg: ALGORITHM.to_owned(), kid: key.id.clone(), typ: TYPE.to_owned() };
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(to_json(&header)), URL_SAFE_NO_PAD.encode(payload));
+    let secret = SecretKey::from_slice(key.secret.as_bytes());
+    let secret = secret.unwrap_or_else(|_| unreachable!("a secret key of version 4 is one of Ed25519"));
+    let signature = URL_SAFE_NO_PAD.encode(secret.sign(&signed, None));
+    format!("{signed}.{signature}")
+}
+
+/// The payload of a token that a key of the keyring has signed.
+pub fn verify(token: &str, keyring: &Keyring) -> Result<Vec<u8>, Unverified> {
+    let (signed, signature) = token.rsplit_once('.').ok_or(Unverified::Invalid)?;
+    let (header, payload) = signed.split_once('.').ok_or(Unverified::Invalid)?;
+    let header: Header = serde_json::from_slice(&decoded(header)?).map_err(|_| Unverified::Invalid)?;
+    if header.alg != ALGORITHM || header.typ != TYPE {
+        return Err(Unverified::Invalid);
+    }
+    // Were there a fourth part, the full stop before it would stand here, which is no character of base64url.
+    let payload = decoded(payload)?;
+    let signature = decoded(signature)?;
+    let key = keyring.verifying(&header.kid).ok_or(Unverified::UnknownKey)?;
+    if !is_signed(signed.as_bytes(), &signature, key.as_bytes()) {
+        return Err(Unverified::Invalid);
+    }
+    Ok(payload)
+}
+
+/// Whether this is the signature of a public key (RFC 8032, section 5.1.7).
+fn is_signed(message: &[u8], signature: &[u8], public: &[u8]) -> bool {
+    let read = PublicKey::from_slice(public).and_then(|key| Ok((key, Signature::from_slice(signature)?)));
+    read.is_ok_and(|(key, signature)| key.verify(message, &signature).is_ok())
+}
+
+/// The engine refuses padding, foreign characters and stray trailing bits: one token has one text.
+fn decoded(part: &str) -> Result<Vec<u8>, Unverified> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Unverified::Invalid)
+}
+
+fn to_json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_else(|_| unreachable!("texts, numbers and ids are always JSON"))
+}
+
+/// Exactly these claims, times as `NumericDate`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Payload {
+    iss: String,
+    sub: Uuid,
+    aud: String,
+    iat: i64,
+    exp: i64,
+    jti: String,
+    sid: Uuid,
+    token_type: String,
+    user_id: Uuid,
+}
+
+/// The claims as a JSON object.
+pub fn encode(claims: &Claims) -> Vec<u8> {
+    to_json(&Payload {
+        iss: claims.issuer.clone(),
+        sub: claims.subject.0,
+        aud: claims.audience.clone(),
+        iat: claims.issued.unix_timestamp(),
+        exp: claims.expires.unix_timestamp(),
+        jti: claims.id.clone(),
+        sid: claims.session.0,
+        token_type: TOKEN_TYPE.to_owned(),
+        user_id: claims.subject.0,
+    })
+}
+
+/// The claims that [`encode`] wrote; `None` for any other payload.
+pub fn decode(payload: &[u8]) -> Option<Claims> {
+    let payload: Payload = serde_json::from_slice(payload).ok()?;
+    if payload.token_type != TOKEN_TYPE || payload.user_id != payload.sub {
+        return None;
+    }
+    Some(Claims {
+        issuer: payload.iss,
+        subject: UserId(payload.sub),
+        audience: payload.aud,
+        issued: OffsetDateTime::from_unix_timestamp(payload.iat).ok()?,
+        expires: OffsetDateTime::from_unix_timestamp(payload.exp).ok()?,
+        id: payload.jti,
+        session: SessionId(payload.sid),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use pasetors::keys::AsymmetricSecretKey;
+
+    use super::*;
+    use crate::{keys::testing::bytes, tokens::KeySet};
+
+    /// RFC 8032, section 7.1, tests 1 to 3: public key, message, signature.
+    #[test]
+    fn published_signatures_are_verified_and_no_other() {
+        for (public, message, signature) in [
+            (
+                "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+                "",
+                "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+            ),
+            (
+                "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+                "72",
+                "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+            ),
+            (
+                "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+                "af82",
+                "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+            ),
+        ] {
+            let (public, message, signature) = (bytes(public), bytes(message), bytes(signature));
+            assert!(is_signed(&message, &signature, &public));
+
+            assert!(!is_signed(&[&message[..], b"x"].concat(), &signature, &public));
+            for place in [0, 31, 32, 63] {
+                let mut other = signature.clone();
+                other[place] ^= 1;
+                assert!(!is_signed(&message, &other, &public), "{place}");
+            }
+            assert!(!is_signed(&message, &signature[..63], &public));
+        }
+    }
+
+    /// RFC 8037, appendix A: the key of A.1 and A.2, its thumbprint by A.3 as its name, and the signature of A.4.
+    #[test]
+    fn the_published_key_has_its_published_form_and_signature() {
+        const D: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
+        const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        const KEY_ID: &str = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
+        const SIGNED: &str = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+        const SIGNATURE: &str =
+            "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+        let secret = [decoded(D).expect("base64url"), decoded(X).expect("base64url")].concat();
+        let keyring = Keyring::single(KEY_ID, AsymmetricSecretKey::from(&secret).expect("64 bytes"));
+
+        let set: serde_json::Value = serde_json::from_str(&KeySet::Jwk.of(&keyring)).expect("JSON");
+        insta::assert_json_snapshot!(set, @r#"
+        {
+          "keys": [
+            {
+              "alg": "EdDSA",
+              "crv": "Ed25519",
+              "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k",
+              "kty": "OKP",
+              "use": "sig",
+              "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+            }
+          ]
+        }
+        "#);
+        assert!(is_signed(SIGNED.as_bytes(), &decoded(SIGNATURE).expect("base64url"), &decoded(X).expect("base64url")));
+        // The whole token names no key, and so is none of ours.
+        assert_eq!(verify(&format!("{SIGNED}.{SIGNATURE}"), &keyring), Err(Unverified::Invalid));
+        let ours = sign(b"Example of Ed25519 signing", &keyring);
+        assert_eq!(verify(&ours, &keyring), Ok(b"Example of Ed25519 signing".to_vec()));
+    }
+}
