@@ -29,9 +29,9 @@ const READ_AGAIN: Duration = Duration::SECOND;
 
 /// The name of an operator: for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OperatorName(Arc<str>);
+pub struct ApiClientName(Arc<str>);
 
-impl OperatorName {
+impl ApiClientName {
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -81,7 +81,7 @@ pub enum LineFault {
 
 /// Who is an operator. A change of the file counts from the first question that comes a second after the last reading; a
 /// file that cannot be used changes nothing, and the log says so once.
-pub struct Operators {
+pub struct ApiClients {
     file: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     known: Mutex<Known>,
@@ -96,11 +96,11 @@ struct Known {
 }
 
 struct ApiKey {
-    operator: OperatorName,
+    operator: ApiClientName,
     digest: [u8; 32],
 }
 
-impl Operators {
+impl ApiClients {
     /// Nobody is an operator.
     #[must_use]
     pub fn nobody(clock: Arc<dyn Clock>) -> Self {
@@ -122,8 +122,8 @@ impl Operators {
     }
 
     /// Whose key this is.
-    pub async fn by_key(&self, key: &str) -> Option<OperatorName> {
-        self.read_again().await;
+    pub async fn by_key(&self, key: &str) -> Option<ApiClientName> {
+        self.reload().await;
         let keys = Arc::clone(&self.lock().keys);
         let digest = Sha256::digest(key);
         // Each is compared, whether another one was found or not: how long it takes tells nothing.
@@ -133,14 +133,14 @@ impl Operators {
         })
     }
 
-    async fn read_again(&self) {
+    async fn reload(&self) {
         let Some(file) = self.file.clone().filter(|_| self.is_due()) else { return };
         let Ok(read) = tokio::task::spawn_blocking(move || read(&file)).await else { return };
         let mut known = self.lock();
         match read {
             Ok(keys) => {
                 if known.fault.take().is_some() || !is_same(&known.keys, &keys) {
-                    info!(operators = names(&keys), "the API keys have been read");
+                    info!(api_clients = names(&keys), "the API keys have been read");
                 }
                 known.keys = keys;
             }
@@ -203,12 +203,12 @@ fn parse(line: &str) -> Result<ApiKey, LineFault> {
     if !KEY_CHARACTERS.contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(LineFault::Key);
     }
-    Ok(ApiKey { operator: OperatorName(name.into()), digest: Sha256::digest(key).into() })
+    Ok(ApiKey { operator: ApiClientName(name.into()), digest: Sha256::digest(key).into() })
 }
 
-impl fmt::Debug for Operators {
+impl fmt::Debug for ApiClients {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Operators(..)")
+        formatter.write_str("ApiClients(..)")
     }
 }
 
@@ -232,7 +232,7 @@ mod tests {
     }
 
     impl Clock for StillClock {
-        fn ahead(&self) -> std::time::Duration {
+        fn offset(&self) -> std::time::Duration {
             std::time::Duration::ZERO
         }
 
@@ -263,36 +263,36 @@ mod tests {
             private_files::write_private(&self.path(), text.as_bytes()).expect("a file");
         }
 
-        fn operators(&self) -> Result<Operators, ApiKeysError> {
-            Operators::of_file(self.path(), self.clock.clone())
+        fn api_clients(&self) -> Result<ApiClients, ApiKeysError> {
+            ApiClients::of_file(self.path(), self.clock.clone())
         }
     }
 
-    async fn name_of(operators: &Operators, key: &str) -> Option<String> {
-        operators.by_key(key).await.map(|name| name.as_str().to_owned())
+    async fn name_of(api_clients: &ApiClients, key: &str) -> Option<String> {
+        api_clients.by_key(key).await.map(|name| name.as_str().to_owned())
     }
 
     #[tokio::test]
     async fn an_operator_is_known_by_each_of_their_keys_and_by_nothing_else() {
         let text = format!("# who may ask\n\nbilling {KEY}\n \t billing\t{OTHER_KEY} \r\n");
-        let operators = File::of(&text).operators().expect("a file that is right");
+        let api_clients = File::of(&text).api_clients().expect("a file that is right");
 
         for key in [KEY, OTHER_KEY] {
-            assert_eq!(name_of(&operators, key).await.as_deref(), Some("billing"));
+            assert_eq!(name_of(&api_clients, key).await.as_deref(), Some("billing"));
         }
         for key in ["", "billing", &KEY[..32], &format!("{KEY}x"), &KEY.to_lowercase()] {
-            assert_eq!(name_of(&operators, key).await, None, "{key:?}");
+            assert_eq!(name_of(&api_clients, key).await, None, "{key:?}");
         }
     }
 
     #[tokio::test]
     async fn without_a_file_or_with_an_empty_one_nobody_is_an_operator() {
-        let nobody = Operators::nobody(Arc::new(SystemClock));
-        let empty = File::of("# nobody yet\n").operators().expect("a file that is right");
+        let nobody = ApiClients::nobody(Arc::new(SystemClock));
+        let empty = File::of("# nobody yet\n").api_clients().expect("a file that is right");
 
-        for operators in [nobody, empty] {
-            assert_eq!(name_of(&operators, KEY).await, None);
-            assert_eq!(name_of(&operators, "").await, None);
+        for api_clients in [nobody, empty] {
+            assert_eq!(name_of(&api_clients, KEY).await, None);
+            assert_eq!(name_of(&api_clients, "").await, None);
         }
     }
 
@@ -300,7 +300,7 @@ mod tests {
     fn a_wrong_line_is_told_by_its_number_and_fault_and_never_by_what_it_holds() {
         let told = |line: &str| {
             let file = File::of(&format!("# a comment\nbilling {OTHER_KEY}\n{line}\n"));
-            let error = file.operators().expect_err("a wrong line").to_string();
+            let error = file.api_clients().expect_err("a wrong line").to_string();
             let said = error.strip_prefix(&format!("{}, ", file.path().display())).expect("the file").to_owned();
             let words = line.split_whitespace().filter(|word| word.len() > 5);
             assert!(words.into_iter().all(|word| !said.contains(word)), "{said}");
@@ -331,43 +331,43 @@ mod tests {
         let file = File::of(&format!("billing {KEY}\n"));
         for mode in [0o644, 0o604, 0o660] {
             fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).expect("a mode");
-            let error = file.operators().expect_err("exposed").to_string();
+            let error = file.api_clients().expect_err("exposed").to_string();
             assert!(error.contains(&format!("mode {mode:04o}")), "{error}");
         }
 
         fs::set_permissions(file.path(), fs::Permissions::from_mode(0o440)).expect("a mode");
-        assert!(file.operators().is_ok());
+        assert!(file.api_clients().is_ok());
     }
 
     #[tokio::test]
     async fn a_change_of_the_file_counts_a_second_later() {
         let file = File::of(&format!("billing {KEY}\n"));
-        let operators = file.operators().expect("a file that is right");
+        let api_clients = file.api_clients().expect("a file that is right");
 
         file.write(&format!("search {OTHER_KEY}\n"));
         file.clock.move_by(Duration::milliseconds(999));
-        assert_eq!(name_of(&operators, KEY).await.as_deref(), Some("billing"));
+        assert_eq!(name_of(&api_clients, KEY).await.as_deref(), Some("billing"));
 
         file.clock.move_by(Duration::milliseconds(1));
-        assert_eq!(name_of(&operators, KEY).await, None);
-        assert_eq!(name_of(&operators, OTHER_KEY).await.as_deref(), Some("search"));
+        assert_eq!(name_of(&api_clients, KEY).await, None);
+        assert_eq!(name_of(&api_clients, OTHER_KEY).await.as_deref(), Some("search"));
     }
 
     #[tokio::test]
     async fn a_clock_that_is_put_back_does_not_keep_an_old_key_alive() {
         let file = File::of(&format!("billing {KEY}\n"));
-        let operators = file.operators().expect("a file that is right");
+        let api_clients = file.api_clients().expect("a file that is right");
 
         file.write("");
         file.clock.move_by(-Duration::HOUR);
 
-        assert_eq!(name_of(&operators, KEY).await, None);
+        assert_eq!(name_of(&api_clients, KEY).await, None);
     }
 
     #[tokio::test]
     async fn a_file_that_cannot_be_used_changes_nothing_until_it_is_mended() {
         let file = File::of(&format!("billing {KEY}\n"));
-        let operators = file.operators().expect("a file that is right");
+        let api_clients = file.api_clients().expect("a file that is right");
 
         for fault in ["billing", ""] {
             file.write(fault);
@@ -375,18 +375,18 @@ mod tests {
                 fs::remove_file(file.path()).expect("a file");
             }
             file.clock.move_by(Duration::SECOND);
-            assert_eq!(name_of(&operators, KEY).await.as_deref(), Some("billing"));
+            assert_eq!(name_of(&api_clients, KEY).await.as_deref(), Some("billing"));
         }
 
         file.write(&format!("search {OTHER_KEY}\n"));
         file.clock.move_by(Duration::SECOND);
-        assert_eq!(name_of(&operators, KEY).await, None);
+        assert_eq!(name_of(&api_clients, KEY).await, None);
     }
 
     #[test]
     fn operators_cannot_be_printed() {
-        let operators = File::of(&format!("billing {KEY}\n")).operators().expect("a file that is right");
+        let api_clients = File::of(&format!("billing {KEY}\n")).api_clients().expect("a file that is right");
 
-        assert_eq!(format!("{operators:?}"), "Operators(..)");
+        assert_eq!(format!("{api_clients:?}"), "ApiClients(..)");
     }
 }

@@ -4,21 +4,22 @@ use std::{path::Path, sync::Arc};
 
 use postern::{
     accounts::Accounts,
-    api_keys::Operators,
+    api_keys::ApiClients,
     audit::Trail,
     clock::Clock,
-    config::{Config, Mistake, Stores},
-    http::{Readiness, Router, Service, Vouching, routes},
-    keys::{self, Keys},
+    config::{Config, ConfigError, Stores},
+    http::{Readiness, Router, Service, TokenCheckConfig, routes},
+    keys::{self, LiveKeyring},
     metrics::Metrics,
     os,
     passwords::{Hasher, Policy},
-    rate_limit::{AttemptStores, Throttle},
+    rate_limit::{AttemptStores, LoginLimiter},
     server::{ConnectionLimits, Patience},
     store::{
-        Attempts, AuditEvents, Sessions, Users, counted_attempts, counted_sessions, counted_users,
-        memory::LocalAttempts,
-        postgres::{self, PostgresUsers, SchemaError},
+        AttemptStore, AuditStore, SessionStore, UserStore, instrumented_attempts, instrumented_sessions,
+        instrumented_users,
+        memory::MemoryAttempts,
+        postgres::{self, PostgresStore, SchemaError},
         redis::RedisStore,
         sqlite::{DataDirectory, ServerLock},
     },
@@ -26,7 +27,7 @@ use postern::{
 };
 use tracing::warn;
 
-use crate::exit::Failure;
+use crate::exit::ExitError;
 
 /// Places of the operations listener, where the public one has more: probes and scrapers are few.
 const OPERATIONS_CONNECTIONS: usize = 1000;
@@ -35,7 +36,7 @@ const OPERATIONS_CONNECTIONS: usize = 1000;
 const OTHER_FILES: usize = 100;
 
 /// Puts a server together.
-pub struct Assembly<'config> {
+pub struct App<'config> {
     /// By these settings.
     pub config: &'config Config,
     /// With this time.
@@ -44,9 +45,9 @@ pub struct Assembly<'config> {
     pub metrics: Arc<Metrics>,
 }
 
-impl Assembly<'_> {
+impl App<'_> {
     /// The data directory of the embedded store, for this server alone, with keys beside it.
-    pub fn lock_data(&self) -> Result<Option<(DataDirectory, ServerLock)>, Failure> {
+    pub fn lock_data(&self) -> Result<Option<(DataDirectory, ServerLock)>, ExitError> {
         if !matches!(self.config.stores, Stores::Embedded) {
             return Ok(None);
         }
@@ -57,8 +58,8 @@ impl Assembly<'_> {
     }
 
     /// The stores of the settings; the embedded one is in the directory that has been locked.
-    pub async fn open_stores(&self, data: Option<(DataDirectory, ServerLock)>) -> Result<OpenStores, Failure> {
-        let local = Arc::new(LocalAttempts::new(Arc::clone(&self.clock)));
+    pub async fn open_stores(&self, data: Option<(DataDirectory, ServerLock)>) -> Result<OpenStores, ExitError> {
+        let local = Arc::new(MemoryAttempts::new(Arc::clone(&self.clock)));
         match (&self.config.stores, data) {
             (Stores::Embedded, None) => unreachable!("the data directory of an embedded store has been locked"),
             (Stores::Embedded, Some((directory, lock))) => {
@@ -77,11 +78,11 @@ impl Assembly<'_> {
                     Err(error @ (SchemaError::Unreachable(_) | SchemaError::Silent)) => warn!(%error, "not ready yet"),
                     checked => checked?,
                 }
-                let users = Arc::new(PostgresUsers::new(database, self.config.limits.store)?);
+                let users = Arc::new(PostgresStore::new(database, self.config.limits.store)?);
                 let redis = Arc::new(RedisStore::new(redis_url, Arc::clone(&self.clock))?);
                 let (watched_users, watched_redis) = (Arc::clone(&users), Arc::clone(&redis));
-                self.metrics.watch_pool("PostgreSQL", move || watched_users.pool_use());
-                self.metrics.watch_pool("Redis", move || watched_redis.pool_use());
+                self.metrics.watch_pool("PostgreSQL", move || watched_users.pool_stats());
+                self.metrics.watch_pool("Redis", move || watched_redis.pool_stats());
                 Ok(OpenStores {
                     users: users.clone(),
                     sessions: redis.clone(),
@@ -94,71 +95,76 @@ impl Assembly<'_> {
     }
 
     /// Everything that can be done with accounts.
-    pub fn accounts(&self, stores: &OpenStores, keys: Arc<Keys>, audit: Trail) -> Result<Accounts, Failure> {
+    pub fn accounts(&self, stores: &OpenStores, keys: Arc<LiveKeyring>, audit: Trail) -> Result<Accounts, ExitError> {
         let Self { config, metrics, .. } = self;
         let hasher = Hasher::start(config.hashing, metrics.hashing.clone())?;
-        if config.hashing_is_crowded() {
-            hasher.leave_room();
+        if config.hashing_is_oversubscribed() {
+            hasher.enable_foreground_yield();
         }
         let access_tokens =
             AccessTokens::new(Arc::clone(&keys), config.access_format, config.issuer.clone(), config.audience.clone());
         Ok(Accounts {
-            users: counted_users(Arc::clone(&stores.users), metrics.store_calls.clone()),
-            sessions: counted_sessions(Arc::clone(&stores.sessions), metrics.store_calls.clone()),
+            users: instrumented_users(Arc::clone(&stores.users), metrics.store_calls.clone()),
+            sessions: instrumented_sessions(Arc::clone(&stores.sessions), metrics.store_calls.clone()),
             hasher,
             policy: Policy { min_code_points: config.password_min_length },
             access_tokens: access_tokens.map_err(|error| {
-                Failure::Settings(vec![Mistake {
+                ExitError::Settings(vec![ConfigError {
                     name: "POSTERN_ISSUER, POSTERN_AUDIENCE",
                     sentence: error.to_string(),
                 }])
             })?,
             refresh_tokens: RefreshTokens::new(Arc::clone(&keys)),
-            throttle: config.throttle.then(|| self.throttle(&stores.attempts, keys)),
+            limiter: config.rate_limiting.then(|| self.limiter(&stores.attempts, keys)),
             clock: Arc::clone(&self.clock),
             lifetimes: config.lifetimes,
             max_sessions: config.max_sessions,
-            rotates: config.refresh_rotation,
+            rotation_enabled: config.refresh_rotation,
             metrics: Arc::clone(metrics),
             audit,
         })
     }
 
-    fn throttle(&self, attempts: &AttemptStores, keys: Arc<Keys>) -> Throttle {
+    fn limiter(&self, attempts: &AttemptStores, keys: Arc<LiveKeyring>) -> LoginLimiter {
         let calls = &self.metrics.store_calls;
-        let counted = |attempts: &Arc<dyn Attempts>| counted_attempts(Arc::clone(attempts), calls.clone());
+        let counted = |attempts: &Arc<dyn AttemptStore>| instrumented_attempts(Arc::clone(attempts), calls.clone());
         let attempts =
             AttemptStores { shared: attempts.shared.as_ref().map(counted), local: Arc::clone(&attempts.local) };
-        Throttle::new(attempts, keys, self.config.hashing.max_wait, self.metrics.throttle.clone())
+        LoginLimiter::new(attempts, keys, self.config.hashing.max_wait, self.metrics.limiter.clone())
     }
 
     /// What other services are told.
-    pub fn vouching(&self) -> Result<Vouching, Failure> {
-        let operators = match &self.config.api_keys_file {
-            Some(file) => Operators::of_file(file.clone(), Arc::clone(&self.clock))?,
-            None => Operators::nobody(Arc::clone(&self.clock)),
+    pub fn token_check(&self) -> Result<TokenCheckConfig, ExitError> {
+        let api_clients = match &self.config.api_keys_file {
+            Some(file) => ApiClients::of_file(file.clone(), Arc::clone(&self.clock))?,
+            None => ApiClients::nobody(Arc::clone(&self.clock)),
         };
-        Ok(Vouching { operators, without_sessions: self.config.verify_degraded })
+        Ok(TokenCheckConfig { api_clients, session_outage_policy: self.config.verify_degraded })
     }
 
     /// The keys, which the process follows from now on as they change.
-    pub fn open_keys(&self) -> Result<Arc<Keys>, Failure> {
-        let keys = Arc::new(Keys::open(&self.config.keys_dir)?);
-        if keys.current().limiting().next().is_none() {
+    pub fn open_keys(&self) -> Result<Arc<LiveKeyring>, ExitError> {
+        let keys = Arc::new(LiveKeyring::open(&self.config.keys_dir)?);
+        if keys.current().limiter_keys().next().is_none() {
             warn!("there is no limiter key: once every replica has this version, `postern keys generate` makes it");
         }
         let watched = Arc::clone(&keys);
         self.metrics.watch_keys(move || watched.is_readable());
-        tokio::spawn(Arc::clone(&keys).follow());
+        tokio::spawn(Arc::clone(&keys).watch());
         Ok(keys)
     }
 
     /// What the public listener serves.
-    pub fn public(&self, accounts: &Arc<Accounts>, readiness: &Arc<Readiness>, vouching: Arc<Vouching>) -> Service {
+    pub fn public(
+        &self,
+        accounts: &Arc<Accounts>,
+        readiness: &Arc<Readiness>,
+        token_check: Arc<TokenCheckConfig>,
+    ) -> Service {
         let service = self.service(routes::public(), accounts, readiness);
-        let service = service.with_vouching(vouching).with_origins(self.config.origins.clone());
-        let service = service.behind(self.config.trusted_proxies.clone());
-        if self.config.tls.is_some() { service.over_tls() } else { service }
+        let service = service.with_token_check(token_check).with_origins(self.config.origins.clone());
+        let service = service.with_trusted_proxies(self.config.trusted_proxies.clone());
+        if self.config.tls.is_some() { service.with_hsts() } else { service }
     }
 
     /// What the operations listener serves.
@@ -200,17 +206,17 @@ impl Assembly<'_> {
 
 /// The stores, by what they can do.
 pub struct OpenStores {
-    pub users: Arc<dyn Users>,
-    pub sessions: Arc<dyn Sessions>,
+    pub users: Arc<dyn UserStore>,
+    pub sessions: Arc<dyn SessionStore>,
     pub attempts: AttemptStores,
-    pub audit: Arc<dyn AuditEvents>,
+    pub audit: Arc<dyn AuditStore>,
     /// Held as long as the embedded store is.
     _lock: Option<ServerLock>,
 }
 
 /// Keys for a data directory in which nothing has been kept yet. Keys that are missing later have been lost, and new ones
 /// would end every session.
-pub fn make_first_keys(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
+pub fn make_first_keys(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<(), ExitError> {
     if directory.is_new() {
         keys::generate(keys_dir, clock.now())?;
     }

@@ -11,13 +11,13 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub trait Clock: Send + Sync {
     /// How far this clock stands ahead of the system's; zero everywhere but in tests. A store that keeps its own
     /// time adds it, so that moving one clock moves every deadline.
-    fn ahead(&self) -> Duration;
+    fn offset(&self) -> Duration;
 
     /// The current time, in UTC.
     fn now(&self) -> OffsetDateTime {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the time")]
         let system = SystemTime::now();
-        OffsetDateTime::from(system) + self.ahead()
+        OffsetDateTime::from(system) + self.offset()
     }
 }
 
@@ -26,7 +26,7 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    fn ahead(&self) -> Duration {
+    fn offset(&self) -> Duration {
         Duration::ZERO
     }
 }
@@ -46,7 +46,7 @@ impl ManualClock {
 }
 
 impl Clock for ManualClock {
-    fn ahead(&self) -> Duration {
+    fn offset(&self) -> Duration {
         Duration::from_millis(self.ahead_ms.load(Ordering::SeqCst))
     }
 }

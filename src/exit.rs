@@ -2,24 +2,24 @@
 
 use std::{error::Error, process::ExitCode};
 
-use postern::config::Mistake;
+use postern::config::ConfigError;
 
 /// Invalid settings or arguments (`EX_USAGE` of sysexits.h).
 pub const INVALID_SETTINGS: u8 = 64;
 
 /// Ends the process with an error.
-pub enum Failure {
-    Settings(Vec<Mistake>),
+pub enum ExitError {
+    Settings(Vec<ConfigError>),
     Other(Box<dyn Error>),
 }
 
-impl Failure {
+impl ExitError {
     /// Prints each error, and returns the exit code.
     pub fn report(self) -> ExitCode {
         match self {
-            Self::Settings(mistakes) => {
-                for mistake in mistakes {
-                    eprintln!("postern: {mistake}");
+            Self::Settings(errors) => {
+                for error in errors {
+                    eprintln!("postern: {error}");
                 }
                 ExitCode::from(INVALID_SETTINGS)
             }
@@ -31,7 +31,7 @@ impl Failure {
     }
 }
 
-impl<E: Into<Box<dyn Error>>> From<E> for Failure {
+impl<E: Into<Box<dyn Error>>> From<E> for ExitError {
     fn from(error: E) -> Self {
         Self::Other(error.into())
     }

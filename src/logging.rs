@@ -105,7 +105,7 @@ impl<W: io::Write> io::Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        self.0.write_all(format!("{}\n", Harmless(line)).as_bytes())?;
+        self.0.write_all(format!("{}\n", EscapeControl(line)).as_bytes())?;
         Ok(event.len())
     }
 
@@ -115,12 +115,12 @@ impl<W: io::Write> io::Write for OneLine<W> {
 }
 
 /// A text, with what terminals and readers of lines take for more than a character written as in JSON: `\u000a`.
-struct Harmless<'text>(&'text str);
+struct EscapeControl<'text>(&'text str);
 
-impl fmt::Display for Harmless<'_> {
+impl fmt::Display for EscapeControl<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.0;
-        while let Some(place) = rest.find(is_harmful) {
+        while let Some(place) = rest.find(is_control) {
             let (before, from) = rest.split_at(place);
             let mut from = from.chars();
             let harmful = from.next().map_or(0, u32::from);
@@ -131,7 +131,7 @@ impl fmt::Display for Harmless<'_> {
     }
 }
 
-fn is_harmful(character: char) -> bool {
+fn is_control(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 

@@ -17,14 +17,14 @@ use postern::{
 };
 
 use self::{
-    exit::{Failure, INVALID_SETTINGS},
+    exit::{ExitError, INVALID_SETTINGS},
     runtime::run_async,
     serve::{Signals, serve},
 };
 
 fn main() -> ExitCode {
     logging::report_panics();
-    if let Err(error) = os::keep_to_itself() {
+    if let Err(error) = os::forbid_memory_access() {
         eprintln!("postern: the memory of this process cannot be kept to itself: {error}");
         return ExitCode::FAILURE;
     }
@@ -35,19 +35,19 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(INVALID_SETTINGS) } else { ExitCode::SUCCESS };
         }
     };
-    run(invocation.task, &invocation.values).unwrap_or_else(Failure::report)
+    run(invocation.task, &invocation.values).unwrap_or_else(ExitError::report)
 }
 
-fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
+fn run(task: Task, values: &Values) -> Result<ExitCode, ExitError> {
     match task {
         Task::Serve { migrate } => {
-            let config = Config::for_serve(values).map_err(Failure::Settings)?;
+            let config = Config::for_serve(values).map_err(ExitError::Settings)?;
             logging::start(config.log, config.log_format);
             run_async(async {
                 // First of all: the first process of a container is not ended by a signal that it does not expect.
                 let mut signals = Signals::new()?;
                 if migrate && let Stores::PostgresRedis(database, _) = &config.stores {
-                    let done = signals.unless_first(postgres::migrate(database)).await?;
+                    let done = signals.or_signal(postgres::migrate(database)).await?;
                     if done.is_none() {
                         return Ok(ExitCode::SUCCESS);
                     }
@@ -56,22 +56,22 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
             })
         }
         Task::Migrate => {
-            let url = config::for_migrate(values).map_err(Failure::Settings)?;
+            let url = config::for_migrate(values).map_err(ExitError::Settings)?;
             let applied = run_async(async { Ok(postgres::migrate(&url).await?) })?;
             print(&format!("PostgreSQL is up to date: {applied} migrations applied"))
         }
-        Task::Users(task) => print(&commands::users(task, &config::for_users(values).map_err(Failure::Settings)?)?),
-        Task::Audit(task) => print(&commands::audit(&task, &config::for_users(values).map_err(Failure::Settings)?)?),
+        Task::Users(task) => print(&commands::users(task, &config::for_users(values).map_err(ExitError::Settings)?)?),
+        Task::Audit(task) => print(&commands::audit(&task, &config::for_users(values).map_err(ExitError::Settings)?)?),
         Task::BackUp(target) => {
-            let config = config::for_backup(values).map_err(Failure::Settings)?;
+            let config = config::for_backup(values).map_err(ExitError::Settings)?;
             DataDirectory::existing(&config.data_dir)?.back_up(&target)?;
             print(&format!("{}: the embedded store; the keys are in {}", target.display(), config.keys_dir.display()))
         }
         Task::Calibrate(task) => {
-            let config = config::for_calibration(values).map_err(Failure::Settings)?;
-            let done = task.perform(&config).map_err(|mistake| Failure::Settings(vec![mistake]))?;
+            let config = config::for_calibration(values).map_err(ExitError::Settings)?;
+            let done = task.run(&config).map_err(|error| ExitError::Settings(vec![error]))?;
             let printed = print(&done.text)?;
-            done.fault.map_or(Ok(printed), |fault| Err(Failure::from(fault)))
+            done.fault.map_or(Ok(printed), |fault| Err(ExitError::from(fault)))
         }
         Task::Completions(shell) => print(cli::completions(shell).trim_end()),
         Task::Manual(directory) => {
@@ -79,24 +79,25 @@ fn run(task: Task, values: &Values) -> Result<ExitCode, Failure> {
             print(&format!("{0}: the manual; to read it: man -M {0} postern", directory.display()))
         }
         Task::Keys(task) => {
-            let config = config::for_keys(values).map_err(Failure::Settings)?;
-            let done = task.perform(&config, SystemClock.now())?;
+            let config = config::for_keys(values).map_err(ExitError::Settings)?;
+            let done = task.run(&config, SystemClock.now())?;
             let printed = print(&done.text)?;
-            done.fault.map_or(Ok(printed), |fault| Err(Failure::from(format!("no server can use these keys: {fault}"))))
+            done.fault
+                .map_or(Ok(printed), |fault| Err(ExitError::from(format!("no server can use these keys: {fault}"))))
         }
         Task::ShowConfig => {
             let line = |setting: &Setting| {
-                let (value, source) = values.shown(setting);
+                let (value, source) = values.display(setting);
                 format!("{:<28} {source:<12} {value}", setting.name)
             };
             let printed = print(&SETTINGS.iter().map(line).collect::<Vec<_>>().join("\n"))?;
-            Config::for_serve(values).map(|_| printed).map_err(Failure::Settings)
+            Config::for_serve(values).map(|_| printed).map_err(ExitError::Settings)
         }
     }
 }
 
 /// Prints to standard output. Whoever reads that may have gone away: what was asked for is done all the same.
-fn print(text: &str) -> Result<ExitCode, Failure> {
+fn print(text: &str) -> Result<ExitCode, ExitError> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),

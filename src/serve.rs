@@ -7,9 +7,9 @@ use postern::{
     clock::SystemClock,
     config::{Config, Stores},
     http::Readiness,
-    keys::Keys,
+    keys::LiveKeyring,
     metrics::Metrics,
-    model::{EventKind, Origin, Subject},
+    model::{AuditOrigin, AuditSubject, EventKind},
     server::{self, ConnectionLimits, Listening, Phase, Tls},
     tokens::AccessFormat,
 };
@@ -21,51 +21,51 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::{app::Assembly, exit::Failure};
+use crate::{app::App, exit::ExitError};
 
 /// What the audit trail has at the least to write what is left, however much of the grace requests have taken.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// Serves until a signal, drains, and says how it ended.
-pub async fn serve(config: Config, mut signals: Signals) -> Result<ExitCode, Failure> {
+pub async fn serve(config: Config, mut signals: Signals) -> Result<ExitCode, ExitError> {
     let formats: Vec<_> = AccessFormat::ALL.iter().map(ToString::to_string).collect();
     let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new(&formats.join(","))));
-    let assembly = Assembly { config: &config, clock: clock.clone(), metrics: Arc::clone(&metrics) };
+    let app = App { config: &config, clock: clock.clone(), metrics: Arc::clone(&metrics) };
     // First what may be wrong with files: nothing is opened for a server that will not start.
-    let vouching = Arc::new(assembly.vouching()?);
+    let token_check = Arc::new(app.token_check()?);
     let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
-    let data = assembly.lock_data()?;
-    let keys = assembly.open_keys()?;
-    let Some(stores) = signals.unless_first(assembly.open_stores(data)).await? else { return Ok(ExitCode::SUCCESS) };
+    let data = app.lock_data()?;
+    let keys = app.open_keys()?;
+    let Some(stores) = signals.or_signal(app.open_stores(data)).await? else { return Ok(ExitCode::SUCCESS) };
     let settings = audit::Settings::keeping(config.audit_retention);
     let (trail, writing) = audit::start(Arc::clone(&stores.audit), clock, metrics.audit.clone(), settings);
-    let accounts = Arc::new(assembly.accounts(&stores, Arc::clone(&keys), trail.clone())?);
+    let accounts = Arc::new(app.accounts(&stores, Arc::clone(&keys), trail.clone())?);
     let readiness = Arc::new(Readiness::default());
     let listener = bind(config.listen).await?;
     let ops_listener = bind(config.ops_listen).await?;
-    announce(&config, &listener, &ops_listener)?;
+    print_addresses(&config, &listener, &ops_listener)?;
     tokio::spawn(record_keys(keys, trail));
 
     tokio::spawn({
         let (readiness, accounts) = (Arc::clone(&readiness), Arc::clone(&accounts));
-        async move { readiness.meet_stores(&accounts, config.limits.store).await }
+        async move { readiness.wait_for_stores(&accounts, config.limits.store).await }
     });
-    assembly.raise_open_files_limit();
+    app.raise_open_files_limit();
     let start = |listener, service, limits, tls| {
         let (phase, followed) = watch::channel(Phase::Serving);
         let listening = Listening { listener, service: Arc::new(service), limits, tls };
         (phase, tokio::spawn(server::serve(listening, followed)))
     };
-    let public = assembly.public(&accounts, &readiness, vouching);
+    let public = app.public(&accounts, &readiness, token_check);
     if let Some(tls) = tls.clone() {
-        tokio::spawn(tls.follow());
+        tokio::spawn(tls.watch());
     }
-    let limits = assembly.public_limits();
+    let limits = app.public_limits();
     let limits = ConnectionLimits { patience: limits.patience.stopping_within(config.shutdown_grace), ..limits };
     let (phase, mut public) = start(listener, public, limits, tls);
     // Probes are answered to the end: it is not told to stop. Nor has it TLS: those who ask are on a network of their own.
     let (_go_on, operations) =
-        start(ops_listener, assembly.operations(&accounts, &readiness), assembly.operations_limits(), None);
+        start(ops_listener, app.operations(&accounts, &readiness), app.operations_limits(), None);
 
     // Outside the macro, which looks at its fields only where the line is logged.
     let signal = signals.next().await;
@@ -95,12 +95,12 @@ pub async fn serve(config: Config, mut signals: Signals) -> Result<ExitCode, Fai
 }
 
 /// Records which keys there are at the start, and each change of them.
-async fn record_keys(keys: Arc<Keys>, trail: Trail) {
+async fn record_keys(keys: Arc<LiveKeyring>, trail: Trail) {
     let mut changes = keys.changes();
     let mut kind = EventKind::ServerStarted;
     loop {
         let summary = changes.borrow_and_update().summary();
-        trail.record(kind, Subject::default().with_detail(format!("keys: {summary}")), Origin::server());
+        trail.record(kind, AuditSubject::default().with_detail(format!("keys: {summary}")), AuditOrigin::server());
         kind = EventKind::KeysChanged;
         if changes.changed().await.is_err() {
             return;
@@ -108,13 +108,13 @@ async fn record_keys(keys: Arc<Keys>, trail: Trail) {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+async fn bind(address: SocketAddr) -> Result<TcpListener, ExitError> {
     let listener = TcpListener::bind(address).await;
-    listener.map_err(|error| Failure::from(format!("cannot listen on {address}: {error}")))
+    listener.map_err(|error| ExitError::from(format!("cannot listen on {address}: {error}")))
 }
 
 /// The one line on standard output: where we listen, and where the data is.
-fn announce(config: &Config, public: &TcpListener, operations: &TcpListener) -> std::io::Result<()> {
+fn print_addresses(config: &Config, public: &TcpListener, operations: &TcpListener) -> std::io::Result<()> {
     let (public, operations) = (public.local_addr()?, operations.local_addr()?);
     let data = match &config.stores {
         Stores::Embedded => format!("embedded store in {}", absolute(&config.data_dir)),
@@ -150,7 +150,7 @@ impl Signals {
     }
 
     /// What comes of a step of the start, unless a signal comes first.
-    pub async fn unless_first<T, E>(&mut self, step: impl Future<Output = Result<T, E>>) -> Result<Option<T>, E> {
+    pub async fn or_signal<T, E>(&mut self, step: impl Future<Output = Result<T, E>>) -> Result<Option<T>, E> {
         tokio::select! {
             biased;
             signal = self.next() => {

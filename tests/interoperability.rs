@@ -9,9 +9,9 @@ use paseto_core::{
 use paseto_v4::{PublicKey, SecretKey, SignedToken, UnsignedToken};
 use postern::{
     clock::{Clock as _, SystemClock, rfc3339},
-    keys::{self, Keys},
+    keys::{self, LiveKeyring},
     model::{SessionId, UserId},
-    tokens::{AccessFormat, AccessTokenError, AccessTokens, KeySet},
+    tokens::{AccessFormat, AccessTokenError, AccessTokens, KeySetFormat},
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 /// A service with a key of its own, and that key as a file has it.
 struct Issuer {
-    keys: Arc<Keys>,
+    keys: Arc<LiveKeyring>,
     /// `k4.secret.…`
     secret: String,
     now: OffsetDateTime,
@@ -31,7 +31,7 @@ impl Issuer {
         let now = SystemClock.now();
         let made = keys::generate(directory.path(), now).expect("keys can be made");
         let secret = fs::read_to_string(directory.path().join(&made[0].file)).expect("a text");
-        let keys = Arc::new(Keys::open(directory.path()).expect("keys can be read"));
+        let keys = Arc::new(LiveKeyring::open(directory.path()).expect("keys can be read"));
         Self { keys, secret: secret.trim().to_owned(), now }
     }
 
@@ -46,7 +46,7 @@ impl Issuer {
     }
 
     /// The one published key.
-    fn published(&self, set: KeySet) -> Value {
+    fn published(&self, set: KeySetFormat) -> Value {
         let set: Value = serde_json::from_str(&self.tokens(AccessFormat::Paseto).published_keys(set)).expect("JSON");
         set["keys"][0].clone()
     }
@@ -103,13 +103,13 @@ impl Payload for Claims {
 }
 
 fn pasetos() -> impl Iterator<Item = AccessFormat> {
-    AccessFormat::ALL.iter().copied().filter(|format| format.key_set() == KeySet::Paserk)
+    AccessFormat::ALL.iter().copied().filter(|format| format.key_set() == KeySetFormat::Paserk)
 }
 
 #[test]
 fn another_paseto_verifies_our_tokens_by_our_published_key() {
     let issuer = Issuer::new();
-    let published = issuer.published(KeySet::Paserk);
+    let published = issuer.published(KeySetFormat::Paserk);
     let key: PublicKey = text(&published["paserk"]).parse().expect("a PASERK");
     for format in pasetos() {
         let token: SignedToken<Claims, Vec<u8>> = issuer.token(format).parse().expect("a PASETO");
@@ -126,7 +126,7 @@ fn another_paseto_verifies_our_tokens_by_our_published_key() {
 #[test]
 fn another_paserk_gives_our_key_the_id_that_we_give_it() {
     let issuer = Issuer::new();
-    let published = issuer.published(KeySet::Paserk);
+    let published = issuer.published(KeySetFormat::Paserk);
     let secret: SecretKey = issuer.secret.parse().expect("a PASERK");
 
     let public = secret.public_key();
@@ -139,7 +139,7 @@ fn another_paserk_gives_our_key_the_id_that_we_give_it() {
 fn we_verify_tokens_that_another_paseto_has_signed_with_our_key() {
     let issuer = Issuer::new();
     let secret: SecretKey = issuer.secret.parse().expect("a PASERK");
-    let footer = json!({"kid": issuer.published(KeySet::Paserk)["kid"]}).to_string();
+    let footer = json!({"kid": issuer.published(KeySetFormat::Paserk)["kid"]}).to_string();
     for format in pasetos() {
         let token = UnsignedToken::new(Claims(issuer.claims(format))).with_footer(footer.clone().into_bytes());
         let token = token.sign(&secret).expect("it can be signed").to_string();
@@ -158,7 +158,7 @@ fn we_sign_with_a_key_that_another_paseto_has_made() {
     fs::write(&manifest, text.replace(&made.id, &theirs.public_key().id().to_string())).expect("it can be written");
     fs::write(directory.path().join(made.file), theirs.expose_key().to_string()).expect("it can be written");
 
-    let keys = Arc::new(Keys::open(directory.path()).expect("keys can be read"));
+    let keys = Arc::new(LiveKeyring::open(directory.path()).expect("keys can be read"));
     let issuer = Issuer { keys, secret: theirs.expose_key().to_string(), now };
 
     for format in pasetos() {
@@ -171,7 +171,7 @@ fn we_sign_with_a_key_that_another_paseto_has_made() {
 #[test]
 fn neither_takes_what_another_key_has_signed() {
     let (issuer, other) = (Issuer::new(), Issuer::new());
-    let key: PublicKey = text(&issuer.published(KeySet::Paserk)["paserk"]).parse().expect("a PASERK");
+    let key: PublicKey = text(&issuer.published(KeySetFormat::Paserk)["paserk"]).parse().expect("a PASERK");
     for format in pasetos() {
         let token = other.token(format);
 
@@ -219,7 +219,7 @@ mod jwt {
         let tokens = issuer.tokens(AccessFormat::Jwt);
         let token = issuer.token(AccessFormat::Jwt);
 
-        let verified = verified(&token, &tokens.published_keys(KeySet::Jwk)).expect("a good token");
+        let verified = verified(&token, &tokens.published_keys(KeySetFormat::Jwk)).expect("a good token");
 
         let mut claims = issuer.claims(AccessFormat::Jwt);
         claims["jti"] = verified["jti"].clone();
@@ -230,7 +230,7 @@ mod jwt {
     #[test]
     fn another_jwt_library_refuses_our_token_where_one_character_is_another() {
         let issuer = Issuer::new();
-        let published = issuer.tokens(AccessFormat::Jwt).published_keys(KeySet::Jwk);
+        let published = issuer.tokens(AccessFormat::Jwt).published_keys(KeySetFormat::Jwk);
         let token = issuer.token(AccessFormat::Jwt);
 
         let place = token.rfind('.').expect("a signature") + 1;
@@ -244,7 +244,7 @@ mod jwt {
     #[test]
     fn we_verify_tokens_that_another_jwt_library_has_signed_with_our_key() {
         let issuer = Issuer::new();
-        let kid = text(&issuer.published(KeySet::Jwk)["kid"]).to_owned();
+        let kid = text(&issuer.published(KeySetFormat::Jwk)["kid"]).to_owned();
         let header = Header { kid: Some(kid), ..Header::new(Algorithm::EdDSA) };
 
         let token = encode(&header, &issuer.claims(AccessFormat::Jwt), &secret_key(&issuer)).expect("it can be signed");

@@ -6,8 +6,8 @@ use clap::Command;
 use postern::{
     cli,
     config::SETTINGS,
-    http::{Allowed, routes},
-    metrics::{FAMILIES, Family, Kind, Label, Values},
+    http::{MethodFilter, routes},
+    metrics::{FAMILIES, Family, Label, LabelValues, MetricKind},
     model::EventKind,
 };
 use serde_json::Value;
@@ -36,8 +36,9 @@ fn the_tables_of_endpoints_are_those_of_the_code() {
     let page: Value =
         serde_json::from_str(include_str!("../src/http/handlers/openapi.json")).expect("the page is JSON");
     // Where any method will do, what holds for one holds for all; the page writes `{rest}` for `{*rest}`.
-    let is_secured = |method: &Allowed, path: &str| {
-        let method = if *method == Allowed::Any { "get".to_owned() } else { method.to_string().to_ascii_lowercase() };
+    let is_secured = |method: &MethodFilter, path: &str| {
+        let method =
+            if *method == MethodFilter::Any { "get".to_owned() } else { method.to_string().to_ascii_lowercase() };
         page["paths"][path.replace('*', "")][method]["security"].is_array()
     };
     let (public, operations) = (routes::public(), routes::operations());
@@ -79,9 +80,9 @@ fn the_table_of_audit_events_is_that_of_the_code() {
 fn the_table_of_metrics_is_that_of_the_code() {
     let row = |family: &&Family| {
         let kind = match family.kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram(_) => "histogram",
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Histogram(_) => "histogram",
         };
         let labels = family.labels.iter().map(label_beside_metric).collect::<Vec<_>>().join("; ");
         format!("| `{}` | {kind} | {labels} | {} |", family.name, family.help)
@@ -96,7 +97,7 @@ fn the_table_of_metrics_is_that_of_the_code() {
 #[test]
 fn the_bounds_of_histograms_are_those_of_the_code() {
     for family in FAMILIES {
-        if let Kind::Histogram(bounds) = family.kind {
+        if let MetricKind::Histogram(bounds) = family.kind {
             let bounds: Vec<_> = bounds.iter().map(ToString::to_string).collect();
             let bounds = bounds.join(", ");
             let listed = README.lines().any(|line| line.contains(family.name) && line.contains(&bounds));
@@ -110,8 +111,10 @@ fn the_table_of_labels_is_that_of_the_code() {
     let mut rows = Vec::new();
     for label in FAMILIES.iter().flat_map(|family| family.labels).filter(|label| !is_short(label)) {
         let values = match label.values {
-            Values::Listed(values) => values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "),
-            Values::Described(values) => values.to_owned(),
+            LabelValues::Listed(values) => {
+                values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ")
+            }
+            LabelValues::Described(values) => values.to_owned(),
         };
         let row = format!("| label `{}` | {values} |", label.name);
         if !rows.contains(&row) {
@@ -127,7 +130,7 @@ fn the_table_of_labels_is_that_of_the_code() {
 /// What stands beside a metric for one of its labels: its values, where they are few.
 fn label_beside_metric(label: &Label) -> String {
     match label.values {
-        Values::Listed(values) if is_short(label) => {
+        LabelValues::Listed(values) if is_short(label) => {
             let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
             format!("`{}`: {}", label.name, values.join(" "))
         }
@@ -136,7 +139,7 @@ fn label_beside_metric(label: &Label) -> String {
 }
 
 fn is_short(label: &Label) -> bool {
-    matches!(label.values, Values::Listed(values) if values.len() < 10)
+    matches!(label.values, LabelValues::Listed(values) if values.len() < 10)
 }
 
 #[test]

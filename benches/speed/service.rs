@@ -3,16 +3,16 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, Call, Lifetimes, SignUp, Tokens},
+    accounts::{Accounts, CallContext, Lifetimes, SignUp, Tokens},
     audit,
     clock::{Clock as _, ManualClock, SystemClock},
     http::{self, Readiness, RequestLimits, routes},
-    keys::{self, Keys},
+    keys::{self, LiveKeyring},
     metrics::Metrics,
     model::Client,
     passwords::{HashParameters, Hasher, HasherSettings, Password, Policy},
-    rate_limit::Throttle,
-    store::{StoreTime, counted_sessions, counted_users},
+    rate_limit::LoginLimiter,
+    store::{TimeBudget, instrumented_sessions, instrumented_users},
     tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
 
@@ -28,7 +28,7 @@ pub struct Served {
     /// The user's.
     pub tokens: Tokens,
     /// Writes the audit trail for as long as it is there.
-    pub writing: audit::Writing,
+    pub writing: audit::WriterHandle,
 }
 
 /// A service on a backend.
@@ -36,12 +36,12 @@ pub async fn served<B: Backend>(backend: &B) -> Served {
     let clock = Arc::new(ManualClock::default());
     let Stores { users, sessions, attempts, audit: events } = backend.open(Arc::clone(&clock)).await;
     let (keys, metrics) = (keys(), Arc::new(Metrics::new("paseto")));
-    let throttle = Throttle::new(attempts, Arc::clone(&keys), Duration::from_mins(1), metrics.throttle.clone());
+    let limiter = LoginLimiter::new(attempts, Arc::clone(&keys), Duration::from_mins(1), metrics.limiter.clone());
     let settings = audit::Settings::keeping(None);
     let (trail, writing) = audit::start(events, clock.clone(), metrics.audit.clone(), settings);
     let accounts = Arc::new(Accounts {
-        users: counted_users(users, metrics.store_calls.clone()),
-        sessions: counted_sessions(sessions, metrics.store_calls.clone()),
+        users: instrumented_users(users, metrics.store_calls.clone()),
+        sessions: instrumented_sessions(sessions, metrics.store_calls.clone()),
         hasher: hasher(CHEAP),
         policy: Policy { min_code_points: 8 },
         access_tokens: access_tokens(&keys, AccessFormat::Paseto),
@@ -55,8 +55,8 @@ pub async fn served<B: Backend>(backend: &B) -> Served {
             published_keys: Duration::from_mins(5),
         },
         max_sessions: 100,
-        throttle: Some(throttle),
-        rotates: true,
+        limiter: Some(limiter),
+        rotation_enabled: true,
         metrics,
         audit: trail,
     });
@@ -73,14 +73,14 @@ pub fn hasher(parameters: HashParameters) -> Hasher {
 }
 
 /// New keys.
-pub fn keys() -> Arc<Keys> {
+pub fn keys() -> Arc<LiveKeyring> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     keys::generate(directory.path(), SystemClock.now()).expect("keys can be made");
-    Arc::new(Keys::open(directory.path()).expect("keys can be read"))
+    Arc::new(LiveKeyring::open(directory.path()).expect("keys can be read"))
 }
 
 /// Access tokens of the default issuer and audience.
-pub fn access_tokens(keys: &Arc<Keys>, format: AccessFormat) -> AccessTokens {
+pub fn access_tokens(keys: &Arc<LiveKeyring>, format: AccessFormat) -> AccessTokens {
     let named = || "postern".to_owned();
     AccessTokens::new(Arc::clone(keys), format, named(), named()).expect("short tokens")
 }
@@ -91,17 +91,17 @@ pub fn client() -> Client {
 }
 
 /// The time of a call that takes as long as it takes.
-pub fn time() -> StoreTime {
-    StoreTime::of(Duration::from_mins(1))
+pub fn time() -> TimeBudget {
+    TimeBudget::of(Duration::from_mins(1))
 }
 
-fn call() -> Call {
-    Call { client: client(), request_id: "bench".to_owned(), time: time() }
+fn call() -> CallContext {
+    CallContext { client: client(), request_id: "bench".to_owned(), time: time() }
 }
 
 async fn signed_up(accounts: &Accounts) -> Tokens {
     let (name, email) = ("Ada Lovelace".parse().expect("a name"), "ada@example.org".parse().expect("an address"));
-    let judged = accounts.judge(Password::new("secure_password"), Some(&name), Some(&email)).await;
+    let judged = accounts.validate_password(Password::new("secure_password"), Some(&name), Some(&email)).await;
     let password = judged.expect("an idle thread").expect("an acceptable password");
-    accounts.register(SignUp { name, email, password }, &call()).await.expect("an account")
+    accounts.sign_up(SignUp { name, email, password }, &call()).await.expect("an account")
 }

@@ -13,10 +13,10 @@ use postern::{
     accounts::Tokens,
     clock::{Clock as _, ManualClock, SystemClock},
     model::{
-        Epoch, KeyTag, NewSession, PasswordHash, Presentation, Role, Rotation, Session, SessionId, Standing, User,
-        UserId,
+        AccountStatus, Epoch, KeyTag, NewSession, PasswordHash, RefreshOutcome, Role, Rotation, Session, SessionId,
+        User, UserId,
     },
-    store::{Refresh, RefreshAttempt, Sessions, Users},
+    store::{Refresh, RefreshAttempt, SessionStore, UserStore},
 };
 use redis::aio::MultiplexedConnection;
 use tokio::{
@@ -35,8 +35,8 @@ use crate::{
 /// Stores with one user who has one session, and the bare connections beside them.
 struct Kept {
     backend: PostgresRedis,
-    users: Arc<dyn Users>,
-    sessions: Arc<dyn Sessions>,
+    users: Arc<dyn UserStore>,
+    sessions: Arc<dyn SessionStore>,
     user: User,
     session: Session,
     redis: MultiplexedConnection,
@@ -72,8 +72,8 @@ fn sessions(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
     group.measure(["session opened, Redis", "PING"], timed_at_once(runtime, open), ping());
     let find = async |_| {
         let kept = kept.get().await;
-        let found = kept.sessions.resume(kept.user.id, kept.session.id, &time()).await;
-        assert!(found.expect("an answer").is_some_and(|found| kept.user.keeps_in_force(found.id, found.epoch)));
+        let found = kept.sessions.touch(kept.user.id, kept.session.id, &time()).await;
+        assert!(found.expect("an answer").is_some_and(|found| kept.user.is_session_valid(found.id, found.epoch)));
     };
     group.measure(["session checked, Redis", "PING"], timed_at_once(runtime, find), ping());
     let refresh = async |_| {
@@ -81,11 +81,11 @@ fn sessions(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
         let attempt = RefreshAttempt {
             user: kept.user.clone(),
             session: kept.session.id,
-            counter: kept.session.successor,
+            counter: kept.session.next,
             rotation: Rotation::Off,
         };
         let refresh = kept.sessions.refresh(&attempt, &time()).await.expect("an answer");
-        assert!(matches!(refresh, Refresh::Presented(Presentation::Kept, _)));
+        assert!(matches!(refresh, Refresh::Decided(RefreshOutcome::Kept, _)));
     };
     group.measure(["session refreshed, Redis", "PING"], timed_at_once(runtime, refresh), ping());
 }
@@ -138,10 +138,10 @@ impl Kept {
             name: "Bob".parse().expect("a name"),
             // As long as one with the default parameters.
             password: Some(PasswordHash::new("$".repeat(97))),
-            standing: Standing::Active,
+            status: AccountStatus::Active,
             role: Role::Member,
             epoch: Epoch::random(),
-            kept_session: None,
+            surviving_session: None,
             created: now,
         };
         users.insert(&user, &time()).await.expect("an answer");
@@ -187,11 +187,11 @@ fn new_session(user: UserId, epoch: Epoch) -> NewSession {
         id: SessionId::random(),
         user,
         epoch,
-        successor_key: KeyTag([0xff, 0, 1, 0x80]),
+        next_key: KeyTag([0xff, 0, 1, 0x80]),
         lifetime: Duration::from_hours(24),
         idle: None,
         max_sessions: 100,
-        kept_session: None,
+        surviving_session: None,
         client: client(),
     }
 }

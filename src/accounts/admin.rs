@@ -7,15 +7,15 @@ use std::{fmt, str::FromStr, sync::Arc};
 use crate::{
     audit::Trail,
     clock::Clock,
-    model::{Email, Epoch, EventKind, Name, Origin, Role, Standing, Subject, User, UserId, UserQuery},
-    passwords::{AcceptedPassword, Hasher, Objection, Overloaded, Password, Policy},
-    store::{Edit, Insert, StoreError, StoreTime, Users},
+    model::{AccountStatus, AuditOrigin, AuditSubject, Email, Epoch, EventKind, Name, Role, User, UserId, UserQuery},
+    passwords::{AcceptedPassword, Hasher, Overloaded, Password, Policy, PolicyViolation},
+    store::{Insert, StoreError, TimeBudget, UserStore, UserUpdate},
 };
 
 /// What it takes to administer users.
-pub struct Administration {
+pub struct UserAdmin {
     /// Where users are kept.
-    pub users: Arc<dyn Users>,
+    pub users: Arc<dyn UserStore>,
     /// Hashes and judges passwords.
     pub hasher: Hasher,
     /// What new passwords must be like: the same for an administrator.
@@ -25,7 +25,7 @@ pub struct Administration {
     /// Records what has been done.
     pub audit: Trail,
     /// Who does it.
-    pub origin: Origin,
+    pub origin: AuditOrigin,
 }
 
 /// A user that an administrator makes.
@@ -43,26 +43,26 @@ pub struct NewUser {
 
 /// A user, as an administrator names one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Who {
+pub enum UserRef {
     /// Whoever has this email.
     Email(Email),
     /// Whoever has this id.
     Id(UserId),
 }
 
-impl FromStr for Who {
-    type Err = InvalidWho;
+impl FromStr for UserRef {
+    type Err = InvalidUserRef;
 
-    fn from_str(text: &str) -> Result<Self, InvalidWho> {
+    fn from_str(text: &str) -> Result<Self, InvalidUserRef> {
         if text.contains('@') {
-            return text.parse().map(Self::Email).map_err(|_| InvalidWho);
+            return text.parse().map(Self::Email).map_err(|_| InvalidUserRef);
         }
-        text.trim().parse().map(|id| Self::Id(UserId(id))).map_err(|_| InvalidWho)
+        text.trim().parse().map(|id| Self::Id(UserId(id))).map_err(|_| InvalidUserRef)
     }
 }
 
 /// Shows the email or id as it was normalised.
-impl fmt::Display for Who {
+impl fmt::Display for UserRef {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Email(email) => formatter.write_str(email.as_str()),
@@ -74,20 +74,20 @@ impl fmt::Display for Who {
 /// Neither an email nor an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("neither an email address nor the id of a user")]
-pub struct InvalidWho;
+pub struct InvalidUserRef;
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
-pub enum AdministrationError {
+pub enum UserAdminError {
     /// Nobody has this email or id.
     #[error("there is no user {0}")]
-    NoSuchUser(Who),
+    NoSuchUser(UserRef),
     /// Another user has this email.
     #[error("another user has this email already")]
     EmailTaken,
     /// The policy does not accept the password.
     #[error("{}", sentences(.0))]
-    Objections(Vec<Objection>),
+    PolicyViolations(Vec<PolicyViolation>),
     /// The hashing threads are busy.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
@@ -96,20 +96,20 @@ pub enum AdministrationError {
     Store(#[from] StoreError),
 }
 
-fn sentences(objections: &[Objection]) -> String {
+fn sentences(objections: &[PolicyViolation]) -> String {
     objections.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
-impl Administration {
+impl UserAdmin {
     /// Makes a user. The insert decides.
     ///
     /// # Errors
-    /// [`AdministrationError::EmailTaken`], [`AdministrationError::Objections`], or what the store says.
-    pub async fn create(&self, new: NewUser, time: &StoreTime) -> Result<User, AdministrationError> {
+    /// [`UserAdminError::EmailTaken`], [`UserAdminError::PolicyViolations`], or what the store says.
+    pub async fn create(&self, new: NewUser, time: &TimeBudget) -> Result<User, UserAdminError> {
         if self.users.by_email(&new.email, time).await?.is_some() {
-            return Err(AdministrationError::EmailTaken);
+            return Err(UserAdminError::EmailTaken);
         }
-        let password = self.judged(new.password, &new.name, &new.email).await?;
+        let password = self.validated(new.password, &new.name, &new.email).await?;
         let hash = self.hasher.hash(password.password()).await?;
         let user = User { role: new.role, ..User::new(new.email, new.name, hash, self.clock.now()) };
         match self.users.insert(&user, time).await? {
@@ -117,7 +117,7 @@ impl Administration {
                 self.record(EventKind::AdminUserCreated, &user);
                 Ok(user)
             }
-            Insert::EmailTaken => Err(AdministrationError::EmailTaken),
+            Insert::EmailTaken => Err(UserAdminError::EmailTaken),
         }
     }
 
@@ -125,36 +125,36 @@ impl Administration {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, AdministrationError> {
+    pub async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, UserAdminError> {
         Ok(self.users.list(query, time).await?)
     }
 
     /// The user.
     ///
     /// # Errors
-    /// [`AdministrationError::NoSuchUser`], or what the store says.
-    pub async fn find(&self, who: &Who, time: &StoreTime) -> Result<User, AdministrationError> {
+    /// [`UserAdminError::NoSuchUser`], or what the store says.
+    pub async fn find(&self, who: &UserRef, time: &TimeBudget) -> Result<User, UserAdminError> {
         let found = match who {
-            Who::Email(email) => self.users.by_email(email, time).await?,
-            Who::Id(id) => self.users.by_id(*id, time).await?,
+            UserRef::Email(email) => self.users.by_email(email, time).await?,
+            UserRef::Id(id) => self.users.by_id(*id, time).await?,
         };
-        found.ok_or_else(|| AdministrationError::NoSuchUser(who.clone()))
+        found.ok_or_else(|| UserAdminError::NoSuchUser(who.clone()))
     }
 
     /// Sets a password, whatever the old one was. Every session of the user ends.
     ///
     /// # Errors
-    /// [`AdministrationError::NoSuchUser`], [`AdministrationError::Objections`], or what the store says.
+    /// [`UserAdminError::NoSuchUser`], [`UserAdminError::PolicyViolations`], or what the store says.
     pub async fn set_password(
         &self,
-        who: &Who,
+        who: &UserRef,
         password: Password,
-        time: &StoreTime,
-    ) -> Result<User, AdministrationError> {
+        time: &TimeBudget,
+    ) -> Result<User, UserAdminError> {
         let user = self.find(who, time).await?;
-        let password = self.judged(password, &user.name, &user.email).await?;
+        let password = self.validated(password, &user.name, &user.email).await?;
         let hash = self.hasher.hash(password.password()).await?;
-        let user = self.edit(who, &user, &Edit::SetPassword(hash, Epoch::random()), time).await?;
+        let user = self.update(who, &user, &UserUpdate::SetPassword(hash, Epoch::random()), time).await?;
         self.record(EventKind::AdminPasswordSet, &user);
         Ok(user)
     }
@@ -162,10 +162,10 @@ impl Administration {
     /// Gives the user another name.
     ///
     /// # Errors
-    /// [`AdministrationError::NoSuchUser`], or what the store says.
-    pub async fn rename(&self, who: &Who, name: Name, time: &StoreTime) -> Result<User, AdministrationError> {
+    /// [`UserAdminError::NoSuchUser`], or what the store says.
+    pub async fn rename(&self, who: &UserRef, name: Name, time: &TimeBudget) -> Result<User, UserAdminError> {
         let user = self.find(who, time).await?;
-        let user = self.edit(who, &user, &Edit::Rename(name), time).await?;
+        let user = self.update(who, &user, &UserUpdate::Rename(name), time).await?;
         self.record(EventKind::AdminUserRenamed, &user);
         Ok(user)
     }
@@ -173,18 +173,18 @@ impl Administration {
     /// Closes the account, or opens it again. Either way no session of before is in force afterwards.
     ///
     /// # Errors
-    /// [`AdministrationError::NoSuchUser`], or what the store says.
-    pub async fn set_standing(
+    /// [`UserAdminError::NoSuchUser`], or what the store says.
+    pub async fn set_status(
         &self,
-        who: &Who,
-        standing: Standing,
-        time: &StoreTime,
-    ) -> Result<User, AdministrationError> {
+        who: &UserRef,
+        status: AccountStatus,
+        time: &TimeBudget,
+    ) -> Result<User, UserAdminError> {
         let user = self.find(who, time).await?;
-        let user = self.edit(who, &user, &Edit::SetStanding(standing, Epoch::random()), time).await?;
-        let kind = match standing {
-            Standing::Active => EventKind::AdminUserActivated,
-            Standing::Inactive => EventKind::AdminUserDeactivated,
+        let user = self.update(who, &user, &UserUpdate::SetStatus(status, Epoch::random()), time).await?;
+        let kind = match status {
+            AccountStatus::Active => EventKind::AdminUserActivated,
+            AccountStatus::Inactive => EventKind::AdminUserDeactivated,
         };
         self.record(kind, &user);
         Ok(user)
@@ -193,11 +193,11 @@ impl Administration {
     /// Deletes the user, and returns who that was.
     ///
     /// # Errors
-    /// [`AdministrationError::NoSuchUser`], or what the store says.
-    pub async fn delete(&self, who: &Who, time: &StoreTime) -> Result<User, AdministrationError> {
+    /// [`UserAdminError::NoSuchUser`], or what the store says.
+    pub async fn delete(&self, who: &UserRef, time: &TimeBudget) -> Result<User, UserAdminError> {
         let user = self.find(who, time).await?;
         let deleted = self.users.delete(user.id, time).await?;
-        let deleted = deleted.ok_or_else(|| AdministrationError::NoSuchUser(who.clone()))?;
+        let deleted = deleted.ok_or_else(|| UserAdminError::NoSuchUser(who.clone()))?;
         self.record(EventKind::AdminUserDeleted, &deleted);
         Ok(deleted)
     }
@@ -205,10 +205,10 @@ impl Administration {
     /// Ends every session of the user.
     ///
     /// # Errors
-    /// [`AdministrationError::NoSuchUser`], or what the store says.
-    pub async fn end_sessions(&self, who: &Who, time: &StoreTime) -> Result<User, AdministrationError> {
+    /// [`UserAdminError::NoSuchUser`], or what the store says.
+    pub async fn end_sessions(&self, who: &UserRef, time: &TimeBudget) -> Result<User, UserAdminError> {
         let user = self.find(who, time).await?;
-        let user = self.edit(who, &user, &Edit::EndSessions(Epoch::random()), time).await?;
+        let user = self.update(who, &user, &UserUpdate::EndSessions(Epoch::random()), time).await?;
         self.record(EventKind::AdminSessionsEnded, &user);
         Ok(user)
     }
@@ -217,30 +217,36 @@ impl Administration {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn end_all_sessions(&self, time: &StoreTime) -> Result<u64, AdministrationError> {
+    pub async fn end_all_sessions(&self, time: &TimeBudget) -> Result<u64, UserAdminError> {
         let users = self.users.end_all_sessions(Epoch::random(), time).await?;
-        self.record(EventKind::AdminAllSessionsEnded, Subject::default().with_detail(format!("users: {users}")));
+        self.record(EventKind::AdminAllSessionsEnded, AuditSubject::default().with_detail(format!("users: {users}")));
         Ok(users)
     }
 
-    fn record(&self, kind: EventKind, subject: impl Into<Subject>) {
+    fn record(&self, kind: EventKind, subject: impl Into<AuditSubject>) {
         self.audit.record(kind, subject, self.origin.clone());
     }
 
-    async fn judged(
+    async fn validated(
         &self,
         password: Password,
         name: &Name,
         email: &Email,
-    ) -> Result<AcceptedPassword, AdministrationError> {
-        let judgement = self.hasher.judge(self.policy, password, Some(name.clone()), Some(email.clone())).await?;
-        judgement.map_err(AdministrationError::Objections)
+    ) -> Result<AcceptedPassword, UserAdminError> {
+        let judgement = self.hasher.validate(self.policy, password, Some(name.clone()), Some(email.clone())).await?;
+        judgement.map_err(UserAdminError::PolicyViolations)
     }
 
-    async fn edit(&self, who: &Who, user: &User, edit: &Edit, time: &StoreTime) -> Result<User, AdministrationError> {
-        let edited = self.users.edit(user.id, edit, time).await?;
+    async fn update(
+        &self,
+        who: &UserRef,
+        user: &User,
+        update: &UserUpdate,
+        time: &TimeBudget,
+    ) -> Result<User, UserAdminError> {
+        let edited = self.users.update(user.id, update, time).await?;
         // Somebody else may have deleted the user meanwhile.
-        edited.ok_or_else(|| AdministrationError::NoSuchUser(who.clone()))
+        edited.ok_or_else(|| UserAdminError::NoSuchUser(who.clone()))
     }
 }
 
@@ -252,10 +258,10 @@ mod tests {
     fn a_user_is_named_by_email_or_id() {
         let id = UserId::new(time::OffsetDateTime::UNIX_EPOCH);
 
-        assert_eq!(id.to_string().parse(), Ok(Who::Id(id)));
-        assert_eq!(" Ada@Example.org".parse(), Ok(Who::Email("ada@example.org".parse().expect("an address"))));
+        assert_eq!(id.to_string().parse(), Ok(UserRef::Id(id)));
+        assert_eq!(" Ada@Example.org".parse(), Ok(UserRef::Email("ada@example.org".parse().expect("an address"))));
         for text in ["", "ada", "ada@", "0197"] {
-            assert_eq!(text.parse::<Who>(), Err(InvalidWho), "{text}");
+            assert_eq!(text.parse::<UserRef>(), Err(InvalidUserRef), "{text}");
         }
     }
 }

@@ -2,50 +2,50 @@
 
 use std::time::Duration;
 
-use super::{call_context::Call, error::Refusal, service::Accounts};
+use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
     model::{self, Email, EventKind, UserId},
-    rate_limit::{Admission, FAILURES_IN_A_ROW, Subject, Throttle, Verdict},
+    rate_limit::{AttemptOutcome, AttemptSubject, FAILURES_IN_A_ROW, LoginLimiter, Reservation},
 };
 
 impl Accounts {
     /// Makes an attempt to give the password of an account, unless too many have failed.
     ///
     /// # Errors
-    /// [`Refusal::Throttled`], [`Refusal::Overloaded`] and those of the attempt.
-    pub(super) async fn guess<T>(
+    /// [`AccountError::RateLimited`], [`AccountError::Overloaded`] and those of the attempt.
+    pub(super) async fn with_login_limit<T>(
         &self,
-        guess: Guess<'_>,
-        call: &Call,
-        attempt: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
-        let Guess { email, user } = guess;
+        login: LoginAttempt<'_>,
+        call: &CallContext,
+        attempt: impl Future<Output = Result<T, AccountError>>,
+    ) -> Result<T, AccountError> {
+        let LoginAttempt { email, user } = login;
         // Before a store is asked: whoever would be turned away later costs nothing.
-        self.hasher.admits(0, Duration::ZERO)?;
-        let Some(throttle) = &self.throttle else { return attempt.await };
+        self.hasher.check_capacity(0, Duration::ZERO)?;
+        let Some(limiter) = &self.limiter else { return attempt.await };
         let address = call.client.address;
-        let _turn = match email {
+        let _permit = match email {
             Some(email) => {
-                let place = throttle.join(email, address);
-                self.hasher.admits(place.ahead, Duration::ZERO)?;
-                let turn = place.turn(throttle.max_wait()).await?;
-                self.hasher.admits(0, turn.waited)?;
-                Some(turn)
+                let entry = limiter.join(email, address);
+                self.hasher.check_capacity(entry.ahead, Duration::ZERO)?;
+                let permit = entry.acquire(limiter.max_wait()).await?;
+                self.hasher.check_capacity(0, permit.waited)?;
+                Some(permit)
             }
             None => None,
         };
-        let subject = email.map_or(Subject::Address(address), |email| Subject::Account(email, address));
-        let admission = self.admitted(throttle, subject, user, call).await?;
-        let (failures, outcome) = (admission.at_account(), attempt.await);
-        let verdict = match &outcome {
-            Ok(_) => Verdict::Succeeded,
-            Err(Refusal::InvalidCredentials | Refusal::WrongPassword) => Verdict::Failed,
-            Err(_) => Verdict::NotMade,
+        let subject = email.map_or(AttemptSubject::Address(address), |email| AttemptSubject::Account(email, address));
+        let reservation = self.reserved(limiter, subject, user, call).await?;
+        let (failures, outcome) = (reservation.at_account(), attempt.await);
+        let outcome_kind = match &outcome {
+            Ok(_) => AttemptOutcome::Succeeded,
+            Err(AccountError::InvalidCredentials | AccountError::WrongPassword) => AttemptOutcome::Failed,
+            Err(_) => AttemptOutcome::Aborted,
         };
-        Box::pin(admission.settle(verdict, &call.time)).await;
+        Box::pin(reservation.settle(outcome_kind, &call.time)).await;
         let are_many = failures.is_some_and(|failures| failures % FAILURES_IN_A_ROW == 0);
-        if let (Some(email), Verdict::Failed, true) = (email, verdict, are_many) {
-            self.tell_of_many_failures(email, call).await;
+        if let (Some(email), AttemptOutcome::Failed, true) = (email, outcome_kind, are_many) {
+            self.audit_failure_streak(email, call).await;
         }
         outcome
     }
@@ -54,46 +54,50 @@ impl Accounts {
     /// told its caller something.
     ///
     /// # Errors
-    /// [`Refusal::Throttled`] and those of the attempt.
-    pub(super) async fn limited_sign_up<T>(
+    /// [`AccountError::RateLimited`] and those of the attempt.
+    pub(super) async fn with_sign_up_limit<T>(
         &self,
         email: &Email,
-        call: &Call,
-        attempt: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
+        call: &CallContext,
+        attempt: impl Future<Output = Result<T, AccountError>>,
+    ) -> Result<T, AccountError> {
         // Before a store is asked: under a flood, nobody learns whether an email is taken without its being counted.
-        self.hasher.admits(0, Duration::ZERO)?;
-        let Some(throttle) = &self.throttle else { return attempt.await };
-        let subject = Subject::SignUp(email, call.client.address);
-        let admission = self.admitted(throttle, subject, None, call).await?;
+        self.hasher.check_capacity(0, Duration::ZERO)?;
+        let Some(limiter) = &self.limiter else { return attempt.await };
+        let subject = AttemptSubject::SignUp(email, call.client.address);
+        let reservation = self.reserved(limiter, subject, None, call).await?;
         let outcome = attempt.await;
-        let verdict = match &outcome {
-            Ok(_) => Verdict::Succeeded,
-            Err(Refusal::EmailTaken) => Verdict::Failed,
-            Err(_) => Verdict::NotMade,
+        let outcome_kind = match &outcome {
+            Ok(_) => AttemptOutcome::Succeeded,
+            Err(AccountError::EmailTaken) => AttemptOutcome::Failed,
+            Err(_) => AttemptOutcome::Aborted,
         };
-        Box::pin(admission.settle(verdict, &call.time)).await;
+        Box::pin(reservation.settle(outcome_kind, &call.time)).await;
         outcome
     }
 
-    async fn admitted(
+    async fn reserved(
         &self,
-        throttle: &Throttle,
-        subject: Subject<'_>,
+        limiter: &LoginLimiter,
+        subject: AttemptSubject<'_>,
         user: Option<UserId>,
-        call: &Call,
-    ) -> Result<Admission, Refusal> {
+        call: &CallContext,
+    ) -> Result<Reservation, AccountError> {
         // On the heap: it is large, and not there for long.
-        let admitted = Box::pin(throttle.admit(subject, &call.time)).await;
-        admitted.map_err(|throttled| {
-            self.audit.record(EventKind::Throttled, model::Subject::from(user).with_detail(throttled.limit), call);
-            Refusal::Throttled(throttled)
+        let reserved = Box::pin(limiter.reserve(subject, &call.time)).await;
+        reserved.map_err(|rate_limited| {
+            self.audit.record(
+                EventKind::Throttled,
+                model::AuditSubject::from(user).with_detail(rate_limited.limit),
+                call,
+            );
+            AccountError::RateLimited(rate_limited)
         })
     }
 
     /// Says so where an account has met as many failures in a row as NIST allows, and each time that it has met as many
     /// again. Nobody can log in to one that is not there.
-    async fn tell_of_many_failures(&self, email: &Email, call: &Call) {
+    async fn audit_failure_streak(&self, email: &Email, call: &CallContext) {
         if let Ok(Some(user)) = self.users.by_email(email, &call.time).await {
             self.audit.record(EventKind::PasswordFailures, &user, call);
         }
@@ -102,7 +106,7 @@ impl Accounts {
 
 /// Whose password somebody gives.
 #[derive(Clone, Copy)]
-pub(super) struct Guess<'attempt> {
+pub(super) struct LoginAttempt<'attempt> {
     /// The email of the account; `None` where no account can have it.
     pub email: Option<&'attempt Email>,
     /// The user, where that is known before the password is.

@@ -1,8 +1,8 @@
 //! Whose request this is: from an access token to the user whose session is in force.
 
-use super::{call_context::Call, error::Refusal, service::Accounts};
+use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
-    model::{Session, Subject, User},
+    model::{AuditSubject, Session, User},
     store::StoreError,
     tokens::{AccessTokenError, Claims},
 };
@@ -16,7 +16,7 @@ pub struct CurrentUser {
     pub session: Session,
 }
 
-impl From<&CurrentUser> for Subject {
+impl From<&CurrentUser> for AuditSubject {
     fn from(current: &CurrentUser) -> Self {
         Self::from(&current.session)
     }
@@ -26,20 +26,20 @@ impl Accounts {
     /// The user that an access token speaks for. Both stores are asked side by side.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`] and [`Refusal::AccessTokenExpired`]; [`Refusal::Store`] where a store that would
+    /// [`AccountError::InvalidAccessToken`] and [`AccountError::AccessTokenExpired`]; [`AccountError::Store`] where a store that would
     /// have to agree cannot be reached, and the other does not refuse.
-    pub async fn authenticate(&self, access_token: &str, call: &Call) -> Result<CurrentUser, Refusal> {
+    pub async fn authenticate(&self, access_token: &str, call: &CallContext) -> Result<CurrentUser, AccountError> {
         let claims = self.claims(access_token).await?;
         let (user, session) = self.user_and_session(&claims, call).await?;
         Ok(CurrentUser { user, session: session? })
     }
 
     /// What an access token says that is authentic and has not expired.
-    pub(super) async fn claims(&self, access_token: &str) -> Result<Claims, Refusal> {
+    pub(super) async fn claims(&self, access_token: &str) -> Result<Claims, AccountError> {
         let verified = self.access_tokens.verify(access_token, self.clock.now()).await;
         verified.map_err(|error| match error {
-            AccessTokenError::Invalid => Refusal::InvalidAccessToken,
-            AccessTokenError::Expired => Refusal::AccessTokenExpired,
+            AccessTokenError::Invalid => AccountError::InvalidAccessToken,
+            AccessTokenError::Expired => AccountError::AccessTokenExpired,
         })
     }
 
@@ -48,25 +48,25 @@ impl Accounts {
     pub(super) async fn user_and_session(
         &self,
         claims: &Claims,
-        call: &Call,
-    ) -> Result<(User, Result<Session, StoreError>), Refusal> {
-        self.hasher.make_room();
+        call: &CallContext,
+    ) -> Result<(User, Result<Session, StoreError>), AccountError> {
+        self.hasher.notice_request();
         let (user, session) = tokio::join!(
             self.users.by_id(claims.subject, &call.time),
-            self.sessions.resume(claims.subject, claims.session, &call.time),
+            self.sessions.touch(claims.subject, claims.session, &call.time),
         );
         // One store's definite no is enough, even where the other one cannot be reached.
         let is_gone =
             matches!(&user, Ok(user) if !user.as_ref().is_some_and(User::is_active)) || matches!(&session, Ok(None));
         if is_gone {
-            return Err(Refusal::InvalidAccessToken);
+            return Err(AccountError::InvalidAccessToken);
         }
         match (user?, session) {
-            (Some(user), Ok(Some(session))) if user.keeps_in_force(session.id, session.epoch) => {
+            (Some(user), Ok(Some(session))) if user.is_session_valid(session.id, session.epoch) => {
                 Ok((user, Ok(session)))
             }
             (Some(user), Err(error)) => Ok((user, Err(error))),
-            _ => Err(Refusal::InvalidAccessToken),
+            _ => Err(AccountError::InvalidAccessToken),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Password change.
 
 use super::{
-    authenticate::CurrentUser, call_context::Call, error::Refusal, reauthentication::Confirmed, service::Accounts,
+    authenticate::CurrentUser, call_context::CallContext, error::AccountError, reauthentication::ReauthAction,
+    service::Accounts,
 };
 use crate::{
     model::EventKind,
@@ -13,18 +14,18 @@ impl Accounts {
     /// hash and epoch decides, and removing the ended sessions afterwards only tidies up.
     ///
     /// # Errors
-    /// [`Refusal::WrongPassword`]; [`Refusal::InvalidAccessToken`] where another change has ended this session
-    /// meanwhile; [`Refusal::Overloaded`], [`Refusal::Store`].
+    /// [`AccountError::WrongPassword`]; [`AccountError::InvalidAccessToken`] where another change has ended this session
+    /// meanwhile; [`AccountError::Overloaded`], [`AccountError::Store`].
     pub async fn change_password(
         &self,
         current: &CurrentUser,
         old: &Password,
         new: &AcceptedPassword,
-        call: &Call,
-    ) -> Result<(), Refusal> {
+        call: &CallContext,
+    ) -> Result<(), AccountError> {
         let changes = &self.metrics.accounts.password_changes;
-        let change = self.confirmed(current, old, Confirmed::PasswordChange(new), call);
-        let former = changes.counted(change, Refusal::label).await?;
+        let change = self.reauthenticate(current, old, ReauthAction::PasswordChange(new), call);
+        let former = changes.counted(change, AccountError::label).await?;
         self.audit.record(EventKind::PasswordChanged, current, call);
         let ended = self.remove_ended_sessions(&former, Some(current.session.id), call).await;
         self.metrics.accounts.ended_by_password_change.inc_by(ended);

@@ -1,10 +1,10 @@
 //! Errors of the use cases.
 
-use crate::{passwords::Overloaded, rate_limit::Throttled, store::StoreError};
+use crate::{passwords::Overloaded, rate_limit::RateLimited, store::StoreError};
 
 /// Why a use case did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum AccountError {
     /// Another user has this email.
     #[error("the email is taken")]
     EmailTaken,
@@ -28,7 +28,7 @@ pub enum Refusal {
     WrongPassword,
     /// Too many attempts have failed.
     #[error(transparent)]
-    Throttled(#[from] Throttled),
+    RateLimited(#[from] RateLimited),
     /// The hashing queue is too long.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
@@ -37,7 +37,7 @@ pub enum Refusal {
     Store(#[from] StoreError),
 }
 
-impl Refusal {
+impl AccountError {
     /// Its name among the outcomes that metrics count.
     pub(super) fn label(&self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Refusal {
             Self::InvalidRefreshToken => "invalid_refresh_token",
             Self::SessionNotFound => "session_not_found",
             Self::WrongPassword => "wrong_password",
-            Self::Throttled(_) => "too_many_attempts",
+            Self::RateLimited(_) => "too_many_attempts",
             Self::Overloaded(_) => "overloaded",
             Self::Store(error) => error.label(),
         }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use tracing::debug;
 
-use super::{call_context::Call, error::Refusal, service::Accounts};
+use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
     model::{SessionId, User},
     store::StoreError,
@@ -13,7 +13,7 @@ use crate::{
 
 /// What is answered for others while the session store cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WithoutSessions {
+pub enum SessionOutagePolicy {
     /// Nothing: whether the session is in force is not known.
     #[default]
     Refuse,
@@ -22,7 +22,7 @@ pub enum WithoutSessions {
     Accept,
 }
 
-impl FromStr for WithoutSessions {
+impl FromStr for SessionOutagePolicy {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
@@ -39,7 +39,7 @@ impl FromStr for WithoutSessions {
 pub struct Identity {
     /// The user.
     pub user: User,
-    /// The session: in force, or not known to have ended ([`WithoutSessions::Accept`]).
+    /// The session: in force, or not known to have ended ([`SessionOutagePolicy::Accept`]).
     pub session: SessionId,
     /// Whether nobody could say that the session is in force.
     pub is_degraded: bool,
@@ -53,13 +53,13 @@ impl Accounts {
     pub async fn identify(
         &self,
         access_token: &str,
-        without_sessions: WithoutSessions,
-        call: &Call,
-    ) -> Result<Identity, Refusal> {
+        session_outage_policy: SessionOutagePolicy,
+        call: &CallContext,
+    ) -> Result<Identity, AccountError> {
         let claims = self.claims(access_token).await?;
         let (user, session) = self.user_and_session(&claims, call).await?;
         let is_degraded = match session {
-            Err(error @ StoreError::Unavailable { .. }) if without_sessions == WithoutSessions::Accept => {
+            Err(error @ StoreError::Unavailable { .. }) if session_outage_policy == SessionOutagePolicy::Accept => {
                 self.metrics.accounts.identified_without_session.inc();
                 debug!(%error, user = %user.id, "a token is accepted for what it says by itself");
                 true
@@ -75,16 +75,16 @@ impl Accounts {
     /// What an access token says whose session is in force; `None` where any other text is presented.
     ///
     /// # Errors
-    /// [`Refusal::Store`], as [`Accounts::authenticate`]: what is not known is not told.
-    pub async fn introspect(&self, token: &str, call: &Call) -> Result<Option<Claims>, Refusal> {
+    /// [`AccountError::Store`], as [`Accounts::authenticate`]: what is not known is not told.
+    pub async fn introspect(&self, token: &str, call: &CallContext) -> Result<Option<Claims>, AccountError> {
         match self.claims_in_force(token, call).await {
             Ok(claims) => Ok(Some(claims)),
-            Err(Refusal::InvalidAccessToken | Refusal::AccessTokenExpired) => Ok(None),
+            Err(AccountError::InvalidAccessToken | AccountError::AccessTokenExpired) => Ok(None),
             Err(refusal) => Err(refusal),
         }
     }
 
-    async fn claims_in_force(&self, token: &str, call: &Call) -> Result<Claims, Refusal> {
+    async fn claims_in_force(&self, token: &str, call: &CallContext) -> Result<Claims, AccountError> {
         let claims = self.claims(token).await?;
         let (_, session) = self.user_and_session(&claims, call).await?;
         session?;
@@ -98,10 +98,10 @@ mod tests {
 
     #[test]
     fn what_happens_without_sessions_is_one_of_two_words() {
-        assert_eq!("accept".parse(), Ok(WithoutSessions::Accept));
-        assert_eq!("refuse".parse(), Ok(WithoutSessions::Refuse));
+        assert_eq!("accept".parse(), Ok(SessionOutagePolicy::Accept));
+        assert_eq!("refuse".parse(), Ok(SessionOutagePolicy::Refuse));
         for text in ["", "Accept", "on", "true"] {
-            assert!(text.parse::<WithoutSessions>().is_err(), "{text}");
+            assert!(text.parse::<SessionOutagePolicy>().is_err(), "{text}");
         }
     }
 }

@@ -3,9 +3,9 @@
 use tracing::debug;
 
 use super::{
-    attempts::Guess,
-    call_context::Call,
-    error::Refusal,
+    attempts::LoginAttempt,
+    call_context::CallContext,
+    error::AccountError,
     service::{Accounts, Tokens},
 };
 use crate::{
@@ -27,16 +27,16 @@ impl Accounts {
     /// Opens a session for whoever knows email and password. Opening it decides.
     ///
     /// # Errors
-    /// [`Refusal::InvalidCredentials`], [`Refusal::Throttled`], [`Refusal::Overloaded`], [`Refusal::Store`].
-    pub async fn login(&self, credentials: Credentials, call: &Call) -> Result<Tokens, Refusal> {
+    /// [`AccountError::InvalidCredentials`], [`AccountError::RateLimited`], [`AccountError::Overloaded`], [`AccountError::Store`].
+    pub async fn login(&self, credentials: Credentials, call: &CallContext) -> Result<Tokens, AccountError> {
         let logins = &self.metrics.accounts.logins;
         let email = credentials.email.clone();
-        let guess = Guess { email: email.as_ref(), user: None };
-        let login = self.guess(guess, call, self.log_in(credentials, call));
-        logins.counted(login, Refusal::label).await
+        let with_login_limit = LoginAttempt { email: email.as_ref(), user: None };
+        let login = self.with_login_limit(with_login_limit, call, self.log_in(credentials, call));
+        logins.counted(login, AccountError::label).await
     }
 
-    async fn log_in(&self, credentials: Credentials, call: &Call) -> Result<Tokens, Refusal> {
+    async fn log_in(&self, credentials: Credentials, call: &CallContext) -> Result<Tokens, AccountError> {
         let Credentials { email, password } = credentials;
         let user = match &email {
             Some(email) => self.users.by_email(email, &call.time).await?,
@@ -46,11 +46,11 @@ impl Accounts {
         // Hash even where no user was found: a faster answer for unknown emails would tell who has an account.
         let hash = user.as_ref().and_then(|user| user.password.as_ref());
         let matches = self.hasher.verify(&password, hash).await?;
-        let is_welcome = |user: &User| matches && user.is_active() && !password.is_too_long();
+        let may_log_in = |user: &User| matches && user.is_active() && !password.is_too_long();
         let known = user.as_ref().map(|user| user.id);
-        let Some(user) = user.filter(is_welcome) else {
+        let Some(user) = user.filter(may_log_in) else {
             self.audit.record(EventKind::LoginFailed, known, call);
-            return Err(Refusal::InvalidCredentials);
+            return Err(AccountError::InvalidCredentials);
         };
         // The epoch came with the hash that was verified: a password change in between leaves this session out of force.
         let session = self.open_session(&user, call).await?;
@@ -63,13 +63,13 @@ impl Accounts {
 
     /// Hashes a password again where the parameters have changed since. It has been verified, so this may fail: the next
     /// login tries again.
-    async fn renew_hash(&self, user: &User, password: &Password, call: &Call) {
+    async fn renew_hash(&self, user: &User, password: &Password, call: &CallContext) {
         let is_outdated = user.password.as_ref().is_some_and(|hash| self.hasher.is_outdated(hash));
         if !is_outdated {
             return;
         }
-        let renewed: Result<_, Refusal> = async {
-            let hash = self.hasher.renew(password).await?;
+        let renewed: Result<_, AccountError> = async {
+            let hash = self.hasher.rehash(password).await?;
             self.users.rehash(user, &hash, &call.time).await.map_err(|error: StoreError| error.into())
         }
         .await;

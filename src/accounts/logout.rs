@@ -2,10 +2,10 @@
 
 use tracing::warn;
 
-use super::{authenticate::CurrentUser, call_context::Call, error::Refusal, service::Accounts};
+use super::{authenticate::CurrentUser, call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
-    model::{Epoch, EventKind, SessionId, Subject, User},
-    store::Edit,
+    model::{AuditSubject, Epoch, EventKind, SessionId, User},
+    store::UserUpdate,
 };
 
 impl Accounts {
@@ -13,13 +13,13 @@ impl Accounts {
     /// session that has ended before is no error. The session store alone is asked.
     ///
     /// # Errors
-    /// [`Refusal::InvalidRefreshToken`], [`Refusal::Store`].
-    pub async fn logout(&self, refresh_token: &str, call: &Call) -> Result<(), Refusal> {
-        let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| Refusal::InvalidRefreshToken)?;
-        self.hasher.make_room();
+    /// [`AccountError::InvalidRefreshToken`], [`AccountError::Store`].
+    pub async fn logout(&self, refresh_token: &str, call: &CallContext) -> Result<(), AccountError> {
+        let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| AccountError::InvalidRefreshToken)?;
+        self.hasher.notice_request();
         let ended = self.sessions.end(claims.user, claims.session, &call.time).await?;
         self.metrics.accounts.ended_by_logout.inc_by(ended);
-        let subject = Subject { user: Some(claims.user), session: Some(claims.session), detail: None };
+        let subject = AuditSubject { user: Some(claims.user), session: Some(claims.session), detail: None };
         self.audit.record(if ended > 0 { EventKind::Logout } else { EventKind::LogoutRepeated }, subject, call);
         Ok(())
     }
@@ -27,11 +27,11 @@ impl Accounts {
     /// Ends every session of the user, this one included: the new epoch decides.
     ///
     /// # Errors
-    /// [`Refusal::InvalidAccessToken`] where the user is gone by now; [`Refusal::Store`].
-    pub async fn logout_everywhere(&self, current: &CurrentUser, call: &Call) -> Result<(), Refusal> {
-        let edit = Edit::EndSessions(Epoch::random());
-        let edited = self.users.edit(current.user.id, &edit, &call.time).await?;
-        edited.ok_or(Refusal::InvalidAccessToken)?;
+    /// [`AccountError::InvalidAccessToken`] where the user is gone by now; [`AccountError::Store`].
+    pub async fn logout_everywhere(&self, current: &CurrentUser, call: &CallContext) -> Result<(), AccountError> {
+        let update = UserUpdate::EndSessions(Epoch::random());
+        let edited = self.users.update(current.user.id, &update, &call.time).await?;
+        edited.ok_or(AccountError::InvalidAccessToken)?;
         self.audit.record(EventKind::LogoutEverywhere, current, call);
         let ended = self.remove_ended_sessions(&current.user, None, call).await;
         self.metrics.accounts.ended_by_logout_everywhere.inc_by(ended);
@@ -40,7 +40,12 @@ impl Accounts {
 
     /// Removes the sessions that a new epoch, or the deletion of their user, has ended, and says how many there were. It
     /// only tidies up: they are refused whether this succeeds or not.
-    pub(super) async fn remove_ended_sessions(&self, former: &User, kept: Option<SessionId>, call: &Call) -> u64 {
+    pub(super) async fn remove_ended_sessions(
+        &self,
+        former: &User,
+        kept: Option<SessionId>,
+        call: &CallContext,
+    ) -> u64 {
         self.sessions.remove_ended(former, kept, &call.time).await.unwrap_or_else(|error| {
             warn!(%error, user = %former.id, "ended sessions could not be removed; they are refused all the same");
             0

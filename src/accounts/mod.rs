@@ -20,11 +20,11 @@ mod sessions;
 mod sign_up;
 
 pub use self::{
-    admin::{Administration, AdministrationError, InvalidWho, NewUser, Who},
+    admin::{InvalidUserRef, NewUser, UserAdmin, UserAdminError, UserRef},
     authenticate::CurrentUser,
-    call_context::Call,
-    error::Refusal,
-    introspection::{Identity, WithoutSessions},
+    call_context::CallContext,
+    error::AccountError,
+    introspection::{Identity, SessionOutagePolicy},
     login::Credentials,
     refresh::Refreshed,
     service::{Accounts, Lifetimes, Tokens},

@@ -1,8 +1,8 @@
 //! Refresh: new tokens for a session that is in force, by the table of the README.
 
-use super::{call_context::Call, error::Refusal, service::Accounts};
+use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
-    model::{EventKind, Presentation, Rotation, Session, Subject, User},
+    model::{AuditSubject, EventKind, RefreshOutcome, Rotation, Session, User},
     store::{Refresh, RefreshAttempt},
 };
 
@@ -18,57 +18,57 @@ impl Accounts {
     /// New tokens for whoever has the session's refresh token. The session store decides, in one step.
     ///
     /// # Errors
-    /// [`Refusal::InvalidRefreshToken`], [`Refusal::Store`].
-    pub async fn refresh(&self, refresh_token: &str, call: &Call) -> Result<Refreshed, Refusal> {
+    /// [`AccountError::InvalidRefreshToken`], [`AccountError::Store`].
+    pub async fn refresh(&self, refresh_token: &str, call: &CallContext) -> Result<Refreshed, AccountError> {
         let refreshes = &self.metrics.accounts.refreshes;
-        refreshes.counted(self.exchange_token(refresh_token, call), Refusal::label).await
+        refreshes.counted(self.exchange_token(refresh_token, call), AccountError::label).await
     }
 
-    async fn exchange_token(&self, refresh_token: &str, call: &Call) -> Result<Refreshed, Refusal> {
+    async fn exchange_token(&self, refresh_token: &str, call: &CallContext) -> Result<Refreshed, AccountError> {
         // A: not authentic. No store is asked.
-        let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| Refusal::InvalidRefreshToken)?;
-        self.hasher.make_room();
+        let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| AccountError::InvalidRefreshToken)?;
+        self.hasher.notice_request();
         // B: the user is gone or inactive; or the session is not there, or not in force.
         let user = self.users.by_id(claims.user, &call.time).await?;
-        let user = user.filter(User::is_active).ok_or(Refusal::InvalidRefreshToken)?;
+        let user = user.filter(User::is_active).ok_or(AccountError::InvalidRefreshToken)?;
         let attempt =
             RefreshAttempt { user, session: claims.session, counter: claims.counter, rotation: self.rotation() };
-        let Refresh::Presented(presentation, session) = self.sessions.refresh(&attempt, &call.time).await? else {
-            return Err(Refusal::InvalidRefreshToken);
+        let Refresh::Decided(presentation, session) = self.sessions.refresh(&attempt, &call.time).await? else {
+            return Err(AccountError::InvalidRefreshToken);
         };
-        self.tell(presentation, &session, call);
+        self.record_outcome(presentation, &session, call);
         let access = || self.access_token(&session);
         match presentation {
             // C: without rotation, the token stays good.
-            Presentation::Kept => Ok(Refreshed { access: access(), refresh: None }),
+            RefreshOutcome::Kept => Ok(Refreshed { access: access(), refresh: None }),
             // 1, 2, 3 and 6: the successor, which is the same for all who share it.
-            Presentation::Successor | Presentation::Shared | Presentation::LostResponse | Presentation::Rollback => {
-                Ok(Refreshed { access: access(), refresh: Some(self.successor_token(&session)) })
+            RefreshOutcome::Next | RefreshOutcome::Shared | RefreshOutcome::LostResponse | RefreshOutcome::Rollback => {
+                Ok(Refreshed { access: access(), refresh: Some(self.next_token(&session)) })
             }
             // C: without rotation, the session goes on. 4 and 5: theft, and it has ended.
-            Presentation::Outdated | Presentation::Replaced | Presentation::Retired => {
-                Err(Refusal::InvalidRefreshToken)
+            RefreshOutcome::Outdated | RefreshOutcome::Superseded | RefreshOutcome::Reused => {
+                Err(AccountError::InvalidRefreshToken)
             }
         }
     }
 
     fn rotation(&self) -> Rotation {
-        if self.rotates { Rotation::On(self.refresh_tokens.active_key()) } else { Rotation::Off }
+        if self.rotation_enabled { Rotation::On(self.refresh_tokens.active_key()) } else { Rotation::Off }
     }
 
     /// Counts and records what became of a token.
-    fn tell(&self, presentation: Presentation, session: &Session, call: &Call) {
+    fn record_outcome(&self, presentation: RefreshOutcome, session: &Session, call: &CallContext) {
         let metrics = &self.metrics.accounts;
         metrics.presented(presentation.label());
-        if presentation.is_theft() {
+        if presentation.is_reuse() {
             metrics.ended_by_theft.inc();
         }
         let kind = match presentation {
-            Presentation::Kept | Presentation::Outdated | Presentation::Successor => return,
-            Presentation::Shared | Presentation::LostResponse => EventKind::RefreshTokenReused,
-            Presentation::Replaced | Presentation::Retired => EventKind::RefreshTokenTheft,
-            Presentation::Rollback => EventKind::SessionStoreRollback,
+            RefreshOutcome::Kept | RefreshOutcome::Outdated | RefreshOutcome::Next => return,
+            RefreshOutcome::Shared | RefreshOutcome::LostResponse => EventKind::RefreshTokenReused,
+            RefreshOutcome::Superseded | RefreshOutcome::Reused => EventKind::RefreshTokenTheft,
+            RefreshOutcome::Rollback => EventKind::SessionStoreRollback,
         };
-        self.audit.record(kind, Subject::from(session).with_detail(presentation.label()), call);
+        self.audit.record(kind, AuditSubject::from(session).with_detail(presentation.label()), call);
     }
 }

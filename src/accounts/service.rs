@@ -2,24 +2,24 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{call_context::Call, error::Refusal};
+use super::{call_context::CallContext, error::AccountError};
 use crate::{
     audit::Trail,
     clock::Clock,
     metrics::Metrics,
-    model::{Email, EventKind, Name, NewSession, Session, SessionId, Subject, User},
-    passwords::{AcceptedPassword, Hasher, Objection, Password, Policy},
-    rate_limit::Throttle,
-    store::{Sessions, StoreError, Users},
+    model::{AuditSubject, Email, EventKind, Name, NewSession, Session, SessionId, User},
+    passwords::{AcceptedPassword, Hasher, Password, Policy, PolicyViolation},
+    rate_limit::LoginLimiter,
+    store::{SessionStore, StoreError, UserStore},
     tokens::{AccessTokens, RefreshClaims, RefreshTokens},
 };
 
 /// Everything that can be done with accounts, and what it takes.
 pub struct Accounts {
     /// Where users are kept.
-    pub users: Arc<dyn Users>,
+    pub users: Arc<dyn UserStore>,
     /// Where sessions are kept.
-    pub sessions: Arc<dyn Sessions>,
+    pub sessions: Arc<dyn SessionStore>,
     /// Hashes and judges passwords.
     pub hasher: Hasher,
     /// What new passwords must be like.
@@ -35,9 +35,9 @@ pub struct Accounts {
     /// How many sessions a user may have at once: the oldest ones end.
     pub max_sessions: u32,
     /// Limits attempts that fail; `None` where nothing is limited.
-    pub throttle: Option<Throttle>,
+    pub limiter: Option<LoginLimiter>,
     /// Whether a refresh replaces the refresh token.
-    pub rotates: bool,
+    pub rotation_enabled: bool,
     /// Counts what happens.
     pub metrics: Arc<Metrics>,
     /// Records what somebody may have to answer for.
@@ -77,32 +77,32 @@ impl Accounts {
     ///
     /// # Errors
     /// Where the hashing queue is too long. The policy's objections are a value.
-    pub async fn judge(
+    pub async fn validate_password(
         &self,
         password: Password,
         name: Option<&Name>,
         email: Option<&Email>,
-    ) -> Result<Result<AcceptedPassword, Vec<Objection>>, Refusal> {
-        Ok(self.hasher.judge(self.policy, password, name.cloned(), email.cloned()).await?)
+    ) -> Result<Result<AcceptedPassword, Vec<PolicyViolation>>, AccountError> {
+        Ok(self.hasher.validate(self.policy, password, name.cloned(), email.cloned()).await?)
     }
 
     /// Opens a session in an epoch: the deciding write of a login.
-    pub(super) async fn open_session(&self, user: &User, call: &Call) -> Result<Session, StoreError> {
+    pub(super) async fn open_session(&self, user: &User, call: &CallContext) -> Result<Session, StoreError> {
         let session = NewSession {
             id: SessionId::random(),
             user: user.id,
             epoch: user.epoch,
-            successor_key: self.refresh_tokens.active_key(),
+            next_key: self.refresh_tokens.active_key(),
             lifetime: self.lifetimes.session,
             idle: self.lifetimes.idle,
             max_sessions: self.max_sessions,
-            kept_session: user.kept_session,
+            surviving_session: user.surviving_session,
             client: call.client.clone(),
         };
         let opened = self.sessions.open(&session, &call.time).await?;
         self.metrics.accounts.ended_as_too_many.inc_by(opened.ended);
         if opened.ended > 0 {
-            let displaced = Subject::from(user).with_detail(format!("sessions ended: {}", opened.ended));
+            let displaced = AuditSubject::from(user).with_detail(format!("sessions ended: {}", opened.ended));
             self.audit.record(EventKind::SessionsDisplaced, displaced, call);
         }
         Ok(opened.session)
@@ -110,13 +110,13 @@ impl Accounts {
 
     /// The tokens of a session that has just been opened.
     pub(super) fn first_tokens(&self, session: &Session) -> Tokens {
-        Tokens { access: self.access_token(session), refresh: self.successor_token(session) }
+        Tokens { access: self.access_token(session), refresh: self.next_token(session) }
     }
 
     /// The refresh token that a session has handed out last.
-    pub(super) fn successor_token(&self, session: &Session) -> String {
-        let claims = RefreshClaims { user: session.user, session: session.id, counter: session.successor };
-        self.refresh_tokens.issue(claims, session.successor_key)
+    pub(super) fn next_token(&self, session: &Session) -> String {
+        let claims = RefreshClaims { user: session.user, session: session.id, counter: session.next };
+        self.refresh_tokens.issue(claims, session.next_key)
     }
 
     /// An access token for a session, accepted no longer than the session lasts.

@@ -2,17 +2,17 @@
 
 use std::cmp::Reverse;
 
-use super::{authenticate::CurrentUser, call_context::Call, error::Refusal, service::Accounts};
-use crate::model::{EventKind, Session, SessionId, Subject};
+use super::{authenticate::CurrentUser, call_context::CallContext, error::AccountError, service::Accounts};
+use crate::model::{AuditSubject, EventKind, Session, SessionId};
 
 impl Accounts {
     /// The user's sessions that are in force, newest first.
     ///
     /// # Errors
-    /// [`Refusal::Store`].
-    pub async fn list_sessions(&self, current: &CurrentUser, call: &Call) -> Result<Vec<Session>, Refusal> {
+    /// [`AccountError::Store`].
+    pub async fn list_sessions(&self, current: &CurrentUser, call: &CallContext) -> Result<Vec<Session>, AccountError> {
         let mut sessions = self.sessions.list(current.user.id, &call.time).await?;
-        sessions.retain(|session| current.user.keeps_in_force(session.id, session.epoch));
+        sessions.retain(|session| current.user.is_session_valid(session.id, session.epoch));
         sessions.sort_by_key(|session| Reverse((session.created, session.id.0)));
         Ok(sessions)
     }
@@ -20,14 +20,19 @@ impl Accounts {
     /// Ends one of the user's sessions, which may be the one that asks.
     ///
     /// # Errors
-    /// [`Refusal::SessionNotFound`] where no session of this user that is in force has this id; [`Refusal::Store`].
-    pub async fn end_session(&self, current: &CurrentUser, id: SessionId, call: &Call) -> Result<(), Refusal> {
+    /// [`AccountError::SessionNotFound`] where no session of this user that is in force has this id; [`AccountError::Store`].
+    pub async fn end_session(
+        &self,
+        current: &CurrentUser,
+        id: SessionId,
+        call: &CallContext,
+    ) -> Result<(), AccountError> {
         // Found before it is ended: where an answer of the store is lost and the call repeated, it has ended already.
         let sessions = self.list_sessions(current, call).await?;
-        let session = sessions.iter().find(|session| session.id == id).ok_or(Refusal::SessionNotFound)?;
+        let session = sessions.iter().find(|session| session.id == id).ok_or(AccountError::SessionNotFound)?;
         let ended = self.sessions.end(session.user, session.id, &call.time).await?;
         self.metrics.accounts.ended_by_user.inc_by(ended);
-        let subject = Subject::from(session).with_detail(format!("by session {}", current.session.id));
+        let subject = AuditSubject::from(session).with_detail(format!("by session {}", current.session.id));
         self.audit.record(EventKind::SessionEnded, subject, call);
         Ok(())
     }

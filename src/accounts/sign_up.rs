@@ -1,8 +1,8 @@
 //! Sign-up.
 
 use super::{
-    call_context::Call,
-    error::Refusal,
+    call_context::CallContext,
+    error::AccountError,
     service::{Accounts, Tokens},
 };
 use crate::{
@@ -27,18 +27,18 @@ impl Accounts {
     /// of an account has a session, and removed where the insert fails.
     ///
     /// # Errors
-    /// [`Refusal::EmailTaken`], [`Refusal::Throttled`], [`Refusal::Overloaded`], [`Refusal::Store`].
-    pub async fn register(&self, sign_up: SignUp, call: &Call) -> Result<Tokens, Refusal> {
+    /// [`AccountError::EmailTaken`], [`AccountError::RateLimited`], [`AccountError::Overloaded`], [`AccountError::Store`].
+    pub async fn sign_up(&self, sign_up: SignUp, call: &CallContext) -> Result<Tokens, AccountError> {
         let sign_ups = &self.metrics.accounts.sign_ups;
         let email = sign_up.email.clone();
-        let made = self.limited_sign_up(&email, call, self.sign_up(sign_up, call));
-        sign_ups.counted(made, Refusal::label).await
+        let made = self.with_sign_up_limit(&email, call, self.create_account(sign_up, call));
+        sign_ups.counted(made, AccountError::label).await
     }
 
-    async fn sign_up(&self, sign_up: SignUp, call: &Call) -> Result<Tokens, Refusal> {
+    async fn create_account(&self, sign_up: SignUp, call: &CallContext) -> Result<Tokens, AccountError> {
         // Asked for before the expensive hash; the insert asks again.
         if self.users.by_email(&sign_up.email, &call.time).await?.is_some() {
-            return Err(Refusal::EmailTaken);
+            return Err(AccountError::EmailTaken);
         }
         let hash = self.hasher.hash(sign_up.password.password()).await?;
         let user = User::new(sign_up.email, sign_up.name, hash, self.clock.now());
@@ -53,7 +53,7 @@ impl Accounts {
             outcome => {
                 // A session without a user opens nothing; where it cannot be removed, it expires.
                 let _ = self.sessions.end(session.user, session.id, &call.time).await;
-                Err(outcome.map_or_else(Refusal::Store, |_| Refusal::EmailTaken))
+                Err(outcome.map_or_else(AccountError::Store, |_| AccountError::EmailTaken))
             }
         }
     }

@@ -7,6 +7,6 @@ mod trail;
 mod writer;
 
 pub use self::{
-    trail::{LOG_TARGET, Pending, Trail},
-    writer::{Settings, Writing, start},
+    trail::{EventQueue, LOG_TARGET, Trail},
+    writer::{Settings, WriterHandle, start},
 };

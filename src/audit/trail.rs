@@ -19,7 +19,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 use crate::{
     clock::{Clock, whole_milliseconds},
     metrics::AuditMetrics,
-    model::{Event, EventId, EventKind, Origin, Subject},
+    model::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind},
 };
 
 /// The log target of audit events: `logging` passes them at every log level.
@@ -36,35 +36,35 @@ pub struct Trail(Arc<Shared>);
 struct Shared {
     clock: Arc<dyn Clock>,
     metrics: AuditMetrics,
-    queue: Sender<Event>,
+    queue: Sender<AuditEvent>,
     ids: Mutex<ContextV7>,
-    allowance: Mutex<Allowance>,
+    rate_cap: Mutex<RateCap>,
     is_full: Arc<AtomicBool>,
 }
 
 /// Events that have no row of the table yet.
-pub struct Pending {
-    pub(super) queue: Receiver<Event>,
+pub struct EventQueue {
+    pub(super) queue: Receiver<AuditEvent>,
     pub(super) is_full: Arc<AtomicBool>,
 }
 
 impl Trail {
     /// A trail whose queue holds this many events, and what is in that queue.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, metrics: AuditMetrics, capacity: usize) -> (Self, Pending) {
+    pub fn new(clock: Arc<dyn Clock>, metrics: AuditMetrics, capacity: usize) -> (Self, EventQueue) {
         let (sender, queue) = mpsc::channel(capacity);
         let is_full = Arc::new(AtomicBool::new(false));
-        let pending = Pending { queue, is_full: Arc::clone(&is_full) };
+        let pending = EventQueue { queue, is_full: Arc::clone(&is_full) };
         let ids = Mutex::new(ContextV7::new());
-        let shared = Shared { clock, metrics, queue: sender, ids, allowance: Mutex::default(), is_full };
+        let shared = Shared { clock, metrics, queue: sender, ids, rate_cap: Mutex::default(), is_full };
         (Self(Arc::new(shared)), pending)
     }
 
     /// Records an event: a line of the log, and a place in the queue for the table, where there is one. Nothing is waited
     /// for.
-    pub fn record(&self, kind: EventKind, subject: impl Into<Subject>, origin: impl Into<Origin>) {
+    pub fn record(&self, kind: EventKind, subject: impl Into<AuditSubject>, origin: impl Into<AuditOrigin>) {
         let at = whole_milliseconds(self.0.clock.now());
-        let event = Event { id: self.0.id(at), at, kind, subject: subject.into(), origin: origin.into() };
+        let event = AuditEvent { id: self.0.id(at), at, kind, subject: subject.into(), origin: origin.into() };
         log(&event);
         self.0.queue(event);
     }
@@ -76,7 +76,7 @@ impl Shared {
         EventId(Uuid::new_v7(Timestamp::from_unix(&self.ids, seconds, time.nanosecond())))
     }
 
-    fn queue(&self, event: Event) {
+    fn queue(&self, event: AuditEvent) {
         if event.kind.is_free_to_cause() && !self.allows() {
             self.metrics.dropped_in_flood.inc();
             return;
@@ -92,18 +92,18 @@ impl Shared {
     }
 
     fn allows(&self) -> bool {
-        self.allowance.lock().unwrap_or_else(PoisonError::into_inner).takes(Instant::now())
+        self.rate_cap.lock().unwrap_or_else(PoisonError::into_inner).takes(Instant::now())
     }
 }
 
 /// How many more events that cost nothing to cause may have a row within the second that began then.
 #[derive(Default)]
-struct Allowance {
+struct RateCap {
     began: Option<Instant>,
     left: u32,
 }
 
-impl Allowance {
+impl RateCap {
     fn takes(&mut self, now: Instant) -> bool {
         if self.began.is_none_or(|began| now.duration_since(began) >= Duration::from_secs(1)) {
             *self = Self { began: Some(now), left: FREE_EVENTS_PER_SECOND };
@@ -115,14 +115,14 @@ impl Allowance {
 }
 
 /// One line. What others have made up is a text in quotes there, and nothing in it ends the line.
-fn log(event: &Event) {
-    let Event { id, kind, subject, origin, .. } = event;
+fn log(event: &AuditEvent) {
+    let AuditEvent { id, kind, subject, origin, .. } = event;
     let (event, event_id) = (kind.name(), display(id.0));
     let (user, session, detail) = (subject.user.map(display), subject.session.map(display), subject.detail.as_deref());
     let address = origin.address.map(display);
     let (user_agent, request_id) = (origin.user_agent.as_deref(), origin.request_id.as_deref());
     let actor = origin.actor.as_deref();
-    if kind.is_alarming() {
+    if kind.is_warning() {
         warn!(target: LOG_TARGET, event, event_id, user, session, address, user_agent, request_id, actor, detail, "audit");
     } else {
         info!(target: LOG_TARGET, event, event_id, user, session, address, user_agent, request_id, actor, detail, "audit");
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use crate::{clock::SystemClock, metrics::Metrics};
 
-    fn trail(capacity: usize) -> (Trail, Pending, Metrics) {
+    fn trail(capacity: usize) -> (Trail, EventQueue, Metrics) {
         let metrics = Metrics::new("");
         let (trail, pending) = Trail::new(Arc::new(SystemClock), metrics.audit.clone(), capacity);
         (trail, pending, metrics)
@@ -145,7 +145,7 @@ mod tests {
         let (trail, mut pending, metrics) = trail(2);
 
         for kind in [EventKind::SignUp, EventKind::Login, EventKind::Logout] {
-            trail.record(kind, None, Origin::server());
+            trail.record(kind, None, AuditOrigin::server());
         }
 
         let text = metrics.render();
@@ -160,12 +160,12 @@ mod tests {
         let (trail, mut pending, metrics) = trail(1000);
         let flood = || {
             for _ in 0..80 {
-                trail.record(EventKind::Throttled, None, Origin::server());
+                trail.record(EventKind::Throttled, None, AuditOrigin::server());
             }
         };
 
         flood();
-        trail.record(EventKind::RefreshTokenTheft, None, Origin::server());
+        trail.record(EventKind::RefreshTokenTheft, None, AuditOrigin::server());
         tokio::time::advance(Duration::from_secs(1)).await;
         flood();
 
@@ -181,7 +181,7 @@ mod tests {
         let (trail, mut pending, _) = trail(1000);
 
         for _ in 0..1000 {
-            trail.record(EventKind::Login, None, Origin::server());
+            trail.record(EventKind::Login, None, AuditOrigin::server());
         }
 
         let ids: Vec<_> = std::iter::from_fn(|| pending.queue.try_recv().ok()).map(|event| event.id).collect();

@@ -12,12 +12,12 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::trail::{Pending, Trail};
+use super::trail::{EventQueue, Trail};
 use crate::{
     clock::{Clock, jittered},
     metrics::AuditMetrics,
-    model::{Event, EventId},
-    store::{AuditEvents, StoreError, StoreTime},
+    model::{AuditEvent, EventId},
+    store::{AuditStore, StoreError, TimeBudget},
 };
 
 /// How many rows are written at once.
@@ -58,7 +58,7 @@ impl Settings {
 }
 
 /// The task that writes the table.
-pub struct Writing {
+pub struct WriterHandle {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
     metrics: AuditMetrics,
@@ -67,19 +67,19 @@ pub struct Writing {
 /// A trail whose events go to this table, by way of a task that runs until it is finished.
 #[must_use]
 pub fn start(
-    events: Arc<dyn AuditEvents>,
+    events: Arc<dyn AuditStore>,
     clock: Arc<dyn Clock>,
     metrics: AuditMetrics,
     settings: Settings,
-) -> (Trail, Writing) {
+) -> (Trail, WriterHandle) {
     let (trail, pending) = Trail::new(Arc::clone(&clock), metrics.clone(), settings.capacity);
     let (stop, stopped) = watch::channel(false);
     let next_pruning = Instant::now() + jittered(FIRST_PRUNING);
     let writer = Writer { pending, events, clock, metrics: metrics.clone(), settings, next_pruning };
-    (trail, Writing { stop, task: tokio::spawn(writer.run(stopped)), metrics })
+    (trail, WriterHandle { stop, task: tokio::spawn(writer.run(stopped)), metrics })
 }
 
-impl Writing {
+impl WriterHandle {
     /// Writes what there is until then. What comes after this was called, or is left at the end, is in the log alone.
     pub async fn finish(self, deadline: Instant) {
         self.stop.send_replace(true);
@@ -92,25 +92,25 @@ impl Writing {
     }
 }
 
-impl Pending {
+impl EventQueue {
     /// Writes what there is, once: for a command, which records no more. Returns how many there were.
     ///
     /// # Errors
     /// What the store says.
-    pub async fn write(mut self, events: &dyn AuditEvents) -> Result<usize, StoreError> {
+    pub async fn write(mut self, events: &dyn AuditStore) -> Result<usize, StoreError> {
         self.queue.close();
         let mut batch = Vec::new();
         while self.queue.recv_many(&mut batch, BATCH).await > 0 {}
         if !batch.is_empty() {
-            events.append(&batch, &StoreTime::of(PATIENCE)).await?;
+            events.append(&batch, &TimeBudget::of(PATIENCE)).await?;
         }
         Ok(batch.len())
     }
 }
 
 struct Writer {
-    pending: Pending,
-    events: Arc<dyn AuditEvents>,
+    pending: EventQueue,
+    events: Arc<dyn AuditStore>,
     clock: Arc<dyn Clock>,
     metrics: AuditMetrics,
     settings: Settings,
@@ -131,7 +131,7 @@ impl Writer {
     }
 
     /// Waits until there is a batch to write, or something to prune; false where there will not be any more.
-    async fn gather(&mut self, batch: &mut Vec<Event>, stop: &mut watch::Receiver<bool>) -> bool {
+    async fn gather(&mut self, batch: &mut Vec<AuditEvent>, stop: &mut watch::Receiver<bool>) -> bool {
         let mut due = self.next_pruning;
         loop {
             let wanted = BATCH - batch.len();
@@ -150,7 +150,7 @@ impl Writer {
     }
 
     /// Until it is written.
-    async fn write(&self, batch: &[Event]) {
+    async fn write(&self, batch: &[AuditEvent]) {
         let mut pause = FIRST_PAUSE;
         while let Err(error) = self.append(batch).await {
             if pause == FIRST_PAUSE {
@@ -169,11 +169,11 @@ impl Writer {
         }
     }
 
-    async fn append(&self, batch: &[Event]) -> Result<(), StoreError> {
+    async fn append(&self, batch: &[AuditEvent]) -> Result<(), StoreError> {
         if batch.is_empty() {
             return Ok(());
         }
-        self.events.append(batch, &StoreTime::of(PATIENCE)).await
+        self.events.append(batch, &TimeBudget::of(PATIENCE)).await
     }
 
     /// Removes some events that are past their retention, and says when to look again.
@@ -181,7 +181,7 @@ impl Writer {
         self.next_pruning = Instant::now() + jittered(PRUNING_INTERVAL);
         let Some(retention) = self.settings.retention else { return };
         let before = EventId::first_at(self.clock.now() - retention);
-        match self.events.prune(before, PRUNED_AT_ONCE, &StoreTime::of(PATIENCE)).await {
+        match self.events.prune(before, PRUNED_AT_ONCE, &TimeBudget::of(PATIENCE)).await {
             Ok(removed) if removed == u64::from(PRUNED_AT_ONCE) => {
                 self.next_pruning = Instant::now() + BETWEEN_PRUNINGS;
             }
@@ -198,7 +198,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::model::{EventKind, EventQuery, Origin};
+    use crate::model::{AuditOrigin, EventKind, EventQuery};
     use crate::{clock::SystemClock, metrics::Metrics};
 
     /// What a table was asked for, and how often it has yet to fail.
@@ -221,8 +221,8 @@ mod tests {
     }
 
     #[async_trait]
-    impl AuditEvents for Table {
-        async fn append(&self, events: &[Event], _: &StoreTime) -> Result<(), StoreError> {
+    impl AuditStore for Table {
+        async fn append(&self, events: &[AuditEvent], _: &TimeBudget) -> Result<(), StoreError> {
             let mut failures = self.failures.lock().expect("no panic");
             if *failures > 0 {
                 *failures -= 1;
@@ -232,11 +232,11 @@ mod tests {
             Ok(())
         }
 
-        async fn list(&self, _: &EventQuery, _: &StoreTime) -> Result<Vec<Event>, StoreError> {
+        async fn list(&self, _: &EventQuery, _: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
             Ok(Vec::new())
         }
 
-        async fn prune(&self, before: EventId, limit: u32, _: &StoreTime) -> Result<u64, StoreError> {
+        async fn prune(&self, before: EventId, limit: u32, _: &TimeBudget) -> Result<u64, StoreError> {
             self.pruned.lock().expect("no panic").push(before);
             let mut old = self.old.lock().expect("no panic");
             let removed = (*old).min(limit.into());
@@ -247,7 +247,7 @@ mod tests {
 
     const DAY: Duration = Duration::from_hours(24);
 
-    fn started(table: &Arc<Table>) -> (Trail, Writing, Metrics) {
+    fn started(table: &Arc<Table>) -> (Trail, WriterHandle, Metrics) {
         let metrics = Metrics::new("");
         let settings = Settings::keeping(Some(DAY));
         let (trail, writing) = start(table.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);
@@ -256,7 +256,7 @@ mod tests {
 
     fn record(trail: &Trail, count: usize) {
         for _ in 0..count {
-            trail.record(EventKind::Login, None, Origin::server());
+            trail.record(EventKind::Login, None, AuditOrigin::server());
         }
     }
 

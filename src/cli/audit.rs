@@ -7,10 +7,10 @@ use time::OffsetDateTime;
 
 use super::format::{Format, json};
 use crate::{
-    accounts::Who,
+    accounts::UserRef,
     clock::rfc3339,
-    model::{Event, EventKind, EventQuery, UserId},
-    store::{AuditEvents, StoreError, StoreTime, Users},
+    model::{AuditEvent, EventKind, EventQuery, UserId},
+    store::{AuditStore, StoreError, TimeBudget, UserStore},
 };
 
 /// How long the command waits for the store: where few events are wanted of many, it may read for a while.
@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Which events to show, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditTask {
+pub struct AuditCommand {
     /// Only those about this user; one who is gone is known by the id alone.
-    pub user: Option<Who>,
+    pub user: Option<UserRef>,
     /// Only those of this kind.
     pub kind: Option<EventKind>,
     /// Only those that are younger than this.
@@ -36,24 +36,24 @@ pub struct AuditTask {
 pub enum AuditError {
     /// Nobody has this email now.
     #[error("there is no user {0}; the events of one who is gone are found by the id")]
-    NoSuchUser(Who),
+    NoSuchUser(UserRef),
     /// The store did not do what it was asked for.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl AuditTask {
+impl AuditCommand {
     /// The events, as they are printed, newest first.
     ///
     /// # Errors
     /// Where they could not be read.
-    pub async fn perform(
+    pub async fn run(
         &self,
-        users: &dyn Users,
-        events: &dyn AuditEvents,
+        users: &dyn UserStore,
+        events: &dyn AuditStore,
         now: OffsetDateTime,
     ) -> Result<String, AuditError> {
-        let time = StoreTime::of(PATIENCE);
+        let time = TimeBudget::of(PATIENCE);
         let user = match &self.user {
             Some(who) => Some(id(who, users, &time).await?),
             None => None,
@@ -65,10 +65,10 @@ impl AuditTask {
     }
 }
 
-async fn id(who: &Who, users: &dyn Users, time: &StoreTime) -> Result<UserId, AuditError> {
+async fn id(who: &UserRef, users: &dyn UserStore, time: &TimeBudget) -> Result<UserId, AuditError> {
     match who {
-        Who::Id(id) => Ok(*id),
-        Who::Email(email) => {
+        UserRef::Id(id) => Ok(*id),
+        UserRef::Email(email) => {
             let user = users.by_email(email, time).await?;
             user.map(|user| user.id).ok_or_else(|| AuditError::NoSuchUser(who.clone()))
         }
@@ -77,7 +77,7 @@ async fn id(who: &Who, users: &dyn Users, time: &StoreTime) -> Result<UserId, Au
 
 /// An event, as programs see one.
 #[derive(Serialize)]
-struct ShownEvent<'event> {
+struct EventView<'event> {
     id: String,
     at: String,
     event: &'static str,
@@ -90,9 +90,9 @@ struct ShownEvent<'event> {
     detail: Option<&'event str>,
 }
 
-impl<'event> ShownEvent<'event> {
-    fn of(event: &'event Event) -> Self {
-        let Event { id, at, kind, subject, origin } = event;
+impl<'event> EventView<'event> {
+    fn of(event: &'event AuditEvent) -> Self {
+        let AuditEvent { id, at, kind, subject, origin } = event;
         Self {
             id: id.0.to_string(),
             at: rfc3339(*at),
@@ -124,14 +124,14 @@ impl<'event> ShownEvent<'event> {
 }
 
 #[derive(Serialize)]
-struct ShownEvents<'events> {
-    events: Vec<ShownEvent<'events>>,
+struct EventListView<'events> {
+    events: Vec<EventView<'events>>,
 }
 
-fn said(events: &[Event], format: Format) -> String {
-    let events: Vec<_> = events.iter().map(ShownEvent::of).collect();
+fn said(events: &[AuditEvent], format: Format) -> String {
+    let events: Vec<_> = events.iter().map(EventView::of).collect();
     if format == Format::Json {
-        return json(&ShownEvents { events });
+        return json(&EventListView { events });
     }
     let mut text = format!("{:<20}  {:<28}  ABOUT", "AT", "EVENT");
     for event in &events {

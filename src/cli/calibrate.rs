@@ -7,19 +7,19 @@ use serde::Serialize;
 
 use super::format::{Format, json};
 use crate::{
-    config::{CalibrationConfig, Mistake},
-    passwords::{Calibration, LEAST, calibrate, measure},
+    config::{CalibrationConfig, ConfigError},
+    passwords::{Calibration, MINIMUM, calibrate, measure},
 };
 
 /// How long each attempt is measured.
 const ATTEMPT: Duration = Duration::from_secs(1);
 /// The most memory that a hash may have, in bytes: that of the setting.
 const MOST_MEMORY: u64 = 4 << 30;
-const LEAST_MEMORY: u64 = LEAST.memory_kib as u64 * 1024;
+const LEAST_MEMORY: u64 = MINIMUM.memory_kib as u64 * 1024;
 
 /// What is wished for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CalibrateTask {
+pub struct CalibrateCommand {
     /// The longest time that a hash may take, where as many are made at once as there are threads.
     pub target: Duration,
     /// The most memory that a hash may have, in bytes; `None`: as much as there is.
@@ -37,25 +37,25 @@ pub struct Calibrated {
     pub fault: Option<String>,
 }
 
-impl CalibrateTask {
+impl CalibrateCommand {
     /// Measures, for some seconds, with all processors that a server would hash on.
     ///
     /// # Errors
     /// Where there is not that much memory.
-    pub fn perform(&self, config: &CalibrationConfig) -> Result<Calibrated, Mistake> {
+    pub fn run(&self, config: &CalibrationConfig) -> Result<Calibrated, ConfigError> {
         let most_kib = u32::try_from(self.most_memory(config)? / 1024).unwrap_or(u32::MAX);
         let calibration = calibrate(self.target, most_kib, |parameters| {
             let measured = measure(parameters, config.threads, ATTEMPT);
             measured.unwrap_or_else(|error| unreachable!("parameters within the range of the settings: {error}"))
         });
-        let shown = Shown::of(&calibration, self.target, config.threads);
+        let shown = CalibrationView::of(&calibration, self.target, config.threads);
         let fault =
             format!("no safe hash takes {} or less here: OWASP's minimum has been printed", shown_time(self.target));
         let text = if self.format == Format::Json { json(&shown) } else { shown.text(self.target) };
         Ok(Calibrated { text, fault: (!shown.target_met).then_some(fault) })
     }
 
-    fn most_memory(&self, config: &CalibrationConfig) -> Result<u64, Mistake> {
+    fn most_memory(&self, config: &CalibrationConfig) -> Result<u64, ConfigError> {
         let there_is = config.memory.unwrap_or(u64::MAX);
         let asked_for = self.memory.unwrap_or(LEAST_MEMORY);
         if there_is < asked_for {
@@ -64,7 +64,7 @@ impl CalibrateTask {
                 "{asked_for} for each hashing thread (POSTERN_HASH_THREADS: {}) is more than the memory limit leaves, {there_is}",
                 config.threads
             );
-            return Err(Mistake { name: "--memory", sentence });
+            return Err(ConfigError { name: "--memory", sentence });
         }
         Ok(self.memory.unwrap_or(there_is.min(MOST_MEMORY)))
     }
@@ -92,7 +92,7 @@ pub fn memory(text: &str) -> Result<u64, String> {
 
 /// What was found, as programs see it.
 #[derive(Serialize)]
-struct Shown {
+struct CalibrationView {
     hash_memory: String,
     hash_passes: u32,
     hash_lanes: u32,
@@ -103,7 +103,7 @@ struct Shown {
     target_met: bool,
 }
 
-impl Shown {
+impl CalibrationView {
     fn of(calibration: &Calibration, target: Duration, threads: usize) -> Self {
         let Calibration { parameters, measured } = calibration;
         let tenths = |number: f64| (number * 10.0).round() / 10.0;
@@ -140,15 +140,15 @@ fn shown_time(time: Duration) -> String {
 mod tests {
     use super::*;
 
-    fn task(target_ms: u64, format: Format) -> CalibrateTask {
-        CalibrateTask { target: Duration::from_millis(target_ms), memory: Some(LEAST_MEMORY), format }
+    fn task(target_ms: u64, format: Format) -> CalibrateCommand {
+        CalibrateCommand { target: Duration::from_millis(target_ms), memory: Some(LEAST_MEMORY), format }
     }
 
     #[test]
     fn a_target_that_no_safe_hash_meets_gives_the_least_and_is_told() {
         let config = CalibrationConfig { threads: 1, memory: None };
 
-        let done = task(1, Format::Json).perform(&config).expect("enough memory");
+        let done = task(1, Format::Json).run(&config).expect("enough memory");
 
         let shown: serde_json::Value = serde_json::from_str(&done.text).expect("JSON");
         assert_eq!((&shown["hash_memory"], &shown["hash_passes"]), (&"19MiB".into(), &2.into()), "{shown}");
@@ -160,7 +160,7 @@ mod tests {
     fn more_memory_than_there_is_is_refused() {
         let config = CalibrationConfig { threads: 4, memory: Some(LEAST_MEMORY - 1) };
 
-        let mistake = task(250, Format::Text).perform(&config).expect_err("too little memory");
+        let mistake = task(250, Format::Text).run(&config).expect_err("too little memory");
 
         assert!(mistake.to_string().contains("POSTERN_HASH_THREADS: 4"), "{mistake}");
     }

@@ -4,9 +4,9 @@ use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
 use super::calibrate::{memory, target};
 use crate::{
-    accounts::Who,
+    accounts::UserRef,
     config::{SETTINGS, Setting},
-    keys::{Purpose, WhichKey},
+    keys::{KeySelector, Purpose},
     model::{Cursor, Email, EventKind, Name},
 };
 
@@ -114,7 +114,7 @@ fn keys() -> Command {
                     POSTERN_KEYS_MAX_AGE, POSTERN_ACCESS_TTL and POSTERN_REFRESH_TTL";
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
     let emergency = Arg::new("emergency").long("emergency").action(ArgAction::SetTrue).requires("PURPOSE");
-    let key = Arg::new("KEY").required(true).value_parser(parsed::<WhichKey>);
+    let key = Arg::new("KEY").required(true).value_parser(parsed::<KeySelector>);
     let id = Arg::new("ID").required(true).value_parser(value_parser!(String)).help("As `keys list` shows it");
     Command::new("keys")
         .about("Make, show and rotate the keys that tokens are signed with, beside running servers or without")
@@ -196,7 +196,7 @@ fn purpose() -> Arg {
 }
 
 fn who() -> Arg {
-    Arg::new("USER").required(true).value_parser(parsed::<Who>).help("Email or id")
+    Arg::new("USER").required(true).value_parser(parsed::<UserRef>).help("Email or id")
 }
 
 fn name() -> Arg {

@@ -7,18 +7,18 @@ use clap_complete::Shell;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::{
-    audit::AuditTask,
-    calibrate::CalibrateTask,
+    audit::AuditCommand,
+    calibrate::CalibrateCommand,
     command::command,
     format::Format,
-    keys::KeysTask,
-    users::{UserAction, UserTask},
+    keys::KeysCommand,
+    users::{UserAction, UserCommand},
 };
 use crate::{
-    accounts::Who,
+    accounts::UserRef,
     config::{Setting, Values},
     keys::Purpose,
-    model::{Role, Standing, UserQuery},
+    model::{AccountStatus, Role, UserQuery},
 };
 
 /// What the process was asked to do.
@@ -32,13 +32,13 @@ pub enum Task {
     /// Bring PostgreSQL's schema up to date.
     Migrate,
     /// Something about users or their sessions.
-    Users(UserTask),
+    Users(UserCommand),
     /// Something about the keys.
-    Keys(KeysTask),
+    Keys(KeysCommand),
     /// Show the audit trail.
-    Audit(AuditTask),
+    Audit(AuditCommand),
     /// Measure what a password hash may cost.
-    Calibrate(CalibrateTask),
+    Calibrate(CalibrateCommand),
     /// Copy the embedded store into a new file.
     BackUp(PathBuf),
     /// Show the settings.
@@ -77,7 +77,7 @@ fn task(matches: &ArgMatches) -> Task {
         Some(("sessions", sessions)) => Task::Users(sessions_task(sessions)),
         Some(("keys", keys)) => Task::Keys(keys_task(keys)),
         Some(("audit", audit)) => Task::Audit(audit_task(audit)),
-        Some(("calibrate", calibrate)) => Task::Calibrate(CalibrateTask {
+        Some(("calibrate", calibrate)) => Task::Calibrate(CalibrateCommand {
             target: required(calibrate, "target"),
             memory: calibrate.get_one("memory").copied(),
             format: Format::of(calibrate),
@@ -90,7 +90,7 @@ fn task(matches: &ArgMatches) -> Task {
     }
 }
 
-fn user_task(user: &ArgMatches) -> UserTask {
+fn user_task(user: &ArgMatches) -> UserCommand {
     let Some((name, arguments)) = user.subcommand() else { unreachable!("clap asks for a command") };
     let format = Format::of(arguments);
     let who = || required(arguments, "USER");
@@ -107,23 +107,23 @@ fn user_task(user: &ArgMatches) -> UserTask {
         "show" => UserAction::Show(who()),
         "set-password" => UserAction::SetPassword(who()),
         "rename" => UserAction::Rename(who(), required(arguments, "NAME")),
-        "deactivate" => UserAction::SetStanding(who(), Standing::Inactive),
-        "activate" => UserAction::SetStanding(who(), Standing::Active),
+        "deactivate" => UserAction::SetStatus(who(), AccountStatus::Inactive),
+        "activate" => UserAction::SetStatus(who(), AccountStatus::Active),
         "delete" => UserAction::Delete(who()),
         other => unreachable!("clap knows no command user {other}"),
     };
-    UserTask { action, format }
+    UserCommand { action, format }
 }
 
-fn sessions_task(sessions: &ArgMatches) -> UserTask {
-    let whose = sessions.subcommand_matches("end").and_then(|end| end.get_one::<Who>("USER"));
+fn sessions_task(sessions: &ArgMatches) -> UserCommand {
+    let whose = sessions.subcommand_matches("end").and_then(|end| end.get_one::<UserRef>("USER"));
     let action = whose.map_or(UserAction::EndAllSessions, |who| UserAction::EndSessions(who.clone()));
-    UserTask { action, format: Format::Text }
+    UserCommand { action, format: Format::Text }
 }
 
-fn audit_task(audit: &ArgMatches) -> AuditTask {
+fn audit_task(audit: &ArgMatches) -> AuditCommand {
     let Some(("list", list)) = audit.subcommand() else { unreachable!("clap asks for a command") };
-    AuditTask {
+    AuditCommand {
         user: list.get_one("user").cloned(),
         kind: list.get_one("event").copied(),
         since: list.get_one("since").copied(),
@@ -132,16 +132,16 @@ fn audit_task(audit: &ArgMatches) -> AuditTask {
     }
 }
 
-fn keys_task(keys: &ArgMatches) -> KeysTask {
+fn keys_task(keys: &ArgMatches) -> KeysCommand {
     let Some((name, arguments)) = keys.subcommand() else { unreachable!("clap asks for a command") };
     let purpose = || arguments.get_one::<Purpose>("PURPOSE").copied();
     match name {
-        "generate" => purpose().map_or(KeysTask::Generate, KeysTask::Publish),
-        "list" => KeysTask::List(Format::of(arguments)),
-        "activate" => KeysTask::Activate(required(arguments, "KEY")),
-        "retire" => KeysTask::Retire(required(arguments, "ID")),
-        "rotate" if arguments.get_flag("emergency") => KeysTask::Replace(required(arguments, "PURPOSE")),
-        "rotate" => KeysTask::Rotate(purpose().map_or(Purpose::ALL.to_vec(), |purpose| vec![purpose])),
+        "generate" => purpose().map_or(KeysCommand::Generate, KeysCommand::AddNext),
+        "list" => KeysCommand::List(Format::of(arguments)),
+        "activate" => KeysCommand::Activate(required(arguments, "KEY")),
+        "retire" => KeysCommand::Retire(required(arguments, "ID")),
+        "rotate" if arguments.get_flag("emergency") => KeysCommand::EmergencyRotate(required(arguments, "PURPOSE")),
+        "rotate" => KeysCommand::Rotate(purpose().map_or(Purpose::ALL.to_vec(), |purpose| vec![purpose])),
         other => unreachable!("clap knows no command keys {other}"),
     }
 }
@@ -154,7 +154,7 @@ fn required<T: Clone + Send + Sync + 'static>(arguments: &ArgMatches, name: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::SETTINGS, keys::WhichKey};
+    use crate::{config::SETTINGS, keys::KeySelector};
 
     fn parsed(arguments: &[&str]) -> Result<Invocation, clap::Error> {
         parse(std::iter::once("postern").chain(arguments.iter().copied()).map(Into::into))
@@ -191,15 +191,15 @@ mod tests {
             other => panic!("{other:?}"),
         };
 
-        assert_eq!(keys(&["generate"]), KeysTask::Generate);
-        assert_eq!(keys(&["generate", "access"]), KeysTask::Publish(Purpose::Access));
-        assert_eq!(keys(&["list", "--json"]), KeysTask::List(Format::Json));
-        assert_eq!(keys(&["activate", "refresh"]), KeysTask::Activate(WhichKey::NextOf(Purpose::Refresh)));
-        assert_eq!(keys(&["activate", "k4.pid.x"]), KeysTask::Activate(WhichKey::Id("k4.pid.x".to_owned())));
-        assert_eq!(keys(&["retire", "k4.lid.x"]), KeysTask::Retire("k4.lid.x".to_owned()));
-        assert_eq!(keys(&["rotate"]), KeysTask::Rotate(Purpose::ALL.to_vec()));
-        assert_eq!(keys(&["rotate", "limiter"]), KeysTask::Rotate(vec![Purpose::Limiter]));
-        assert_eq!(keys(&["rotate", "access", "--emergency"]), KeysTask::Replace(Purpose::Access));
+        assert_eq!(keys(&["generate"]), KeysCommand::Generate);
+        assert_eq!(keys(&["generate", "access"]), KeysCommand::AddNext(Purpose::Access));
+        assert_eq!(keys(&["list", "--json"]), KeysCommand::List(Format::Json));
+        assert_eq!(keys(&["activate", "refresh"]), KeysCommand::Activate(KeySelector::NextOf(Purpose::Refresh)));
+        assert_eq!(keys(&["activate", "k4.pid.x"]), KeysCommand::Activate(KeySelector::Id("k4.pid.x".to_owned())));
+        assert_eq!(keys(&["retire", "k4.lid.x"]), KeysCommand::Retire("k4.lid.x".to_owned()));
+        assert_eq!(keys(&["rotate"]), KeysCommand::Rotate(Purpose::ALL.to_vec()));
+        assert_eq!(keys(&["rotate", "limiter"]), KeysCommand::Rotate(vec![Purpose::Limiter]));
+        assert_eq!(keys(&["rotate", "access", "--emergency"]), KeysCommand::EmergencyRotate(Purpose::Access));
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         for arguments in [["--issuer", "me", "config"], ["config", "--issuer", "me"]] {
             let invocation = parsed(&arguments).expect("valid arguments");
             let issuer = SETTINGS.iter().find(|setting| setting.flag() == "issuer").expect("a setting");
-            assert_eq!(invocation.values.shown(issuer).0, "me");
+            assert_eq!(invocation.values.display(issuer).0, "me");
         }
     }
 

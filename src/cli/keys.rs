@@ -7,26 +7,26 @@ use super::format::{Format, json};
 use crate::{
     clock::rfc3339,
     config::KeysConfig,
-    keys::{self, KeyEntry, KeyState, KeyTimes, Keyring, KeyringError, Purpose, Step, WhichKey},
+    keys::{self, KeyEntry, KeySelector, KeyState, KeyTimes, Keyring, KeyringError, Purpose, Step},
 };
 
 /// What to do with keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeysTask {
+pub enum KeysCommand {
     /// Make the active keys that are missing.
     Generate,
     /// Make the next key of a purpose.
-    Publish(Purpose),
+    AddNext(Purpose),
     /// Show the keys.
     List(Format),
     /// Have a next key sign.
-    Activate(WhichKey),
+    Activate(KeySelector),
     /// Drop a retiring key.
     Retire(String),
     /// Take every step that is due, for each of these purposes.
     Rotate(Vec<Purpose>),
     /// Put a new key in the place of all of a purpose.
-    Replace(Purpose),
+    EmergencyRotate(Purpose),
 }
 
 /// What came of it.
@@ -38,12 +38,12 @@ pub struct KeysDone {
     pub fault: Option<KeyringError>,
 }
 
-impl KeysTask {
+impl KeysCommand {
     /// Does it. What is wrong with the keys as they are then is told as well: a server would go on with the last good ones.
     ///
     /// # Errors
     /// Where it could not be done.
-    pub fn perform(&self, config: &KeysConfig, now: OffsetDateTime) -> Result<KeysDone, KeyringError> {
+    pub fn run(&self, config: &KeysConfig, now: OffsetDateTime) -> Result<KeysDone, KeyringError> {
         let text = self.text(config, now)?;
         Ok(KeysDone { text, fault: Keyring::load(&config.directory).err() })
     }
@@ -59,10 +59,10 @@ impl KeysTask {
                 made.into_iter().map(Step::Made).collect()
             }
             Self::List(format) => return Ok(listed(&keys::list(directory)?, times, *format)),
-            Self::Publish(purpose) => vec![keys::publish(directory, *purpose, now)?],
+            Self::AddNext(purpose) => vec![keys::add_next(directory, *purpose, now)?],
             Self::Activate(which) => keys::activate(directory, which, times, now)?,
             Self::Retire(id) => vec![keys::retire(directory, id, times, now)?],
-            Self::Replace(purpose) => keys::replace(directory, *purpose, now)?,
+            Self::EmergencyRotate(purpose) => keys::emergency_rotate(directory, *purpose, now)?,
             Self::Rotate(purposes) => {
                 let steps = keys::rotate(directory, purposes, times, now)?;
                 return Ok(rotated(&steps, purposes, &keys::list(directory)?, times));
@@ -106,12 +106,12 @@ fn coming(key: &KeyEntry, times: &KeyTimes) -> String {
 
 /// The keys, as programs see them.
 #[derive(Serialize)]
-struct ShownKeys<'keys> {
-    keys: Vec<ShownKey<'keys>>,
+struct KeyListView<'keys> {
+    keys: Vec<KeyView<'keys>>,
 }
 
 #[derive(Serialize)]
-struct ShownKey<'keys> {
+struct KeyView<'keys> {
     id: &'keys str,
     purpose: Purpose,
     state: KeyState,
@@ -137,7 +137,7 @@ fn listed(keys: &[KeyEntry], times: &KeyTimes, format: Format) -> String {
     let shown = |key| {
         let KeyEntry { id, purpose, state, since, created, .. }: &KeyEntry = key;
         let due_as = |needed| times.due(key).filter(|_| *state == needed).map(rfc3339);
-        ShownKey {
+        KeyView {
             id,
             purpose: *purpose,
             state: *state,
@@ -147,5 +147,5 @@ fn listed(keys: &[KeyEntry], times: &KeyTimes, format: Format) -> String {
             retire_from: due_as(KeyState::Retiring),
         }
     };
-    json(&ShownKeys { keys: keys.iter().map(shown).collect() })
+    json(&KeyListView { keys: keys.iter().map(shown).collect() })
 }

@@ -11,12 +11,12 @@ pub mod password;
 mod users;
 
 pub use self::{
-    audit::{AuditError, AuditTask},
-    calibrate::CalibrateTask,
+    audit::{AuditCommand, AuditError},
+    calibrate::CalibrateCommand,
     command::command,
     format::Format,
     invocation::{Invocation, Task, parse},
-    keys::{KeysDone, KeysTask},
+    keys::{KeysCommand, KeysDone},
     manual::{completions, write_manual},
-    users::{UserAction, UserTask},
+    users::{UserAction, UserCommand},
 };

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::format::{Format, json};
 use crate::{
-    accounts::{Administration, AdministrationError, NewUser, Who},
+    accounts::{NewUser, UserAdmin, UserAdminError, UserRef},
     clock::rfc3339,
-    model::{Cursor, Email, Name, Role, Standing, User, UserQuery},
+    model::{AccountStatus, Cursor, Email, Name, Role, User, UserQuery},
     passwords::Password,
-    store::StoreTime,
+    store::TimeBudget,
 };
 
 /// How long a command waits for the store.
@@ -21,7 +21,7 @@ const PATIENCE_FOR_ALL: Duration = Duration::from_mins(10);
 
 /// What to do, and how to say what was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserTask {
+pub struct UserCommand {
     /// What to do.
     pub action: UserAction,
     /// How to say it.
@@ -36,22 +36,22 @@ pub enum UserAction {
     /// Show users.
     List(UserQuery),
     /// Show a user.
-    Show(Who),
+    Show(UserRef),
     /// Set a password.
-    SetPassword(Who),
+    SetPassword(UserRef),
     /// Give another name.
-    Rename(Who, Name),
+    Rename(UserRef, Name),
     /// Close the account, or open it again.
-    SetStanding(Who, Standing),
+    SetStatus(UserRef, AccountStatus),
     /// Delete the user.
-    Delete(Who),
+    Delete(UserRef),
     /// End the user's sessions.
-    EndSessions(Who),
+    EndSessions(UserRef),
     /// End all sessions of all users.
     EndAllSessions,
 }
 
-impl UserTask {
+impl UserCommand {
     /// Whether it may be the first thing that is done in a place.
     #[must_use]
     pub fn makes_first_user(&self) -> bool {
@@ -70,55 +70,51 @@ impl UserTask {
     /// Where it could not be done.
     ///
     /// # Panics
-    /// Without a new password, where [`UserTask::asks_for_password`].
-    pub async fn perform(
-        self,
-        administration: &Administration,
-        password: Option<Password>,
-    ) -> Result<String, AdministrationError> {
+    /// Without a new password, where [`UserCommand::asks_for_password`].
+    pub async fn run(self, user_admin: &UserAdmin, password: Option<Password>) -> Result<String, UserAdminError> {
         let asked = || password.expect("it was asked for");
-        let time = &StoreTime::of(PATIENCE);
+        let time = &TimeBudget::of(PATIENCE);
         let done = match self.action {
             UserAction::Create(email, name, role) => {
                 let new = NewUser { email, name, role, password: asked() };
-                Done { user: administration.create(new, time).await?, sentence: "has been created" }
+                Done { user: user_admin.create(new, time).await?, sentence: "has been created" }
             }
             UserAction::List(query) => {
                 // One more tells whether there is a next page.
                 let with_next = UserQuery { limit: query.limit + 1, ..query.clone() };
-                let users = administration.list(&with_next, time).await?;
+                let users = user_admin.list(&with_next, time).await?;
                 return Ok(Page::new(query.limit, &users).said(self.format));
             }
             UserAction::Show(who) => {
-                let user = administration.find(&who, time).await?;
-                return Ok(shown(&user, self.format));
+                let user = user_admin.find(&who, time).await?;
+                return Ok(view(&user, self.format));
             }
             UserAction::SetPassword(who) => {
-                let user = administration.set_password(&who, asked(), time).await?;
+                let user = user_admin.set_password(&who, asked(), time).await?;
                 Done { user, sentence: "has a new password; every session has ended" }
             }
             UserAction::Rename(who, name) => {
-                let user = administration.rename(&who, name, time).await?;
+                let user = user_admin.rename(&who, name, time).await?;
                 Done { user, sentence: "has a new name" }
             }
-            UserAction::SetStanding(who, standing) => {
-                let user = administration.set_standing(&who, standing, time).await?;
-                let sentence = match standing {
-                    Standing::Active => "is active",
-                    Standing::Inactive => "is inactive; every session has ended",
+            UserAction::SetStatus(who, status) => {
+                let user = user_admin.set_status(&who, status, time).await?;
+                let sentence = match status {
+                    AccountStatus::Active => "is active",
+                    AccountStatus::Inactive => "is inactive; every session has ended",
                 };
                 Done { user, sentence }
             }
             UserAction::Delete(who) => {
-                let user = administration.delete(&who, time).await?;
+                let user = user_admin.delete(&who, time).await?;
                 Done { user, sentence: "has been deleted; every session has ended" }
             }
             UserAction::EndSessions(who) => {
-                let user = administration.end_sessions(&who, time).await?;
+                let user = user_admin.end_sessions(&who, time).await?;
                 Done { user, sentence: "has no session any more" }
             }
             UserAction::EndAllSessions => {
-                let users = administration.end_all_sessions(&StoreTime::of(PATIENCE_FOR_ALL)).await?;
+                let users = user_admin.end_all_sessions(&TimeBudget::of(PATIENCE_FOR_ALL)).await?;
                 return Ok(format!("every session has ended, of {users} users"));
             }
         };
@@ -136,23 +132,24 @@ impl Done {
     fn said(&self, format: Format) -> String {
         match format {
             Format::Text => format!("{} ({}) {}", self.user.email.as_str(), self.user.id, self.sentence),
-            Format::Json => shown(&self.user, format),
+            Format::Json => view(&self.user, format),
         }
     }
 }
 
 /// A user, as programs see one.
 #[derive(Serialize)]
-struct ShownUser<'user> {
+struct UserView<'user> {
     id: String,
     email: &'user str,
     name: &'user str,
     role: &'static str,
-    standing: &'static str,
+    #[serde(rename = "standing")]
+    status: &'static str,
     created: String,
 }
 
-impl<'user> ShownUser<'user> {
+impl<'user> UserView<'user> {
     fn of(user: &'user User) -> Self {
         Self {
             id: user.id.to_string(),
@@ -162,24 +159,24 @@ impl<'user> ShownUser<'user> {
                 Role::Member => "member",
                 Role::Administrator => "administrator",
             },
-            standing: match user.standing {
-                Standing::Active => "active",
-                Standing::Inactive => "inactive",
+            status: match user.status {
+                AccountStatus::Active => "active",
+                AccountStatus::Inactive => "inactive",
             },
             created: rfc3339(user.created),
         }
     }
 }
 
-fn shown(user: &User, format: Format) -> String {
-    let shown = ShownUser::of(user);
+fn view(user: &User, format: Format) -> String {
+    let shown = UserView::of(user);
     match format {
         Format::Json => json(&shown),
         Format::Text => {
-            let ShownUser { id, email, name, role, standing, created } = shown;
-            let name = harmless(name);
+            let UserView { id, email, name, role, status, created } = shown;
+            let name = escape_control(name);
             format!(
-                "id        {id}\nemail     {email}\nname      {name}\nrole      {role}\nstanding  {standing}\ncreated   {created}"
+                "id        {id}\nemail     {email}\nname      {name}\nrole      {role}\nstatus    {status}\ncreated   {created}"
             )
         }
     }
@@ -188,7 +185,7 @@ fn shown(user: &User, format: Format) -> String {
 /// Some users, and where to go on.
 #[derive(Serialize)]
 struct Page<'users> {
-    users: Vec<ShownUser<'users>>,
+    users: Vec<UserView<'users>>,
     /// `None` where there are no more.
     next: Option<String>,
 }
@@ -197,7 +194,7 @@ impl<'users> Page<'users> {
     fn new(limit: u32, users: &'users [User]) -> Self {
         let shown = &users[..users.len().min(limit as usize)];
         let next = shown.last().filter(|_| shown.len() < users.len()).map(|user| Cursor::after(user).to_string());
-        Self { users: shown.iter().map(ShownUser::of).collect(), next }
+        Self { users: shown.iter().map(UserView::of).collect(), next }
     }
 
     fn said(&self, format: Format) -> String {
@@ -205,8 +202,8 @@ impl<'users> Page<'users> {
             return json(self);
         }
         let mut text = format!("{:<20}  {:<36}  {:<8}  {:<13}  EMAIL, NAME", "CREATED", "ID", "STANDING", "ROLE");
-        for ShownUser { id, email, name, role, standing, created } in &self.users {
-            let _ = write!(text, "\n{created}  {id}  {standing:<8}  {role:<13}  {email}, {}", harmless(name));
+        for UserView { id, email, name, role, status, created } in &self.users {
+            let _ = write!(text, "\n{created}  {id}  {status:<8}  {role:<13}  {email}, {}", escape_control(name));
         }
         if let Some(next) = &self.next {
             let _ = write!(text, "\n\nFor the next page: --after {next}");
@@ -217,7 +214,7 @@ impl<'users> Page<'users> {
 
 /// A name as a terminal may show it: what turns the direction of writing or breaks lines is written out, so that nobody's
 /// row looks like another's (Unicode Technical Report 36, section 2.4).
-fn harmless(name: &str) -> String {
+fn escape_control(name: &str) -> String {
     let shown = |character| match character {
         '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
             character.escape_unicode().to_string()
@@ -233,6 +230,6 @@ mod tests {
 
     #[test]
     fn no_name_turns_the_direction_of_its_row() {
-        assert_eq!(harmless("Zoë \u{202e}adA\u{2028}x"), "Zoë \\u{202e}adA\\u{2028}x");
+        assert_eq!(escape_control("Zoë \u{202e}adA\u{2028}x"), "Zoë \\u{202e}adA\\u{2028}x");
     }
 }

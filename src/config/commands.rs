@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     hash_budget::{memory_limit, share},
     reader::Reader,
-    settings::{DATA_DIR, DATABASE, DATABASE_URL, Mistake, PASSWORD_MIN_LENGTH, REDIS, Values},
+    settings::{ConfigError, DATA_DIR, DATABASE, DATABASE_URL, PASSWORD_MIN_LENGTH, REDIS, Values},
     stores::EmbeddedConfig,
 };
 use crate::{accounts::Lifetimes, keys::KeyTimes, passwords::HasherSettings, store::postgres::PostgresUrl};
@@ -14,11 +14,11 @@ use crate::{accounts::Lifetimes, keys::KeyTimes, passwords::HasherSettings, stor
 ///
 /// # Errors
 /// Where it is not set, or not a URL.
-pub fn for_migrate(values: &Values) -> Result<PostgresUrl, Vec<Mistake>> {
+pub fn for_migrate(values: &Values) -> Result<PostgresUrl, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
     let url = reader.url(DATABASE);
     if !values.has(DATABASE) {
-        reader.mistake(&DATABASE_URL, "not set: the embedded store migrates itself when it is served");
+        reader.error(&DATABASE_URL, "not set: the embedded store migrates itself when it is served");
     }
     reader.finish(url).and_then(|url| url.ok_or_else(Vec::new))
 }
@@ -47,7 +47,7 @@ pub enum UsersStore {
 ///
 /// # Errors
 /// Every mistake.
-pub fn for_users(values: &Values) -> Result<UsersConfig, Vec<Mistake>> {
+pub fn for_users(values: &Values) -> Result<UsersConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
     let config = UsersConfig {
         store: match reader.url(DATABASE) {
@@ -65,10 +65,10 @@ pub fn for_users(values: &Values) -> Result<UsersConfig, Vec<Mistake>> {
 ///
 /// # Errors
 /// Where the stores are not embedded.
-pub fn for_backup(values: &Values) -> Result<EmbeddedConfig, Vec<Mistake>> {
+pub fn for_backup(values: &Values) -> Result<EmbeddedConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
     if values.has(DATABASE) {
-        reader.mistake(&DATABASE_URL, "set: PostgreSQL is backed up by its own tools (pg_dump, base backups)");
+        reader.error(&DATABASE_URL, "set: PostgreSQL is backed up by its own tools (pg_dump, base backups)");
     }
     let embedded = reader.embedded();
     reader.finish(embedded)
@@ -87,7 +87,7 @@ pub struct KeysConfig {
 ///
 /// # Errors
 /// Every mistake.
-pub fn for_keys(values: &Values) -> Result<KeysConfig, Vec<Mistake>> {
+pub fn for_keys(values: &Values) -> Result<KeysConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
     let is_embedded = !values.has(DATABASE) && !values.has(REDIS);
     let data_dir = reader.path(&DATA_DIR);
@@ -112,7 +112,7 @@ pub struct CalibrationConfig {
 ///
 /// # Errors
 /// Every mistake.
-pub fn for_calibration(values: &Values) -> Result<CalibrationConfig, Vec<Mistake>> {
+pub fn for_calibration(values: &Values) -> Result<CalibrationConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
     let threads = reader.hash_threads();
     reader.finish(CalibrationConfig { threads, memory: memory_limit().map(|limit| share(threads, limit)) })

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use crate::{os::cgroup, passwords::HasherSettings};
 
 /// What a server takes that hashes nothing and has no connections, in bytes: 25 MiB by measurement, and some to spare.
-pub const RESTING_BYTES: u64 = 32 << 20;
+pub const BASELINE_MEMORY_BYTES: u64 = 32 << 20;
 
 /// The most memory that this process may take, in bytes.
 pub fn memory_limit() -> Option<u64> {
@@ -15,7 +15,7 @@ pub fn memory_limit() -> Option<u64> {
 }
 
 /// Half a processor: what requests need that hash nothing, some hundred of them a second.
-const ROOM: f64 = 0.5;
+const CPU_HEADROOM: f64 = 0.5;
 
 /// Whether so many threads leave less than half a processor of those that this process may use.
 pub fn is_oversubscribed(threads: usize) -> bool {
@@ -23,15 +23,15 @@ pub fn is_oversubscribed(threads: usize) -> bool {
 }
 
 fn leaves_too_little(threads: usize, processors: f64) -> bool {
-    u32::try_from(threads).map_or(f64::MAX, f64::from) > processors - ROOM
+    u32::try_from(threads).map_or(f64::MAX, f64::from) > processors - CPU_HEADROOM
 }
 
 /// Why a server cannot hash like this within a memory limit in bytes, if so.
 pub fn objection(hashing: &HasherSettings, limit: u64) -> Option<String> {
     let (threads, memory_kib) = (hashing.threads as u64, hashing.parameters.memory_kib);
-    let needed = threads * u64::from(memory_kib) * 1024 + RESTING_BYTES;
+    let needed = threads * u64::from(memory_kib) * 1024 + BASELINE_MEMORY_BYTES;
     let excess = needed.checked_sub(limit).filter(|excess| *excess > 0)?;
-    let [needed, excess, limit, rest] = [needed, excess, limit, RESTING_BYTES].map(ByteSize::b);
+    let [needed, excess, limit, rest] = [needed, excess, limit, BASELINE_MEMORY_BYTES].map(ByteSize::b);
     let memory = ByteSize::kib(memory_kib.into());
     Some(format!(
         "{memory} for each hashing thread (POSTERN_HASH_THREADS: {threads}) and {rest} for all else are {needed}, {excess} \
@@ -41,7 +41,7 @@ pub fn objection(hashing: &HasherSettings, limit: u64) -> Option<String> {
 
 /// The most memory that each of so many hashes at once can have within a limit, in bytes.
 pub fn share(threads: usize, limit: u64) -> u64 {
-    limit.saturating_sub(RESTING_BYTES) / (threads as u64)
+    limit.saturating_sub(BASELINE_MEMORY_BYTES) / (threads as u64)
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ pub use self::{
         CalibrationConfig, KeysConfig, UsersConfig, UsersStore, for_backup, for_calibration, for_keys, for_migrate,
         for_users,
     },
-    hash_budget::RESTING_BYTES,
+    hash_budget::BASELINE_MEMORY_BYTES,
     serve::Config,
-    settings::{Mistake, SETTINGS, Setting, Source, Values},
+    settings::{ConfigError, SETTINGS, Setting, Source, Values},
     stores::{EmbeddedConfig, Stores},
 };

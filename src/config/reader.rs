@@ -12,8 +12,8 @@ use bytesize::ByteSize;
 use super::{
     hash_budget::{memory_limit, objection},
     settings::{
-        ACCESS_FORMAT, ACCESS_TTL, CORS_ORIGINS, DATA_DIR, DATABASE, DATABASE_URL, HASH_LANES, HASH_MAX_WAIT,
-        HASH_MEMORY, HASH_PASSES, HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, Mistake, REDIS, REDIS_URL,
+        ACCESS_FORMAT, ACCESS_TTL, CORS_ORIGINS, ConfigError, DATA_DIR, DATABASE, DATABASE_URL, HASH_LANES,
+        HASH_MAX_WAIT, HASH_MEMORY, HASH_PASSES, HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LOG_FORMAT, REDIS, REDIS_URL,
         REFRESH_TTL, SESSION_IDLE_TTL, Setting, TLS_CERT, TLS_KEY, UrlSettings, Values,
     },
     stores::{EmbeddedConfig, Stores},
@@ -31,20 +31,20 @@ use crate::{
 /// Parses values and gathers mistakes. Where a value is wrong, its default stands in until [`Reader::finish`].
 pub struct Reader<'values> {
     values: &'values Values,
-    mistakes: Vec<Mistake>,
+    errors: Vec<ConfigError>,
 }
 
 impl<'values> Reader<'values> {
     pub fn new(values: &'values Values) -> Self {
-        Self { values, mistakes: Vec::new() }
+        Self { values, errors: Vec::new() }
     }
 
-    pub fn finish<T>(self, read: T) -> Result<T, Vec<Mistake>> {
-        if self.mistakes.is_empty() { Ok(read) } else { Err(self.mistakes) }
+    pub fn finish<T>(self, read: T) -> Result<T, Vec<ConfigError>> {
+        if self.errors.is_empty() { Ok(read) } else { Err(self.errors) }
     }
 
-    pub fn mistake(&mut self, setting: &Setting, sentence: impl Into<String>) {
-        self.mistakes.push(Mistake { name: setting.name, sentence: sentence.into() });
+    pub fn error(&mut self, setting: &Setting, sentence: impl Into<String>) {
+        self.errors.push(ConfigError { name: setting.name, sentence: sentence.into() });
     }
 
     pub fn set(&self, setting: &Setting) -> Option<&'values str> {
@@ -56,14 +56,14 @@ impl<'values> Reader<'values> {
         if let Some(text) = self.set(setting) {
             match parse(text) {
                 Ok(value) => return value,
-                Err(right) => self.mistake(setting, format!("`{text}` is wrong; right would be {right}")),
+                Err(expected) => self.error(setting, format!("`{text}` is wrong; right would be {expected}")),
             }
         }
-        parse(setting.default).unwrap_or_else(|right| unreachable!("the default of {}: {right}", setting.name))
+        parse(setting.default).unwrap_or_else(|expected| unreachable!("the default of {}: {expected}", setting.name))
     }
 
-    pub fn parsed<T: FromStr>(&mut self, setting: &Setting, right: &str) -> T {
-        self.read(setting, |text| text.parse().map_err(|_| right.to_owned()))
+    pub fn parsed<T: FromStr>(&mut self, setting: &Setting, expected: &str) -> T {
+        self.read(setting, |text| text.parse().map_err(|_| expected.to_owned()))
     }
 
     pub fn number<T: FromStr + PartialOrd + Copy + fmt::Display>(&mut self, setting: &Setting, least: T, most: T) -> T {
@@ -131,8 +131,8 @@ impl<'values> Reader<'values> {
     /// A value whose default is in words.
     fn read_or<T: FromStr<Err = String>>(&mut self, setting: &Setting, default: T) -> T {
         let Some(text) = self.set(setting) else { return default };
-        text.parse().unwrap_or_else(|right| {
-            self.mistake(setting, format!("`{text}` is wrong; right would be {right}"));
+        text.parse().unwrap_or_else(|expected| {
+            self.error(setting, format!("`{text}` is wrong; right would be {expected}"));
             default
         })
     }
@@ -141,7 +141,7 @@ impl<'values> Reader<'values> {
     pub fn server_hashing(&mut self) -> HasherSettings {
         let hashing = self.hashing();
         if let Some(objection) = memory_limit().and_then(|limit| objection(&hashing, limit)) {
-            self.mistake(&HASH_MEMORY, objection);
+            self.error(&HASH_MEMORY, objection);
         }
         hashing
     }
@@ -155,7 +155,7 @@ impl<'values> Reader<'values> {
         let lanes = self.number(&HASH_LANES, 1, 16);
         let memory_kib = u32::try_from(memory.as_u64() / 1024).unwrap_or(u32::MAX);
         if memory_kib < 8 * lanes {
-            self.mistake(&HASH_MEMORY, format!("{lanes} lanes need at least {}KiB", 8 * lanes));
+            self.error(&HASH_MEMORY, format!("{lanes} lanes need at least {}KiB", 8 * lanes));
         }
         let parameters = HashParameters { memory_kib, passes: self.number(&HASH_PASSES, 1, 100), lanes };
         HasherSettings {
@@ -174,15 +174,15 @@ impl<'values> Reader<'values> {
         match (self.set(url), self.set(file)) {
             (None, None) => None,
             (Some(_), Some(_)) => {
-                self.mistake(file, format!("set beside {}: set one of them", url.name));
+                self.error(file, format!("set beside {}: set one of them", url.name));
                 None
             }
             // Neither the value nor the parser's words are repeated: both may hold the password.
             (Some(text), None) => {
-                text.parse().map_err(|right| self.mistake(url, format!("wrong; right would be {right}"))).ok()
+                text.parse().map_err(|expected| self.error(url, format!("wrong; right would be {expected}"))).ok()
             }
             (None, Some(path)) => {
-                T::read(Path::new(path)).map_err(|error| self.mistake(file, format!("{path}: {error}"))).ok()
+                T::read(Path::new(path)).map_err(|error| self.error(file, format!("{path}: {error}"))).ok()
             }
         }
     }
@@ -191,8 +191,8 @@ impl<'values> Reader<'values> {
         let (database, redis) = (self.url(DATABASE), self.url(REDIS));
         match (self.values.has(DATABASE), self.values.has(REDIS)) {
             (false, false) => return Some(Stores::Embedded),
-            (true, false) => self.mistake(&REDIS_URL, "not set beside DATABASE_URL: set both, or neither"),
-            (false, true) => self.mistake(&DATABASE_URL, "not set beside REDIS_URL: set both, or neither"),
+            (true, false) => self.error(&REDIS_URL, "not set beside DATABASE_URL: set both, or neither"),
+            (false, true) => self.error(&DATABASE_URL, "not set beside REDIS_URL: set both, or neither"),
             (true, true) => {}
         }
         database.zip(redis).map(|(database, redis)| Stores::PostgresRedis(Box::new(database), Box::new(redis)))
@@ -205,8 +205,8 @@ impl<'values> Reader<'values> {
                 return Some(TlsFiles { certificates: certificates.into(), key: key.into() });
             }
             (None, None) => {}
-            (Some(_), None) => self.mistake(&TLS_KEY, "not set beside POSTERN_TLS_CERT: set both, or neither"),
-            (None, Some(_)) => self.mistake(&TLS_CERT, "not set beside POSTERN_TLS_KEY: set both, or neither"),
+            (Some(_), None) => self.error(&TLS_KEY, "not set beside POSTERN_TLS_CERT: set both, or neither"),
+            (None, Some(_)) => self.error(&TLS_CERT, "not set beside POSTERN_TLS_KEY: set both, or neither"),
         }
         None
     }
@@ -222,7 +222,7 @@ impl<'values> Reader<'values> {
     /// Where the embedded store is; Redis without PostgreSQL is a mistake.
     pub fn embedded(&mut self) -> EmbeddedConfig {
         if self.values.has(REDIS) && !self.values.has(DATABASE) {
-            self.mistake(&DATABASE_URL, "not set beside REDIS_URL: set both, or neither");
+            self.error(&DATABASE_URL, "not set beside REDIS_URL: set both, or neither");
         }
         let data_dir = self.path(&DATA_DIR);
         EmbeddedConfig { keys_dir: self.keys_dir(true, &data_dir), data_dir }
@@ -233,7 +233,7 @@ impl<'values> Reader<'values> {
             return PathBuf::from(text);
         }
         if !is_embedded {
-            self.mistake(&KEYS_DIR, "not set: name the directory that `postern keys generate` shall fill");
+            self.error(&KEYS_DIR, "not set: name the directory that `postern keys generate` shall fill");
         }
         data_dir.join("keys")
     }
@@ -271,7 +271,7 @@ mod tests {
     use super::{super::serve::Config, *};
 
     /// What is said of a setting with this text, and of none beside it.
-    fn said(name: &str, text: &str) -> Vec<Mistake> {
+    fn said(name: &str, text: &str) -> Vec<ConfigError> {
         let values = Values::new(|_| None, |other| (other == name).then(|| text.to_owned()));
         Config::for_serve(&values).err().unwrap_or_default()
     }
@@ -289,14 +289,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_setting_is_taken_or_named_whatever_its_text(setting in prop::sample::select(SETTINGS), text in some_text()) {
-            let mistakes = said(setting.name, &text);
+            let errors = said(setting.name, &text);
 
             // Beside a URL, another one is missed, and a directory of keys; beside a certificate, its key. Of two listeners, the
             // second one gives way.
             let has_others = ["DATABASE_URL", "DATABASE_URL_FILE", "REDIS_URL", "REDIS_URL_FILE", "POSTERN_LISTEN", "POSTERN_TLS_CERT", "POSTERN_TLS_KEY"].contains(&setting.name);
-            let is_named = |mistake: &Mistake| mistake.name == setting.name || has_others;
-            prop_assert!(mistakes.iter().all(is_named), "{:?}", mistakes);
-            prop_assert!(mistakes.iter().all(|mistake| !mistake.sentence.is_empty()));
+            let is_named = |error: &ConfigError| error.name == setting.name || has_others;
+            prop_assert!(errors.iter().all(is_named), "{:?}", errors);
+            prop_assert!(errors.iter().all(|error| !error.sentence.is_empty()));
         }
 
         #[test]
@@ -307,7 +307,7 @@ mod tests {
                 let told = |text: &str| said(name, text);
 
                 prop_assert_eq!(told(&wrong), told("x"));
-                prop_assert!(told(&wrong).iter().any(|mistake| mistake.sentence.contains(scheme)));
+                prop_assert!(told(&wrong).iter().any(|error| error.sentence.contains(scheme)));
             }
         }
     }
@@ -320,7 +320,7 @@ mod tests {
         let lookup =
             |name: &str| environment.iter().find(|(other, _)| *other == name).map(|(_, text)| (*text).to_owned());
         let config = Config::for_serve(&Values::new(|_| None, lookup));
-        config.map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+        config.map_err(|errors| errors.iter().map(ToString::to_string).collect())
     }
 
     #[test]

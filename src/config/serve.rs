@@ -8,14 +8,14 @@ use super::hash_budget::is_oversubscribed;
 use super::{
     reader::Reader,
     settings::{
-        API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, DATA_DIR, DRAIN_DELAY, IDLE_TIMEOUT, ISSUER, LISTEN, LOG,
-        MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, Mistake, OPS_LISTEN, PASSWORD_MIN_LENGTH, REFRESH_ROTATION,
+        API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, ConfigError, DATA_DIR, DRAIN_DELAY, IDLE_TIMEOUT, ISSUER, LISTEN,
+        LOG, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REFRESH_ROTATION,
         REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE, TRUSTED_PROXIES, VERIFY_DEGRADED, Values,
     },
     stores::Stores,
 };
 use crate::{
-    accounts::{Lifetimes, WithoutSessions},
+    accounts::{Lifetimes, SessionOutagePolicy},
     http::{Origins, RequestLimits, TrustedProxies},
     logging::LogFormat,
     passwords::HasherSettings,
@@ -67,9 +67,9 @@ pub struct Config {
     /// How old a connection may grow.
     pub max_connection_age: Duration,
     /// What `/verify/` answers while the session store cannot be reached.
-    pub verify_degraded: WithoutSessions,
+    pub verify_degraded: SessionOutagePolicy,
     /// Whether attempts that fail are limited.
-    pub throttle: bool,
+    pub rate_limiting: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// How long audit events stay in their table; `None` for ever.
@@ -89,7 +89,7 @@ impl Config {
     ///
     /// # Errors
     /// Every mistake.
-    pub fn for_serve(values: &Values) -> Result<Self, Vec<Mistake>> {
+    pub fn for_serve(values: &Values) -> Result<Self, Vec<ConfigError>> {
         let mut reader = Reader::new(values);
         let stores = reader.stores();
         let is_embedded = matches!(stores, Some(Stores::Embedded));
@@ -119,7 +119,7 @@ impl Config {
             idle_timeout: reader.duration(&IDLE_TIMEOUT, "100ms", "1h"),
             max_connection_age: reader.duration(&MAX_CONNECTION_AGE, "1s", "24h"),
             verify_degraded: reader.read(&VERIFY_DEGRADED, str::parse),
-            throttle: reader.switch(&THROTTLE),
+            rate_limiting: reader.switch(&THROTTLE),
             trusted_proxies: reader.read(&TRUSTED_PROXIES, str::parse),
             audit_retention: reader.optional_duration(&AUDIT_RETENTION, "1d", "3650d"),
             drain_delay: reader.duration(&DRAIN_DELAY, "0s", "5m"),
@@ -128,15 +128,14 @@ impl Config {
             log_format: reader.log_format(),
         };
         if config.listen == config.ops_listen && config.listen.port() != 0 {
-            reader
-                .mistake(&OPS_LISTEN, "the same as POSTERN_LISTEN: the public must not reach the operations listener");
+            reader.error(&OPS_LISTEN, "the same as POSTERN_LISTEN: the public must not reach the operations listener");
         }
         reader.finish(config)
     }
 
     /// Whether the hashing threads leave less than half a processor, of those that this process may use, to all else.
     #[must_use]
-    pub fn hashing_is_crowded(&self) -> bool {
+    pub fn hashing_is_oversubscribed(&self) -> bool {
         is_oversubscribed(self.hashing.threads)
     }
 }
@@ -158,9 +157,9 @@ mod tests {
         Values::new(|_| None, lookup)
     }
 
-    fn mistakes(environment: &[(&str, &str)]) -> Vec<String> {
-        let mistakes = Config::for_serve(&values(environment)).expect_err("wrong settings");
-        mistakes.iter().map(ToString::to_string).collect()
+    fn errors(environment: &[(&str, &str)]) -> Vec<String> {
+        let errors = Config::for_serve(&values(environment)).expect_err("wrong settings");
+        errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -176,7 +175,7 @@ mod tests {
     #[test]
     fn every_wrong_setting_is_reported_at_once_with_what_would_be_right() {
         insta::assert_debug_snapshot!(
-            mistakes(&[
+            errors(&[
                 ("POSTERN_LISTEN", "8000"),
                 ("POSTERN_ACCESS_TTL", "2h"),
                 ("POSTERN_PASSWORD_MIN_LENGTH", "4"),
@@ -201,7 +200,7 @@ mod tests {
     #[test]
     fn what_sessions_are_like_is_checked_and_read() {
         insta::assert_debug_snapshot!(
-            mistakes(&[
+            errors(&[
                 ("POSTERN_SESSION_IDLE_TTL", "1m"),
                 ("POSTERN_MAX_SESSIONS", "0"),
                 ("POSTERN_REFRESH_ROTATION", "yes"),
@@ -250,7 +249,7 @@ mod tests {
     fn one_url_alone_is_refused() {
         let url = "postgres://postern:hunter2@localhost/postern";
 
-        let found = mistakes(&[("DATABASE_URL", url), ("POSTERN_KEYS_DIR", "keys")]);
+        let found = errors(&[("DATABASE_URL", url), ("POSTERN_KEYS_DIR", "keys")]);
 
         assert_eq!(found, ["REDIS_URL: not set beside DATABASE_URL: set both, or neither"]);
     }
@@ -259,13 +258,13 @@ mod tests {
     fn the_listeners_have_addresses_of_their_own() {
         let same = "127.0.0.1:8000";
 
-        assert_eq!(mistakes(&[("POSTERN_LISTEN", same), ("POSTERN_OPS_LISTEN", same)]).len(), 1);
+        assert_eq!(errors(&[("POSTERN_LISTEN", same), ("POSTERN_OPS_LISTEN", same)]).len(), 1);
         assert!(Config::for_serve(&values(&[("POSTERN_LISTEN", "[::]:0"), ("POSTERN_OPS_LISTEN", "[::]:0")])).is_ok());
     }
 
     #[test]
     fn a_wrong_url_is_not_repeated() {
-        let found = mistakes(&[
+        let found = errors(&[
             ("DATABASE_URL", "mysql://postern:hunter2@localhost"),
             ("REDIS_URL", "http://:hunter2@localhost"),
             ("POSTERN_KEYS_DIR", "keys"),
@@ -286,15 +285,15 @@ mod tests {
 
         let values = Values::new(flag, environment);
 
-        assert_eq!(values.shown(&ISSUER), ("flag", Source::Flag));
-        assert_eq!(values.shown(&AUDIENCE), ("environment", Source::Environment));
-        assert_eq!(values.shown(&DATABASE_URL).1, Source::Default);
+        assert_eq!(values.display(&ISSUER), ("flag", Source::Flag));
+        assert_eq!(values.display(&AUDIENCE), ("environment", Source::Environment));
+        assert_eq!(values.display(&DATABASE_URL).1, Source::Default);
     }
 
     #[test]
     fn a_secret_is_never_shown() {
         let values = values(&[("REDIS_URL", "redis://:hunter2@localhost")]);
 
-        assert_eq!(values.shown(&REDIS_URL), ("(set, not shown)", Source::Environment));
+        assert_eq!(values.display(&REDIS_URL), ("(set, not shown)", Source::Environment));
     }
 }

@@ -257,7 +257,7 @@ impl Values {
 
     /// A setting's value for people, and where it came from. A secret is never shown.
     #[must_use]
-    pub fn shown(&self, setting: &Setting) -> (&str, Source) {
+    pub fn display(&self, setting: &Setting) -> (&str, Source) {
         match self.0.get(setting.name) {
             Some((_, source)) if setting.is_secret => ("(set, not shown)", *source),
             Some((text, source)) => (text, *source),
@@ -268,14 +268,14 @@ impl Values {
 
 /// A setting that cannot be used, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
+pub struct ConfigError {
     /// Which setting.
     pub name: &'static str,
     /// What is wrong and what would be right.
     pub sentence: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}", self.name, self.sentence)
     }

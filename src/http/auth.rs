@@ -2,14 +2,14 @@
 
 use hyper::{HeaderMap, header};
 
-use super::{context::Context, error::Problem};
+use super::{context::Context, error::ApiError};
 use crate::{
     accounts::{CurrentUser, Identity},
-    api_keys::OperatorName,
+    api_keys::ApiClientName,
 };
 
 /// Admits callers, and hands what it knows of them to the handler.
-pub trait Access {
+pub trait Authenticator {
     /// What a handler gets to know of its caller.
     type Caller: Send;
 
@@ -18,15 +18,15 @@ pub trait Access {
         self,
         context: &Context,
         headers: &HeaderMap,
-    ) -> impl Future<Output = Result<Self::Caller, Problem>> + Send;
+    ) -> impl Future<Output = Result<Self::Caller, ApiError>> + Send;
 }
 
 /// Everybody; nothing is known of them.
 #[derive(Clone, Copy)]
-pub struct Anyone;
+pub struct Public;
 
 /// A caller of whom nothing is known.
-pub struct Stranger;
+pub struct Anonymous;
 
 /// Whoever has an access token of a session that is in force.
 #[derive(Clone, Copy)]
@@ -35,66 +35,66 @@ pub struct SignedIn;
 /// Whoever is [`SignedIn`], as far as others are told: the settings may have more accepted while the session store cannot
 /// be reached.
 #[derive(Clone, Copy)]
-pub struct VouchedFor;
+pub struct ForwardAuth;
 
 /// Whoever has an operator's API key.
 #[derive(Clone, Copy)]
-pub struct Operator;
+pub struct ApiClient;
 
-impl Access for Anyone {
-    type Caller = Stranger;
+impl Authenticator for Public {
+    type Caller = Anonymous;
 
-    async fn admit(self, _: &Context, _: &HeaderMap) -> Result<Stranger, Problem> {
-        Ok(Stranger)
+    async fn admit(self, _: &Context, _: &HeaderMap) -> Result<Anonymous, ApiError> {
+        Ok(Anonymous)
     }
 }
 
-impl Access for SignedIn {
+impl Authenticator for SignedIn {
     type Caller = CurrentUser;
 
-    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<CurrentUser, Problem> {
+    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<CurrentUser, ApiError> {
         let token = bearer_token(headers)?;
         Ok(context.accounts.authenticate(token, &context.call).await?)
     }
 }
 
-impl Access for VouchedFor {
+impl Authenticator for ForwardAuth {
     type Caller = Identity;
 
-    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<Identity, Problem> {
+    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<Identity, ApiError> {
         let token = bearer_token(headers)?;
-        let without_sessions = context.vouching.without_sessions;
-        Ok(context.accounts.identify(token, without_sessions, &context.call).await?)
+        let session_outage_policy = context.token_check.session_outage_policy;
+        Ok(context.accounts.identify(token, session_outage_policy, &context.call).await?)
     }
 }
 
-impl Access for Operator {
-    type Caller = OperatorName;
+impl Authenticator for ApiClient {
+    type Caller = ApiClientName;
 
-    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<OperatorName, Problem> {
+    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<ApiClientName, ApiError> {
         let key = bearer_token(headers)?;
-        let name = context.vouching.operators.by_key(key).await.ok_or(Problem::InvalidApiKey)?;
+        let name = context.token_check.api_clients.by_key(key).await.ok_or(ApiError::InvalidApiKey)?;
         // A request has one caller: nobody has set it before.
-        let _ = context.operator.set(name.clone());
+        let _ = context.api_client.set(name.clone());
         Ok(name)
     }
 }
 
 /// The token of `Authorization: Bearer …` (RFC 6750, section 2.1).
-pub fn bearer_token(headers: &HeaderMap) -> Result<&str, Problem> {
+pub fn bearer_token(headers: &HeaderMap) -> Result<&str, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (first, second) = (values.next(), values.next());
-    let value = first.ok_or(Problem::NotAuthenticated)?.as_bytes();
+    let value = first.ok_or(ApiError::NotAuthenticated)?.as_bytes();
     // Which of two would count? Neither.
     if second.is_some() {
-        return Err(Problem::InvalidToken);
+        return Err(ApiError::InvalidToken);
     }
     let space = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
     let (scheme, token) = (&value[..space], value[space..].trim_ascii());
     if !scheme.eq_ignore_ascii_case(b"bearer") || token.is_empty() {
-        return Err(Problem::NotAuthenticated);
+        return Err(ApiError::NotAuthenticated);
     }
-    str::from_utf8(token).map_err(|_| Problem::InvalidToken)
+    str::from_utf8(token).map_err(|_| ApiError::InvalidToken)
 }
 
 #[cfg(test)]

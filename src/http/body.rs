@@ -9,7 +9,7 @@ use hyper::{
 use tokio::time::timeout_at;
 use zeroize::Zeroizing;
 
-use super::{context::Context, error::Problem};
+use super::{context::Context, error::ApiError};
 
 /// The type of a body that is a JSON object.
 pub const JSON: &str = "application/json";
@@ -29,21 +29,21 @@ pub fn is_of_type(headers: &HeaderMap, content_type: &str) -> bool {
 }
 
 /// The whole body, within its size and the request's time.
-pub async fn read_body(body: Incoming, context: &Context) -> Result<Zeroizing<Vec<u8>>, Problem> {
+pub async fn read_body(body: Incoming, context: &Context) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     // Refused by its declared length before any of it is asked for.
     if body.size_hint().lower() > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
-        return Err(Problem::TooLarge);
+        return Err(ApiError::TooLarge);
     }
-    timeout_at(context.deadline, collect(body)).await.map_err(|_| Problem::RequestTimeout)?
+    timeout_at(context.deadline, collect(body)).await.map_err(|_| ApiError::RequestTimeout)?
 }
 
-async fn collect(body: Incoming) -> Result<Zeroizing<Vec<u8>>, Problem> {
+async fn collect(body: Incoming) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     // Its full size from the start: a buffer that grows leaves copies of what it held behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES));
     let mut body = Limited::new(body, MAX_BODY_BYTES);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() { Problem::TooLarge } else { Problem::MalformedJson }
+            if error.is::<http_body_util::LengthLimitError>() { ApiError::TooLarge } else { ApiError::MalformedJson }
         })?;
         if let Some(data) = frame.data_ref() {
             bytes.extend_from_slice(data);

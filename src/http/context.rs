@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::readiness::Readiness;
 use crate::{
-    accounts::{Accounts, Call, WithoutSessions},
-    api_keys::{OperatorName, Operators},
+    accounts::{Accounts, CallContext, SessionOutagePolicy},
+    api_keys::{ApiClientName, ApiClients},
 };
 
 /// How long a request may take.
@@ -29,11 +29,11 @@ pub struct Context {
     /// Whether traffic may come.
     pub readiness: Arc<Readiness>,
     /// What other services are told.
-    pub vouching: Arc<Vouching>,
+    pub token_check: Arc<TokenCheckConfig>,
     /// Which operator has been admitted: for the log.
-    pub operator: Arc<OnceLock<OperatorName>>,
+    pub api_client: Arc<OnceLock<ApiClientName>>,
     /// Who asks, and how much time there is for the stores.
-    pub call: Call,
+    pub call: CallContext,
     /// When the request must have been answered.
     pub deadline: Instant,
     /// What its path has in place of the pattern's parameter, as it was sent.
@@ -42,9 +42,9 @@ pub struct Context {
 
 /// To whom other services are vouched for, and when.
 #[derive(Debug)]
-pub struct Vouching {
+pub struct TokenCheckConfig {
     /// Who may introspect tokens.
-    pub operators: Operators,
+    pub api_clients: ApiClients,
     /// What `/verify/` answers while the session store cannot be reached.
-    pub without_sessions: WithoutSessions,
+    pub session_outage_policy: SessionOutagePolicy,
 }

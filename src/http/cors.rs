@@ -63,10 +63,10 @@ impl FromIterator<Origin> for Origins {
 
 impl Origins {
     /// What a request asks for.
-    pub fn asked(&self, method: &Method, headers: &HeaderMap) -> Asked {
+    pub fn cors_request(&self, method: &Method, headers: &HeaderMap) -> CorsRequest {
         let origin = headers.get(header::ORIGIN);
         let origin = origin.filter(|origin| self.0.iter().any(|Origin(known)| known == *origin));
-        Asked {
+        CorsRequest {
             depends_on_origin: !self.0.is_empty(),
             is_preflight: method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD),
             origin: origin.cloned(),
@@ -76,15 +76,15 @@ impl Origins {
 
 /// What a request asks for, of which origins are told.
 #[derive(Debug)]
-pub struct Asked {
+pub struct CorsRequest {
     depends_on_origin: bool,
     is_preflight: bool,
     origin: Option<HeaderValue>,
 }
 
-impl Asked {
+impl CorsRequest {
     /// Tells the browser whether the script may read the answer; to a preflight, what it may ask.
-    pub fn tell(&mut self, response: &mut Response) {
+    pub fn apply(&mut self, response: &mut Response) {
         let headers = response.headers_mut();
         if self.depends_on_origin {
             headers.append(header::VARY, HeaderValue::from_static("origin"));

@@ -7,11 +7,11 @@ use hyper::{
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::response::{Response, json, methods};
-use crate::{accounts::Refusal, passwords::Overloaded, rate_limit::Throttled, store::StoreError};
+use crate::{accounts::AccountError, passwords::Overloaded, rate_limit::RateLimited, store::StoreError};
 
 /// Why a request was not answered as its caller wished.
 #[derive(Debug)]
-pub enum Problem {
+pub enum ApiError {
     /// No such path.
     NotFound,
     /// The path has other methods.
@@ -52,7 +52,7 @@ pub enum Problem {
     /// This member should hold the user's password, and does not.
     WrongPassword(&'static str),
     /// Too many attempts have failed.
-    TooManyAttempts(Throttled),
+    TooManyAttempts(RateLimited),
     /// Too many passwords wait to be hashed.
     Overloaded(Overloaded),
     /// A store that is needed did not answer.
@@ -74,7 +74,7 @@ struct Body<'problem> {
     fields: &'problem FieldErrors,
 }
 
-impl Problem {
+impl ApiError {
     /// Status, code, and the sentence for the client. The 404 and the 500 have no code: they are those of the API that
     /// this service replaces.
     #[rustfmt::skip]
@@ -166,7 +166,7 @@ impl Problem {
     fn retry_after_seconds(&self) -> u64 {
         match self {
             // Not a moment too early.
-            Self::TooManyAttempts(Throttled { wait, .. }) => {
+            Self::TooManyAttempts(RateLimited { wait, .. }) => {
                 wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
             }
             Self::Overloaded(Overloaded { wait }) => wait.as_secs() + 1,
@@ -175,11 +175,11 @@ impl Problem {
     }
 }
 
-impl Problem {
+impl ApiError {
     /// The problem of a request whose `member` was to hold the user's password.
-    pub fn confirmed_by(member: &'static str) -> impl Fn(Refusal) -> Self {
+    pub fn confirmed_by(member: &'static str) -> impl Fn(AccountError) -> Self {
         move |refusal| match refusal {
-            Refusal::WrongPassword => Self::WrongPassword(member),
+            AccountError::WrongPassword => Self::WrongPassword(member),
             refusal => refusal.into(),
         }
     }
@@ -187,7 +187,7 @@ impl Problem {
 
 /// Why a head is not taken, whoever it asks for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BadHead {
+pub enum HeadError {
     /// It is none, or could be read in two ways.
     Malformed,
     /// It is too large, or has too many headers.
@@ -196,30 +196,30 @@ pub enum BadHead {
     TooSlow,
 }
 
-impl From<BadHead> for Problem {
-    fn from(bad: BadHead) -> Self {
+impl From<HeadError> for ApiError {
+    fn from(bad: HeadError) -> Self {
         match bad {
-            BadHead::Malformed => Self::BadRequest,
-            BadHead::TooLarge => Self::HeadTooLarge,
-            BadHead::TooSlow => Self::RequestTimeout,
+            HeadError::Malformed => Self::BadRequest,
+            HeadError::TooLarge => Self::HeadTooLarge,
+            HeadError::TooSlow => Self::RequestTimeout,
         }
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl From<AccountError> for ApiError {
+    fn from(refusal: AccountError) -> Self {
         match refusal {
-            Refusal::EmailTaken => Self::EmailTaken,
-            Refusal::InvalidCredentials => Self::InvalidCredentials,
-            Refusal::InvalidAccessToken => Self::InvalidToken,
-            Refusal::AccessTokenExpired => Self::TokenExpired,
-            Refusal::InvalidRefreshToken => Self::InvalidRefreshToken,
-            Refusal::SessionNotFound => Self::SessionNotFound,
-            Refusal::WrongPassword => Self::WrongPassword("password"),
-            Refusal::Throttled(throttled) => Self::TooManyAttempts(throttled),
-            Refusal::Overloaded(overloaded) => Self::Overloaded(overloaded),
-            Refusal::Store(error @ StoreError::Unavailable { .. }) => Self::Unavailable(error),
-            Refusal::Store(error @ StoreError::Corrupt { .. }) => Self::Corrupt(error),
+            AccountError::EmailTaken => Self::EmailTaken,
+            AccountError::InvalidCredentials => Self::InvalidCredentials,
+            AccountError::InvalidAccessToken => Self::InvalidToken,
+            AccountError::AccessTokenExpired => Self::TokenExpired,
+            AccountError::InvalidRefreshToken => Self::InvalidRefreshToken,
+            AccountError::SessionNotFound => Self::SessionNotFound,
+            AccountError::WrongPassword => Self::WrongPassword("password"),
+            AccountError::RateLimited(rate_limited) => Self::TooManyAttempts(rate_limited),
+            AccountError::Overloaded(overloaded) => Self::Overloaded(overloaded),
+            AccountError::Store(error @ StoreError::Unavailable { .. }) => Self::Unavailable(error),
+            AccountError::Store(error @ StoreError::Corrupt { .. }) => Self::Corrupt(error),
         }
     }
 }
@@ -262,33 +262,33 @@ mod tests {
     use super::*;
 
     /// One of each.
-    fn every_problem() -> Vec<Problem> {
+    fn every_problem() -> Vec<ApiError> {
         let broken = StoreError::Unavailable { store: "store", reason: "it is down".to_owned() };
         vec![
-            Problem::NotFound,
-            Problem::MethodNotAllowed { allow: "GET".to_owned() },
-            Problem::UnsupportedMediaType,
-            Problem::TooLarge,
-            Problem::RequestTimeout,
-            Problem::BadRequest,
-            Problem::HeadTooLarge,
-            Problem::MalformedJson,
-            Problem::ValidationFailed(FieldErrors::default()),
-            Problem::EmailTaken,
-            Problem::InvalidCredentials,
-            Problem::NotAuthenticated,
-            Problem::InvalidToken,
-            Problem::InvalidApiKey,
-            Problem::TokenExpired,
-            Problem::InvalidRefreshToken,
-            Problem::SessionNotFound,
-            Problem::WrongPassword("password"),
-            Problem::TooManyAttempts(Throttled { limit: "account", wait: Duration::from_millis(2_001) }),
-            Problem::Overloaded(Overloaded { wait: Duration::from_millis(2_500) }),
-            Problem::Unavailable(broken),
-            Problem::DeadlinePassed,
-            Problem::Corrupt(StoreError::Corrupt { store: "store", reason: "it is torn".to_owned() }),
-            Problem::Internal,
+            ApiError::NotFound,
+            ApiError::MethodNotAllowed { allow: "GET".to_owned() },
+            ApiError::UnsupportedMediaType,
+            ApiError::TooLarge,
+            ApiError::RequestTimeout,
+            ApiError::BadRequest,
+            ApiError::HeadTooLarge,
+            ApiError::MalformedJson,
+            ApiError::ValidationFailed(FieldErrors::default()),
+            ApiError::EmailTaken,
+            ApiError::InvalidCredentials,
+            ApiError::NotAuthenticated,
+            ApiError::InvalidToken,
+            ApiError::InvalidApiKey,
+            ApiError::TokenExpired,
+            ApiError::InvalidRefreshToken,
+            ApiError::SessionNotFound,
+            ApiError::WrongPassword("password"),
+            ApiError::TooManyAttempts(RateLimited { limit: "account", wait: Duration::from_millis(2_001) }),
+            ApiError::Overloaded(Overloaded { wait: Duration::from_millis(2_500) }),
+            ApiError::Unavailable(broken),
+            ApiError::DeadlinePassed,
+            ApiError::Corrupt(StoreError::Corrupt { store: "store", reason: "it is torn".to_owned() }),
+            ApiError::Internal,
         ]
     }
 
@@ -364,7 +364,7 @@ mod tests {
     fn the_openapi_page_lists_exactly_these_statuses_and_codes() {
         let ours: BTreeSet<_> = every_problem()
             .iter()
-            .map(Problem::answer)
+            .map(ApiError::answer)
             .map(|(status, code, _)| (status.as_str().to_owned(), code.map(str::to_owned)))
             .collect();
 
@@ -390,8 +390,8 @@ mod tests {
     #[tokio::test]
     async fn the_404_and_the_500_are_those_of_the_api_that_this_one_replaces() {
         for (problem, body) in [
-            (Problem::NotFound, r#"{"error":"The endpoint was not found"}"#),
-            (Problem::Internal, r#"{"error":"Internal server error"}"#),
+            (ApiError::NotFound, r#"{"error":"The endpoint was not found"}"#),
+            (ApiError::Internal, r#"{"error":"Internal server error"}"#),
         ] {
             let collected = http_body_util::BodyExt::collect(problem.into_response().into_body()).await;
             assert_eq!(collected.expect("a whole body").to_bytes(), body);
@@ -400,9 +400,9 @@ mod tests {
 
     #[test]
     fn retry_after_is_told_in_whole_seconds_rounded_up() {
-        let retry_after = |problem: Problem| problem.into_response().headers()[header::RETRY_AFTER].clone();
+        let retry_after = |problem: ApiError| problem.into_response().headers()[header::RETRY_AFTER].clone();
 
-        assert_eq!(retry_after(Problem::Overloaded(Overloaded { wait: Duration::from_millis(2_500) })), "3");
-        assert_eq!(retry_after(Problem::DeadlinePassed), "1");
+        assert_eq!(retry_after(ApiError::Overloaded(Overloaded { wait: Duration::from_millis(2_500) })), "3");
+        assert_eq!(retry_after(ApiError::DeadlinePassed), "1");
     }
 }

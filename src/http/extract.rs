@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::{
     body::{FORM, JSON, is_of_type, read_body},
     context::Context,
-    error::{FieldErrors, Problem},
+    error::{ApiError, FieldErrors},
 };
 use crate::{
     model::{Email, InvalidEmail, InvalidName, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, Name},
@@ -21,16 +21,16 @@ use crate::{
 };
 
 /// What a handler reads from a request.
-pub trait Input: Sized + Send {
+pub trait FromRequest: Sized + Send {
     /// Reads it, or says what is wrong with it.
-    fn read(request: Request<Incoming>, context: &Context) -> impl Future<Output = Result<Self, Problem>> + Send;
+    fn read(request: Request<Incoming>, context: &Context) -> impl Future<Output = Result<Self, ApiError>> + Send;
 }
 
 /// Nothing: a body is not asked for and not looked at.
-pub struct Nothing;
+pub struct NoBody;
 
-impl Input for Nothing {
-    async fn read(_: Request<Incoming>, _: &Context) -> Result<Self, Problem> {
+impl FromRequest for NoBody {
+    async fn read(_: Request<Incoming>, _: &Context) -> Result<Self, ApiError> {
         Ok(Self)
     }
 }
@@ -42,72 +42,72 @@ pub struct Path<T>(pub T);
 /// What a path may have a parameter for.
 pub trait PathParameter: FromStr + Send {
     /// What is answered to a text that is none: the same as to one that names nothing, since both name nothing.
-    fn unknown() -> Problem;
+    fn unknown() -> ApiError;
 
     /// The parameter of a request's path.
-    fn of(parameter: Option<&str>) -> Result<Self, Problem> {
+    fn of(parameter: Option<&str>) -> Result<Self, ApiError> {
         parameter.and_then(|text| text.parse().ok()).ok_or_else(Self::unknown)
     }
 }
 
-impl<T: PathParameter> Input for Path<T> {
-    async fn read(_: Request<Incoming>, context: &Context) -> Result<Self, Problem> {
+impl<T: PathParameter> FromRequest for Path<T> {
+    async fn read(_: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
         T::of(context.parameter.as_deref()).map(Self)
     }
 }
 
-/// The members of a JSON object. A handler takes what it needs; mistakes gather until [`Members::finish`].
-pub struct Members {
-    members: Vec<(String, Member)>,
+/// The members of a JSON object. A handler takes what it needs; mistakes gather until [`Fields::finish`].
+pub struct Fields {
+    members: Vec<(String, Field)>,
     errors: FieldErrors,
 }
 
 /// The value of a member. Texts are wiped after use, since any of them may be a secret.
-enum Member {
+enum Field {
     Text(Zeroizing<String>),
     Null,
     Other,
 }
 
 /// The same from a JSON object or a form (`application/x-www-form-urlencoded`), whichever it is said to be.
-pub struct JsonOrForm(pub Members);
+pub struct JsonOrForm(pub Fields);
 
-impl Input for Members {
-    async fn read(request: Request<Incoming>, context: &Context) -> Result<Self, Problem> {
+impl FromRequest for Fields {
+    async fn read(request: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
         if !is_of_type(request.headers(), JSON) {
-            return Err(Problem::UnsupportedMediaType);
+            return Err(ApiError::UnsupportedMediaType);
         }
         let body = read_body(request.into_body(), context).await?;
-        Self::parse_json(&body).ok_or(Problem::MalformedJson)
+        Self::parse_json(&body).ok_or(ApiError::MalformedJson)
     }
 }
 
-impl Input for JsonOrForm {
-    async fn read(request: Request<Incoming>, context: &Context) -> Result<Self, Problem> {
+impl FromRequest for JsonOrForm {
+    async fn read(request: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
         if !is_of_type(request.headers(), FORM) {
-            return Members::read(request, context).await.map(Self);
+            return Fields::read(request, context).await.map(Self);
         }
         let body = read_body(request.into_body(), context).await?;
-        Members::parse_form(&body).map(Self).ok_or(Problem::MalformedJson)
+        Fields::parse_form(&body).map(Self).ok_or(ApiError::MalformedJson)
     }
 }
 
-impl Members {
+impl Fields {
     /// One JSON object in UTF-8, none of whose members is given twice.
     pub fn parse_json(body: &[u8]) -> Option<Self> {
         // As a whole: serde_json would not look into the values that nobody asks for.
         let body = str::from_utf8(body).ok()?;
         let object: Object<'_> = serde_json::from_str(body).ok()?;
-        let members = object.0.into_iter().map(|(name, value)| Some((name, Member::parse(value.get())?)));
+        let members = object.0.into_iter().map(|(name, value)| Some((name, Field::parse(value.get())?)));
         Some(Self { members: members.collect::<Option<_>>()?, errors: FieldErrors::default() })
     }
 
     /// Whatever bytes it has, a form can be read; but none of its members is given twice (RFC 6749, section 3.2).
     pub fn parse_form(body: &[u8]) -> Option<Self> {
-        let mut members: Vec<(String, Member)> = Vec::new();
+        let mut members: Vec<(String, Field)> = Vec::new();
         let mut names = HashSet::new();
         for (name, value) in form_urlencoded::parse(body) {
-            let value = Member::Text(Zeroizing::new(value.into_owned()));
+            let value = Field::Text(Zeroizing::new(value.into_owned()));
             if !names.insert(name.clone()) {
                 return None;
             }
@@ -118,7 +118,7 @@ impl Members {
 
     /// A text that is not blank. It comes as it was sent: whoever parses it trims it, or does not.
     pub fn text(&mut self, member: &'static str) -> Option<Zeroizing<String>> {
-        let text = self.present_text(member)?;
+        let text = self.required_text(member)?;
         if text.trim().is_empty() {
             self.errors.add(member, "This field may not be blank.");
             return None;
@@ -128,7 +128,7 @@ impl Members {
 
     /// A password, which is blank only where it is empty.
     pub fn password(&mut self, member: &'static str) -> Option<Password> {
-        self.present_text(member).map(|text| Password::new(&text))
+        self.required_text(member).map(|text| Password::new(&text))
     }
 
     /// A name to be set.
@@ -161,12 +161,12 @@ impl Members {
     }
 
     /// An email address to log in with: one that nobody can have is no mistake of its own.
-    pub fn presented_email(&mut self, member: &'static str) -> Option<Result<Email, InvalidEmail>> {
+    pub fn login_email(&mut self, member: &'static str) -> Option<Result<Email, InvalidEmail>> {
         self.text(member).map(|text| text.parse())
     }
 
     /// Notes a mistake that the handler found.
-    pub fn object_to(&mut self, member: &'static str, sentence: impl Into<String>) {
+    pub fn add_error(&mut self, member: &'static str, sentence: impl Into<String>) {
         self.errors.add(member, sentence);
     }
 
@@ -174,20 +174,20 @@ impl Members {
     ///
     /// # Errors
     /// All mistakes at once.
-    pub fn finish<T>(self, taken: Option<T>) -> Result<T, Problem> {
+    pub fn finish<T>(self, taken: Option<T>) -> Result<T, ApiError> {
         match taken {
             Some(taken) if self.errors.is_empty() => Ok(taken),
-            _ => Err(Problem::ValidationFailed(self.errors)),
+            _ => Err(ApiError::ValidationFailed(self.errors)),
         }
     }
 
-    fn present_text(&mut self, member: &'static str) -> Option<Zeroizing<String>> {
+    fn required_text(&mut self, member: &'static str) -> Option<Zeroizing<String>> {
         let place = self.members.iter().position(|(name, _)| name == member);
         let sentence = match place.map(|place| self.members.swap_remove(place).1) {
-            Some(Member::Text(text)) if !text.is_empty() => return Some(text),
-            Some(Member::Text(_)) => "This field may not be blank.",
-            Some(Member::Null) => "This field may not be null.",
-            Some(Member::Other) => "Not a valid string.",
+            Some(Field::Text(text)) if !text.is_empty() => return Some(text),
+            Some(Field::Text(_)) => "This field may not be blank.",
+            Some(Field::Null) => "This field may not be null.",
+            Some(Field::Other) => "Not a valid string.",
             None => "This field is required.",
         };
         self.errors.add(member, sentence);
@@ -195,7 +195,7 @@ impl Members {
     }
 }
 
-impl Member {
+impl Field {
     /// Reads a value of which only the syntax is known to be right; `None` where it is a text with half a surrogate pair.
     fn parse(json: &str) -> Option<Self> {
         match json {
@@ -248,16 +248,16 @@ mod tests {
 
     #[test]
     fn a_body_is_one_object_without_repetition() {
-        assert!(Members::parse_json(br#"{"name":"Ada","ignored":[1,{"a":null}]}"#).is_some());
+        assert!(Fields::parse_json(br#"{"name":"Ada","ignored":[1,{"a":null}]}"#).is_some());
         for json in ["", "[]", "null", r#""text""#, "1", r#"{"a":1}{}"#, r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":1}"#] {
-            assert!(Members::parse_json(json.as_bytes()).is_none(), "{json}");
+            assert!(Fields::parse_json(json.as_bytes()).is_none(), "{json}");
         }
     }
 
     #[test]
     fn every_mistake_is_told_at_once() {
         let mut members =
-            Members::parse_json(br#"{"name":" ","email":"ada","password":7,"old":null}"#).expect("an object");
+            Fields::parse_json(br#"{"name":" ","email":"ada","password":7,"old":null}"#).expect("an object");
 
         let taken = (
             members.name("name"),
@@ -268,7 +268,7 @@ mod tests {
         );
         assert!(matches!(taken, (None, None, None, None, None)));
 
-        let Err(Problem::ValidationFailed(errors)) = members.finish::<()>(None) else { panic!("mistakes") };
+        let Err(ApiError::ValidationFailed(errors)) = members.finish::<()>(None) else { panic!("mistakes") };
         insta::assert_json_snapshot!(errors, @r#"
         {
           "name": [
@@ -293,31 +293,31 @@ mod tests {
     #[test]
     fn a_value_that_nobody_asks_for_may_be_any_json() {
         for value in ["1e999", "-0.0", "[[[[]]]]", r#"{"a":1,"a":1}"#, &"9".repeat(400)] {
-            assert!(Members::parse_json(format!(r#"{{"x":{value}}}"#).as_bytes()).is_some(), "{value}");
+            assert!(Fields::parse_json(format!(r#"{{"x":{value}}}"#).as_bytes()).is_some(), "{value}");
         }
     }
 
     #[test]
     fn a_form_is_read_like_a_json_object() {
-        let mut members = Members::parse_form(b"token=v4.public.a-b_c&hint=a+b%26%C3%BC&blank=").expect("a form");
+        let mut members = Fields::parse_form(b"token=v4.public.a-b_c&hint=a+b%26%C3%BC&blank=").expect("a form");
 
         let token = members.text("token").expect("a text");
         let hint = members.text("hint").expect("a text");
         assert_eq!((token.as_str(), hint.as_str()), ("v4.public.a-b_c", "a b&\u{fc}"));
         assert!(members.text("blank").is_none() && members.text("missing").is_none());
-        assert!(matches!(members.finish(Some(())), Err(Problem::ValidationFailed(_))));
+        assert!(matches!(members.finish(Some(())), Err(ApiError::ValidationFailed(_))));
     }
 
     #[test]
     fn no_member_of_a_form_is_given_twice() {
-        assert!(Members::parse_form(b"token=a&token=a").is_none());
-        assert!(Members::parse_form(b"token=a&other=&%6Fther").is_none());
+        assert!(Fields::parse_form(b"token=a&token=a").is_none());
+        assert!(Fields::parse_form(b"token=a&other=&%6Fther").is_none());
     }
 
     #[test]
     fn a_form_of_any_bytes_is_read() {
         for body in [&b""[..], b"&&", b"token", b"=", b"%", b"token=%zz%ff", b"\xff=\0"] {
-            assert!(Members::parse_form(body).is_some(), "{body:?}");
+            assert!(Fields::parse_form(body).is_some(), "{body:?}");
         }
     }
 
@@ -333,14 +333,14 @@ mod tests {
             }
         }
         impl PathParameter for Number {
-            fn unknown() -> Problem {
-                Problem::NotFound
+            fn unknown() -> ApiError {
+                ApiError::NotFound
             }
         }
 
         assert!(matches!(Number::of(Some("7")), Ok(Number(7))));
         for parameter in [None, Some("x"), Some("%37"), Some("256")] {
-            assert!(matches!(Number::of(parameter), Err(Problem::NotFound)), "{parameter:?}");
+            assert!(matches!(Number::of(parameter), Err(ApiError::NotFound)), "{parameter:?}");
         }
     }
 
@@ -356,7 +356,7 @@ mod tests {
     }
 
     /// What a handler takes that asks for three members, and whether it objects.
-    fn taken(members: Option<Members>) -> Option<(Vec<Option<String>>, bool)> {
+    fn taken(members: Option<Fields>) -> Option<(Vec<Option<String>>, bool)> {
         let mut members = members?;
         let texts = ["a", "b", "c"].map(|name| members.text(name).map(|text| text.to_string()));
         Some((texts.to_vec(), members.finish(Some(())).is_err()))
@@ -373,7 +373,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_makes_the_parser_panic(body in r#"[{}\[\]:,"\\\\ue0-9a-f\PC]{0,128}"#) {
-            let _ = Members::parse_json(body.as_bytes());
+            let _ = Fields::parse_json(body.as_bytes());
         }
 
         #[test]
@@ -383,7 +383,7 @@ mod tests {
             let member = |(name, value): &(String, Value)| format!("{blank}\"{name}\"{blank}:{value}");
             let body = format!("{blank}{{{}}}{blank}", members.iter().map(member).collect::<Vec<_>>().join(","));
 
-            prop_assert_eq!(taken(Members::parse_json(body.as_bytes())), expected(&members), "{}", body);
+            prop_assert_eq!(taken(Fields::parse_json(body.as_bytes())), expected(&members), "{}", body);
         }
 
         #[test]
@@ -393,7 +393,7 @@ mod tests {
             let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&members).finish();
             let members: Vec<_> = members.into_iter().map(|(name, text)| (name, Value::from(text))).collect();
 
-            prop_assert_eq!(taken(Members::parse_form(body.as_bytes())), expected(&members), "{}", body);
+            prop_assert_eq!(taken(Fields::parse_form(body.as_bytes())), expected(&members), "{}", body);
         }
     }
 }

@@ -6,11 +6,11 @@ use hyper::{
 };
 use serde_json::{Value, json};
 
-use super::{auth, body, error::Problem, extract::Members, request_log};
+use super::{auth, body, error::ApiError, extract::Fields, request_log};
 
 /// What a body is said to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum BodyKind {
     /// A JSON object.
     Json,
     /// A form.
@@ -28,14 +28,14 @@ pub struct Taken<const N: usize> {
 
 /// Asks a body for the texts of some members; `None` where it is answered `malformed_json`.
 #[must_use]
-pub fn take<const N: usize>(kind: Kind, body: &[u8], names: [&'static str; N]) -> Option<Taken<N>> {
+pub fn take<const N: usize>(kind: BodyKind, body: &[u8], names: [&'static str; N]) -> Option<Taken<N>> {
     let mut members = match kind {
-        Kind::Json => Members::parse_json(body),
-        Kind::Form => Members::parse_form(body),
+        BodyKind::Json => Fields::parse_json(body),
+        BodyKind::Form => Fields::parse_form(body),
     }?;
     let texts = names.map(|name| members.text(name).map(|text| text.to_string()));
     let objections = match members.finish(Some(())) {
-        Err(Problem::ValidationFailed(errors)) => json!(errors),
+        Err(ApiError::ValidationFailed(errors)) => json!(errors),
         _ => Value::Null,
     };
     Some(Taken { texts, objections })

@@ -22,10 +22,10 @@ mod service;
 
 pub use self::{
     client_ip::TrustedProxies,
-    context::{RequestLimits, Vouching},
+    context::{RequestLimits, TokenCheckConfig},
     cors::{Origin, Origins},
-    error::BadHead,
+    error::HeadError,
     readiness::Readiness,
-    router::{Allowed, Router},
+    router::{MethodFilter, Router},
     service::Service,
 };

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::{
     accounts::Accounts,
-    store::{Pong, StoreError, StoreTime},
+    store::{StoreError, StoreHealth, TimeBudget},
 };
 
 /// How far a store's clock may be from ours before the log says so: far more than a clock that is kept right ever is, and
@@ -32,19 +32,19 @@ impl Readiness {
     /// shall not look like one that was never there.
     ///
     /// What is amiss with them is logged: settings that lose sessions, and clocks that disagree.
-    pub async fn meet_stores(&self, accounts: &Accounts, store_timeout: Duration) {
+    pub async fn wait_for_stores(&self, accounts: &Accounts, store_timeout: Duration) {
         const PAUSE: Duration = Duration::from_secs(1);
         let mut unmet = vec!["users", "sessions"];
         loop {
             let asked = accounts.clock.now();
-            let (users, sessions) = self.ask(accounts, &StoreTime::of(store_timeout)).await;
+            let (users, sessions) = self.ask(accounts, &TimeBudget::of(store_timeout)).await;
             let asked = asked..=accounts.clock.now();
             for (store, answer) in [("users", users), ("sessions", sessions)] {
                 match answer {
                     Err(error) if unmet.contains(&store) => warn!(%error, "not ready yet"),
-                    Ok(pong) if unmet.contains(&store) => {
+                    Ok(health) if unmet.contains(&store) => {
                         unmet.retain(|unmet| *unmet != store);
-                        say_what_is_amiss(store, &pong, &asked);
+                        say_what_is_amiss(store, &health, &asked);
                     }
                     _ => {}
                 }
@@ -65,8 +65,8 @@ impl Readiness {
     pub(super) async fn ask(
         &self,
         accounts: &Accounts,
-        time: &StoreTime,
-    ) -> (Result<Pong, StoreError>, Result<Pong, StoreError>) {
+        time: &TimeBudget,
+    ) -> (Result<StoreHealth, StoreError>, Result<StoreHealth, StoreError>) {
         let (users, sessions) = tokio::join!(accounts.users.ping(time), accounts.sessions.ping(time));
         self.users_answered.fetch_or(users.is_ok(), Ordering::SeqCst);
         self.sessions_answered.fetch_or(sessions.is_ok(), Ordering::SeqCst);
@@ -79,13 +79,13 @@ impl Readiness {
 }
 
 /// Says what a store that was asked within this time should be looked at for.
-fn say_what_is_amiss(store: &str, pong: &Pong, asked: &RangeInclusive<OffsetDateTime>) {
-    let apart = (pong.clock - *asked.end()).max(*asked.start() - pong.clock);
+fn say_what_is_amiss(store: &str, health: &StoreHealth, asked: &RangeInclusive<OffsetDateTime>) {
+    let apart = (health.clock - *asked.end()).max(*asked.start() - health.clock);
     if apart > CLOCK_TOLERANCE {
-        let seconds_ahead = (pong.clock - *asked.end()).whole_seconds();
+        let seconds_ahead = (health.clock - *asked.end()).whole_seconds();
         warn!(store, seconds_ahead, "the clocks of this store and of this server disagree: let NTP set both");
     }
-    if let Some(concern) = &pong.concern {
-        warn!(store, concern, "this store may lose what it keeps");
+    if let Some(warning) = &health.warning {
+        warn!(store, warning, "this store may lose what it keeps");
     }
 }

@@ -11,8 +11,8 @@ use hyper::{
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{cors::Asked, error::Problem, response::Response};
-use crate::{api_keys::OperatorName, metrics::RequestUnderWay};
+use super::{cors::CorsRequest, error::ApiError, response::Response};
+use crate::{api_keys::ApiClientName, metrics::InFlightRequest};
 
 /// For a year, as it is usually said: whoever has come by TLS shall not come without it (RFC 6797).
 pub const TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -23,7 +23,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// that a request comes from (OWASP REST Security Cheat Sheet, "Security Headers"). `form-action`, `base-uri` and
 /// `frame-ancestors` do not follow from `default-src` (CSP 3, section 6.1). There is no `Permissions-Policy`: it is about
 /// pages alone.
-static FOR_BROWSERS: [(HeaderName, HeaderValue); 5] = [
+static SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (
         header::CONTENT_SECURITY_POLICY,
@@ -48,32 +48,32 @@ static KNOWN_METHODS: [Method; 9] = [
 ];
 
 /// What the log says of a request: one line, also where its caller does not wait for the answer.
-pub struct Record {
+pub struct RequestLog {
     pub(super) id: HeaderValue,
     pub(super) method: Method,
     pub(super) route: &'static str,
-    pub(super) under_way: RequestUnderWay,
-    pub(super) operator: Arc<OnceLock<OperatorName>>,
-    pub(super) asked: Asked,
+    pub(super) in_flight: InFlightRequest,
+    pub(super) api_client: Arc<OnceLock<ApiClientName>>,
+    pub(super) asked: CorsRequest,
     pub(super) transport_security: Option<HeaderValue>,
 }
 
-impl Record {
+impl RequestLog {
     /// Writes the line, and puts on the headers that every response has.
-    pub(super) fn finish(mut self, outcome: Result<Response, Problem>) -> Response {
+    pub(super) fn finish(mut self, outcome: Result<Response, ApiError>) -> Response {
         let (code, cause) = match &outcome {
             Ok(_) => (None, None),
             Err(problem) => (problem.code(), problem.cause()),
         };
-        let mut response = outcome.unwrap_or_else(Problem::into_response);
-        self.under_way.answered(response.status().as_str());
+        let mut response = outcome.unwrap_or_else(ApiError::into_response);
+        self.in_flight.answered(response.status().as_str());
         self.log(response.status().as_u16(), code, cause.as_deref());
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, self.id.clone());
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        headers.extend(FOR_BROWSERS.iter().cloned());
+        headers.extend(SECURITY_HEADERS.iter().cloned());
         headers.extend(self.transport_security.take().map(|value| (header::STRICT_TRANSPORT_SECURITY, value)));
-        self.asked.tell(&mut response);
+        self.asked.apply(&mut response);
         // The answer to a HEAD says how long the body would be, and hyper would send that body over HTTP/2.
         if self.method == Method::HEAD {
             let length = response.body().size_hint().lower();
@@ -85,11 +85,11 @@ impl Record {
 
     fn log(&self, status: u16, code: Option<&str>, cause: Option<&str>) {
         let (id, method, route, duration_ms) = self.fields();
-        let operator = self.operator.get().map(OperatorName::as_str);
+        let api_client = self.api_client.get().map(ApiClientName::as_str);
         match status {
-            500 => error!(id, method, route, operator, status, cause, duration_ms, "request failed"),
-            503 => warn!(id, method, route, operator, status, code, cause, duration_ms, "request refused"),
-            _ => info!(id, method, route, operator, status, code, duration_ms, "request"),
+            500 => error!(id, method, route, api_client, status, cause, duration_ms, "request failed"),
+            503 => warn!(id, method, route, api_client, status, code, cause, duration_ms, "request refused"),
+            _ => info!(id, method, route, api_client, status, code, duration_ms, "request"),
         }
     }
 
@@ -98,17 +98,17 @@ impl Record {
     }
 
     fn fields(&self) -> (&str, &str, &'static str, f64) {
-        let duration_ms = (self.under_way.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        let duration_ms = (self.in_flight.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         (self.id(), known(&self.method), self.route, duration_ms)
     }
 }
 
-impl Drop for Record {
+impl Drop for RequestLog {
     fn drop(&mut self) {
-        if !self.under_way.is_answered() {
+        if !self.in_flight.is_answered() {
             let (id, method, route, duration_ms) = self.fields();
-            let operator = self.operator.get().map(OperatorName::as_str);
-            info!(id, method, route, operator, duration_ms, "request ended without an answer");
+            let api_client = self.api_client.get().map(ApiClientName::as_str);
+            info!(id, method, route, api_client, duration_ms, "request ended without an answer");
         }
     }
 }

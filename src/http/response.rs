@@ -19,7 +19,7 @@ const JSON: &str = "application/json";
 pub type Response = hyper::Response<Full<Bytes>>;
 
 /// What a handler answers.
-pub trait Output {
+pub trait IntoResponse {
     /// The answer as a response.
     fn into_response(self) -> Response;
 }
@@ -48,32 +48,32 @@ pub struct Probe<T> {
 pub struct MetricsText(pub String);
 
 /// 200 with a JSON text that is the same for everybody, and that caches may keep.
-pub struct Page {
+pub struct CachedJson {
     /// The text.
     pub text: Cow<'static, str>,
     /// How long caches may keep it, in whole seconds.
     pub max_age: Duration,
 }
 
-impl<T: Serialize> Output for Json<T> {
+impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         json(StatusCode::OK, &self.0)
     }
 }
 
-impl<T: Serialize> Output for Created<T> {
+impl<T: Serialize> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
         json(StatusCode::CREATED, &self.0)
     }
 }
 
-impl Output for NoContent {
+impl IntoResponse for NoContent {
     fn into_response(self) -> Response {
         no_content()
     }
 }
 
-impl Output for Headers {
+impl IntoResponse for Headers {
     fn into_response(self) -> Response {
         let mut response = Response::default();
         response.headers_mut().extend(self.0);
@@ -81,7 +81,7 @@ impl Output for Headers {
     }
 }
 
-impl<T: Serialize> Output for Probe<T> {
+impl<T: Serialize> IntoResponse for Probe<T> {
     fn into_response(self) -> Response {
         if self.is_ready {
             return json(StatusCode::OK, &self.body);
@@ -92,13 +92,13 @@ impl<T: Serialize> Output for Probe<T> {
     }
 }
 
-impl Output for MetricsText {
+impl IntoResponse for MetricsText {
     fn into_response(self) -> Response {
         with_body(self.0, metrics::CONTENT_TYPE)
     }
 }
 
-impl Output for Page {
+impl IntoResponse for CachedJson {
     fn into_response(self) -> Response {
         let mut response = match self.text {
             Cow::Borrowed(text) => with_body(text, JSON),

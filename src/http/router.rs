@@ -5,36 +5,36 @@ use std::{fmt, pin::Pin, sync::Arc};
 use hyper::{Method, Request, body::Incoming};
 
 use super::{
-    auth::Access,
+    auth::Authenticator,
     context::Context,
-    error::Problem,
-    extract::Input,
-    response::{Output, Response},
+    error::ApiError,
+    extract::FromRequest,
+    response::{IntoResponse, Response},
 };
 
 /// A line of the table.
 pub struct Route {
-    method: Allowed,
+    method: MethodFilter,
     path: &'static str,
     handler: Handler,
 }
 
 /// The methods that a line of the table is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Allowed {
+pub enum MethodFilter {
     /// This one; `HEAD` beside `GET`.
     One(Method),
     /// Whatever a request may name, `OPTIONS` and those that HTTP does not know included.
     Any,
 }
 
-impl From<Method> for Allowed {
+impl From<Method> for MethodFilter {
     fn from(method: Method) -> Self {
         Self::One(method)
     }
 }
 
-impl fmt::Display for Allowed {
+impl fmt::Display for MethodFilter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
             Self::One(method) => method.as_str(),
@@ -44,16 +44,16 @@ impl fmt::Display for Allowed {
 }
 
 type Handler = Arc<dyn Fn(Context, Request<Incoming>) -> Answer + Send + Sync>;
-type Answer = Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Response, ApiError>> + Send>>;
 
 /// A line of the table: `handler` answers `method` on `path` for callers that `access` admits.
-pub fn route<A, I, O, F, Fut>(method: impl Into<Allowed>, path: &'static str, access: A, handler: F) -> Route
+pub fn route<A, I, O, F, Fut>(method: impl Into<MethodFilter>, path: &'static str, access: A, handler: F) -> Route
 where
-    A: Access + Copy + Send + Sync + 'static,
-    I: Input + 'static,
-    O: Output,
+    A: Authenticator + Copy + Send + Sync + 'static,
+    I: FromRequest + 'static,
+    O: IntoResponse,
     F: Fn(Context, A::Caller, I) -> Fut + Copy + Send + Sync + 'static,
-    Fut: Future<Output = Result<O, Problem>> + Send,
+    Fut: Future<Output = Result<O, ApiError>> + Send,
 {
     let handler: Handler = Arc::new(move |context, request| {
         Box::pin(async move {
@@ -69,17 +69,17 @@ where
 /// Finds the handler for a request.
 pub struct Router {
     listener: &'static str,
-    routes: Vec<(Allowed, &'static str)>,
+    routes: Vec<(MethodFilter, &'static str)>,
     tree: matchit::Router<Methods>,
 }
 
 struct Methods {
     path: &'static str,
-    routes: Vec<(Allowed, Handler)>,
+    routes: Vec<(MethodFilter, Handler)>,
 }
 
 /// What the table says of a request.
-pub enum Found {
+pub enum RouteMatch {
     /// It has a handler.
     Handler {
         /// Answers it.
@@ -129,22 +129,22 @@ impl Router {
     }
 
     /// The table: each method and path, in its order.
-    pub fn routes(&self) -> impl Iterator<Item = (&Allowed, &'static str)> {
+    pub fn routes(&self) -> impl Iterator<Item = (&MethodFilter, &'static str)> {
         self.routes.iter().map(|(method, path)| (method, *path))
     }
 
     /// What the table says of a method on a path, and the path's pattern where it has one. `HEAD` is served wherever
     /// `GET` is, and `OPTIONS` everywhere.
-    pub fn find(&self, method: &Method, path: &str) -> (Option<&'static str>, Result<Found, Problem>) {
-        let Ok(found) = self.tree.at(path) else { return (None, Err(Problem::NotFound)) };
+    pub fn find(&self, method: &Method, path: &str) -> (Option<&'static str>, Result<RouteMatch, ApiError>) {
+        let Ok(found) = self.tree.at(path) else { return (None, Err(ApiError::NotFound)) };
         let methods = found.value;
         let found = match methods.handler(method) {
-            Some(handler) => Ok(Found::Handler {
+            Some(handler) => Ok(RouteMatch::Handler {
                 handler: Arc::clone(handler),
                 parameter: found.params.iter().last().map(|(_, text)| text.to_owned()),
             }),
-            None if method == Method::OPTIONS => Ok(Found::Options(methods.allow())),
-            None => Err(Problem::MethodNotAllowed { allow: methods.allow() }),
+            None if method == Method::OPTIONS => Ok(RouteMatch::Options(methods.allow())),
+            None => Err(ApiError::MethodNotAllowed { allow: methods.allow() }),
         };
         (Some(methods.path), found)
     }
@@ -153,16 +153,16 @@ impl Router {
 impl Methods {
     /// Of a method by its own name, or else of any method.
     fn handler(&self, method: &Method) -> Option<&Handler> {
-        let wanted = Allowed::One(if method == Method::HEAD { Method::GET } else { method.clone() });
-        let of = |wanted: &Allowed| self.routes.iter().find(|(allowed, _)| allowed == wanted);
-        of(&wanted).or_else(|| of(&Allowed::Any)).map(|(_, handler)| handler)
+        let wanted = MethodFilter::One(if method == Method::HEAD { Method::GET } else { method.clone() });
+        let of = |wanted: &MethodFilter| self.routes.iter().find(|(allowed, _)| allowed == wanted);
+        of(&wanted).or_else(|| of(&MethodFilter::Any)).map(|(_, handler)| handler)
     }
 
     /// Asked only where some method is not allowed.
     fn allow(&self) -> String {
         let mut allowed = Vec::new();
         for (method, _) in &self.routes {
-            if let Allowed::One(method) = method {
+            if let MethodFilter::One(method) = method {
                 allowed.push(method.as_str());
                 if method == Method::GET {
                     allowed.push("HEAD");
@@ -177,13 +177,13 @@ impl Methods {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        auth::{Anyone, Stranger},
-        extract::Nothing,
+        auth::{Anonymous, Public},
+        extract::NoBody,
         response::NoContent,
     };
     use super::*;
 
-    async fn nothing(_: Context, _: Stranger, _: Nothing) -> Result<NoContent, Problem> {
+    async fn nothing(_: Context, _: Anonymous, _: NoBody) -> Result<NoContent, ApiError> {
         Ok(NoContent)
     }
 
@@ -191,10 +191,10 @@ mod tests {
         Router::new(
             "test",
             [
-                route(Method::GET, "/things/", Anyone, nothing),
-                route(Method::DELETE, "/things/{id}/", Anyone, nothing),
-                route(Allowed::Any, "/anything/", Anyone, nothing),
-                route(Allowed::Any, "/anything/{*rest}", Anyone, nothing),
+                route(Method::GET, "/things/", Public, nothing),
+                route(Method::DELETE, "/things/{id}/", Public, nothing),
+                route(MethodFilter::Any, "/anything/", Public, nothing),
+                route(MethodFilter::Any, "/anything/{*rest}", Public, nothing),
             ],
         )
     }
@@ -204,10 +204,10 @@ mod tests {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let router = router();
         match router.find(&method, path) {
-            (Some(pattern), Ok(Found::Handler { parameter, .. })) => {
+            (Some(pattern), Ok(RouteMatch::Handler { parameter, .. })) => {
                 format!("{pattern} {}", parameter.as_deref().unwrap_or("-"))
             }
-            (Some(pattern), Ok(Found::Options(allow))) => format!("{pattern} {allow}"),
+            (Some(pattern), Ok(RouteMatch::Options(allow))) => format!("{pattern} {allow}"),
             (_, Err(problem)) => problem.code().unwrap_or("not found").to_owned(),
             (None, Ok(_)) => unreachable!("what is found has a pattern"),
         }

@@ -12,21 +12,21 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     client_ip::TrustedProxies,
-    context::{Context, RequestLimits, Vouching},
+    context::{Context, RequestLimits, TokenCheckConfig},
     cors::Origins,
-    error::{BadHead, Problem},
+    error::{ApiError, HeadError},
     readiness::Readiness,
-    request_log::{REQUEST_ID, Record, TRANSPORT_SECURITY, is_request_id, known, new_request_id},
+    request_log::{REQUEST_ID, RequestLog, TRANSPORT_SECURITY, is_request_id, known, new_request_id},
     response::Response,
-    router::{Found, Router},
+    router::{RouteMatch, Router},
 };
 use crate::{
-    accounts::{Accounts, Call, WithoutSessions},
-    api_keys::Operators,
+    accounts::{Accounts, CallContext, SessionOutagePolicy},
+    api_keys::ApiClients,
     http::response,
     metrics::OpenConnection,
     model::Client,
-    store::StoreTime,
+    store::TimeBudget,
 };
 
 /// Answers the requests of one listener.
@@ -34,7 +34,7 @@ pub struct Service {
     router: Router,
     accounts: Arc<Accounts>,
     readiness: Arc<Readiness>,
-    vouching: Arc<Vouching>,
+    token_check: Arc<TokenCheckConfig>,
     trusted_proxies: TrustedProxies,
     limits: RequestLimits,
     origins: Origins,
@@ -45,13 +45,14 @@ impl Service {
     /// A service of these routes that has no operator and no proxy, and vouches for nobody whose session is not known.
     #[must_use]
     pub fn new(router: Router, accounts: Arc<Accounts>, readiness: Arc<Readiness>, limits: RequestLimits) -> Self {
-        let operators = Operators::nobody(Arc::clone(&accounts.clock));
-        let vouching = Arc::new(Vouching { operators, without_sessions: WithoutSessions::Refuse });
+        let api_clients = ApiClients::nobody(Arc::clone(&accounts.clock));
+        let token_check =
+            Arc::new(TokenCheckConfig { api_clients, session_outage_policy: SessionOutagePolicy::Refuse });
         Self {
             router,
             accounts,
             readiness,
-            vouching,
+            token_check,
             trusted_proxies: TrustedProxies::default(),
             limits,
             origins: Origins::default(),
@@ -61,13 +62,13 @@ impl Service {
 
     /// The same, with what other services are told.
     #[must_use]
-    pub fn with_vouching(self, vouching: Arc<Vouching>) -> Self {
-        Self { vouching, ..self }
+    pub fn with_token_check(self, token_check: Arc<TokenCheckConfig>) -> Self {
+        Self { token_check, ..self }
     }
 
     /// The same, behind proxies whose `X-Forwarded-For` is believed.
     #[must_use]
-    pub fn behind(self, trusted_proxies: TrustedProxies) -> Self {
+    pub fn with_trusted_proxies(self, trusted_proxies: TrustedProxies) -> Self {
         Self { trusted_proxies, ..self }
     }
 
@@ -79,7 +80,7 @@ impl Service {
 
     /// The same, where it is reached by TLS alone.
     #[must_use]
-    pub fn over_tls(self) -> Self {
+    pub fn with_hsts(self) -> Self {
         Self { transport_security: Some(TRANSPORT_SECURITY), ..self }
     }
 
@@ -93,28 +94,28 @@ impl Service {
         let reply = AssertUnwindSafe(reply(found, context, request)).catch_unwind();
         let outcome = match timeout_at(deadline, reply).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_panic)) => Err(Problem::Internal),
-            Err(_elapsed) => Err(Problem::DeadlinePassed),
+            Ok(Err(_panic)) => Err(ApiError::Internal),
+            Err(_elapsed) => Err(ApiError::DeadlinePassed),
         };
         record.finish(outcome)
     }
 
     /// Answers a request that is not to be looked at any further.
-    pub fn refuse(&self, request: &Request<Incoming>, bad: BadHead) -> Response {
+    pub fn refuse(&self, request: &Request<Incoming>, bad: HeadError) -> Response {
         self.record(request, None).finish(Err(bad.into()))
     }
 
-    fn record(&self, request: &Request<Incoming>, route: Option<&'static str>) -> Record {
+    fn record(&self, request: &Request<Incoming>, route: Option<&'static str>) -> RequestLog {
         let (method, route) = (request.method().clone(), route.unwrap_or("-"));
         let id = request.headers().get(REQUEST_ID).filter(|id| is_request_id(id.as_bytes())).cloned();
-        Record {
+        RequestLog {
             id: id.unwrap_or_else(new_request_id),
-            under_way: self.accounts.metrics.http.request(route, known(&method)),
-            asked: self.origins.asked(&method, request.headers()),
+            in_flight: self.accounts.metrics.http.request(route, known(&method)),
+            asked: self.origins.cors_request(&method, request.headers()),
             transport_security: self.transport_security.clone(),
             method,
             route,
-            operator: Arc::default(),
+            api_client: Arc::default(),
         }
     }
 
@@ -124,21 +125,21 @@ impl Service {
         self.accounts.metrics.http.connection(self.router.listener())
     }
 
-    fn call(&self, headers: &HeaderMap, record: &Record, peer: SocketAddr, deadline: Instant) -> Call {
+    fn call(&self, headers: &HeaderMap, record: &RequestLog, peer: SocketAddr, deadline: Instant) -> CallContext {
         let user_agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
-        Call {
+        CallContext {
             client: Client::new(self.trusted_proxies.client(peer.ip(), headers), &String::from_utf8_lossy(user_agent)),
             request_id: record.id().to_owned(),
-            time: StoreTime::of(self.limits.store).by(deadline),
+            time: TimeBudget::of(self.limits.store).by(deadline),
         }
     }
 
-    fn context(&self, call: Call, record: &Record, deadline: Instant) -> Context {
+    fn context(&self, call: CallContext, record: &RequestLog, deadline: Instant) -> Context {
         Context {
             accounts: Arc::clone(&self.accounts),
             readiness: Arc::clone(&self.readiness),
-            vouching: Arc::clone(&self.vouching),
-            operator: Arc::clone(&record.operator),
+            token_check: Arc::clone(&self.token_check),
+            api_client: Arc::clone(&record.api_client),
             call,
             deadline,
             parameter: None,
@@ -147,12 +148,12 @@ impl Service {
 }
 
 async fn reply(
-    found: Result<Found, Problem>,
+    found: Result<RouteMatch, ApiError>,
     context: Context,
     request: Request<Incoming>,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiError> {
     match found? {
-        Found::Handler { handler, parameter } => handler(Context { parameter, ..context }, request).await,
-        Found::Options(allow) => Ok(response::options(&allow)),
+        RouteMatch::Handler { handler, parameter } => handler(Context { parameter, ..context }, request).await,
+        RouteMatch::Options(allow) => Ok(response::options(&allow)),
     }
 }

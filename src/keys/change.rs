@@ -21,11 +21,11 @@ use super::{
 };
 use crate::os::private_files;
 
-/// A set of keys in the making: nothing counts before [`Change::commit`], and then everything at once.
+/// A set of keys in the making: nothing counts before [`Changeset::commit`], and then everything at once.
 ///
 /// New keys have their files before the manifest names them, and dropped ones until it names them no more: whatever is cut
 /// off leaves a directory that can be used, with at most a file beside it that nobody reads.
-pub(super) struct Change {
+pub(super) struct Changeset {
     directory: PathBuf,
     keys: Vec<KeyEntry>,
     dropped: Vec<PathBuf>,
@@ -33,7 +33,7 @@ pub(super) struct Change {
     _lock: fs::File,
 }
 
-impl Change {
+impl Changeset {
     /// Waits until nobody else changes the directory, and reads its manifest.
     pub(super) fn begin(directory: &Path) -> Result<Self, KeyringError> {
         if !directory.is_dir() {
@@ -90,7 +90,7 @@ impl Change {
     }
 
     /// Moves a key on, and returns it as it will be.
-    pub(super) fn move_on(&mut self, key: &KeyEntry, state: KeyState, now: OffsetDateTime) -> KeyEntry {
+    pub(super) fn transition(&mut self, key: &KeyEntry, state: KeyState, now: OffsetDateTime) -> KeyEntry {
         let moved = KeyEntry { state, since: next_second(now), ..key.clone() };
         let is_it = |other: &&mut KeyEntry| other.id == key.id;
         self.keys.iter_mut().filter(is_it).for_each(|entry| entry.clone_from(&moved));
@@ -98,7 +98,7 @@ impl Change {
     }
 
     /// Forgets a key.
-    pub(super) fn drop(&mut self, key: &KeyEntry) {
+    pub(super) fn remove(&mut self, key: &KeyEntry) {
         self.keys.retain(|other| other.id != key.id);
         self.dropped.push(self.directory.join(&key.file));
     }
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_new_key_has_its_file_before_the_manifest_names_it() {
         let directory = generated();
-        let mut change = Change::begin(directory.path()).expect("keys");
+        let mut change = Changeset::begin(directory.path()).expect("keys");
         block(directory.path());
         let before = files(directory.path());
 
@@ -177,12 +177,12 @@ mod tests {
     #[test]
     fn a_dropped_key_has_its_file_until_the_manifest_names_it_no_more() {
         let directory = generated();
-        let mut change = Change::begin(directory.path()).expect("keys");
+        let mut change = Changeset::begin(directory.path()).expect("keys");
         block(directory.path());
         let before = files(directory.path());
 
         let key = change.keys()[0].clone();
-        change.drop(&key);
+        change.remove(&key);
         change.commit().expect_err("the manifest cannot be replaced");
 
         assert_eq!(files(directory.path()), before);
@@ -192,11 +192,11 @@ mod tests {
     #[test]
     fn a_dropped_key_whose_file_is_gone_already_is_dropped() {
         let directory = generated();
-        let mut change = Change::begin(directory.path()).expect("keys");
+        let mut change = Changeset::begin(directory.path()).expect("keys");
         let key = change.keys()[0].clone();
         fs::remove_file(directory.path().join(&key.file)).expect("it is there");
 
-        change.drop(&key);
+        change.remove(&key);
         change.commit().expect("nothing is left to do");
 
         assert!(!list(directory.path()).expect("a manifest").contains(&key));

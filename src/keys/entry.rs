@@ -67,27 +67,27 @@ impl fmt::Display for KeyState {
 
 /// Which key to activate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WhichKey {
+pub enum KeySelector {
     /// The next one of a purpose.
     NextOf(Purpose),
     /// The one with this id.
     Id(String),
 }
 
-impl FromStr for WhichKey {
+impl FromStr for KeySelector {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.starts_with("k4.") {
             return Ok(Self::Id(text.to_owned()));
         }
-        text.parse().map(Self::NextOf).map_err(|right| format!("an id of a key, or {right}"))
+        text.parse().map(Self::NextOf).map_err(|expected| format!("an id of a key, or {expected}"))
     }
 }
 
 /// A line of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[serde(try_from = "ManifestEntry", into = "ManifestEntry")]
 pub struct KeyEntry {
     /// The PASERK id: `k4.pid…` of the public half, `k4.lid…` of a symmetric key.
     pub id: String,
@@ -105,7 +105,7 @@ pub struct KeyEntry {
 
 /// The same, as it is written: times as RFC 3339.
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct ManifestEntry {
     id: String,
     purpose: Purpose,
     state: KeyState,
@@ -116,11 +116,11 @@ struct Written {
     file: String,
 }
 
-impl TryFrom<Written> for KeyEntry {
+impl TryFrom<ManifestEntry> for KeyEntry {
     type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, String> {
-        let Written { id, purpose, state, since, created, file } = written;
+    fn try_from(written: ManifestEntry) -> Result<Self, String> {
+        let ManifestEntry { id, purpose, state, since, created, file } = written;
         // What is named here is read, and removed one day: it must be nothing else of somebody's.
         if Path::new(&file).file_name() != Some(file.as_ref()) {
             return Err(format!("`{file}` is no name of a file beside the manifest"));
@@ -137,7 +137,7 @@ impl TryFrom<Written> for KeyEntry {
     }
 }
 
-impl From<KeyEntry> for Written {
+impl From<KeyEntry> for ManifestEntry {
     fn from(key: KeyEntry) -> Self {
         let KeyEntry { id, purpose, state, since, created, file } = key;
         Self { id, purpose, state, since: Some(rfc3339(since)), created: rfc3339(created), file }

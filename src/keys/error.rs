@@ -102,7 +102,7 @@ pub(super) fn invalid(path: &Path, reason: &str) -> KeyringError {
 
 /// Why a text is not taken for a token that a key of ours has signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unverified {
+pub enum VerifyError {
     /// Its shape, its signature or its claims are not ours.
     Invalid,
     /// It names a key that the keyring does not have: one that was added since, perhaps.

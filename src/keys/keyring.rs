@@ -23,8 +23,8 @@ pub struct Keyring {
     pub(super) signing: SigningKey,
     pub(super) verifying: HashMap<String, AsymmetricPublicKey<V4>>,
     pub(super) refresh: KeyTag,
-    pub(super) refreshing: HashMap<KeyTag, SymmetricBytes>,
-    pub(super) limiting: Vec<SymmetricBytes>,
+    pub(super) refresh_keys: HashMap<KeyTag, SymmetricBytes>,
+    pub(super) limiter_keys: Vec<SymmetricBytes>,
 }
 
 /// The key that signs access tokens, and the footer that names it.
@@ -89,14 +89,14 @@ impl Keyring {
 
     /// The refresh-token key with this tag, whatever its state.
     #[must_use]
-    pub fn refreshing(&self, tag: KeyTag) -> Option<&[u8; 32]> {
-        self.refreshing.get(&tag).map(|key| &**key)
+    pub fn refresh_key(&self, tag: KeyTag) -> Option<&[u8; 32]> {
+        self.refresh_keys.get(&tag).map(|key| &**key)
     }
 
     /// The keys that emails are counted under, whatever their state: the first is the active one, for new counts; those
     /// of before may be under another.
-    pub fn limiting(&self) -> impl Iterator<Item = &[u8; 32]> {
-        self.limiting.iter().map(|key| &**key)
+    pub fn limiter_keys(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.limiter_keys.iter().map(|key| &**key)
     }
 }
 
@@ -139,8 +139,8 @@ impl Keyring {
             signing: SigningKey { id: id.to_owned(), secret, footer: format!(r#"{{"kid":"{id}"}}"#) },
             verifying: HashMap::from([(id.to_owned(), public)]),
             refresh: KeyTag([0; 4]),
-            refreshing: HashMap::new(),
-            limiting: Vec::new(),
+            refresh_keys: HashMap::new(),
+            limiter_keys: Vec::new(),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use time::OffsetDateTime;
 
 use super::{
-    change::Change,
-    entry::{KeyEntry, KeyState, Purpose, WhichKey},
+    change::Changeset,
+    entry::{KeyEntry, KeySelector, KeyState, Purpose},
     error::KeyringError,
     keyring::Keyring,
     schedule::KeyTimes,
@@ -32,7 +32,7 @@ pub enum Step {
 /// # Errors
 /// Where the directory cannot be written, or holds a manifest that cannot be read.
 pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<Vec<KeyEntry>, KeyringError> {
-    let mut change = Change::begin_anew(directory)?;
+    let mut change = Changeset::begin_anew(directory)?;
     let is_missing = |purpose: &Purpose| !change.keys().iter().any(|key| key.purpose == *purpose);
     let missing: Vec<_> = Purpose::ALL.into_iter().filter(is_missing).collect();
     if missing.is_empty() {
@@ -48,7 +48,7 @@ pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<Vec<KeyEntry>, 
 ///
 /// # Errors
 /// Where there is one already, or the directory cannot be read or written.
-pub fn publish(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Result<Step, KeyringError> {
+pub fn add_next(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Result<Step, KeyringError> {
     let mut change = begin_on_good_set(directory)?;
     if let Some(KeyEntry { id, .. }) = change.keys_in(purpose, KeyState::Next).pop() {
         return Err(KeyringError::NextIsThere { purpose, id });
@@ -66,19 +66,19 @@ pub fn publish(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Resul
 /// Where there is no such key, it is not next, or not yet for long enough.
 pub fn activate(
     directory: &Path,
-    which: &WhichKey,
+    which: &KeySelector,
     times: &KeyTimes,
     now: OffsetDateTime,
 ) -> Result<Vec<Step>, KeyringError> {
     let mut change = begin_on_good_set(directory)?;
     let key = match which {
-        WhichKey::Id(id) => find(&change, id, KeyState::Next)?,
-        WhichKey::NextOf(purpose) => {
+        KeySelector::Id(id) => find(&change, id, KeyState::Next)?,
+        KeySelector::NextOf(purpose) => {
             change.keys_in(*purpose, KeyState::Next).into_iter().next().ok_or(KeyringError::NoNext(*purpose))?
         }
     };
     check_due(&key, times, now)?;
-    let steps = take_over(&mut change, &key, now);
+    let steps = promote(&mut change, &key, now);
     change.commit()?;
     Ok(steps)
 }
@@ -91,7 +91,7 @@ pub fn retire(directory: &Path, id: &str, times: &KeyTimes, now: OffsetDateTime)
     let mut change = begin_on_good_set(directory)?;
     let key = find(&change, id, KeyState::Retiring)?;
     check_due(&key, times, now)?;
-    change.drop(&key);
+    change.remove(&key);
     change.commit()?;
     Ok(Step::Dropped(key))
 }
@@ -118,11 +118,11 @@ pub fn rotate(
     }
     for purpose in known {
         for key in change.keys_in(*purpose, KeyState::Retiring).into_iter().filter(is_due) {
-            change.drop(&key);
+            change.remove(&key);
             steps.push(Step::Dropped(key));
         }
         if let Some(key) = change.keys_in(*purpose, KeyState::Next).into_iter().find(is_due) {
-            steps.extend(take_over(&mut change, &key, now));
+            steps.extend(promote(&mut change, &key, now));
         }
         if change.keys_in(*purpose, KeyState::Next).is_empty() {
             steps.push(Step::Made(change.make(*purpose, KeyState::Next, now)?));
@@ -139,12 +139,12 @@ pub fn rotate(
 ///
 /// # Errors
 /// Where the directory cannot be written, or holds no manifest that can be read.
-pub fn replace(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Result<Vec<Step>, KeyringError> {
-    let mut change = Change::begin(directory)?;
+pub fn emergency_rotate(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Result<Vec<Step>, KeyringError> {
+    let mut change = Changeset::begin(directory)?;
     let former: Vec<_> = change.keys().iter().filter(|key| key.purpose == purpose).cloned().collect();
     let made = change.make(purpose, KeyState::Active, now)?;
     for key in &former {
-        change.drop(key);
+        change.remove(key);
     }
     change.commit()?;
     let dropped = former.into_iter().map(Step::Dropped);
@@ -152,13 +152,13 @@ pub fn replace(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Resul
 }
 
 /// Begins a change, where servers can use the keys as they are: what is wrong with them shall not be carried on.
-fn begin_on_good_set(directory: &Path) -> Result<Change, KeyringError> {
-    let change = Change::begin(directory)?;
+fn begin_on_good_set(directory: &Path) -> Result<Changeset, KeyringError> {
+    let change = Changeset::begin(directory)?;
     Keyring::load(directory)?;
     Ok(change)
 }
 
-fn find(change: &Change, id: &str, needed: KeyState) -> Result<KeyEntry, KeyringError> {
+fn find(change: &Changeset, id: &str, needed: KeyState) -> Result<KeyEntry, KeyringError> {
     let key = change.keys().iter().find(|key| key.id == id);
     let key = key.ok_or_else(|| KeyringError::Unknown(id.to_owned()))?;
     if key.state != needed {
@@ -176,10 +176,10 @@ fn check_due(key: &KeyEntry, times: &KeyTimes, now: OffsetDateTime) -> Result<()
     }
 }
 
-fn take_over(change: &mut Change, key: &KeyEntry, now: OffsetDateTime) -> Vec<Step> {
+fn promote(change: &mut Changeset, key: &KeyEntry, now: OffsetDateTime) -> Vec<Step> {
     let former = change.keys_in(key.purpose, KeyState::Active);
-    let activated = Step::Activated(change.move_on(key, KeyState::Active, now));
-    let retiring = former.iter().map(|key| Step::Retiring(change.move_on(key, KeyState::Retiring, now)));
+    let activated = Step::Activated(change.transition(key, KeyState::Active, now));
+    let retiring = former.iter().map(|key| Step::Retiring(change.transition(key, KeyState::Retiring, now)));
     std::iter::once(activated).chain(retiring).collect()
 }
 
@@ -249,9 +249,9 @@ mod tests {
         let directory = generated();
         let signing = Keyring::load(directory.path()).expect("keys").signing().footer.clone();
 
-        publish(directory.path(), Access, at(0)).expect("a next key");
+        add_next(directory.path(), Access, at(0)).expect("a next key");
 
-        let again = publish(directory.path(), Access, at(0));
+        let again = add_next(directory.path(), Access, at(0));
         assert!(matches!(again, Err(KeyringError::NextIsThere { purpose: Access, .. })), "{again:?}");
         let keyring = Keyring::load(directory.path()).expect("keys");
         assert_eq!(keyring.signing().footer, signing);
@@ -262,14 +262,14 @@ mod tests {
     fn a_next_key_is_activated_once_it_was_published_twice_the_maximal_age_and_half_a_minute() {
         for purpose in Purpose::ALL {
             let directory = generated();
-            publish(directory.path(), purpose, at(1000)).expect("a next key");
+            add_next(directory.path(), purpose, at(1000)).expect("a next key");
             let (former, next) = (id_of(directory.path(), purpose, Active), id_of(directory.path(), purpose, Next));
 
-            for which in [WhichKey::NextOf(purpose), WhichKey::Id(next.clone())] {
+            for which in [KeySelector::NextOf(purpose), KeySelector::Id(next.clone())] {
                 let just_before = at(1000 + 630) - time::Duration::nanoseconds(1);
                 assert_eq!(too_early(activate(directory.path(), &which, &TIMES, just_before)), "1970-01-01T00:27:10Z");
             }
-            activate(directory.path(), &WhichKey::NextOf(purpose), &TIMES, at(1630)).expect("it is time");
+            activate(directory.path(), &KeySelector::NextOf(purpose), &TIMES, at(1630)).expect("it is time");
 
             assert_eq!(id_of(directory.path(), purpose, Active), next);
             assert_eq!(id_of(directory.path(), purpose, Retiring), former);
@@ -283,8 +283,8 @@ mod tests {
     fn a_retiring_key_is_dropped_a_minute_after_the_last_of_what_it_signed_has_expired() {
         for (purpose, least) in [(Access, 360), (Refresh, 24 * 3600 + 60), (Limiter, 90 * 24 * 3600 + 60)] {
             let directory = generated();
-            publish(directory.path(), purpose, at(0)).expect("a next key");
-            activate(directory.path(), &WhichKey::NextOf(purpose), &TIMES, at(1000)).expect("it is time");
+            add_next(directory.path(), purpose, at(0)).expect("a next key");
+            activate(directory.path(), &KeySelector::NextOf(purpose), &TIMES, at(1000)).expect("it is time");
             let id = id_of(directory.path(), purpose, Retiring);
             let file =
                 list(directory.path()).expect("a manifest").into_iter().find(|key| key.id == id).expect("it").file;
@@ -304,7 +304,7 @@ mod tests {
     fn a_state_begins_with_the_next_second() {
         let directory = generated();
 
-        publish(directory.path(), Access, at(0) + time::Duration::milliseconds(1)).expect("a next key");
+        add_next(directory.path(), Access, at(0) + time::Duration::milliseconds(1)).expect("a next key");
 
         assert_eq!(list(directory.path()).expect("a manifest").pop().map(|key| key.since), Some(at(1)));
     }
@@ -319,9 +319,9 @@ mod tests {
             matches!(outcome, Err(KeyringError::WrongState { state: Active, needed: Retiring, .. })),
             "{outcome:?}"
         );
-        let outcome = activate(directory.path(), &WhichKey::Id(active), &TIMES, at(1_000_000));
+        let outcome = activate(directory.path(), &KeySelector::Id(active), &TIMES, at(1_000_000));
         assert!(matches!(outcome, Err(KeyringError::WrongState { state: Active, needed: Next, .. })), "{outcome:?}");
-        let outcome = activate(directory.path(), &WhichKey::NextOf(Access), &TIMES, at(1_000_000));
+        let outcome = activate(directory.path(), &KeySelector::NextOf(Access), &TIMES, at(1_000_000));
         assert!(matches!(outcome, Err(KeyringError::NoNext(Access))), "{outcome:?}");
         let outcome = retire(directory.path(), "k4.pid.x", &TIMES, at(1_000_000));
         assert!(matches!(outcome, Err(KeyringError::Unknown(_))), "{outcome:?}");
@@ -363,7 +363,7 @@ mod tests {
         let broken = before.iter().find(|key| key.purpose == Access).expect("a key");
         fs::write(directory.path().join(&broken.file), "broken").expect("it can be written");
 
-        let steps = replace(directory.path(), Access, at(1000)).expect("a new key");
+        let steps = emergency_rotate(directory.path(), Access, at(1000)).expect("a new key");
 
         assert_eq!(steps.len(), 4, "{steps:?}");
         let (of_purpose, others): (Vec<_>, Vec<_>) =
@@ -379,13 +379,13 @@ mod tests {
     #[test]
     fn keys_that_cannot_be_used_are_not_changed() {
         let directory = generated();
-        publish(directory.path(), Access, at(0)).expect("a next key");
+        add_next(directory.path(), Access, at(0)).expect("a next key");
         let next = list(directory.path()).expect("a manifest").pop().expect("a key");
         fs::remove_file(directory.path().join(next.file)).expect("it is there");
 
-        assert!(activate(directory.path(), &WhichKey::NextOf(Access), &TIMES, at(1000)).is_err());
+        assert!(activate(directory.path(), &KeySelector::NextOf(Access), &TIMES, at(1000)).is_err());
         assert!(rotate(directory.path(), &Purpose::ALL, &TIMES, at(1000)).is_err());
-        assert!(publish(directory.path(), Refresh, at(1000)).is_err());
+        assert!(add_next(directory.path(), Refresh, at(1000)).is_err());
 
         rewrite(directory.path(), |keys| drop(keys.pop()));
         rotate(directory.path(), &Purpose::ALL, &TIMES, at(1000)).expect("keys that can be used");
@@ -400,7 +400,7 @@ mod tests {
         assert!(rotate(directory.path(), &[Limiter], &TIMES, at(0)).is_err());
         assert!(states(directory.path()).iter().all(|(purpose, _)| *purpose != Limiter));
 
-        publish(directory.path(), Limiter, at(0)).expect("a key");
+        add_next(directory.path(), Limiter, at(0)).expect("a key");
         assert_eq!(states(directory.path()).last(), Some(&(Limiter, Active)));
     }
 }

@@ -62,7 +62,7 @@ impl Keyring {
             limiter => Some(limiter?),
         };
         let (mut signing, mut refresh_tag) = (None, None);
-        let (mut verifying, mut refreshing, mut limiting) = (HashMap::new(), HashMap::new(), Vec::new());
+        let (mut verifying, mut refresh_keys, mut limiter_keys) = (HashMap::new(), HashMap::new(), Vec::new());
         for entry in &manifest.keys {
             let path = manifest.directory.join(&entry.file);
             let is_first = match read_key(&path, entry)? {
@@ -78,12 +78,12 @@ impl Keyring {
                     if entry.id == refresh.id {
                         refresh_tag = Some(tag);
                     }
-                    refreshing.insert(tag, key).is_none()
+                    refresh_keys.insert(tag, key).is_none()
                 }
                 Key::Symmetric(key) => {
                     let is_active = limiter.is_some_and(|limiter| limiter.id == entry.id);
-                    let place = if is_active { 0 } else { limiting.len() };
-                    limiting.insert(place, key);
+                    let place = if is_active { 0 } else { limiter_keys.len() };
+                    limiter_keys.insert(place, key);
                     true
                 }
             };
@@ -93,7 +93,7 @@ impl Keyring {
         }
         let read = signing.zip(refresh_tag);
         let (signing, refresh) = read.unwrap_or_else(|| unreachable!("the active keys are among the entries"));
-        Ok(Self { entries: manifest.keys.clone(), signing, verifying, refresh, refreshing, limiting })
+        Ok(Self { entries: manifest.keys.clone(), signing, verifying, refresh, refresh_keys, limiter_keys })
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
 
     use super::{
         super::{
-            lifecycle::{generate, publish},
+            lifecycle::{add_next, generate},
             manifest::{list, write_private},
             testing::{generated, rewrite},
         },
@@ -201,10 +201,10 @@ mod tests {
         rewrite(directory.path(), |keys| keys.retain(|key| key.purpose != Purpose::Limiter));
 
         let keyring = Keyring::load(directory.path()).expect("keys");
-        assert_eq!(keyring.limiting().count(), 0);
+        assert_eq!(keyring.limiter_keys().count(), 0);
 
         generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("it can be made");
-        assert_eq!(Keyring::load(directory.path()).expect("every key").limiting().count(), 1);
+        assert_eq!(Keyring::load(directory.path()).expect("every key").limiter_keys().count(), 1);
     }
 
     #[test]
@@ -292,18 +292,18 @@ mod tests {
     #[test]
     fn the_active_key_is_the_first_to_count_emails_under() {
         let directory = generated();
-        let first = Keyring::load(directory.path()).expect("keys").limiting().next().copied();
-        publish(directory.path(), Purpose::Limiter, OffsetDateTime::UNIX_EPOCH).expect("a key");
+        let first = Keyring::load(directory.path()).expect("keys").limiter_keys().next().copied();
+        add_next(directory.path(), Purpose::Limiter, OffsetDateTime::UNIX_EPOCH).expect("a key");
 
         let keyring = Keyring::load(directory.path()).expect("keys");
-        assert_eq!((keyring.limiting().count(), keyring.limiting().next().copied()), (2, first));
+        assert_eq!((keyring.limiter_keys().count(), keyring.limiter_keys().next().copied()), (2, first));
 
         rewrite(directory.path(), |keys| {
             keys[2].state = KeyState::Retiring;
             keys[3].state = KeyState::Active;
         });
         let keyring = Keyring::load(directory.path()).expect("keys");
-        assert_eq!((keyring.limiting().count(), keyring.limiting().last().copied()), (2, first));
+        assert_eq!((keyring.limiter_keys().count(), keyring.limiter_keys().last().copied()), (2, first));
     }
 
     #[test]

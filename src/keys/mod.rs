@@ -5,7 +5,7 @@
 //! either the old set or the new one.
 //!
 //! A key is *next* until every server knows it, then *active*, and then *retiring* until everything that it signed has
-//! expired. [`Keyring`] is one set of keys, read as a whole; [`Keys`] is the current set.
+//! expired. [`Keyring`] is one set of keys, read as a whole; [`LiveKeyring`] is the current set.
 
 mod change;
 mod entry;
@@ -20,11 +20,11 @@ mod schedule;
 pub(crate) mod testing;
 
 pub use self::{
-    entry::{KeyEntry, KeyState, Purpose, WhichKey},
-    error::{KeyringError, Unverified},
+    entry::{KeyEntry, KeySelector, KeyState, Purpose},
+    error::{KeyringError, VerifyError},
     keyring::{Keyring, PublishedKey, SigningKey},
-    lifecycle::{Step, activate, generate, publish, replace, retire, rotate},
+    lifecycle::{Step, activate, add_next, emergency_rotate, generate, retire, rotate},
     manifest::{MANIFEST, list},
-    reload::Keys,
+    reload::LiveKeyring,
     schedule::KeyTimes,
 };

@@ -13,7 +13,7 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    error::{KeyringError, Unverified},
+    error::{KeyringError, VerifyError},
     keyring::Keyring,
 };
 
@@ -29,18 +29,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The keys of a directory, as they are now. What changes there counts within ten seconds, and at once where somebody
 /// presents a token under a key that is not known yet. A directory that cannot be used changes nothing.
 #[derive(Debug)]
-pub struct Keys {
+pub struct LiveKeyring {
     directory: PathBuf,
     current: watch::Sender<Arc<Keyring>>,
     /// Held by whoever reads the directory, for as long as that takes: whoever else meets an unknown id waits for what that
     /// finds.
     reading: Arc<Semaphore>,
-    state: Mutex<State>,
+    state: Mutex<ReloadState>,
 }
 
 /// How reading the directory has gone.
 #[derive(Debug, Default)]
-struct State {
+struct ReloadState {
     /// When an unknown id last had the directory read.
     looked: Option<Instant>,
     /// Since when it is being read.
@@ -56,7 +56,7 @@ enum Reason {
     UnknownId,
 }
 
-impl Keys {
+impl LiveKeyring {
     /// Reads a directory that [`super::generate()`] filled.
     ///
     /// # Errors
@@ -96,11 +96,11 @@ impl Keys {
     /// Those of the check.
     pub async fn check<T>(
         self: &Arc<Self>,
-        check: impl Fn(&Keyring) -> Result<T, Unverified>,
-    ) -> Result<T, Unverified> {
+        check: impl Fn(&Keyring) -> Result<T, VerifyError>,
+    ) -> Result<T, VerifyError> {
         match check(&self.current()) {
-            Err(Unverified::UnknownKey) => {
-                self.look_again().await;
+            Err(VerifyError::UnknownKey) => {
+                self.reload_now().await;
                 check(&self.current())
             }
             outcome => outcome,
@@ -108,22 +108,22 @@ impl Keys {
     }
 
     /// Reads the directory every ten seconds, for as long as the process runs.
-    pub async fn follow(self: Arc<Self>) {
+    pub async fn watch(self: Arc<Self>) {
         loop {
             sleep(READING_INTERVAL).await;
-            self.read_again().await;
+            self.reload().await;
         }
     }
 
     /// Reads the directory now.
-    pub async fn read_again(self: &Arc<Self>) {
+    pub async fn reload(self: &Arc<Self>) {
         if let Some(turn) = self.turn().await {
             self.read(turn, Reason::Interval).await;
         }
     }
 
     /// Reads the directory, unless that was done for an unknown id less than a second ago.
-    async fn look_again(self: &Arc<Self>) {
+    async fn reload_now(self: &Arc<Self>) {
         let Some(turn) = self.turn().await else { return };
         let is_due = |looked: Instant| looked.elapsed() >= LOOKING_INTERVAL;
         if self.state().looked.is_none_or(is_due) {
@@ -176,13 +176,13 @@ impl Keys {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ReloadState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-impl Keys {
+impl LiveKeyring {
     /// These keys, for ever.
     pub(crate) fn of(keyring: Arc<Keyring>) -> Self {
         Self::holding(PathBuf::new(), keyring)

@@ -9,7 +9,7 @@ use super::{
     keyring::Keyring,
     lifecycle::generate,
     manifest::{Manifest, list},
-    reload::Keys,
+    reload::LiveKeyring,
 };
 
 /// A directory with an active key for each purpose, made in 1970.
@@ -32,7 +32,7 @@ pub fn states(directory: &Path) -> Vec<(Purpose, KeyState)> {
 }
 
 /// Keys of its own.
-pub fn keys() -> Arc<Keys> {
+pub fn keys() -> Arc<LiveKeyring> {
     keys_in_a_directory().0
 }
 
@@ -48,14 +48,14 @@ pub fn bytes(digits: &str) -> Vec<u8> {
 }
 
 /// Keys of its own, and where they are.
-pub fn keys_in_a_directory() -> (Arc<Keys>, tempfile::TempDir) {
+pub fn keys_in_a_directory() -> (Arc<LiveKeyring>, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys can be made");
-    (Arc::new(Keys::open(directory.path()).expect("keys can be read")), directory)
+    (Arc::new(LiveKeyring::open(directory.path()).expect("keys can be read")), directory)
 }
 
 /// The same keys for all cases of a property test: making keys waits for the disk.
-pub fn shared_keys() -> Arc<Keys> {
-    static SHARED: std::sync::LazyLock<Arc<Keys>> = std::sync::LazyLock::new(keys);
+pub fn shared_keys() -> Arc<LiveKeyring> {
+    static SHARED: std::sync::LazyLock<Arc<LiveKeyring>> = std::sync::LazyLock::new(keys);
     Arc::clone(&SHARED)
 }

@@ -3,19 +3,19 @@
 use prometheus::{IntCounter, IntCounterVec};
 
 use super::families;
-use super::instruments::{Endings, Maker};
+use super::instruments::{Outcomes, Registrar};
 
 /// The use cases.
 #[derive(Debug, Clone)]
 pub struct AccountMetrics {
     /// Sign-ups.
-    pub sign_ups: Endings,
+    pub sign_ups: Outcomes,
     /// Logins.
-    pub logins: Endings,
+    pub logins: Outcomes,
     /// Refreshes.
-    pub refreshes: Endings,
+    pub refreshes: Outcomes,
     /// Password changes.
-    pub password_changes: Endings,
+    pub password_changes: Outcomes,
     refresh_tokens: IntCounterVec,
     /// Answers of `/verify/` that the session store had no part in.
     pub identified_without_session: IntCounter,
@@ -40,14 +40,14 @@ pub struct AccountMetrics {
 }
 
 impl AccountMetrics {
-    pub(super) fn new(make: &Maker<'_>) -> Self {
+    pub(super) fn new(make: &Registrar<'_>) -> Self {
         let opened = make.counter(&families::SESSIONS_OPENED);
         let ended = make.counter(&families::SESSIONS_ENDED);
         Self {
-            sign_ups: Endings(make.counter(&families::SIGN_UPS)),
-            logins: Endings(make.counter(&families::LOGINS)),
-            refreshes: Endings(make.counter(&families::REFRESHES)),
-            password_changes: Endings(make.counter(&families::PASSWORD_CHANGES)),
+            sign_ups: Outcomes(make.counter(&families::SIGN_UPS)),
+            logins: Outcomes(make.counter(&families::LOGINS)),
+            refreshes: Outcomes(make.counter(&families::REFRESHES)),
+            password_changes: Outcomes(make.counter(&families::PASSWORD_CHANGES)),
             identified_without_session: make.counter(&families::DEGRADED_VERIFICATIONS).with_label_values::<&str>(&[]),
             opened_by_sign_up: opened.with_label_values(&["sign_up"]),
             opened_by_login: opened.with_label_values(&["login"]),
@@ -58,7 +58,7 @@ impl AccountMetrics {
             ended_by_password_change: ended.with_label_values(&["password_change"]),
             ended_by_account_deletion: ended.with_label_values(&["account_deletion"]),
             ended_as_too_many: ended.with_label_values(&["too_many"]),
-            ended_by_theft: ended.with_label_values(&["theft"]),
+            ended_by_theft: ended.with_label_values(&["reuse"]),
         }
     }
 

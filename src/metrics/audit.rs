@@ -3,7 +3,7 @@
 use prometheus::{IntCounter, IntGauge};
 
 use super::families;
-use super::instruments::Maker;
+use super::instruments::Registrar;
 
 /// The audit trail.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct AuditMetrics {
 }
 
 impl AuditMetrics {
-    pub(super) fn new(make: &Maker<'_>) -> Self {
+    pub(super) fn new(make: &Registrar<'_>) -> Self {
         let dropped = make.counter(&families::AUDIT_DROPPED);
         Self {
             pending: make.gauge(&families::AUDIT_PENDING).with_label_values::<&str>(&[]),

@@ -7,7 +7,7 @@ pub struct Family {
     /// Its name, with its unit.
     pub name: &'static str,
     /// What it is.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// What it is told apart by.
     pub labels: &'static [Label],
     /// What it says, in one line.
@@ -16,7 +16,7 @@ pub struct Family {
 
 /// What a metric is.
 #[derive(Debug)]
-pub enum Kind {
+pub enum MetricKind {
     /// Grows, from zero at the start.
     Counter,
     /// A number of now.
@@ -31,12 +31,12 @@ pub struct Label {
     /// Its name.
     pub name: &'static str,
     /// What it can be.
-    pub values: Values,
+    pub values: LabelValues,
 }
 
 /// What a label can be.
 #[derive(Debug)]
-pub enum Values {
+pub enum LabelValues {
     /// One of these; each is there from the start.
     Listed(&'static [&'static str]),
     /// Bounded by what is served; in words.
@@ -44,23 +44,23 @@ pub enum Values {
 }
 
 const fn counter(name: &'static str, labels: &'static [Label], help: &'static str) -> Family {
-    Family { name, kind: Kind::Counter, labels, help }
+    Family { name, kind: MetricKind::Counter, labels, help }
 }
 
 const fn gauge(name: &'static str, labels: &'static [Label], help: &'static str) -> Family {
-    Family { name, kind: Kind::Gauge, labels, help }
+    Family { name, kind: MetricKind::Gauge, labels, help }
 }
 
 const fn histogram(name: &'static str, bounds: &'static [f64], labels: &'static [Label], help: &'static str) -> Family {
-    Family { name, kind: Kind::Histogram(bounds), labels, help }
+    Family { name, kind: MetricKind::Histogram(bounds), labels, help }
 }
 
 const fn listed(name: &'static str, values: &'static [&'static str]) -> Label {
-    Label { name, values: Values::Listed(values) }
+    Label { name, values: LabelValues::Listed(values) }
 }
 
 const fn described(name: &'static str, values: &'static str) -> Label {
-    Label { name, values: Values::Described(values) }
+    Label { name, values: LabelValues::Described(values) }
 }
 
 /// From a request that asks no store to one that waits for a hash and for stores that are slow.
@@ -108,11 +108,11 @@ pub const HASHING_QUEUE_WAIT: Family = histogram(
 pub const HASHING_DURATION: Family = histogram(
     "postern_hashing_duration_seconds",
     HASHING_BOUNDS,
-    &[listed("work", &["hash", "judgement"])],
+    &[listed("work", &["hash", "policy_check"])],
     "Time that a hashing thread has taken for a job",
 );
-pub const HASHING_BARE: Family = gauge(
-    "postern_hashing_bare_seconds",
+pub const HASH_MIN_DURATION: Family = gauge(
+    "postern_hash_min_duration_seconds",
     &[],
     "The least time that a hash by the present settings has taken, as the bare primitive takes it undisturbed; 0 before the first",
 );
@@ -135,13 +135,13 @@ pub const LOGINS: Family = counter(
     )],
     "Logins",
 );
-pub const THROTTLED: Family = counter(
-    "postern_throttled_total",
+pub const RATE_LIMITED: Family = counter(
+    "postern_rate_limited_total",
     &[listed("limit", &["account", "pair", "address", "sign_up"])],
     "Attempts refused because too many had failed, or because there were too many sign-ups",
 );
-pub const COUNTED_ALONE: Family =
-    counter("postern_attempts_counted_alone_total", &[], "Attempts that a server counted by itself: Redis was away");
+pub const LOCAL_FALLBACK: Family =
+    counter("postern_rate_limit_local_fallback_total", &[], "Attempts that a server counted by itself: Redis was away");
 pub const REFRESHES: Family = counter(
     "postern_refreshes_total",
     &[listed("outcome", &[SUCCEEDED, "invalid_refresh_token", "unavailable", "corrupt", ABANDONED])],
@@ -149,10 +149,7 @@ pub const REFRESHES: Family = counter(
 );
 pub const REFRESH_TOKENS: Family = counter(
     "postern_refresh_tokens_total",
-    &[listed(
-        "presentation",
-        &["kept", "outdated", "successor", "shared", "lost_response", "replaced", "retired", "rollback"],
-    )],
+    &[listed("outcome", &["kept", "outdated", "next", "shared", "lost_response", "superseded", "reused", "rollback"])],
     "Refresh tokens that a session in force was presented with",
 );
 pub const PASSWORD_CHANGES: Family = counter(
@@ -183,7 +180,7 @@ pub const SESSIONS_ENDED: Family = counter(
     "postern_sessions_ended_total",
     &[listed(
         "reason",
-        &["logout", "ended_by_user", "logout_everywhere", "password_change", "account_deletion", "too_many", "theft"],
+        &["logout", "ended_by_user", "logout_everywhere", "password_change", "account_deletion", "too_many", "reuse"],
     )],
     "Sessions that a request has ended before they expired",
 );
@@ -209,7 +206,7 @@ pub const POOL_MAX_CONNECTIONS: Family =
 pub const POOL_WAITING: Family = gauge("postern_store_pool_waiting", &[STORE], "Calls that wait for a connection");
 pub const STORE_RETRIES: Family = counter(
     "postern_store_retries_total",
-    &[STORE, listed("outcome", &["made", "refused"])],
+    &[STORE, listed("outcome", &["allowed", "denied"])],
     "Calls to be made once more because their connection broke: made, or refused beyond one in ten calls",
 );
 
@@ -241,20 +238,20 @@ pub const OPERATIONS: &[&str] = &[
     "users.rehash",
     "users.change_password",
     "users.list",
-    "users.edit",
+    "users.update",
     "users.delete",
     "users.delete_verified",
     "users.end_all_sessions",
     "users.ping",
     "sessions.open",
-    "sessions.resume",
+    "sessions.touch",
     "sessions.list",
     "sessions.refresh",
     "sessions.end",
     "sessions.remove_ended",
     "sessions.ping",
     "attempts.reserve",
-    "attempts.give_back",
+    "attempts.refund",
     "attempts.clear",
     "attempts.knows",
     "attempts.remember",
@@ -272,12 +269,12 @@ pub const FAMILIES: &[&Family] = &[
     &HASHING_QUEUE_DEPTH,
     &HASHING_QUEUE_WAIT,
     &HASHING_DURATION,
-    &HASHING_BARE,
+    &HASH_MIN_DURATION,
     &HASHING_REFUSALS,
     &SIGN_UPS,
     &LOGINS,
-    &THROTTLED,
-    &COUNTED_ALONE,
+    &RATE_LIMITED,
+    &LOCAL_FALLBACK,
     &REFRESHES,
     &REFRESH_TOKENS,
     &PASSWORD_CHANGES,

@@ -8,7 +8,7 @@ use std::{
 use prometheus::{HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::families;
-use super::instruments::Maker;
+use super::instruments::Registrar;
 
 /// Requests and connections.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct HttpMetrics {
 }
 
 impl HttpMetrics {
-    pub(super) fn new(make: &Maker<'_>) -> Self {
+    pub(super) fn new(make: &Registrar<'_>) -> Self {
         Self {
             requests: make.counter(&families::REQUESTS),
             durations: make.histogram(&families::REQUEST_DURATION),
@@ -33,9 +33,9 @@ impl HttpMetrics {
 
     /// A request has come, and is in flight until what is returned is dropped.
     #[must_use]
-    pub fn request(self: &Arc<Self>, route: &'static str, method: &'static str) -> RequestUnderWay {
+    pub fn request(self: &Arc<Self>, route: &'static str, method: &'static str) -> InFlightRequest {
         self.in_flight.inc();
-        RequestUnderWay { http: Arc::clone(self), route, method, started: Instant::now(), is_answered: false }
+        InFlightRequest { http: Arc::clone(self), route, method, started: Instant::now(), is_answered: false }
     }
 
     /// A connection has been accepted, and is open until what is returned is dropped.
@@ -49,7 +49,7 @@ impl HttpMetrics {
 }
 
 /// A request that waits for its answer.
-pub struct RequestUnderWay {
+pub struct InFlightRequest {
     http: Arc<HttpMetrics>,
     route: &'static str,
     method: &'static str,
@@ -57,7 +57,7 @@ pub struct RequestUnderWay {
     is_answered: bool,
 }
 
-impl RequestUnderWay {
+impl InFlightRequest {
     /// It has been answered.
     pub fn answered(&mut self, status: &str) {
         self.is_answered = true;
@@ -77,7 +77,7 @@ impl RequestUnderWay {
     }
 }
 
-impl Drop for RequestUnderWay {
+impl Drop for InFlightRequest {
     fn drop(&mut self) {
         if !self.is_answered {
             self.answered("none");

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector};
 
-use super::families::{ABANDONED, Family, Kind, SUCCEEDED, Values};
+use super::families::{ABANDONED, Family, LabelValues, MetricKind, SUCCEEDED};
 
 /// Makes the instruments of a registry, each with all the label values that are known beforehand: a counter that appears
 /// with its first event hides that event from `rate()`.
-pub struct Maker<'registry>(pub &'registry Registry);
+pub struct Registrar<'registry>(pub &'registry Registry);
 
-impl Maker<'_> {
+impl Registrar<'_> {
     pub fn counter(&self, family: &Family) -> IntCounterVec {
         let counter = made(IntCounterVec::new(options(family), &label_names(family)));
         for values in combinations(family) {
@@ -37,7 +37,7 @@ impl Maker<'_> {
     }
 
     pub fn histogram(&self, family: &Family) -> HistogramVec {
-        let Kind::Histogram(bounds) = family.kind else { unreachable!("{} is a histogram", family.name) };
+        let MetricKind::Histogram(bounds) = family.kind else { unreachable!("{} is a histogram", family.name) };
         let options = HistogramOpts::from(options(family)).buckets(bounds.to_vec());
         let histogram = made(HistogramVec::new(options, &label_names(family)));
         for values in combinations(family) {
@@ -63,7 +63,7 @@ fn label_names(family: &Family) -> Vec<&'static str> {
 /// Every combination of the values of labels; none where a label's values are not listed.
 fn combinations(family: &Family) -> Vec<Vec<&'static str>> {
     family.labels.iter().fold(vec![Vec::new()], |begun, label| {
-        let Values::Listed(values) = label.values else { return Vec::new() };
+        let LabelValues::Listed(values) = label.values else { return Vec::new() };
         let with = |value| begun.iter().map(move |values: &Vec<_>| [values.as_slice(), &[value]].concat());
         values.iter().flat_map(|value| with(*value)).collect()
     })
@@ -75,9 +75,9 @@ fn made<T>(made: prometheus::Result<T>) -> T {
 
 /// Counts how work of one kind ends.
 #[derive(Debug, Clone)]
-pub struct Endings(pub(super) IntCounterVec);
+pub struct Outcomes(pub(super) IntCounterVec);
 
-impl Endings {
+impl Outcomes {
     /// Counts what becomes of the work: `name` names an error, and what is dropped counts as abandoned.
     ///
     /// # Errors
@@ -87,18 +87,18 @@ impl Endings {
         work: impl Future<Output = Result<T, E>>,
         name: impl FnOnce(&E) -> &'static str,
     ) -> Result<T, E> {
-        told(work, name, |outcome| self.0.with_label_values(&[outcome]).inc()).await
+        observe(work, name, |outcome| self.0.with_label_values(&[outcome]).inc()).await
     }
 }
 
 /// Counts calls to the stores, by operation and outcome, and times them.
 #[derive(Debug, Clone)]
-pub struct Calls {
-    pub(super) endings: IntCounterVec,
+pub struct CallMetrics {
+    pub(super) outcomes: IntCounterVec,
     pub(super) durations: HistogramVec,
 }
 
-impl Calls {
+impl CallMetrics {
     /// Counts and times a call: `name` names an error, and what is dropped counts as abandoned.
     ///
     /// # Errors
@@ -111,31 +111,31 @@ impl Calls {
     ) -> Result<T, E> {
         let started = Instant::now();
         let count = |outcome| {
-            self.endings.with_label_values(&[operation, outcome]).inc();
+            self.outcomes.with_label_values(&[operation, outcome]).inc();
             self.durations.with_label_values(&[operation]).observe(started.elapsed().as_secs_f64());
         };
-        told(call, name, count).await
+        observe(call, name, count).await
     }
 }
 
 /// Does the work, and tells its outcome once, also where it is dropped.
-async fn told<T, E>(
+async fn observe<T, E>(
     work: impl Future<Output = Result<T, E>>,
     name: impl FnOnce(&E) -> &'static str,
     tell: impl Fn(&'static str),
 ) -> Result<T, E> {
-    let mut ending = Ending { outcome: ABANDONED, tell };
+    let mut ending = OutcomeGuard { outcome: ABANDONED, tell };
     let outcome = work.await;
     ending.outcome = outcome.as_ref().err().map_or(SUCCEEDED, name);
     outcome
 }
 
-struct Ending<F: Fn(&'static str)> {
+struct OutcomeGuard<F: Fn(&'static str)> {
     outcome: &'static str,
     tell: F,
 }
 
-impl<F: Fn(&'static str)> Drop for Ending<F> {
+impl<F: Fn(&'static str)> Drop for OutcomeGuard<F> {
     fn drop(&mut self) {
         (self.tell)(self.outcome);
     }

@@ -5,16 +5,16 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::IntGauge;
 
 use super::families;
-use super::instruments::Maker;
+use super::instruments::Registrar;
 
 /// Whether the keys could be read; one that nobody watches is not told to have failed.
-pub struct KeysReading {
+pub struct KeyReload {
     successful: IntGauge,
     pub(super) watched: Mutex<Option<Box<dyn Fn() -> bool + Send + Sync>>>,
 }
 
-impl KeysReading {
-    pub(super) fn new(make: &Maker<'_>) -> Self {
+impl KeyReload {
+    pub(super) fn new(make: &Registrar<'_>) -> Self {
         let successful = make.gauge(&families::KEYS_LAST_RELOAD).with_label_values::<&str>(&[]);
         successful.set(1);
         Self { successful, watched: Mutex::default() }

@@ -16,11 +16,11 @@ mod registry;
 pub use self::{
     accounts::AccountMetrics,
     audit::AuditMetrics,
-    families::{FAMILIES, Family, Kind, Label, OPERATIONS, Values},
+    families::{FAMILIES, Family, Label, LabelValues, MetricKind, OPERATIONS},
     hashing::HashingMetrics,
-    http::{HttpMetrics, OpenConnection, RequestUnderWay},
-    instruments::{Calls, Endings},
-    pools::{PoolUse, RetryCounts},
-    rate_limit::ThrottleMetrics,
+    http::{HttpMetrics, InFlightRequest, OpenConnection},
+    instruments::{CallMetrics, Outcomes},
+    pools::{PoolStats, RetryCounts},
+    rate_limit::RateLimitMetrics,
     registry::{CONTENT_TYPE, Metrics},
 };

@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 use prometheus::{IntCounterVec, IntGaugeVec};
 
 use super::families;
-use super::instruments::Maker;
+use super::instruments::Registrar;
 
 /// How a pool of connections is used now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PoolUse {
+pub struct PoolStats {
     /// Connections that nobody uses.
     pub idle: usize,
     /// Connections that somebody uses.
@@ -39,10 +39,10 @@ pub struct Pools {
     pub(super) watched: Mutex<Vec<WatchedPool>>,
 }
 
-type WatchedPool = (&'static str, Box<dyn Fn() -> PoolUse + Send + Sync>);
+type WatchedPool = (&'static str, Box<dyn Fn() -> PoolStats + Send + Sync>);
 
 impl Pools {
-    pub(super) fn new(make: &Maker<'_>) -> Self {
+    pub(super) fn new(make: &Registrar<'_>) -> Self {
         Self {
             connections: make.gauge(&families::POOL_CONNECTIONS),
             max_connections: make.gauge(&families::POOL_MAX_CONNECTIONS),
@@ -55,12 +55,12 @@ impl Pools {
     pub(super) fn read(&self) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for (store, read) in self.watched.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let PoolUse { idle, in_use, max, waiting, retries } = read();
+            let PoolStats { idle, in_use, max, waiting, retries } = read();
             self.connections.with_label_values(&[store, "idle"]).set(number(idle));
             self.connections.with_label_values(&[store, "in_use"]).set(number(in_use));
             self.max_connections.with_label_values(&[store]).set(number(max));
             self.waiting.with_label_values(&[store]).set(number(waiting));
-            for (outcome, count) in [("made", retries.made), ("refused", retries.refused)] {
+            for (outcome, count) in [("allowed", retries.made), ("denied", retries.refused)] {
                 let counter = self.retries.with_label_values(&[store, outcome]);
                 counter.inc_by(count.saturating_sub(counter.get()));
             }

@@ -3,21 +3,21 @@
 use prometheus::{IntCounter, IntCounterVec};
 
 use super::families;
-use super::instruments::Maker;
+use super::instruments::Registrar;
 
 /// Attempts that are limited.
 #[derive(Debug, Clone)]
-pub struct ThrottleMetrics {
+pub struct RateLimitMetrics {
     throttled: IntCounterVec,
     /// Attempts that a server counted by itself.
-    pub counted_alone: IntCounter,
+    pub local_fallback: IntCounter,
 }
 
-impl ThrottleMetrics {
-    pub(super) fn new(make: &Maker<'_>) -> Self {
+impl RateLimitMetrics {
+    pub(super) fn new(make: &Registrar<'_>) -> Self {
         Self {
-            throttled: make.counter(&families::THROTTLED),
-            counted_alone: make.counter(&families::COUNTED_ALONE).with_label_values::<&str>(&[]),
+            throttled: make.counter(&families::RATE_LIMITED),
+            local_fallback: make.counter(&families::LOCAL_FALLBACK).with_label_values::<&str>(&[]),
         }
     }
 

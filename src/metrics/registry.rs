@@ -10,10 +10,10 @@ use super::{
     audit::AuditMetrics,
     hashing::HashingMetrics,
     http::HttpMetrics,
-    instruments::{Calls, Maker},
-    keys::KeysReading,
-    pools::{PoolUse, Pools},
-    rate_limit::ThrottleMetrics,
+    instruments::{CallMetrics, Registrar},
+    keys::KeyReload,
+    pools::{PoolStats, Pools},
+    rate_limit::RateLimitMetrics,
 };
 
 /// The type of [`Metrics::render`]'s text.
@@ -29,13 +29,13 @@ pub struct Metrics {
     /// The use cases.
     pub accounts: AccountMetrics,
     /// Attempts that are limited.
-    pub throttle: ThrottleMetrics,
+    pub limiter: RateLimitMetrics,
     /// The audit trail.
     pub audit: AuditMetrics,
     /// Calls to the stores.
-    pub store_calls: Calls,
+    pub store_calls: CallMetrics,
     pools: Pools,
-    keys: KeysReading,
+    keys: KeyReload,
 }
 
 impl Metrics {
@@ -43,19 +43,19 @@ impl Metrics {
     #[must_use]
     pub fn new(access_formats: &str) -> Self {
         let registry = Registry::new();
-        let make = Maker(&registry);
+        let make = Registrar(&registry);
         let metrics = Self {
             http: Arc::new(HttpMetrics::new(&make)),
             hashing: HashingMetrics::new(&make),
             accounts: AccountMetrics::new(&make),
-            throttle: ThrottleMetrics::new(&make),
+            limiter: RateLimitMetrics::new(&make),
             audit: AuditMetrics::new(&make),
-            store_calls: Calls {
-                endings: make.counter(&families::STORE_CALLS),
+            store_calls: CallMetrics {
+                outcomes: make.counter(&families::STORE_CALLS),
                 durations: make.histogram(&families::STORE_CALL_DURATION),
             },
             pools: Pools::new(&make),
-            keys: KeysReading::new(&make),
+            keys: KeyReload::new(&make),
             registry: registry.clone(),
         };
         make.gauge(&families::BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION"), access_formats]).set(1);
@@ -66,7 +66,7 @@ impl Metrics {
     }
 
     /// Has a pool's use shown; `read` is called each time that the metrics are fetched, and must not wait.
-    pub fn watch_pool(&self, store: &'static str, read: impl Fn() -> PoolUse + Send + Sync + 'static) {
+    pub fn watch_pool(&self, store: &'static str, read: impl Fn() -> PoolStats + Send + Sync + 'static) {
         let mut watched = self.pools.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.push((store, Box::new(read)));
     }

@@ -14,7 +14,7 @@ use crate::clock::unix_ms;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct AuditEvent {
     /// Never given twice, in the order of what one server does.
     pub id: EventId,
     /// When, to the millisecond.
@@ -22,9 +22,9 @@ pub struct Event {
     /// What.
     pub kind: EventKind,
     /// To whom.
-    pub subject: Subject,
+    pub subject: AuditSubject,
     /// By whom, and from where.
-    pub origin: Origin,
+    pub origin: AuditOrigin,
 }
 
 /// Identifies an event: a UUIDv7 of its time (RFC 9562, section 5.7).
@@ -167,7 +167,7 @@ impl EventKind {
 
     /// Whether somebody should look: then the log's line is a warning.
     #[must_use]
-    pub fn is_alarming(self) -> bool {
+    pub fn is_warning(self) -> bool {
         matches!(self, Self::PasswordFailures | Self::RefreshTokenTheft | Self::SessionStoreRollback)
     }
 
@@ -195,7 +195,7 @@ impl FromStr for EventKind {
 
 /// Whom or what an event is about. Never an email: an account is known by its id, and an email that nobody has is nobody's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Subject {
+pub struct AuditSubject {
     /// The user, where there is one.
     pub user: Option<UserId>,
     /// The session, where it is about one.
@@ -204,7 +204,7 @@ pub struct Subject {
     pub detail: Option<String>,
 }
 
-impl Subject {
+impl AuditSubject {
     /// The same, with what else there is to tell.
     #[must_use]
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
@@ -212,19 +212,19 @@ impl Subject {
     }
 }
 
-impl From<Option<UserId>> for Subject {
+impl From<Option<UserId>> for AuditSubject {
     fn from(user: Option<UserId>) -> Self {
         Self { user, ..Self::default() }
     }
 }
 
-impl From<&User> for Subject {
+impl From<&User> for AuditSubject {
     fn from(user: &User) -> Self {
         Self::from(Some(user.id))
     }
 }
 
-impl From<&Session> for Subject {
+impl From<&Session> for AuditSubject {
     fn from(session: &Session) -> Self {
         Self { user: Some(session.user), session: Some(session.id), detail: None }
     }
@@ -232,7 +232,7 @@ impl From<&Session> for Subject {
 
 /// Who caused an event, and from where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct AuditOrigin {
     /// The client's address.
     pub address: Option<IpAddr>,
     /// The client's user agent, without the characters that could pass for more than a part of it.
@@ -243,11 +243,11 @@ pub struct Origin {
     pub actor: Option<String>,
 }
 
-impl Origin {
+impl AuditOrigin {
     /// A request. The user agent is whatever its sender has made up.
     #[must_use]
     pub fn request(address: IpAddr, user_agent: &str, request_id: &str) -> Self {
-        let user_agent = Some(harmless(user_agent)).filter(|agent| !agent.is_empty());
+        let user_agent = Some(escape_control(user_agent)).filter(|agent| !agent.is_empty());
         Self { address: Some(address), user_agent, request_id: Some(request_id.to_owned()), actor: None }
     }
 
@@ -266,7 +266,7 @@ impl Origin {
 
 /// A text in which nothing ends a line, moves a cursor, or turns the direction of writing (Unicode Technical Report 36,
 /// section 2.4), and that every store takes: PostgreSQL keeps no NUL.
-fn harmless(text: &str) -> String {
+fn escape_control(text: &str) -> String {
     let is_harmful = |character: char| {
         let turns_or_breaks = matches!(character,
             '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -311,11 +311,11 @@ mod tests {
     fn a_user_agent_is_one_line_of_text_whatever_was_sent() {
         let agent = "curl\n\u{1b}[31m\u{0}\u{85}\u{2028}\u{202e}x \"ë\" 👩";
 
-        let origin = Origin::request(Ipv4Addr::LOCALHOST.into(), agent, "1");
+        let origin = AuditOrigin::request(Ipv4Addr::LOCALHOST.into(), agent, "1");
 
         let expected = "curl\u{fffd}\u{fffd}[31m\u{fffd}\u{fffd}\u{fffd}\u{fffd}x \"ë\" 👩";
         assert_eq!(origin.user_agent.as_deref(), Some(expected));
-        assert_eq!(Origin::request(Ipv4Addr::LOCALHOST.into(), "", "1").user_agent, None);
+        assert_eq!(AuditOrigin::request(Ipv4Addr::LOCALHOST.into(), "", "1").user_agent, None);
     }
 
     #[test]

@@ -10,12 +10,12 @@ mod session;
 mod user;
 
 pub use self::{
-    audit_event::{Event, EventId, EventKind, EventQuery, Origin, Subject},
+    audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery},
     email::{Email, InvalidEmail, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
     id::{Epoch, SessionId, UserId},
     name::{InvalidName, MAX_CHARACTERS as MAX_NAME_CHARACTERS, Name},
     pagination::{Cursor, InvalidCursor, UserQuery},
-    rotation::{Presentation, Rotation, SHARED_FOR},
-    session::{Client, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, MAX_USER_AGENT_BYTES, NewSession, Session},
-    user::{PasswordHash, Role, Standing, User},
+    rotation::{REUSE_INTERVAL, RefreshOutcome, Rotation},
+    session::{Client, FIRST_CURRENT, FIRST_NEXT, KeyTag, MAX_USER_AGENT_BYTES, NewSession, Session},
+    user::{AccountStatus, PasswordHash, Role, User},
 };

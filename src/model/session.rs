@@ -10,9 +10,9 @@ use super::id::{Epoch, SessionId, UserId};
 pub const MAX_USER_AGENT_BYTES: usize = 100;
 
 /// The counters of a session that has just been opened: its client has proved nothing yet, and token 1 is handed out.
-pub const FIRST_HELD: u64 = 0;
-/// See [`FIRST_HELD`].
-pub const FIRST_SUCCESSOR: u64 = 1;
+pub const FIRST_CURRENT: u64 = 0;
+/// See [`FIRST_CURRENT`].
+pub const FIRST_NEXT: u64 = 1;
 
 /// A session to be opened. The store adds the times, by its own clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct NewSession {
     /// The user's epoch, read together with the hash that was verified.
     pub epoch: Epoch,
     /// The id of the key that signs the first refresh token.
-    pub successor_key: KeyTag,
+    pub next_key: KeyTag,
     /// From its opening to its absolute end, which nothing moves.
     pub lifetime: Duration,
     /// How long it may go unused before it ends; `None` where it may for its whole life.
@@ -32,7 +32,7 @@ pub struct NewSession {
     /// How many sessions its user may have at once, this one included: the oldest ones end.
     pub max_sessions: u32,
     /// The user's kept session, read together with the epoch.
-    pub kept_session: Option<SessionId>,
+    pub surviving_session: Option<SessionId>,
     /// Who opened it.
     pub client: Client,
 }
@@ -47,11 +47,11 @@ pub struct Session {
     /// The user's epoch when it was opened.
     pub epoch: Epoch,
     /// The counter of the refresh token that its client last proved to have.
-    pub held: u64,
+    pub current: u64,
     /// The counter of the refresh token that was handed out in exchange.
-    pub successor: u64,
+    pub next: u64,
     /// The key that signed the successor.
-    pub successor_key: KeyTag,
+    pub next_key: KeyTag,
     /// When a successor was last handed out.
     pub rotated: OffsetDateTime,
     /// When it was opened.

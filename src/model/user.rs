@@ -22,13 +22,13 @@ pub struct User {
     /// The hash of the password; `None` where no password shall open the account.
     pub password: Option<PasswordHash>,
     /// Whether the account may be used.
-    pub standing: Standing,
+    pub status: AccountStatus,
     /// What the user may do beside what everybody may.
     pub role: Role,
     /// The epoch that a session must have been opened in to be in force.
     pub epoch: Epoch,
     /// The one session that outlives the epoch it was opened in: the one that changed the password last.
-    pub kept_session: Option<SessionId>,
+    pub surviving_session: Option<SessionId>,
     /// When the user signed up.
     pub created: OffsetDateTime,
 }
@@ -42,10 +42,10 @@ impl User {
             email,
             name,
             password: Some(password),
-            standing: Standing::Active,
+            status: AccountStatus::Active,
             role: Role::Member,
             epoch: Epoch::random(),
-            kept_session: None,
+            surviving_session: None,
             created,
         }
     }
@@ -53,20 +53,20 @@ impl User {
     /// The rule that decides between the stores: whether a session that was opened in `opened_in` is in force for this
     /// user. `store/redis/session.refresh.lua` says the same where a refresh has to decide in one step.
     #[must_use]
-    pub fn keeps_in_force(&self, session: SessionId, opened_in: Epoch) -> bool {
-        self.is_active() && (opened_in == self.epoch || self.kept_session == Some(session))
+    pub fn is_session_valid(&self, session: SessionId, opened_in: Epoch) -> bool {
+        self.is_active() && (opened_in == self.epoch || self.surviving_session == Some(session))
     }
 
     /// Whether the account may be used.
     #[must_use]
     pub fn is_active(&self) -> bool {
-        self.standing == Standing::Active
+        self.status == AccountStatus::Active
     }
 }
 
 /// Whether an account may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum AccountStatus {
     /// It may.
     Active,
     /// An administrator has closed it.
@@ -124,10 +124,10 @@ mod tests {
             email: Email::from_store("ada@example.org".to_owned()),
             name: Name::from_store("Ada".to_owned()),
             password: None,
-            standing: Standing::Active,
+            status: AccountStatus::Active,
             role: Role::Member,
             epoch: Epoch(2),
-            kept_session: None,
+            surviving_session: None,
             created: OffsetDateTime::UNIX_EPOCH,
         }
     }
@@ -136,25 +136,25 @@ mod tests {
     fn a_session_is_in_force_in_the_epoch_it_was_opened_in() {
         let session = SessionId::random();
 
-        assert!(ada().keeps_in_force(session, Epoch(2)));
-        assert!(!ada().keeps_in_force(session, Epoch(1)));
+        assert!(ada().is_session_valid(session, Epoch(2)));
+        assert!(!ada().is_session_valid(session, Epoch(1)));
     }
 
     #[test]
     fn the_kept_session_outlives_its_epoch() {
         let session = SessionId::random();
-        let user = User { kept_session: Some(session), ..ada() };
+        let user = User { surviving_session: Some(session), ..ada() };
 
-        assert!(user.keeps_in_force(session, Epoch(1)));
-        assert!(!user.keeps_in_force(SessionId::random(), Epoch(1)));
+        assert!(user.is_session_valid(session, Epoch(1)));
+        assert!(!user.is_session_valid(SessionId::random(), Epoch(1)));
     }
 
     #[test]
     fn no_session_of_an_inactive_user_is_in_force() {
         let session = SessionId::random();
-        let user = User { standing: Standing::Inactive, kept_session: Some(session), ..ada() };
+        let user = User { status: AccountStatus::Inactive, surviving_session: Some(session), ..ada() };
 
-        assert!(!user.keeps_in_force(session, Epoch(2)));
+        assert!(!user.is_session_valid(session, Epoch(2)));
     }
 
     #[test]

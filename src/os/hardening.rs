@@ -9,7 +9,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 ///
 /// # Errors
 /// Where the system does not allow it, though it allows everybody as much.
-pub fn keep_to_itself() -> io::Result<()> {
+pub fn forbid_memory_access() -> io::Result<()> {
     let nothing = Rlimit { current: Some(0), maximum: Some(0) };
     setrlimit(Resource::Core, nothing)?;
     // The limit alone does not hold where the kernel pipes core dumps to a program (core(5)).
@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn a_process_that_keeps_to_itself_cannot_be_dumped() {
-        keep_to_itself().expect("everybody may");
+        forbid_memory_access().expect("everybody may");
 
         assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
         assert_eq!(getrlimit(Resource::Core).maximum, Some(0));

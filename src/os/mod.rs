@@ -5,4 +5,4 @@ mod hardening;
 pub mod private_files;
 mod rlimits;
 
-pub use self::{hardening::keep_to_itself, rlimits::raise_open_files_limit};
+pub use self::{hardening::forbid_memory_access, rlimits::raise_open_files_limit};

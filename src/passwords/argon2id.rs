@@ -43,13 +43,13 @@ impl HashParameters {
 }
 
 /// The memory of a thread, reused from hash to hash.
-pub struct Memory {
+pub struct Scratch {
     blocks: Vec<Block>,
     /// How many blocks a hash with the current parameters needs.
     size: usize,
 }
 
-impl Memory {
+impl Scratch {
     /// Memory for hashes with these parameters, none of it taken yet.
     pub fn new(params: &Params) -> Self {
         Self { blocks: Vec::new(), size: params.block_count() }
@@ -63,18 +63,18 @@ impl Memory {
 }
 
 /// A stored hash, taken apart.
-pub struct Stored {
-    recipe: Recipe,
+pub struct ParsedHash {
+    recipe: HashInput,
     hash: Output,
 }
 
-impl Stored {
+impl ParsedHash {
     /// `None` for anything but Argon2id, version 19.
     pub fn parse(hash: &PasswordHash) -> Option<Self> {
         let parsed = phc::PasswordHash::new(hash.as_phc()).ok()?;
         let is_ours = parsed.algorithm == Algorithm::Argon2id.ident() && parsed.version == Some(Version::V0x13.into());
         let params = Params::try_from(&parsed).ok().filter(|_| is_ours)?;
-        Some(Self { recipe: Recipe { params, salt: parsed.salt? }, hash: parsed.hash? })
+        Some(Self { recipe: HashInput { params, salt: parsed.salt? }, hash: parsed.hash? })
     }
 
     /// What it cost.
@@ -83,7 +83,7 @@ impl Stored {
     }
 
     /// Whether this is the password that was hashed.
-    pub fn matches(&self, password: &Password, memory: &mut Memory) -> bool {
+    pub fn matches(&self, password: &Password, memory: &mut Scratch) -> bool {
         let mut computed = Zeroizing::new(vec![0; self.hash.len()]);
         self.recipe.hash(password, &mut computed, memory);
         computed.ct_eq(self.hash.as_bytes()).into()
@@ -91,18 +91,18 @@ impl Stored {
 }
 
 /// Hashes a password with a new salt.
-pub fn new_hash(password: &Password, params: Params, memory: &mut Memory) -> PasswordHash {
-    let recipe = Recipe { params, salt: random_salt() };
+pub fn new_hash(password: &Password, params: Params, memory: &mut Scratch) -> PasswordHash {
+    let recipe = HashInput { params, salt: random_salt() };
     let mut hash = Zeroizing::new([0; HASH_BYTES]);
     recipe.hash(password, &mut *hash, memory);
     recipe.phc_text(&*hash)
 }
 
 /// A hash that is random and so that of no password, with the parameters that a new one would have: computing it would delay the start.
-pub fn decoy(params: Params) -> PasswordHash {
+pub fn dummy_hash(params: Params) -> PasswordHash {
     let mut hash = [0; HASH_BYTES];
     getrandom::fill(&mut hash).expect("the system's random numbers are there once it has started");
-    Recipe { params, salt: random_salt() }.phc_text(&hash)
+    HashInput { params, salt: random_salt() }.phc_text(&hash)
 }
 
 fn random_salt() -> Salt {
@@ -112,13 +112,13 @@ fn random_salt() -> Salt {
 }
 
 /// What is done to a password.
-struct Recipe {
+struct HashInput {
     params: Params,
     salt: Salt,
 }
 
-impl Recipe {
-    fn hash(&self, password: &Password, hash: &mut [u8], memory: &mut Memory) {
+impl HashInput {
+    fn hash(&self, password: &Password, hash: &mut [u8], memory: &mut Scratch) {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone());
         let bytes = password.as_str().as_bytes();
         // A hash of earlier, larger parameters gets memory of its own, which goes when it is done.

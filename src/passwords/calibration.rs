@@ -8,13 +8,13 @@ use std::{
 };
 
 use super::{
-    argon2id::{HashParameters, Memory, new_hash},
+    argon2id::{HashParameters, Scratch, new_hash},
     password::Password,
 };
 
 /// The least that a hash may cost: OWASP's minimum for Argon2id (Password Storage Cheat Sheet). With fewer passes that page
 /// asks for more memory.
-pub const LEAST: HashParameters = HashParameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
+pub const MINIMUM: HashParameters = HashParameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
 
 /// The most passes that a setting can ask for.
 const MOST_PASSES: u64 = 100;
@@ -43,17 +43,17 @@ pub struct Calibration {
     pub measured: Measurement,
 }
 
-/// Finds the dearest parameters whose hashes take no longer than the target; where even those of [`LEAST`] do, these.
+/// Finds the dearest parameters whose hashes take no longer than the target; where even those of [`MINIMUM`] do, these.
 ///
 /// The procedure is that of RFC 9106, section 4: first as much memory as there may be (`most_kib`), then as many passes as
 /// the time allows; where it does not allow the least number of passes, less memory. The lanes stay one, since a thread
-/// hashes one password, and the passes at least two, as in [`LEAST`].
+/// hashes one password, and the passes at least two, as in [`MINIMUM`].
 pub fn calibrate(
     target: Duration,
     most_kib: u32,
     mut measure: impl FnMut(HashParameters) -> Measurement,
 ) -> Calibration {
-    let mut tried = Calibration { parameters: LEAST, measured: measure(LEAST) };
+    let mut tried = Calibration { parameters: MINIMUM, measured: measure(MINIMUM) };
     let mut best = tried;
     for _ in 0..ATTEMPTS {
         let parameters = tried.scaled_to(target, most_kib);
@@ -88,10 +88,10 @@ impl Calibration {
         let aim = target * AIM_PERCENT / 100;
         let scaled = u128::from(self.cost()) * aim.as_nanos() / self.measured.median.as_nanos().max(1);
         let cost = u64::try_from(scaled).unwrap_or(u64::MAX);
-        let memory_kib = whole_mebibytes((cost / u64::from(LEAST.passes)).min(most_kib.into()));
-        let memory_kib = memory_kib.max(LEAST.memory_kib);
-        let passes = (cost / u64::from(memory_kib)).clamp(LEAST.passes.into(), MOST_PASSES);
-        HashParameters { memory_kib, passes: u32::try_from(passes).unwrap_or(LEAST.passes), lanes: LEAST.lanes }
+        let memory_kib = whole_mebibytes((cost / u64::from(MINIMUM.passes)).min(most_kib.into()));
+        let memory_kib = memory_kib.max(MINIMUM.memory_kib);
+        let passes = (cost / u64::from(memory_kib)).clamp(MINIMUM.passes.into(), MOST_PASSES);
+        HashParameters { memory_kib, passes: u32::try_from(passes).unwrap_or(MINIMUM.passes), lanes: MINIMUM.lanes }
     }
 }
 
@@ -110,7 +110,7 @@ pub fn measure(parameters: HashParameters, threads: usize, least: Duration) -> R
     let (params, password) = (parameters.params()?, &Password::new("correct horse battery staple"));
     let start = &Barrier::new(threads);
     let hash_on_this_thread = || {
-        let mut memory = Memory::new(&params);
+        let mut memory = Scratch::new(&params);
         let mut hash = || drop(new_hash(password, params.clone(), &mut memory));
         // The first one takes the memory from the system, which no later one does.
         hash();
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn no_hash_costs_less_than_the_least_whatever_the_target() {
-        assert_eq!(found(1, 4096 * MIB), LEAST);
+        assert_eq!(found(1, 4096 * MIB), MINIMUM);
 
         let calibration = calibrate(Duration::from_millis(1), 4096 * MIB, machine(500));
         assert!(!calibration.is_within(Duration::from_millis(1)));

@@ -13,10 +13,10 @@ use tokio::sync::oneshot;
 use tracing::debug;
 
 use super::{
-    argon2id::{HashParameters, Memory, Stored, decoy, new_hash},
+    argon2id::{HashParameters, ParsedHash, Scratch, dummy_hash, new_hash},
     password::Password,
-    policy::{AcceptedPassword, Objection, Policy},
-    queue_load::{Kind, Load},
+    policy::{AcceptedPassword, Policy, PolicyViolation},
+    queue_load::{JobKind, QueueLoad},
 };
 use crate::{
     metrics::HashingMetrics,
@@ -50,9 +50,9 @@ pub struct Overloaded {
 #[derive(Debug)]
 pub struct Hasher {
     jobs: Sender<Job>,
-    load: Arc<Load>,
+    load: Arc<QueueLoad>,
     params: Params,
-    decoy: PasswordHash,
+    dummy_hash: PasswordHash,
     max_wait: Duration,
 }
 
@@ -64,28 +64,28 @@ impl Hasher {
     pub fn start(settings: HasherSettings, metrics: HashingMetrics) -> Result<Self, String> {
         let params = settings.parameters.params()?;
         let (jobs, queue) = unbounded();
-        let load = Arc::new(Load::new(settings.threads, metrics));
+        let load = Arc::new(QueueLoad::new(settings.threads, metrics));
         for number in 0..settings.threads {
             let rests = (number > 0 && number + 1 == settings.threads).then(|| Arc::clone(&load));
-            let worker = Worker { queue: queue.clone(), memory: Memory::new(&params), rests };
+            let worker = Worker { queue: queue.clone(), memory: Scratch::new(&params), rests };
             let thread = thread::Builder::new().name("hashing".to_owned());
             thread.spawn(move || worker.run()).map_err(|error| error.to_string())?;
         }
-        let decoy = decoy(params.clone());
-        let hasher = Self { jobs, load, params, decoy, max_wait: settings.max_wait };
+        let dummy_hash = dummy_hash(params.clone());
+        let hasher = Self { jobs, load, params, dummy_hash, max_wait: settings.max_wait };
         hasher.warm_up();
         Ok(hasher)
     }
 
     /// Where there are several threads, has one of them rest from now on while other requests come: for where the threads
     /// are as many as the processors that they may use.
-    pub fn leave_room(&self) {
-        self.load.room.leave();
+    pub fn enable_foreground_yield(&self) {
+        self.load.foreground_yield.enable();
     }
 
-    /// A request has come for which nothing is hashed; see [`Hasher::leave_room`].
-    pub fn make_room(&self) {
-        self.load.room.want();
+    /// A request has come for which nothing is hashed; see [`Hasher::enable_foreground_yield`].
+    pub fn notice_request(&self) {
+        self.load.foreground_yield.notice_request();
     }
 
     /// Whether a hash would be taken that comes when those of so many others have been, of somebody who has waited so long:
@@ -93,7 +93,7 @@ impl Hasher {
     ///
     /// # Errors
     /// Where the queue is too long.
-    pub fn admits(&self, ahead: usize, waited: Duration) -> Result<(), Overloaded> {
+    pub fn check_capacity(&self, ahead: usize, waited: Duration) -> Result<(), Overloaded> {
         let wait = self.load.wait_behind(ahead) + waited;
         if wait > self.max_wait {
             self.load.refuse();
@@ -108,7 +108,7 @@ impl Hasher {
     /// Where the queue is too long.
     pub async fn hash(&self, password: &Password) -> Result<PasswordHash, Overloaded> {
         let (password, params) = (password.share(), self.params.clone());
-        self.run(Kind::Hash, move |memory| new_hash(&password, params, memory)).await
+        self.run(JobKind::Hash, move |memory| new_hash(&password, params, memory)).await
     }
 
     /// Hashes a password again that has just been verified, where nobody waits for a thread: whoever has waited for the
@@ -116,7 +116,7 @@ impl Hasher {
     ///
     /// # Errors
     /// Where somebody waits.
-    pub async fn renew(&self, password: &Password) -> Result<PasswordHash, Overloaded> {
+    pub async fn rehash(&self, password: &Password) -> Result<PasswordHash, Overloaded> {
         if self.load.has_queue() {
             return Err(Overloaded { wait: self.load.wait() });
         }
@@ -130,7 +130,7 @@ impl Hasher {
     /// Where the queue is too long.
     pub async fn verify(&self, password: &Password, hash: Option<&PasswordHash>) -> Result<bool, Overloaded> {
         // Hash even where there is nothing to compare with: a faster answer would tell who has an account.
-        let stored = hash.and_then(Stored::parse).or_else(|| Stored::parse(&self.decoy));
+        let stored = hash.and_then(ParsedHash::parse).or_else(|| ParsedHash::parse(&self.dummy_hash));
         let stored = stored.unwrap_or_else(|| unreachable!("the decoy is written by us"));
         let (password, kind) = (password.share(), self.kind_of(stored.parameters()));
         self.run(kind, move |memory| stored.matches(&password, memory)).await
@@ -140,24 +140,24 @@ impl Hasher {
     ///
     /// # Errors
     /// Where the queue is too long.
-    pub async fn judge(
+    pub async fn validate(
         &self,
         policy: Policy,
         password: Password,
         name: Option<Name>,
         email: Option<Email>,
-    ) -> Result<Result<AcceptedPassword, Vec<Objection>>, Overloaded> {
-        self.run(Kind::Judgement, move |_| policy.judge(password, name.as_ref(), email.as_ref())).await
+    ) -> Result<Result<AcceptedPassword, Vec<PolicyViolation>>, Overloaded> {
+        self.run(JobKind::PolicyCheck, move |_| policy.validate(password, name.as_ref(), email.as_ref())).await
     }
 
     /// Whether a hash was made with other parameters than the current ones.
     #[must_use]
     pub fn is_outdated(&self, hash: &PasswordHash) -> bool {
-        Stored::parse(hash).is_none_or(|stored| self.kind_of(stored.parameters()) != Kind::Hash)
+        ParsedHash::parse(hash).is_none_or(|stored| self.kind_of(stored.parameters()) != JobKind::Hash)
     }
 
-    fn kind_of(&self, parameters: HashParameters) -> Kind {
-        if parameters == HashParameters::of(&self.params) { Kind::Hash } else { Kind::OutdatedHash }
+    fn kind_of(&self, parameters: HashParameters) -> JobKind {
+        if parameters == HashParameters::of(&self.params) { JobKind::Hash } else { JobKind::OutdatedHash }
     }
 
     /// How many hashes were computed since the start.
@@ -168,13 +168,13 @@ impl Hasher {
 
     async fn run<T: Send + 'static>(
         &self,
-        kind: Kind,
-        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
+        kind: JobKind,
+        work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
     ) -> Result<T, Overloaded> {
-        self.admits(0, Duration::ZERO)?;
+        self.check_capacity(0, Duration::ZERO)?;
         let (reply, answer) = oneshot::channel();
         let (load, ticket, max_wait) = (Arc::clone(&self.load), self.load.enter(kind), self.max_wait);
-        let job = move |memory: &mut Memory| {
+        let job = move |memory: &mut Scratch| {
             let wait = ticket.leave_queue();
             // Nobody waits for the answer: the caller has hung up.
             if reply.is_closed() {
@@ -203,13 +203,13 @@ impl Hasher {
     }
 }
 
-type Job = Box<dyn FnOnce(&mut Memory) + Send>;
+type Job = Box<dyn FnOnce(&mut Scratch) + Send>;
 
 struct Worker {
     queue: Receiver<Job>,
-    memory: Memory,
+    memory: Scratch,
     /// Whose room is left to others, if this thread is the one that does so.
-    rests: Option<Arc<Load>>,
+    rests: Option<Arc<QueueLoad>>,
 }
 
 impl Worker {
@@ -228,10 +228,10 @@ impl Worker {
     fn next_job(&self) -> Option<Job> {
         let Some(load) = &self.rests else { return self.queue.recv().ok() };
         loop {
-            load.room.rest();
+            load.foreground_yield.rest();
             select! {
                 recv(self.queue) -> job => return job.ok(),
-                recv(load.room.calls()) -> _ => {}
+                recv(load.foreground_yield.calls()) -> _ => {}
             }
         }
     }
@@ -312,7 +312,7 @@ mod tests {
     async fn the_decoy_has_the_current_parameters() {
         let hasher = patient();
 
-        assert!(!hasher.is_outdated(&hasher.decoy));
+        assert!(!hasher.is_outdated(&hasher.dummy_hash));
     }
 
     #[tokio::test]
@@ -345,10 +345,10 @@ mod tests {
         let refusal = hasher.hash(&password).await.expect_err("the queue is too long");
         assert_eq!(refusal.wait, Duration::from_millis(120));
         assert_eq!((metrics.refusals.get(), metrics.queue_depth.get()), (1, 3));
-        assert_eq!(hasher.admits(0, Duration::ZERO), Err(refusal));
+        assert_eq!(hasher.check_capacity(0, Duration::ZERO), Err(refusal));
         drop(release);
         futures_util::future::join_all(waiting).await;
-        assert_eq!(hasher.admits(0, Duration::ZERO), Ok(()));
+        assert_eq!(hasher.check_capacity(0, Duration::ZERO), Ok(()));
     }
 
     #[tokio::test]
@@ -382,17 +382,17 @@ mod tests {
     fn one_thread_rests_while_other_requests_come_where_room_is_to_be_left() {
         let settings = HasherSettings { threads: 2, ..settings(Duration::from_mins(1)) };
         let hasher = Arc::new(Hasher::start(settings, metrics()).expect("valid parameters"));
-        hasher.make_room();
+        hasher.notice_request();
         assert!((0..100).any(|_| two_work(&hasher, || {})), "no room is to be left");
 
-        hasher.leave_room();
-        while !hasher.load.room.is_resting() {
-            hasher.make_room();
+        hasher.enable_foreground_yield();
+        while !hasher.load.foreground_yield.is_resting() {
+            hasher.notice_request();
         }
         let others = Arc::clone(&hasher);
-        assert!(!two_work(&hasher, move || others.make_room()));
+        assert!(!two_work(&hasher, move || others.notice_request()));
 
-        while hasher.load.room.is_resting() {}
+        while hasher.load.foreground_yield.is_resting() {}
         assert!((0..100).any(|_| two_work(&hasher, || {})), "nobody else comes any more");
     }
 
@@ -404,11 +404,11 @@ mod tests {
         let mut waiting = Box::pin(hasher.hash(&password));
         assert!(waiting.as_mut().now_or_never().is_none());
 
-        assert!(hasher.renew(&password).await.is_err());
+        assert!(hasher.rehash(&password).await.is_err());
 
         drop(release);
         waiting.await.expect("no queue");
-        assert!(hasher.renew(&password).await.is_ok());
+        assert!(hasher.rehash(&password).await.is_ok());
     }
 
     #[tokio::test]
@@ -417,16 +417,16 @@ mod tests {
         let hasher = Hasher::start(settings(Duration::from_mins(1)), metrics.clone()).expect("valid parameters");
         let password = Password::new("secure_password");
         let other = HashParameters { memory_kib: 9, ..CHEAP };
-        let mut memory = Memory::new(&other.params().expect("valid parameters"));
+        let mut memory = Scratch::new(&other.params().expect("valid parameters"));
         let outdated = new_hash(&password, other.params().expect("valid parameters"), &mut memory);
 
         hasher.verify(&password, Some(&outdated)).await.expect("no queue");
-        assert!(metrics.bare.get() < f64::EPSILON);
+        assert!(metrics.min_hash_duration.get() < f64::EPSILON);
 
         hasher.hash(&password).await.expect("no queue");
-        let first = metrics.bare.get();
+        let first = metrics.min_hash_duration.get();
         hasher.hash(&password).await.expect("no queue");
-        assert!(0.0 < metrics.bare.get() && metrics.bare.get() <= first);
+        assert!(0.0 < metrics.min_hash_duration.get() && metrics.min_hash_duration.get() <= first);
     }
 
     #[tokio::test]
@@ -440,7 +440,7 @@ mod tests {
         drop(abandoned);
         drop(release);
 
-        hasher.judge(Policy { min_code_points: 8 }, Password::new("x"), None, None).await.expect("no queue").err();
+        hasher.validate(Policy { min_code_points: 8 }, Password::new("x"), None, None).await.expect("no queue").err();
         assert_eq!(hasher.hashes(), 0);
     }
 

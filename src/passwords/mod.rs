@@ -10,8 +10,8 @@ mod yielding;
 
 pub use self::{
     argon2id::HashParameters,
-    calibration::{Calibration, LEAST, Measurement, calibrate, measure},
+    calibration::{Calibration, MINIMUM, Measurement, calibrate, measure},
     hasher::{Hasher, HasherSettings, Overloaded},
     password::{MAX_CODE_POINTS, Password},
-    policy::{AcceptedPassword, Objection, Policy},
+    policy::{AcceptedPassword, Policy, PolicyViolation},
 };

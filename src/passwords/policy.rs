@@ -30,7 +30,7 @@ impl AcceptedPassword {
 
 /// Why a password is not accepted; shown as the sentence for whoever chose it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Objection {
+pub enum PolicyViolation {
     /// Fewer code points than this.
     #[error("This password is too short. It must contain at least {0} characters.")]
     TooShort(usize),
@@ -64,29 +64,29 @@ impl Policy {
     ///
     /// # Errors
     /// Every objection at once.
-    pub fn judge(
+    pub fn validate(
         self,
         password: Password,
         name: Option<&Name>,
         email: Option<&Email>,
-    ) -> Result<AcceptedPassword, Vec<Objection>> {
+    ) -> Result<AcceptedPassword, Vec<PolicyViolation>> {
         let objections = self.objections(password.as_str(), name, email);
         if objections.is_empty() { Ok(AcceptedPassword(password)) } else { Err(objections) }
     }
 
-    fn objections(self, password: &str, name: Option<&Name>, email: Option<&Email>) -> Vec<Objection> {
+    fn objections(self, password: &str, name: Option<&Name>, email: Option<&Email>) -> Vec<PolicyViolation> {
         let code_points = password.chars().count();
         // A longer password is refused unread: estimates take time that grows with the length.
         if code_points > MAX_CODE_POINTS {
-            return vec![Objection::TooLong(MAX_CODE_POINTS)];
+            return vec![PolicyViolation::TooLong(MAX_CODE_POINTS)];
         }
         let is_like = |value: &str| is_close(password, value);
         let found = [
-            (code_points < self.min_code_points, Objection::TooShort(self.min_code_points)),
-            (password.chars().all(char::is_numeric), Objection::EntirelyDigits),
-            (is_easily_guessed(password), Objection::EasilyGuessed),
-            (name.is_some_and(|name| is_like(name.as_str())), Objection::LikeName),
-            (email.is_some_and(|email| is_like(email.as_str())), Objection::LikeEmail),
+            (code_points < self.min_code_points, PolicyViolation::TooShort(self.min_code_points)),
+            (password.chars().all(char::is_numeric), PolicyViolation::EntirelyDigits),
+            (is_easily_guessed(password), PolicyViolation::EasilyGuessed),
+            (name.is_some_and(|name| is_like(name.as_str())), PolicyViolation::LikeName),
+            (email.is_some_and(|email| is_like(email.as_str())), PolicyViolation::LikeEmail),
         ];
         found.into_iter().filter_map(|(holds, objection)| holds.then_some(objection)).collect()
     }
@@ -146,7 +146,7 @@ mod tests {
 
     const POLICY: Policy = Policy { min_code_points: 8 };
 
-    fn objections(password: &str) -> Vec<Objection> {
+    fn objections(password: &str) -> Vec<PolicyViolation> {
         let name = "Ada Lovelace".parse().expect("a valid name");
         let email = "a.king@analytical-engines.example".parse().expect("a valid address");
         POLICY.objections(password, Some(&name), Some(&email))
@@ -161,21 +161,24 @@ mod tests {
 
     #[test]
     fn every_objection_is_told_at_once() {
-        assert_eq!(objections("12345"), [Objection::TooShort(8), Objection::EntirelyDigits, Objection::EasilyGuessed]);
+        assert_eq!(
+            objections("12345"),
+            [PolicyViolation::TooShort(8), PolicyViolation::EntirelyDigits, PolicyViolation::EasilyGuessed]
+        );
     }
 
     #[test]
     fn length_is_counted_in_code_points() {
-        assert_eq!(objections("käñ9ße!"), [Objection::TooShort(8)]);
+        assert_eq!(objections("käñ9ße!"), [PolicyViolation::TooShort(8)]);
         assert_eq!(objections("käñ9ße!ł"), []);
         assert_eq!(objections(&"pärkläx9 ".repeat(28)), []);
-        assert_eq!(objections(&"ä".repeat(257)), [Objection::TooLong(256)]);
+        assert_eq!(objections(&"ä".repeat(257)), [PolicyViolation::TooLong(256)]);
     }
 
     #[test]
     fn common_and_repetitive_passwords_are_refused() {
         for password in ["password", "qwertyuiop", "letmein1", "aaaaaaaaaaaa", "abcabcabc", "iloveyou!"] {
-            assert_eq!(objections(password), [Objection::EasilyGuessed], "{password}");
+            assert_eq!(objections(password), [PolicyViolation::EasilyGuessed], "{password}");
         }
     }
 
@@ -184,14 +187,14 @@ mod tests {
         for password in
             ["lovelace1815", "Ada Lovelace", "AdaLovelace!", "xx-LOVELACE", "adalovlace99", "ada.lovelace1815"]
         {
-            assert!(objections(password).contains(&Objection::LikeName), "{password}");
+            assert!(objections(password).contains(&PolicyViolation::LikeName), "{password}");
         }
     }
 
     #[test]
     fn a_password_that_mostly_repeats_the_address_is_refused() {
         for password in ["a.king@analytical-engines.example", "analytical!", "engines-42", "aking-analytical-engines"] {
-            assert!(objections(password).contains(&Objection::LikeEmail), "{password}");
+            assert!(objections(password).contains(&PolicyViolation::LikeEmail), "{password}");
         }
     }
 
@@ -205,7 +208,7 @@ mod tests {
     fn case_is_folded_by_unicode() {
         let name = "Straßenmüller".parse().expect("a valid name");
 
-        assert_eq!(POLICY.objections("STRASSENMÜLLER", Some(&name), None), [Objection::LikeName]);
+        assert_eq!(POLICY.objections("STRASSENMÜLLER", Some(&name), None), [PolicyViolation::LikeName]);
     }
 
     #[test]

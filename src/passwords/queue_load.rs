@@ -8,26 +8,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::yielding::Room;
+use super::yielding::ForegroundYield;
 use crate::metrics::HashingMetrics;
 
 /// What a thread is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum JobKind {
     /// A hash with the current parameters, or a comparison with one.
     Hash,
     /// A comparison with a hash of other parameters.
     OutdatedHash,
     /// An estimate of a password's strength.
-    Judgement,
+    PolicyCheck,
 }
 
 /// What the queue holds, in time: each job counts with what jobs of its kind took lately.
 #[derive(Debug)]
-pub struct Load {
+pub struct QueueLoad {
     threads: u64,
     /// What one of the threads may leave to others.
-    pub room: Room,
+    pub foreground_yield: ForegroundYield,
     pending_us: AtomicU64,
     hash_us: AtomicU64,
     least_hash_us: AtomicU64,
@@ -35,13 +35,13 @@ pub struct Load {
     metrics: HashingMetrics,
 }
 
-impl Load {
+impl QueueLoad {
     /// No load yet, for this many threads.
     pub fn new(threads: usize, metrics: HashingMetrics) -> Self {
         metrics.threads.set(i64::try_from(threads).unwrap_or(i64::MAX));
         Self {
             threads: u64::try_from(threads).unwrap_or(u64::MAX),
-            room: Room::default(),
+            foreground_yield: ForegroundYield::default(),
             pending_us: AtomicU64::new(0),
             // Where to start from: a hash of 19 MiB and an estimate of a common password on a slow core.
             hash_us: AtomicU64::new(40_000),
@@ -60,7 +60,7 @@ impl Load {
     pub fn wait_behind(&self, hashes: usize) -> Duration {
         let hashes_us = self.hash_us.load(Ordering::Relaxed).saturating_mul(u64::try_from(hashes).unwrap_or(u64::MAX));
         let pending_us = self.pending_us.load(Ordering::Relaxed).saturating_add(hashes_us);
-        let working = self.threads.saturating_sub(u64::from(self.room.is_resting())).max(1);
+        let working = self.threads.saturating_sub(u64::from(self.foreground_yield.is_resting())).max(1);
         Duration::from_micros(pending_us / working)
     }
 
@@ -70,10 +70,10 @@ impl Load {
     }
 
     /// Adds a job.
-    pub fn enter(self: &Arc<Self>, kind: Kind) -> Ticket {
+    pub fn enter(self: &Arc<Self>, kind: JobKind) -> Ticket {
         let cost_us = match kind {
-            Kind::Hash | Kind::OutdatedHash => self.hash_us.load(Ordering::Relaxed),
-            Kind::Judgement => self.judgement_us.load(Ordering::Relaxed),
+            JobKind::Hash | JobKind::OutdatedHash => self.hash_us.load(Ordering::Relaxed),
+            JobKind::PolicyCheck => self.judgement_us.load(Ordering::Relaxed),
         };
         self.pending_us.fetch_add(cost_us, Ordering::Relaxed);
         self.metrics.queue_depth.inc();
@@ -91,25 +91,25 @@ impl Load {
     }
 
     /// Moves the estimate for a kind by an eighth towards what a job took (the smoothing of RFC 6298, section 2).
-    fn learn(&self, kind: Kind, took: Duration) {
+    fn learn(&self, kind: JobKind, took: Duration) {
         let (estimate, durations) = match kind {
-            Kind::Hash | Kind::OutdatedHash => (&self.hash_us, &self.metrics.hashes),
-            Kind::Judgement => (&self.judgement_us, &self.metrics.judgements),
+            JobKind::Hash | JobKind::OutdatedHash => (&self.hash_us, &self.metrics.hashes),
+            JobKind::PolicyCheck => (&self.judgement_us, &self.metrics.policy_checks),
         };
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let old_us = estimate.load(Ordering::Relaxed);
         estimate.store(old_us - old_us / 8 + took_us / 8, Ordering::Relaxed);
         durations.observe(took.as_secs_f64());
-        if kind == Kind::Hash && took_us < self.least_hash_us.fetch_min(took_us, Ordering::Relaxed) {
-            self.metrics.bare.set(took.as_secs_f64());
+        if kind == JobKind::Hash && took_us < self.least_hash_us.fetch_min(took_us, Ordering::Relaxed) {
+            self.metrics.min_hash_duration.set(took.as_secs_f64());
         }
     }
 }
 
 /// A job's share of the load, given back when the job is done or dropped.
 pub struct Ticket {
-    load: Arc<Load>,
-    kind: Kind,
+    load: Arc<QueueLoad>,
+    kind: JobKind,
     cost_us: u64,
     entered: Instant,
 }

@@ -18,23 +18,23 @@ const REST: Duration = Duration::from_secs(1);
 
 /// Whether a thread shall rest, and whether it does.
 #[derive(Debug)]
-pub struct Room {
-    is_left: AtomicBool,
+pub struct ForegroundYield {
+    is_enabled: AtomicBool,
     start: Instant,
     /// When somebody else wanted it last, in milliseconds from the start; 0 where nobody has.
-    wanted_ms: AtomicU64,
+    last_request_ms: AtomicU64,
     is_resting: AtomicBool,
     call: Sender<()>,
     calls: Receiver<()>,
 }
 
-impl Default for Room {
+impl Default for ForegroundYield {
     fn default() -> Self {
         let (call, calls) = bounded(1);
         Self {
-            is_left: AtomicBool::new(false),
+            is_enabled: AtomicBool::new(false),
             start: Instant::now(),
-            wanted_ms: AtomicU64::new(0),
+            last_request_ms: AtomicU64::new(0),
             is_resting: AtomicBool::new(false),
             call,
             calls,
@@ -42,17 +42,17 @@ impl Default for Room {
     }
 }
 
-impl Room {
+impl ForegroundYield {
     /// From now on, room is left.
-    pub fn leave(&self) {
-        self.is_left.store(true, Ordering::Relaxed);
+    pub fn enable(&self) {
+        self.is_enabled.store(true, Ordering::Relaxed);
     }
 
     /// Another request has come.
-    pub fn want(&self) {
+    pub fn notice_request(&self) {
         let now_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.wanted_ms.store(now_ms.max(1), Ordering::Relaxed);
-        if self.is_left.load(Ordering::Relaxed) && !self.is_resting() {
+        self.last_request_ms.store(now_ms.max(1), Ordering::Relaxed);
+        if self.is_enabled.load(Ordering::Relaxed) && !self.is_resting() {
             // It may have been called already.
             let _ = self.call.try_send(());
         }
@@ -78,8 +78,8 @@ impl Room {
     }
 
     fn wanted_for(&self) -> Option<Duration> {
-        let wanted = Duration::from_millis(self.wanted_ms.load(Ordering::Relaxed));
-        let is_wanted = self.is_left.load(Ordering::Relaxed) && !wanted.is_zero();
+        let wanted = Duration::from_millis(self.last_request_ms.load(Ordering::Relaxed));
+        let is_wanted = self.is_enabled.load(Ordering::Relaxed) && !wanted.is_zero();
         let left = (wanted + REST).checked_sub(self.start.elapsed()).filter(|left| !left.is_zero());
         left.filter(|_| is_wanted)
     }

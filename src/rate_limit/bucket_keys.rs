@@ -6,61 +6,61 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use crate::{
-    keys::{Keyring, Keys},
+    keys::{Keyring, LiveKeyring},
     model::Email,
-    store::Tag,
+    store::BucketKey,
 };
 
 /// Makes tags under the limiter keys.
-pub struct Tagger {
-    keys: Arc<Keys>,
+pub struct BucketKeys {
+    keys: Arc<LiveKeyring>,
     /// Where there is no limiter key: good for this process alone.
     own: [u8; 32],
 }
 
-impl Tagger {
+impl BucketKeys {
     /// Tags under the limiter keys of the keyring.
-    pub fn new(keys: Arc<Keys>) -> Self {
+    pub fn new(keys: Arc<LiveKeyring>) -> Self {
         let mut own = [0; 32];
         getrandom::fill(&mut own).unwrap_or_else(|error| panic!("the operating system has no random bytes: {error}"));
         Self { keys, own }
     }
 
     /// The account of an email, whether there is one or not.
-    pub fn account(&self, email: &Email) -> Tag {
+    pub fn account(&self, email: &Email) -> BucketKey {
         self.active("account", &[email.as_str().as_bytes()])
     }
 
     /// An account, from an address.
-    pub fn pair(&self, email: &Email, address: IpAddr) -> Tag {
+    pub fn account_ip(&self, email: &Email, address: IpAddr) -> BucketKey {
         self.active("pair", &[email.as_str().as_bytes(), &network(address, 32)])
     }
 
     /// An address, for one purpose.
-    pub fn address(&self, purpose: &str, address: IpAddr) -> Tag {
+    pub fn address(&self, purpose: &str, address: IpAddr) -> BucketKey {
         self.active(purpose, &[&network(address, 32)])
     }
 
     /// The device that an account is used from: the network that its address is in. The first tag is under the active key,
     /// the others are under those of before.
-    pub fn device(&self, email: &Email, address: IpAddr) -> Vec<Tag> {
+    pub fn device(&self, email: &Email, address: IpAddr) -> Vec<BucketKey> {
         let keyring = self.keys.current();
         let tag = |key: &[u8; 32]| tag(key, "device", &[email.as_str().as_bytes(), &network(address, 24)]);
-        let tags: Vec<_> = keyring.limiting().map(tag).collect();
+        let tags: Vec<_> = keyring.limiter_keys().map(tag).collect();
         if tags.is_empty() { vec![tag(&self.own)] } else { tags }
     }
 
-    fn active(&self, purpose: &str, parts: &[&[u8]]) -> Tag {
+    fn active(&self, purpose: &str, parts: &[&[u8]]) -> BucketKey {
         let keyring = self.keys.current();
         tag(active_key(&keyring).unwrap_or(&self.own), purpose, parts)
     }
 }
 
 fn active_key(keyring: &Keyring) -> Option<&[u8; 32]> {
-    keyring.limiting().next()
+    keyring.limiter_keys().next()
 }
 
-fn tag(key: &[u8; 32], purpose: &str, parts: &[&[u8]]) -> Tag {
+fn tag(key: &[u8; 32], purpose: &str, parts: &[&[u8]]) -> BucketKey {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
     for part in [&[purpose.as_bytes()], parts].concat() {
         // The length before each: no two lists of parts are one text.
@@ -70,7 +70,7 @@ fn tag(key: &[u8; 32], purpose: &str, parts: &[&[u8]]) -> Tag {
     let digest: [u8; 32] = mac.finalize().into_bytes().into();
     let mut tag = [0; 16];
     tag.copy_from_slice(&digest[..16]);
-    Tag(tag)
+    BucketKey(tag)
 }
 
 /// The network of an address: the first `bits_of_v4` bits of IPv4; of IPv6 the first 64, which is what a site has (RFC 6177).

@@ -10,7 +10,7 @@ pub const FAILURES_IN_A_ROW: u32 = 100;
 
 /// Nine failures cost nothing; from the tenth on, each has the next attempt wait, longer and longer up to a quarter of an
 /// hour: 96 guesses a day.
-const GROWING: &[Duration] = &[
+const BACKOFF: &[Duration] = &[
     Duration::ZERO,
     Duration::ZERO,
     Duration::ZERO,
@@ -35,21 +35,21 @@ const GROWING: &[Duration] = &[
 /// Failures at one account, from wherever.
 pub static ACCOUNT: Limit = Limit {
     name: "account",
-    charges: GROWING,
-    tolerance: Duration::ZERO,
-    kept_for: Duration::from_hours(24),
+    charges: BACKOFF,
+    burst: Duration::ZERO,
+    ttl: Duration::from_hours(24),
     kept_on_from: FAILURES_IN_A_ROW,
 };
 
 /// Failures at one account from one address.
-pub static PAIR: Limit = Limit { name: "pair", ..ACCOUNT };
+pub static ACCOUNT_IP: Limit = Limit { name: "pair", ..ACCOUNT };
 
 /// Failures from one address, at whatever account: a hundred at once, and then one every ten seconds.
 pub static ADDRESS: Limit = Limit {
     name: "address",
     charges: &[Duration::from_secs(10)],
-    tolerance: Duration::from_secs(99 * 10),
-    kept_for: Duration::ZERO,
+    burst: Duration::from_secs(99 * 10),
+    ttl: Duration::ZERO,
     kept_on_from: u32::MAX,
 };
 
@@ -57,21 +57,21 @@ pub static ADDRESS: Limit = Limit {
 pub static SIGN_UPS: Limit = Limit {
     name: "sign_up",
     charges: &[Duration::from_secs(18)],
-    tolerance: Duration::from_secs(199 * 18),
-    kept_for: Duration::ZERO,
+    burst: Duration::from_secs(199 * 18),
+    ttl: Duration::ZERO,
     kept_on_from: u32::MAX,
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Level, Reservation};
+    use crate::store::{GcraState, ReserveOutcome};
 
     /// When each of so many attempts is made, all of which fail, by somebody who tries again as soon as that is allowed.
     fn attempts(limit: &Limit, number: usize) -> Vec<u64> {
-        let (mut level, mut now) = (Level::default(), Duration::from_hours(1));
+        let (mut level, mut now) = (GcraState::default(), Duration::from_hours(1));
         let attempt = |_| {
-            while let Reservation::Refused { wait } = level.reserve(limit, now) {
+            while let ReserveOutcome::Refused { wait } = level.reserve(limit, now) {
                 now += wait;
             }
             now.as_secs() - 3600

@@ -12,9 +12,9 @@ mod queue;
 mod reservation;
 
 pub use self::{
-    error::Throttled,
-    limiter::{AttemptStores, Subject, Throttle},
+    error::RateLimited,
+    limiter::{AttemptStores, AttemptSubject, LoginLimiter},
     limits::FAILURES_IN_A_ROW,
-    queue::{Place, Turn},
-    reservation::{Admission, Verdict},
+    queue::{Permit, QueueEntry},
+    reservation::{AttemptOutcome, Reservation},
 };

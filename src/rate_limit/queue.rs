@@ -12,70 +12,70 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{passwords::Overloaded, store::Tag};
+use crate::{passwords::Overloaded, store::BucketKey};
 
 /// How many attempts of one line are under way at once: as many as may fail before there is a wait.
 const AT_ONCE: usize = 10;
 
 /// The lines that somebody stands in.
 #[derive(Default)]
-pub struct Lines(Arc<Mutex<ByTag>>);
+pub struct AttemptQueue(Arc<Mutex<ByTag>>);
 
-type ByTag = HashMap<Tag, Members>;
+type ByTag = HashMap<BucketKey, Waiters>;
 
 /// Those who stand in a line or are under way.
-struct Members {
-    places: Arc<Semaphore>,
+struct Waiters {
+    entries: Arc<Semaphore>,
     count: usize,
 }
 
-impl Lines {
+impl AttemptQueue {
     /// Goes to the end of a line.
-    pub fn join(&self, tag: Tag) -> Place {
-        let mut lines = lock(&self.0);
+    pub fn join(&self, key: BucketKey) -> QueueEntry {
+        let mut queue = lock(&self.0);
         let members =
-            lines.entry(tag).or_insert_with(|| Members { places: Arc::new(Semaphore::new(AT_ONCE)), count: 0 });
+            queue.entry(key).or_insert_with(|| Waiters { entries: Arc::new(Semaphore::new(AT_ONCE)), count: 0 });
         let ahead = (members.count + 1).saturating_sub(AT_ONCE);
         members.count += 1;
-        Place { ahead, places: Arc::clone(&members.places), tag, lines: Arc::clone(&self.0) }
+        QueueEntry { ahead, entries: Arc::clone(&members.entries), key, queue: Arc::clone(&self.0) }
     }
 }
 
 /// A place in a line, which is given up with it.
-pub struct Place {
+pub struct QueueEntry {
     /// How many others have to come to their end first, but for those who are under way all at once.
     pub ahead: usize,
-    places: Arc<Semaphore>,
-    tag: Tag,
-    lines: Arc<Mutex<ByTag>>,
+    entries: Arc<Semaphore>,
+    key: BucketKey,
+    queue: Arc<Mutex<ByTag>>,
 }
 
 /// The right to be under way.
-pub struct Turn {
+pub struct Permit {
     /// How long it took to come.
     pub waited: Duration,
-    _permit: OwnedSemaphorePermit,
-    _place: Place,
+    _semaphore: OwnedSemaphorePermit,
+    _entry: QueueEntry,
 }
 
-impl Place {
+impl QueueEntry {
     /// Waits for a turn.
     ///
     /// # Errors
     /// Where that takes too long.
-    pub async fn turn(self, max_wait: Duration) -> Result<Turn, Overloaded> {
+    pub async fn acquire(self, max_wait: Duration) -> Result<Permit, Overloaded> {
         let started = Instant::now();
-        let permit = timeout(max_wait, Arc::clone(&self.places).acquire_owned()).await;
+        let permit = timeout(max_wait, Arc::clone(&self.entries).acquire_owned()).await;
         let permit = permit.map_err(|_| Overloaded { wait: started.elapsed() })?;
         let permit = permit.unwrap_or_else(|_| unreachable!("the semaphore is never closed"));
-        Ok(Turn { waited: started.elapsed(), _permit: permit, _place: self })
+        Ok(Permit { waited: started.elapsed(), _semaphore: permit, _entry: self })
     }
 }
 
-impl Drop for Place {
+impl Drop for QueueEntry {
     fn drop(&mut self) {
-        let mut lines = lock(&self.lines);
-        if let Entry::Occupied(mut members) = lines.entry(self.tag) {
+        let mut queue = lock(&self.queue);
+        if let Entry::Occupied(mut members) = queue.entry(self.key) {
             members.get_mut().count -= 1;
             if members.get().count == 0 {
                 members.remove();
@@ -84,8 +84,8 @@ impl Drop for Place {
     }
 }
 
-fn lock(lines: &Mutex<ByTag>) -> MutexGuard<'_, ByTag> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(queue: &Mutex<ByTag>) -> MutexGuard<'_, ByTag> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -94,16 +94,16 @@ mod tests {
 
     use super::*;
 
-    const TAG: Tag = Tag([1; 16]);
+    const TAG: BucketKey = BucketKey([1; 16]);
 
     #[tokio::test(start_paused = true)]
     async fn ten_are_under_way_at_once_and_the_next_one_waits_for_one_of_them() {
-        let lines = Lines::default();
+        let queue = AttemptQueue::default();
         let mut turns = Vec::new();
         for _ in 0..10 {
-            turns.push(lines.join(TAG).turn(Duration::ZERO).await.expect("a turn"));
+            turns.push(queue.join(TAG).acquire(Duration::ZERO).await.expect("a turn"));
         }
-        let mut eleventh = Box::pin(lines.join(TAG).turn(Duration::from_secs(2)));
+        let mut eleventh = Box::pin(queue.join(TAG).acquire(Duration::from_secs(2)));
         assert!(eleventh.as_mut().now_or_never().is_none());
 
         turns.pop();
@@ -113,33 +113,33 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_has_waited_too_long_is_told_so_and_other_lines_go_on() {
-        let lines = Lines::default();
+        let queue = AttemptQueue::default();
         let mut turns = Vec::new();
         for _ in 0..10 {
-            turns.push(lines.join(TAG).turn(Duration::ZERO).await.expect("a turn"));
+            turns.push(queue.join(TAG).acquire(Duration::ZERO).await.expect("a turn"));
         }
 
-        assert!(lines.join(TAG).turn(Duration::from_secs(2)).await.is_err());
-        assert!(lines.join(Tag([2; 16])).turn(Duration::ZERO).await.is_ok());
+        assert!(queue.join(TAG).acquire(Duration::from_secs(2)).await.is_err());
+        assert!(queue.join(BucketKey([2; 16])).acquire(Duration::ZERO).await.is_ok());
     }
 
     #[test]
     fn whoever_joins_knows_how_many_are_ahead() {
-        let lines = Lines::default();
+        let queue = AttemptQueue::default();
 
-        let places: Vec<_> = (0..12).map(|_| lines.join(TAG)).collect();
+        let entries: Vec<_> = (0..12).map(|_| queue.join(TAG)).collect();
 
-        assert_eq!(places.iter().map(|place| place.ahead).collect::<Vec<_>>()[8..], [0, 0, 1, 2]);
+        assert_eq!(entries.iter().map(|entry| entry.ahead).collect::<Vec<_>>()[8..], [0, 0, 1, 2]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_line_that_everybody_has_left_is_no_more() {
-        let lines = Lines::default();
-        let turns = [lines.join(TAG).turn(Duration::ZERO).await, lines.join(TAG).turn(Duration::ZERO).await];
-        assert_eq!(lock(&lines.0).len(), 1);
+        let queue = AttemptQueue::default();
+        let turns = [queue.join(TAG).acquire(Duration::ZERO).await, queue.join(TAG).acquire(Duration::ZERO).await];
+        assert_eq!(lock(&queue.0).len(), 1);
 
         drop(turns);
 
-        assert!(lock(&lines.0).is_empty());
+        assert!(lock(&queue.0).is_empty());
     }
 }

@@ -35,10 +35,10 @@ use super::{
 };
 use crate::{
     clock::jittered,
-    http::{BadHead, Service},
+    http::{HeadError, Service},
 };
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+type ExitError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A connection that has been accepted.
 pub struct Connection {
@@ -51,7 +51,7 @@ pub struct Connection {
 
 impl Connection {
     /// Serves it to its end.
-    pub async fn serve(self, stream: TcpStream, tls: Option<Arc<Tls>>) -> Result<(), Failure> {
+    pub async fn serve(self, stream: TcpStream, tls: Option<Arc<Tls>>) -> Result<(), ExitError> {
         // Answers are small and whole: waiting to fill a packet only delays them.
         stream.set_nodelay(true)?;
         let Some(tls) = tls else { return self.serve_on(stream).await };
@@ -61,7 +61,7 @@ impl Connection {
         self.serve_on(stream).await
     }
 
-    async fn serve_on(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<(), Failure> {
+    async fn serve_on(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<(), ExitError> {
         let mut wire = Wire::new(io, Arc::clone(&self.watch));
         let protocol = {
             let reading = pin!(wire.protocol());
@@ -100,7 +100,7 @@ impl Connection {
         }
     }
 
-    async fn see_through(self, conversation: impl Conversation) -> Result<(), Failure> {
+    async fn see_through(self, conversation: impl Conversation) -> Result<(), ExitError> {
         let mut conversation = pin!(conversation);
         // Those that were made together do not end together.
         let age = jittered(self.limits.age);
@@ -145,7 +145,7 @@ impl Connection {
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
 
 /// What is not to be taken though HTTP/2 has it.
-fn bad_http2(request: &Request<Incoming>) -> Option<BadHead> {
+fn bad_http2(request: &Request<Incoming>) -> Option<HeadError> {
     (request.version() == Version::HTTP_2).then(|| check_http2(request).err()).flatten()
 }
 
@@ -189,7 +189,7 @@ impl<IO, S> Conversation for http1::Connection<IO, S>
 where
     IO: hyper::rt::Read + hyper::rt::Write + Unpin,
     S: HttpService<Incoming, ResBody = Answer>,
-    S::Error: Into<Failure>,
+    S::Error: Into<ExitError>,
 {
     fn can_say_goodbye(&self) -> bool {
         false
@@ -205,7 +205,7 @@ where
     IO: hyper::rt::Read + hyper::rt::Write + Unpin,
     S: HttpService<Incoming, ResBody = Answer>,
     S::Future: Send + 'static,
-    S::Error: Into<Failure>,
+    S::Error: Into<ExitError>,
 {
     fn can_say_goodbye(&self) -> bool {
         true

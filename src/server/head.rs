@@ -6,7 +6,7 @@ use hyper::{
     header::{self, HeaderValue},
 };
 
-use crate::http::BadHead;
+use crate::http::HeadError;
 
 /// The largest head, in bytes.
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -36,25 +36,25 @@ pub struct Head {
 ///
 /// # Errors
 /// As soon as nothing could follow that would make it a head to take.
-pub fn read(bytes: &[u8]) -> Result<Option<Head>, BadHead> {
+pub fn read(bytes: &[u8]) -> Result<Option<Head>, HeadError> {
     // One empty line may come before a request (RFC 9112, section 2.2). More, one at a time, would have all of them read
     // again each time.
     if bytes.starts_with(b"\r\n\r\n") {
-        return Err(BadHead::Malformed);
+        return Err(HeadError::Malformed);
     }
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     // The parser that hyper uses: what it reads is what hyper will read.
     let mut request = httparse::Request::new(&mut headers);
     let parsed = request.parse(bytes).map_err(|error| match error {
-        httparse::Error::TooManyHeaders => BadHead::TooLarge,
-        _ => BadHead::Malformed,
+        httparse::Error::TooManyHeaders => HeadError::TooLarge,
+        _ => HeadError::Malformed,
     })?;
     let length = if let httparse::Status::Complete(length) = parsed { length } else { bytes.len() };
     if has_bare_line_feed(&bytes[..length]) {
-        return Err(BadHead::Malformed);
+        return Err(HeadError::Malformed);
     }
     if length > MAX_HEAD_BYTES || (parsed.is_partial() && length == MAX_HEAD_BYTES) {
-        return Err(BadHead::TooLarge);
+        return Err(HeadError::TooLarge);
     }
     if parsed.is_partial() {
         return Ok(None);
@@ -62,7 +62,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<Head>, BadHead> {
     let is_http_11 = request.version == Some(1);
     let is_taken = is_target(request.method.unwrap_or_default(), request.path.unwrap_or_default())
         && has_host(request.headers, is_http_11);
-    let framing = framing(request.headers, is_http_11).filter(|_| is_taken).ok_or(BadHead::Malformed)?;
+    let framing = framing(request.headers, is_http_11).filter(|_| is_taken).ok_or(HeadError::Malformed)?;
     Ok(Some(Head { length, framing }))
 }
 
@@ -70,15 +70,15 @@ pub fn read(bytes: &[u8]) -> Result<Option<Head>, BadHead> {
 ///
 /// # Errors
 /// Where a head is not to be taken.
-pub fn check_http2<B>(request: &Request<B>) -> Result<(), BadHead> {
+pub fn check_http2<B>(request: &Request<B>) -> Result<(), HeadError> {
     let headers = request.headers();
     if headers.len() > MAX_HEADERS {
-        return Err(BadHead::TooLarge);
+        return Err(HeadError::TooLarge);
     }
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
     let is_length = lengths.next().is_none_or(|length| content_length(length.as_bytes()).is_some());
     let is_taken = is_length && lengths.next().is_none() && names_host(request) && request.method() != Method::CONNECT;
-    if is_taken { Ok(()) } else { Err(BadHead::Malformed) }
+    if is_taken { Ok(()) } else { Err(HeadError::Malformed) }
 }
 
 /// By `:authority` or `Host`, or by both alike (RFC 9113, section 8.3.1).
@@ -158,10 +158,10 @@ fn content_length(value: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const MALFORMED: Result<Option<Head>, BadHead> = Err(BadHead::Malformed);
+    const MALFORMED: Result<Option<Head>, HeadError> = Err(HeadError::Malformed);
 
     /// What is made of a head of these lines.
-    fn read_lines(lines: &[&str]) -> Result<Option<Head>, BadHead> {
+    fn read_lines(lines: &[&str]) -> Result<Option<Head>, HeadError> {
         read(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes())
     }
 
@@ -296,10 +296,10 @@ mod tests {
         let others = "GET / HTTP/1.1\r\nHost: x\r\nP: \r\n\r\n".len();
 
         assert!(with(64, 1).is_ok());
-        assert_eq!(with(65, 1), Err(BadHead::TooLarge));
+        assert_eq!(with(65, 1), Err(HeadError::TooLarge));
         assert!(with(2, MAX_HEAD_BYTES - others).is_ok());
-        assert_eq!(with(2, MAX_HEAD_BYTES - others + 1), Err(BadHead::TooLarge));
-        assert_eq!(read("a".repeat(MAX_HEAD_BYTES).as_bytes()), Err(BadHead::TooLarge));
+        assert_eq!(with(2, MAX_HEAD_BYTES - others + 1), Err(HeadError::TooLarge));
+        assert_eq!(read("a".repeat(MAX_HEAD_BYTES).as_bytes()), Err(HeadError::TooLarge));
     }
 
     #[test]
@@ -311,16 +311,16 @@ mod tests {
         };
 
         assert_eq!(check("POST", &[("content-length", "7"), ("host", "X")]), Ok(()));
-        assert_eq!(check_http2(&Request::get("/").body(()).expect("a request")), Err(BadHead::Malformed));
+        assert_eq!(check_http2(&Request::get("/").body(()).expect("a request")), Err(HeadError::Malformed));
         for headers in [
             &[("content-length", "7"), ("content-length", "7")][..],
             &[("content-length", "+7")],
             &[("host", "x"), ("host", "x")],
             &[("host", "y")],
         ] {
-            assert_eq!(check("POST", headers), Err(BadHead::Malformed), "{headers:?}");
+            assert_eq!(check("POST", headers), Err(HeadError::Malformed), "{headers:?}");
         }
-        assert_eq!(check("CONNECT", &[]), Err(BadHead::Malformed));
-        assert_eq!(check("GET", &[("x", "y"); MAX_HEADERS + 1]), Err(BadHead::TooLarge));
+        assert_eq!(check("CONNECT", &[]), Err(HeadError::Malformed));
+        assert_eq!(check("GET", &[("x", "y"); MAX_HEADERS + 1]), Err(HeadError::TooLarge));
     }
 }

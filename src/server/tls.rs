@@ -100,19 +100,19 @@ impl Tls {
     }
 
     /// Reads the files every ten seconds, for as long as the process runs.
-    pub async fn follow(self: Arc<Self>) {
+    pub async fn watch(self: Arc<Self>) {
         loop {
             sleep(READING_INTERVAL).await;
             let tls = Arc::clone(&self);
             // The disk may hang: nobody waits for it.
-            if let Err(error) = tokio::task::spawn_blocking(move || tls.read_again()).await {
+            if let Err(error) = tokio::task::spawn_blocking(move || tls.reload()).await {
                 error!(%error, "reading the certificate failed");
             }
         }
     }
 
     /// Reads the files now, and takes what they hold if that can be used as a whole.
-    pub fn read_again(&self) {
+    pub fn reload(&self) {
         let loaded = Loaded::read(&self.files);
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         match loaded {

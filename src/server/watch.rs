@@ -11,7 +11,7 @@ use std::{
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::patience::{Over, Patience};
-use crate::http::BadHead;
+use crate::http::HeadError;
 
 /// How long a first byte, or the rest of a head, may be on its way before that counts against the connection where places
 /// are scarce.
@@ -53,7 +53,7 @@ struct State {
     /// When one of them came or was answered last.
     moved: Instant,
     /// What was made of the heads that hyper has not handed over yet.
-    heads: VecDeque<Option<BadHead>>,
+    heads: VecDeque<Option<HeadError>>,
     is_late: bool,
     is_displaced: bool,
     waker: Option<Waker>,
@@ -159,14 +159,14 @@ impl Watch {
     }
 
     /// A head is whole, or not to be taken: the next request that hyper hands over is it.
-    pub fn head(&self, bad: Option<BadHead>) {
+    pub fn head(&self, bad: Option<HeadError>) {
         let mut state = self.state();
         state.arriving_since = None;
         state.heads.push_back(bad);
     }
 
     /// A request has been handed over, and is under way until what is returned is dropped; with what was made of its head.
-    pub fn request(self: &Arc<Self>) -> (UnderWay, Option<BadHead>) {
+    pub fn request(self: &Arc<Self>) -> (UnderWay, Option<HeadError>) {
         let mut state = self.state();
         state.under_way += 1;
         state.has_asked = true;

@@ -22,7 +22,7 @@ use super::{
     head::{self, Framing, Head},
     watch::Watch,
 };
-use crate::http::BadHead;
+use crate::http::HeadError;
 
 /// How much is read at once.
 const READ_BYTES: usize = 4 * 1024;
@@ -131,7 +131,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
 
     fn judge_head(&mut self) {
         if self.watch.is_late() {
-            return self.refuse(BadHead::TooSlow);
+            return self.refuse(HeadError::TooSlow);
         }
         if self.arrived.is_empty() {
             return;
@@ -160,7 +160,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
         }
     }
 
-    fn refuse(&mut self, bad: BadHead) {
+    fn refuse(&mut self, bad: HeadError) {
         self.arrived = STAND_IN.to_vec();
         self.passable = STAND_IN.len();
         self.reading = Reading::Nothing;

@@ -7,25 +7,25 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{error::StoreError, time_budget::StoreTime};
+use super::{error::StoreError, time_budget::TimeBudget};
 
 /// Keeps count of attempts, and knows devices. All times are the store's own.
 #[async_trait]
-pub trait Attempts: Send + Sync {
+pub trait AttemptStore: Send + Sync {
     /// Reserves an attempt in one step: it counts as one that fails until it is given back.
-    async fn reserve(&self, bucket: &Bucket, time: &StoreTime) -> Result<Reservation, StoreError>;
+    async fn reserve(&self, bucket: &Bucket, time: &TimeBudget) -> Result<ReserveOutcome, StoreError>;
 
     /// Gives back an attempt that was reserved at this charge: it has not taken place, or not failed.
-    async fn give_back(&self, bucket: &Bucket, charge: Duration, time: &StoreTime) -> Result<(), StoreError>;
+    async fn refund(&self, bucket: &Bucket, charge: Duration, time: &TimeBudget) -> Result<(), StoreError>;
 
     /// Empties a bucket.
-    async fn clear(&self, bucket: &Bucket, time: &StoreTime) -> Result<(), StoreError>;
+    async fn clear(&self, bucket: &Bucket, time: &TimeBudget) -> Result<(), StoreError>;
 
     /// Whether a device was remembered within the last [`DEVICE_KNOWN_FOR`].
-    async fn knows(&self, device: &Tag, time: &StoreTime) -> Result<bool, StoreError>;
+    async fn knows(&self, device: &BucketKey, time: &TimeBudget) -> Result<bool, StoreError>;
 
     /// Remembers a device from now on.
-    async fn remember(&self, device: &Tag, time: &StoreTime) -> Result<(), StoreError>;
+    async fn remember(&self, device: &BucketKey, time: &TimeBudget) -> Result<(), StoreError>;
 }
 
 /// How long a device is remembered after the last login from there.
@@ -33,13 +33,13 @@ pub const DEVICE_KNOWN_FOR: Duration = Duration::from_hours(90 * 24);
 
 /// What names a bucket or a device: a keyed digest, which tells nobody of whom or of which address it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Tag(pub [u8; 16]);
+pub struct BucketKey(pub [u8; 16]);
 
 /// What counts the attempts of one origin, or at one account.
 #[derive(Debug, Clone, Copy)]
 pub struct Bucket {
     /// Which one.
-    pub tag: Tag,
+    pub key: BucketKey,
     /// How many it takes.
     pub limit: &'static Limit,
 }
@@ -52,9 +52,9 @@ pub struct Limit {
     /// What each attempt costs that has not been given back: the first, the second, and so on; each further one as the last.
     pub charges: &'static [Duration],
     /// How far ahead of the time the charges may be for another attempt.
-    pub tolerance: Duration,
+    pub burst: Duration,
     /// How long a bucket is kept after its last attempt, at least.
-    pub kept_for: Duration,
+    pub ttl: Duration,
     /// How many attempts without success make it be kept for [`DEVICE_KNOWN_FOR`].
     pub kept_on_from: u32,
 }
@@ -71,7 +71,7 @@ impl Limit {
 
 /// What became of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reservation {
+pub enum ReserveOutcome {
     /// It may take place.
     Made {
         /// What was charged for it.
@@ -88,19 +88,19 @@ pub enum Reservation {
 
 /// The rule, by the time that has passed since some beginning: what a bucket keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Level {
+pub struct GcraState {
     /// How many attempts have been reserved and not been given back.
     pub count: u32,
     /// When what they cost will have passed: the theoretical arrival time.
     pub until: Duration,
 }
 
-impl Level {
+impl GcraState {
     /// Reserves an attempt, where there is room.
-    pub fn reserve(&mut self, limit: &Limit, now: Duration) -> Reservation {
-        let wait = self.until.saturating_sub(limit.tolerance).saturating_sub(now);
+    pub fn reserve(&mut self, limit: &Limit, now: Duration) -> ReserveOutcome {
+        let wait = self.until.saturating_sub(limit.burst).saturating_sub(now);
         if !wait.is_zero() {
-            return Reservation::Refused { wait };
+            return ReserveOutcome::Refused { wait };
         }
         self.count = self.count.saturating_add(1);
         let charge = limit.charge(self.count);
@@ -108,11 +108,11 @@ impl Level {
         if !charge.is_zero() {
             self.until = self.until.max(now) + charge;
         }
-        Reservation::Made { charge, count: self.count }
+        ReserveOutcome::Made { charge, count: self.count }
     }
 
     /// Gives an attempt back.
-    pub fn give_back(&mut self, charge: Duration) {
+    pub fn refund(&mut self, charge: Duration) {
         self.count = self.count.saturating_sub(1);
         self.until = self.until.saturating_sub(charge);
     }
@@ -120,8 +120,8 @@ impl Level {
     /// Until when it has to be kept.
     #[must_use]
     pub fn kept_until(&self, limit: &Limit, now: Duration) -> Duration {
-        let kept_for = if self.count >= limit.kept_on_from { DEVICE_KNOWN_FOR } else { limit.kept_for };
-        self.until.max(now + kept_for)
+        let ttl = if self.count >= limit.kept_on_from { DEVICE_KNOWN_FOR } else { limit.ttl };
+        self.until.max(now + ttl)
     }
 }
 
@@ -133,8 +133,8 @@ mod tests {
     static STEADY: Limit = Limit {
         name: "steady",
         charges: &[Duration::from_secs(10)],
-        tolerance: Duration::from_secs(20),
-        kept_for: Duration::ZERO,
+        burst: Duration::from_secs(20),
+        ttl: Duration::ZERO,
         kept_on_from: u32::MAX,
     };
 
@@ -142,8 +142,8 @@ mod tests {
     static GROWING: Limit = Limit {
         name: "growing",
         charges: &[Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)],
-        tolerance: Duration::ZERO,
-        kept_for: Duration::from_mins(1),
+        burst: Duration::ZERO,
+        ttl: Duration::from_mins(1),
         kept_on_from: 4,
     };
 
@@ -151,17 +151,17 @@ mod tests {
         Duration::from_secs(1000 + seconds)
     }
 
-    fn made(charge: u64, count: u32) -> Reservation {
-        Reservation::Made { charge: Duration::from_secs(charge), count }
+    fn made(charge: u64, count: u32) -> ReserveOutcome {
+        ReserveOutcome::Made { charge: Duration::from_secs(charge), count }
     }
 
-    fn refused(wait: u64) -> Reservation {
-        Reservation::Refused { wait: Duration::from_secs(wait) }
+    fn refused(wait: u64) -> ReserveOutcome {
+        ReserveOutcome::Refused { wait: Duration::from_secs(wait) }
     }
 
     #[test]
     fn as_many_as_the_tolerance_has_room_for_are_taken_at_once_and_then_one_by_one() {
-        let mut level = Level::default();
+        let mut level = GcraState::default();
 
         for count in 1..=3 {
             assert_eq!(level.reserve(&STEADY, at(0)), made(10, count));
@@ -174,12 +174,12 @@ mod tests {
 
     #[test]
     fn what_is_given_back_can_be_reserved_again() {
-        let mut level = Level::default();
+        let mut level = GcraState::default();
         for _ in 0..3 {
             level.reserve(&STEADY, at(0));
         }
 
-        level.give_back(Duration::from_secs(10));
+        level.refund(Duration::from_secs(10));
 
         assert_eq!(level.reserve(&STEADY, at(0)), made(10, 3));
         assert_eq!(level.reserve(&STEADY, at(0)), refused(10));
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_attempt_that_costs_nothing_has_nobody_wait_whatever_time_they_have_read() {
-        let mut level = Level::default();
+        let mut level = GcraState::default();
 
         assert_eq!(level.reserve(&GROWING, at(5)), made(0, 1));
         assert_eq!(level.reserve(&GROWING, at(0)), made(1, 2));
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_wait_grows_with_the_attempts() {
-        let mut level = Level::default();
+        let mut level = GcraState::default();
 
         assert_eq!(level.reserve(&GROWING, at(0)), made(0, 1));
         assert_eq!(level.reserve(&GROWING, at(0)), made(1, 2));
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_bucket_is_kept_until_its_charges_have_passed_and_for_its_time() {
-        let level = |count, until| Level { count, until: at(until) };
+        let level = |count, until| GcraState { count, until: at(until) };
 
         assert_eq!(level(3, 30).kept_until(&STEADY, at(0)), at(30));
         assert_eq!(level(3, 30).kept_until(&GROWING, at(0)), at(60));

@@ -1,13 +1,13 @@
 //! Texts of enums, as the SQL stores write them.
 
 use super::error::StoreError;
-use crate::model::{EventKind, Role, Standing};
+use crate::model::{AccountStatus, EventKind, Role};
 
 /// A standing as the stores write it.
-pub fn standing_text(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Active => "active",
-        Standing::Inactive => "inactive",
+pub fn status_text(status: AccountStatus) -> &'static str {
+    match status {
+        AccountStatus::Active => "active",
+        AccountStatus::Inactive => "inactive",
     }
 }
 
@@ -31,10 +31,10 @@ pub fn read_event_kind(store: &'static str, text: &str) -> Result<EventKind, Sto
     text.parse().map_err(|_| StoreError::corrupt(store, "an event of a kind that this version does not know"))
 }
 
-pub fn read_standing(store: &'static str, text: &str) -> Result<Standing, StoreError> {
+pub fn read_status(store: &'static str, text: &str) -> Result<AccountStatus, StoreError> {
     match text {
-        "active" => Ok(Standing::Active),
-        "inactive" => Ok(Standing::Inactive),
+        "active" => Ok(AccountStatus::Active),
+        "inactive" => Ok(AccountStatus::Inactive),
         _ => Err(StoreError::corrupt(store, "an unknown standing")),
     }
 }

@@ -4,9 +4,9 @@ use ::time::OffsetDateTime;
 
 /// What a store says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pong {
+pub struct StoreHealth {
     /// The time by its clock.
     pub clock: OffsetDateTime,
     /// What is amiss with its settings, as a sentence for the log.
-    pub concern: Option<String>,
+    pub warning: Option<String>,
 }

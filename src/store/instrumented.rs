@@ -5,43 +5,43 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    attempts::{Attempts, Bucket, Reservation, Tag},
+    attempts::{AttemptStore, Bucket, BucketKey, ReserveOutcome},
     error::StoreError,
-    health::Pong,
-    sessions::{Opened, Refresh, RefreshAttempt, Sessions},
-    time_budget::StoreTime,
-    users::{CompareAndSet, Edit, Insert, PasswordChange, Users},
+    health::StoreHealth,
+    sessions::{Opened, Refresh, RefreshAttempt, SessionStore},
+    time_budget::TimeBudget,
+    users::{CompareAndSet, Insert, PasswordChange, UserStore, UserUpdate},
 };
 use crate::{
-    metrics::Calls,
+    metrics::CallMetrics,
     model::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
 };
 
 /// The same users, with each call counted and timed.
 #[must_use]
-pub fn counted_users(users: Arc<dyn Users>, calls: Calls) -> Arc<dyn Users> {
-    Arc::new(Counted { store: users, calls })
+pub fn instrumented_users(users: Arc<dyn UserStore>, calls: CallMetrics) -> Arc<dyn UserStore> {
+    Arc::new(Instrumented { store: users, calls })
 }
 
 /// The same sessions, with each call counted and timed.
 #[must_use]
-pub fn counted_sessions(sessions: Arc<dyn Sessions>, calls: Calls) -> Arc<dyn Sessions> {
-    Arc::new(Counted { store: sessions, calls })
+pub fn instrumented_sessions(sessions: Arc<dyn SessionStore>, calls: CallMetrics) -> Arc<dyn SessionStore> {
+    Arc::new(Instrumented { store: sessions, calls })
 }
 
 /// The same attempts, with each call counted and timed.
 #[must_use]
-pub fn counted_attempts(attempts: Arc<dyn Attempts>, calls: Calls) -> Arc<dyn Attempts> {
-    Arc::new(Counted { store: attempts, calls })
+pub fn instrumented_attempts(attempts: Arc<dyn AttemptStore>, calls: CallMetrics) -> Arc<dyn AttemptStore> {
+    Arc::new(Instrumented { store: attempts, calls })
 }
 
 /// Passes each call on to the store, and counts what becomes of it.
-pub struct Counted<S: ?Sized> {
+pub struct Instrumented<S: ?Sized> {
     pub store: Arc<S>,
-    pub calls: Calls,
+    pub calls: CallMetrics,
 }
 
-impl<S: ?Sized> Counted<S> {
+impl<S: ?Sized> Instrumented<S> {
     async fn count<T>(
         &self,
         operation: &'static str,
@@ -52,16 +52,16 @@ impl<S: ?Sized> Counted<S> {
 }
 
 #[async_trait]
-impl Users for Counted<dyn Users> {
-    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
+impl UserStore for Instrumented<dyn UserStore> {
+    async fn insert(&self, user: &User, time: &TimeBudget) -> Result<Insert, StoreError> {
         self.count("users.insert", self.store.insert(user, time)).await
     }
 
-    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
+    async fn by_email(&self, email: &Email, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         self.count("users.by_email", self.store.by_email(email, time)).await
     }
 
-    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+    async fn by_id(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         self.count("users.by_id", self.store.by_id(id, time)).await
     }
 
@@ -69,7 +69,7 @@ impl Users for Counted<dyn Users> {
         &self,
         verified: &User,
         hash: &PasswordHash,
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
         self.count("users.rehash", self.store.rehash(verified, hash, time)).await
     }
@@ -78,86 +78,86 @@ impl Users for Counted<dyn Users> {
         &self,
         verified: &User,
         change: &PasswordChange,
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
         self.count("users.change_password", self.store.change_password(verified, change, time)).await
     }
 
-    async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError> {
+    async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
         self.count("users.list", self.store.list(query, time)).await
     }
 
-    async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.count("users.edit", self.store.edit(id, edit, time)).await
+    async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {
+        self.count("users.update", self.store.update(id, update, time)).await
     }
 
-    async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+    async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         self.count("users.delete", self.store.delete(id, time)).await
     }
 
-    async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
+    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
         self.count("users.delete_verified", self.store.delete_verified(verified, time)).await
     }
 
-    async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
         self.count("users.end_all_sessions", self.store.end_all_sessions(epoch, time)).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
+    async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         self.count("users.ping", self.store.ping(time)).await
     }
 }
 
 #[async_trait]
-impl Attempts for Counted<dyn Attempts> {
-    async fn reserve(&self, bucket: &Bucket, time: &StoreTime) -> Result<Reservation, StoreError> {
+impl AttemptStore for Instrumented<dyn AttemptStore> {
+    async fn reserve(&self, bucket: &Bucket, time: &TimeBudget) -> Result<ReserveOutcome, StoreError> {
         self.count("attempts.reserve", self.store.reserve(bucket, time)).await
     }
 
-    async fn give_back(&self, bucket: &Bucket, charge: Duration, time: &StoreTime) -> Result<(), StoreError> {
-        self.count("attempts.give_back", self.store.give_back(bucket, charge, time)).await
+    async fn refund(&self, bucket: &Bucket, charge: Duration, time: &TimeBudget) -> Result<(), StoreError> {
+        self.count("attempts.refund", self.store.refund(bucket, charge, time)).await
     }
 
-    async fn clear(&self, bucket: &Bucket, time: &StoreTime) -> Result<(), StoreError> {
+    async fn clear(&self, bucket: &Bucket, time: &TimeBudget) -> Result<(), StoreError> {
         self.count("attempts.clear", self.store.clear(bucket, time)).await
     }
 
-    async fn knows(&self, device: &Tag, time: &StoreTime) -> Result<bool, StoreError> {
+    async fn knows(&self, device: &BucketKey, time: &TimeBudget) -> Result<bool, StoreError> {
         self.count("attempts.knows", self.store.knows(device, time)).await
     }
 
-    async fn remember(&self, device: &Tag, time: &StoreTime) -> Result<(), StoreError> {
+    async fn remember(&self, device: &BucketKey, time: &TimeBudget) -> Result<(), StoreError> {
         self.count("attempts.remember", self.store.remember(device, time)).await
     }
 }
 
 #[async_trait]
-impl Sessions for Counted<dyn Sessions> {
-    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
+impl SessionStore for Instrumented<dyn SessionStore> {
+    async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError> {
         self.count("sessions.open", self.store.open(session, time)).await
     }
 
-    async fn resume(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
-        self.count("sessions.resume", self.store.resume(user, session, time)).await
+    async fn touch(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError> {
+        self.count("sessions.touch", self.store.touch(user, session, time)).await
     }
 
-    async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
+    async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
         self.count("sessions.list", self.store.list(user, time)).await
     }
 
-    async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
+    async fn refresh(&self, attempt: &RefreshAttempt, time: &TimeBudget) -> Result<Refresh, StoreError> {
         self.count("sessions.refresh", self.store.refresh(attempt, time)).await
     }
 
-    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError> {
         self.count("sessions.end", self.store.end(user, session, time)).await
     }
 
-    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError> {
         self.count("sessions.remove_ended", self.store.remove_ended(former, kept, time)).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
+    async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         self.count("sessions.ping", self.store.ping(time)).await
     }
 }

@@ -9,18 +9,18 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    attempts::{Attempts, Bucket, DEVICE_KNOWN_FOR, Level, Reservation, Tag},
+    attempts::{AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, GcraState, ReserveOutcome},
     error::StoreError,
-    time_budget::StoreTime,
+    time_budget::TimeBudget,
 };
 use crate::clock::Clock;
 
 /// How many buckets and devices are kept: some ten megabytes. Where there are more, half of them go, those first that would
 /// go soonest anyway.
-const MOST_ENTRIES: usize = 100_000;
+const MAX_ENTRIES: usize = 100_000;
 
 /// Attempts in memory. What is kept is forgotten when the process ends.
-pub struct LocalAttempts {
+pub struct MemoryAttempts {
     started: Instant,
     clock: Arc<dyn Clock>,
     kept: Mutex<Kept>,
@@ -32,18 +32,18 @@ struct Kept {
 }
 
 /// A tag, and what it is for.
-type Key = (&'static str, Tag);
+type Key = (&'static str, BucketKey);
 
 /// What the tags of devices are for.
 const DEVICE: &str = "device";
 
 struct Entry {
-    level: Level,
+    level: GcraState,
     /// Until when it is kept, since the start of the process.
     until: Duration,
 }
 
-impl LocalAttempts {
+impl MemoryAttempts {
     /// Nothing has been attempted yet.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
@@ -52,7 +52,7 @@ impl LocalAttempts {
 
     /// The time since the start, which no change of the system's clock moves.
     fn now(&self) -> Duration {
-        self.started.elapsed() + self.clock.ahead()
+        self.started.elapsed() + self.clock.offset()
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -72,15 +72,15 @@ impl Kept {
     }
 
     fn keep(&mut self, key: Key, entry: Entry, now: Duration) {
-        if self.entries.len() >= MOST_ENTRIES {
-            self.make_room(now);
+        if self.entries.len() >= MAX_ENTRIES {
+            self.evict_if_full(now);
         }
         self.entries.insert(key, entry);
     }
 
-    fn make_room(&mut self, now: Duration) {
+    fn evict_if_full(&mut self, now: Duration) {
         self.entries.retain(|_, entry| entry.until > now);
-        if self.entries.len() < MOST_ENTRIES {
+        if self.entries.len() < MAX_ENTRIES {
             return;
         }
         let mut ends: Vec<_> = self.entries.values().map(|entry| entry.until).collect();
@@ -92,25 +92,25 @@ impl Kept {
 }
 
 fn key(bucket: &Bucket) -> Key {
-    (bucket.limit.name, bucket.tag)
+    (bucket.limit.name, bucket.key)
 }
 
 #[async_trait]
-impl Attempts for LocalAttempts {
-    async fn reserve(&self, bucket: &Bucket, _: &StoreTime) -> Result<Reservation, StoreError> {
+impl AttemptStore for MemoryAttempts {
+    async fn reserve(&self, bucket: &Bucket, _: &TimeBudget) -> Result<ReserveOutcome, StoreError> {
         let (mut kept, now) = self.kept_now();
         let mut level = kept.find(key(bucket), now).map(|entry| entry.level).unwrap_or_default();
         let reservation = level.reserve(bucket.limit, now);
-        if matches!(reservation, Reservation::Made { .. }) {
+        if matches!(reservation, ReserveOutcome::Made { .. }) {
             kept.keep(key(bucket), Entry { level, until: level.kept_until(bucket.limit, now) }, now);
         }
         Ok(reservation)
     }
 
-    async fn give_back(&self, bucket: &Bucket, charge: Duration, _: &StoreTime) -> Result<(), StoreError> {
+    async fn refund(&self, bucket: &Bucket, charge: Duration, _: &TimeBudget) -> Result<(), StoreError> {
         let (mut kept, now) = self.kept_now();
         if let Some(entry) = kept.find(key(bucket), now) {
-            entry.level.give_back(charge);
+            entry.level.refund(charge);
             // What is refused costs its sender nothing, and so must leave nothing behind.
             if entry.level.count == 0 {
                 kept.entries.remove(&key(bucket));
@@ -119,19 +119,19 @@ impl Attempts for LocalAttempts {
         Ok(())
     }
 
-    async fn clear(&self, bucket: &Bucket, _: &StoreTime) -> Result<(), StoreError> {
+    async fn clear(&self, bucket: &Bucket, _: &TimeBudget) -> Result<(), StoreError> {
         self.kept().entries.remove(&key(bucket));
         Ok(())
     }
 
-    async fn knows(&self, device: &Tag, _: &StoreTime) -> Result<bool, StoreError> {
+    async fn knows(&self, device: &BucketKey, _: &TimeBudget) -> Result<bool, StoreError> {
         let (mut kept, now) = self.kept_now();
         Ok(kept.find((DEVICE, *device), now).is_some())
     }
 
-    async fn remember(&self, device: &Tag, _: &StoreTime) -> Result<(), StoreError> {
+    async fn remember(&self, device: &BucketKey, _: &TimeBudget) -> Result<(), StoreError> {
         let (mut kept, now) = self.kept_now();
-        kept.keep((DEVICE, *device), Entry { level: Level::default(), until: now + DEVICE_KNOWN_FOR }, now);
+        kept.keep((DEVICE, *device), Entry { level: GcraState::default(), until: now + DEVICE_KNOWN_FOR }, now);
         Ok(())
     }
 }
@@ -144,8 +144,8 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
 
-    fn tag(number: usize) -> Tag {
-        Tag((number as u128).to_be_bytes())
+    fn key(number: usize) -> BucketKey {
+        BucketKey((number as u128).to_be_bytes())
     }
 
     #[test]
@@ -153,37 +153,37 @@ mod tests {
         static LIMIT: Limit = Limit {
             name: "limit",
             charges: &[Duration::from_secs(10)],
-            tolerance: Duration::from_secs(10),
-            kept_for: Duration::from_hours(24),
+            burst: Duration::from_secs(10),
+            ttl: Duration::from_hours(24),
             kept_on_from: u32::MAX,
         };
-        let (time, attempts) = (StoreTime::of(Duration::ZERO), LocalAttempts::new(Arc::new(SystemClock)));
-        let bucket = Bucket { tag: tag(1), limit: &LIMIT };
+        let (time, attempts) = (TimeBudget::of(Duration::ZERO), MemoryAttempts::new(Arc::new(SystemClock)));
+        let bucket = Bucket { key: key(1), limit: &LIMIT };
         let reserve = || attempts.reserve(&bucket, &time).now_or_never().expect("no waiting").expect("memory");
-        let give_back = || attempts.give_back(&bucket, LIMIT.charge(1), &time).now_or_never();
+        let refund = || attempts.refund(&bucket, LIMIT.charge(1), &time).now_or_never();
         reserve();
         reserve();
 
-        give_back();
+        refund();
         assert_eq!(attempts.kept().entries.len(), 1);
-        give_back();
+        refund();
 
         assert!(attempts.kept().entries.is_empty());
     }
 
     #[test]
     fn where_there_are_too_many_those_go_that_would_go_soonest() {
-        let (time, attempts) = (StoreTime::of(Duration::ZERO), LocalAttempts::new(Arc::new(SystemClock)));
+        let (time, attempts) = (TimeBudget::of(Duration::ZERO), MemoryAttempts::new(Arc::new(SystemClock)));
         let remember =
-            |number| attempts.remember(&tag(number), &time).now_or_never().expect("no waiting").expect("memory");
-        let knows = |number| attempts.knows(&tag(number), &time).now_or_never().expect("no waiting").expect("memory");
+            |number| attempts.remember(&key(number), &time).now_or_never().expect("no waiting").expect("memory");
+        let knows = |number| attempts.knows(&key(number), &time).now_or_never().expect("no waiting").expect("memory");
 
-        for number in 0..=MOST_ENTRIES {
+        for number in 0..=MAX_ENTRIES {
             remember(number);
         }
 
-        assert!(attempts.kept().entries.len() <= MOST_ENTRIES);
+        assert!(attempts.kept().entries.len() <= MAX_ENTRIES);
         assert!(!knows(0));
-        assert!(knows(MOST_ENTRIES - 1) && knows(MOST_ENTRIES));
+        assert!(knows(MAX_ENTRIES - 1) && knows(MAX_ENTRIES));
     }
 }

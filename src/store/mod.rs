@@ -28,13 +28,13 @@ mod url;
 mod users;
 
 pub use self::{
-    attempts::{Attempts, Bucket, DEVICE_KNOWN_FOR, Level, Limit, Reservation, Tag},
-    audit_events::AuditEvents,
+    attempts::{AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, GcraState, Limit, ReserveOutcome},
+    audit_events::AuditStore,
     error::StoreError,
-    health::Pong,
-    instrumented::{counted_attempts, counted_sessions, counted_users},
-    sessions::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, Sessions},
-    time_budget::StoreTime,
+    health::StoreHealth,
+    instrumented::{instrumented_attempts, instrumented_sessions, instrumented_users},
+    sessions::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, SessionStore},
+    time_budget::TimeBudget,
     url::{StoreUrl, UrlFile, UrlFileError},
-    users::{CompareAndSet, Edit, Insert, PasswordChange, Users},
+    users::{CompareAndSet, Insert, PasswordChange, UserStore, UserUpdate},
 };

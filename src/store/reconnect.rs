@@ -27,15 +27,15 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// A connection that is made when it is wanted. While there is none, attempts to make one begin after pauses that grow, one
 /// at a time but for those that hang: what was sent into a network that swallows everything is not answered when that is
 /// mended, and nobody shall wait for it. Everybody who asks meanwhile waits for the same attempts.
-pub struct Link<C> {
+pub struct SharedConnection<C> {
     connect: Connect<C>,
-    state: Arc<watch::Sender<State<C>>>,
+    state: Arc<watch::Sender<ConnectionState<C>>>,
     answers: AtomicU64,
 }
 
 type Connect<C> = Box<dyn Fn() -> BoxFuture<'static, Result<C, StoreError>> + Send + Sync>;
 
-struct State<C> {
+struct ConnectionState<C> {
     open: Option<Open<C>>,
     /// How many attempts have begun.
     begun: u64,
@@ -44,10 +44,10 @@ struct State<C> {
     /// When the next one may begin.
     next: Instant,
     /// The attempt that has failed and began last.
-    failure: Option<Failure>,
+    failure: Option<ConnectFailure>,
 }
 
-struct Failure {
+struct ConnectFailure {
     attempt: u64,
     error: StoreError,
 }
@@ -60,13 +60,13 @@ pub struct Open<C> {
     attempt: u64,
 }
 
-impl<C: Clone + Send + Sync + 'static> Link<C> {
+impl<C: Clone + Send + Sync + 'static> SharedConnection<C> {
     /// A link that is made by `connect` when it is wanted, which must end by itself.
     pub fn new<F>(connect: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<C, StoreError>> + Send + 'static,
     {
-        let state = State { open: None, begun: 0, unanswered: 0, next: Instant::now(), failure: None };
+        let state = ConnectionState { open: None, begun: 0, unanswered: 0, next: Instant::now(), failure: None };
         let state = Arc::new(watch::Sender::new(state));
         Self { connect: Box::new(move || Box::pin(connect())), state, answers: AtomicU64::new(0) }
     }
@@ -114,7 +114,7 @@ impl<C: Clone + Send + Sync + 'static> Link<C> {
     }
 
     /// The connection is not to be used again. Returns whether it was the current one.
-    pub fn lose(&self, lost: &Open<C>) -> bool {
+    pub fn invalidate(&self, lost: &Open<C>) -> bool {
         self.state.send_if_modified(|state| {
             let is_current = state.open.as_ref().is_some_and(|open| open.attempt == lost.attempt);
             if is_current {
@@ -152,7 +152,7 @@ impl<C: Clone + Send + Sync + 'static> Link<C> {
     }
 }
 
-impl<C> State<C> {
+impl<C> ConnectionState<C> {
     /// The number of the attempt that is to begin now, if it is time for one.
     fn begin_attempt(&mut self) -> Option<u64> {
         let now = Instant::now();
@@ -171,7 +171,7 @@ impl<C> State<C> {
             Ok(_) => {}
             Err(error) => {
                 if self.failure.as_ref().is_none_or(|failure| failure.attempt < attempt) {
-                    self.failure = Some(Failure { attempt, error });
+                    self.failure = Some(ConnectFailure { attempt, error });
                 }
             }
         }
@@ -183,17 +183,17 @@ fn pause_after(attempts: u32) -> Duration {
 }
 
 /// Why a store did not do what it was asked.
-pub enum Broken {
+pub enum CallError {
     /// The connection was no more, and another one may do better.
     Connection(StoreError),
     /// Anything else.
     Other(StoreError),
 }
 
-impl From<Broken> for StoreError {
-    fn from(broken: Broken) -> Self {
+impl From<CallError> for StoreError {
+    fn from(broken: CallError) -> Self {
         match broken {
-            Broken::Connection(error) | Broken::Other(error) => error,
+            CallError::Connection(error) | CallError::Other(error) => error,
         }
     }
 }
@@ -226,9 +226,9 @@ mod tests {
     }
 
     impl Store {
-        fn link(self: &Arc<Self>) -> Link<u32> {
+        fn link(self: &Arc<Self>) -> SharedConnection<u32> {
             let store = Arc::clone(self);
-            Link::new(move || {
+            SharedConnection::new(move || {
                 let number = store.attempts.fetch_add(1, Ordering::SeqCst) + 1;
                 let answer = *store.answer.lock().expect("no panic");
                 async move {
@@ -269,15 +269,15 @@ mod tests {
         link.has_answered();
         advance(LONGEST_PAUSE * 2).await;
 
-        link.lose(&first);
+        link.invalidate(&first);
         let second = link.open().now_or_never();
         assert!(second.is_none(), "it is made by a task of its own");
         tokio::task::yield_now().await;
         let second = link.open().now_or_never().expect("it is there").expect("it accepts");
-        link.lose(&first);
+        link.invalidate(&first);
         assert!(link.is_open(), "a later one is not lost with an earlier one");
 
-        link.lose(&second);
+        link.invalidate(&second);
         assert!(link.open().now_or_never().is_none());
         tokio::task::yield_now().await;
         assert!(link.open().now_or_never().is_none());

@@ -29,14 +29,14 @@ impl Default for RetryBudget {
 
 impl RetryBudget {
     /// A call is made for the first time.
-    pub fn earn(&self) {
+    pub fn deposit(&self) {
         let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             (left < SAVED).then(|| (left + PER_CALL).min(SAVED))
         });
     }
 
     /// Whether a call may be made once more.
-    pub fn spend(&self) -> bool {
+    pub fn withdraw(&self) -> bool {
         let spent = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(PER_RETRY));
         let count = if spent.is_ok() { &self.made } else { &self.refused };
         count.fetch_add(1, Ordering::Relaxed);
@@ -56,12 +56,12 @@ mod tests {
     #[test]
     fn one_call_in_ten_may_be_repeated_once_what_was_saved_is_spent() {
         let budget = RetryBudget::default();
-        let saved = (0..1000).filter(|_| budget.spend()).count();
+        let saved = (0..1000).filter(|_| budget.withdraw()).count();
         assert_eq!(saved, 100);
 
         let repeated = (0..1000).filter(|_| {
-            budget.earn();
-            budget.spend()
+            budget.deposit();
+            budget.withdraw()
         });
 
         assert_eq!(repeated.count(), 100);
@@ -72,8 +72,8 @@ mod tests {
     fn no_more_is_saved_than_a_hundred() {
         let budget = RetryBudget::default();
 
-        (0..10_000).for_each(|_| budget.earn());
+        (0..10_000).for_each(|_| budget.deposit());
 
-        assert_eq!((0..1000).filter(|_| budget.spend()).count(), 100);
+        assert_eq!((0..1000).filter(|_| budget.withdraw()).count(), 100);
     }
 }

@@ -9,7 +9,7 @@ use super::error::StoreError;
 /// The time that the store calls of one request may take together. It passes only while a call is under way, so that
 /// waiting for a hash costs nothing; calls side by side pass it once.
 #[derive(Debug)]
-pub struct StoreTime {
+pub struct TimeBudget {
     spending: Mutex<Spending>,
     /// When whoever asked has been answered, one way or the other.
     deadline: Option<Instant>,
@@ -22,7 +22,7 @@ struct Spending {
     since: Instant,
 }
 
-impl StoreTime {
+impl TimeBudget {
     /// This much time, none of it spent.
     #[must_use]
     pub fn of(left: Duration) -> Self {
@@ -66,13 +66,13 @@ impl StoreTime {
         self.deadline.map_or(left, |deadline| left.min(deadline.saturating_duration_since(Instant::now())))
     }
 
-    fn start(&self) -> Call<'_> {
+    fn start(&self) -> StoreCall<'_> {
         let mut spending = self.lock();
         if spending.calls == 0 {
             spending.since = Instant::now();
         }
         spending.calls += 1;
-        Call { time: self, deadline: spending.since + spending.left }
+        StoreCall { time: self, deadline: spending.since + spending.left }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Spending> {
@@ -80,12 +80,12 @@ impl StoreTime {
     }
 }
 
-struct Call<'time> {
-    time: &'time StoreTime,
+struct StoreCall<'time> {
+    time: &'time TimeBudget,
     deadline: Instant,
 }
 
-impl Drop for Call<'_> {
+impl Drop for StoreCall<'_> {
     fn drop(&mut self) {
         let mut spending = self.time.lock();
         spending.calls -= 1;
@@ -108,7 +108,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_calls_of_a_request_share_their_time() {
-        let time = StoreTime::of(Duration::from_secs(5));
+        let time = TimeBudget::of(Duration::from_secs(5));
 
         assert_eq!(time.limit("store", takes(2)).await, Ok(()));
         assert_eq!(time.left(), Duration::from_secs(3));
@@ -122,7 +122,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_more_is_left_than_until_the_request_is_answered() {
-        let time = StoreTime::of(Duration::from_secs(5)).by(Instant::now() + Duration::from_secs(7));
+        let time = TimeBudget::of(Duration::from_secs(5)).by(Instant::now() + Duration::from_secs(7));
 
         assert_eq!(time.left(), Duration::from_secs(5));
         tokio::time::advance(Duration::from_secs(4)).await;
@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_between_calls_is_free() {
-        let time = StoreTime::of(Duration::from_secs(5));
+        let time = TimeBudget::of(Duration::from_secs(5));
 
         assert_eq!(time.limit("store", takes(2)).await, Ok(()));
         tokio::time::advance(Duration::from_mins(1)).await;
@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_side_by_side_pass_it_once() {
-        let time = StoreTime::of(Duration::from_secs(5));
+        let time = TimeBudget::of(Duration::from_secs(5));
         let two_seconds = || async {
             tokio::time::timeout(Duration::from_secs(2), pending::<()>()).await.unwrap_err();
             Ok(())

@@ -31,7 +31,7 @@ pub trait StoreUrl: FromStr<Err = String> {
     }
 
     /// What its file says now, where that is something else. What is wrong with the file is logged.
-    fn renewed(&self, store: &'static str) -> Option<Self> {
+    fn reload_if_changed(&self, store: &'static str) -> Option<Self> {
         let file = self.file()?;
         match Self::read(&file.path) {
             Ok(url) if url.file().is_some_and(|read| read.text != file.text) => {

@@ -2,54 +2,58 @@
 
 use async_trait::async_trait;
 
-use super::{error::StoreError, health::Pong, time_budget::StoreTime};
-use crate::model::{Email, Epoch, Name, PasswordHash, SessionId, Standing, User, UserId, UserQuery};
+use super::{error::StoreError, health::StoreHealth, time_budget::TimeBudget};
+use crate::model::{AccountStatus, Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery};
 
 /// Keeps users.
 #[async_trait]
-pub trait Users: Send + Sync {
+pub trait UserStore: Send + Sync {
     /// Adds a user, unless its email is taken. Adding the very same user again is [`Insert::Created`], so that an
     /// insert whose answer was lost may be repeated.
-    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError>;
+    async fn insert(&self, user: &User, time: &TimeBudget) -> Result<Insert, StoreError>;
 
     /// The user with this email.
-    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError>;
+    async fn by_email(&self, email: &Email, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 
     /// The user with this id, from the primary: an epoch must not be stale.
-    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError>;
+    async fn by_id(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 
     /// Replaces the hash that was verified by one of the same password, where `verified` is still the user's hash and
     /// epoch and the user is active. The epoch stays: no session ends.
-    async fn rehash(&self, verified: &User, hash: &PasswordHash, time: &StoreTime)
-    -> Result<CompareAndSet, StoreError>;
+    async fn rehash(
+        &self,
+        verified: &User,
+        hash: &PasswordHash,
+        time: &TimeBudget,
+    ) -> Result<CompareAndSet, StoreError>;
 
-    /// Replaces hash and epoch and keeps one session in force, under the conditions of [`Users::rehash`]. Every other
+    /// Replaces hash and epoch and keeps one session in force, under the conditions of [`UserStore::rehash`]. Every other
     /// session of the user has ended with this write.
     async fn change_password(
         &self,
         verified: &User,
         change: &PasswordChange,
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError>;
 
     /// Users, newest first; with as many as were asked for, there may be more.
-    async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError>;
+    async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError>;
 
     /// What is done to a user, whatever the user is now: by an administrator, or by the user. Returns the user as it is
     /// then, where there is one.
-    async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError>;
+    async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 
     /// Deletes a user, and with it every session: without its user, none is in force. Returns whom it has deleted.
-    async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError>;
+    async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 
-    /// Deletes a user under the conditions of [`Users::rehash`].
-    async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError>;
+    /// Deletes a user under the conditions of [`UserStore::rehash`].
+    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError>;
 
     /// Ends every session of every user in one statement, which gives all users one new epoch. Returns how many there are.
-    async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError>;
+    async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError>;
 
     /// Whether the store answers, and what it has to say of itself.
-    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError>;
+    async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError>;
 }
 
 /// What became of a new user.
@@ -78,19 +82,19 @@ pub struct PasswordChange {
     /// The new epoch, which ends the sessions of the old one.
     pub epoch: Epoch,
     /// The session that goes on: the one that changed the password.
-    pub kept_session: SessionId,
+    pub surviving_session: SessionId,
 }
 
 /// What is done to a user, whatever the user is now. What gives a new epoch ends every session of the user, the one that
 /// changed the password last included.
 #[derive(Debug, Clone)]
-pub enum Edit {
+pub enum UserUpdate {
     /// Gives another name.
     Rename(Name),
     /// Sets a password.
     SetPassword(PasswordHash, Epoch),
     /// Closes the account, or opens it again.
-    SetStanding(Standing, Epoch),
+    SetStatus(AccountStatus, Epoch),
     /// Nothing but the new epoch.
     EndSessions(Epoch),
 }

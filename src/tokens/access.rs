@@ -6,10 +6,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{claims::Claims, format::AccessFormat, key_set::KeySet};
+use super::{claims::Claims, format::AccessFormat, key_set::KeySetFormat};
 use crate::{
     clock::whole_seconds,
-    keys::{Keys, Unverified},
+    keys::{LiveKeyring, VerifyError},
     model::{SessionId, UserId},
 };
 
@@ -38,7 +38,7 @@ pub struct TokenTooLong {
 /// Issues and verifies access tokens.
 #[derive(Debug)]
 pub struct AccessTokens {
-    keys: Arc<Keys>,
+    keys: Arc<LiveKeyring>,
     format: AccessFormat,
     issuer: String,
     audience: String,
@@ -50,7 +50,12 @@ impl AccessTokens {
     /// # Errors
     /// Where the settings would lead to tokens that are too long. Only their times, and those by two digits at most, make
     /// tokens of the same settings longer or shorter.
-    pub fn new(keys: Arc<Keys>, format: AccessFormat, issuer: String, audience: String) -> Result<Self, TokenTooLong> {
+    pub fn new(
+        keys: Arc<LiveKeyring>,
+        format: AccessFormat,
+        issuer: String,
+        audience: String,
+    ) -> Result<Self, TokenTooLong> {
         let tokens = Self { keys, format, issuer, audience };
         let far = time::macros::datetime!(9999-12-31 23:59:59 UTC);
         let longest = tokens.issue(UserId(Uuid::max()), SessionId(Uuid::max()), far, far);
@@ -77,7 +82,7 @@ impl AccessTokens {
 
     /// The keys that verify these tokens, for whoever checks them by themselves: a JSON text.
     #[must_use]
-    pub fn published_keys(&self, set: KeySet) -> String {
+    pub fn published_keys(&self, set: KeySetFormat) -> String {
         set.of(&self.keys.current())
     }
 
@@ -86,7 +91,7 @@ impl AccessTokens {
     /// # Errors
     /// Where one of them is not as it should be.
     pub async fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
-        self.judge(self.keys.check(|keyring| AccessFormat::verify(token, keyring)).await, now)
+        self.check_claims(self.keys.check(|keyring| AccessFormat::verify(token, keyring)).await, now)
     }
 
     /// The same under the keys of now: one that is not among them is not looked for.
@@ -94,10 +99,14 @@ impl AccessTokens {
     /// # Errors
     /// Those of [`AccessTokens::verify`].
     pub fn verify_now(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
-        self.judge(AccessFormat::verify(token, &self.keys.current()), now)
+        self.check_claims(AccessFormat::verify(token, &self.keys.current()), now)
     }
 
-    fn judge(&self, claims: Result<Claims, Unverified>, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
+    fn check_claims(
+        &self,
+        claims: Result<Claims, VerifyError>,
+        now: OffsetDateTime,
+    ) -> Result<Claims, AccessTokenError> {
         let claims = claims.map_err(|_| AccessTokenError::Invalid)?;
         if claims.issuer != self.issuer || claims.audience != self.audience {
             return Err(AccessTokenError::Invalid);

@@ -6,8 +6,8 @@ pub mod paseto;
 
 use std::{fmt, str::FromStr};
 
-use super::{claims::Claims, key_set::KeySet};
-use crate::keys::{Keyring, Unverified};
+use super::{claims::Claims, key_set::KeySetFormat};
+use crate::keys::{Keyring, VerifyError};
 
 /// How access tokens are written. Every format that is compiled in is accepted; one is issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,17 +47,17 @@ impl AccessFormat {
 
     /// Where a verifier of this format looks for our keys.
     #[must_use]
-    pub fn key_set(self) -> KeySet {
+    pub fn key_set(self) -> KeySetFormat {
         match self.envelope() {
-            Envelope::Paseto => KeySet::Paserk,
+            Envelope::Paseto => KeySetFormat::Paserk,
             #[cfg(feature = "jwt")]
-            Envelope::Jws => KeySet::Jwk,
+            Envelope::Jws => KeySetFormat::Jwk,
         }
     }
 
     /// Returns whether a compiled-in format publishes its keys in this form.
     #[must_use]
-    pub fn publishes(key_set: KeySet) -> bool {
+    pub fn publishes(key_set: KeySetFormat) -> bool {
         Self::ALL.iter().any(|format| format.key_set() == key_set)
     }
 
@@ -68,11 +68,11 @@ impl AccessFormat {
 
     /// What a token of any format that is compiled in says, where a key of the keyring has signed it. One signature is
     /// verified, and then the claims tell which format it is.
-    pub(super) fn verify(token: &str, keyring: &Keyring) -> Result<Claims, Unverified> {
-        let envelope = Envelope::of(token).ok_or(Unverified::Invalid)?;
+    pub(super) fn verify(token: &str, keyring: &Keyring) -> Result<Claims, VerifyError> {
+        let envelope = Envelope::of(token).ok_or(VerifyError::Invalid)?;
         let payload = envelope.verify(token, keyring)?;
         let formats = Self::ALL.iter().filter(|format| format.envelope() == envelope);
-        formats.into_iter().find_map(|format| format.decode(&payload)).ok_or(Unverified::Invalid)
+        formats.into_iter().find_map(|format| format.decode(&payload)).ok_or(VerifyError::Invalid)
     }
 
     pub(super) fn envelope(self) -> Envelope {
@@ -106,9 +106,9 @@ impl Envelope {
     /// What a text is by its beginning.
     pub(super) fn of(token: &str) -> Option<Self> {
         match token {
-            _ if token.starts_with(paseto::BEGINNING) => Some(Self::Paseto),
+            _ if token.starts_with(paseto::PREFIX) => Some(Self::Paseto),
             #[cfg(feature = "jwt")]
-            _ if token.starts_with(jwt::BEGINNING) => Some(Self::Jws),
+            _ if token.starts_with(jwt::PREFIX) => Some(Self::Jws),
             _ => None,
         }
     }
@@ -121,7 +121,7 @@ impl Envelope {
         }
     }
 
-    pub(super) fn verify(self, token: &str, keyring: &Keyring) -> Result<Vec<u8>, Unverified> {
+    pub(super) fn verify(self, token: &str, keyring: &Keyring) -> Result<Vec<u8>, VerifyError> {
         match self {
             Self::Paseto => paseto::verify(token, keyring),
             #[cfg(feature = "jwt")]

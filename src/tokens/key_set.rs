@@ -9,14 +9,14 @@ use crate::keys::{KeyState, Keyring, PublishedKey};
 /// A form in which the keys are published. Each has every key that verifies access tokens: those that sign next, too, so
 /// that a cache has them before the first token comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeySet {
+pub enum KeySetFormat {
     /// `{"keys":[{"kid","paserk","state"}]}`, where `paserk` is `k4.public.…` and `state` `next`, `active` or `retiring`.
     Paserk,
     /// A JWK Set (RFC 7517, section 5) of Ed25519 keys (RFC 8037, section 2).
     Jwk,
 }
 
-impl KeySet {
+impl KeySetFormat {
     /// The keys of a keyring, as a JSON text.
     #[must_use]
     pub fn of(self, keyring: &Keyring) -> String {

@@ -14,6 +14,6 @@ pub use self::{
     access::{AccessTokenError, AccessTokens, MAX_ACCESS_TOKEN_BYTES, TokenTooLong},
     claims::Claims,
     format::AccessFormat,
-    key_set::KeySet,
+    key_set::KeySetFormat,
     refresh::{InvalidRefreshToken, RefreshClaims, RefreshTokens},
 };

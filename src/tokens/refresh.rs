@@ -19,7 +19,7 @@ use sha2::Sha256;
 use uuid::Uuid;
 
 use crate::{
-    keys::{Keyring, Keys, Unverified},
+    keys::{Keyring, LiveKeyring, VerifyError},
     model::{KeyTag, SessionId, UserId},
 };
 
@@ -49,13 +49,13 @@ pub struct InvalidRefreshToken;
 /// Issues and verifies refresh tokens. Nothing but the keys is needed: no store is asked.
 #[derive(Debug)]
 pub struct RefreshTokens {
-    keys: Arc<Keys>,
+    keys: Arc<LiveKeyring>,
 }
 
 impl RefreshTokens {
     /// Tokens under the refresh-token keys.
     #[must_use]
-    pub fn new(keys: Arc<Keys>) -> Self {
+    pub fn new(keys: Arc<LiveKeyring>) -> Self {
         Self { keys }
     }
 
@@ -70,9 +70,9 @@ impl RefreshTokens {
     #[must_use]
     pub fn issue(&self, claims: RefreshClaims, tag: KeyTag) -> String {
         let keyring = self.keys.current();
-        let known = keyring.refreshing(tag).map(|key| written(claims, tag, key));
+        let known = keyring.refresh_key(tag).map(|key| written(claims, tag, key));
         known.unwrap_or_else(|| {
-            let (tag, key) = (keyring.refresh(), keyring.refreshing(keyring.refresh()));
+            let (tag, key) = (keyring.refresh(), keyring.refresh_key(keyring.refresh()));
             written(claims, tag, key.unwrap_or_else(|| unreachable!("the active key is in the keyring")))
         })
     }
@@ -82,7 +82,7 @@ impl RefreshTokens {
     /// # Errors
     /// Where the text is not exactly what [`RefreshTokens::issue`] writes under one of the keys.
     pub async fn verify(&self, token: &str) -> Result<RefreshClaims, InvalidRefreshToken> {
-        let written = Written::parse(token)?;
+        let written = Layout::parse(token)?;
         let checked = self.keys.check(|keyring| written.check(keyring)).await;
         checked.map_err(|_| InvalidRefreshToken)
     }
@@ -92,14 +92,14 @@ impl RefreshTokens {
     /// # Errors
     /// Those of [`RefreshTokens::verify`].
     pub fn verify_now(&self, token: &str) -> Result<RefreshClaims, InvalidRefreshToken> {
-        Written::parse(token)?.check(&self.keys.current()).map_err(|_| InvalidRefreshToken)
+        Layout::parse(token)?.check(&self.keys.current()).map_err(|_| InvalidRefreshToken)
     }
 }
 
 /// A text that has the form of a token.
-struct Written([u8; BYTES]);
+struct Layout([u8; BYTES]);
 
-impl Written {
+impl Layout {
     fn parse(token: &str) -> Result<Self, InvalidRefreshToken> {
         let mut bytes = [0; BYTES];
         // The engine refuses padding, foreign characters and stray trailing bits: one token has one text.
@@ -110,10 +110,10 @@ impl Written {
         Ok(Self(bytes))
     }
 
-    fn check(&self, keyring: &Keyring) -> Result<RefreshClaims, Unverified> {
+    fn check(&self, keyring: &Keyring) -> Result<RefreshClaims, VerifyError> {
         let (signed, mac) = self.0.split_at(SIGNED_BYTES);
-        let key = keyring.refreshing(KeyTag(field(signed, 1))).ok_or(Unverified::UnknownKey)?;
-        authenticated(key, signed).verify_slice(mac).map_err(|_| Unverified::Invalid)?;
+        let key = keyring.refresh_key(KeyTag(field(signed, 1))).ok_or(VerifyError::UnknownKey)?;
+        authenticated(key, signed).verify_slice(mac).map_err(|_| VerifyError::Invalid)?;
         Ok(RefreshClaims {
             user: UserId(Uuid::from_bytes(field(signed, 5))),
             session: SessionId(Uuid::from_bytes(field(signed, 21))),
@@ -195,8 +195,9 @@ mod tests {
     async fn a_key_that_is_not_known_yet_is_looked_for() {
         let (keys, directory) = keys_in_a_directory();
         let tokens = RefreshTokens::new(keys);
-        keys::replace(directory.path(), keys::Purpose::Refresh, OffsetDateTime::UNIX_EPOCH).expect("a new key");
-        let elsewhere = RefreshTokens::new(Arc::new(Keys::open(directory.path()).expect("keys can be read")));
+        keys::emergency_rotate(directory.path(), keys::Purpose::Refresh, OffsetDateTime::UNIX_EPOCH)
+            .expect("a new key");
+        let elsewhere = RefreshTokens::new(Arc::new(LiveKeyring::open(directory.path()).expect("keys can be read")));
 
         let token = issued(&elsewhere);
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use postern::{
-    accounts::{NewUser, Who},
+    accounts::{NewUser, UserRef},
     audit,
-    model::{Event, EventKind, Origin, Role, Standing, UserId},
+    model::{AccountStatus, AuditEvent, AuditOrigin, EventKind, Role, UserId},
     passwords::Password,
 };
 use serde_json::json;
@@ -17,19 +17,19 @@ use crate::{
 };
 
 async fn rotating() -> Service {
-    Service::start_with(Settings { rotates: true, ..Settings::default() }).await
+    Service::start_with(Settings { rotation_enabled: true, ..Settings::default() }).await
 }
 
-fn names(events: &[Event]) -> Vec<&'static str> {
+fn names(events: &[AuditEvent]) -> Vec<&'static str> {
     events.iter().map(|event| event.kind.name()).collect()
 }
 
-fn details(events: &[Event]) -> Vec<Option<&str>> {
+fn details(events: &[AuditEvent]) -> Vec<Option<&str>> {
     events.iter().map(|event| event.subject.detail.as_deref()).collect()
 }
 
 /// The one event of a kind.
-fn one(events: &[Event], kind: EventKind) -> &Event {
+fn one(events: &[AuditEvent], kind: EventKind) -> &AuditEvent {
     let found: Vec<_> = events.iter().filter(|event| event.kind == kind).collect();
     let [event] = found[..] else { panic!("{kind}: {events:?}") };
     event
@@ -47,7 +47,7 @@ async fn a_sign_up_and_a_login_are_recorded_with_who_from_where_and_by_which_req
     let events = service.audited(2).await;
     assert_eq!(names(&events), ["sign_up", "login"]);
     let user = service.user("ada@example.org").await.id;
-    assert_eq!(events[0].origin, Origin::request([127, 0, 0, 1].into(), "curl/8", "first"));
+    assert_eq!(events[0].origin, AuditOrigin::request([127, 0, 0, 1].into(), "curl/8", "first"));
     assert!(events.iter().all(|event| event.subject.user == Some(user)), "{events:?}");
     assert_eq!(events[1].subject.session.map(|id| id.to_string()), Some(ada.session_id().await));
     assert_ne!(events[0].subject.session, events[1].subject.session);
@@ -86,7 +86,7 @@ async fn a_refresh_token_that_is_presented_again_is_recorded_as_reuse_and_as_the
 
     let events = service.audited(4).await;
     assert_eq!(names(&events), ["sign_up", "refresh_token_reused", "refresh_token_reused", "refresh_token_theft"]);
-    assert_eq!(details(&events), [None, Some("shared"), Some("lost_response"), Some("retired")]);
+    assert_eq!(details(&events), [None, Some("shared"), Some("lost_response"), Some("reused")]);
     assert!(events.iter().all(|event| event.subject.session == events[0].subject.session), "{events:?}");
 }
 
@@ -191,27 +191,27 @@ async fn what_a_user_does_to_the_account_is_recorded_and_outlives_it() {
 #[tokio::test]
 async fn what_an_administrator_does_is_recorded_with_who_that_is() {
     let service = Service::start().await;
-    let (administration, time) = (service.administration(), crate::service::call().time);
+    let (user_admin, time) = (service.user_admin(), crate::service::call().time);
     let new = NewUser {
         email: "ada@example.org".parse().expect("an address"),
         name: "Ada".parse().expect("a name"),
         role: Role::Member,
         password: Password::new(PASSWORD),
     };
-    let user = administration.create(new, &time).await.expect("a user").id;
-    let who = Who::Id(user);
-    administration.rename(&who, "Countess".parse().expect("a name"), &time).await.expect("done");
-    administration.set_password(&who, Password::new("new_password"), &time).await.expect("done");
-    administration.set_standing(&who, Standing::Inactive, &time).await.expect("done");
-    administration.set_standing(&who, Standing::Active, &time).await.expect("done");
-    administration.end_sessions(&who, &time).await.expect("done");
-    administration.end_all_sessions(&time).await.expect("done");
-    administration.find(&who, &time).await.expect("a user");
-    administration.delete(&who, &time).await.expect("done");
+    let user = user_admin.create(new, &time).await.expect("a user").id;
+    let who = UserRef::Id(user);
+    user_admin.rename(&who, "Countess".parse().expect("a name"), &time).await.expect("done");
+    user_admin.set_password(&who, Password::new("new_password"), &time).await.expect("done");
+    user_admin.set_status(&who, AccountStatus::Inactive, &time).await.expect("done");
+    user_admin.set_status(&who, AccountStatus::Active, &time).await.expect("done");
+    user_admin.end_sessions(&who, &time).await.expect("done");
+    user_admin.end_all_sessions(&time).await.expect("done");
+    user_admin.find(&who, &time).await.expect("a user");
+    user_admin.delete(&who, &time).await.expect("done");
 
-    administration.delete(&who, &time).await.expect_err("nobody is left");
-    administration
-        .set_password(&Who::Id(UserId::new(service.now())), Password::new(PASSWORD), &time)
+    user_admin.delete(&who, &time).await.expect_err("nobody is left");
+    user_admin
+        .set_password(&UserRef::Id(UserId::new(service.now())), Password::new(PASSWORD), &time)
         .await
         .expect_err("nobody");
 
@@ -229,7 +229,7 @@ async fn what_an_administrator_does_is_recorded_with_who_that_is() {
             "admin_user_deleted"
         ]
     );
-    assert!(events.iter().all(|event| event.origin == Origin::command_line(1000)), "{events:?}");
+    assert!(events.iter().all(|event| event.origin == AuditOrigin::command_line(1000)), "{events:?}");
     let about: Vec<_> = events.iter().filter(|event| event.subject.user == Some(user)).collect();
     assert_eq!(about.len(), 7);
 }

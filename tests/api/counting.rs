@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use postern::{
     model::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
     store::{
-        CompareAndSet, Edit, Insert, Opened, PasswordChange, Pong, Refresh, RefreshAttempt, Sessions, StoreError,
-        StoreTime, Users,
+        CompareAndSet, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, SessionStore, StoreError, StoreHealth,
+        TimeBudget, UserStore, UserUpdate,
     },
 };
 use tokio::sync::watch;
@@ -28,14 +28,14 @@ pub enum Fault {
 
 /// Passes every call on, and counts it.
 pub struct Counting {
-    pub users: Arc<dyn Users>,
-    pub sessions: Arc<dyn Sessions>,
+    pub users: Arc<dyn UserStore>,
+    pub sessions: Arc<dyn SessionStore>,
     calls: Mutex<Vec<&'static str>>,
     fault: watch::Sender<Fault>,
 }
 
 impl Counting {
-    pub fn new(users: Arc<dyn Users>, sessions: Arc<dyn Sessions>) -> Self {
+    pub fn new(users: Arc<dyn UserStore>, sessions: Arc<dyn SessionStore>) -> Self {
         Self { users, sessions, calls: Mutex::default(), fault: watch::Sender::new(Fault::None) }
     }
 
@@ -73,23 +73,23 @@ impl Counting {
 }
 
 #[async_trait]
-impl Users for Counting {
-    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
+impl UserStore for Counting {
+    async fn insert(&self, user: &User, time: &TimeBudget) -> Result<Insert, StoreError> {
         self.pass("users.insert").await?;
         self.users.insert(user, time).await
     }
 
-    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
+    async fn by_email(&self, email: &Email, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         self.pass("users.by_email").await?;
         self.users.by_email(email, time).await
     }
 
-    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+    async fn by_id(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         self.pass("users.by_id").await?;
         self.users.by_id(id, time).await
     }
 
-    async fn rehash(&self, user: &User, hash: &PasswordHash, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
+    async fn rehash(&self, user: &User, hash: &PasswordHash, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
         self.pass("users.rehash").await?;
         self.users.rehash(user, hash, time).await
     }
@@ -98,76 +98,76 @@ impl Users for Counting {
         &self,
         user: &User,
         change: &PasswordChange,
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
         self.pass("users.change_password").await?;
         self.users.change_password(user, change, time).await
     }
 
-    async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError> {
+    async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
         self.pass("users.list").await?;
         self.users.list(query, time).await
     }
 
-    async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        self.pass("users.edit").await?;
-        self.users.edit(id, edit, time).await
+    async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {
+        self.pass("users.update").await?;
+        self.users.update(id, update, time).await
     }
 
-    async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+    async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         self.pass("users.delete").await?;
         self.users.delete(id, time).await
     }
 
-    async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
+    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
         self.pass("users.delete_verified").await?;
         self.users.delete_verified(verified, time).await
     }
 
-    async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
         self.pass("users.end_all_sessions").await?;
         self.users.end_all_sessions(epoch, time).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
+    async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         self.pass("users.ping").await?;
         self.users.ping(time).await
     }
 }
 
 #[async_trait]
-impl Sessions for Counting {
-    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
+impl SessionStore for Counting {
+    async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError> {
         self.pass("sessions.open").await?;
         self.sessions.open(session, time).await
     }
 
-    async fn resume(&self, user: UserId, id: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
-        self.pass("sessions.resume").await?;
-        self.sessions.resume(user, id, time).await
+    async fn touch(&self, user: UserId, id: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError> {
+        self.pass("sessions.touch").await?;
+        self.sessions.touch(user, id, time).await
     }
 
-    async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
+    async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
         self.pass("sessions.list").await?;
         self.sessions.list(user, time).await
     }
 
-    async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
+    async fn refresh(&self, attempt: &RefreshAttempt, time: &TimeBudget) -> Result<Refresh, StoreError> {
         self.pass("sessions.refresh").await?;
         self.sessions.refresh(attempt, time).await
     }
 
-    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError> {
         self.pass("sessions.end").await?;
         self.sessions.end(user, session, time).await
     }
 
-    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError> {
         self.pass("sessions.remove_ended").await?;
         self.sessions.remove_ended(former, kept, time).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
+    async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         self.pass("sessions.ping").await?;
         self.sessions.ping(time).await
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use postern::{accounts::Who, passwords::Password, store::StoreTime};
+use postern::{accounts::UserRef, passwords::Password, store::TimeBudget};
 use serde_json::json;
 
 use super::Service;
@@ -35,8 +35,9 @@ impl People {
 
     /// What ends a session, done by this one or to it.
     async fn event(&self, event: Event) {
-        let (this, administration) = (&self.this, self.service.administration());
-        let (who, time) = (Who::Email(this.email.parse().expect("an address")), StoreTime::of(Duration::from_mins(1)));
+        let (this, user_admin) = (&self.this, self.service.user_admin());
+        let (who, time) =
+            (UserRef::Email(this.email.parse().expect("an address")), TimeBudget::of(Duration::from_mins(1)));
         match event {
             Event::Logout => drop(this.log_out().await.expect(200)),
             Event::EndOne => assert_eq!(self.other.end_session(&this.session_id().await).await.status, 204),
@@ -47,19 +48,19 @@ impl People {
             Event::LogoutEverywhere => drop(this.log_out_everywhere().await.expect(200)),
             Event::Deletion => assert_eq!(this.delete_account(json!({"password": PASSWORD})).await.status, 204),
             Event::AdministratorsPassword => {
-                administration.set_password(&who, Password::new(NEW), &time).await.expect("a user");
+                user_admin.set_password(&who, Password::new(NEW), &time).await.expect("a user");
             }
             Event::Deactivation => {
-                let inactive = postern::model::Standing::Inactive;
-                administration.set_standing(&who, inactive, &time).await.expect("a user");
+                let inactive = postern::model::AccountStatus::Inactive;
+                user_admin.set_status(&who, inactive, &time).await.expect("a user");
             }
-            Event::AdministratorsDeletion => drop(administration.delete(&who, &time).await.expect("a user")),
+            Event::AdministratorsDeletion => drop(user_admin.delete(&who, &time).await.expect("a user")),
         }
     }
 
     /// Has a thief use a token, and so long after that its owner, where refresh tokens rotate; then who was displaced comes.
     async fn steal(&self, pause: Duration) {
-        let rotating = self.service.second_with(Settings { rotates: true, ..Settings::default() }).await;
+        let rotating = self.service.second_with(Settings { rotation_enabled: true, ..Settings::default() }).await;
         let (mut thief, mut owner) = (self.this.at(&rotating), self.this.at(&rotating));
         thief.rotate().await;
         if pause.is_zero() {
@@ -172,10 +173,10 @@ row!(deletion_by_an_administrator: AdministratorsDeletion, this: Ends, others: E
 async fn activation_revives_nothing() {
     let people = People::meet().await;
     people.event(Event::Deactivation).await;
-    let who = Who::Email(people.this.email.parse().expect("an address"));
-    let (administration, time) = (people.service.administration(), StoreTime::of(Duration::from_mins(1)));
+    let who = UserRef::Email(people.this.email.parse().expect("an address"));
+    let (user_admin, time) = (people.service.user_admin(), TimeBudget::of(Duration::from_mins(1)));
 
-    administration.set_standing(&who, postern::model::Standing::Active, &time).await.expect("a user");
+    user_admin.set_status(&who, postern::model::AccountStatus::Active, &time).await.expect("a user");
 
     people.this.expect_ended().await;
     people.other.expect_ended().await;

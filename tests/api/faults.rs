@@ -44,11 +44,12 @@ async fn a_sign_up_that_is_dropped_anywhere_leaves_a_whole_account_or_none() {
     for polls in 1_usize.. {
         let email = format!("ada{polls}@example.org");
         let (name, address) = ("Ada".parse().expect("a name"), email.parse().expect("an address"));
-        let password = accounts.judge(Password::new(PASSWORD), Some(&name), Some(&address)).await.expect("no queue");
+        let password =
+            accounts.validate_password(Password::new(PASSWORD), Some(&name), Some(&address)).await.expect("no queue");
         let sign_up = SignUp { name, email: address, password: password.expect("an acceptable password") };
 
         let is_done = {
-            let mut future = pin!(accounts.register(sign_up, &call));
+            let mut future = pin!(accounts.sign_up(sign_up, &call));
             let mut left = polls;
             poll_fn(|context| {
                 if left == 0 {

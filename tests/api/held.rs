@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use postern::{
     clock::ManualClock,
-    model::{Event, EventId, EventQuery},
-    store::{AuditEvents, StoreError, StoreTime},
+    model::{AuditEvent, EventId, EventQuery},
+    store::{AuditStore, StoreError, TimeBudget},
 };
 use tokio::sync::watch;
 
@@ -43,22 +43,22 @@ impl<B: Backend> Backend for Held<B> {
 }
 
 struct HeldEvents {
-    events: Arc<dyn AuditEvents>,
+    events: Arc<dyn AuditStore>,
     is_held: watch::Receiver<bool>,
 }
 
 #[async_trait]
-impl AuditEvents for HeldEvents {
-    async fn append(&self, events: &[Event], time: &StoreTime) -> Result<(), StoreError> {
+impl AuditStore for HeldEvents {
+    async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError> {
         self.is_held.clone().wait_for(|is_held| !is_held).await.expect("the backend is there");
         self.events.append(events, time).await
     }
 
-    async fn list(&self, query: &EventQuery, time: &StoreTime) -> Result<Vec<Event>, StoreError> {
+    async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
         self.events.list(query, time).await
     }
 
-    async fn prune(&self, before: EventId, limit: u32, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {
         self.events.prune(before, limit, time).await
     }
 }

@@ -33,13 +33,13 @@ async fn nobody_is_refused_at_any_server_while_keys_of_every_purpose_change() {
         let directory = service.keys_directory();
         keys::rotate(directory, &Purpose::ALL, &TIMES, service.now()).expect("a rotation");
         let (early, late) = if hour % 2 == 0 { (&service, &other) } else { (&other, &service) };
-        early.keys.read_again().await;
+        early.keys.reload().await;
         let ada = early.signed_up(&format!("ada{hour}@example.org")).await;
         keys_seen.extend([key_of(&ada.tokens.access), key_of(&ada.tokens.refresh)]);
         for server in [late, early] {
             ada.at(server).expect_in_force().await;
         }
-        late.keys.read_again().await;
+        late.keys.reload().await;
 
         signed_in.push(ada);
         // The newest session, and the oldest that is in force.
@@ -69,7 +69,7 @@ async fn a_token_of_a_dropped_key_is_refused_and_asks_no_store() {
         keys::rotate(service.keys_directory(), &Purpose::ALL, &TIMES, service.now()).expect("a rotation");
         service.advance(Duration::from_hours(25));
     }
-    service.keys.read_again().await;
+    service.keys.reload().await;
     let before = service.store_calls();
 
     ada.profile().await.expect_problem(401, "invalid_token");
@@ -85,8 +85,8 @@ async fn after_an_emergency_of_access_tokens_people_refresh_and_stay_signed_in()
     let other = service.second().await;
     let ada = service.signed_up("ada@example.org").await;
 
-    keys::replace(service.keys_directory(), Purpose::Access, service.now()).expect("a new key");
-    service.keys.read_again().await;
+    keys::emergency_rotate(service.keys_directory(), Purpose::Access, service.now()).expect("a new key");
+    service.keys.reload().await;
 
     ada.profile().await.expect_problem(401, "invalid_token");
     let access = refreshed(&ada).await;
@@ -103,8 +103,8 @@ async fn after_an_emergency_of_refresh_tokens_everybody_logs_in_again() {
     let other = service.second().await;
     let ada = service.signed_up("ada@example.org").await;
 
-    keys::replace(service.keys_directory(), Purpose::Refresh, service.now()).expect("a new key");
-    service.keys.read_again().await;
+    keys::emergency_rotate(service.keys_directory(), Purpose::Refresh, service.now()).expect("a new key");
+    service.keys.reload().await;
 
     ada.refresh().await.expect_problem(401, "invalid_refresh_token");
     ada.profile().await.expect(200);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postern::{
-    model::{PasswordHash, Standing, User, UserId},
+    model::{AccountStatus, PasswordHash, User, UserId},
     passwords::{HashParameters, HasherSettings, Password},
 };
 use serde_json::json;
@@ -54,7 +54,7 @@ async fn refused_logins(service: &Service) -> Vec<(&'static str, String)> {
         email: email.parse().expect("a valid address"),
         ..stored.clone()
     };
-    service.insert(&User { standing: Standing::Inactive, ..like_ada("inactive@example.org") }).await;
+    service.insert(&User { status: AccountStatus::Inactive, ..like_ada("inactive@example.org") }).await;
     service.insert(&User { password: None, ..like_ada("without@example.org") }).await;
     let unusable = Some(PasswordHash::new("!unusable".to_owned()));
     service.insert(&User { password: unusable, ..like_ada("unusable@example.org") }).await;

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use postern::{
-    accounts::WithoutSessions,
+    accounts::SessionOutagePolicy,
     clock::ManualClock,
     http::RequestLimits,
-    model::{EventKind, Presentation, Rotation},
-    store::{Refresh, RefreshAttempt, StoreTime},
+    model::{EventKind, RefreshOutcome, Rotation},
+    store::{Refresh, RefreshAttempt, TimeBudget},
 };
 use serde_json::json;
 
@@ -139,7 +139,7 @@ async fn without_redis_each_server_limits_failed_logins_by_itself() {
 
         answer.expect_problem(429, "too_many_attempts");
         assert!((10..20).contains(&failures), "{failures}");
-        assert_eq!(service.metric("postern_attempts_counted_alone_total").await, failures + 1);
+        assert_eq!(service.metric("postern_rate_limit_local_fallback_total").await, failures + 1);
     }
 }
 
@@ -241,7 +241,7 @@ async fn nobody_waits_for_the_connection_that_another_caller_tries_to_make() {
 
 /// A service whose settings have `/verify/` accept tokens for what they say.
 async fn degrading_service() -> Service {
-    Service::start_with(Settings { without_sessions: WithoutSessions::Accept, ..settings() }).await
+    Service::start_with(Settings { session_outage_policy: SessionOutagePolicy::Accept, ..settings() }).await
 }
 
 #[tokio::test]
@@ -322,8 +322,8 @@ async fn without_postgres_nobody_is_vouched_for_whatever_the_settings_say() {
 
 /// Has a refresh reach Redis when its caller has been told that it failed, and has gone on by another way.
 async fn refreshes_late(limits: RequestLimits) {
-    let service = Service::start_with(Settings { rotates: true, ..settings() }).await;
-    let hasty = service.second_with(Settings { rotates: true, limits, ..settings() }).await;
+    let service = Service::start_with(Settings { rotation_enabled: true, ..settings() }).await;
+    let hasty = service.second_with(Settings { rotation_enabled: true, limits, ..settings() }).await;
     let elsewhere = service.backend().real.open(Arc::default()).await.sessions;
     let ada = service.signed_up("ada@example.org").await;
     // As a server does before it is ready.
@@ -337,15 +337,15 @@ async fn refreshes_late(limits: RequestLimits) {
     for counter in [claims.counter, claims.counter + 1] {
         let rotation = Rotation::On(service.accounts.refresh_tokens.active_key());
         let attempt = RefreshAttempt { user: user.clone(), session: claims.session, counter, rotation };
-        let refresh = elsewhere.refresh(&attempt, &StoreTime::of(Duration::from_mins(1))).await.expect("an answer");
-        assert!(matches!(refresh, Refresh::Presented(Presentation::Successor, _)), "{refresh:?}");
+        let refresh = elsewhere.refresh(&attempt, &TimeBudget::of(Duration::from_mins(1))).await.expect("an answer");
+        assert!(matches!(refresh, Refresh::Decided(RefreshOutcome::Next, _)), "{refresh:?}");
     }
     service.backend().redis.mend().await;
     service.backend().redis.holds_nothing().await;
 
     // By the second question, Redis has read whatever came before the first.
     for _ in 0..2 {
-        let sessions = elsewhere.list(user.id, &StoreTime::of(Duration::from_mins(1))).await.expect("an answer");
+        let sessions = elsewhere.list(user.id, &TimeBudget::of(Duration::from_mins(1))).await.expect("an answer");
         assert_eq!(sessions.len(), 1, "the session goes on");
     }
 }
@@ -362,9 +362,9 @@ async fn a_refresh_that_arrives_when_its_request_has_been_answered_takes_no_effe
 
 #[tokio::test]
 async fn nothing_is_rotated_while_a_store_is_away() {
-    let service = Service::start_with(Settings { rotates: true, ..settings() }).await;
+    let service = Service::start_with(Settings { rotation_enabled: true, ..settings() }).await;
     let mut ada = service.signed_up("ada@example.org").await;
-    let before = service.metric(r#"postern_refresh_tokens_total{presentation="successor"}"#).await;
+    let before = service.metric(r#"postern_refresh_tokens_total{outcome="next"}"#).await;
 
     for store in [&service.backend().postgres, &service.backend().redis] {
         store.cut().await;
@@ -373,8 +373,8 @@ async fn nothing_is_rotated_while_a_store_is_away() {
     }
 
     ada.rotate().await;
-    assert_eq!(service.metric(r#"postern_refresh_tokens_total{presentation="successor"}"#).await, before + 1);
-    assert_eq!(service.metric(r#"postern_refresh_tokens_total{presentation="shared"}"#).await, 0);
+    assert_eq!(service.metric(r#"postern_refresh_tokens_total{outcome="next"}"#).await, before + 1);
+    assert_eq!(service.metric(r#"postern_refresh_tokens_total{outcome="shared"}"#).await, 0);
 }
 
 #[tokio::test]

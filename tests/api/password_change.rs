@@ -187,7 +187,11 @@ async fn a_login_that_renews_the_hash_meanwhile_does_not_make_the_right_password
     let ada = service.signed_up("ada@example.org").await;
     let (accounts, call) = (&service.accounts, call());
     let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a session in force");
-    let new = accounts.judge(Password::new(NEW), None, None).await.expect("no queue").expect("an acceptable password");
+    let new = accounts
+        .validate_password(Password::new(NEW), None, None)
+        .await
+        .expect("no queue")
+        .expect("an acceptable password");
     let old = Password::new(PASSWORD);
 
     let renewed = accounts.hasher.hash(&old).await.expect("no queue");

@@ -75,7 +75,7 @@ async fn a_session_that_ended_while_its_password_was_verified_deletes_nothing() 
     other.change_password(PASSWORD, "new_password").await.expect(200);
     let refusal = accounts.delete_account(&current, &Password::new(PASSWORD), &call).await;
 
-    assert!(matches!(refusal, Err(postern::accounts::Refusal::InvalidAccessToken)), "{refusal:?}");
+    assert!(matches!(refusal, Err(postern::accounts::AccountError::InvalidAccessToken)), "{refusal:?}");
     other.expect_in_force().await;
 }
 

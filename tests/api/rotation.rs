@@ -19,7 +19,7 @@ use crate::{
 };
 
 async fn rotating() -> Service {
-    Service::start_with(Settings { rotates: true, ..Settings::default() }).await
+    Service::start_with(Settings { rotation_enabled: true, ..Settings::default() }).await
 }
 
 /// A refresh token that a refresh hands out.
@@ -52,7 +52,7 @@ async fn a_refresh_answers_both_tokens_and_so_on() {
 #[tokio::test]
 async fn a_hundred_refreshes_at_once_all_get_the_identical_successor_and_it_works() {
     let service = rotating().await;
-    let second = service.second_with(Settings { rotates: true, ..Settings::default() }).await;
+    let second = service.second_with(Settings { rotation_enabled: true, ..Settings::default() }).await;
     let ada = service.signed_up("ada@example.org").await;
     let there = ada.at(&second);
 
@@ -63,7 +63,7 @@ async fn a_hundred_refreshes_at_once_all_get_the_identical_successor_and_it_work
     tokens.dedup();
     let [token] = tokens.as_slice() else { panic!("{} successors", tokens.len()) };
     ada.with_refresh_token(token).refresh().await.expect(200);
-    assert_eq!(counted(&service, "successor").await + counted(&second, "successor").await, 2);
+    assert_eq!(counted(&service, "next").await + counted(&second, "next").await, 2);
     assert_eq!(counted(&service, "shared").await + counted(&second, "shared").await, 99);
 }
 
@@ -93,8 +93,8 @@ async fn a_replaced_token_ends_the_session() {
     thief.refresh().await.expect_problem(401, "invalid_refresh_token");
 
     ada.with_refresh_token(&of_the_owner).expect_ended().await;
-    assert_eq!(counted(&service, "replaced").await, 1);
-    assert_eq!(service.metric(r#"postern_sessions_ended_total{reason="theft"}"#).await, 1);
+    assert_eq!(counted(&service, "superseded").await, 1);
+    assert_eq!(service.metric(r#"postern_sessions_ended_total{reason="reuse"}"#).await, 1);
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_retired_token_ends_the_session_and_no_other() {
 
     ada.expect_ended().await;
     other.expect_in_force().await;
-    assert_eq!(counted(&service, "retired").await, 1);
+    assert_eq!(counted(&service, "reused").await, 1);
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn a_logout_with_any_token_of_the_session_is_no_theft() {
     first.log_out().await.expect(200);
 
     ada.expect_ended().await;
-    assert_eq!(counted(&service, "retired").await, 0);
+    assert_eq!(counted(&service, "reused").await, 0);
 }
 
 #[tokio::test]
@@ -234,10 +234,10 @@ async fn what_is_not_the_ordinary_course_is_an_event_in_the_log_each_by_its_name
         ("INFO", r#""sign_up""#),
         ("INFO", r#"detail="shared""#),
         ("INFO", r#"detail="lost_response""#),
-        ("WARN", r#"detail="replaced""#),
+        ("WARN", r#"detail="superseded""#),
         ("WARN", r#""session_store_rollback""#),
         ("INFO", r#"detail="shared""#),
-        ("WARN", r#"detail="retired""#),
+        ("WARN", r#"detail="reused""#),
     ];
     assert_eq!(lines.len(), expected.len(), "{lines:#?}");
     for (line, (level, word)) in lines.iter().zip(expected) {
@@ -247,7 +247,7 @@ async fn what_is_not_the_ordinary_course_is_an_event_in_the_log_each_by_its_name
 }
 
 async fn counted(service: &crate::service::Server, presentation: &str) -> u64 {
-    service.metric(&format!(r#"postern_refresh_tokens_total{{presentation="{presentation}"}}"#)).await
+    service.metric(&format!(r#"postern_refresh_tokens_total{{outcome="{presentation}"}}"#)).await
 }
 
 /// What the service logs on this thread.
@@ -302,7 +302,7 @@ async fn a_refresh_whose_caller_hangs_up_before_it_has_reached_the_session_store
 async fn a_refresh_whose_deadline_passes_before_it_has_reached_the_session_store_is_dropped() {
     let service = rotating().await;
     let limits = RequestLimits { request: Duration::from_millis(200), store: Duration::from_secs(30) };
-    let hasty = service.second_with(Settings { rotates: true, limits, ..Settings::default() }).await;
+    let hasty = service.second_with(Settings { rotation_enabled: true, limits, ..Settings::default() }).await;
     let ada = service.signed_up("ada@example.org").await;
 
     hasty.counting.set_fault(Fault::HangOn("users.by_id"));

@@ -6,18 +6,18 @@ use std::{
 };
 
 use postern::{
-    accounts::{Accounts, Administration, Call, Lifetimes, WithoutSessions},
-    api_keys::Operators,
-    audit::{self, Writing},
+    accounts::{Accounts, CallContext, Lifetimes, SessionOutagePolicy, UserAdmin},
+    api_keys::ApiClients,
+    audit::{self, WriterHandle},
     clock::{Clock, ManualClock},
-    http::{self, Origins, Readiness, RequestLimits, Vouching, routes},
-    keys::{self, Keys},
+    http::{self, Origins, Readiness, RequestLimits, TokenCheckConfig, routes},
+    keys::{self, LiveKeyring},
     metrics::Metrics,
-    model::{Client, Event, EventKind, EventQuery, Origin, PasswordHash, User},
+    model::{AuditEvent, AuditOrigin, Client, EventKind, EventQuery, PasswordHash, User},
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
-    rate_limit::Throttle,
+    rate_limit::LoginLimiter,
     server::{self, ConnectionLimits, Listening, Patience, Phase},
-    store::{AuditEvents, StoreTime, counted_sessions, counted_users},
+    store::{AuditStore, TimeBudget, instrumented_sessions, instrumented_users},
     tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
 use serde_json::{Value, json};
@@ -45,11 +45,11 @@ pub const API_KEY: &str = "an-api-key-that-has-32-characters";
 pub const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
 
 /// A call by somebody on this machine who has time.
-pub fn call() -> Call {
-    Call {
+pub fn call() -> CallContext {
+    CallContext {
         client: Client::new([127, 0, 0, 1].into(), ""),
         request_id: "a-test".to_owned(),
-        time: StoreTime::of(Duration::from_mins(1)),
+        time: TimeBudget::of(Duration::from_mins(1)),
     }
 }
 
@@ -60,13 +60,13 @@ pub struct Settings {
     pub access_format: AccessFormat,
     pub lifetimes: Lifetimes,
     pub max_sessions: u32,
-    pub rotates: bool,
+    pub rotation_enabled: bool,
     pub connection_age: Duration,
     pub connections: usize,
     /// None: what follows from the limit of a request.
     pub patience: Option<Patience>,
     pub origins: Origins,
-    pub without_sessions: WithoutSessions,
+    pub session_outage_policy: SessionOutagePolicy,
     pub throttles: bool,
     pub trusted_proxies: &'static str,
     pub audit: audit::Settings,
@@ -85,12 +85,12 @@ impl Default for Settings {
                 published_keys: Duration::from_mins(5),
             },
             max_sessions: 100,
-            rotates: false,
+            rotation_enabled: false,
             connection_age: Duration::from_mins(5),
             connections: 1000,
             patience: None,
             origins: Origins::default(),
-            without_sessions: WithoutSessions::Refuse,
+            session_outage_policy: SessionOutagePolicy::Refuse,
             throttles: true,
             trusted_proxies: "none",
             audit: audit::Settings { retention: None, capacity: 10_000, linger: Duration::from_millis(10) },
@@ -119,10 +119,10 @@ pub struct Server {
     pub accounts: Arc<Accounts>,
     pub readiness: Arc<Readiness>,
     pub counting: Arc<Counting>,
-    pub keys: Arc<Keys>,
-    events: Arc<dyn AuditEvents>,
+    pub keys: Arc<LiveKeyring>,
+    events: Arc<dyn AuditStore>,
     /// Writes the audit trail for as long as the server is there.
-    _writing: Arc<Writing>,
+    _writing: Arc<WriterHandle>,
     phase: Arc<watch::Sender<Phase>>,
 }
 
@@ -166,16 +166,16 @@ impl<B: Backend> Service<B> {
     }
 
     /// What an administrator has beside this service.
-    pub fn administration(&self) -> Administration {
+    pub fn user_admin(&self) -> UserAdmin {
         let Accounts { users, policy, clock, metrics, audit, .. } = &*self.server.accounts;
         let hasher = HasherSettings { parameters: CHEAP, threads: 1, max_wait: Duration::from_mins(1) };
-        Administration {
+        UserAdmin {
             users: Arc::clone(users),
             hasher: Hasher::start(hasher, metrics.hashing.clone()).expect("valid parameters"),
             policy: *policy,
             clock: Arc::clone(clock),
             audit: audit.clone(),
-            origin: Origin::command_line(1000),
+            origin: AuditOrigin::command_line(1000),
         }
     }
 
@@ -199,16 +199,17 @@ impl Server {
     async fn start<B: Backend>(shared: &Shared<B>, settings: Settings) -> Self {
         let clock = Arc::clone(&shared.clock);
         let Stores { users, sessions, attempts, audit: events } = shared.backend.open(Arc::clone(&clock)).await;
-        let keys = Arc::new(Keys::open(shared.keys.path()).expect("keys can be read"));
+        let keys = Arc::new(LiveKeyring::open(shared.keys.path()).expect("keys can be read"));
         let named = || "postern".to_owned();
         let access_tokens = AccessTokens::new(Arc::clone(&keys), settings.access_format, named(), named());
         let counting = Arc::new(Counting::new(users, sessions));
         let metrics = Arc::new(Metrics::new("paseto"));
-        let throttle = Throttle::new(attempts, Arc::clone(&keys), settings.hashing.max_wait, metrics.throttle.clone());
+        let limiter =
+            LoginLimiter::new(attempts, Arc::clone(&keys), settings.hashing.max_wait, metrics.limiter.clone());
         let (trail, writing) = audit::start(Arc::clone(&events), clock.clone(), metrics.audit.clone(), settings.audit);
         let accounts = Arc::new(Accounts {
-            users: counted_users(counting.clone(), metrics.store_calls.clone()),
-            sessions: counted_sessions(counting.clone(), metrics.store_calls.clone()),
+            users: instrumented_users(counting.clone(), metrics.store_calls.clone()),
+            sessions: instrumented_sessions(counting.clone(), metrics.store_calls.clone()),
             hasher: Hasher::start(settings.hashing, metrics.hashing.clone()).expect("valid parameters"),
             policy: Policy { min_code_points: 8 },
             access_tokens: access_tokens.expect("short tokens"),
@@ -216,22 +217,25 @@ impl Server {
             clock: clock.clone(),
             lifetimes: settings.lifetimes,
             max_sessions: settings.max_sessions,
-            throttle: settings.throttles.then_some(throttle),
-            rotates: settings.rotates,
+            limiter: settings.throttles.then_some(limiter),
+            rotation_enabled: settings.rotation_enabled,
             metrics,
             audit: trail,
         });
         let readiness = Arc::new(Readiness::default());
-        let operators = Operators::of_file(shared.keys.path().join("api-keys"), clock).expect("API keys can be read");
-        let vouching = Arc::new(Vouching { operators, without_sessions: settings.without_sessions });
+        let operators = ApiClients::of_file(shared.keys.path().join("api-keys"), clock).expect("API keys can be read");
+        let vouching = Arc::new(TokenCheckConfig {
+            api_clients: operators,
+            session_outage_policy: settings.session_outage_policy,
+        });
         let (phase, followed) = watch::channel(Phase::Serving);
         let mut addresses = Vec::new();
         for router in [routes::public(), routes::operations()] {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             addresses.push(listener.local_addr().expect("an address"));
             let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits)
-                .with_vouching(Arc::clone(&vouching))
-                .behind(settings.trusted_proxies.parse().expect("networks"));
+                .with_token_check(Arc::clone(&vouching))
+                .with_trusted_proxies(settings.trusted_proxies.parse().expect("networks"));
             // As in `main`: the first is the public one.
             let service = if addresses.len() == 1 { service.with_origins(settings.origins.clone()) } else { service };
             let limits = ConnectionLimits {
@@ -299,13 +303,13 @@ impl Server {
     /// The user as the store has it.
     pub async fn user(&self, email: &str) -> User {
         let email = email.parse().expect("a valid address");
-        let time = StoreTime::of(Duration::from_mins(1));
+        let time = TimeBudget::of(Duration::from_mins(1));
         self.counting.users.by_email(&email, &time).await.expect("an answer").expect("a user")
     }
 
     /// Puts a user into the store as no sign-up would.
     pub async fn insert(&self, user: &User) {
-        let time = StoreTime::of(Duration::from_mins(1));
+        let time = TimeBudget::of(Duration::from_mins(1));
         self.counting.users.insert(user, &time).await.expect("an answer");
     }
 
@@ -316,19 +320,19 @@ impl Server {
     }
 
     /// The audit events of all servers, oldest first, once there are this many.
-    pub async fn audited(&self, count: usize) -> Vec<Event> {
+    pub async fn audited(&self, count: usize) -> Vec<AuditEvent> {
         self.audited_by(EventQuery::default(), count).await
     }
 
     /// The same of one kind, once there is one.
-    pub async fn audited_of(&self, kind: EventKind) -> Vec<Event> {
+    pub async fn audited_of(&self, kind: EventKind) -> Vec<AuditEvent> {
         self.audited_by(EventQuery { kind: Some(kind), ..EventQuery::default() }, 1).await
     }
 
-    async fn audited_by(&self, query: EventQuery, count: usize) -> Vec<Event> {
+    async fn audited_by(&self, query: EventQuery, count: usize) -> Vec<AuditEvent> {
         let query = EventQuery { limit: 10_000, ..query };
         loop {
-            let time = StoreTime::of(Duration::from_mins(1));
+            let time = TimeBudget::of(Duration::from_mins(1));
             let mut events = self.events.list(&query, &time).await.expect("an answer");
             if events.len() >= count {
                 events.reverse();

@@ -182,12 +182,12 @@ async fn a_signed_in_request_costs_one_call_to_each_store_whatever_the_number_of
 
     ada.profile().await.expect(200);
 
-    assert_eq!(service.counting.calls()[before..], ["users.by_id", "sessions.resume"]);
+    assert_eq!(service.counting.calls()[before..], ["users.by_id", "sessions.touch"]);
 }
 
 #[tokio::test]
 async fn a_signed_in_request_asks_both_stores_side_by_side() {
-    for (hanging, other) in [("users.by_id", "sessions.resume"), ("sessions.resume", "users.by_id")] {
+    for (hanging, other) in [("users.by_id", "sessions.touch"), ("sessions.touch", "users.by_id")] {
         let service = Service::start().await;
         let ada = service.signed_up("ada@example.org").await;
 

@@ -401,7 +401,7 @@ async fn refusals_are_counted_by_their_limit() {
     service.fail_from(ELSEWHERE, "ada@example.org", 16).await;
     // Those of the account and of the address there have failed as often: either may tell the longer wait.
     let of_both = async || {
-        let limits = ["pair", "account"].map(|limit| format!(r#"postern_throttled_total{{limit="{limit}"}}"#));
+        let limits = ["pair", "account"].map(|limit| format!(r#"postern_rate_limited_total{{limit="{limit}"}}"#));
         service.metric(&limits[0]).await + service.metric(&limits[1]).await
     };
     let before = of_both().await;
@@ -410,6 +410,6 @@ async fn refusals_are_counted_by_their_limit() {
     retry_after(service.log_in_from("203.0.113.1", "ada@example.org", WRONG).await);
 
     assert_eq!(of_both().await, before + 2);
-    assert_eq!(service.metric(r#"postern_throttled_total{limit="address"}"#).await, 0);
+    assert_eq!(service.metric(r#"postern_rate_limited_total{limit="address"}"#).await, 0);
     assert_eq!(service.metric(r#"postern_logins_total{outcome="too_many_attempts"}"#).await, before + 2);
 }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use postern::{
-    model::{Epoch, Standing},
-    store::{Edit, StoreTime},
+    model::{AccountStatus, Epoch},
+    store::{TimeBudget, UserUpdate},
 };
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -222,7 +222,7 @@ async fn either_question_costs_one_call_to_each_store_and_a_forged_token_none() 
 async fn others_are_told_of_whatever_ends_a_session_at_once_by_every_server() {
     let service = Service::start().await;
     let second = service.second().await;
-    let time = StoreTime::of(Duration::from_mins(1));
+    let time = TimeBudget::of(Duration::from_mins(1));
     let [logged_out, changed, closed, deleted] =
         ["logout@example.org", "change@example.org", "close@example.org", "delete@example.org"];
 
@@ -239,8 +239,8 @@ async fn others_are_told_of_whatever_ends_a_session_at_once_by_every_server() {
 
     let ada = service.signed_up(closed).await;
     let id = service.user(closed).await.id;
-    let edit = Edit::SetStanding(Standing::Inactive, Epoch::random());
-    service.counting.users.edit(id, &edit, &time).await.expect("an answer");
+    let edit = UserUpdate::SetStatus(AccountStatus::Inactive, Epoch::random());
+    service.counting.users.update(id, &edit, &time).await.expect("an answer");
     ada.expect_ended().await;
     ada.at(&second).expect_ended().await;
 

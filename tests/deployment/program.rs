@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use hyper::Method;
 use postern::{
     cli::{self, Invocation, Task},
-    config::{self, Config, RESTING_BYTES, SETTINGS, Setting, Source, Stores, Values},
+    config::{self, BASELINE_MEMORY_BYTES, Config, SETTINGS, Setting, Source, Stores, Values},
     http::routes,
 };
 use serde_json::Value;
@@ -41,7 +41,7 @@ fn invocation(pod: Pod<'_>) -> Invocation {
 fn values(pod: Pod<'_>) -> Values {
     let arguments = invocation(pod).values;
     let flag = |setting: &Setting| {
-        let (text, source) = arguments.shown(setting);
+        let (text, source) = arguments.display(setting);
         (source == Source::Flag).then(|| text.to_owned())
     };
     Values::new(flag, |name| variable(pod.container(), name))
@@ -212,7 +212,7 @@ fn the_memory_limit_covers_what_hashes_and_connections_take() {
 
         let hashing = threads * u64::from(config.hashing.parameters.memory_kib) * 1024;
         let connections = u64::try_from(config.max_connections).expect("a count") * CONNECTION_BYTES;
-        let needed = RESTING_BYTES + hashing + connections;
+        let needed = BASELINE_MEMORY_BYTES + hashing + connections;
         let limit = bytes(text(limits, "/memory"));
         assert!(limit >= needed, "{limit} bytes, and {needed} are needed");
         assert_eq!(variable(cluster.server().container(), "POSTERN_HASH_THREADS"), None, "it goes by the CPU limit");

@@ -9,9 +9,9 @@ use std::{
 };
 
 use postern::{
-    cli::{self, KeysTask, Task},
+    cli::{self, KeysCommand, Task},
     clock::{Clock as _, ManualClock},
-    keys::{self, Keyring, Keys, Purpose},
+    keys::{self, Keyring, LiveKeyring, Purpose},
 };
 use serde_json::Value;
 
@@ -127,7 +127,7 @@ fn the_demo_says_how_to_make_the_keys() {
 
     let parsed = cli::parse(command.replace('"', "").split(' ').map(Into::into));
 
-    assert_eq!(parsed.map(|invocation| invocation.task).expect("valid arguments"), Task::Keys(KeysTask::Generate));
+    assert_eq!(parsed.map(|invocation| invocation.task).expect("valid arguments"), Task::Keys(KeysCommand::Generate));
 }
 
 #[test]
@@ -183,10 +183,10 @@ async fn a_server_takes_new_keys_when_the_kubelet_turns_the_link_of_a_mounted_se
     let now = ManualClock::default().now();
     keys::generate(copy.path(), now).expect("keys");
     mount(copy.path(), 0o440, mounted.path());
-    let keys = Arc::new(Keys::open(mounted.path()).expect("keys that can be used"));
+    let keys = Arc::new(LiveKeyring::open(mounted.path()).expect("keys that can be used"));
 
     for purpose in Purpose::ALL {
-        keys::replace(copy.path(), purpose, now).expect("a new key");
+        keys::emergency_rotate(copy.path(), purpose, now).expect("a new key");
     }
     let later = tempfile::tempdir().expect("a directory");
     mount(copy.path(), 0o440, later.path());
@@ -195,7 +195,7 @@ async fn a_server_takes_new_keys_when_the_kubelet_turns_the_link_of_a_mounted_se
     fs::rename(mounted.path().join("..data_tmp"), mounted.path().join("..data")).expect("the link is turned");
     // The new files have no links of their own yet, and the old ones lead nowhere.
     fs::remove_dir_all(mounted.path().join("..2026_01_01")).expect("it is removed");
-    keys.read_again().await;
+    keys.reload().await;
 
     assert_eq!(keys.current().entries(), keys::list(copy.path()).expect("a manifest"));
 }

@@ -7,26 +7,26 @@ use std::{sync::Arc, time::Duration};
 use checker::PublishedKeys;
 use postern::{
     clock::{Clock as _, SystemClock},
-    keys::{self, Keys},
+    keys::{self, LiveKeyring},
     model::{SessionId, UserId},
-    tokens::{AccessFormat, AccessTokens, KeySet},
+    tokens::{AccessFormat, AccessTokens, KeySetFormat},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-fn new_keys() -> Arc<Keys> {
+fn new_keys() -> Arc<LiveKeyring> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     keys::generate(directory.path(), SystemClock.now()).expect("keys can be made");
-    Arc::new(Keys::open(directory.path()).expect("keys can be read"))
+    Arc::new(LiveKeyring::open(directory.path()).expect("keys can be read"))
 }
 
-fn tokens(keys: &Arc<Keys>, issuer: &str, audience: &str) -> AccessTokens {
+fn tokens(keys: &Arc<LiveKeyring>, issuer: &str, audience: &str) -> AccessTokens {
     let format = AccessFormat::Paseto;
     AccessTokens::new(Arc::clone(keys), format, issuer.to_owned(), audience.to_owned()).expect("short tokens")
 }
 
 fn published(tokens: &AccessTokens) -> PublishedKeys {
-    serde_json::from_str(&tokens.published_keys(KeySet::Paserk)).expect("JSON")
+    serde_json::from_str(&tokens.published_keys(KeySetFormat::Paserk)).expect("JSON")
 }
 
 fn issued(tokens: &AccessTokens, now: OffsetDateTime) -> String {

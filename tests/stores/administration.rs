@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use postern::{
     clock::Clock as _,
-    model::{Cursor, Epoch, FIRST_SUCCESSOR, Role, SessionId, Standing, User, UserId, UserQuery},
-    store::{CompareAndSet, Edit, Refresh},
+    model::{AccountStatus, Cursor, Epoch, FIRST_NEXT, Role, SessionId, User, UserId, UserQuery},
+    store::{CompareAndSet, Refresh, UserUpdate},
 };
 
 use super::suite::{Kept, hash, time};
@@ -19,8 +19,8 @@ async fn emails(kept: &Kept, query: &UserQuery) -> Vec<String> {
     users.iter().map(|user| user.email.as_str().to_owned()).collect()
 }
 
-async fn edited(kept: &Kept, user: &User, edit: Edit) -> User {
-    kept.stores.users.edit(user.id, &edit, &time()).await.expect("an answer").expect("a user")
+async fn edited(kept: &Kept, user: &User, update: UserUpdate) -> User {
+    kept.stores.users.update(user.id, &update, &time()).await.expect("an answer").expect("a user")
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn a_new_name_changes_nothing_else() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
 
-    let renamed = edited(&kept, &user, Edit::Rename("Ada King".parse().expect("a name"))).await;
+    let renamed = edited(&kept, &user, UserUpdate::Rename("Ada King".parse().expect("a name"))).await;
 
     assert_eq!(renamed, User { name: "Ada King".parse().expect("a name"), ..user.clone() });
     assert_eq!(kept.by_id(&user).await, renamed);
@@ -102,20 +102,20 @@ async fn a_new_name_changes_nothing_else() {
 
 #[tokio::test]
 async fn what_an_administrator_does_ends_every_session_the_kept_one_too() {
-    for edit in [
-        Edit::SetPassword(hash("set"), Epoch::random()),
-        Edit::SetStanding(Standing::Active, Epoch::random()),
-        Edit::EndSessions(Epoch::random()),
+    for update in [
+        UserUpdate::SetPassword(hash("set"), Epoch::random()),
+        UserUpdate::SetStatus(AccountStatus::Active, Epoch::random()),
+        UserUpdate::EndSessions(Epoch::random()),
     ] {
         let kept = Kept::empty().await;
-        let user = User { kept_session: Some(SessionId::random()), ..kept.user("ada@example.org") };
+        let user = User { surviving_session: Some(SessionId::random()), ..kept.user("ada@example.org") };
         kept.stores.users.insert(&user, &time()).await.expect("an answer");
         let session = kept.opened(&user).await;
 
-        let after = edited(&kept, &user, edit).await;
+        let after = edited(&kept, &user, update).await;
 
-        assert_eq!(after.kept_session, None);
-        assert_eq!(kept.refreshed(&kept.by_id(&user).await, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
+        assert_eq!(after.surviving_session, None);
+        assert_eq!(kept.refreshed(&kept.by_id(&user).await, &session, FIRST_NEXT).await, Refresh::NotValid);
         assert_eq!(kept.by_id(&user).await, after);
     }
 }
@@ -125,10 +125,10 @@ async fn an_account_is_closed_and_opened_again() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
 
-    let closed = edited(&kept, &user, Edit::SetStanding(Standing::Inactive, Epoch(1))).await;
-    assert_eq!(closed, User { standing: Standing::Inactive, epoch: Epoch(1), ..user.clone() });
+    let closed = edited(&kept, &user, UserUpdate::SetStatus(AccountStatus::Inactive, Epoch(1))).await;
+    assert_eq!(closed, User { status: AccountStatus::Inactive, epoch: Epoch(1), ..user.clone() });
 
-    let open = edited(&kept, &user, Edit::SetStanding(Standing::Active, Epoch(2))).await;
+    let open = edited(&kept, &user, UserUpdate::SetStatus(AccountStatus::Active, Epoch(2))).await;
     assert_eq!(open, User { epoch: Epoch(2), ..user });
 }
 
@@ -149,7 +149,7 @@ async fn nobody_who_does_not_exist_is_edited() {
     let kept = Kept::empty().await;
     let nobody = UserId::new(kept.clock.now());
 
-    assert_eq!(kept.stores.users.edit(nobody, &Edit::EndSessions(Epoch::random()), &time()).await, Ok(None));
+    assert_eq!(kept.stores.users.update(nobody, &UserUpdate::EndSessions(Epoch::random()), &time()).await, Ok(None));
 }
 
 #[tokio::test]
@@ -167,6 +167,6 @@ async fn every_session_of_every_user_ends_at_once_the_kept_ones_too() {
 
     for session in opened {
         let user = kept.stores.users.by_id(session.user, &time()).await.expect("an answer").expect("a user");
-        assert_eq!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
+        assert_eq!(kept.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use postern::{
     clock::ManualClock,
-    store::{Attempts, Bucket, DEVICE_KNOWN_FOR, Level, Limit, Reservation, Tag},
+    store::{AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, GcraState, Limit, ReserveOutcome},
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 
@@ -17,8 +17,8 @@ const SECOND: Duration = Duration::from_secs(1);
 static GROWING: Limit = Limit {
     name: "growing",
     charges: &[Duration::ZERO, Duration::from_mins(2), Duration::from_mins(10)],
-    tolerance: Duration::ZERO,
-    kept_for: Duration::from_hours(24),
+    burst: Duration::ZERO,
+    ttl: Duration::from_hours(24),
     kept_on_from: 5,
 };
 
@@ -26,22 +26,22 @@ static GROWING: Limit = Limit {
 static STEADY: Limit = Limit {
     name: "steady",
     charges: &[Duration::from_mins(10)],
-    tolerance: Duration::from_mins(20),
-    kept_for: Duration::ZERO,
+    burst: Duration::from_mins(20),
+    ttl: Duration::ZERO,
     kept_on_from: u32::MAX,
 };
 
-fn tag() -> Tag {
-    Tag(*uuid::Uuid::new_v4().as_bytes())
+fn key() -> BucketKey {
+    BucketKey(*uuid::Uuid::new_v4().as_bytes())
 }
 
 fn bucket(limit: &'static Limit) -> Bucket {
-    Bucket { tag: tag(), limit }
+    Bucket { key: key(), limit }
 }
 
 /// The attempts of a store, and its clock.
 struct Counted {
-    attempts: Arc<dyn Attempts>,
+    attempts: Arc<dyn AttemptStore>,
     clock: Arc<ManualClock>,
 }
 
@@ -51,29 +51,29 @@ impl Counted {
         Self { attempts: stores.attempts.shared.unwrap_or(stores.attempts.local), clock }
     }
 
-    async fn reserve(&self, bucket: &Bucket) -> Reservation {
+    async fn reserve(&self, bucket: &Bucket) -> ReserveOutcome {
         self.attempts.reserve(bucket, &time()).await.expect("an answer")
     }
 
     async fn made(&self, bucket: &Bucket) -> (Duration, u32) {
         match self.reserve(bucket).await {
-            Reservation::Made { charge, count } => (charge, count),
-            Reservation::Refused { wait } => panic!("refused for {wait:?}"),
+            ReserveOutcome::Made { charge, count } => (charge, count),
+            ReserveOutcome::Refused { wait } => panic!("refused for {wait:?}"),
         }
     }
 
     async fn refused(&self, bucket: &Bucket) -> Duration {
         match self.reserve(bucket).await {
-            Reservation::Refused { wait } => wait,
-            Reservation::Made { count, .. } => panic!("made, as number {count}"),
+            ReserveOutcome::Refused { wait } => wait,
+            ReserveOutcome::Made { count, .. } => panic!("made, as number {count}"),
         }
     }
 
-    async fn give_back(&self, bucket: &Bucket, charge: Duration) {
-        self.attempts.give_back(bucket, charge, &time()).await.expect("an answer");
+    async fn refund(&self, bucket: &Bucket, charge: Duration) {
+        self.attempts.refund(bucket, charge, &time()).await.expect("an answer");
     }
 
-    async fn knows(&self, device: &Tag) -> bool {
+    async fn knows(&self, device: &BucketKey) -> bool {
         self.attempts.knows(device, &time()).await.expect("an answer")
     }
 }
@@ -102,7 +102,7 @@ async fn what_is_given_back_can_be_reserved_again() {
     assert_eq!((charge, count), (Duration::from_mins(2), 2));
     counted.refused(&bucket).await;
 
-    counted.give_back(&bucket, charge).await;
+    counted.refund(&bucket, charge).await;
 
     assert_eq!(counted.made(&bucket).await, (charge, count));
 }
@@ -115,7 +115,7 @@ async fn an_emptied_bucket_is_as_new_and_takes_nothing_back() {
     counted.made(&bucket).await;
 
     counted.attempts.clear(&bucket, &time()).await.expect("an answer");
-    counted.give_back(&bucket, Duration::from_mins(2)).await;
+    counted.refund(&bucket, Duration::from_mins(2)).await;
 
     assert_eq!(counted.made(&bucket).await, (Duration::ZERO, 1));
 }
@@ -128,7 +128,7 @@ async fn buckets_do_not_count_for_each_other() {
     counted.made(&one).await;
 
     assert_eq!(counted.made(&another).await.1, 1);
-    assert_eq!(counted.made(&Bucket { tag: one.tag, limit: &STEADY }).await.1, 1, "nor one tag under two limits");
+    assert_eq!(counted.made(&Bucket { key: one.key, limit: &STEADY }).await.1, 1, "nor one tag under two limits");
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn failures_are_forgotten_in_time_and_many_of_them_after_90_days() {
         counted.clock.advance(Duration::from_mins(11));
     }
 
-    counted.clock.advance(GROWING.kept_for);
+    counted.clock.advance(GROWING.ttl);
     assert_eq!(counted.made(&few).await.1, 1);
     assert_eq!(counted.made(&many).await.1, 6);
 
@@ -161,13 +161,13 @@ async fn of_parallel_attempts_no_more_are_made_than_there_is_room_for() {
 
     let reservations = attempts.join_all().await;
 
-    assert_eq!(reservations.iter().filter(|made| matches!(made, Reservation::Made { .. })).count(), 3);
+    assert_eq!(reservations.iter().filter(|made| matches!(made, ReserveOutcome::Made { .. })).count(), 3);
 }
 
 #[tokio::test]
 async fn a_device_is_known_for_90_days_after_the_last_login() {
     let counted = Counted::start().await;
-    let device = tag();
+    let device = key();
     assert!(!counted.knows(&device).await);
 
     for _ in 0..2 {
@@ -178,7 +178,7 @@ async fn a_device_is_known_for_90_days_after_the_last_login() {
 
     counted.clock.advance(Duration::from_hours(2));
     assert!(!counted.knows(&device).await);
-    assert!(!counted.knows(&tag()).await);
+    assert!(!counted.knows(&key()).await);
 }
 
 /// What is done to a bucket.
@@ -216,7 +216,7 @@ fn whatever_is_done_the_store_decides_as_the_rule_does() {
 }
 
 async fn decides_alike(counted: &Counted, limit: &'static Limit, steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let (bucket, mut level, mut now) = (bucket(limit), Level::default(), Duration::from_hours(1));
+    let (bucket, mut level, mut now) = (bucket(limit), GcraState::default(), Duration::from_hours(1));
     let (mut kept_until, mut last_charge) = (now, None);
     for step in steps {
         match step {
@@ -227,12 +227,12 @@ async fn decides_alike(counted: &Counted, limit: &'static Limit, steps: Vec<Step
             }
             Step::GiveBack => {
                 let Some(charge) = last_charge.take() else { continue };
-                counted.give_back(&bucket, charge).await;
-                level.give_back(charge);
+                counted.refund(&bucket, charge).await;
+                level.refund(charge);
             }
             Step::Reserve => {
                 if kept_until <= now {
-                    level = Level::default();
+                    level = GcraState::default();
                 }
                 let decided = (counted.reserve(&bucket).await, level.reserve(limit, now));
                 last_charge = agreed(decided)?;
@@ -246,12 +246,12 @@ async fn decides_alike(counted: &Counted, limit: &'static Limit, steps: Vec<Step
 }
 
 /// What is charged by store and rule; nothing where both refuse.
-fn agreed(decided: (Reservation, Reservation)) -> Result<Option<Duration>, TestCaseError> {
-    if let (Reservation::Refused { wait }, Reservation::Refused { wait: expected }) = decided {
+fn agreed(decided: (ReserveOutcome, ReserveOutcome)) -> Result<Option<Duration>, TestCaseError> {
+    if let (ReserveOutcome::Refused { wait }, ReserveOutcome::Refused { wait: expected }) = decided {
         prop_assert!(wait <= expected && wait + ASKING > expected, "{:?} for {:?}", wait, expected);
         return Ok(None);
     }
     prop_assert_eq!(decided.0, decided.1);
-    let Reservation::Made { charge, .. } = decided.0 else { return Ok(None) };
+    let ReserveOutcome::Made { charge, .. } = decided.0 else { return Ok(None) };
     Ok(Some(charge))
 }

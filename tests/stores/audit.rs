@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use postern::{
     clock::{Clock as _, whole_milliseconds},
-    model::{Event, EventId, EventKind, EventQuery, Origin, SessionId, Subject, UserId},
+    model::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery, SessionId, UserId},
     store::StoreError,
 };
 use time::OffsetDateTime;
@@ -13,32 +13,32 @@ use uuid::{NoContext, Timestamp, Uuid};
 use super::suite::{DAY, Kept, time};
 use crate::Sql as _;
 
-fn event(kind: EventKind, at: OffsetDateTime, subject: Subject) -> Event {
+fn event(kind: EventKind, at: OffsetDateTime, subject: AuditSubject) -> AuditEvent {
     let at = whole_milliseconds(at);
     let seconds = u64::try_from(at.unix_timestamp()).expect("a time after 1970");
     let id = EventId(Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.nanosecond())));
-    Event { id, at, kind, subject, origin: Origin::server() }
+    AuditEvent { id, at, kind, subject, origin: AuditOrigin::server() }
 }
 
 /// One of each kind, a second apart, each about a user of its own.
-fn one_of_each(end: OffsetDateTime) -> Vec<Event> {
+fn one_of_each(end: OffsetDateTime) -> Vec<AuditEvent> {
     let count = u32::try_from(EventKind::ALL.len()).expect("few");
     let ages = (0..count).rev().map(|age| Duration::from_secs(age.into()));
-    let some = |(kind, age)| event(kind, end - age, Subject::from(Some(UserId::new(end))));
+    let some = |(kind, age)| event(kind, end - age, AuditSubject::from(Some(UserId::new(end))));
     EventKind::ALL.into_iter().zip(ages).map(some).collect()
 }
 
 impl Kept {
-    async fn append(&self, events: &[Event]) {
+    async fn append(&self, events: &[AuditEvent]) {
         self.stores.audit.append(events, &time()).await.expect("an answer");
     }
 
-    async fn events(&self, query: EventQuery) -> Vec<Event> {
+    async fn events(&self, query: EventQuery) -> Vec<AuditEvent> {
         let query = EventQuery { limit: query.limit.max(1000), ..query };
         self.stores.audit.list(&query, &time()).await.expect("an answer")
     }
 
-    async fn all(&self) -> Vec<Event> {
+    async fn all(&self) -> Vec<AuditEvent> {
         self.events(EventQuery::default()).await
     }
 }
@@ -47,13 +47,14 @@ impl Kept {
 async fn an_event_is_kept_with_all_that_it_says() {
     let kept = Kept::empty().await;
     let subject =
-        Subject { user: Some(UserId::new(kept.clock.now())), session: Some(SessionId::random()), detail: None };
+        AuditSubject { user: Some(UserId::new(kept.clock.now())), session: Some(SessionId::random()), detail: None };
     let address = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
-    let by_request = Event {
-        origin: Origin::request(address, "curl/8 \"ë\"\n\u{0}'; DROP TABLE users", "a-request"),
+    let by_request = AuditEvent {
+        origin: AuditOrigin::request(address, "curl/8 \"ë\"\n\u{0}'; DROP TABLE users", "a-request"),
         ..event(EventKind::Login, kept.clock.now(), subject)
     };
-    let by_server = event(EventKind::KeysChanged, kept.clock.now() + DAY, Subject::default().with_detail("keys: none"));
+    let by_server =
+        event(EventKind::KeysChanged, kept.clock.now() + DAY, AuditSubject::default().with_detail("keys: none"));
 
     kept.append(&[by_request.clone(), by_server.clone()]).await;
 

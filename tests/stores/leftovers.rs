@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use postern::{
-    model::{FIRST_SUCCESSOR, KeyTag, NewSession, Rotation, User},
+    model::{FIRST_NEXT, KeyTag, NewSession, Rotation, User},
     store::LAST_USED_RESOLUTION,
 };
 
@@ -33,8 +33,8 @@ async fn a_session_that_has_ended_leaves_no_key_behind() {
     let (logged_out, stolen, oldest) = (kept.opened(&user).await, kept.opened(&user).await, kept.opened(&user).await);
 
     kept.stores.sessions.end(user.id, logged_out.id, &time()).await.expect("an answer");
-    kept.presented(&user, &stolen, FIRST_SUCCESSOR, rotation).await;
-    kept.presented(&user, &stolen, FIRST_SUCCESSOR - 1, rotation).await;
+    kept.presented(&user, &stolen, FIRST_NEXT, rotation).await;
+    kept.presented(&user, &stolen, FIRST_NEXT - 1, rotation).await;
     let last = kept.opened_as(&NewSession { max_sessions: 1, ..new_session(&user) }).await;
     assert_eq!(kept.resumed(&oldest).await, None);
 
@@ -78,7 +78,7 @@ async fn a_session_that_an_earlier_version_has_opened_goes_on() {
     redis::cmd("HDEL").arg(&key).arg("idle").exec_async(&mut redis).await.expect("a key");
 
     assert_eq!(kept.resumed(&session).await, Some(session.clone()));
-    assert!(is_kept(&kept.refreshed(&user, &session, FIRST_SUCCESSOR).await));
+    assert!(is_kept(&kept.refreshed(&user, &session, FIRST_NEXT).await));
 }
 
 #[tokio::test]

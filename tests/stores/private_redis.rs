@@ -10,8 +10,8 @@ use std::{
 
 use postern::{
     clock::{Clock, ManualClock},
-    model::{FIRST_SUCCESSOR, KeyTag, NewSession, Rotation},
-    store::{LAST_USED_RESOLUTION, RefreshAttempt, Sessions as _, StoreError, redis::RedisStore},
+    model::{FIRST_NEXT, KeyTag, NewSession, Rotation},
+    store::{LAST_USED_RESOLUTION, RefreshAttempt, SessionStore as _, StoreError, redis::RedisStore},
 };
 
 use super::suite::{Kept, is_kept, new_session, time};
@@ -91,14 +91,13 @@ async fn a_server_that_is_full_still_says_which_sessions_there_are_unless_they_h
 
     redis.send(&["CONFIG", "SET", "maxmemory", "1"]).await;
 
-    assert_eq!(sessions.resume(user.id, session.id, &time()).await, Ok(Some(session.clone())));
-    let attempt =
-        |rotation| RefreshAttempt { user: user.clone(), session: session.id, counter: FIRST_SUCCESSOR, rotation };
+    assert_eq!(sessions.touch(user.id, session.id, &time()).await, Ok(Some(session.clone())));
+    let attempt = |rotation| RefreshAttempt { user: user.clone(), session: session.id, counter: FIRST_NEXT, rotation };
     assert!(is_kept(&sessions.refresh(&attempt(Rotation::Off), &time()).await.expect("an answer")));
     // What has to be written cannot be done: a successor, and the use of a session that ends without it.
     let rotated = sessions.refresh(&attempt(Rotation::On(KeyTag([1; 4]))), &time()).await;
     assert!(matches!(rotated, Err(StoreError::Unavailable { .. })), "{rotated:?}");
-    let of_idle = sessions.resume(user.id, idle.id, &time()).await;
+    let of_idle = sessions.touch(user.id, idle.id, &time()).await;
     assert!(matches!(of_idle, Err(StoreError::Unavailable { .. })), "{of_idle:?}");
 }
 
@@ -114,7 +113,7 @@ async fn a_server_that_may_not_know_any_more_is_not_believed() {
 
         redis.send(command).await;
 
-        let resumed = sessions.resume(user.id, session.id, &time()).await;
+        let resumed = sessions.touch(user.id, session.id, &time()).await;
         assert!(matches!(resumed, Err(StoreError::Unavailable { .. })), "{command:?}: {resumed:?}");
     }
 }
@@ -125,10 +124,10 @@ async fn a_session_is_resumed_by_one_command() {
     let sessions = redis.sessions(Arc::default());
     let user = Kept::empty().await.user("ada@example.org");
     let session = sessions.open(&new_session(&user), &time()).await.expect("an answer").session;
-    sessions.resume(user.id, session.id, &time()).await.expect("an answer");
+    sessions.touch(user.id, session.id, &time()).await.expect("an answer");
     let (first, before) = (redis.commands().await, redis.commands().await);
 
-    sessions.resume(user.id, session.id, &time()).await.expect("an answer");
+    sessions.touch(user.id, session.id, &time()).await.expect("an answer");
 
     // Asking how many there are takes some, too.
     assert_eq!(redis.commands().await - before, before - first + 1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postern::{
     clock::Clock as _,
-    model::{FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Rotation, Session, User},
+    model::{FIRST_CURRENT, FIRST_NEXT, KeyTag, NewSession, RefreshOutcome, Rotation, Session, User},
     store::{LAST_USED_RESOLUTION, Refresh},
 };
 use proptest::{
@@ -28,10 +28,10 @@ impl Kept {
         session: &Session,
         counter: u64,
         rotation: Rotation,
-    ) -> Option<(Presentation, u64, u64)> {
+    ) -> Option<(RefreshOutcome, u64, u64)> {
         match self.presented(user, session, counter, rotation).await {
-            Refresh::NotInForce => None,
-            Refresh::Presented(presentation, session) => Some((presentation, session.held, session.successor)),
+            Refresh::NotValid => None,
+            Refresh::Decided(presentation, session) => Some((presentation, session.current, session.next)),
         }
     }
 }
@@ -42,13 +42,13 @@ async fn a_token_is_exchanged_for_its_successor_and_so_on() {
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
 
-    for counter in FIRST_SUCCESSOR..20 {
+    for counter in FIRST_NEXT..20 {
         let outcome = kept.outcome(&user, &session, counter, ON).await;
-        assert_eq!(outcome, Some((Presentation::Successor, counter, counter + 1)));
+        assert_eq!(outcome, Some((RefreshOutcome::Next, counter, counter + 1)));
     }
 
     let session = kept.resumed(&session).await.expect("a session");
-    assert_eq!((session.held, session.successor, session.successor_key), (19, 20, KEY));
+    assert_eq!((session.current, session.next, session.next_key), (19, 20, KEY));
     assert!(is_about(session.rotated, kept.clock.now()), "{}", session.rotated);
 }
 
@@ -60,19 +60,19 @@ async fn a_token_that_comes_again_at_once_is_shared_and_later_its_answer_was_los
     kept.outcome(&user, &session, 1, ON).await;
 
     kept.clock.advance(Duration::from_secs(9));
-    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((Presentation::Shared, 1, 2)));
+    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((RefreshOutcome::Shared, 1, 2)));
 
     kept.clock.advance(Duration::from_secs(9));
-    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((Presentation::LostResponse, 1, 3)));
-    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((Presentation::Shared, 1, 3)));
-    assert_eq!(kept.outcome(&user, &session, 3, ON).await, Some((Presentation::Successor, 3, 4)));
+    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((RefreshOutcome::LostResponse, 1, 3)));
+    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((RefreshOutcome::Shared, 1, 3)));
+    assert_eq!(kept.outcome(&user, &session, 3, ON).await, Some((RefreshOutcome::Next, 3, 4)));
 }
 
 #[tokio::test]
 async fn a_replaced_or_retired_token_ends_the_session_at_once() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
-    for (stolen, theft) in [(2, Presentation::Replaced), (FIRST_HELD, Presentation::Retired)] {
+    for (stolen, theft) in [(2, RefreshOutcome::Superseded), (FIRST_CURRENT, RefreshOutcome::Reused)] {
         let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
         kept.outcome(&user, &session, 1, ON).await;
         kept.clock.advance(Duration::from_secs(12));
@@ -93,10 +93,10 @@ async fn an_authentic_token_that_the_session_has_yet_to_hand_out_is_good() {
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
 
-    assert_eq!(kept.outcome(&user, &session, 9, ON).await, Some((Presentation::Rollback, 9, 10)));
+    assert_eq!(kept.outcome(&user, &session, 9, ON).await, Some((RefreshOutcome::Rollback, 9, 10)));
 
-    assert_eq!(kept.outcome(&user, &session, 9, ON).await, Some((Presentation::Shared, 9, 10)));
-    assert_eq!(kept.outcome(&user, &session, 10, ON).await, Some((Presentation::Successor, 10, 11)));
+    assert_eq!(kept.outcome(&user, &session, 9, ON).await, Some((RefreshOutcome::Shared, 9, 10)));
+    assert_eq!(kept.outcome(&user, &session, 10, ON).await, Some((RefreshOutcome::Next, 10, 11)));
 }
 
 #[tokio::test]
@@ -116,11 +116,11 @@ async fn of_many_refreshes_at_once_one_rotates_and_all_others_share_its_successo
 
     let mut rotations = 0;
     for outcome in outcomes {
-        let Ok(Refresh::Presented(presentation, session)) = outcome else { panic!("{outcome:?}") };
-        assert_eq!((session.held, session.successor), (1, 2));
+        let Ok(Refresh::Decided(presentation, session)) = outcome else { panic!("{outcome:?}") };
+        assert_eq!((session.current, session.next), (1, 2));
         match presentation {
-            Presentation::Successor => rotations += 1,
-            Presentation::Shared => {}
+            RefreshOutcome::Next => rotations += 1,
+            RefreshOutcome::Shared => {}
             other => panic!("{other:?}"),
         }
     }
@@ -138,21 +138,21 @@ async fn a_token_that_is_refused_without_rotation_is_no_use_of_the_session() {
     kept.clock.advance(2 * LAST_USED_RESOLUTION);
     let outcome = kept.outcome(&user, &session, 1, Rotation::Off).await;
 
-    assert_eq!(outcome, Some((Presentation::Outdated, 2, 3)));
+    assert_eq!(outcome, Some((RefreshOutcome::Outdated, 2, 3)));
     assert_eq!(kept.listed(&user).await[0].last_used, session.last_used);
 }
 
 /// What the table says, written down once more: rows C and 1 to 6.
-fn by_the_table(held: u64, successor: u64, counter: u64, is_recent: Option<bool>) -> (Presentation, u64, u64) {
+fn by_the_table(current: u64, next: u64, counter: u64, is_recent: Option<bool>) -> (RefreshOutcome, u64, u64) {
     match is_recent {
-        None if counter == held || counter >= successor => (Presentation::Kept, held, successor),
-        None => (Presentation::Outdated, held, successor),
-        Some(_) if counter == successor => (Presentation::Successor, counter, successor + 1),
-        Some(true) if counter == held => (Presentation::Shared, held, successor),
-        Some(false) if counter == held => (Presentation::LostResponse, held, successor + 1),
-        Some(_) if counter > successor => (Presentation::Rollback, counter, counter + 1),
-        Some(_) if counter > held => (Presentation::Replaced, held, successor),
-        Some(_) => (Presentation::Retired, held, successor),
+        None if counter == current || counter >= next => (RefreshOutcome::Kept, current, next),
+        None => (RefreshOutcome::Outdated, current, next),
+        Some(_) if counter == next => (RefreshOutcome::Next, counter, next + 1),
+        Some(true) if counter == current => (RefreshOutcome::Shared, current, next),
+        Some(false) if counter == current => (RefreshOutcome::LostResponse, current, next + 1),
+        Some(_) if counter > next => (RefreshOutcome::Rollback, counter, counter + 1),
+        Some(_) if counter > current => (RefreshOutcome::Superseded, current, next),
+        Some(_) => (RefreshOutcome::Reused, current, next),
     }
 }
 
@@ -163,7 +163,7 @@ fn every_store_decides_by_the_table_whatever_is_presented_and_when() {
         proptest::collection::vec((-2_i64..6, prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..24);
     for_each(&presentations, &async |kept, user, presentations| {
         let session = kept.opened_as(&long(user)).await;
-        let (mut held, mut successor, mut since_rotation) = (FIRST_HELD, FIRST_SUCCESSOR, 0);
+        let (mut held, mut successor, mut since_rotation) = (FIRST_CURRENT, FIRST_NEXT, 0);
         for (offset, wait, rotates) in presentations {
             kept.clock.advance(Duration::from_secs(wait));
             since_rotation += wait;
@@ -177,7 +177,7 @@ fn every_store_decides_by_the_table_whatever_is_presented_and_when() {
                 since_rotation = 0;
             }
             (held, successor) = (expected.1, expected.2);
-            if expected.0.is_theft() {
+            if expected.0.is_reuse() {
                 prop_assert_eq!(kept.outcome(user, &session, successor, rotation).await, None);
                 break;
             }
@@ -206,7 +206,7 @@ fn an_honest_client_is_never_signed_out_whatever_answers_are_lost_and_whether_to
     let requests = proptest::collection::vec((fate(), prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..32);
     for_each(&requests, &async |kept, user, requests| {
         let session = kept.opened_as(&long(user)).await;
-        let mut stored = session.successor;
+        let mut stored = session.next;
         for (fate, wait, rotates) in requests {
             kept.clock.advance(Duration::from_secs(wait));
             if fate == Fate::NotAtAll {
@@ -214,11 +214,11 @@ fn an_honest_client_is_never_signed_out_whatever_answers_are_lost_and_whether_to
             }
             let rotation = if rotates { ON } else { Rotation::Off };
             let refresh = kept.presented(user, &session, stored, rotation).await;
-            let Refresh::Presented(presentation, session) = refresh else { panic!("{refresh:?}") };
-            let is_granted = !presentation.is_theft() && presentation != Presentation::Outdated;
+            let Refresh::Decided(presentation, session) = refresh else { panic!("{refresh:?}") };
+            let is_granted = !presentation.is_reuse() && presentation != RefreshOutcome::Outdated;
             prop_assert!(is_granted, "{presentation:?} of {stored} by {session:?}");
             if fate == Fate::Answered && rotates {
-                stored = session.successor;
+                stored = session.next;
             }
         }
         Ok(())
@@ -232,20 +232,20 @@ fn once_thief_and_owner_have_used_a_token_more_than_ten_seconds_apart_who_was_di
         proptest::collection::vec((0_usize..2, prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..32);
     for_each(&presentations, &async |kept, user, presentations| {
         let session = kept.opened_as(&long(user)).await;
-        let mut stored = [session.successor; 2];
+        let mut stored = [session.next; 2];
         let mut last: Option<(usize, bool)> = None;
         let mut displaced = None;
         for (who, wait, is_answered) in presentations {
             kept.clock.advance(Duration::from_secs(wait));
             let refresh = kept.presented(user, &session, stored[who], ON).await;
-            let Refresh::Presented(presentation, session) = refresh else { panic!("{refresh:?}") };
+            let Refresh::Decided(presentation, session) = refresh else { panic!("{refresh:?}") };
 
             // The other one was the last, and alone has got what was handed out; this one comes more than ten seconds later.
             let is_other_displaced = last.is_some_and(|(last, is_ahead)| last != who && is_ahead && wait > 10);
             if displaced == Some(who) {
-                prop_assert!(presentation.is_theft(), "{presentation:?} by {who}, who was displaced");
+                prop_assert!(presentation.is_reuse(), "{presentation:?} by {who}, who was displaced");
             }
-            if presentation.is_theft() {
+            if presentation.is_reuse() {
                 // Both have the same token then: nobody is signed out by their own requests.
                 prop_assert!(last.is_some_and(|(last, _)| last != who) || displaced == Some(who));
                 prop_assert_eq!(kept.outcome(user, &session, stored[1 - who], ON).await, None);
@@ -255,9 +255,9 @@ fn once_thief_and_owner_have_used_a_token_more_than_ten_seconds_apart_who_was_di
                 displaced = Some(1 - who);
             }
             if is_answered {
-                stored[who] = session.successor;
+                stored[who] = session.next;
             }
-            last = Some((who, is_answered && presentation != Presentation::Shared));
+            last = Some((who, is_answered && presentation != RefreshOutcome::Shared));
         }
         Ok(())
     });
@@ -272,12 +272,12 @@ async fn within_ten_seconds_of_each_other_a_thief_cannot_be_told_from_a_second_t
     for counter in 1..10 {
         assert_eq!(
             kept.outcome(&user, &session, counter, ON).await,
-            Some((Presentation::Successor, counter, counter + 1))
+            Some((RefreshOutcome::Next, counter, counter + 1))
         );
         kept.clock.advance(Duration::from_secs(9));
         assert_eq!(
             kept.outcome(&user, &session, counter, ON).await,
-            Some((Presentation::Shared, counter, counter + 1))
+            Some((RefreshOutcome::Shared, counter, counter + 1))
         );
         kept.clock.advance(Duration::from_secs(70));
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use postern::{
     model::Role,
     store::{
-        StoreError, StoreTime, Users as _,
-        postgres::{PostgresUrl, PostgresUsers, SchemaError, check_schema, migrate},
+        StoreError, TimeBudget, UserStore as _,
+        postgres::{PostgresStore, PostgresUrl, SchemaError, check_schema, migrate},
     },
 };
 
@@ -55,9 +55,9 @@ async fn a_server_that_takes_no_writes_is_not_asked() {
     migrate(&primary).await.expect("an empty schema can be migrated");
     let standby = format!("{url}%20-cdefault_transaction_read_only%3Don").parse().expect("a URL");
 
-    let users = PostgresUsers::new(&standby, Duration::from_mins(1)).expect("a pool");
+    let users = PostgresStore::new(&standby, Duration::from_mins(1)).expect("a pool");
 
-    let outcome = users.ping(&StoreTime::of(Duration::from_mins(1))).await;
+    let outcome = users.ping(&TimeBudget::of(Duration::from_mins(1))).await;
     assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
 }
 
@@ -82,8 +82,8 @@ async fn a_replica_of_the_version_before_goes_on_serving_after_a_migration() {
         ON CONFLICT (email) DO UPDATE SET email = excluded.email WHERE users.id = excluded.id RETURNING id";
     sql(&database, insert).await;
 
-    let users = PostgresUsers::new(&url, Duration::from_mins(1)).expect("a pool");
-    let time = StoreTime::of(Duration::from_mins(1));
+    let users = PostgresStore::new(&url, Duration::from_mins(1)).expect("a pool");
+    let time = TimeBudget::of(Duration::from_mins(1));
     let email = "ada@example.org".parse().expect("an address");
     let user = users.by_email(&email, &time).await.expect("an answer").expect("a user");
     assert_eq!(user.role, Role::Member);

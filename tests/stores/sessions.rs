@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postern::{
     clock::Clock as _,
-    model::{Epoch, FIRST_HELD, FIRST_SUCCESSOR, NewSession, Presentation, SessionId, Standing, User},
+    model::{AccountStatus, Epoch, FIRST_CURRENT, FIRST_NEXT, NewSession, RefreshOutcome, SessionId, User},
     store::{LAST_USED_RESOLUTION, Refresh},
 };
 
@@ -19,8 +19,8 @@ async fn a_session_is_found_as_it_was_opened() {
     let session = kept.stores.sessions.open(&new, &time()).await.expect("an answer").session;
 
     assert_eq!((session.id, session.user, session.epoch), (new.id, new.user, new.epoch));
-    assert_eq!((session.held, session.successor), (FIRST_HELD, FIRST_SUCCESSOR));
-    assert_eq!((session.successor_key, session.client.clone()), (new.successor_key, new.client));
+    assert_eq!((session.current, session.next), (FIRST_CURRENT, FIRST_NEXT));
+    assert_eq!((session.next_key, session.client.clone()), (new.next_key, new.client));
     assert_eq!(kept.resumed(&session).await, Some(session));
 }
 
@@ -42,8 +42,8 @@ async fn a_session_is_found_under_its_own_user_only() {
     let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
     let session = kept.opened(&ada).await;
 
-    assert_eq!(kept.stores.sessions.resume(grace.id, session.id, &time()).await, Ok(None));
-    assert_eq!(kept.stores.sessions.resume(ada.id, SessionId::random(), &time()).await, Ok(None));
+    assert_eq!(kept.stores.sessions.touch(grace.id, session.id, &time()).await, Ok(None));
+    assert_eq!(kept.stores.sessions.touch(ada.id, SessionId::random(), &time()).await, Ok(None));
 }
 
 #[tokio::test]
@@ -54,11 +54,11 @@ async fn a_session_ends_when_it_expires() {
 
     kept.clock.advance(Duration::from_mins(24 * 60 - 1));
     assert!(kept.resumed(&session).await.is_some());
-    assert!(is_kept(&kept.refreshed(&user, &session, FIRST_SUCCESSOR).await));
+    assert!(is_kept(&kept.refreshed(&user, &session, FIRST_NEXT).await));
 
     kept.clock.advance(Duration::from_mins(1));
     assert_eq!(kept.resumed(&session).await, None);
-    assert_eq!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
+    assert_eq!(kept.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn nothing_lengthens_a_session() {
 
     for _ in 0..23 {
         kept.clock.advance(Duration::from_hours(1));
-        let Refresh::Presented(_, refreshed) = kept.refreshed(&user, &session, FIRST_SUCCESSOR).await else {
+        let Refresh::Decided(_, refreshed) = kept.refreshed(&user, &session, FIRST_NEXT).await else {
             panic!("the session is in force")
         };
         assert_eq!(refreshed.expires, session.expires);
@@ -113,7 +113,7 @@ async fn a_late_refresh_does_not_revive_an_ended_session() {
     kept.clock.advance(2 * LAST_USED_RESOLUTION);
     kept.stores.sessions.end(user.id, session.id, &time()).await.expect("an answer");
 
-    assert_eq!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
+    assert_eq!(kept.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
 
     assert_eq!(kept.resumed(&session).await, None);
 }
@@ -128,10 +128,8 @@ async fn a_refresh_that_races_a_logout_leaves_no_session() {
         kept.clock.advance(2 * LAST_USED_RESOLUTION);
         let (end_time, sessions) = (time(), &second.sessions);
 
-        let (_, ended) = tokio::join!(
-            kept.refreshed(&user, &session, FIRST_SUCCESSOR),
-            sessions.end(user.id, session.id, &end_time),
-        );
+        let (_, ended) =
+            tokio::join!(kept.refreshed(&user, &session, FIRST_NEXT), sessions.end(user.id, session.id, &end_time),);
 
         assert_eq!(ended, Ok(1));
         assert_eq!(kept.resumed(&session).await, None);
@@ -144,9 +142,9 @@ async fn what_a_new_epoch_has_ended_can_be_removed_and_what_was_opened_since_sta
     let (first, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
     let (survivor, ended, of_grace) = (kept.opened(&first).await, kept.opened(&first).await, kept.opened(&grace).await);
     // A password change, and a logout everywhere after it.
-    let second = User { epoch: Epoch::random(), kept_session: Some(survivor.id), ..first.clone() };
+    let second = User { epoch: Epoch::random(), surviving_session: Some(survivor.id), ..first.clone() };
     let in_second = kept.opened(&second).await;
-    let third = User { epoch: Epoch::random(), kept_session: None, ..first.clone() };
+    let third = User { epoch: Epoch::random(), surviving_session: None, ..first.clone() };
     let in_third = kept.opened(&third).await;
     let sessions = &kept.stores.sessions;
 
@@ -172,10 +170,10 @@ async fn a_session_of_an_earlier_epoch_is_refused_and_kept() {
     let session = kept.opened(&user).await;
     let later = User { epoch: Epoch::random(), ..user.clone() };
 
-    assert_eq!(kept.refreshed(&later, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
+    assert_eq!(kept.refreshed(&later, &session, FIRST_NEXT).await, Refresh::NotValid);
 
     // The user may have been read stale: whoever reads the right epoch still finds the session.
-    assert!(is_kept(&kept.refreshed(&user, &session, FIRST_SUCCESSOR).await));
+    assert!(is_kept(&kept.refreshed(&user, &session, FIRST_NEXT).await));
 }
 
 #[tokio::test]
@@ -183,10 +181,10 @@ async fn the_kept_session_outlives_its_epoch_and_no_other_does() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
-    let later = User { epoch: Epoch::random(), kept_session: Some(session.id), ..user };
+    let later = User { epoch: Epoch::random(), surviving_session: Some(session.id), ..user };
 
-    assert!(is_kept(&kept.refreshed(&later, &session, FIRST_SUCCESSOR).await));
-    assert_eq!(kept.refreshed(&later, &other, FIRST_SUCCESSOR).await, Refresh::NotInForce);
+    assert!(is_kept(&kept.refreshed(&later, &session, FIRST_NEXT).await));
+    assert_eq!(kept.refreshed(&later, &other, FIRST_NEXT).await, Refresh::NotValid);
 }
 
 #[tokio::test]
@@ -194,9 +192,9 @@ async fn no_session_of_an_inactive_user_is_refreshed() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
-    let inactive = User { standing: Standing::Inactive, kept_session: Some(session.id), ..user };
+    let inactive = User { status: AccountStatus::Inactive, surviving_session: Some(session.id), ..user };
 
-    assert_eq!(kept.refreshed(&inactive, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
+    assert_eq!(kept.refreshed(&inactive, &session, FIRST_NEXT).await, Refresh::NotValid);
 }
 
 #[tokio::test]
@@ -205,11 +203,11 @@ async fn without_rotation_the_held_counter_and_the_successor_are_granted_and_not
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
 
-    for counter in [FIRST_HELD, FIRST_SUCCESSOR, FIRST_SUCCESSOR, FIRST_SUCCESSOR + 5] {
-        let Refresh::Presented(Presentation::Kept, granted) = kept.refreshed(&user, &session, counter).await else {
+    for counter in [FIRST_CURRENT, FIRST_NEXT, FIRST_NEXT, FIRST_NEXT + 5] {
+        let Refresh::Decided(RefreshOutcome::Kept, granted) = kept.refreshed(&user, &session, counter).await else {
             panic!("counter {counter} is granted")
         };
-        assert_eq!((granted.held, granted.successor), (FIRST_HELD, FIRST_SUCCESSOR));
+        assert_eq!((granted.current, granted.next), (FIRST_CURRENT, FIRST_NEXT));
     }
 }
 
@@ -221,7 +219,7 @@ async fn a_use_is_noted_a_minute_after_the_last_noted_one() {
         let session = kept.opened(&user).await;
         let last_used = async || {
             if is_refresh {
-                kept.refreshed(&user, &session, FIRST_SUCCESSOR).await;
+                kept.refreshed(&user, &session, FIRST_NEXT).await;
             } else {
                 kept.resumed(&session).await.expect("a session");
             }
@@ -276,8 +274,8 @@ async fn where_there_are_too_many_sessions_those_out_of_force_go_before_the_olde
     let changed_the_password = kept.opened(&user).await;
     kept.clock.advance(Duration::from_secs(1));
     let out_of_force = [kept.opened(&user).await, kept.opened(&user).await];
-    let user = User { epoch: Epoch::random(), kept_session: Some(changed_the_password.id), ..user };
-    let new = || NewSession { max_sessions: 3, kept_session: user.kept_session, ..new_session(&user) };
+    let user = User { epoch: Epoch::random(), surviving_session: Some(changed_the_password.id), ..user };
+    let new = || NewSession { max_sessions: 3, surviving_session: user.surviving_session, ..new_session(&user) };
 
     kept.clock.advance(Duration::from_secs(1));
     let (first, second) = (new(), new());
@@ -359,14 +357,14 @@ async fn a_session_ends_when_it_goes_unused_for_too_long_and_every_use_puts_that
     for _ in 0..3 {
         kept.clock.advance(Duration::from_mins(29));
         assert!(kept.resumed(&resumed).await.is_some());
-        assert!(is_kept(&kept.refreshed(&user, &refreshed, FIRST_SUCCESSOR).await));
+        assert!(is_kept(&kept.refreshed(&user, &refreshed, FIRST_NEXT).await));
     }
 
     assert_eq!(kept.resumed(&unused).await, None);
     assert_eq!(kept.listed(&user).await.len(), 2);
     assert_eq!(kept.stores.sessions.end(user.id, unused.id, &time()).await, Ok(0));
     kept.clock.advance(Duration::from_mins(30));
-    assert_eq!(kept.refreshed(&user, &refreshed, FIRST_SUCCESSOR).await, Refresh::NotInForce);
+    assert_eq!(kept.refreshed(&user, &refreshed, FIRST_NEXT).await, Refresh::NotValid);
     assert_eq!(kept.resumed(&resumed).await, None);
     assert_eq!(kept.stores.sessions.remove_ended(&user, None, &time()).await, Ok(0));
 }

@@ -5,10 +5,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use postern::{
     clock::{Clock as _, ManualClock, from_unix_ms, unix_ms},
     model::{
-        Client, Epoch, FIRST_SUCCESSOR, KeyTag, NewSession, PasswordHash, Presentation, Role, Rotation, Session,
-        SessionId, Standing, User, UserId,
+        AccountStatus, Client, Epoch, FIRST_NEXT, KeyTag, NewSession, PasswordHash, RefreshOutcome, Role, Rotation,
+        Session, SessionId, User, UserId,
     },
-    store::{CompareAndSet, Insert, PasswordChange, Refresh, RefreshAttempt, StoreError, StoreTime},
+    store::{CompareAndSet, Insert, PasswordChange, Refresh, RefreshAttempt, StoreError, TimeBudget},
 };
 
 use super::Backend;
@@ -41,10 +41,10 @@ impl Kept {
             email: email.parse().expect("a valid address"),
             name: "Ada Lovelace".parse().expect("a valid name"),
             password: Some(hash("first")),
-            standing: Standing::Active,
+            status: AccountStatus::Active,
             role: Role::Member,
             epoch: Epoch::random(),
-            kept_session: None,
+            surviving_session: None,
             // A store keeps milliseconds at least.
             created: from_unix_ms(unix_ms(self.clock.now())).expect("a time within range"),
         }
@@ -69,7 +69,7 @@ impl Kept {
     }
 
     pub async fn resumed(&self, session: &Session) -> Option<Session> {
-        self.stores.sessions.resume(session.user, session.id, &time()).await.expect("an answer")
+        self.stores.sessions.touch(session.user, session.id, &time()).await.expect("an answer")
     }
 
     pub async fn listed(&self, user: &User) -> Vec<Session> {
@@ -94,21 +94,21 @@ impl Kept {
     }
 }
 
-pub fn time() -> StoreTime {
-    StoreTime::of(Duration::from_mins(1))
+pub fn time() -> TimeBudget {
+    TimeBudget::of(Duration::from_mins(1))
 }
 
 /// Whether the token was good, and stays.
 pub fn is_kept(refresh: &Refresh) -> bool {
-    matches!(refresh, Refresh::Presented(Presentation::Kept, _))
+    matches!(refresh, Refresh::Decided(RefreshOutcome::Kept, _))
 }
 
 pub fn hash(text: &str) -> PasswordHash {
     PasswordHash::new(format!("$argon2id${text}"))
 }
 
-pub fn change(text: &str, kept_session: SessionId) -> PasswordChange {
-    PasswordChange { hash: hash(text), epoch: Epoch::random(), kept_session }
+pub fn change(text: &str, surviving_session: SessionId) -> PasswordChange {
+    PasswordChange { hash: hash(text), epoch: Epoch::random(), surviving_session }
 }
 
 pub fn new_session(user: &User) -> NewSession {
@@ -116,11 +116,11 @@ pub fn new_session(user: &User) -> NewSession {
         id: SessionId::random(),
         user: user.id,
         epoch: user.epoch,
-        successor_key: KeyTag([0xff, 0, 1, 0x80]),
+        next_key: KeyTag([0xff, 0, 1, 0x80]),
         lifetime: DAY,
         idle: None,
         max_sessions: 100,
-        kept_session: None,
+        surviving_session: None,
         client: Client::new(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]), "curl/8 \"ë\"\n"),
     }
 }
@@ -135,17 +135,17 @@ async fn a_store_answers_a_ping() {
     let kept = Kept::empty().await;
 
     let (users, sessions) = (kept.stores.users.ping(&time()).await, kept.stores.sessions.ping(&time()).await);
-    assert_eq!((users.map(|pong| pong.concern), sessions.map(|pong| pong.concern)), (Ok(None), Ok(None)));
+    assert_eq!((users.map(|pong| pong.warning), sessions.map(|pong| pong.warning)), (Ok(None), Ok(None)));
 }
 
 #[tokio::test]
 async fn a_store_without_time_is_unavailable() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
-    let none = StoreTime::of(Duration::ZERO);
+    let none = TimeBudget::of(Duration::ZERO);
 
     assert!(matches!(kept.stores.users.by_id(user.id, &none).await, Err(StoreError::Unavailable { .. })));
-    let found = kept.stores.sessions.resume(user.id, SessionId::random(), &none).await;
+    let found = kept.stores.sessions.touch(user.id, SessionId::random(), &none).await;
     assert!(matches!(found, Err(StoreError::Unavailable { .. })));
 
     // And the next call gets its answer.
@@ -161,7 +161,7 @@ async fn what_one_server_writes_the_other_reads_at_once() {
     let session = kept.opened(&user).await;
 
     assert_eq!(second.users.by_id(user.id, &time()).await, Ok(Some(user.clone())));
-    assert_eq!(second.sessions.resume(user.id, session.id, &time()).await, Ok(Some(session.clone())));
+    assert_eq!(second.sessions.touch(user.id, session.id, &time()).await, Ok(Some(session.clone())));
 
     second.sessions.end(user.id, session.id, &time()).await.expect("an answer");
     assert_eq!(kept.resumed(&session).await, None);
@@ -173,9 +173,9 @@ async fn a_login_that_races_a_password_change_leaves_no_session_in_force() {
     let second = kept.second().await;
     for round in 0..8 {
         let user = kept.inserted(&format!("ada{round}@example.org")).await;
-        let kept_session = kept.opened(&user).await;
+        let surviving_session = kept.opened(&user).await;
         let (change, new, change_time, open_time) =
-            (change("second", kept_session.id), new_session(&user), time(), time());
+            (change("second", surviving_session.id), new_session(&user), time(), time());
 
         // The login has verified the old password, and opens its session in the epoch that it read with it.
         let (changed, opened) = tokio::join!(
@@ -185,9 +185,9 @@ async fn a_login_that_races_a_password_change_leaves_no_session_in_force() {
 
         assert_eq!(changed, Ok(CompareAndSet::Written));
         let (user, session) = (kept.by_id(&user).await, opened.expect("an answer").session);
-        assert!(!user.keeps_in_force(session.id, session.epoch));
-        assert_eq!(kept.refreshed(&user, &session, FIRST_SUCCESSOR).await, Refresh::NotInForce);
-        assert!(user.keeps_in_force(kept_session.id, kept_session.epoch));
+        assert!(!user.is_session_valid(session.id, session.epoch));
+        assert_eq!(kept.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
+        assert!(user.is_session_valid(surviving_session.id, surviving_session.epoch));
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use postern::{
     clock::Clock as _,
-    model::{Email, Epoch, FIRST_SUCCESSOR, SessionId, Standing, User, UserId},
-    store::{CompareAndSet, Edit, Insert},
+    model::{AccountStatus, Email, Epoch, FIRST_NEXT, SessionId, User, UserId},
+    store::{CompareAndSet, Insert, UserUpdate},
 };
 
 use super::suite::{Kept, change, hash, is_kept, time};
@@ -13,7 +13,7 @@ use super::suite::{Kept, change, hash, is_kept, time};
 #[tokio::test]
 async fn a_user_is_found_as_it_was_inserted() {
     let kept = Kept::empty().await;
-    let user = User { kept_session: Some(SessionId::random()), ..kept.user("ada@example.org") };
+    let user = User { surviving_session: Some(SessionId::random()), ..kept.user("ada@example.org") };
 
     assert_eq!(kept.stores.users.insert(&user, &time()).await, Ok(Insert::Created));
 
@@ -24,7 +24,7 @@ async fn a_user_is_found_as_it_was_inserted() {
 #[tokio::test]
 async fn an_inactive_user_without_a_password_is_found_as_such() {
     let kept = Kept::empty().await;
-    let user = User { standing: Standing::Inactive, password: None, ..kept.user("ada@example.org") };
+    let user = User { status: AccountStatus::Inactive, password: None, ..kept.user("ada@example.org") };
 
     assert_eq!(kept.stores.users.insert(&user, &time()).await, Ok(Insert::Created));
 
@@ -41,7 +41,7 @@ async fn an_epoch_may_be_any_64_bits() {
 
         assert_eq!(kept.by_id(&user).await.epoch, Epoch(epoch));
         assert_eq!(kept.resumed(&session).await.expect("a session").epoch, Epoch(epoch));
-        assert!(is_kept(&kept.refreshed(&user, &session, FIRST_SUCCESSOR).await));
+        assert!(is_kept(&kept.refreshed(&user, &session, FIRST_NEXT).await));
     }
 }
 
@@ -128,8 +128,12 @@ async fn a_password_change_replaces_hash_epoch_and_kept_session() {
     let outcome = kept.stores.users.change_password(&user, &change, &time()).await;
 
     assert_eq!(outcome, Ok(CompareAndSet::Written));
-    let changed =
-        User { password: Some(change.hash), epoch: change.epoch, kept_session: Some(change.kept_session), ..user };
+    let changed = User {
+        password: Some(change.hash),
+        epoch: change.epoch,
+        surviving_session: Some(change.surviving_session),
+        ..user
+    };
     assert_eq!(kept.by_id(&changed).await, changed);
 }
 
@@ -150,7 +154,7 @@ async fn a_password_change_of_a_user_that_is_another_by_now_writes_nothing() {
 #[tokio::test]
 async fn nothing_is_written_for_an_inactive_user() {
     let kept = Kept::empty().await;
-    let user = User { standing: Standing::Inactive, ..kept.user("ada@example.org") };
+    let user = User { status: AccountStatus::Inactive, ..kept.user("ada@example.org") };
     assert_eq!(kept.stores.users.insert(&user, &time()).await, Ok(Insert::Created));
 
     assert_eq!(kept.stores.users.rehash(&user, &hash("second"), &time()).await, Ok(CompareAndSet::Stale));
@@ -234,8 +238,8 @@ async fn a_user_is_deleted_only_as_they_were_verified() {
 async fn an_inactive_user_is_not_deleted_by_themselves() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
-    let inactive = Edit::SetStanding(Standing::Inactive, user.epoch);
-    kept.stores.users.edit(user.id, &inactive, &time()).await.expect("an answer").expect("a user");
+    let inactive = UserUpdate::SetStatus(AccountStatus::Inactive, user.epoch);
+    kept.stores.users.update(user.id, &inactive, &time()).await.expect("an answer").expect("a user");
 
     assert_eq!(kept.stores.users.delete_verified(&user, &time()).await, Ok(CompareAndSet::Stale));
 }

@@ -8,9 +8,9 @@ use postern::{
     clock::{Clock, ManualClock},
     rate_limit::AttemptStores,
     store::{
-        AuditEvents, Sessions, Users,
-        memory::LocalAttempts,
-        postgres::{self, PostgresUsers},
+        AuditStore, SessionStore, UserStore,
+        memory::MemoryAttempts,
+        postgres::{self, PostgresStore},
         redis::RedisStore,
         sqlite::DataDirectory,
     },
@@ -29,10 +29,10 @@ pub trait Backend: Sized + Send + Sync {
 
 /// What a server keeps its accounts in.
 pub struct Stores {
-    pub users: Arc<dyn Users>,
-    pub sessions: Arc<dyn Sessions>,
+    pub users: Arc<dyn UserStore>,
+    pub sessions: Arc<dyn SessionStore>,
     pub attempts: AttemptStores,
-    pub audit: Arc<dyn AuditEvents>,
+    pub audit: Arc<dyn AuditStore>,
 }
 
 /// A directory of its own.
@@ -48,7 +48,7 @@ impl Backend for Embedded {
         // Nobody keeps the lock: two servers are tried on one directory, which only the process would refuse.
         let lock = directory.lock().expect("nobody has the lock");
         let store = Arc::new(directory.store(&lock, Arc::clone(&clock) as Arc<dyn Clock>).expect("the store opens"));
-        let attempts = AttemptStores { shared: None, local: Arc::new(LocalAttempts::new(clock)) };
+        let attempts = AttemptStores { shared: None, local: Arc::new(MemoryAttempts::new(clock)) };
         Stores { users: store.clone(), sessions: store.clone(), attempts, audit: store }
     }
 }
@@ -74,12 +74,12 @@ impl Backend for PostgresRedis {
 
     async fn open(&self, clock: Arc<ManualClock>) -> Stores {
         let users = Arc::new(
-            PostgresUsers::new(&self.database.parse().expect("a URL"), Duration::from_mins(1)).expect("a pool"),
+            PostgresStore::new(&self.database.parse().expect("a URL"), Duration::from_mins(1)).expect("a pool"),
         );
         let redis = RedisStore::new(&self.redis.parse().expect("a URL"), Arc::clone(&clock) as Arc<dyn Clock>)
             .expect("an address");
         let redis = Arc::new(redis);
-        let attempts = AttemptStores { shared: Some(redis.clone()), local: Arc::new(LocalAttempts::new(clock)) };
+        let attempts = AttemptStores { shared: Some(redis.clone()), local: Arc::new(MemoryAttempts::new(clock)) };
         Stores { users: users.clone(), sessions: redis, attempts, audit: users }
     }
 }

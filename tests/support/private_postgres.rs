@@ -34,8 +34,8 @@ impl PrivatePostgres {
         let data = data(&directory);
         let postgres = Self { server: serve(&data, port), directory, port };
         postgres.is_ready().await;
-        sql(&postgres.administration(), "CREATE ROLE service LOGIN PASSWORD 'first'").await;
-        sql(&postgres.administration(), "CREATE DATABASE service OWNER service").await;
+        sql(&postgres.user_admin(), "CREATE ROLE service LOGIN PASSWORD 'first'").await;
+        sql(&postgres.user_admin(), "CREATE DATABASE service OWNER service").await;
         postgres
     }
 
@@ -45,7 +45,7 @@ impl PrivatePostgres {
     }
 
     /// The URL of the superuser.
-    pub fn administration(&self) -> String {
+    pub fn user_admin(&self) -> String {
         format!("postgres://postern:postern@127.0.0.1:{}/postgres", self.port)
     }
 
@@ -56,7 +56,7 @@ impl PrivatePostgres {
 
     /// Ends what the service has open, and waits until it counts no more.
     pub async fn end_connections(&self) {
-        let (client, connection) = tokio_postgres::connect(&self.administration(), NoTls).await.expect("it answers");
+        let (client, connection) = tokio_postgres::connect(&self.user_admin(), NoTls).await.expect("it answers");
         tokio::spawn(connection);
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'service'";
         while !client.query(end, &[]).await.expect("rows").is_empty() {}
@@ -86,7 +86,7 @@ impl PrivatePostgres {
 
     async fn is_ready(&self) {
         let deadline = Instant::now() + Duration::from_mins(1);
-        while tokio_postgres::connect(&self.administration(), NoTls).await.is_err() {
+        while tokio_postgres::connect(&self.user_admin(), NoTls).await.is_err() {
             assert!(Instant::now() < deadline, "it does not start");
             tokio::task::yield_now().await;
         }

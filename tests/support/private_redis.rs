@@ -14,7 +14,7 @@ pub struct PrivateRedis {
     directory: tempfile::TempDir,
     port: u16,
     /// A connection that is there whatever becomes of others.
-    administration: Option<MultiplexedConnection>,
+    user_admin: Option<MultiplexedConnection>,
 }
 
 impl PrivateRedis {
@@ -22,7 +22,7 @@ impl PrivateRedis {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.expect("a free port").port();
-        let mut redis = Self { server: serve(&directory, port, &[]), directory, port, administration: None };
+        let mut redis = Self { server: serve(&directory, port, &[]), directory, port, user_admin: None };
         redis.is_ready().await;
         redis
     }
@@ -35,7 +35,7 @@ impl PrivateRedis {
 
     /// Has it do something.
     pub async fn send(&self, command: &[&str]) {
-        let mut connection = self.administration.clone().expect("it is ready");
+        let mut connection = self.user_admin.clone().expect("it is ready");
         redis::cmd(command[0]).arg(&command[1..]).exec_async(&mut connection).await.expect("it does so");
     }
 
@@ -55,7 +55,7 @@ impl PrivateRedis {
             if let Ok(mut connection) = client.get_multiplexed_async_connection().await {
                 let pong = redis::cmd("PING").exec_async(&mut connection).await;
                 if pong.is_ok() || pong.is_err_and(|error| error.code() == Some("LOADING")) {
-                    self.administration = Some(connection);
+                    self.user_admin = Some(connection);
                     return;
                 }
             }

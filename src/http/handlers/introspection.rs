@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    api_keys::OperatorName,
-    http::{context::Context, error::Problem, extract::JsonOrForm, response::Json},
+    api_keys::ApiClientName,
+    http::{context::Context, error::ApiError, extract::JsonOrForm, response::Json},
 };
 
 /// What an operator is told of a token (RFC 7662, section 2.2).
@@ -29,9 +29,9 @@ struct ActiveToken {
 /// `POST /introspect/`
 pub async fn introspect(
     context: Context,
-    _: OperatorName,
+    _: ApiClientName,
     JsonOrForm(mut body): JsonOrForm,
-) -> Result<Json<Introspection>, Problem> {
+) -> Result<Json<Introspection>, ApiError> {
     let token = body.text("token");
     let token = body.finish(token)?;
     let claims = context.accounts.introspect(&token, &context.call).await?;

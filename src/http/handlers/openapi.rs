@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::http::{auth::Stranger, context::Context, error::Problem, extract::Nothing, response::Page};
+use crate::http::{auth::Anonymous, context::Context, error::ApiError, extract::NoBody, response::CachedJson};
 
 const PAGE: &str = include_str!("openapi.json");
 
@@ -10,8 +10,8 @@ const PAGE: &str = include_str!("openapi.json");
 const MAX_AGE: Duration = Duration::from_mins(5);
 
 /// `GET /openapi.json`: everything that the public API answers. No store is asked.
-pub async fn page(_: Context, _: Stranger, _: Nothing) -> Result<Page, Problem> {
-    Ok(Page { text: PAGE.into(), max_age: MAX_AGE })
+pub async fn page(_: Context, _: Anonymous, _: NoBody) -> Result<CachedJson, ApiError> {
+    Ok(CachedJson { text: PAGE.into(), max_age: MAX_AGE })
 }
 
 #[cfg(test)]
@@ -22,8 +22,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        http::{Allowed, routes},
-        tokens::{AccessFormat, KeySet},
+        http::{MethodFilter, routes},
+        tokens::{AccessFormat, KeySetFormat},
     };
 
     /// The methods that a path of the page may have (OpenAPI 3.1, Path Item Object).
@@ -38,7 +38,7 @@ mod tests {
         let router = routes::public();
         // The page has no pattern for the rest of a path, and no word for any method but the eight that it knows.
         let ours = router.routes().flat_map(|(method, path)| {
-            let methods = if *method == Allowed::Any {
+            let methods = if *method == MethodFilter::Any {
                 EVERY_METHOD.map(str::to_owned).to_vec()
             } else {
                 vec![method.to_string()]
@@ -55,7 +55,8 @@ mod tests {
         });
 
         // A path of which the page says that it is not there everywhere.
-        let is_there = |route: &String| AccessFormat::publishes(KeySet::Jwk) || route != "GET /.well-known/jwks.json";
+        let is_there =
+            |route: &String| AccessFormat::publishes(KeySetFormat::Jwk) || route != "GET /.well-known/jwks.json";
         assert_eq!(listed.filter(is_there).collect::<BTreeSet<_>>(), ours.collect::<BTreeSet<_>>());
     }
 

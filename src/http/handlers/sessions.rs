@@ -6,10 +6,10 @@ use crate::{
     accounts::{Credentials, CurrentUser},
     clock::rfc3339,
     http::{
-        auth::Stranger,
+        auth::Anonymous,
         context::Context,
-        error::Problem,
-        extract::{Members, Nothing, Path, PathParameter},
+        error::ApiError,
+        extract::{Fields, NoBody, Path, PathParameter},
         response::{Json, NoContent},
     },
     model::SessionId,
@@ -30,8 +30,8 @@ pub struct TokenPair {
 }
 
 /// `POST /token/`
-pub async fn login(context: Context, _: Stranger, mut body: Members) -> Result<Json<TokenPair>, Problem> {
-    let email = body.presented_email("email");
+pub async fn login(context: Context, _: Anonymous, mut body: Fields) -> Result<Json<TokenPair>, ApiError> {
+    let email = body.login_email("email");
     let password = body.password("password");
     let (email, password) = body.finish(email.zip(password))?;
     let credentials = Credentials { email: email.ok(), password };
@@ -48,7 +48,7 @@ pub struct NewTokens {
 }
 
 /// `POST /refresh/`
-pub async fn refresh(context: Context, _: Stranger, mut body: Members) -> Result<Json<NewTokens>, Problem> {
+pub async fn refresh(context: Context, _: Anonymous, mut body: Fields) -> Result<Json<NewTokens>, ApiError> {
     let token = body.text("refresh");
     let token = body.finish(token)?;
     let refreshed = context.accounts.refresh(&token, &context.call).await?;
@@ -56,7 +56,7 @@ pub async fn refresh(context: Context, _: Stranger, mut body: Members) -> Result
 }
 
 /// `POST /logout/`
-pub async fn logout(context: Context, _: Stranger, mut body: Members) -> Result<Json<Message>, Problem> {
+pub async fn logout(context: Context, _: Anonymous, mut body: Fields) -> Result<Json<Message>, ApiError> {
     let token = body.text("refresh");
     let token = body.finish(token)?;
     context.accounts.logout(&token, &context.call).await?;
@@ -66,12 +66,12 @@ pub async fn logout(context: Context, _: Stranger, mut body: Members) -> Result<
 /// The sessions of a user.
 #[derive(Serialize)]
 pub struct SessionList {
-    sessions: Vec<ShownSession>,
+    sessions: Vec<SessionView>,
 }
 
 /// What users are shown of a session of theirs.
 #[derive(Serialize)]
-struct ShownSession {
+struct SessionView {
     id: String,
     created: String,
     last_used: String,
@@ -83,9 +83,9 @@ struct ShownSession {
 }
 
 /// `GET /sessions/`
-pub async fn list(context: Context, current: CurrentUser, _: Nothing) -> Result<Json<SessionList>, Problem> {
+pub async fn list(context: Context, current: CurrentUser, _: NoBody) -> Result<Json<SessionList>, ApiError> {
     let sessions = context.accounts.list_sessions(&current, &context.call).await?;
-    let shown = sessions.into_iter().map(|session| ShownSession {
+    let shown = sessions.into_iter().map(|session| SessionView {
         id: session.id.to_string(),
         created: rfc3339(session.created),
         last_used: rfc3339(session.last_used),
@@ -98,19 +98,19 @@ pub async fn list(context: Context, current: CurrentUser, _: Nothing) -> Result<
 }
 
 impl PathParameter for SessionId {
-    fn unknown() -> Problem {
-        Problem::SessionNotFound
+    fn unknown() -> ApiError {
+        ApiError::SessionNotFound
     }
 }
 
 /// `DELETE /sessions/{id}/`
-pub async fn end(context: Context, current: CurrentUser, Path(id): Path<SessionId>) -> Result<NoContent, Problem> {
+pub async fn end(context: Context, current: CurrentUser, Path(id): Path<SessionId>) -> Result<NoContent, ApiError> {
     context.accounts.end_session(&current, id, &context.call).await?;
     Ok(NoContent)
 }
 
 /// `POST /logout-everywhere/`
-pub async fn logout_everywhere(context: Context, current: CurrentUser, _: Nothing) -> Result<Json<Message>, Problem> {
+pub async fn logout_everywhere(context: Context, current: CurrentUser, _: NoBody) -> Result<Json<Message>, ApiError> {
     context.accounts.logout_everywhere(&current, &context.call).await?;
     Ok(Json(Message { message: "Logged out everywhere" }))
 }

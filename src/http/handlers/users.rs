@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-use super::passwords::judged;
+use super::passwords::validated_password;
 use crate::{
     accounts::{CurrentUser, SignUp},
     clock::rfc3339,
     http::{
-        auth::Stranger,
+        auth::Anonymous,
         context::Context,
-        error::Problem,
-        extract::{Members, Nothing},
+        error::ApiError,
+        extract::{Fields, NoBody},
         response::{Created, Json, NoContent},
     },
     model::User,
@@ -18,22 +18,22 @@ use crate::{
 
 /// What a sign-up is answered.
 #[derive(Serialize)]
-pub struct Registered {
+pub struct SignedUp {
     message: &'static str,
     access: String,
     refresh: String,
 }
 
 /// `POST /create-user/`
-pub async fn register(context: Context, _: Stranger, mut body: Members) -> Result<Created<Registered>, Problem> {
+pub async fn sign_up(context: Context, _: Anonymous, mut body: Fields) -> Result<Created<SignedUp>, ApiError> {
     let (name, email) = (body.name("name"), body.email("email"));
-    let password = judged(&context, &mut body, "password", name.as_ref(), email.as_ref()).await?;
+    let password = validated_password(&context, &mut body, "password", name.as_ref(), email.as_ref()).await?;
     let valid = name.zip(email).zip(password);
     let ((name, email), password) = body.finish(valid)?;
     let sign_up = SignUp { name, email, password };
-    let tokens = context.accounts.register(sign_up, &context.call).await?;
+    let tokens = context.accounts.sign_up(sign_up, &context.call).await?;
     let message = "User created successfully!";
-    Ok(Created(Registered { message, access: tokens.access, refresh: tokens.refresh }))
+    Ok(Created(SignedUp { message, access: tokens.access, refresh: tokens.refresh }))
 }
 
 /// What the current user is shown of themselves.
@@ -55,12 +55,12 @@ impl From<User> for Profile {
 }
 
 /// `GET /profile/`
-pub async fn profile(_: Context, current: CurrentUser, _: Nothing) -> Result<Json<Profile>, Problem> {
+pub async fn profile(_: Context, current: CurrentUser, _: NoBody) -> Result<Json<Profile>, ApiError> {
     Ok(Json(current.user.into()))
 }
 
 /// `PATCH /profile/`
-pub async fn rename(context: Context, current: CurrentUser, mut body: Members) -> Result<Json<Profile>, Problem> {
+pub async fn rename(context: Context, current: CurrentUser, mut body: Fields) -> Result<Json<Profile>, ApiError> {
     let name = body.name("name");
     let name = body.finish(name)?;
     let user = context.accounts.rename(&current, name, &context.call).await?;
@@ -68,10 +68,10 @@ pub async fn rename(context: Context, current: CurrentUser, mut body: Members) -
 }
 
 /// `DELETE /profile/`
-pub async fn delete(context: Context, current: CurrentUser, mut body: Members) -> Result<NoContent, Problem> {
+pub async fn delete(context: Context, current: CurrentUser, mut body: Fields) -> Result<NoContent, ApiError> {
     let password = body.password("password");
     let password = body.finish(password)?;
     let deleted = context.accounts.delete_account(&current, &password, &context.call).await;
-    deleted.map_err(Problem::confirmed_by("password"))?;
+    deleted.map_err(ApiError::confirmed_by("password"))?;
     Ok(NoContent)
 }

@@ -6,22 +6,22 @@ use time::OffsetDateTime;
 
 use super::*;
 use crate::keys::{
-    KeyState, MANIFEST, Purpose, list, publish, replace,
+    KeyState, MANIFEST, Purpose, add_next, emergency_rotate, list,
     testing::{generated, rewrite},
 };
 
 fn next_key(directory: &Path) -> String {
-    publish(directory, Purpose::Access, OffsetDateTime::UNIX_EPOCH).expect("a next key");
+    add_next(directory, Purpose::Access, OffsetDateTime::UNIX_EPOCH).expect("a next key");
     list(directory).expect("a manifest").pop().expect("a key").id
 }
 
 /// What verifies a token under a key.
-fn under(id: &str) -> impl Fn(&Keyring) -> Result<(), Unverified> {
-    |keyring| keyring.verifying(id).map(drop).ok_or(Unverified::UnknownKey)
+fn under(id: &str) -> impl Fn(&Keyring) -> Result<(), VerifyError> {
+    |keyring| keyring.verifying(id).map(drop).ok_or(VerifyError::UnknownKey)
 }
 
-fn opened(directory: &tempfile::TempDir) -> Arc<Keys> {
-    Arc::new(Keys::open(directory.path()).expect("keys"))
+fn opened(directory: &tempfile::TempDir) -> Arc<LiveKeyring> {
+    Arc::new(LiveKeyring::open(directory.path()).expect("keys"))
 }
 
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn a_new_set_is_taken_when_it_is_read() {
     let id = next_key(directory.path());
 
     assert!(keys.current().verifying(&id).is_none());
-    keys.read_again().await;
+    keys.reload().await;
 
     assert!(keys.current().verifying(&id).is_some());
 }
@@ -40,7 +40,7 @@ async fn a_new_set_is_taken_when_it_is_read() {
 async fn the_directory_is_read_every_ten_seconds() {
     let directory = generated();
     let keys = opened(&directory);
-    let following = tokio::spawn(Arc::clone(&keys).follow());
+    let following = tokio::spawn(Arc::clone(&keys).watch());
     let id = next_key(directory.path());
     let start = Instant::now();
 
@@ -61,15 +61,15 @@ async fn an_unknown_id_has_the_directory_read_at_once_and_once_a_second() {
     let first = next_key(directory.path());
     assert_eq!(keys.check(under(&first)).await, Ok(()));
 
-    replace(directory.path(), Purpose::Access, OffsetDateTime::UNIX_EPOCH).expect("a new key");
+    emergency_rotate(directory.path(), Purpose::Access, OffsetDateTime::UNIX_EPOCH).expect("a new key");
     let second = list(directory.path()).expect("a manifest").pop().expect("a key").id;
     tokio::time::advance(Duration::from_millis(999)).await;
-    assert_eq!(keys.check(under(&second)).await, Err(Unverified::UnknownKey));
+    assert_eq!(keys.check(under(&second)).await, Err(VerifyError::UnknownKey));
     assert_eq!(keys.check(under(&first)).await, Ok(()));
 
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(keys.check(under(&second)).await, Ok(()));
-    assert_eq!(keys.check(under(&first)).await, Err(Unverified::UnknownKey));
+    assert_eq!(keys.check(under(&first)).await, Err(VerifyError::UnknownKey));
 }
 
 /// A directory whose newest key is read from a pipe, so that reading lasts until somebody writes into it.
@@ -131,7 +131,7 @@ async fn a_directory_that_hangs_holds_up_nobody_but_those_who_wait_for_it_and_is
     pipe.write_all(&paserk).expect("it is read");
     drop(pipe);
     for forged in forged {
-        assert_eq!(forged.await.expect("no panic"), Err(Unverified::UnknownKey));
+        assert_eq!(forged.await.expect("no panic"), Err(VerifyError::UnknownKey));
     }
     assert!(keys.is_readable());
 }
@@ -142,13 +142,13 @@ async fn what_is_forged_has_nothing_read() {
     let keys = opened(&directory);
     let id = next_key(directory.path());
 
-    assert_eq!(keys.check(|_| Err::<(), _>(Unverified::Invalid)).await, Err(Unverified::Invalid));
+    assert_eq!(keys.check(|_| Err::<(), _>(VerifyError::Invalid)).await, Err(VerifyError::Invalid));
 
     assert!(keys.current().verifying(&id).is_none());
 }
 
 /// Reads the directory on this thread.
-fn read(keys: &Keys) {
+fn read(keys: &LiveKeyring) {
     keys.take(Keyring::load(&keys.directory));
 }
 

@@ -7,10 +7,10 @@ use time::OffsetDateTime;
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
-use super::{error::STORE, pool::PostgresUsers, users::column};
+use super::{error::STORE, pool::PostgresStore, users::column};
 use crate::{
-    model::{Event, EventId, EventKind, EventQuery, Origin, SessionId, Subject, UserId},
-    store::{AuditEvents, StoreError, StoreTime, columns::read_event_kind},
+    model::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery, SessionId, UserId},
+    store::{AuditStore, StoreError, TimeBudget, columns::read_event_kind},
 };
 
 const APPEND: &str = include_str!("../../../sql/postgres/queries/audit.append.sql");
@@ -18,8 +18,8 @@ const LIST: &str = include_str!("../../../sql/postgres/queries/audit.list.sql");
 const PRUNE: &str = include_str!("../../../sql/postgres/queries/audit.prune.sql");
 
 #[async_trait]
-impl AuditEvents for PostgresUsers {
-    async fn append(&self, events: &[Event], time: &StoreTime) -> Result<(), StoreError> {
+impl AuditStore for PostgresStore {
+    async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError> {
         let (ids, times): (Vec<Uuid>, Vec<OffsetDateTime>) = events.iter().map(|event| (event.id.0, event.at)).unzip();
         let kinds = values(events, |event| event.kind.name());
         let users = values(events, |event| event.subject.user.map(|user| user.0));
@@ -31,20 +31,20 @@ impl AuditEvents for PostgresUsers {
         let details = values(events, |event| event.subject.detail.as_deref());
         let params: &[&(dyn ToSql + Sync)] =
             &[&ids, &times, &kinds, &users, &sessions, &addresses, &user_agents, &request_ids, &actors, &details];
-        self.query_again(APPEND, params, time).await.map(drop)
+        self.query_idempotent(APPEND, params, time).await.map(drop)
     }
 
-    async fn list(&self, query: &EventQuery, time: &StoreTime) -> Result<Vec<Event>, StoreError> {
+    async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
         let (user, kind) = (query.user.map(|user| user.0), query.kind.map(EventKind::name));
         let since = query.since.map(|since| EventId::first_at(since).0);
-        self.query_again(LIST, &[&user, &kind, &since, &i64::from(query.limit)], time)
+        self.query_idempotent(LIST, &[&user, &kind, &since, &i64::from(query.limit)], time)
             .await?
             .iter()
             .map(event)
             .collect()
     }
 
-    async fn prune(&self, before: EventId, limit: u32, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {
         let rows = self.query(PRUNE, &[&before.0, &i64::from(limit)], time).await?;
         let events: i64 = rows.first().map_or(Ok(0), |row| column(row, "events"))?;
         Ok(events.unsigned_abs())
@@ -52,21 +52,21 @@ impl AuditEvents for PostgresUsers {
 }
 
 /// A column of the rows that events become.
-fn values<'events, T>(events: &'events [Event], value: impl Fn(&'events Event) -> T) -> Vec<T> {
+fn values<'events, T>(events: &'events [AuditEvent], value: impl Fn(&'events AuditEvent) -> T) -> Vec<T> {
     events.iter().map(value).collect()
 }
 
-fn event(row: &Row) -> Result<Event, StoreError> {
-    Ok(Event {
+fn event(row: &Row) -> Result<AuditEvent, StoreError> {
+    Ok(AuditEvent {
         id: EventId(column(row, "id")?),
         at: column(row, "at")?,
         kind: read_event_kind(STORE, column(row, "event")?)?,
-        subject: Subject {
+        subject: AuditSubject {
             user: column::<Option<Uuid>>(row, "user_id")?.map(UserId),
             session: column::<Option<Uuid>>(row, "session_id")?.map(SessionId),
             detail: column(row, "detail")?,
         },
-        origin: Origin {
+        origin: AuditOrigin {
             address: column(row, "address")?,
             user_agent: column(row, "user_agent")?,
             request_id: column(row, "request_id")?,

@@ -23,28 +23,28 @@ pub const MAX_CONNECTIONS: usize = 16;
 const CLOSED_FOR: Duration = Duration::from_secs(10);
 
 /// Places for connections that are in use.
-pub struct Places {
+pub struct ConnectionLimit {
     open: Arc<Semaphore>,
     closed: Arc<AtomicUsize>,
     waiting: AtomicUsize,
 }
 
-impl Default for Places {
+impl Default for ConnectionLimit {
     fn default() -> Self {
         Self { open: Arc::new(Semaphore::new(MAX_CONNECTIONS)), closed: Arc::default(), waiting: AtomicUsize::new(0) }
     }
 }
 
-impl Places {
+impl ConnectionLimit {
     /// Waits for a place.
     pub async fn take(&self) -> OwnedSemaphorePermit {
         let _waiting = Waiting::among(&self.waiting);
-        let place = Arc::clone(&self.open).acquire_owned().await;
-        place.unwrap_or_else(|_| unreachable!("the semaphore is never closed"))
+        let slot = Arc::clone(&self.open).acquire_owned().await;
+        slot.unwrap_or_else(|_| unreachable!("the semaphore is never closed"))
     }
 
     /// Closes a place for a while, unless it is the last one: whoever has it must forget it then.
-    pub fn close_one(&self) -> bool {
+    pub fn shrink(&self) -> bool {
         let count = |closed: usize| (closed + 1 < MAX_CONNECTIONS).then_some(closed + 1);
         let is_closed = self.closed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_ok();
         if is_closed {
@@ -88,7 +88,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn places_that_were_closed_open_again_and_one_is_always_open() {
-        let places = Places::default();
+        let places = ConnectionLimit::default();
         let mut taken: Vec<_> = Vec::new();
         for _ in 0..MAX_CONNECTIONS {
             taken.push(places.take().await);
@@ -97,8 +97,8 @@ mod tests {
         assert_eq!(places.waiting(), 0);
 
         let mut left = Vec::new();
-        for place in taken {
-            if places.close_one() { place.forget() } else { left.push(place) }
+        for slot in taken {
+            if places.shrink() { slot.forget() } else { left.push(slot) }
         }
         assert_eq!(left.len(), 1);
         assert!(places.take().now_or_never().is_none());

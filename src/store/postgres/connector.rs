@@ -20,21 +20,21 @@ use super::{
 use crate::store::StoreUrl as _;
 
 /// Where PostgreSQL is. Where no connection can be made, the file of the URL is read again.
-pub struct Server(RwLock<Arc<Address>>);
+pub struct Connector(RwLock<Arc<Endpoint>>);
 
 /// A URL, and what it takes to go there.
-struct Address {
+struct Endpoint {
     url: PostgresUrl,
     tls: Option<MakeRustlsConnect>,
 }
 
-impl Server {
+impl Connector {
     /// The server of a URL.
     ///
     /// # Errors
     /// Where TLS is asked for and cannot be set up.
     pub fn new(url: &PostgresUrl) -> Result<Self, SchemaError> {
-        Ok(Self(RwLock::new(Arc::new(Address::of(url.clone())?))))
+        Ok(Self(RwLock::new(Arc::new(Endpoint::of(url.clone())?))))
     }
 
     /// A connection of its own, and the task that carries it.
@@ -45,7 +45,7 @@ impl Server {
         let address = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
         match address.connect().await {
             // With several hosts, the error of the last one is all that is told: another may have refused the password.
-            Err(error) => match self.renewed(&address) {
+            Err(error) => match self.reload_if_changed(&address) {
                 Some(renewed) => renewed.connect().await,
                 None => Err(error),
             },
@@ -54,16 +54,16 @@ impl Server {
     }
 
     /// Where to go instead of an address that was of no use: where others have just been, or where the file says now.
-    fn renewed(&self, refused: &Arc<Address>) -> Option<Arc<Address>> {
+    fn reload_if_changed(&self, refused: &Arc<Endpoint>) -> Option<Arc<Endpoint>> {
         let mut address = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&address, refused) {
-            *address = Arc::new(refused.url.renewed(STORE).and_then(|url| Address::of(url).ok())?);
+            *address = Arc::new(refused.url.reload_if_changed(STORE).and_then(|url| Endpoint::of(url).ok())?);
         }
         Some(Arc::clone(&address))
     }
 }
 
-impl Address {
+impl Endpoint {
     fn of(url: PostgresUrl) -> Result<Self, SchemaError> {
         // Encrypted where the URL says `sslmode=require`, and then the certificate is verified. The default of libpq, which
         // encrypts where the server offers it and verifies nothing, would keep out nobody who can tamper with the connection.
@@ -97,7 +97,7 @@ where
     Ok((client, carrying))
 }
 
-impl Connect for Server {
+impl Connect for Connector {
     fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
         Box::pin(self.connect())
     }

@@ -10,13 +10,13 @@ pub const STORE: &str = "PostgreSQL";
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::unavailable(STORE, &reason(&error))
+        Self::unavailable(STORE, &error_chain(&error))
     }
 }
 
 /// What an error says together with its causes, which the drivers leave out. Of what PostgreSQL said, message and code;
 /// its detail may hold values.
-pub fn reason(error: &(dyn Error + 'static)) -> String {
+pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let sentence = |error: &(dyn Error + 'static)| match error.downcast_ref::<DbError>() {
         Some(refusal) => format!("{} ({})", refusal.message(), refusal.code().code()),
         None => error.to_string(),
@@ -46,7 +46,7 @@ pub enum SchemaError {
         needed: i32,
     },
     /// PostgreSQL did not answer, or not as it should.
-    #[error("PostgreSQL: {}", reason(.0))]
+    #[error("PostgreSQL: {}", error_chain(.0))]
     Unreachable(#[from] tokio_postgres::Error),
     /// PostgreSQL did not answer in time.
     #[error("PostgreSQL does not answer")]
@@ -58,6 +58,6 @@ pub enum SchemaError {
     #[error("PostgreSQL could not be migrated: a table stays locked, by a dump perhaps; try again later")]
     Locked,
     /// A migration failed; nothing of it was kept.
-    #[error("PostgreSQL could not be migrated: {}", reason(.0))]
+    #[error("PostgreSQL could not be migrated: {}", error_chain(.0))]
     Migration(#[from] refinery::Error),
 }

@@ -11,7 +11,7 @@ mod users;
 
 pub use self::{
     error::SchemaError,
-    pool::PostgresUsers,
+    pool::PostgresStore,
     schema::{check_schema, migrate},
     url::PostgresUrl,
 };

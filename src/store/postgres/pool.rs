@@ -12,31 +12,31 @@ use tokio::{
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use super::{
-    connection_limit::{MAX_CONNECTIONS, Places},
-    connector::Server,
-    error::{STORE, SchemaError, reason},
+    connection_limit::{ConnectionLimit, MAX_CONNECTIONS},
+    connector::Connector,
+    error::{STORE, SchemaError, error_chain},
     schema::check_schema_of,
     url::{CONNECT_TIMEOUT, PostgresUrl},
 };
 use crate::{
-    metrics::PoolUse,
+    metrics::PoolStats,
     store::{
-        StoreError, StoreTime,
-        reconnect::{Broken, Link, Open},
+        StoreError, TimeBudget,
+        reconnect::{CallError, Open, SharedConnection},
         retry_budget::RetryBudget,
     },
 };
 
 /// Users and audit events in PostgreSQL. Connections are made when they are needed, and each checks the schema first.
-pub struct PostgresUsers {
+pub struct PostgresStore {
     pool: Pool,
-    places: Places,
+    limit: ConnectionLimit,
     /// Open as long as PostgreSQL answers, as far as is known. Until then, its attempts are all that fills the pool.
-    link: Link<()>,
+    shared: SharedConnection<()>,
     retries: RetryBudget,
 }
 
-impl PostgresUsers {
+impl PostgresStore {
     /// A pool of connections, none of them open yet. PostgreSQL ends a statement that takes longer than `statement_timeout`:
     /// nobody waits for it any more, and it would keep its place, and take effect when nobody expects it.
     ///
@@ -44,7 +44,7 @@ impl PostgresUsers {
     /// Where TLS is asked for and cannot be set up.
     pub fn new(url: &PostgresUrl, statement_timeout: Duration) -> Result<Self, SchemaError> {
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_connect(url.config.clone(), Server::new(url)?, config);
+        let manager = Manager::from_connect(url.config.clone(), Connector::new(url)?, config);
         let set_up = format!("SET statement_timeout = {}", statement_timeout.as_millis());
         let check = Hook::async_fn(move |client, _| {
             let set_up = set_up.clone();
@@ -66,11 +66,11 @@ impl PostgresUsers {
             .runtime(Runtime::Tokio1)
             .build();
         let pool = pool.unwrap_or_else(|_| unreachable!("a pool with timeouts has a runtime"));
-        let link = Link::new({
+        let shared = SharedConnection::new({
             let pool = pool.clone();
             move || connect_one(pool.clone())
         });
-        Ok(Self { pool, places: Places::default(), link, retries: RetryBudget::default() })
+        Ok(Self { pool, limit: ConnectionLimit::default(), shared, retries: RetryBudget::default() })
     }
 
     /// Runs one statement. The connection is held for no longer than that.
@@ -78,23 +78,23 @@ impl PostgresUsers {
         &self,
         query: &'static str,
         params: &[&(dyn ToSql + Sync)],
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<Vec<Row>, StoreError> {
-        self.retries.earn();
+        self.retries.deposit();
         Ok(self.attempt(query, params, time).await?)
     }
 
     /// Runs a statement that leaves the same behind when it is run twice; once more, within the budget, where the connection
     /// was broken, as all are when PostgreSQL restarts.
-    pub(super) async fn query_again(
+    pub(super) async fn query_idempotent(
         &self,
         query: &'static str,
         params: &[&(dyn ToSql + Sync)],
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<Vec<Row>, StoreError> {
-        self.retries.earn();
+        self.retries.deposit();
         let outcome = match self.attempt(query, params, time).await {
-            Err(Broken::Connection(_)) if self.retries.spend() => self.attempt(query, params, time).await,
+            Err(CallError::Connection(_)) if self.retries.withdraw() => self.attempt(query, params, time).await,
             outcome => outcome,
         };
         Ok(outcome?)
@@ -104,12 +104,12 @@ impl PostgresUsers {
         &self,
         query: &'static str,
         params: &[&(dyn ToSql + Sync)],
-        time: &StoreTime,
-    ) -> Result<Vec<Row>, Broken> {
-        let open = time.limit(STORE, self.link.open()).await.map_err(Broken::Other)?;
+        time: &TimeBudget,
+    ) -> Result<Vec<Row>, CallError> {
+        let open = time.limit(STORE, self.shared.open()).await.map_err(CallError::Other)?;
         let lease = time.limit(STORE, self.lease(&open)).await.map_err(|error| {
-            self.link.lose(&open);
-            Broken::Other(error)
+            self.shared.invalidate(&open);
+            CallError::Other(error)
         })?;
         let begun = Instant::now();
         let run = async {
@@ -122,23 +122,23 @@ impl PostgresUsers {
         };
         match time.limit(STORE, run).await {
             Ok(Ok(rows)) => {
-                lease.give_back();
-                self.link.has_answered();
+                lease.return_to_pool();
+                self.shared.has_answered();
                 Ok(rows)
             }
             Ok(Err(error)) if ends_connections(&error) => {
                 // The others are of the same server, unless they have been made since.
-                if self.link.lose(&open) {
+                if self.shared.invalidate(&open) {
                     self.pool.retain(|_, _| false);
                 }
-                Err(Broken::Connection(error.into()))
+                Err(CallError::Connection(error.into()))
             }
-            Ok(Err(error)) => Err(Broken::Other(error.into())),
+            Ok(Err(error)) => Err(CallError::Other(error.into())),
             Err(error) => {
-                self.link.lose(&open);
+                self.shared.invalidate(&open);
                 // Others may lead nowhere as well, and who is given one would wait as long, but for those in use.
                 self.pool.retain(|_, metrics| metrics.last_used() < begun.elapsed());
-                Err(Broken::Other(error))
+                Err(CallError::Other(error))
             }
         }
     }
@@ -146,21 +146,22 @@ impl PostgresUsers {
     /// A connection of the pool. Where PostgreSQL has no more to give, one of those that there are has to do, or that are
     /// being made.
     async fn lease(&self, open: &Open<()>) -> Result<Lease, StoreError> {
-        let (mut place, mut open) = (self.places.take().await, open.clone());
+        let (mut slot, mut open) = (self.limit.take().await, open.clone());
         loop {
             match self.get().await? {
                 Err(error) if is_out_of_connections(&error) => {
                     if self.pool.status().size == 0 {
-                        self.link.lose(&open);
-                        open = self.link.open().await?;
-                    } else if self.places.close_one() {
-                        place.forget();
-                        place = self.places.take().await;
+                        self.shared.invalidate(&open);
+                        open = self.shared.open().await?;
+                    } else if self.limit.shrink() {
+                        slot.forget();
+                        slot = self.limit.take().await;
                     }
                 }
                 connection => {
-                    let connection = connection.map_err(|error| StoreError::unavailable(STORE, &reason(&error)))?;
-                    return Ok(Lease { connection: Some(connection), _place: place });
+                    let connection =
+                        connection.map_err(|error| StoreError::unavailable(STORE, &error_chain(&error)))?;
+                    return Ok(Lease { connection: Some(connection), _slot: slot });
                 }
             }
         }
@@ -181,11 +182,11 @@ impl PostgresUsers {
 
     /// How the pool is used now.
     #[must_use]
-    pub fn pool_use(&self) -> PoolUse {
+    pub fn pool_stats(&self) -> PoolStats {
         let Status { max_size, size, available, waiting } = self.pool.status();
         let in_use = size.saturating_sub(available);
-        let waiting = waiting + self.link.waiting() + self.places.waiting();
-        PoolUse { idle: available, in_use, max: max_size, waiting, retries: self.retries.counts() }
+        let waiting = waiting + self.shared.waiting() + self.limit.waiting();
+        PoolStats { idle: available, in_use, max: max_size, waiting, retries: self.retries.counts() }
     }
 }
 
@@ -194,7 +195,7 @@ async fn connect_one(pool: Pool) -> Result<(), StoreError> {
     match pool.get().await {
         // It has answered, and there are connections, if all of them in use.
         Err(error) if is_out_of_connections(&error) && pool.status().size > 0 => Ok(()),
-        made => made.map(drop).map_err(|error| StoreError::unavailable(STORE, &reason(&error))),
+        made => made.map(drop).map_err(|error| StoreError::unavailable(STORE, &error_chain(&error))),
     }
 }
 
@@ -217,7 +218,7 @@ fn ends_connections(error: &tokio_postgres::Error) -> bool {
 struct Lease {
     connection: Option<Object>,
     /// Given up after the connection.
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
 impl Lease {
@@ -225,7 +226,7 @@ impl Lease {
         self.connection.as_ref().unwrap_or_else(|| unreachable!("a lease is given back once, at its end"))
     }
 
-    fn give_back(mut self) {
+    fn return_to_pool(mut self) {
         drop(self.connection.take());
     }
 }

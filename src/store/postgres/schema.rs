@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, error::SqlState};
 
 use super::{
-    connector::Server,
+    connector::Connector,
     error::SchemaError,
     url::{CONNECT_TIMEOUT, PostgresUrl},
 };
@@ -90,7 +90,7 @@ async fn schema_version(client: &Client) -> Result<i32, SchemaError> {
 
 /// A connection of its own, outside the pool.
 async fn connect(url: &PostgresUrl) -> Result<Client, SchemaError> {
-    let server = Server::new(url)?;
+    let server = Connector::new(url)?;
     let connected = timeout(CONNECT_TIMEOUT, server.connect()).await.map_err(|_| SchemaError::Silent)?;
     Ok(connected.map(|(client, _)| client)?)
 }

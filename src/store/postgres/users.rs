@@ -8,12 +8,12 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::{error::STORE, pool::PostgresUsers};
+use super::{error::STORE, pool::PostgresStore};
 use crate::{
     model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
     store::{
-        CompareAndSet, Edit, Insert, PasswordChange, Pong, StoreError, StoreTime, Users,
-        columns::{read_role, read_standing, role_text, standing_text},
+        CompareAndSet, Insert, PasswordChange, StoreError, StoreHealth, TimeBudget, UserStore, UserUpdate,
+        columns::{read_role, read_status, role_text, status_text},
     },
 };
 
@@ -25,45 +25,45 @@ const CHANGE_PASSWORD: &str = include_str!("../../../sql/postgres/queries/users.
 const LIST: &str = include_str!("../../../sql/postgres/queries/users.list.sql");
 const RENAME: &str = include_str!("../../../sql/postgres/queries/users.rename.sql");
 const SET_PASSWORD: &str = include_str!("../../../sql/postgres/queries/users.set_password.sql");
-const SET_STANDING: &str = include_str!("../../../sql/postgres/queries/users.set_standing.sql");
+const SET_STATUS: &str = include_str!("../../../sql/postgres/queries/users.set_standing.sql");
 const END_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end_sessions.sql");
 const DELETE: &str = include_str!("../../../sql/postgres/queries/users.delete.sql");
 const DELETE_VERIFIED: &str = include_str!("../../../sql/postgres/queries/users.delete_verified.sql");
 const END_ALL_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end_all_sessions.sql");
 
 #[async_trait]
-impl Users for PostgresUsers {
-    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
+impl UserStore for PostgresStore {
+    async fn insert(&self, user: &User, time: &TimeBudget) -> Result<Insert, StoreError> {
         let password = user.password.as_ref().map(PasswordHash::as_phc);
-        let kept_session = user.kept_session.map(|session| session.0);
+        let surviving_session = user.surviving_session.map(|session| session.0);
         let params: &[&(dyn ToSql + Sync)] = &[
             &user.id.0,
             &user.email.as_str(),
             &user.name.as_str(),
             &password,
-            &standing_text(user.standing),
+            &status_text(user.status),
             &role_text(user.role),
             &user.epoch.0,
-            &kept_session,
+            &surviving_session,
             &user.created,
         ];
-        let rows = self.query_again(INSERT, params, time).await?;
+        let rows = self.query_idempotent(INSERT, params, time).await?;
         Ok(if rows.is_empty() { Insert::EmailTaken } else { Insert::Created })
     }
 
-    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        at_most_one(&self.query_again(BY_EMAIL, &[&email.as_str()], time).await?)
+    async fn by_email(&self, email: &Email, time: &TimeBudget) -> Result<Option<User>, StoreError> {
+        at_most_one(&self.query_idempotent(BY_EMAIL, &[&email.as_str()], time).await?)
     }
 
-    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        at_most_one(&self.query_again(BY_ID, &[&id.0], time).await?)
+    async fn by_id(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
+        at_most_one(&self.query_idempotent(BY_ID, &[&id.0], time).await?)
     }
 
     async fn rehash(
         &self,
         verified: &User,
         hash: &PasswordHash,
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
         let old = verified.password.as_ref().map(PasswordHash::as_phc);
         let rows = self.query(REHASH, &[&verified.id.0, &old, &verified.epoch.0, &hash.as_phc()], time).await?;
@@ -74,52 +74,54 @@ impl Users for PostgresUsers {
         &self,
         verified: &User,
         change: &PasswordChange,
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
         let old = verified.password.as_ref().map(PasswordHash::as_phc);
-        let (hash, epoch, kept) = (change.hash.as_phc(), change.epoch.0, change.kept_session.0);
+        let (hash, epoch, kept) = (change.hash.as_phc(), change.epoch.0, change.surviving_session.0);
         let params: &[&(dyn ToSql + Sync)] = &[&verified.id.0, &old, &verified.epoch.0, &hash, &epoch, &kept];
         Ok(compare_and_set(&self.query(CHANGE_PASSWORD, params, time).await?))
     }
 
-    async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError> {
+    async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
         let (created, id) = query.after.map(|after| (after.created, after.id.0)).unzip();
         let limit = i64::from(query.limit);
-        self.query_again(LIST, &[&query.search, &created, &id, &limit], time).await?.iter().map(user).collect()
+        self.query_idempotent(LIST, &[&query.search, &created, &id, &limit], time).await?.iter().map(user).collect()
     }
 
-    async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        let rows = match edit {
-            Edit::Rename(name) => self.query(RENAME, &[&id.0, &name.as_str()], time).await,
-            Edit::SetPassword(hash, epoch) => self.query(SET_PASSWORD, &[&id.0, &hash.as_phc(), &epoch.0], time).await,
-            Edit::SetStanding(standing, epoch) => {
-                self.query(SET_STANDING, &[&id.0, &standing_text(*standing), &epoch.0], time).await
+    async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {
+        let rows = match update {
+            UserUpdate::Rename(name) => self.query(RENAME, &[&id.0, &name.as_str()], time).await,
+            UserUpdate::SetPassword(hash, epoch) => {
+                self.query(SET_PASSWORD, &[&id.0, &hash.as_phc(), &epoch.0], time).await
             }
-            Edit::EndSessions(epoch) => self.query(END_SESSIONS, &[&id.0, &epoch.0], time).await,
+            UserUpdate::SetStatus(status, epoch) => {
+                self.query(SET_STATUS, &[&id.0, &status_text(*status), &epoch.0], time).await
+            }
+            UserUpdate::EndSessions(epoch) => self.query(END_SESSIONS, &[&id.0, &epoch.0], time).await,
         };
         at_most_one(&rows?)
     }
 
-    async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+    async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         at_most_one(&self.query(DELETE, &[&id.0], time).await?)
     }
 
-    async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
+    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
         let password = verified.password.as_ref().map(PasswordHash::as_phc);
         let rows = self.query(DELETE_VERIFIED, &[&verified.id.0, &password, &verified.epoch.0], time).await?;
         Ok(compare_and_set(&rows))
     }
 
-    async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
         let rows = self.query(END_ALL_SESSIONS, &[&epoch.0], time).await?;
         let users: i64 = rows.first().map_or(Ok(0), |row| column(row, "users"))?;
         Ok(users.unsigned_abs())
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
-        let rows = self.query_again("SELECT clock_timestamp() AS clock", &[], time).await?;
+    async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
+        let rows = self.query_idempotent("SELECT clock_timestamp() AS clock", &[], time).await?;
         let row = rows.first().ok_or_else(|| StoreError::corrupt(STORE, "no time"))?;
-        Ok(Pong { clock: column(row, "clock")?, concern: None })
+        Ok(StoreHealth { clock: column(row, "clock")?, warning: None })
     }
 }
 
@@ -137,10 +139,10 @@ fn user(row: &Row) -> Result<User, StoreError> {
         email: Email::from_store(column(row, "email")?),
         name: Name::from_store(column(row, "name")?),
         password: column::<Option<String>>(row, "password")?.map(PasswordHash::new),
-        standing: read_standing(STORE, column(row, "standing")?)?,
+        status: read_status(STORE, column(row, "standing")?)?,
         role: read_role(STORE, column(row, "role")?)?,
         epoch: Epoch(column(row, "epoch")?),
-        kept_session: column::<Option<Uuid>>(row, "kept_session")?.map(SessionId),
+        surviving_session: column::<Option<Uuid>>(row, "kept_session")?.map(SessionId),
         created: column::<OffsetDateTime>(row, "created")?,
     })
 }

@@ -7,7 +7,7 @@ use super::scripts::script;
 /// One for each operation.
 pub struct AttemptScripts {
     pub(super) reserve: Script,
-    pub(super) give_back: Script,
+    pub(super) refund: Script,
     pub(super) clear: Script,
     pub(super) knows: Script,
     pub(super) remember: Script,
@@ -18,7 +18,7 @@ impl AttemptScripts {
         let prelude = include_str!("attempt.lua");
         Self {
             reserve: script(prelude, include_str!("attempt.reserve.lua")),
-            give_back: script(prelude, include_str!("attempt.give_back.lua")),
+            refund: script(prelude, include_str!("attempt.refund.lua")),
             clear: script(prelude, include_str!("attempt.clear.lua")),
             knows: script(prelude, include_str!("device.knows.lua")),
             remember: script(prelude, include_str!("device.remember.lua")),

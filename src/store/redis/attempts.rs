@@ -7,25 +7,25 @@ use async_trait::async_trait;
 use redis::{Script, ScriptInvocation};
 
 use super::{connection::RedisStore, scripts::milliseconds};
-use crate::store::{Attempts, Bucket, DEVICE_KNOWN_FOR, Reservation, StoreError, StoreTime, Tag};
+use crate::store::{AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, ReserveOutcome, StoreError, TimeBudget};
 
 impl RedisStore {
     /// A script about one key, with the first of its arguments.
     fn about<'script>(&self, script: &'script Script, key: String) -> ScriptInvocation<'script> {
         let mut invocation = script.prepare_invoke();
-        invocation.key(key).arg(self.ahead_ms());
+        invocation.key(key).arg(self.offset_ms());
         invocation
     }
 }
 
 #[async_trait]
-impl Attempts for RedisStore {
-    async fn reserve(&self, bucket: &Bucket, time: &StoreTime) -> Result<Reservation, StoreError> {
+impl AttemptStore for RedisStore {
+    async fn reserve(&self, bucket: &Bucket, time: &TimeBudget) -> Result<ReserveOutcome, StoreError> {
         let limit = bucket.limit;
         let mut invocation = self.about(&self.attempt_scripts.reserve, bucket_key(bucket));
         invocation
-            .arg(milliseconds(limit.tolerance))
-            .arg(milliseconds(limit.kept_for))
+            .arg(milliseconds(limit.burst))
+            .arg(milliseconds(limit.ttl))
             .arg(limit.kept_on_from)
             .arg(milliseconds(DEVICE_KNOWN_FOR));
         for charge in limit.charges {
@@ -34,42 +34,42 @@ impl Attempts for RedisStore {
         // Twice, it would count as two.
         let (wait, charge, count): (u64, u64, u32) = self.run_once(&invocation, time).await?;
         Ok(match wait {
-            0 => Reservation::Made { charge: Duration::from_millis(charge), count },
-            wait => Reservation::Refused { wait: Duration::from_millis(wait) },
+            0 => ReserveOutcome::Made { charge: Duration::from_millis(charge), count },
+            wait => ReserveOutcome::Refused { wait: Duration::from_millis(wait) },
         })
     }
 
-    async fn give_back(&self, bucket: &Bucket, charge: Duration, time: &StoreTime) -> Result<(), StoreError> {
-        let mut invocation = self.about(&self.attempt_scripts.give_back, bucket_key(bucket));
+    async fn refund(&self, bucket: &Bucket, charge: Duration, time: &TimeBudget) -> Result<(), StoreError> {
+        let mut invocation = self.about(&self.attempt_scripts.refund, bucket_key(bucket));
         invocation.arg(milliseconds(charge));
         self.run_once(&invocation, time).await
     }
 
-    async fn clear(&self, bucket: &Bucket, time: &StoreTime) -> Result<(), StoreError> {
-        self.run(&self.about(&self.attempt_scripts.clear, bucket_key(bucket)), time).await
+    async fn clear(&self, bucket: &Bucket, time: &TimeBudget) -> Result<(), StoreError> {
+        self.run_idempotent(&self.about(&self.attempt_scripts.clear, bucket_key(bucket)), time).await
     }
 
-    async fn knows(&self, device: &Tag, time: &StoreTime) -> Result<bool, StoreError> {
-        self.run(&self.about(&self.attempt_scripts.knows, device_key(device)), time).await
+    async fn knows(&self, device: &BucketKey, time: &TimeBudget) -> Result<bool, StoreError> {
+        self.run_idempotent(&self.about(&self.attempt_scripts.knows, device_key(device)), time).await
     }
 
-    async fn remember(&self, device: &Tag, time: &StoreTime) -> Result<(), StoreError> {
+    async fn remember(&self, device: &BucketKey, time: &TimeBudget) -> Result<(), StoreError> {
         let mut invocation = self.about(&self.attempt_scripts.remember, device_key(device));
         invocation.arg(milliseconds(DEVICE_KNOWN_FOR));
-        self.run(&invocation, time).await
+        self.run_idempotent(&invocation, time).await
     }
 }
 
 fn bucket_key(bucket: &Bucket) -> String {
-    hexadecimal(format!("attempts:{}:", bucket.limit.name), &bucket.tag)
+    hexadecimal(format!("attempts:{}:", bucket.limit.name), &bucket.key)
 }
 
-fn device_key(device: &Tag) -> String {
+fn device_key(device: &BucketKey) -> String {
     hexadecimal("device:".to_owned(), device)
 }
 
-fn hexadecimal(prefix: String, tag: &Tag) -> String {
-    tag.0.iter().fold(prefix, |mut key, byte| {
+fn hexadecimal(prefix: String, key: &BucketKey) -> String {
+    key.0.iter().fold(prefix, |mut key, byte| {
         write!(key, "{byte:02x}").unwrap_or_else(|_| unreachable!("a String takes whatever is written"));
         key
     })

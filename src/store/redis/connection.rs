@@ -6,13 +6,13 @@ use redis::{RedisError, ScriptInvocation, aio::MultiplexedConnection};
 
 use super::attempt_scripts::AttemptScripts;
 use super::session_scripts::SessionScripts;
-use super::{connector::Server, error::STORE, scripts::milliseconds, server_time::ServerTime, url::RedisUrl};
+use super::{connector::Connector, error::STORE, scripts::milliseconds, server_time::ServerTime, url::RedisUrl};
 use crate::{
     clock::Clock,
-    metrics::PoolUse,
+    metrics::PoolStats,
     store::{
-        StoreError, StoreTime,
-        reconnect::{Broken, Link},
+        StoreError, TimeBudget,
+        reconnect::{CallError, SharedConnection},
         retry_budget::RetryBudget,
     },
 };
@@ -23,7 +23,7 @@ use crate::{
 /// is alive: in four runs, sharing gave 1.9 to 2.0 times as many calls a second to one caller, 1.6 to 3.0 to 16 at once, and
 /// 2.9 to 4.3 to 64 (`scripts/with-stores cargo bench --bench redis_connection`, on loopback).
 pub struct RedisStore {
-    link: Link<MultiplexedConnection>,
+    shared: SharedConnection<MultiplexedConnection>,
     retries: RetryBudget,
     pub(super) session_scripts: SessionScripts,
     pub(super) attempt_scripts: AttemptScripts,
@@ -38,9 +38,9 @@ impl RedisStore {
     /// # Errors
     /// Where the address cannot be used.
     pub fn new(url: &RedisUrl, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let server = Arc::new(Server::new(url)?);
+        let server = Arc::new(Connector::new(url)?);
         Ok(Self {
-            link: Link::new(move || Arc::clone(&server).connect()),
+            shared: SharedConnection::new(move || Arc::clone(&server).connect()),
             retries: RetryBudget::default(),
             session_scripts: SessionScripts::new(),
             attempt_scripts: AttemptScripts::new(),
@@ -52,14 +52,14 @@ impl RedisStore {
     /// Runs a script; once more, within the budget, where the connection turned out to be broken, which does no harm:
     /// each script leaves the same behind when it is run twice. What the first one has ended, though, the second one finds
     /// gone: nobody is told then of a theft, or of how many there were.
-    pub(super) async fn run<T: redis::FromRedisValue>(
+    pub(super) async fn run_idempotent<T: redis::FromRedisValue>(
         &self,
         invocation: &ScriptInvocation<'_>,
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<T, StoreError> {
-        self.retries.earn();
+        self.retries.deposit();
         let outcome = match self.attempt(invocation, time).await {
-            Err(Broken::Connection(_)) if self.retries.spend() => self.attempt(invocation, time).await,
+            Err(CallError::Connection(_)) if self.retries.withdraw() => self.attempt(invocation, time).await,
             outcome => outcome,
         };
         Ok(outcome?)
@@ -69,56 +69,62 @@ impl RedisStore {
     pub(super) async fn run_once<T: redis::FromRedisValue>(
         &self,
         invocation: &ScriptInvocation<'_>,
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<T, StoreError> {
-        self.retries.earn();
+        self.retries.deposit();
         Ok(self.attempt(invocation, time).await?)
     }
 
     async fn attempt<T: redis::FromRedisValue>(
         &self,
         invocation: &ScriptInvocation<'_>,
-        time: &StoreTime,
-    ) -> Result<T, Broken> {
-        let (mut used, answers) = (None, self.link.answers());
+        time: &TimeBudget,
+    ) -> Result<T, CallError> {
+        let (mut used, answers) = (None, self.shared.answers());
         let run = async {
-            let open = used.insert(self.link.open().await?);
+            let open = used.insert(self.shared.open().await?);
             Ok(invocation.invoke_async(&mut open.connection).await)
         };
         let outcome = time.limit(STORE, run).await;
-        let Some(open) = used else { return Err(Broken::Other(outcome.err().unwrap_or_else(no_connection))) };
+        let Some(open) = used else { return Err(CallError::Other(outcome.err().unwrap_or_else(no_connection))) };
         match outcome {
             Ok(Ok(answer)) => {
-                self.link.has_answered();
+                self.shared.has_answered();
                 Ok(answer)
             }
             Ok(Err(error)) => {
                 if ends_connection(&error) {
-                    self.link.lose(&open);
+                    self.shared.invalidate(&open);
                 }
                 let is_dropped = error.is_connection_dropped();
-                Err(if is_dropped { Broken::Connection(error.into()) } else { Broken::Other(error.into()) })
+                Err(if is_dropped { CallError::Connection(error.into()) } else { CallError::Other(error.into()) })
             }
             Err(error) => {
                 // Nothing has come over it in that time for anybody: it leads nowhere.
-                if self.link.answers() == answers {
-                    self.link.lose(&open);
+                if self.shared.answers() == answers {
+                    self.shared.invalidate(&open);
                 }
-                Err(Broken::Other(error))
+                Err(CallError::Other(error))
             }
         }
     }
 
     /// How far a test has moved the clock.
-    pub(super) fn ahead_ms(&self) -> u64 {
-        milliseconds(self.clock.ahead())
+    pub(super) fn offset_ms(&self) -> u64 {
+        milliseconds(self.clock.offset())
     }
 
     /// How the one connection is used now: as long as it is there, all requests share it.
     #[must_use]
-    pub fn pool_use(&self) -> PoolUse {
+    pub fn pool_stats(&self) -> PoolStats {
         let retries = self.retries.counts();
-        PoolUse { idle: 0, in_use: usize::from(self.link.is_open()), max: 1, waiting: self.link.waiting(), retries }
+        PoolStats {
+            idle: 0,
+            in_use: usize::from(self.shared.is_open()),
+            max: 1,
+            waiting: self.shared.waiting(),
+            retries,
+        }
     }
 }
 

@@ -15,21 +15,21 @@ use crate::store::{StoreError, StoreUrl};
 /// How long a connection may take to be made. Requests wait for it no longer than their own time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most connections that are being made at once: more than [`Link`] begins while one hangs.
+/// The most connections that are being made at once: more than [`SharedConnection`] begins while one hangs.
 const MAX_ATTEMPTS: usize = 16;
 
 /// Where connections are made to.
-pub struct Server(RwLock<Arc<Address>>);
+pub struct Connector(RwLock<Arc<Endpoint>>);
 
 /// A URL, and what makes connections by it.
-struct Address {
+struct Endpoint {
     url: RedisUrl,
     pool: Pool,
 }
 
-impl Server {
+impl Connector {
     pub(super) fn new(url: &RedisUrl) -> Result<Self, StoreError> {
-        Ok(Self(RwLock::new(Arc::new(Address::of(url.clone())?))))
+        Ok(Self(RwLock::new(Arc::new(Endpoint::of(url.clone())?))))
     }
 
     /// A connection of its own. Where none can be made, the file of the URL may say something else by now: a password that
@@ -37,7 +37,7 @@ impl Server {
     pub(super) async fn connect(self: Arc<Self>) -> Result<MultiplexedConnection, StoreError> {
         let address = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
         let made = match address.connect().await {
-            Err(error) => match self.renewed(&address) {
+            Err(error) => match self.reload_if_changed(&address) {
                 Some(renewed) => renewed.connect().await,
                 None => Err(error),
             },
@@ -47,16 +47,16 @@ impl Server {
     }
 
     /// Where to go instead of an address that was of no use: where others have just been, or where the file says now.
-    fn renewed(&self, refused: &Arc<Address>) -> Option<Arc<Address>> {
+    fn reload_if_changed(&self, refused: &Arc<Endpoint>) -> Option<Arc<Endpoint>> {
         let mut address = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&address, refused) {
-            *address = Arc::new(refused.url.renewed(STORE).and_then(|url| Address::of(url).ok())?);
+            *address = Arc::new(refused.url.reload_if_changed(STORE).and_then(|url| Endpoint::of(url).ok())?);
         }
         Some(Arc::clone(&address))
     }
 }
 
-impl Address {
+impl Endpoint {
     fn of(url: RedisUrl) -> Result<Self, StoreError> {
         // The time of the request limits each response.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);

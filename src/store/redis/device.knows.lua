@@ -1,5 +1,5 @@
 -- device.knows: whether a device is known.
 -- KEYS  device
--- ARGV  ahead_ms
+-- ARGV  offset_ms
 local known_until = redis.call('GET', KEYS[1])
 return known_until and tonumber(known_until) > now and 1 or 0

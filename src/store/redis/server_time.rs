@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::scripts::milliseconds;
-use crate::store::StoreTime;
+use crate::store::TimeBudget;
 
 /// What is known of the server's time: a refresh that reaches the server when nobody can wait for it any more must take no
 /// effect, for its client may have gone on elsewhere, and would look like a thief. (What has been sent when a caller hangs
@@ -30,7 +30,7 @@ impl ServerTime {
 
     /// Until when somebody waits who has this much time, in milliseconds since 1970 by the server's clock: rather too early
     /// than too late, since what was heard was said before. 0 where nothing has been heard.
-    pub(super) fn not_after_ms(&self, time: &StoreTime) -> u64 {
+    pub(super) fn not_after_ms(&self, time: &TimeBudget) -> u64 {
         let heard = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         heard.map_or(0, |heard| heard.time_ms.saturating_add(milliseconds(heard.at.elapsed() + time.left())))
     }

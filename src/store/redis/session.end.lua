@@ -1,6 +1,6 @@
 -- session.end: ends a session, if it is there.
 -- KEYS  session, index
--- ARGV  ahead_ms, id
+-- ARGV  offset_ms, id
 -- Gives how many have ended: one, or none where it was there no more.
 local ended = find(KEYS[1]) and 1 or 0
 redis.call('DEL', KEYS[1])

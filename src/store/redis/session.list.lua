@@ -1,6 +1,6 @@
 -- session.list: every session of a user that is there. Their keys lie in the slot of the index.
 -- KEYS  index
--- ARGV  ahead_ms, prefix of the sessions' keys
+-- ARGV  offset_ms, prefix of the sessions' keys
 -- Gives pairs of id and record.
 local sessions = {}
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do

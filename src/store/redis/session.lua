@@ -48,7 +48,7 @@ end
 
 -- Notes that a session is used, unless its last use was noted less than a resolution ago. A server that is full, or cannot
 -- save, still says what a session is that need not be used.
-local function note_use(key, record, resolution)
+local function record_use(key, record, resolution)
   if now - tonumber(record[LAST_USED]) < tonumber(resolution) then
     return
   end

@@ -2,7 +2,7 @@
 -- user has too many sessions then, those that are out of force go, and then the oldest ones: their keys lie in the slot
 -- of the index.
 -- KEYS  session, index
--- ARGV  ahead_ms, prefix of the sessions' keys, id, max_sessions, lifetime_ms, idle_ms,
+-- ARGV  offset_ms, prefix of the sessions' keys, id, max_sessions, lifetime_ms, idle_ms,
 --       epoch, held, successor, successor_key, address, user_agent, kept session of the user
 -- Gives the record, and how many have ended that were in force, as far as whoever opens this one knows: a login that took
 -- its time may have read an epoch that has passed.

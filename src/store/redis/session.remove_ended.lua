@@ -1,7 +1,7 @@
 -- session.remove_ended: removes the sessions that were in force for a user as the user was, but for one. An epoch that has
 -- passed never comes back: what was opened since is in another one, and stays, however late this comes.
 -- KEYS  index
--- ARGV  ahead_ms, prefix of the sessions' keys, former epoch, former kept session or nothing, kept session or nothing
+-- ARGV  offset_ms, prefix of the sessions' keys, former epoch, former kept session or nothing, kept session or nothing
 -- Gives how many have been removed that had neither ended before nor expired.
 local removed = 0
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do

@@ -9,10 +9,10 @@ use super::{connection::RedisStore, error::STORE, scripts::milliseconds};
 use crate::{
     clock::from_unix_ms,
     model::{
-        Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Rotation, SHARED_FOR, Session,
-        SessionId, User, UserId,
+        Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, NewSession, REUSE_INTERVAL, RefreshOutcome, Rotation,
+        Session, SessionId, User, UserId,
     },
-    store::{LAST_USED_RESOLUTION, Opened, Pong, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
+    store::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, SessionStore, StoreError, StoreHealth, TimeBudget},
 };
 
 impl RedisStore {
@@ -21,66 +21,66 @@ impl RedisStore {
     async fn try_refresh(
         &self,
         attempt: &RefreshAttempt,
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<Option<(String, Option<Record>)>, StoreError> {
         let RefreshAttempt { user, session, counter, rotation } = attempt;
         let mut invocation = self.session_scripts.refresh.prepare_invoke();
         invocation
             .key(session_key(user.id, *session))
             .key(index_key(user.id))
-            .arg(self.ahead_ms())
+            .arg(self.offset_ms())
             .arg(session.to_string())
             .arg(*counter)
             .arg(user.epoch.0)
-            .arg(id_or_nothing(user.kept_session))
+            .arg(id_or_nothing(user.surviving_session))
             .arg(milliseconds(LAST_USED_RESOLUTION))
             .arg(match rotation {
                 Rotation::Off => String::new(),
                 Rotation::On(key) => key_number(*key).to_string(),
             })
-            .arg(milliseconds(SHARED_FOR))
+            .arg(milliseconds(REUSE_INTERVAL))
             .arg(self.server_time.not_after_ms(time));
-        let (now, outcome, record): (u64, String, Option<Record>) = self.run(&invocation, time).await?;
+        let (now, outcome, record): (u64, String, Option<Record>) = self.run_idempotent(&invocation, time).await?;
         self.server_time.hear(now);
         Ok((outcome != "too_late").then_some((outcome, record)))
     }
 }
 
 #[async_trait]
-impl Sessions for RedisStore {
-    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
+impl SessionStore for RedisStore {
+    async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError> {
         let mut invocation = self.session_scripts.open.prepare_invoke();
         invocation
             .key(session_key(session.user, session.id))
             .key(index_key(session.user))
-            .arg(self.ahead_ms())
+            .arg(self.offset_ms())
             .arg(session_key_prefix(session.user))
             .arg(session.id.to_string())
             .arg(session.max_sessions)
             .arg(milliseconds(session.lifetime))
             .arg(session.idle.map_or(0, milliseconds))
             .arg(session.epoch.0)
-            .arg(FIRST_HELD)
-            .arg(FIRST_SUCCESSOR)
-            .arg(key_number(session.successor_key))
+            .arg(FIRST_CURRENT)
+            .arg(FIRST_NEXT)
+            .arg(key_number(session.next_key))
             .arg(session.client.address.to_string())
             .arg(&session.client.user_agent)
-            .arg(id_or_nothing(session.kept_session));
-        let (record, ended) = self.run(&invocation, time).await?;
+            .arg(id_or_nothing(session.surviving_session));
+        let (record, ended) = self.run_idempotent(&invocation, time).await?;
         Ok(Opened { session: read(session.user, session.id, record)?, ended })
     }
 
-    async fn resume(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
-        let mut invocation = self.session_scripts.resume.prepare_invoke();
-        invocation.key(session_key(user, session)).arg(self.ahead_ms()).arg(milliseconds(LAST_USED_RESOLUTION));
-        let record: Option<Record> = self.run(&invocation, time).await?;
+    async fn touch(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError> {
+        let mut invocation = self.session_scripts.touch.prepare_invoke();
+        invocation.key(session_key(user, session)).arg(self.offset_ms()).arg(milliseconds(LAST_USED_RESOLUTION));
+        let record: Option<Record> = self.run_idempotent(&invocation, time).await?;
         record.map(|record| read(user, session, record)).transpose()
     }
 
-    async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
+    async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
         let mut invocation = self.session_scripts.list.prepare_invoke();
-        invocation.key(index_key(user)).arg(self.ahead_ms()).arg(session_key_prefix(user));
-        let records: Vec<(String, Record)> = self.run(&invocation, time).await?;
+        invocation.key(index_key(user)).arg(self.offset_ms()).arg(session_key_prefix(user));
+        let records: Vec<(String, Record)> = self.run_idempotent(&invocation, time).await?;
         let session = |(id, record): (String, Record)| {
             let id = id.parse().map_err(|error| StoreError::corrupt(STORE, &error))?;
             read(user, SessionId(id), record)
@@ -88,9 +88,9 @@ impl Sessions for RedisStore {
         records.into_iter().map(session).collect()
     }
 
-    async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
+    async fn refresh(&self, attempt: &RefreshAttempt, time: &TimeBudget) -> Result<Refresh, StoreError> {
         if !attempt.user.is_active() {
-            return Ok(Refresh::NotInForce);
+            return Ok(Refresh::NotValid);
         }
         let mut answer = self.try_refresh(attempt, time).await?;
         if answer.is_none() {
@@ -98,41 +98,44 @@ impl Sessions for RedisStore {
             answer = self.try_refresh(attempt, time).await?;
         }
         let (outcome, record) = answer.ok_or_else(|| StoreError::unavailable(STORE, "the refresh came too late"))?;
-        let Some(record) = record else { return Ok(Refresh::NotInForce) };
-        let presentation = Presentation::ALL.into_iter().find(|presentation| presentation.label() == outcome);
+        let Some(record) = record else { return Ok(Refresh::NotValid) };
+        let presentation = RefreshOutcome::ALL.into_iter().find(|presentation| presentation.label() == outcome);
         let presentation = presentation.ok_or_else(|| StoreError::corrupt(STORE, "an unknown outcome"))?;
-        Ok(Refresh::Presented(presentation, read(attempt.user.id, attempt.session, record)?))
+        Ok(Refresh::Decided(presentation, read(attempt.user.id, attempt.session, record)?))
     }
 
-    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError> {
         let mut invocation = self.session_scripts.end.prepare_invoke();
-        invocation.key(session_key(user, session)).key(index_key(user)).arg(self.ahead_ms()).arg(session.to_string());
-        self.run(&invocation, time).await
+        invocation.key(session_key(user, session)).key(index_key(user)).arg(self.offset_ms()).arg(session.to_string());
+        self.run_idempotent(&invocation, time).await
     }
 
-    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError> {
         let mut invocation = self.session_scripts.remove_ended.prepare_invoke();
         invocation
             .key(index_key(former.id))
-            .arg(self.ahead_ms())
+            .arg(self.offset_ms())
             .arg(session_key_prefix(former.id))
             .arg(former.epoch.0)
-            .arg(id_or_nothing(former.kept_session))
+            .arg(id_or_nothing(former.surviving_session))
             .arg(id_or_nothing(kept));
-        self.run(&invocation, time).await
+        self.run_idempotent(&invocation, time).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
+    async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         let mut invocation = self.session_scripts.ping.prepare_invoke();
-        invocation.key(index_key(UserId(uuid::Uuid::nil()))).arg(self.ahead_ms());
-        let (now, eviction): (u64, Option<String>) = self.run(&invocation, time).await?;
+        invocation.key(index_key(UserId(uuid::Uuid::nil()))).arg(self.offset_ms());
+        let (now, eviction): (u64, Option<String>) = self.run_idempotent(&invocation, time).await?;
         self.server_time.hear(now);
-        Ok(Pong { clock: read_time(now.cast_signed())?, concern: eviction.as_deref().and_then(concern_of) })
+        Ok(StoreHealth {
+            clock: read_time(now.cast_signed())?,
+            warning: eviction.as_deref().and_then(eviction_warning),
+        })
     }
 }
 
 /// What is amiss with how Redis makes room when it is full.
-fn concern_of(eviction: &str) -> Option<String> {
+fn eviction_warning(eviction: &str) -> Option<String> {
     (eviction != "noeviction").then(|| {
         format!("maxmemory-policy is {eviction}: when Redis is full it will end sessions and forget failed logins; set noeviction")
     })
@@ -158,19 +161,18 @@ fn key_number(key: KeyTag) -> u32 {
     u32::from_be_bytes(key.0)
 }
 
-/// epoch, held, successor, `successor_key`, rotated, created, expires, `last_used`, idle, address, user agent
+/// epoch, held, successor, `next_key`, rotated, created, expires, `last_used`, idle, address, user agent
 type Record = (i64, u64, u64, u32, i64, i64, i64, i64, u64, String, String);
 
 fn read(user: UserId, id: SessionId, record: Record) -> Result<Session, StoreError> {
-    let (epoch, held, successor, successor_key, rotated, created, expires, last_used, idle, address, user_agent) =
-        record;
+    let (epoch, current, next, next_key, rotated, created, expires, last_used, idle, address, user_agent) = record;
     Ok(Session {
         id,
         user,
         epoch: Epoch(epoch),
-        held,
-        successor,
-        successor_key: KeyTag(successor_key.to_be_bytes()),
+        current,
+        next,
+        next_key: KeyTag(next_key.to_be_bytes()),
         rotated: read_time(rotated)?,
         created: read_time(created)?,
         expires: read_time(expires)?,

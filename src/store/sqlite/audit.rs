@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use super::{
     error::STORE,
-    store::{EmbeddedStore, execute},
+    store::{SqliteStore, execute},
 };
 use crate::{
     clock::{from_unix_ms, unix_ms},
-    model::{Event, EventId, EventKind, EventQuery, Origin, SessionId, Subject, UserId},
-    store::{AuditEvents, StoreError, StoreTime, columns::read_event_kind},
+    model::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery, SessionId, UserId},
+    store::{AuditStore, StoreError, TimeBudget, columns::read_event_kind},
 };
 
 const APPEND: &str = include_str!("../../../sql/sqlite/queries/audit.append.sql");
@@ -19,19 +19,19 @@ const LIST: &str = include_str!("../../../sql/sqlite/queries/audit.list.sql");
 const PRUNE: &str = include_str!("../../../sql/sqlite/queries/audit.prune.sql");
 
 #[async_trait]
-impl AuditEvents for EmbeddedStore {
-    async fn append(&self, events: &[Event], time: &StoreTime) -> Result<(), StoreError> {
+impl AuditStore for SqliteStore {
+    async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError> {
         let events = events.to_vec();
         let write = move |transaction: &Transaction<'_>| events.iter().try_for_each(|event| append(transaction, event));
         self.write(time, write).await
     }
 
-    async fn list(&self, query: &EventQuery, time: &StoreTime) -> Result<Vec<Event>, StoreError> {
+    async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
         let query = query.clone();
         self.read(time, move |transaction| list(transaction, &query)).await
     }
 
-    async fn prune(&self, before: EventId, limit: u32, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {
         let write = move |transaction: &Transaction<'_>| {
             execute(transaction, PRUNE, named_params! {":before": before.0.as_bytes(), ":limit": limit})
         };
@@ -39,8 +39,8 @@ impl AuditEvents for EmbeddedStore {
     }
 }
 
-fn append(transaction: &Transaction<'_>, event: &Event) -> Result<(), StoreError> {
-    let Event { id, at, kind, subject, origin } = event;
+fn append(transaction: &Transaction<'_>, event: &AuditEvent) -> Result<(), StoreError> {
+    let AuditEvent { id, at, kind, subject, origin } = event;
     let params = named_params! {
         ":id": id.0.as_bytes(),
         ":at": unix_ms(*at),
@@ -56,7 +56,7 @@ fn append(transaction: &Transaction<'_>, event: &Event) -> Result<(), StoreError
     execute(transaction, APPEND, params).map(drop)
 }
 
-fn list(transaction: &Transaction<'_>, query: &EventQuery) -> Result<Vec<Event>, StoreError> {
+fn list(transaction: &Transaction<'_>, query: &EventQuery) -> Result<Vec<AuditEvent>, StoreError> {
     let params = named_params! {
         ":user_id": query.user.map(|user| *user.0.as_bytes()),
         ":event": query.kind.map(EventKind::name),
@@ -68,20 +68,20 @@ fn list(transaction: &Transaction<'_>, query: &EventQuery) -> Result<Vec<Event>,
     rows.map(|row| row?).collect()
 }
 
-fn event(row: &Row<'_>) -> Result<Event, StoreError> {
+fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
     let id = |column: &str| row.get(column).map(|bytes: Option<_>| bytes.map(Uuid::from_bytes));
     let (kind, address): (String, Option<String>) = (row.get("event")?, row.get("address")?);
     let address = address.map(|address| address.parse()).transpose();
-    Ok(Event {
+    Ok(AuditEvent {
         id: EventId(row.get("id").map(Uuid::from_bytes)?),
         at: from_unix_ms(row.get("at")?).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))?,
         kind: read_event_kind(STORE, &kind)?,
-        subject: Subject {
+        subject: AuditSubject {
             user: id("user_id")?.map(UserId),
             session: id("session_id")?.map(SessionId),
             detail: row.get("detail")?,
         },
-        origin: Origin {
+        origin: AuditOrigin {
             address: address.map_err(|error| StoreError::corrupt(STORE, &error))?,
             user_agent: row.get("user_agent")?,
             request_id: row.get("request_id")?,

@@ -14,34 +14,34 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::error::OpenError;
+use super::error::DataDirError;
 use crate::os::private_files;
 
 /// The application id in the header of a copy: the text `PstB`.
-const MARK: i32 = 0x5073_7442;
+const BACKUP_MAGIC: i32 = 0x5073_7442;
 
 /// Where the application id stands in the header (SQLite, "Database File Format", section 1.3).
-const MARK_OFFSET: u64 = 68;
+const BACKUP_MAGIC_OFFSET: u64 = 68;
 
 /// Writes a copy of the store as it is at one moment. It is there as a whole, on disk and for its owner alone, or not at
 /// all; a file that is there already is never replaced.
 ///
 /// # Errors
 /// Where the copy cannot be written.
-pub fn write(store: &Connection, target: &Path) -> Result<(), OpenError> {
-    let io_error = |source| OpenError::Io { path: target.to_owned(), source };
+pub fn write(store: &Connection, target: &Path) -> Result<(), DataDirError> {
+    let io_error = |source| DataDirError::Io { path: target.to_owned(), source };
     // A relative path might be taken for a URI.
     let absolute = std::path::absolute(target).map_err(io_error)?;
     // Not only in the end: there is no need to write a large copy for nothing.
     if fs::symlink_metadata(&absolute).is_ok() {
-        return Err(OpenError::Exists(target.to_owned()));
+        return Err(DataDirError::Exists(target.to_owned()));
     }
     // A name that no other copy has, which is written at the same time or was interrupted.
     let unfinished = beside(&absolute, &format!(".{}.unfinished", uuid::Uuid::new_v4().simple()));
     let written = write_unfinished(store, &unfinished).and_then(|()| {
         let published = publish(&unfinished, &absolute).and_then(|()| private_files::sync_parent(&absolute));
         published.map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => OpenError::Exists(target.to_owned()),
+            io::ErrorKind::AlreadyExists => DataDirError::Exists(target.to_owned()),
             _ => io_error(source),
         })
     });
@@ -61,15 +61,15 @@ fn publish(unfinished: &Path, target: &Path) -> io::Result<()> {
     }
 }
 
-fn write_unfinished(store: &Connection, path: &Path) -> Result<(), OpenError> {
-    let io_error = |source| OpenError::Io { path: path.to_owned(), source };
-    let database_error = |source| OpenError::Database { path: path.to_owned(), source };
+fn write_unfinished(store: &Connection, path: &Path) -> Result<(), DataDirError> {
+    let io_error = |source| DataDirError::Io { path: path.to_owned(), source };
+    let database_error = |source| DataDirError::Database { path: path.to_owned(), source };
     let name = path.to_str().ok_or_else(|| io_error(io::Error::new(io::ErrorKind::InvalidInput, "not UTF-8")))?;
     // VACUUM INTO takes an empty file as it is, and with it a mode that others cannot read by.
     private_files::create_private(path).map_err(io_error)?;
     store.execute("VACUUM INTO ?1", [name]).map_err(database_error)?;
     let copy = Connection::open(path).map_err(database_error)?;
-    copy.pragma_update(None, "application_id", MARK).map_err(database_error)?;
+    copy.pragma_update(None, "application_id", BACKUP_MAGIC).map_err(database_error)?;
     copy.close().map_err(|(_, source)| database_error(source))?;
     private_files::sync(path).map_err(io_error)
 }
@@ -78,25 +78,25 @@ fn write_unfinished(store: &Connection, path: &Path) -> Result<(), OpenError> {
 ///
 /// # Errors
 /// Where it cannot be read.
-pub fn is_copy(path: &Path) -> Result<bool, OpenError> {
+pub fn is_backup(path: &Path) -> Result<bool, DataDirError> {
     let mut mark = Vec::new();
     let read = fs::File::open(path).and_then(|mut file| {
-        io::Seek::seek(&mut file, io::SeekFrom::Start(MARK_OFFSET))?;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(BACKUP_MAGIC_OFFSET))?;
         file.take(4).read_to_end(&mut mark)
     });
-    read.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-    Ok(mark == MARK.to_be_bytes())
+    read.map_err(|source| DataDirError::Io { path: path.to_owned(), source })?;
+    Ok(mark == BACKUP_MAGIC.to_be_bytes())
 }
 
 /// Makes a copy that was put into the place of the store into the store. Nobody else may have it open.
 ///
 /// # Errors
 /// Where the file cannot be read or written.
-pub fn put_into_service(path: &Path) -> Result<(), OpenError> {
-    if !is_copy(path)? {
+pub fn restore(path: &Path) -> Result<(), DataDirError> {
+    if !is_backup(path)? {
         return Ok(());
     }
-    let io_error = |source| OpenError::Io { path: path.to_owned(), source };
+    let io_error = |source| DataDirError::Io { path: path.to_owned(), source };
     private_files::make_private(path).map_err(io_error)?;
     for suffix in ["-wal", "-shm", "-journal"] {
         remove_if_there(&beside(path, suffix))?;
@@ -104,7 +104,7 @@ pub fn put_into_service(path: &Path) -> Result<(), OpenError> {
     private_files::sync_parent(path).map_err(io_error)?;
     let unmark = || {
         let file = fs::OpenOptions::new().write(true).open(path)?;
-        file.write_all_at(&[0; 4], MARK_OFFSET)?;
+        file.write_all_at(&[0; 4], BACKUP_MAGIC_OFFSET)?;
         file.sync_all()
     };
     unmark().map_err(io_error)
@@ -114,9 +114,11 @@ pub fn put_into_service(path: &Path) -> Result<(), OpenError> {
 ///
 /// # Errors
 /// Where it cannot be removed.
-pub fn remove_if_there(path: &Path) -> Result<(), OpenError> {
+pub fn remove_if_there(path: &Path) -> Result<(), DataDirError> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(OpenError::Io { path: path.to_owned(), source }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(DataDirError::Io { path: path.to_owned(), source })
+        }
         _ => Ok(()),
     }
 }
@@ -161,10 +163,10 @@ mod tests {
         let restored = killed.path().join("postern.db");
         fs::copy(&copy, &restored).expect("copied back");
         fs::copy(beside(&path, "-wal"), beside(&restored, "-wal")).expect("a log");
-        put_into_service(&restored).expect("it can be opened");
+        restore(&restored).expect("it can be opened");
 
         assert_eq!(notes(&connect(&restored).expect("a store")), ["kept"]);
-        assert!(!is_copy(&restored).expect("a file"), "the mark is gone");
+        assert!(!is_backup(&restored).expect("a file"), "the mark is gone");
     }
 
     #[test]
@@ -174,12 +176,12 @@ mod tests {
         write(&store, &copy).expect("a copy");
         drop(store);
         fs::copy(&copy, &path).expect("copied back");
-        put_into_service(&path).expect("it can be opened");
+        restore(&path).expect("it can be opened");
         let restored = connect(&path).expect("a store");
         restored.execute("INSERT INTO notes VALUES ('after')", []).expect("valid SQL");
 
         // Opened again while the log has not been merged into the file.
-        put_into_service(&path).expect("it can be opened");
+        restore(&path).expect("it can be opened");
 
         assert_eq!(notes(&connect(&path).expect("a store")), ["kept", "after"]);
     }
@@ -198,7 +200,7 @@ mod tests {
 
         for taken in [&copy, &path] {
             let before = fs::read(taken).expect("a file");
-            assert!(matches!(write(&store, taken), Err(OpenError::Exists(_))));
+            assert!(matches!(write(&store, taken), Err(DataDirError::Exists(_))));
             assert_eq!(fs::read(taken).expect("a file"), before);
         }
     }
@@ -213,7 +215,7 @@ mod tests {
 
         write(&store, &copy).expect("another copy");
         assert_eq!(mode(&copy), 0o600);
-        assert!(is_copy(&copy).expect("a file"));
+        assert!(is_backup(&copy).expect("a file"));
         let names = fs::read_dir(directory.path()).expect("a directory").filter_map(Result::ok);
         let left: Vec<_> =
             names.map(|entry| entry.path()).filter(|path| path.to_string_lossy().ends_with("unfinished")).collect();
@@ -273,7 +275,7 @@ mod tests {
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).expect("ours");
         fs::write(beside(&copy, "-journal"), "stale").expect("a file");
 
-        put_into_service(&copy).expect("it can be opened");
+        restore(&copy).expect("it can be opened");
 
         assert_eq!(mode(&copy), 0o600);
         assert!(!beside(&copy, "-journal").exists());

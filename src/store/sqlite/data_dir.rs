@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{error::OpenError, store::EmbeddedStore};
+use super::{error::DataDirError, store::SqliteStore};
 use crate::{
     clock::Clock,
     os::private_files,
@@ -24,7 +24,7 @@ const LOCK_FILE: &str = "server.lock";
 #[derive(Debug)]
 pub struct DataDirectory {
     directory: PathBuf,
-    turn: fs::File,
+    open_lock: fs::File,
 }
 
 impl DataDirectory {
@@ -32,9 +32,9 @@ impl DataDirectory {
     ///
     /// # Errors
     /// Where the directory cannot be used.
-    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+    pub fn open(directory: &Path) -> Result<Self, DataDirError> {
         private_files::create_private_directory(directory)
-            .map_err(|source| OpenError::Io { path: directory.to_owned(), source })?;
+            .map_err(|source| DataDirError::Io { path: directory.to_owned(), source })?;
         Self::take_turn(directory)
     }
 
@@ -42,17 +42,18 @@ impl DataDirectory {
     ///
     /// # Errors
     /// Where there is no store, or the directory cannot be used.
-    pub fn existing(directory: &Path) -> Result<Self, OpenError> {
+    pub fn existing(directory: &Path) -> Result<Self, DataDirError> {
         if !directory.join(FILE).exists() {
-            return Err(OpenError::Nothing(directory.to_owned()));
+            return Err(DataDirError::Nothing(directory.to_owned()));
         }
         Self::take_turn(directory)
     }
 
-    fn take_turn(directory: &Path) -> Result<Self, OpenError> {
-        let io_error = |source| OpenError::Io { path: directory.to_owned(), source };
-        let turn = fs::File::open(directory).and_then(|turn| turn.lock().map(|()| turn)).map_err(io_error)?;
-        Ok(Self { directory: directory.to_owned(), turn })
+    fn take_turn(directory: &Path) -> Result<Self, DataDirError> {
+        let io_error = |source| DataDirError::Io { path: directory.to_owned(), source };
+        let open_lock =
+            fs::File::open(directory).and_then(|open_lock| open_lock.lock().map(|()| open_lock)).map_err(io_error)?;
+        Ok(Self { directory: directory.to_owned(), open_lock })
     }
 
     /// Whether nothing has been kept in it yet.
@@ -65,13 +66,13 @@ impl DataDirectory {
     ///
     /// # Errors
     /// Where another server has it.
-    pub fn lock(&self) -> Result<ServerLock, OpenError> {
+    pub fn lock(&self) -> Result<ServerLock, DataDirError> {
         let path = self.directory.join(LOCK_FILE);
-        let io_error = |source| OpenError::Io { path: path.clone(), source };
+        let io_error = |source| DataDirError::Io { path: path.clone(), source };
         let file = private_files::open_private(&path).map_err(io_error)?;
         match file.try_lock() {
             Ok(()) => Ok(ServerLock(file)),
-            Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked(self.directory.clone())),
+            Err(fs::TryLockError::WouldBlock) => Err(DataDirError::Locked(self.directory.clone())),
             Err(fs::TryLockError::Error(source)) => Err(io_error(source)),
         }
     }
@@ -81,30 +82,30 @@ impl DataDirectory {
     ///
     /// # Errors
     /// Where the file cannot be opened, or is of a newer schema.
-    pub fn store(&self, _lock: &ServerLock, clock: Arc<dyn Clock>) -> Result<EmbeddedStore, OpenError> {
+    pub fn store(&self, _lock: &ServerLock, clock: Arc<dyn Clock>) -> Result<SqliteStore, DataDirError> {
         let path = self.file()?;
         // SQLite makes files that others may read; those beside this one take over its mode.
-        private_files::open_private(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
-        backup::put_into_service(&path)?;
+        private_files::open_private(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
+        backup::restore(&path)?;
         let mut writer = schema::connect(&path)?;
-        schema::bring_up_to_date(&mut writer, &path)?;
-        EmbeddedStore::start(writer, &path, clock)
+        schema::migrate_schema(&mut writer, &path)?;
+        SqliteStore::start(writer, &path, clock)
     }
 
     /// The store beside the server that has the lock.
     ///
     /// # Errors
     /// Where the file cannot be opened, or server and file are not of this version.
-    pub fn store_beside_server(&self, clock: Arc<dyn Clock>) -> Result<EmbeddedStore, OpenError> {
+    pub fn store_beside_server(&self, clock: Arc<dyn Clock>) -> Result<SqliteStore, DataDirError> {
         let path = self.file()?;
-        if backup::is_copy(&path)? {
-            return Err(OpenError::CopiedOver(path));
+        if backup::is_backup(&path)? {
+            return Err(DataDirError::CopiedOver(path));
         }
         let writer = schema::connect(&path)?;
         if !schema::is_up_to_date(&writer, &path)? {
-            return Err(OpenError::OtherVersion(self.directory.clone()));
+            return Err(DataDirError::OtherVersion(self.directory.clone()));
         }
-        EmbeddedStore::start(writer, &path, clock)
+        SqliteStore::start(writer, &path, clock)
     }
 
     /// Copies the store into a new file, as it is at one moment, whether a server runs or not. Copying that file back to
@@ -112,24 +113,24 @@ impl DataDirectory {
     ///
     /// # Errors
     /// Where the new file cannot be written, or is there already.
-    pub fn back_up(self, target: &Path) -> Result<(), OpenError> {
+    pub fn back_up(self, target: &Path) -> Result<(), DataDirError> {
         let path = self.file()?;
         match self.lock() {
-            Ok(_lock) => backup::put_into_service(&path)?,
-            Err(OpenError::Locked(_)) if backup::is_copy(&path)? => return Err(OpenError::CopiedOver(path)),
-            Err(OpenError::Locked(_)) => {}
+            Ok(_lock) => backup::restore(&path)?,
+            Err(DataDirError::Locked(_)) if backup::is_backup(&path)? => return Err(DataDirError::CopiedOver(path)),
+            Err(DataDirError::Locked(_)) => {}
             Err(error) => return Err(error),
         }
         let store = schema::connect(&path)?;
         // Copying may take long, and a server may have to start meanwhile.
-        drop(self.turn);
+        drop(self.open_lock);
         backup::write(&store, target)
     }
 
     /// By an absolute path: SQLite might take a relative one for a URI.
-    fn file(&self) -> Result<PathBuf, OpenError> {
+    fn file(&self) -> Result<PathBuf, DataDirError> {
         let file = self.directory.join(FILE);
-        std::path::absolute(&file).map_err(|source| OpenError::Io { path: file, source })
+        std::path::absolute(&file).map_err(|source| DataDirError::Io { path: file, source })
     }
 }
 
@@ -165,7 +166,7 @@ mod tests {
         let directory = DataDirectory::open(temporary.path()).expect("a directory");
         let first = directory.lock().expect("nobody else runs here");
 
-        assert!(matches!(directory.lock(), Err(OpenError::Locked(_))));
+        assert!(matches!(directory.lock(), Err(DataDirError::Locked(_))));
 
         drop(first);
         assert!(directory.lock().is_ok());
@@ -202,6 +203,6 @@ mod tests {
 
         let refusal = directory.store_beside_server(Arc::new(SystemClock));
 
-        assert!(matches!(refusal, Err(OpenError::OtherVersion(_))));
+        assert!(matches!(refusal, Err(DataDirError::OtherVersion(_))));
     }
 }

@@ -21,7 +21,7 @@ impl From<rusqlite::Error> for StoreError {
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum DataDirError {
     /// Another server has it.
     #[error("another server is running on {}", .0.display())]
     Locked(PathBuf),

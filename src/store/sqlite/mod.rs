@@ -15,6 +15,6 @@ mod users;
 
 pub use self::{
     data_dir::{DataDirectory, ServerLock},
-    error::OpenError,
-    store::EmbeddedStore,
+    error::DataDirError,
+    store::SqliteStore,
 };

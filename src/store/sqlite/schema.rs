@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use refinery::Runner;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
-use super::error::OpenError;
+use super::error::DataDirError;
 use crate::{os::private_files, store::sqlite::backup};
 
 mod migrations {
@@ -19,7 +19,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ROOM_BYTES: usize = 32 * 1024;
 
 /// A connection to the file, which is made where it is not there.
-pub fn connect(path: &Path) -> Result<Connection, OpenError> {
+pub fn connect(path: &Path) -> Result<Connection, DataDirError> {
     let open = || {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -32,23 +32,23 @@ pub fn connect(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// SQLite says "disk I/O error" where the disk is full. Where the system refuses a file beside the store too, it says why.
-fn not_connected(path: &Path, source: rusqlite::Error) -> OpenError {
+fn not_connected(path: &Path, source: rusqlite::Error) -> DataDirError {
     let is_vague = matches!(source.sqlite_error_code(), Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen));
     match is_vague.then(|| private_files::check_room(path, ROOM_BYTES)) {
-        Some(Err(source)) => OpenError::Io { path: path.to_owned(), source },
-        _ => OpenError::Database { path: path.to_owned(), source },
+        Some(Err(source)) => DataDirError::Io { path: path.to_owned(), source },
+        _ => DataDirError::Database { path: path.to_owned(), source },
     }
 }
 
 /// Applies the migrations that are missing, after keeping a copy of the file as it was.
-pub fn bring_up_to_date(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+pub fn migrate_schema(connection: &mut Connection, path: &Path) -> Result<(), DataDirError> {
     migrate(connection, path, migrations::migrations::runner())
 }
 
 /// Whether no migration is missing, and none is there that this binary does not know.
-pub fn is_up_to_date(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
+pub fn is_up_to_date(connection: &Connection, path: &Path) -> Result<bool, DataDirError> {
     let found = schema_version(connection);
-    let found = found.map_err(|source| OpenError::Database { path: path.to_owned(), source })?;
+    let found = found.map_err(|source| DataDirError::Database { path: path.to_owned(), source })?;
     Ok(found == Some(latest(&migrations::migrations::runner())))
 }
 
@@ -56,16 +56,16 @@ fn latest(runner: &Runner) -> i32 {
     runner.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default()
 }
 
-fn migrate(connection: &mut Connection, path: &Path, runner: Runner) -> Result<(), OpenError> {
-    let database_error = |source| OpenError::Database { path: path.to_owned(), source };
+fn migrate(connection: &mut Connection, path: &Path, runner: Runner) -> Result<(), DataDirError> {
+    let database_error = |source| DataDirError::Database { path: path.to_owned(), source };
     let known = latest(&runner);
     match schema_version(connection).map_err(database_error)? {
-        Some(found) if found > known => return Err(OpenError::TooNew { path: path.to_owned(), found, known }),
+        Some(found) if found > known => return Err(DataDirError::TooNew { path: path.to_owned(), found, known }),
         Some(found) if found == known => return Ok(()),
         Some(found) => keep_copy(connection, path, found)?,
         None => {}
     }
-    let migration_error = |source| OpenError::Migration { path: path.to_owned(), source: Box::new(source) };
+    let migration_error = |source| DataDirError::Migration { path: path.to_owned(), source: Box::new(source) };
     // In one transaction: otherwise each migration is one and the note that it was applied another, and a crash between the
     // two would have the next start apply it again, and fail.
     runner.set_grouped(true).run(connection).map(drop).map_err(migration_error)
@@ -79,7 +79,7 @@ fn schema_version(connection: &Connection) -> rusqlite::Result<Option<i32>> {
     connection.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0))
 }
 
-fn keep_copy(connection: &Connection, path: &Path, version: i32) -> Result<(), OpenError> {
+fn keep_copy(connection: &Connection, path: &Path, version: i32) -> Result<(), DataDirError> {
     let copy = path.with_extension(format!("v{version}.db"));
     // One from an earlier attempt is older than the file.
     backup::remove_if_there(&copy)?;
@@ -137,7 +137,7 @@ mod tests {
                     VALUES (zeroblob(16), 'ada@example.org', 'Ada', 'active', 1, 0)";
         connection.execute(user, []).expect("valid SQL");
 
-        bring_up_to_date(&mut connection, &path).expect("the present version");
+        migrate_schema(&mut connection, &path).expect("the present version");
 
         let role: String = connection.query_row("SELECT role FROM users", [], |row| row.get(0)).expect("a user");
         assert_eq!(role, "member");
@@ -148,10 +148,10 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("postern.db");
         let mut newer = connect(&path).expect("an empty file");
-        bring_up_to_date(&mut newer, &path).expect("the present version");
+        migrate_schema(&mut newer, &path).expect("the present version");
         newer.execute("UPDATE refinery_schema_history SET version = 99 WHERE version = 1", []).expect("valid SQL");
 
-        assert!(matches!(bring_up_to_date(&mut newer, &path), Err(OpenError::TooNew { found: 99, .. })));
+        assert!(matches!(migrate_schema(&mut newer, &path), Err(DataDirError::TooNew { found: 99, .. })));
         assert!(!is_up_to_date(&newer, &path).expect("a file"));
     }
 }

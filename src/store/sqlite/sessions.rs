@@ -10,20 +10,20 @@ use uuid::Uuid;
 
 use super::{
     error::STORE,
-    store::{EmbeddedStore, execute},
+    store::{SqliteStore, execute},
 };
 use crate::{
     clock::{from_unix_ms, unix_ms},
     model::{
-        Client, Epoch, FIRST_HELD, FIRST_SUCCESSOR, KeyTag, NewSession, Presentation, Session, SessionId, User, UserId,
+        Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, NewSession, RefreshOutcome, Session, SessionId, User, UserId,
     },
-    store::{LAST_USED_RESOLUTION, Opened, Pong, Refresh, RefreshAttempt, Sessions, StoreError, StoreTime},
+    store::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, SessionStore, StoreError, StoreHealth, TimeBudget},
 };
 
 const OPEN: &str = include_str!("../../../sql/sqlite/queries/sessions.open.sql");
 const FIND: &str = include_str!("../../../sql/sqlite/queries/sessions.find.sql");
 const LIST: &str = include_str!("../../../sql/sqlite/queries/sessions.list.sql");
-const NOTE_USE: &str = include_str!("../../../sql/sqlite/queries/sessions.note_use.sql");
+const RECORD_USE: &str = include_str!("../../../sql/sqlite/queries/sessions.note_use.sql");
 const ROTATE: &str = include_str!("../../../sql/sqlite/queries/sessions.rotate.sql");
 const END: &str = include_str!("../../../sql/sqlite/queries/sessions.end.sql");
 const REMOVE_ENDED: &str = include_str!("../../../sql/sqlite/queries/sessions.remove_ended.sql");
@@ -31,20 +31,20 @@ const END_OLDEST: &str = include_str!("../../../sql/sqlite/queries/sessions.end_
 const PRUNE: &str = include_str!("../../../sql/sqlite/queries/sessions.prune.sql");
 
 #[async_trait]
-impl Sessions for EmbeddedStore {
-    async fn open(&self, session: &NewSession, time: &StoreTime) -> Result<Opened, StoreError> {
+impl SessionStore for SqliteStore {
+    async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError> {
         let (session, now) = (session.clone(), self.now());
         self.write(time, move |transaction| open(transaction, session, now)).await
     }
 
-    async fn resume(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<Option<Session>, StoreError> {
+    async fn touch(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError> {
         let now = self.now();
         let found = self.read(time, move |transaction| find(transaction, user, session, now)).await?;
         let Some(mut session) = found else { return Ok(None) };
-        if is_use_to_be_noted(&session, now) {
+        if must_record_use(&session, now) {
             session.last_used = now;
             let noted = session.clone();
-            let noted = self.write(time, move |transaction| note_use(transaction, &noted)).await;
+            let noted = self.write(time, move |transaction| record_use(transaction, &noted)).await;
             // The session is what it is, noted or not.
             if let Err(error) = noted {
                 debug!(%error, user = %user, session = %session.id, "the use of a session could not be noted");
@@ -53,7 +53,7 @@ impl Sessions for EmbeddedStore {
         Ok(Some(session))
     }
 
-    async fn list(&self, user: UserId, time: &StoreTime) -> Result<Vec<Session>, StoreError> {
+    async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
         let now = unix_ms(self.now());
         let read = move |transaction: &Transaction<'_>| {
             let mut statement = transaction.prepare_cached(LIST)?;
@@ -64,19 +64,19 @@ impl Sessions for EmbeddedStore {
         self.read(time, read).await
     }
 
-    async fn refresh(&self, attempt: &RefreshAttempt, time: &StoreTime) -> Result<Refresh, StoreError> {
+    async fn refresh(&self, attempt: &RefreshAttempt, time: &TimeBudget) -> Result<Refresh, StoreError> {
         let (attempt, now) = (attempt.clone(), self.now());
         self.write(time, move |transaction| refresh(transaction, &attempt, now)).await
     }
 
-    async fn end(&self, user: UserId, session: SessionId, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError> {
         let now = unix_ms(self.now());
         self.write(time, move |transaction| end(transaction, user, session, now)).await
     }
 
-    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError> {
         let (user, former_epoch, now) = (former.id, former.epoch.0, unix_ms(self.now()));
-        let [former_kept, kept] = [former.kept_session, kept].map(|session| session.map(|id| *id.0.as_bytes()));
+        let [former_kept, kept] = [former.surviving_session, kept].map(|session| session.map(|id| *id.0.as_bytes()));
         let write = move |transaction: &Transaction<'_>| {
             let params = named_params! {
                 ":user": user.0.as_bytes(),
@@ -90,8 +90,8 @@ impl Sessions for EmbeddedStore {
         self.write(time, write).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
-        crate::store::Users::ping(self, time).await
+    async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
+        crate::store::UserStore::ping(self, time).await
     }
 }
 
@@ -100,9 +100,9 @@ fn opened(session: NewSession, now: OffsetDateTime) -> Session {
         id: session.id,
         user: session.user,
         epoch: session.epoch,
-        held: FIRST_HELD,
-        successor: FIRST_SUCCESSOR,
-        successor_key: session.successor_key,
+        current: FIRST_CURRENT,
+        next: FIRST_NEXT,
+        next_key: session.next_key,
         rotated: now,
         created: now,
         expires: now + session.lifetime,
@@ -119,7 +119,7 @@ fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> 
         ":user": user,
         ":id": id,
         ":epoch": new.epoch.0,
-        ":kept_session": new.kept_session.map(|kept| *kept.0.as_bytes()),
+        ":kept_session": new.surviving_session.map(|kept| *kept.0.as_bytes()),
         ":max_sessions": new.max_sessions,
         ":now": time,
     };
@@ -133,9 +133,9 @@ fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> 
         ":user": user,
         ":id": id,
         ":epoch": session.epoch.0,
-        ":held": session.held.cast_signed(),
-        ":successor": session.successor.cast_signed(),
-        ":successor_key": session.successor_key.0,
+        ":held": session.current.cast_signed(),
+        ":successor": session.next.cast_signed(),
+        ":successor_key": session.next_key.0,
         ":rotated": unix_ms(session.rotated),
         ":created": unix_ms(session.created),
         ":expires": unix_ms(session.expires),
@@ -154,43 +154,43 @@ fn refresh(
     now: OffsetDateTime,
 ) -> Result<Refresh, StoreError> {
     let found = find(transaction, attempt.user.id, attempt.session, now)?;
-    let in_force = found.filter(|session| attempt.user.keeps_in_force(session.id, session.epoch));
-    let Some(mut session) = in_force else { return Ok(Refresh::NotInForce) };
+    let in_force = found.filter(|session| attempt.user.is_session_valid(session.id, session.epoch));
+    let Some(mut session) = in_force else { return Ok(Refresh::NotValid) };
     let before = session.clone();
-    let presentation = session.present(attempt.counter, attempt.rotation, now);
-    if presentation.is_theft() {
+    let presentation = session.apply_refresh(attempt.counter, attempt.rotation, now);
+    if presentation.is_reuse() {
         end(transaction, session.user, session.id, unix_ms(now))?;
-        return Ok(Refresh::Presented(presentation, session));
+        return Ok(Refresh::Decided(presentation, session));
     }
     if session != before {
         rotate(transaction, &session)?;
     }
-    if presentation != Presentation::Outdated && is_use_to_be_noted(&session, now) {
+    if presentation != RefreshOutcome::Outdated && must_record_use(&session, now) {
         session.last_used = now;
-        note_use(transaction, &session)?;
+        record_use(transaction, &session)?;
     }
-    Ok(Refresh::Presented(presentation, session))
+    Ok(Refresh::Decided(presentation, session))
 }
 
 fn rotate(transaction: &Transaction<'_>, session: &Session) -> Result<u64, StoreError> {
     let params = named_params! {
         ":user": session.user.0.as_bytes(),
         ":id": session.id.0.as_bytes(),
-        ":held": session.held.cast_signed(),
-        ":successor": session.successor.cast_signed(),
-        ":successor_key": session.successor_key.0,
+        ":held": session.current.cast_signed(),
+        ":successor": session.next.cast_signed(),
+        ":successor_key": session.next_key.0,
         ":rotated": unix_ms(session.rotated),
     };
     execute(transaction, ROTATE, params)
 }
 
-fn is_use_to_be_noted(session: &Session, now: OffsetDateTime) -> bool {
+fn must_record_use(session: &Session, now: OffsetDateTime) -> bool {
     now - session.last_used >= LAST_USED_RESOLUTION
 }
 
-fn note_use(transaction: &Transaction<'_>, session: &Session) -> Result<u64, StoreError> {
+fn record_use(transaction: &Transaction<'_>, session: &Session) -> Result<u64, StoreError> {
     let (user, id, now) = (session.user.0.as_bytes(), session.id.0.as_bytes(), unix_ms(session.last_used));
-    execute(transaction, NOTE_USE, named_params! {":user": user, ":id": id, ":now": now})
+    execute(transaction, RECORD_USE, named_params! {":user": user, ":id": id, ":now": now})
 }
 
 fn end(transaction: &Transaction<'_>, user: UserId, session: SessionId, now: i64) -> Result<u64, StoreError> {
@@ -223,9 +223,9 @@ fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
         id: SessionId(id("id")?),
         user: UserId(id("user")?),
         epoch: Epoch(row.get("epoch")?),
-        held: counter("held")?,
-        successor: counter("successor")?,
-        successor_key: KeyTag(row.get("successor_key")?),
+        current: counter("held")?,
+        next: counter("successor")?,
+        next_key: KeyTag(row.get("successor_key")?),
         rotated: time("rotated")?,
         created: time("created")?,
         expires: time("expires")?,

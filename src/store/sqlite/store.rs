@@ -12,26 +12,26 @@ use rusqlite::{Connection, Params, Transaction, TransactionBehavior};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
-use super::error::{OpenError, STORE};
+use super::error::{DataDirError, STORE};
 use super::schema;
 use crate::{
     clock::{Clock, whole_milliseconds},
-    store::{StoreError, StoreTime},
+    store::{StoreError, TimeBudget},
 };
 
 /// The embedded store. Its threads end with it.
-pub struct EmbeddedStore {
+pub struct SqliteStore {
     writer: Worker,
     reader: Worker,
     clock: Arc<dyn Clock>,
 }
 
-impl EmbeddedStore {
+impl SqliteStore {
     /// The store in a file whose schema is as this binary needs it, written by way of a connection that is there.
-    pub(super) fn start(writer: Connection, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+    pub(super) fn start(writer: Connection, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, DataDirError> {
         let reader = schema::connect(path)?;
         let start = |name, connection| {
-            Worker::start(name, connection).map_err(|source| OpenError::Io { path: path.to_owned(), source })
+            Worker::start(name, connection).map_err(|source| DataDirError::Io { path: path.to_owned(), source })
         };
         Ok(Self { writer: start("store-writer", writer)?, reader: start("store-reader", reader)?, clock })
     }
@@ -43,7 +43,7 @@ impl EmbeddedStore {
 
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        time: &StoreTime,
+        time: &TimeBudget,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         time.limit(STORE, self.reader.run(TransactionBehavior::Deferred, job)).await
@@ -51,7 +51,7 @@ impl EmbeddedStore {
 
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        time: &StoreTime,
+        time: &TimeBudget,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         time.limit(STORE, self.writer.run(TransactionBehavior::Immediate, job)).await
@@ -123,13 +123,13 @@ mod tests {
     use super::{super::data_dir::DataDirectory, *};
     use crate::clock::SystemClock;
 
-    fn open(directory: &Path) -> Result<EmbeddedStore, OpenError> {
+    fn open(directory: &Path) -> Result<SqliteStore, DataDirError> {
         let directory = DataDirectory::open(directory)?;
         directory.store(&directory.lock()?, Arc::new(SystemClock))
     }
 
-    async fn pragma(store: &EmbeddedStore, name: &'static str) -> rusqlite::types::Value {
-        let time = StoreTime::of(Duration::from_mins(1));
+    async fn pragma(store: &SqliteStore, name: &'static str) -> rusqlite::types::Value {
+        let time = TimeBudget::of(Duration::from_mins(1));
         let read = move |transaction: &Transaction<'_>| {
             transaction.pragma_query_value(None, name, |row| row.get(0)).map_err(StoreError::from)
         };
@@ -152,12 +152,12 @@ mod tests {
     async fn a_panic_ends_its_job_and_nothing_else() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = open(directory.path()).expect("an empty directory can be opened");
-        let time = StoreTime::of(Duration::from_mins(1));
+        let time = TimeBudget::of(Duration::from_mins(1));
 
         let outcome: Result<(), _> = store.write(&time, |_| panic!("a panic on purpose")).await;
 
         assert!(matches!(outcome, Err(StoreError::Unavailable { .. })));
-        assert!(crate::store::Users::ping(&store, &time).await.is_ok());
+        assert!(crate::store::UserStore::ping(&store, &time).await.is_ok());
         assert_eq!(store.write(&time, |_| Ok(7)).await, Ok(7));
     }
 }

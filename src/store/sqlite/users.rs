@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use super::{
     error::STORE,
-    store::{EmbeddedStore, execute},
+    store::{SqliteStore, execute},
 };
 use crate::{
     clock::{from_unix_ms, unix_ms},
     model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
     store::{
-        CompareAndSet, Edit, Insert, PasswordChange, Pong, StoreError, StoreTime, Users,
-        columns::{read_role, read_standing, role_text, standing_text},
+        CompareAndSet, Insert, PasswordChange, StoreError, StoreHealth, TimeBudget, UserStore, UserUpdate,
+        columns::{read_role, read_status, role_text, status_text},
     },
 };
 
@@ -25,25 +25,25 @@ const CHANGE_PASSWORD: &str = include_str!("../../../sql/sqlite/queries/users.ch
 const LIST: &str = include_str!("../../../sql/sqlite/queries/users.list.sql");
 const RENAME: &str = include_str!("../../../sql/sqlite/queries/users.rename.sql");
 const SET_PASSWORD: &str = include_str!("../../../sql/sqlite/queries/users.set_password.sql");
-const SET_STANDING: &str = include_str!("../../../sql/sqlite/queries/users.set_standing.sql");
+const SET_STATUS: &str = include_str!("../../../sql/sqlite/queries/users.set_standing.sql");
 const END_SESSIONS: &str = include_str!("../../../sql/sqlite/queries/users.end_sessions.sql");
 const DELETE: &str = include_str!("../../../sql/sqlite/queries/users.delete.sql");
 const DELETE_VERIFIED: &str = include_str!("../../../sql/sqlite/queries/users.delete_verified.sql");
 const END_ALL_SESSIONS: &str = include_str!("../../../sql/sqlite/queries/users.end_all_sessions.sql");
 
 #[async_trait]
-impl Users for EmbeddedStore {
-    async fn insert(&self, user: &User, time: &StoreTime) -> Result<Insert, StoreError> {
+impl UserStore for SqliteStore {
+    async fn insert(&self, user: &User, time: &TimeBudget) -> Result<Insert, StoreError> {
         let user = user.clone();
         self.write(time, move |transaction| insert(transaction, &user)).await
     }
 
-    async fn by_email(&self, email: &Email, time: &StoreTime) -> Result<Option<User>, StoreError> {
+    async fn by_email(&self, email: &Email, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         let email = email.clone();
         self.read(time, move |transaction| find(transaction, BY_EMAIL, named_params! {":email": email.as_str()})).await
     }
 
-    async fn by_id(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+    async fn by_id(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         self.read(time, move |transaction| find(transaction, BY_ID, named_params! {":id": id.0.as_bytes()})).await
     }
 
@@ -51,7 +51,7 @@ impl Users for EmbeddedStore {
         &self,
         verified: &User,
         hash: &PasswordHash,
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
         let (verified, hash) = (verified.clone(), hash.clone());
         let write = move |transaction: &Transaction<'_>| {
@@ -70,7 +70,7 @@ impl Users for EmbeddedStore {
         &self,
         verified: &User,
         change: &PasswordChange,
-        time: &StoreTime,
+        time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
         let (verified, change) = (verified.clone(), change.clone());
         let write = move |transaction: &Transaction<'_>| {
@@ -80,28 +80,28 @@ impl Users for EmbeddedStore {
                 ":epoch": verified.epoch.0,
                 ":new_password": change.hash.as_phc(),
                 ":new_epoch": change.epoch.0,
-                ":kept_session": change.kept_session.0.as_bytes(),
+                ":kept_session": change.surviving_session.0.as_bytes(),
             };
             compare_and_set(transaction, CHANGE_PASSWORD, params)
         };
         self.write(time, write).await
     }
 
-    async fn list(&self, query: &UserQuery, time: &StoreTime) -> Result<Vec<User>, StoreError> {
+    async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
         let query = query.clone();
         self.read(time, move |transaction| list(transaction, &query)).await
     }
 
-    async fn edit(&self, id: UserId, edit: &Edit, time: &StoreTime) -> Result<Option<User>, StoreError> {
-        let edit = edit.clone();
-        self.write(time, move |transaction| self::edit(transaction, id, &edit)).await
+    async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {
+        let update = update.clone();
+        self.write(time, move |transaction| self::update(transaction, id, &update)).await
     }
 
-    async fn delete(&self, id: UserId, time: &StoreTime) -> Result<Option<User>, StoreError> {
+    async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         self.write(time, move |transaction| find(transaction, DELETE, named_params! {":id": id.0.as_bytes()})).await
     }
 
-    async fn delete_verified(&self, verified: &User, time: &StoreTime) -> Result<CompareAndSet, StoreError> {
+    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
         let verified = verified.clone();
         let write = move |transaction: &Transaction<'_>| {
             let params = named_params! {
@@ -114,17 +114,17 @@ impl Users for EmbeddedStore {
         self.write(time, write).await
     }
 
-    async fn end_all_sessions(&self, epoch: Epoch, time: &StoreTime) -> Result<u64, StoreError> {
+    async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
         let write = move |transaction: &Transaction<'_>| {
             execute(transaction, END_ALL_SESSIONS, named_params! {":epoch": epoch.0})
         };
         self.write(time, write).await
     }
 
-    async fn ping(&self, time: &StoreTime) -> Result<Pong, StoreError> {
+    async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         self.read(time, |transaction| transaction.query_row("SELECT 1", [], |_| Ok(())).map_err(StoreError::from))
             .await?;
-        Ok(Pong { clock: self.now(), concern: None })
+        Ok(StoreHealth { clock: self.now(), warning: None })
     }
 }
 
@@ -134,10 +134,10 @@ fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Insert, StoreErr
         ":email": user.email.as_str(),
         ":name": user.name.as_str(),
         ":password": user.password.as_ref().map(PasswordHash::as_phc),
-        ":standing": standing_text(user.standing),
+        ":standing": status_text(user.status),
         ":role": role_text(user.role),
         ":epoch": user.epoch.0,
-        ":kept_session": user.kept_session.map(|session| *session.0.as_bytes()),
+        ":kept_session": user.surviving_session.map(|session| *session.0.as_bytes()),
         ":created": unix_ms(user.created),
     };
     if execute(transaction, INSERT, params)? == 1 {
@@ -168,19 +168,19 @@ fn list(transaction: &Transaction<'_>, query: &UserQuery) -> Result<Vec<User>, S
     rows.map(|row| row?).collect()
 }
 
-fn edit(transaction: &Transaction<'_>, id: UserId, edit: &Edit) -> Result<Option<User>, StoreError> {
+fn update(transaction: &Transaction<'_>, id: UserId, update: &UserUpdate) -> Result<Option<User>, StoreError> {
     let id = id.0.as_bytes();
-    match edit {
-        Edit::Rename(name) => find(transaction, RENAME, named_params! {":id": id, ":name": name.as_str()}),
-        Edit::SetPassword(hash, epoch) => {
+    match update {
+        UserUpdate::Rename(name) => find(transaction, RENAME, named_params! {":id": id, ":name": name.as_str()}),
+        UserUpdate::SetPassword(hash, epoch) => {
             let params = named_params! {":id": id, ":password": hash.as_phc(), ":epoch": epoch.0};
             find(transaction, SET_PASSWORD, params)
         }
-        Edit::SetStanding(standing, epoch) => {
-            let params = named_params! {":id": id, ":standing": standing_text(*standing), ":epoch": epoch.0};
-            find(transaction, SET_STANDING, params)
+        UserUpdate::SetStatus(status, epoch) => {
+            let params = named_params! {":id": id, ":standing": status_text(*status), ":epoch": epoch.0};
+            find(transaction, SET_STATUS, params)
         }
-        Edit::EndSessions(epoch) => find(transaction, END_SESSIONS, named_params! {":id": id, ":epoch": epoch.0}),
+        UserUpdate::EndSessions(epoch) => find(transaction, END_SESSIONS, named_params! {":id": id, ":epoch": epoch.0}),
     }
 }
 
@@ -193,8 +193,8 @@ fn find(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Resu
 
 fn user(row: &Row<'_>) -> Result<User, StoreError> {
     let id = |column: &str| row.get(column).map(Uuid::from_bytes);
-    let kept_session: Option<[u8; 16]> = row.get("kept_session")?;
-    let standing: String = row.get("standing")?;
+    let surviving_session: Option<[u8; 16]> = row.get("kept_session")?;
+    let status: String = row.get("standing")?;
     let role: String = row.get("role")?;
     let created = row.get("created")?;
     Ok(User {
@@ -202,10 +202,10 @@ fn user(row: &Row<'_>) -> Result<User, StoreError> {
         email: Email::from_store(row.get("email")?),
         name: Name::from_store(row.get("name")?),
         password: row.get::<_, Option<String>>("password")?.map(PasswordHash::new),
-        standing: read_standing(STORE, &standing)?,
+        status: read_status(STORE, &status)?,
         role: read_role(STORE, &role)?,
         epoch: Epoch(row.get("epoch")?),
-        kept_session: kept_session.map(|bytes| SessionId(Uuid::from_bytes(bytes))),
+        surviving_session: surviving_session.map(|bytes| SessionId(Uuid::from_bytes(bytes))),
         created: from_unix_ms(created).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))?,
     })
 }

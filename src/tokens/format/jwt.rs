@@ -8,13 +8,13 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    keys::{Keyring, Unverified},
+    keys::{Keyring, VerifyError},
     model::{SessionId, UserId},
     tokens::Claims,
 };
 
 /// How every token begins: `{"` and a letter, in base64url.
-pub const BEGINNING: &str = "eyJ";
+pub const PREFIX: &str = "eyJ";
 
 /// The one algorithm: there is no table in which `none`, or a MAC under the public key, could be looked up.
 const ALGORITHM: &str = "EdDSA";
@@ -45,19 +45,19 @@ pub fn sign(payload: &[u8], keyring: &Keyring) -> String {
 }
 
 /// The payload of a token that a key of the keyring has signed.
-pub fn verify(token: &str, keyring: &Keyring) -> Result<Vec<u8>, Unverified> {
-    let (signed, signature) = token.rsplit_once('.').ok_or(Unverified::Invalid)?;
-    let (header, payload) = signed.split_once('.').ok_or(Unverified::Invalid)?;
-    let header: Header = serde_json::from_slice(&decoded(header)?).map_err(|_| Unverified::Invalid)?;
+pub fn verify(token: &str, keyring: &Keyring) -> Result<Vec<u8>, VerifyError> {
+    let (signed, signature) = token.rsplit_once('.').ok_or(VerifyError::Invalid)?;
+    let (header, payload) = signed.split_once('.').ok_or(VerifyError::Invalid)?;
+    let header: Header = serde_json::from_slice(&decoded(header)?).map_err(|_| VerifyError::Invalid)?;
     if header.alg != ALGORITHM || header.typ != TYPE {
-        return Err(Unverified::Invalid);
+        return Err(VerifyError::Invalid);
     }
     // Were there a fourth part, the full stop before it would stand here, which is no character of base64url.
     let payload = decoded(payload)?;
     let signature = decoded(signature)?;
-    let key = keyring.verifying(&header.kid).ok_or(Unverified::UnknownKey)?;
+    let key = keyring.verifying(&header.kid).ok_or(VerifyError::UnknownKey)?;
     if !is_signed(signed.as_bytes(), &signature, key.as_bytes()) {
-        return Err(Unverified::Invalid);
+        return Err(VerifyError::Invalid);
     }
     Ok(payload)
 }
@@ -69,8 +69,8 @@ fn is_signed(message: &[u8], signature: &[u8], public: &[u8]) -> bool {
 }
 
 /// The engine refuses padding, foreign characters and stray trailing bits: one token has one text.
-fn decoded(part: &str) -> Result<Vec<u8>, Unverified> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Unverified::Invalid)
+fn decoded(part: &str) -> Result<Vec<u8>, VerifyError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| VerifyError::Invalid)
 }
 
 fn to_json(value: &impl Serialize) -> Vec<u8> {
@@ -129,7 +129,7 @@ mod tests {
     use pasetors::keys::AsymmetricSecretKey;
 
     use super::*;
-    use crate::{keys::testing::bytes, tokens::KeySet};
+    use crate::{keys::testing::bytes, tokens::KeySetFormat};
 
     /// RFC 8032, section 7.1, tests 1 to 3: public key, message, signature.
     #[test]
@@ -176,7 +176,7 @@ mod tests {
         let secret = [decoded(D).expect("base64url"), decoded(X).expect("base64url")].concat();
         let keyring = Keyring::single(KEY_ID, AsymmetricSecretKey::from(&secret).expect("64 bytes"));
 
-        let set: serde_json::Value = serde_json::from_str(&KeySet::Jwk.of(&keyring)).expect("JSON");
+        let set: serde_json::Value = serde_json::from_str(&KeySetFormat::Jwk.of(&keyring)).expect("JSON");
         insta::assert_json_snapshot!(set, @r#"
         {
           "keys": [
@@ -193,7 +193,7 @@ mod tests {
         "#);
         assert!(is_signed(SIGNED.as_bytes(), &decoded(SIGNATURE).expect("base64url"), &decoded(X).expect("base64url")));
         // The whole token names no key, and so is none of ours.
-        assert_eq!(verify(&format!("{SIGNED}.{SIGNATURE}"), &keyring), Err(Unverified::Invalid));
+        assert_eq!(verify(&format!("{SIGNED}.{SIGNATURE}"), &keyring), Err(VerifyError::Invalid));
         let ours = sign(b"Example of Ed25519 signing", &keyring);
         assert_eq!(verify(&ours, &keyring), Ok(b"Example of Ed25519 signing".to_vec()));
     }

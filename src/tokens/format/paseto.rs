@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use crate::{
     clock::rfc3339,
-    keys::{Keyring, Unverified},
+    keys::{Keyring, VerifyError},
     model::{SessionId, UserId},
     tokens::Claims,
 };
 
 /// How every token of this version and purpose begins.
-pub const BEGINNING: &str = "v4.public.";
+pub const PREFIX: &str = "v4.public.";
 
 /// How far a verifier's clock may lag behind ours before it finds a new token not yet valid.
 const NOT_BEFORE_LEEWAY: Duration = Duration::seconds(30);
@@ -30,12 +30,12 @@ pub fn sign(payload: &[u8], keyring: &Keyring) -> String {
 }
 
 /// The payload of a token that a key of the keyring has signed.
-pub fn verify(token: &str, keyring: &Keyring) -> Result<Vec<u8>, Unverified> {
-    let token = UntrustedToken::<Public, V4>::try_from(token).map_err(|_| Unverified::Invalid)?;
+pub fn verify(token: &str, keyring: &Keyring) -> Result<Vec<u8>, VerifyError> {
+    let token = UntrustedToken::<Public, V4>::try_from(token).map_err(|_| VerifyError::Invalid)?;
     let footer = token.untrusted_footer();
-    let named: Footer = serde_json::from_slice(footer).map_err(|_| Unverified::Invalid)?;
-    let key = keyring.verifying(&named.kid).ok_or(Unverified::UnknownKey)?;
-    let trusted = PublicToken::verify(key, &token, Some(footer), None).map_err(|_| Unverified::Invalid)?;
+    let named: Footer = serde_json::from_slice(footer).map_err(|_| VerifyError::Invalid)?;
+    let key = keyring.verifying(&named.kid).ok_or(VerifyError::UnknownKey)?;
+    let trusted = PublicToken::verify(key, &token, Some(footer), None).map_err(|_| VerifyError::Invalid)?;
     Ok(trusted.payload().as_bytes().to_owned())
 }
 
@@ -126,14 +126,14 @@ mod tests {
     #[test]
     fn published_tokens_of_other_uses_are_refused() {
         for token in [S_1, S_3] {
-            assert_eq!(verify(token, &keyring()), Err(Unverified::Invalid), "{token}");
+            assert_eq!(verify(token, &keyring()), Err(VerifyError::Invalid), "{token}");
         }
     }
 
     #[test]
     fn published_tokens_that_must_be_refused_are() {
         for token in FAILURES {
-            assert_eq!(verify(token, &keyring()), Err(Unverified::Invalid), "{token}");
+            assert_eq!(verify(token, &keyring()), Err(VerifyError::Invalid), "{token}");
         }
     }
 }

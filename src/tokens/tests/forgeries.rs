@@ -42,7 +42,7 @@ fn the_public_key_is_no_secret_of_a_mac() {
     let keyring = keyring();
     let public = keyring.verifying(&keyring.signing().id).expect("a key").as_bytes();
     let header = json!({"alg": "HS256", "kid": keyring.signing().id, "typ": "JWT"});
-    let published = [KeySet::Paserk, KeySet::Jwk].map(|set| set.of(&keyring));
+    let published = [KeySetFormat::Paserk, KeySetFormat::Jwk].map(|set| set.of(&keyring));
     let texts = published.iter().map(String::as_bytes);
     for format in AccessFormat::ALL {
         let (tokens, payload) = (tokens(&keyring, *format), payload(*format, &keyring));
@@ -64,7 +64,7 @@ fn no_other_version_or_purpose_of_paseto_is_taken() {
         let tokens = tokens(&keyring, *format);
         let token = issued(&tokens);
 
-        let rest = token.strip_prefix(super::super::format::paseto::BEGINNING).unwrap_or(&token);
+        let rest = token.strip_prefix(super::super::format::paseto::PREFIX).unwrap_or(&token);
         for header in ["v1.public.", "v2.public.", "v3.public.", "v5.public.", "v4.local.", "v4.secret.", "V4.PUBLIC."]
         {
             let other = format!("{header}{rest}");
@@ -101,7 +101,7 @@ fn a_footer_has_exactly_the_member_that_ours_has() {
 #[test]
 fn a_header_has_exactly_the_members_that_ours_has() {
     let keyring = keyring();
-    for format in AccessFormat::ALL.iter().filter(|format| format.key_set() == KeySet::Jwk) {
+    for format in AccessFormat::ALL.iter().filter(|format| format.key_set() == KeySetFormat::Jwk) {
         let (tokens, payload) = (tokens(&keyring, *format), payload(*format, &keyring));
         let is_accepted = |header: &Value| tokens.verify_now(&jws(header, &payload, ed25519(&keyring)), noon()).is_ok();
         let ours = json!({"alg": "EdDSA", "kid": keyring.signing().id, "typ": "JWT"});

@@ -13,17 +13,17 @@ use uuid::Uuid;
 use super::{
     access::{AccessTokenError, AccessTokens, MAX_ACCESS_TOKEN_BYTES},
     format::AccessFormat,
-    key_set::KeySet,
+    key_set::KeySetFormat,
     refresh::{RefreshClaims, RefreshTokens},
 };
 use crate::{
     clock::{from_unix_ms, whole_seconds},
-    keys::{self, Keyring, Keys, Unverified, testing, testing::keyring},
+    keys::{self, Keyring, LiveKeyring, VerifyError, testing, testing::keyring},
     model::{SessionId, UserId},
 };
 
 fn named(keyring: &Arc<Keyring>, format: AccessFormat, [issuer, audience]: [&str; 2]) -> AccessTokens {
-    let keys = Arc::new(Keys::of(Arc::clone(keyring)));
+    let keys = Arc::new(LiveKeyring::of(Arc::clone(keyring)));
     AccessTokens::new(keys, format, issuer.to_owned(), audience.to_owned()).expect("short tokens")
 }
 
@@ -98,8 +98,8 @@ fn a_key_that_has_been_dropped_is_told_from_a_signature_that_is_not_its_own() {
         let token = issued(&tokens(&keyring, *format));
         let of_the_impostor = issued(&tokens(&impostor, *format));
 
-        assert_eq!(AccessFormat::verify(&token, &without_it), Err(Unverified::UnknownKey), "{format}");
-        assert_eq!(AccessFormat::verify(&of_the_impostor, &keyring), Err(Unverified::Invalid), "{format}");
+        assert_eq!(AccessFormat::verify(&token, &without_it), Err(VerifyError::UnknownKey), "{format}");
+        assert_eq!(AccessFormat::verify(&of_the_impostor, &keyring), Err(VerifyError::Invalid), "{format}");
     }
 }
 
@@ -176,7 +176,7 @@ fn no_other_text_stands_for_the_same_token() {
 #[test]
 fn a_refresh_token_is_no_access_token() {
     let keyring = keyring();
-    let refresh_tokens = RefreshTokens::new(Arc::new(Keys::of(Arc::clone(&keyring))));
+    let refresh_tokens = RefreshTokens::new(Arc::new(LiveKeyring::of(Arc::clone(&keyring))));
     let claims = RefreshClaims { user: UserId(Uuid::from_u128(1)), session: SessionId(Uuid::from_u128(2)), counter: 1 };
     let token = refresh_tokens.issue(claims, refresh_tokens.active_key());
     for format in AccessFormat::ALL {
@@ -292,8 +292,8 @@ fn a_token_names_its_key_in_the_footer_of_a_paseto_and_in_the_header_of_a_jwt() 
 
         let parts: Vec<_> = token.split('.').collect();
         let (place, named) = match format.key_set() {
-            KeySet::Paserk => (3, format!(r#"{{"kid":"{kid}"}}"#)),
-            KeySet::Jwk => (0, format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"JWT"}}"#)),
+            KeySetFormat::Paserk => (3, format!(r#"{{"kid":"{kid}"}}"#)),
+            KeySetFormat::Jwk => (0, format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"JWT"}}"#)),
         };
         assert_eq!(URL_SAFE_NO_PAD.decode(parts[place]).as_deref(), Ok(named.as_bytes()), "{format}");
     }
@@ -316,7 +316,7 @@ fn settings_that_make_tokens_of_more_than_1024_bytes_are_refused() {
     for format in AccessFormat::ALL {
         let with_issuer = |length| {
             AccessTokens::new(
-                Arc::new(Keys::of(Arc::clone(&keyring))),
+                Arc::new(LiveKeyring::of(Arc::clone(&keyring))),
                 *format,
                 "x".repeat(length),
                 "postern".to_owned(),
@@ -352,7 +352,7 @@ async fn a_key_that_is_not_known_yet_is_looked_for() {
         let (keys, directory) = testing::keys_in_a_directory();
         let named = || "postern".to_owned();
         let ours = AccessTokens::new(keys, *format, named(), named()).expect("short tokens");
-        keys::replace(directory.path(), keys::Purpose::Access, OffsetDateTime::UNIX_EPOCH).expect("a new key");
+        keys::emergency_rotate(directory.path(), keys::Purpose::Access, OffsetDateTime::UNIX_EPOCH).expect("a new key");
         let elsewhere = Arc::new(Keyring::load(directory.path()).expect("keys can be read"));
 
         let token = issued(&tokens(&elsewhere, *format));

@@ -3,9 +3,9 @@
 use std::{fmt, time::Duration};
 
 use postern::{
-    accounts::Call,
+    accounts::CallContext,
     model::{KeyTag, NewSession, PasswordHash, SessionId, User},
-    store::StoreTime,
+    store::TimeBudget,
 };
 
 use super::{
@@ -78,7 +78,7 @@ impl Failure {
             Self::Postgres(Starting | ReadOnly) => postgres.restart(None).await,
             Self::Postgres(Full) => sql(&postgres.administration_of_service(), "DROP TRIGGER no_room ON users").await,
             Self::Postgres(NoConnectionsLeft) => {
-                sql(&postgres.administration(), "ALTER ROLE service CONNECTION LIMIT -1").await;
+                sql(&postgres.user_admin(), "ALTER ROLE service CONNECTION LIMIT -1").await;
             }
             Self::Redis(Starting) => redis.restart(&[]).await,
             Self::Redis(ReadOnly) => redis.send(&["REPLICAOF", "NO", "ONE"]).await,
@@ -110,8 +110,8 @@ impl Failure {
 }
 
 /// A call that waits no longer than others.
-fn soon() -> Call {
-    Call { time: StoreTime::of(STORE_TIMEOUT), ..call() }
+fn soon() -> CallContext {
+    CallContext { time: TimeBudget::of(STORE_TIMEOUT), ..call() }
 }
 
 fn session_of(user: &User) -> NewSession {
@@ -119,11 +119,11 @@ fn session_of(user: &User) -> NewSession {
         id: SessionId::random(),
         user: user.id,
         epoch: user.epoch,
-        successor_key: KeyTag([0; 4]),
+        next_key: KeyTag([0; 4]),
         lifetime: Duration::from_hours(1),
         idle: None,
         max_sessions: 100,
-        kept_session: None,
+        surviving_session: None,
         client: call().client,
     }
 }
@@ -146,11 +146,11 @@ async fn strike_postgres(how: How, place: &Place) {
         ReadOnly => postgres.restart(Some("hot_standby = on")).await,
         Full => sql(&postgres.administration_of_service(), FILL).await,
         NoConnectionsLeft => {
-            sql(&postgres.administration(), "ALTER ROLE service CONNECTION LIMIT 0").await;
+            sql(&postgres.user_admin(), "ALTER ROLE service CONNECTION LIMIT 0").await;
             postgres.end_connections().await;
         }
         PasswordRotated => {
-            sql(&postgres.administration(), "ALTER ROLE service PASSWORD 'second'").await;
+            sql(&postgres.user_admin(), "ALTER ROLE service PASSWORD 'second'").await;
             postgres.end_connections().await;
             drop(postgres);
             place.set_passwords("second", "").await;

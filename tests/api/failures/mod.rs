@@ -206,7 +206,7 @@ async fn a_server_that_gets_no_more_connections_goes_on_with_those_that_it_has()
     let ada = service.signed_up("ada@example.org").await;
     let postgres = service.backend().postgres.lock().await;
     postgres.end_connections().await;
-    crate::support::sql(&postgres.administration(), "ALTER ROLE service CONNECTION LIMIT 2").await;
+    crate::support::sql(&postgres.user_admin(), "ALTER ROLE service CONNECTION LIMIT 2").await;
 
     let answers = futures_util::future::join_all((0..50).map(|_| ada.profile())).await;
 

@@ -7,8 +7,8 @@ use postern::{
     rate_limit::AttemptStores,
     store::{
         StoreUrl as _,
-        memory::LocalAttempts,
-        postgres::{self, PostgresUrl, PostgresUsers},
+        memory::MemoryAttempts,
+        postgres::{self, PostgresStore, PostgresUrl},
         redis::{RedisStore, RedisUrl},
     },
 };
@@ -68,9 +68,9 @@ impl Backend for Place {
     async fn open(&self, clock: Arc<ManualClock>) -> Stores {
         let database = PostgresUrl::read(&self.database_file()).expect("a URL");
         let redis = RedisUrl::read(&self.redis_file()).expect("a URL");
-        let users = Arc::new(PostgresUsers::new(&database, STORE_TIMEOUT).expect("a pool"));
+        let users = Arc::new(PostgresStore::new(&database, STORE_TIMEOUT).expect("a pool"));
         let redis = Arc::new(RedisStore::new(&redis, Arc::clone(&clock) as Arc<dyn Clock>).expect("an address"));
-        let attempts = AttemptStores { shared: Some(redis.clone()), local: Arc::new(LocalAttempts::new(clock)) };
+        let attempts = AttemptStores { shared: Some(redis.clone()), local: Arc::new(MemoryAttempts::new(clock)) };
         Stores { users: users.clone(), sessions: redis, attempts, audit: users }
     }
 }

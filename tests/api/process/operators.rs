@@ -38,8 +38,8 @@ async fn the_log_says_which_operator_has_asked_and_never_a_key() {
     let log = serving.stopped().await.stderr;
     let lines: Vec<_> = log.lines().filter(|line| line.contains(r#""route":"/introspect/""#)).collect();
     let [known, unknown] = lines[..] else { panic!("{log}") };
-    assert!(known.contains(r#""operator":"billing""#) && known.contains(r#""status":200"#), "{known}");
-    assert!(!unknown.contains("operator\"") && unknown.contains(r#""status":401"#), "{unknown}");
+    assert!(known.contains(r#""api_client":"billing""#) && known.contains(r#""status":200"#), "{known}");
+    assert!(!unknown.contains("api_client\"") && unknown.contains(r#""status":401"#), "{unknown}");
     assert!(!log.contains(KEY) && !log.contains(OTHER_KEY), "{log}");
 }
 

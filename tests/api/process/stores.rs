@@ -43,7 +43,7 @@ async fn a_redis_that_would_throw_sessions_away_is_warned_about_at_the_start() {
 
     let warning = logged(&mut serving, "may lose what it keeps").await;
     assert_eq!((&warning["level"], &warning["store"]), (&"WARN".into(), &"sessions".into()));
-    assert!(warning["concern"].as_str().expect("a text").contains("maxmemory-policy is allkeys-lru"), "{warning}");
+    assert!(warning["warning"].as_str().expect("a text").contains("maxmemory-policy is allkeys-lru"), "{warning}");
 }
 
 #[tokio::test]

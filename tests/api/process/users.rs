@@ -161,7 +161,7 @@ async fn a_user_is_shown_by_email_or_id() {
     let shown = postern.run(&["user", "show", user["id"].as_str().expect("an id")]).await.expect_done();
 
     let words: Vec<_> = shown.lines().map(|line| line.split_whitespace().next().unwrap_or_default()).collect();
-    assert_eq!(words, ["id", "email", "name", "role", "standing", "created"]);
+    assert_eq!(words, ["id", "email", "name", "role", "status", "created"]);
     assert!(shown.contains("member") && shown.contains("Ada Lovelace"), "{shown}");
 }
 

@@ -7,7 +7,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use postern::{
     clock::{Clock as _, SystemClock},
-    keys::{self, Keys},
+    keys::{self, LiveKeyring},
 };
 
 pub use self::{
@@ -17,10 +17,10 @@ pub use self::{
 
 /// New keys, whose directory is gone already.
 #[must_use]
-pub fn keys() -> Arc<Keys> {
+pub fn keys() -> Arc<LiveKeyring> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     keys::generate(directory.path(), SystemClock.now()).expect("keys can be made");
-    Arc::new(Keys::open(directory.path()).expect("keys can be read"))
+    Arc::new(LiveKeyring::open(directory.path()).expect("keys can be read"))
 }
 
 /// A text after some edits, each of them four bytes: what to do, where (two bytes), and with which character. `None` where

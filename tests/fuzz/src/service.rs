@@ -10,14 +10,14 @@ use std::{
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use postern::{
-    accounts::{Accounts, Lifetimes, WithoutSessions},
-    api_keys::Operators,
+    accounts::{Accounts, Lifetimes, SessionOutagePolicy},
+    api_keys::ApiClients,
     audit,
     clock::SystemClock,
-    http::{self, Readiness, RequestLimits, Vouching, routes},
+    http::{self, Readiness, RequestLimits, TokenCheckConfig, routes},
     metrics::Metrics,
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
-    store::{counted_sessions, counted_users, sqlite::DataDirectory},
+    store::{instrumented_sessions, instrumented_users, sqlite::DataDirectory},
     tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
 use serde_json::{Value, json};
@@ -71,11 +71,12 @@ impl Served {
         };
         let file = tempfile::tempdir().expect("a temporary directory").keep().join("api-keys");
         write_private(&file, format!("billing {API_KEY}\n").as_bytes());
-        let operators = Operators::of_file(file, Arc::new(SystemClock)).expect("API keys can be read");
-        let vouching = Arc::new(Vouching { operators, without_sessions: WithoutSessions::Refuse });
+        let operators = ApiClients::of_file(file, Arc::new(SystemClock)).expect("API keys can be read");
+        let vouching =
+            Arc::new(TokenCheckConfig { api_clients: operators, session_outage_policy: SessionOutagePolicy::Refuse });
         let limits = RequestLimits { request: Duration::from_mins(1), store: Duration::from_mins(1) };
         let service = http::Service::new(routes::public(), accounts, Arc::new(Readiness::default()), limits);
-        let service = Arc::new(service.with_vouching(vouching));
+        let service = Arc::new(service.with_token_check(vouching));
         Self { runtime, service, signed_in: SignedIn::default(), people: 0 }
     }
 
@@ -172,8 +173,8 @@ fn accounts() -> Accounts {
     let (audit, _) = audit::start(store.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);
     Accounts {
         audit,
-        users: counted_users(store.clone(), metrics.store_calls.clone()),
-        sessions: counted_sessions(store, metrics.store_calls.clone()),
+        users: instrumented_users(store.clone(), metrics.store_calls.clone()),
+        sessions: instrumented_sessions(store, metrics.store_calls.clone()),
         hasher: Hasher::start(hashing, metrics.hashing.clone()).expect("valid parameters"),
         policy: Policy { min_code_points: 8 },
         access_tokens: AccessTokens::new(Arc::clone(&keys), AccessFormat::Paseto, named(), named())
@@ -183,8 +184,8 @@ fn accounts() -> Accounts {
         lifetimes: Lifetimes { access: LONG, session: LONG, idle: None, published_keys: Duration::from_mins(5) },
         max_sessions: 100,
         // An input that failed often would leave the next ones 429 alone.
-        throttle: None,
-        rotates: true,
+        limiter: None,
+        rotation_enabled: true,
         metrics,
     }
 }

@@ -10,7 +10,7 @@ use ed25519_compact::SecretKey;
 use pasetors::version4::PublicToken;
 use postern::{
     clock::{from_unix_ms, whole_seconds},
-    keys::Keys,
+    keys::LiveKeyring,
     model::{SessionId, UserId},
     tokens::{AccessFormat, AccessTokenError, AccessTokens, Claims},
 };
@@ -19,7 +19,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-static KEYS: LazyLock<Arc<Keys>> = LazyLock::new(keys);
+static KEYS: LazyLock<Arc<LiveKeyring>> = LazyLock::new(keys);
 
 /// Of each format that is compiled in.
 static TOKENS: LazyLock<Vec<AccessTokens>> = LazyLock::new(|| {

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::FutureExt as _;
 use postern::{
-    api_keys::Operators,
+    api_keys::ApiClients,
     clock::{Clock, ManualClock},
 };
 use postern_fuzz::write_private;
@@ -21,7 +21,7 @@ static FILE: LazyLock<PathBuf> = LazyLock::new(|| tempfile::tempdir().expect("a 
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
     write_private(&FILE, file);
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-    match Operators::of_file(FILE.clone(), clock) {
+    match ApiClients::of_file(FILE.clone(), clock) {
         Err(error) => {
             let said = error.to_string().replace(&FILE.display().to_string(), "");
             let text = String::from_utf8_lossy(file);
@@ -33,7 +33,7 @@ libfuzzer_sys::fuzz_target!(|file: &[u8]| {
 });
 
 /// Each key opens to its operator, and nothing else in the file does.
-fn judge(operators: &Operators, text: &str) {
+fn judge(operators: &ApiClients, text: &str) {
     // It was read less than a second ago, and so is not read again: there is nothing to wait for.
     let name_of = |key: &str| operators.by_key(key).now_or_never().flatten().map(|name| name.as_str().to_owned());
     for line in text.lines().map(str::trim) {

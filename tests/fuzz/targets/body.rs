@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, fmt};
 
-use postern::http::fuzzing::{Kind, Taken, take};
+use postern::http::fuzzing::{BodyKind, Taken, take};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -19,7 +19,7 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
 });
 
 fn judge_json(body: &[u8]) {
-    let taken = take(Kind::Json, body, NAMES);
+    let taken = take(BodyKind::Json, body, NAMES);
     match str::from_utf8(body).map(serde_json::from_str::<Pairs>) {
         Err(_) => assert_eq!(taken, None, "not UTF-8"),
         Ok(Ok(Pairs(pairs))) if has_repeated(&pairs) => assert_eq!(taken, None, "a member given twice"),
@@ -37,7 +37,7 @@ fn judge_json(body: &[u8]) {
 fn judge_form(body: &[u8]) {
     let pairs: Vec<_> = form_urlencoded::parse(body).map(|(name, value)| (name.into(), json!(value))).collect();
     let expected = (!has_repeated(&pairs)).then(|| expected(pairs));
-    assert_eq!(take(Kind::Form, body, NAMES), expected);
+    assert_eq!(take(BodyKind::Form, body, NAMES), expected);
 }
 
 fn has_repeated(pairs: &[(String, Value)]) -> bool {

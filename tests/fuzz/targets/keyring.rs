@@ -42,5 +42,5 @@ libfuzzer_sys::fuzz_target!(|manifest: &str| {
     }
     assert_eq!(keyring.signing().id, made[0].id);
     assert_eq!(keyring.published().count(), 1);
-    assert!(keyring.refreshing(keyring.refresh()).is_some());
+    assert!(keyring.refresh_key(keyring.refresh()).is_some());
 });

@@ -3,10 +3,10 @@
 
 use std::{collections::HashMap, fmt::Debug, sync::LazyLock};
 
-use postern::config::{Config, Mistake, SETTINGS, Values, for_backup, for_keys, for_migrate, for_users};
+use postern::config::{Config, ConfigError, SETTINGS, Values, for_backup, for_keys, for_migrate, for_users};
 
 /// What is said of a secret that is wrong or not set, whatever it is.
-static SAID_OF_SECRETS: LazyLock<Vec<Mistake>> = LazyLock::new(|| {
+static SAID_OF_SECRETS: LazyLock<Vec<ConfigError>> = LazyLock::new(|| {
     let one_of = |name: &'static str| Values::new(|_| None, move |other| (other == name).then(|| "x".to_owned()));
     let none = Values::default();
     let each = ["DATABASE_URL", "REDIS_URL"].map(one_of);
@@ -27,7 +27,7 @@ libfuzzer_sys::fuzz_target!(|environment: &str| {
         }
     }
     for setting in SETTINGS.iter().filter(|setting| setting.is_secret) {
-        assert!(["(set, not shown)", setting.default].contains(&values.shown(setting).0));
+        assert!(["(set, not shown)", setting.default].contains(&values.display(setting).0));
     }
 });
 
@@ -36,7 +36,7 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// What each command that cannot do with these settings says of them.
-fn mistakes(values: &Values) -> Vec<Vec<Mistake>> {
+fn mistakes(values: &Values) -> Vec<Vec<ConfigError>> {
     let each = [
         said(Config::for_serve(values)),
         said(for_migrate(values)),
@@ -48,6 +48,6 @@ fn mistakes(values: &Values) -> Vec<Vec<Mistake>> {
 }
 
 /// The mistakes; or else the settings can be shown, and are taken as they are.
-fn said(config: Result<impl Debug, Vec<Mistake>>) -> Option<Vec<Mistake>> {
+fn said(config: Result<impl Debug, Vec<ConfigError>>) -> Option<Vec<ConfigError>> {
     config.map(|config| assert!(!format!("{config:?}").is_empty())).err()
 }

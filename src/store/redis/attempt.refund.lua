@@ -1,7 +1,7 @@
--- attempt.give_back: gives back an attempt that was reserved. A bucket that is empty stays so; one that has got everything
+-- attempt.refund: gives back an attempt that was reserved. A bucket that is empty stays so; one that has got everything
 -- back is removed: what is refused costs its sender nothing, and so must leave nothing behind.
 -- KEYS  bucket
--- ARGV  ahead_ms, charge_ms
+-- ARGV  offset_ms, charge_ms
 local count, ends = level(KEYS[1])
 if count == 1 then
   redis.call('DEL', KEYS[1])
