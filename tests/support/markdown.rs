@@ -31,9 +31,10 @@ pub fn relative_links(text: &str) -> Vec<String> {
 /// Resolves `..` without following symbolic links.
 pub fn resolved(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), |mut done, component| {
-        match component {
-            Component::ParentDir => drop(done.pop()),
-            component => done.push(component),
+        if component == Component::ParentDir {
+            done.pop();
+        } else {
+            done.push(component);
         }
         done
     })
