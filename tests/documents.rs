@@ -57,12 +57,12 @@ fn assert_rows(document: &str, documented: &[String], expected: &[String]) {
         return;
     }
     let beyond = |rows: &[String], others: &[String]| {
-        rows.iter().filter(|row| !others.contains(row)).map(|row| format!("\n{row}")).collect::<String>()
+        rows.iter().filter(|row| !others.contains(row)).cloned().collect::<Vec<_>>().join("\n")
     };
     let (missing, stale) = (beyond(expected, documented), beyond(documented, expected));
     assert!(
         missing.is_empty() && stale.is_empty(),
-        "{document} does not match the code\n\nadd:{missing}\n\nremove:{stale}\n"
+        "{document} does not match the code\n\nadd:\n{missing}\n\nremove:\n{stale}\n"
     );
     panic!("{document}: expected these rows in this order, each once:\n{}\n", expected.join("\n"));
 }
