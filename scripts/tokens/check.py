@@ -1,4 +1,4 @@
-"""Checks the access tokens of a running Postern as another service would, by what README.md shows for Python.
+"""Checks the access tokens of a running Postern as another service would, by the Python examples of docs/integrations.md.
 
     check.py ADDRESS FORMAT KEYS_DIRECTORY POSTERN
 
@@ -22,6 +22,7 @@ import pyseto
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ROOT = pathlib.Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "integrations.md"
 EXAMPLE_ADDRESS = "http://127.0.0.1:8000"
 # Of the default settings.
 TTL = 5 * 60
@@ -50,17 +51,17 @@ def ask(path, body=None, token=None):
 
 
 def example(word):
-    """`check` of the one example in README.md that has this word."""
-    texts = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    """Returns `check` of the only example in the document that has this word."""
+    texts = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
     [text] = [text for text in texts if word in text]
     expect(EXAMPLE_ADDRESS in text, f"the example with {word} asks for no keys")
     names = {}
-    exec(compile(text.replace(EXAMPLE_ADDRESS, address), "README.md", "exec"), names)
+    exec(compile(text.replace(EXAMPLE_ADDRESS, address), DOCUMENT.name, "exec"), names)
     return names["check"]
 
 
 def check_signature_alone(token):
-    """What README.md leaves to whoever has a PASETO with the claims of a JWT."""
+    """Checks a PASETO with JWT claims, which docs/integrations.md leaves to the reader."""
     keys = {key["kid"]: pyseto.Key.from_paserk(key["paserk"]) for key in ask("/.well-known/paserk.json")[2]["keys"]}
     key = keys[json.loads(pyseto.Token.new(token).footer)["kid"]]
     claims = json.loads(pyseto.decode(key, token).payload)
@@ -150,7 +151,7 @@ def check_forgeries(good, signer):
         ("invalid_token", {"aud": "other"}),
     ]:
         token = signer.sign(good | change)
-        expect(is_refused(token), f"{change}: accepted by what README.md shows")
+        expect(is_refused(token), f"{change}: accepted by the example")
         status, _, refusal = ask("/profile/", token=token)
         expect((status, refusal.get("code")) == (401, code), f"{change}: {status} {refusal}")
 
@@ -164,7 +165,7 @@ def eventually(holds, what):
 
 
 def check_key_change(good, credentials):
-    """Who checks tokens by what README.md shows goes on when the keys have changed."""
+    """A verifier that follows the example continues when the keys have changed."""
     subprocess.run(
         [postern, "keys", "rotate", "access", "--emergency"],
         env={"POSTERN_KEYS_DIR": str(keys_directory)}, stdout=subprocess.DEVNULL, check=True,
@@ -197,8 +198,8 @@ def main():
 
 address, format, keys_directory, postern = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4]
 library, check = {
-    "paseto": lambda: ("pyseto, as README.md shows", example("pyseto")),
+    "paseto": lambda: ("pyseto, as docs/integrations.md shows", example("pyseto")),
     "paseto-jwt-claims": lambda: ("pyseto", check_signature_alone),
-    "jwt": lambda: ("PyJWT, as README.md shows", example("PyJWKClient")),
+    "jwt": lambda: ("PyJWT, as docs/integrations.md shows", example("PyJWKClient")),
 }[format]()
 main()

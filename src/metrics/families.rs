@@ -207,7 +207,7 @@ pub const POOL_WAITING: Family = gauge("postern_store_pool_waiting", &[STORE], "
 pub const STORE_RETRIES: Family = counter(
     "postern_store_retries_total",
     &[STORE, listed("outcome", &["allowed", "denied"])],
-    "Calls to be made once more because their connection broke: made, or refused beyond one in ten calls",
+    "Calls to be made once more because their connection broke: allowed, or denied beyond one in ten calls",
 );
 
 pub const AUDIT_PENDING: Family =

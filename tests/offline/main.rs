@@ -1,4 +1,4 @@
-//! What the README shows for checking tokens without asking us is what runs here.
+//! Runs the example for offline verification in docs/integrations.md.
 
 mod checker;
 
@@ -35,10 +35,10 @@ fn issued(tokens: &AccessTokens, now: OffsetDateTime) -> String {
 }
 
 #[test]
-fn the_readme_shows_what_runs_here() {
+fn the_document_shows_the_code_that_runs_here() {
     let shown = format!("```rust\n{}```", include_str!("checker.rs"));
 
-    assert!(include_str!("../../README.md").contains(&shown));
+    assert!(include_str!("../../docs/integrations.md").contains(&shown));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What is answered while a store fails, failure by failure, on real servers of the test's own behind a proxy. The README has
-//! the same table.
+//! What is answered while a store fails, failure by failure, on real servers of the test's own behind a proxy.
+//! docs/failure-modes.md has the same table.
 
 mod answers;
 mod failure;
@@ -155,7 +155,7 @@ impl Row {
         assert!(tried.longest < limit, "{:?}", tried.longest);
     }
 
-    /// The row of the README.
+    /// Returns the row of docs/failure-modes.md.
     fn text(&self) -> String {
         let Answers { signed_in, password_change, logins, sign_ups, refresh, logout } = self.answers;
         let pair = |[one, other]: [u16; 2]| format!("{one}, {other}");
@@ -234,12 +234,12 @@ async fn a_statement_that_nobody_waits_for_any_more_takes_no_effect() {
 }
 
 #[test]
-fn the_readme_has_the_same_table() {
-    let readme = include_str!("../../../README.md");
+fn the_document_has_the_same_table() {
+    let document = include_str!("../../../docs/failure-modes.md");
 
-    let missing: Vec<_> = ROWS.iter().map(Row::text).filter(|row| !readme.contains(row.as_str())).collect();
+    let missing: Vec<_> = ROWS.iter().map(Row::text).filter(|row| !document.contains(row.as_str())).collect();
     let rows =
-        readme.lines().filter(|line| ["| PostgreSQL: ", "| Redis: "].iter().any(|start| line.starts_with(start)));
+        document.lines().filter(|line| ["| PostgreSQL: ", "| Redis: "].iter().any(|start| line.starts_with(start)));
 
     assert!(missing.is_empty(), "{}", missing.join("\n"));
     assert_eq!(rows.count(), ROWS.len());

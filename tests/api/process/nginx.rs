@@ -1,4 +1,4 @@
-//! The README's nginx, as it stands there, in front of a service that trusts it.
+//! Runs the nginx configuration of docs/integrations.md in front of a service that trusts it.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use tokio::{
 use super::{LONG, Postern, Serving};
 use crate::reverse_proxy::ReverseProxy;
 
-const README: &str = include_str!("../../../README.md");
+const DOCUMENT: &str = include_str!("../../../docs/integrations.md");
 
 /// A service that trusts its proxy: it answers with the head and the body that it has got.
 struct Echo {
@@ -67,7 +67,7 @@ fn header<'message>(message: &'message str, name: &str) -> Option<&'message str>
     value
 }
 
-/// The README's server.
+/// The server of the document.
 struct Nginx(ReverseProxy);
 
 impl Nginx {
@@ -95,10 +95,10 @@ impl Nginx {
     }
 }
 
-/// The one piece of the README in this language.
+/// Returns the only code block of the document in this language.
 fn snippet(language: &str) -> &'static str {
     let fence = format!("\n```{language}\n");
-    let mut pieces = README.split(&fence).skip(1);
+    let mut pieces = DOCUMENT.split(&fence).skip(1);
     let piece = pieces.next().and_then(|rest| rest.split_once("```")).expect("a piece").0;
     assert_eq!(pieces.next(), None, "another piece of {language}");
     piece

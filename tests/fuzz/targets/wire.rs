@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// What README.md says of refusals: a status, and a code where there is one.
 static REFUSALS: LazyLock<Vec<(u16, Option<String>)>> = LazyLock::new(|| {
-    let rows = include_str!("../../../README.md").lines().map(|line| line.split('|').map(str::trim));
+    let rows = include_str!("../../../docs/api.md").lines().map(|line| line.split('|').map(str::trim));
     let refusals = rows.filter_map(|mut cells| {
         let status = cells.nth(1)?.parse().ok().filter(|status| *status >= 400)?;
         let code = cells.next()?.strip_prefix('`').and_then(|code| code.strip_suffix('`'));
