@@ -137,9 +137,11 @@ fn is_control(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use tracing::{subscriber::with_default, warn};
+
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -156,14 +158,14 @@ mod tests {
             let log = Self::default();
             let writer = log.clone();
             with_default(subscriber(LevelFilter::TRACE, format, move || writer.clone()), what);
-            let bytes = log.0.lock().expect("no panic holds it").clone();
+            let bytes = log.0.lock().clone();
             String::from_utf8(bytes).expect("UTF-8")
         }
     }
 
     impl io::Write for Log {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("no panic holds it").write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {

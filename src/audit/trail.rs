@@ -2,12 +2,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::{
     sync::mpsc::{self, Receiver, Sender, error::TrySendError},
@@ -37,7 +38,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     metrics: AuditMetrics,
     queue: Sender<AuditEvent>,
-    ids: Mutex<ContextV7>,
+    ids: std::sync::Mutex<ContextV7>,
     rate_cap: Mutex<RateCap>,
     is_full: Arc<AtomicBool>,
 }
@@ -55,7 +56,7 @@ impl Trail {
         let (sender, queue) = mpsc::channel(capacity);
         let is_full = Arc::new(AtomicBool::new(false));
         let pending = EventQueue { queue, is_full: Arc::clone(&is_full) };
-        let ids = Mutex::new(ContextV7::new());
+        let ids = std::sync::Mutex::new(ContextV7::new());
         let shared = Shared { clock, metrics, queue: sender, ids, rate_cap: Mutex::default(), is_full };
         (Self(Arc::new(shared)), pending)
     }
@@ -92,7 +93,7 @@ impl Shared {
     }
 
     fn allows(&self) -> bool {
-        self.rate_cap.lock().unwrap_or_else(PoisonError::into_inner).takes(Instant::now())
+        self.rate_cap.lock().takes(Instant::now())
     }
 }
 

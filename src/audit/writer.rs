@@ -193,7 +193,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use async_trait::async_trait;
 
@@ -212,23 +212,23 @@ mod tests {
 
     impl Table {
         fn appended(&self) -> Vec<usize> {
-            self.appended.lock().expect("no panic").clone()
+            self.appended.lock().clone()
         }
 
         fn prunings(&self) -> usize {
-            self.pruned.lock().expect("no panic").len()
+            self.pruned.lock().len()
         }
     }
 
     #[async_trait]
     impl AuditStore for Table {
         async fn append(&self, events: &[AuditEvent], _: &TimeBudget) -> Result<(), StoreError> {
-            let mut failures = self.failures.lock().expect("no panic");
+            let mut failures = self.failures.lock();
             if *failures > 0 {
                 *failures -= 1;
                 return Err(StoreError::Unavailable { store: "table", reason: "on purpose".to_owned() });
             }
-            self.appended.lock().expect("no panic").push(events.len());
+            self.appended.lock().push(events.len());
             Ok(())
         }
 
@@ -237,8 +237,8 @@ mod tests {
         }
 
         async fn prune(&self, before: EventId, limit: u32, _: &TimeBudget) -> Result<u64, StoreError> {
-            self.pruned.lock().expect("no panic").push(before);
-            let mut old = self.old.lock().expect("no panic");
+            self.pruned.lock().push(before);
+            let mut old = self.old.lock();
             let removed = (*old).min(limit.into());
             *old -= removed;
             Ok(removed)
@@ -323,14 +323,14 @@ mod tests {
         sleep(Duration::from_mins(4)).await;
         assert_eq!(table.prunings(), 0);
         sleep(Duration::from_mins(2)).await;
-        assert_eq!((table.prunings(), *table.old.lock().expect("no panic")), (3, 0));
+        assert_eq!((table.prunings(), *table.old.lock()), (3, 0));
         sleep(Duration::from_mins(46)).await;
         assert_eq!(table.prunings(), 3);
         sleep(Duration::from_mins(20)).await;
         assert_eq!(table.prunings(), 4);
 
         let now = SystemClock.now();
-        let before = *table.pruned.lock().expect("no panic").last().expect("an id");
+        let before = *table.pruned.lock().last().expect("an id");
         assert!(
             before <= EventId::first_at(now - DAY) && before > EventId::first_at(now - DAY - Duration::from_mins(5))
         );

@@ -1,7 +1,6 @@
 //! Metrics of the keys.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use prometheus::IntGauge;
 
 use super::families;
@@ -21,7 +20,7 @@ impl KeyReload {
     }
 
     pub(super) fn read(&self) {
-        if let Some(read) = self.watched.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        if let Some(read) = self.watched.lock().as_ref() {
             self.successful.set(i64::from(read()));
         }
     }

@@ -1,7 +1,6 @@
 //! Metrics of the connections to stores.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use prometheus::{IntCounterVec, IntGaugeVec};
 
 use super::families;
@@ -54,7 +53,7 @@ impl Pools {
 
     pub(super) fn read(&self) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        for (store, read) in self.watched.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (store, read) in self.watched.lock().iter() {
             let PoolStats { idle, in_use, max, waiting, retries } = read();
             self.connections.with_label_values(&[store, "idle"]).set(number(idle));
             self.connections.with_label_values(&[store, "in_use"]).set(number(in_use));

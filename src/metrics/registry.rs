@@ -1,6 +1,6 @@
 //! Every metric of a process.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use prometheus::{Registry, TextEncoder, process_collector::ProcessCollector};
 
@@ -67,14 +67,14 @@ impl Metrics {
 
     /// Has a pool's use shown; `read` is called each time that the metrics are fetched, and must not wait.
     pub fn watch_pool(&self, store: &'static str, read: impl Fn() -> PoolStats + Send + Sync + 'static) {
-        let mut watched = self.pools.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self.pools.watched.lock();
         watched.push((store, Box::new(read)));
     }
 
     /// Has it shown whether the directory of the keys could be used when it was last read; `read` is called each time that
     /// the metrics are fetched, and must not wait.
     pub fn watch_keys(&self, read: impl Fn() -> bool + Send + Sync + 'static) {
-        *self.keys.watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(read));
+        *self.keys.watched.lock() = Some(Box::new(read));
     }
 
     /// Everything, in the text format of Prometheus (version 0.0.4).

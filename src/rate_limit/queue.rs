@@ -3,10 +3,11 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -85,7 +86,7 @@ impl Drop for QueueEntry {
 }
 
 fn lock(queue: &Mutex<ByTag>) -> MutexGuard<'_, ByTag> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
+    queue.lock()
 }
 
 #[cfg(test)]

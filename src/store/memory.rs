@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     attempts::{AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, GcraState, ReserveOutcome},
@@ -56,7 +57,7 @@ impl MemoryAttempts {
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 
     /// What is kept, and the time, which is read afterwards: whoever came first has the earlier one.

@@ -1,7 +1,8 @@
 //! The time that the store calls of one request may take together.
 
-use std::{future::Future, sync::Mutex, time::Duration};
+use std::{future::Future, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::StoreError;
@@ -75,8 +76,8 @@ impl TimeBudget {
         StoreCall { time: self, deadline: spending.since + spending.left }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Spending> {
-        self.spending.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Spending> {
+        self.spending.lock()
     }
 }
 

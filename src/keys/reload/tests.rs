@@ -2,6 +2,7 @@
 
 use std::{fs, io::Write as _, process::Command};
 
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 
 use super::*;
@@ -227,14 +228,14 @@ fn logged(work: impl FnOnce()) -> String {
     let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false);
     let subscriber = subscriber.with_writer(move || Writer(Arc::clone(&writer))).finish();
     tracing::subscriber::with_default(subscriber, work);
-    String::from_utf8(log.lock().expect("no panic").clone()).expect("a text")
+    String::from_utf8(log.lock().clone()).expect("a text")
 }
 
 struct Writer(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

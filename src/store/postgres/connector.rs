@@ -1,9 +1,10 @@
 //! Where connections are made to, and how.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use deadpool_postgres::Connect;
 use futures_util::future::BoxFuture;
+use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 use tokio_postgres::{
     Client, Config, Error, NoTls,
@@ -42,7 +43,7 @@ impl Connector {
     /// # Errors
     /// What PostgreSQL says, or the network.
     pub async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
-        let address = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let address = Arc::clone(&self.0.read());
         match address.connect().await {
             // With several hosts, the error of the last one is all that is told: another may have refused the password.
             Err(error) => match self.reload_if_changed(&address) {
@@ -55,7 +56,7 @@ impl Connector {
 
     /// Where to go instead of an address that was of no use: where others have just been, or where the file says now.
     fn reload_if_changed(&self, refused: &Arc<Endpoint>) -> Option<Arc<Endpoint>> {
-        let mut address = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut address = self.0.write();
         if Arc::ptr_eq(&address, refused) {
             *address = Arc::new(refused.url.reload_if_changed(STORE).and_then(|url| Endpoint::of(url).ok())?);
         }

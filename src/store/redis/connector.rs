@@ -1,11 +1,9 @@
 //! Makes connections.
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
+use parking_lot::RwLock;
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tokio::time::timeout;
 
@@ -35,7 +33,7 @@ impl Connector {
     /// A connection of its own. Where none can be made, the file of the URL may say something else by now: a password that
     /// is refused is not always told from other errors.
     pub(super) async fn connect(self: Arc<Self>) -> Result<MultiplexedConnection, StoreError> {
-        let address = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let address = Arc::clone(&self.0.read());
         let made = match address.connect().await {
             Err(error) => match self.reload_if_changed(&address) {
                 Some(renewed) => renewed.connect().await,
@@ -48,7 +46,7 @@ impl Connector {
 
     /// Where to go instead of an address that was of no use: where others have just been, or where the file says now.
     fn reload_if_changed(&self, refused: &Arc<Endpoint>) -> Option<Arc<Endpoint>> {
-        let mut address = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut address = self.0.write();
         if Arc::ptr_eq(&address, refused) {
             *address = Arc::new(refused.url.reload_if_changed(STORE).and_then(|url| Endpoint::of(url).ok())?);
         }

@@ -1,9 +1,8 @@
 //! The time of the server.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use super::scripts::milliseconds;
 use crate::store::TimeBudget;
@@ -25,13 +24,13 @@ struct Heard {
 impl ServerTime {
     pub(super) fn hear(&self, time_ms: u64) {
         let heard = Heard { time_ms, at: Instant::now() };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
+        *self.0.lock() = Some(heard);
     }
 
     /// Until when somebody waits who has this much time, in milliseconds since 1970 by the server's clock: rather too early
     /// than too late, since what was heard was said before. 0 where nothing has been heard.
     pub(super) fn not_after_ms(&self, time: &TimeBudget) -> u64 {
-        let heard = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = *self.0.lock();
         heard.map_or(0, |heard| heard.time_ms.saturating_add(milliseconds(heard.at.elapsed() + time.left())))
     }
 }
