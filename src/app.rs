@@ -14,7 +14,7 @@ use postern::{
     os,
     passwords::{Hasher, Policy},
     rate_limit::{AttemptStores, LoginLimiter},
-    server::{ConnectionLimits, Patience},
+    server::{ConnectionLimits, ConnectionTimeouts},
     store::{
         AttemptStore, AuditStore, SessionStore, UserStore, instrumented_attempts, instrumented_sessions,
         instrumented_users,
@@ -186,17 +186,17 @@ impl App<'_> {
         self.limits(self.config.max_connections.min(OPERATIONS_CONNECTIONS))
     }
 
-    fn limits(&self, connections: usize) -> ConnectionLimits {
+    fn limits(&self, max_connections: usize) -> ConnectionLimits {
         ConnectionLimits {
-            connections,
-            patience: Patience::of(self.config.limits.request, self.config.idle_timeout),
-            age: self.config.max_connection_age,
+            max_connections,
+            timeouts: ConnectionTimeouts::of(self.config.limits.request, self.config.idle_timeout),
+            max_age: self.config.max_connection_age,
         }
     }
 
     /// Each connection is an open file: as many may be open as the system lets us.
     pub fn raise_open_files_limit(&self) {
-        let connections = self.public_limits().connections.saturating_add(self.operations_limits().connections);
+        let connections = self.public_limits().max_connections.saturating_add(self.operations_limits().max_connections);
         let needed = u64::try_from(connections.saturating_add(OTHER_FILES)).unwrap_or(u64::MAX);
         if let Some(limit) = os::raise_open_files_limit().filter(|limit| *limit < needed) {
             warn!(limit, needed, "fewer files may be open than POSTERN_MAX_CONNECTIONS needs");

@@ -10,7 +10,7 @@ use postern::{
     keys::LiveKeyring,
     metrics::Metrics,
     model::{AuditOrigin, AuditSubject, EventKind},
-    server::{self, ConnectionLimits, Listening, Phase, Tls},
+    server::{self, ConnectionLimits, ListenerConfig, Phase, Tls},
     tokens::AccessFormat,
 };
 use tokio::{
@@ -53,15 +53,15 @@ pub async fn serve(config: Config, mut signals: Signals) -> Result<ExitCode, Exi
     app.raise_open_files_limit();
     let start = |listener, service, limits, tls| {
         let (phase, followed) = watch::channel(Phase::Serving);
-        let listening = Listening { listener, service: Arc::new(service), limits, tls };
-        (phase, tokio::spawn(server::serve(listening, followed)))
+        let config = ListenerConfig { listener, service: Arc::new(service), limits, tls };
+        (phase, tokio::spawn(server::serve(config, followed)))
     };
     let public = app.public(&accounts, &readiness, token_check);
     if let Some(tls) = tls.clone() {
         tokio::spawn(tls.watch());
     }
     let limits = app.public_limits();
-    let limits = ConnectionLimits { patience: limits.patience.stopping_within(config.shutdown_grace), ..limits };
+    let limits = ConnectionLimits { timeouts: limits.timeouts.stopping_within(config.shutdown_grace), ..limits };
     let (phase, mut public) = start(listener, public, limits, tls);
     // Probes are answered to the end: it is not told to stop. Nor has it TLS: those who ask are on a network of their own.
     let (_go_on, operations) =
@@ -71,7 +71,7 @@ pub async fn serve(config: Config, mut signals: Signals) -> Result<ExitCode, Exi
     let signal = signals.next().await;
     info!(signal, "stopping");
     readiness.drain();
-    phase.send_replace(Phase::Leaving);
+    phase.send_replace(Phase::Draining);
     let drain = async {
         sleep(config.drain_delay).await;
         phase.send_replace(Phase::Closing);

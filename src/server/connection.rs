@@ -1,4 +1,4 @@
-//! A connection, from its first byte to its last.
+//! Serves one connection: TLS handshake, protocol, requests, close.
 
 use std::{
     convert::Infallible,
@@ -26,19 +26,25 @@ use tokio::{
 };
 
 use super::{
-    ConnectionLimits, Phase,
-    head::{MAX_HEAD_BYTES, MAX_HEADERS, check_http2},
-    patience::Over,
+    activity::{CloseReason, ConnectionActivity, InFlight},
+    limits::ConnectionLimits,
+    request_head,
+    shutdown::Phase,
+    stream::{Protocol, TrackedStream},
     tls::Tls,
-    watch::{UnderWay, Watch},
-    wire::{Protocol, Wire},
 };
 use crate::{
     clock::jittered,
     http::{HeadError, Service},
 };
 
-type ExitError = Box<dyn std::error::Error + Send + Sync>;
+/// The most bytes of an HTTP/1 request head.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// The most headers of an HTTP/1 request.
+const MAX_HEADERS: usize = 64;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A connection that has been accepted.
 pub struct Connection {
@@ -46,117 +52,110 @@ pub struct Connection {
     pub service: Arc<Service>,
     pub limits: ConnectionLimits,
     pub phase: Receiver<Phase>,
-    pub watch: Arc<Watch>,
+    pub activity: Arc<ConnectionActivity>,
 }
 
 impl Connection {
-    /// Serves it to its end.
-    pub async fn serve(self, stream: TcpStream, tls: Option<Arc<Tls>>) -> Result<(), ExitError> {
-        // Answers are small and whole: waiting to fill a packet only delays them.
+    /// Serves the connection until it is closed.
+    pub async fn serve(self, stream: TcpStream, tls: Option<Arc<Tls>>) -> Result<(), BoxError> {
+        // Responses are small and written whole; Nagle's algorithm would only delay them.
         stream.set_nodelay(true)?;
         let Some(tls) = tls else { return self.serve_on(stream).await };
         let handshake = pin!(tls.acceptor().accept(stream));
-        let stream = self.watch.attend(handshake).await??;
-        self.watch.shook_hands();
+        let stream = self.activity.run_until_deadline(handshake).await??;
+        self.activity.handshake_done();
         self.serve_on(stream).await
     }
 
-    async fn serve_on(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<(), ExitError> {
-        let mut wire = Wire::new(io, Arc::clone(&self.watch));
+    async fn serve_on(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<(), BoxError> {
+        let mut stream = TrackedStream::new(io, Arc::clone(&self.activity));
         let protocol = {
-            let reading = pin!(wire.protocol());
-            // What has arrived comes first: it is answered even where we stop.
+            let detection = pin!(stream.detect_protocol());
             tokio::select! {
+                // Bytes that have arrived before the shutdown signal are served.
                 biased;
-                protocol = self.watch.attend(reading) => protocol??,
-                () = self.dismissal() => None,
+                protocol = self.activity.run_until_deadline(detection) => protocol??,
+                () = self.shutdown_signal() => None,
             }
         };
-        let service = service_fn(self.answers());
+        let (io, service) = (TokioIo::new(stream), service_fn(self.responder()));
         match protocol {
             None => Ok(()),
-            Some(Protocol::Http1) => self.see_through(http1().serve_connection(TokioIo::new(wire), service)).await,
-            Some(Protocol::Http2) => self.see_through(http2().serve_connection(TokioIo::new(wire), service)).await,
+            Some(Protocol::Http1) => self.drive(http1().serve_connection(io, service)).await,
+            Some(Protocol::Http2) => self.drive(http2().serve_connection(io, service)).await,
         }
     }
 
-    /// Answers each request that hyper hands over.
-    fn answers(&self) -> impl Fn(Request<Incoming>) -> Answering + use<> {
-        let (watch, service, peer) = (Arc::clone(&self.watch), Arc::clone(&self.service), self.peer);
+    /// Returns the function that responds to each request.
+    fn responder(&self) -> impl Fn(Request<Incoming>) -> ResponseFuture + use<> {
+        let (activity, service, peer) = (Arc::clone(&self.activity), Arc::clone(&self.service), self.peer);
         move |request| {
-            let (under_way, bad) = watch.request();
+            let in_flight = activity.request_started();
             let service = Arc::clone(&service);
             Box::pin(async move {
-                let has_farewell = request.version() == Version::HTTP_2;
-                let mut response = match bad.or_else(|| bad_http2(&request)) {
-                    Some(bad) => service.refuse(&request, bad),
-                    None => service.answer(request, peer).await,
+                let is_http2 = request.version() == Version::HTTP_2;
+                let mut response = if request_head::is_valid(&request) {
+                    service.answer(request, peer).await
+                } else {
+                    service.refuse(&request, HeadError::Malformed)
                 };
-                if !has_farewell && under_way.is_last() {
+                if !is_http2 && in_flight.is_last() {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok(response.map(|body| Answer { body, _under_way: under_way }))
+                Ok(response.map(|body| TrackedBody { body, _in_flight: in_flight }))
             })
         }
     }
 
-    async fn see_through(self, conversation: impl Conversation) -> Result<(), ExitError> {
-        let mut conversation = pin!(conversation);
-        // Those that were made together do not end together.
-        let age = jittered(self.limits.age);
+    /// Drives hyper's connection until it is closed: by the client, a deadline, its age or a shutdown.
+    async fn drive(self, connection: impl HyperConnection) -> Result<(), BoxError> {
+        let mut connection = pin!(connection);
+        let supports_goaway = connection.supports_goaway();
+        // Connections that were opened together do not close together.
+        let max_age = jittered(self.limits.max_age);
         tokio::select! {
             biased;
-            () = self.reached(Phase::Leaving) => {}
-            outcome = self.watch.attend(conversation.as_mut()) => match outcome {
-                // Over HTTP/2 there is a way to say so.
-                Err(Over::Idle) if conversation.can_say_goodbye() => self.watch.leave(),
+            () = Phase::Draining.reached(&self.phase) => {}
+            outcome = self.activity.run_until_deadline(connection.as_mut()) => match outcome {
+                Err(CloseReason::Idle) if supports_goaway => self.activity.close_when_idle(),
                 outcome => return Ok(outcome??),
             },
-            () = sleep(age) => {}
+            () = sleep(max_age) => {}
         }
-        self.watch.part();
-        let can_say_goodbye = conversation.can_say_goodbye();
+        self.activity.close_after_response();
         tokio::select! {
+            // Requests that have arrived before the shutdown signal are served.
             biased;
-            // What has arrived comes first.
-            outcome = self.watch.attend(conversation.as_mut()) => return Ok(outcome??),
-            // Whoever has been answered once has got what they came for, and loses nothing by being told.
-            () = self.watch.asked(), if can_say_goodbye => {}
-            () = self.dismissal() => {}
+            outcome = self.activity.run_until_deadline(connection.as_mut()) => return Ok(outcome??),
+            // GOAWAY loses no request, but a client that connects during a drain gets its first response.
+            () = self.activity.first_request(), if supports_goaway => {}
+            () = self.shutdown_signal() => {}
         }
-        self.watch.leave();
-        conversation.as_mut().say_goodbye();
-        let last = self.watch.attend(conversation);
-        Ok(timeout(2 * self.limits.patience.request, last).await.map_err(|_| Over::Stalled)???)
+        self.activity.close_when_idle();
+        connection.as_mut().graceful_shutdown();
+        let last_requests = self.activity.run_until_deadline(connection);
+        let limit = 2 * self.limits.timeouts.request;
+        Ok(timeout(limit, last_requests).await.map_err(|_| CloseReason::Stalled)???)
     }
 
-    /// Until the server stops and no request seems to be on its way. Over HTTP/1 nothing tells a client that a connection
-    /// which idles is about to be closed, and what it sends meanwhile is lost.
-    async fn dismissal(&self) {
-        self.reached(Phase::Closing).await;
-        self.watch.quiet().await;
-    }
-
-    async fn reached(&self, phase: Phase) {
-        phase.reached(&self.phase).await;
+    /// Waits until the server is closing and this connection is idle. HTTP/1 cannot announce the close of an idle
+    /// connection, and a request that crosses it is lost.
+    async fn shutdown_signal(&self) {
+        Phase::Closing.reached(&self.phase).await;
+        self.activity.idle().await;
     }
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<TrackedBody>, Infallible>> + Send>>;
 
-/// What is not to be taken though HTTP/2 has it.
-fn bad_http2(request: &Request<Incoming>) -> Option<HeadError> {
-    (request.version() == Version::HTTP_2).then(|| check_http2(request).err()).flatten()
-}
-
-/// The body of an answer: its request is under way until hyper has taken it all, and over HTTP/2 that is when the client's
-/// window lets it.
-struct Answer {
+/// A response body. Its request is in flight until hyper has taken the whole body; over HTTP/2, the client's flow-control
+/// window delays that.
+struct TrackedBody {
     body: Full<Bytes>,
-    _under_way: UnderWay,
+    _in_flight: InFlight,
 }
 
-impl Body for Answer {
+impl Body for TrackedBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -176,67 +175,71 @@ impl Body for Answer {
     }
 }
 
-/// A connection of either protocol.
-trait Conversation: Future<Output = hyper::Result<()>> {
-    /// Whether the client can be told that no request will be answered any more.
-    fn can_say_goodbye(&self) -> bool;
+/// A connection of hyper's, of either protocol.
+trait HyperConnection: Future<Output = hyper::Result<()>> {
+    /// Whether the protocol can tell the client that no further request will be served.
+    fn supports_goaway(&self) -> bool;
 
-    /// Answers what is under way, and ends.
-    fn say_goodbye(self: Pin<&mut Self>);
+    /// Closes the connection after the responses to the requests in flight.
+    fn graceful_shutdown(self: Pin<&mut Self>);
 }
 
-impl<IO, S> Conversation for http1::Connection<IO, S>
+impl<IO, S> HyperConnection for http1::Connection<IO, S>
 where
     IO: hyper::rt::Read + hyper::rt::Write + Unpin,
-    S: HttpService<Incoming, ResBody = Answer>,
-    S::Error: Into<ExitError>,
+    S: HttpService<Incoming, ResBody = TrackedBody>,
+    S::Error: Into<BoxError>,
 {
-    fn can_say_goodbye(&self) -> bool {
+    fn supports_goaway(&self) -> bool {
         false
     }
 
-    fn say_goodbye(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        http1::Connection::graceful_shutdown(self);
     }
 }
 
-impl<IO, S> Conversation for http2::Connection<IO, S, TokioExecutor>
+impl<IO, S> HyperConnection for http2::Connection<IO, S, TokioExecutor>
 where
     IO: hyper::rt::Read + hyper::rt::Write + Unpin,
-    S: HttpService<Incoming, ResBody = Answer>,
+    S: HttpService<Incoming, ResBody = TrackedBody>,
     S::Future: Send + 'static,
-    S::Error: Into<ExitError>,
+    S::Error: Into<BoxError>,
 {
-    fn can_say_goodbye(&self) -> bool {
+    fn supports_goaway(&self) -> bool {
         true
     }
 
-    fn say_goodbye(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        http2::Connection::graceful_shutdown(self);
     }
 }
 
-/// hyper has no time to watch here: the [`Wire`] lets it see heads that are whole.
 fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.max_buf_size(MAX_HEAD_BYTES).max_headers(MAX_HEADERS);
+    builder
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        // hyper would count the idle time before a head as well; `ConnectionActivity` times heads.
+        .header_read_timeout(None);
     builder
 }
 
-/// Envoy's advice for the edge, where it has one (100 streams, 64 KiB and 1 MiB of window).
+/// Envoy's values for edge proxies, if it has one (100 streams, windows of 64 KiB and 1 MiB).
 fn http2() -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
+        // Ends a connection whose client is silent within a frame or a header block, too.
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10))
         .max_concurrent_streams(100)
-        // No body is larger than 16 KiB: more room would only be held for those who fill it.
+        // Request bodies are at most 16 KiB: larger windows would only let clients fill memory.
         .initial_stream_window_size(64 * 1024)
         .initial_connection_window_size(1024 * 1024)
         .max_send_buf_size(64 * 1024)
         .max_header_list_size(16 * 1024)
-        // Streams that the client resets before they are looked at, and those that we reset for its mistakes.
+        // Streams that the client resets before hyper accepts them, and streams that h2 resets for errors of the client.
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(128);
     builder

@@ -1,11 +1,12 @@
-//! TLS by rustls: 1.2 and 1.3, with a certificate that is read again when its files change.
+//! TLS 1.2 and 1.3 by rustls, with a certificate that is reloaded when its files change.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::Arc,
 };
 
+use parking_lot::{Mutex, RwLock};
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -20,65 +21,65 @@ use tracing::{error, info};
 use crate::os::private_files::{self, NotPrivate};
 
 /// How often the files are read.
-const READING_INTERVAL: Duration = Duration::from_secs(10);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The files of a certificate, in PEM.
+/// The PEM files of a certificate.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
-    /// The certificate, and after it those that lead to a root.
+    /// The certificate, followed by its intermediates.
     pub certificates: PathBuf,
-    /// The key, which nobody else may read.
+    /// The private key. Only its owner, and its group, may be able to read it.
     pub key: PathBuf,
 }
 
-/// Why a certificate cannot be used.
+/// Why a certificate or its key is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file cannot be read.
     #[error("{}: {cause}", path.display())]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         cause: io::Error,
     },
-    /// Others may read the key.
+    /// Other users can read the key.
     #[error("{}: {cause}", path.display())]
     Exposed {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Its mode.
         cause: NotPrivate,
     },
-    /// The file holds nothing of the kind.
+    /// The file is not PEM, or lacks the certificate or the key.
     #[error("{}: {cause}", path.display())]
     Pem {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The parse error.
         cause: pem::Error,
     },
-    /// The certificate is none, or not the key's.
+    /// The certificate is invalid, or does not match the key.
     #[error("{} and {}: {cause}", files.certificates.display(), files.key.display())]
     Mismatch {
-        /// Which files.
+        /// The files.
         files: TlsFiles,
-        /// What is wrong with them.
+        /// The error of rustls.
         cause: rustls::Error,
     },
 }
 
-/// A certificate and its key, as they are now. What changes counts for the connections that are made ten seconds later; a
-/// pair that cannot be used changes nothing, and the log says so once.
+/// The current certificate and key. New files take effect within ten seconds, for new connections. If they are unusable,
+/// the previous pair stays in use, and the error is logged once.
 pub struct Tls {
     files: TlsFiles,
     current: RwLock<Loaded>,
     failure: Mutex<Option<String>>,
 }
 
-/// What the files hold.
+/// A certificate and key that have been read.
 struct Loaded {
-    /// Of both files: whether they have changed.
+    /// SHA-256 of both files, to detect changes.
     digest: [u8; 32],
     config: Arc<ServerConfig>,
 }
@@ -87,49 +88,49 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// Where they cannot be used.
+    /// If a file is unreadable or invalid, or the key is exposed or does not match.
     pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
         let current = RwLock::new(Loaded::read(&files)?);
         Ok(Self { files, current, failure: Mutex::default() })
     }
 
-    /// Shakes hands with the certificate of now.
+    /// Returns an acceptor with the current certificate.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.read();
         TlsAcceptor::from(Arc::clone(&current.config))
     }
 
-    /// Reads the files every ten seconds, for as long as the process runs.
+    /// Reloads the files every ten seconds. Never returns.
     pub async fn watch(self: Arc<Self>) {
         loop {
-            sleep(READING_INTERVAL).await;
+            sleep(RELOAD_INTERVAL).await;
             let tls = Arc::clone(&self);
-            // The disk may hang: nobody waits for it.
+            // On a blocking thread: the disk may hang.
             if let Err(error) = tokio::task::spawn_blocking(move || tls.reload()).await {
-                error!(%error, "reading the certificate failed");
+                error!(%error, "failed to reload the certificate");
             }
         }
     }
 
-    /// Reads the files now, and takes what they hold if that can be used as a whole.
+    /// Reads the files, and uses the certificate and key if both are usable.
     pub fn reload(&self) {
         let loaded = Loaded::read(&self.files);
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failure = self.failure.lock();
         match loaded {
             Ok(loaded) => {
                 if failure.take().is_some() {
-                    info!("the certificate can be used again");
+                    info!("certificate files are usable again");
                 }
-                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+                let mut current = self.current.write();
                 if loaded.digest != current.digest {
-                    info!("the certificate has changed");
+                    info!("certificate reloaded");
                     *current = loaded;
                 }
             }
             Err(error) => {
                 let error = error.to_string();
                 if failure.as_ref() != Some(&error) {
-                    error!(error, "the certificate cannot be used: the last good one goes on");
+                    error!(error, "failed to reload the certificate; keeping the previous one");
                     *failure = Some(error);
                 }
             }
@@ -147,7 +148,7 @@ impl Loaded {
         let chain = chain.map_err(|cause| TlsError::Pem { path: files.certificates.clone(), cause })?;
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
             .map_err(|cause| TlsError::Pem { path: files.key.clone(), cause })?;
-        let config = config(chain, key).map_err(|cause| TlsError::Mismatch { files: files.clone(), cause })?;
+        let config = server_config(chain, key).map_err(|cause| TlsError::Mismatch { files: files.clone(), cause })?;
         Ok(Self { digest: digest.into(), config: Arc::new(config) })
     }
 }
@@ -159,9 +160,12 @@ fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, TlsError> {
     })
 }
 
-/// rustls' defaults: its cipher suites, and sessions that are resumed from memory. There are no tickets that a key of ours
-/// would open later, and no early data, which could be replayed.
-fn config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<ServerConfig, rustls::Error> {
+/// Builds a configuration with rustls' defaults: its cipher suites, and session resumption from memory. No tickets, whose key
+/// could decrypt recorded sessions later, and no early data, which could be replayed.
+fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])?

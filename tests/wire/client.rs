@@ -1,4 +1,4 @@
-//! HTTP/1.1 by the byte.
+//! A client that sends raw bytes and parses HTTP/1 responses.
 
 use std::{
     net::SocketAddr,
@@ -13,29 +13,29 @@ use tokio::{
 
 use crate::program::LONG;
 
-/// How long a server that does not read has to begin again.
+/// How long the server may take no bytes before a flood counts as stuck.
 const STUCK: Duration = Duration::from_secs(2);
 
-/// How long a flood goes on that nobody stops.
-const ENDLESS: Duration = Duration::from_secs(15);
+/// How long a flood lasts if the server does not stop it.
+const FLOOD_TIME: Duration = Duration::from_secs(15);
 
-/// What has become of a flood.
+/// How a flood ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Flooded {
-    /// The server has closed the connection.
+    /// The server closed the connection.
     Closed,
-    /// It reads no more.
+    /// The server stopped reading.
     Stuck,
-    /// It has taken it all.
+    /// The server read everything.
     Taken,
 }
 
-/// A request that wants no other after it.
+/// Returns a GET request with `Connection: close`.
 pub fn get(path: &str, id: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: postern.test\r\nX-Request-Id: {id}\r\nConnection: close\r\n\r\n")
 }
 
-/// The same, with a body.
+/// Returns a POST request with `Connection: close`.
 pub fn post(path: &str, id: &str, body: &str) -> String {
     format!(
         "POST {path} HTTP/1.1\r\nHost: postern.test\r\nX-Request-Id: {id}\r\nConnection: close\r\n\
@@ -44,7 +44,7 @@ pub fn post(path: &str, id: &str, body: &str) -> String {
     )
 }
 
-/// One end of a connection, to us or to a proxy.
+/// A connection to the server or to a proxy.
 pub struct Connection<S = TcpStream>(pub S);
 
 impl Connection {
@@ -56,18 +56,17 @@ impl Connection {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// Sends what the other side takes: it may have heard enough, and closed.
+    /// Sends bytes. The server may close the connection before it has read them all.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = timeout(LONG, self.0.write_all(bytes.as_ref())).await.expect("it takes the bytes, or closes");
+        let _ = timeout(LONG, self.0.write_all(bytes.as_ref())).await.expect("the server reads or closes");
     }
 
-    /// Sends one byte whenever nothing has come for a while, over and over, until the other side closes or the bytes are
-    /// all sent; then waits for the end. Gives what came.
+    /// Sends one byte after each pause without input, until the server closes. Returns what the server has sent.
     pub async fn drip(&mut self, bytes: &[u8], pause: Duration) -> Vec<u8> {
-        let (mut heard, mut rest) = (Vec::new(), bytes.iter());
+        let (mut received, mut rest) = (Vec::new(), bytes.iter());
         let dripping = async {
             loop {
-                match timeout(pause, self.0.read_buf(&mut heard)).await {
+                match timeout(pause, self.0.read_buf(&mut received)).await {
                     Ok(Ok(0) | Err(_)) => return,
                     Ok(Ok(_)) => {}
                     Err(_silence) => {
@@ -78,16 +77,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         timeout(LONG, dripping).await.expect("it closes");
-        heard
+        received
     }
 
-    /// Sends the same bytes over and over, and reads nothing, until the other side closes, takes nothing for a while, or has
-    /// taken this many; for some seconds at most.
+    /// Sends the same bytes again and again, and reads nothing, until the server closes, takes nothing for [`STUCK`] or
+    /// has taken `limit` bytes; for [`FLOOD_TIME`] at most.
     pub async fn flood(&mut self, bytes: &[u8], limit: usize) -> Flooded {
         let begun = Instant::now();
         let mut taken = 0;
-        while taken < limit && begun.elapsed() < ENDLESS {
-            // In the order that they come, wherever the last write ended.
+        while taken < limit && begun.elapsed() < FLOOD_TIME {
+            // Continues within the bytes if the last write was partial.
             match timeout(STUCK, self.0.write(&bytes[taken % bytes.len()..])).await {
                 Ok(Ok(length)) if length > 0 => taken += length,
                 Ok(_) => return Flooded::Closed,
@@ -97,68 +96,71 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Flooded::Taken
     }
 
-    /// The next bytes, this many.
+    /// Reads exactly `length` bytes.
     pub async fn exactly(&mut self, length: usize) -> Vec<u8> {
-        let mut heard = vec![0; length];
-        timeout(LONG, self.0.read_exact(&mut heard)).await.expect("in time").expect("so many bytes");
-        heard
+        let mut received = vec![0; length];
+        timeout(LONG, self.0.read_exact(&mut received)).await.expect("in time").expect("enough bytes");
+        received
     }
 
-    /// Everything that comes until the other side closes.
-    pub async fn until_closed(&mut self) -> Answers {
-        let mut heard = Vec::new();
-        // A connection that is reset has ended too.
-        let _ = timeout(LONG, self.0.read_to_end(&mut heard)).await.expect("it closes");
-        Answers::of(&heard)
+    /// Reads all responses until the server closes.
+    pub async fn until_closed(&mut self) -> Responses {
+        let mut received = Vec::new();
+        // A reset ends the connection as well.
+        let _ = timeout(LONG, self.0.read_to_end(&mut received)).await.expect("it closes");
+        Responses::of(&received)
     }
 }
 
-/// An answer, without what nobody here asks for.
+/// A response, as far as the tests look at it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
-    /// Which request it is for, if it tells.
+    /// Its `X-Request-Id`; empty if it has none.
     pub id: String,
     pub body: String,
 }
 
-/// The answers of a connection, in their order.
+/// The responses on a connection, in order.
 #[derive(Debug)]
-pub struct Answers(pub Vec<Answer>);
+pub struct Responses(pub Vec<Response>);
 
-impl Answers {
-    /// Reads answers of a known length. What is not one is a fault: nothing of ours, or of a proxy, sends half an answer.
+impl Responses {
+    /// Parses responses.
+    ///
+    /// # Panics
+    /// If a response is malformed or incomplete: neither the server nor a proxy sends such a one.
     pub fn of(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
-        let (mut answers, mut rest) = (Vec::new(), text.as_ref());
+        let (mut responses, mut rest) = (Vec::new(), text.as_ref());
         while !rest.is_empty() {
             let (head, after) = rest.split_once("\r\n\r\n").unwrap_or_else(|| panic!("a head: {text:?}"));
             let status = head.strip_prefix("HTTP/1.").and_then(|line| line.get(2..5)?.parse().ok());
             let status = status.unwrap_or_else(|| panic!("a status: {text:?}"));
             let length = header(head, "content-length").map_or(0, |length| length.parse().expect("a number"));
             let (body, after) = after.split_at_checked(length).unwrap_or_else(|| panic!("a body: {text:?}"));
-            answers.push(Answer {
+            responses.push(Response {
                 status,
                 id: header(head, "x-request-id").unwrap_or_default().to_owned(),
                 body: body.to_owned(),
             });
             rest = after;
         }
-        Self(answers)
+        Self(responses)
     }
 
     #[track_caller]
-    pub fn only(self) -> Answer {
-        let [answer] = self.0.try_into().unwrap_or_else(|answers| panic!("one answer: {answers:?}"));
-        answer
+    pub fn only(self) -> Response {
+        let [response] = self.0.try_into().unwrap_or_else(|responses| panic!("one response: {responses:?}"));
+        response
     }
 
     pub fn statuses(&self) -> Vec<u16> {
-        self.0.iter().map(|answer| answer.status).collect()
+        self.0.iter().map(|response| response.status).collect()
     }
 
     pub fn ids(&self) -> Vec<&str> {
-        self.0.iter().map(|answer| answer.id.as_str()).collect()
+        self.0.iter().map(|response| response.id.as_str()).collect()
     }
 }
 

@@ -1,24 +1,26 @@
-//! The smuggling corpus: requests of which two servers in a row may differ where they end, and a sign-up that one of them
-//! would find behind that end.
+//! The smuggling corpus: requests whose end two servers may see in different places. A sign-up follows the first of these
+//! places, and a server that sees it as the end would carry the sign-up out.
 
 use crate::server::sign_up;
 
-/// What must become of a probe and of a victim's request right behind it. The sign-up is never carried out.
+/// The expected result of a probe with a victim's request right behind it. The sign-up is never carried out.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verdict {
-    /// One answer, 400 or 501, and the end: the length is not known.
+    /// One response, 400 or 501, then the connection closes.
     Refused,
-    /// At most the probe's own answer, and the end: the body is broken.
-    Cut,
-    /// A body like any other. The victim gets its own answer.
+    /// At most the probe's own response, then the connection closes: the body is broken, or RFC 9112, section 6.3, has it
+    /// closed because the request has both Content-Length and Transfer-Encoding.
+    Closed,
+    /// The body ends where its headers say, and the victim gets its own response.
     Framed,
-    /// Either: RFC 9112 leaves it to the server.
+    /// `Refused` or `Framed`: RFC 9112 allows both.
     RefusedOrFramed,
 }
-use Verdict::{Cut, Framed, Refused, RefusedOrFramed};
+use Verdict::{Closed, Framed, Refused, RefusedOrFramed};
 
-/// A request: headers that tell its length, and a body. `{smuggled}` is the sign-up, `{length}` the length of the body,
-/// `{hex}` that of the sign-up in hexadecimal digits, `{short}` that of these digits and the end of their line.
+/// A request: its framing headers and its body. In both, `{smuggled}` is the sign-up, `{length}` the length of the body,
+/// `{hex}` the length of the sign-up in hexadecimal, `{short}` the length of these digits with their line end, and `{big}`
+/// 70,000 bytes.
 #[derive(Debug)]
 pub struct Probe {
     pub name: &'static str,
@@ -28,7 +30,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Its bytes, behind a request line: `POST /token/`, say.
+    /// Returns the request's bytes. `line` is the method and the path, such as `POST /token/`.
     pub fn bytes(&self, line: &str, email: &str) -> String {
         let smuggled = sign_up(email, "smuggled").replace("Connection: close\r\n", "");
         let hex = format!("{:x}", smuggled.len());
@@ -50,24 +52,24 @@ const fn probe(verdict: Verdict, name: &'static str, framing: &'static str, body
     Probe { name, verdict, framing, body }
 }
 
-/// Ends where chunks end, and has a length that goes further.
+/// The chunks end before the sign-up, the length after it.
 const CHUNKS_END_FIRST: &str = "0\r\n\r\n{smuggled}";
-/// Has a length that ends within the first chunk.
+/// The length ends before the sign-up, the chunks after it.
 const LENGTH_ENDS_FIRST: &str = "{hex}\r\n{smuggled}\r\n0\r\n\r\n";
 const SMUGGLED: &str = "{smuggled}";
 
 #[rustfmt::skip]
 pub const CORPUS: &[Probe] = &[
-    probe(Refused, "CL.TE", "Content-Length: {length}\r\nTransfer-Encoding: chunked", CHUNKS_END_FIRST),
-    probe(Refused, "TE.CL", "Content-Length: {short}\r\nTransfer-Encoding: chunked", LENGTH_ENDS_FIRST),
-    probe(Refused, "TE first", "Transfer-Encoding: chunked\r\nContent-Length: {length}", CHUNKS_END_FIRST),
-    probe(Refused, "TE first, CL short", "Transfer-Encoding: chunked\r\nContent-Length: {short}", LENGTH_ENDS_FIRST),
-    probe(Refused, "CL.0", "Content-Length: 0\r\nTransfer-Encoding: chunked", LENGTH_ENDS_FIRST),
+    probe(Closed, "CL.TE", "Content-Length: {length}\r\nTransfer-Encoding: chunked", CHUNKS_END_FIRST),
+    probe(Closed, "TE.CL", "Content-Length: {short}\r\nTransfer-Encoding: chunked", LENGTH_ENDS_FIRST),
+    probe(Closed, "TE first", "Transfer-Encoding: chunked\r\nContent-Length: {length}", CHUNKS_END_FIRST),
+    probe(Closed, "TE first, CL short", "Transfer-Encoding: chunked\r\nContent-Length: {short}", LENGTH_ENDS_FIRST),
+    probe(Closed, "CL.0", "Content-Length: 0\r\nTransfer-Encoding: chunked", LENGTH_ENDS_FIRST),
 
     probe(Refused, "space before the colon", "Content-Length: {length}\r\nTransfer-Encoding : chunked", CHUNKS_END_FIRST),
     probe(Refused, "tab before the colon", "Content-Length: {length}\r\nTransfer-Encoding\t: chunked", CHUNKS_END_FIRST),
-    probe(Refused, "tab after the colon", "Content-Length: {length}\r\nTransfer-Encoding:\tchunked", CHUNKS_END_FIRST),
-    probe(Refused, "no space", "Content-Length: {length}\r\nTransfer-Encoding:chunked", CHUNKS_END_FIRST),
+    probe(Closed, "tab after the colon", "Content-Length: {length}\r\nTransfer-Encoding:\tchunked", CHUNKS_END_FIRST),
+    probe(Closed, "no space", "Content-Length: {length}\r\nTransfer-Encoding:chunked", CHUNKS_END_FIRST),
     probe(Refused, "space before the name", "Content-Length: {length}\r\n Transfer-Encoding: chunked", CHUNKS_END_FIRST),
     probe(Refused, "folded", "Content-Length: {length}\r\nTransfer-Encoding:\r\n chunked", CHUNKS_END_FIRST),
     probe(Refused, "folded after a comma", "Content-Length: {length}\r\nTransfer-Encoding: identity,\r\n\tchunked", CHUNKS_END_FIRST),
@@ -82,12 +84,12 @@ pub const CORPUS: &[Probe] = &[
     probe(Refused, "chunked, chunked", "Content-Length: {length}\r\nTransfer-Encoding: chunked, chunked", CHUNKS_END_FIRST),
     probe(Refused, "chunked,", "Content-Length: {length}\r\nTransfer-Encoding: chunked,", CHUNKS_END_FIRST),
     probe(Refused, "two TE", "Content-Length: {length}\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity", CHUNKS_END_FIRST),
-    probe(Refused, "two TE, turned", "Content-Length: {length}\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked", CHUNKS_END_FIRST),
-    probe(Refused, "capitals", "Content-Length: {length}\r\nTRANSFER-ENCODING: CHUNKED", CHUNKS_END_FIRST),
+    probe(Refused, "two TE, reversed", "Content-Length: {length}\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked", CHUNKS_END_FIRST),
+    probe(Closed, "capitals", "Content-Length: {length}\r\nTRANSFER-ENCODING: CHUNKED", CHUNKS_END_FIRST),
     probe(Refused, "quoted", "Content-Length: {length}\r\nTransfer-Encoding: \"chunked\"", CHUNKS_END_FIRST),
     probe(Refused, "a parameter", "Content-Length: {length}\r\nTransfer-Encoding: chunked;q=1", CHUNKS_END_FIRST),
     probe(Refused, "an empty TE", "Content-Length: {length}\r\nTransfer-Encoding:", CHUNKS_END_FIRST),
-    probe(Refused, "TE after LF", "Content-Length: {length}\r\nX: y\nTransfer-Encoding: chunked", CHUNKS_END_FIRST),
+    probe(Closed, "TE after LF", "Content-Length: {length}\r\nX: y\nTransfer-Encoding: chunked", CHUNKS_END_FIRST),
     probe(Refused, "TE after CR", "Content-Length: {length}\r\nX: y\rTransfer-Encoding: chunked", CHUNKS_END_FIRST),
     probe(Refused, "CR before the colon", "Content-Length: {length}\r\nTransfer-Encoding\r: chunked", CHUNKS_END_FIRST),
     probe(Refused, "NUL before the name", "Content-Length: {length}\r\n\0Transfer-Encoding: chunked", CHUNKS_END_FIRST),
@@ -101,11 +103,14 @@ pub const CORPUS: &[Probe] = &[
     probe(Refused, "chunked, then gzip, on two lines", "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip", CHUNKS_END_FIRST),
     probe(Refused, "xchunked alone", "Transfer-Encoding: xchunked", CHUNKS_END_FIRST),
     probe(Refused, "chunked twice", "Transfer-Encoding: chunked, chunked", CHUNKS_END_FIRST),
+    probe(Refused, "chunked twice, on two lines", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", CHUNKS_END_FIRST),
+    probe(Refused, "gzip, then chunked", "Transfer-Encoding: gzip, chunked", CHUNKS_END_FIRST),
+    probe(Refused, "identity, then chunked", "Transfer-Encoding: identity, chunked", CHUNKS_END_FIRST),
     probe(Refused, "TE in HTTP/1.0", "HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked", CHUNKS_END_FIRST),
     probe(Refused, "TE and CL in HTTP/1.0", "HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked", CHUNKS_END_FIRST),
 
     probe(Refused, "two lengths", "Content-Length: 0\r\nContent-Length: {length}", SMUGGLED),
-    probe(Refused, "two lengths, turned", "Content-Length: {length}\r\nContent-Length: 0", SMUGGLED),
+    probe(Refused, "two lengths, reversed", "Content-Length: {length}\r\nContent-Length: 0", SMUGGLED),
     probe(Refused, "two lengths in one line", "Content-Length: 0, {length}", SMUGGLED),
     probe(RefusedOrFramed, "a length twice", "Content-Length: {length}\r\nContent-Length: {length}", SMUGGLED),
     probe(RefusedOrFramed, "a length twice in one line", "Content-Length: {length}, {length}", SMUGGLED),
@@ -128,30 +133,31 @@ pub const CORPUS: &[Probe] = &[
     probe(Refused, "folded length", "Content-Length:\r\n {length}", SMUGGLED),
     probe(Refused, "2^64", "Content-Length: 18446744073709551616", SMUGGLED),
     probe(Refused, "2^64 + 1", "Content-Length: 18446744073709551617", SMUGGLED),
-    probe(Cut, "2^63", "Content-Length: 9223372036854775808", SMUGGLED),
+    probe(Closed, "2^63", "Content-Length: 9223372036854775808", SMUGGLED),
 
     probe(Framed, "one chunk", "Transfer-Encoding: chunked", "{hex}\r\n{smuggled}\r\n0\r\n\r\n"),
     probe(Framed, "an extension", "Transfer-Encoding: chunked", "{hex};a=b;c=\"d\"\r\n{smuggled}\r\n0;e\r\n\r\n"),
     probe(Framed, "trailers that smuggle", "Transfer-Encoding: chunked", "0\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\nHost: x\r\nX-Request-Id: smuggled\r\n\r\n"),
-    probe(Cut, "a size with 0x", "Transfer-Encoding: chunked", "0x0\r\n\r\n{smuggled}"),
-    probe(Cut, "a size with a plus", "Transfer-Encoding: chunked", "+0\r\n\r\n{smuggled}"),
-    probe(Cut, "a size with a minus", "Transfer-Encoding: chunked", "-0\r\n\r\n{smuggled}"),
-    probe(Cut, "a size with an underscore", "Transfer-Encoding: chunked", "0_0\r\n\r\n{smuggled}"),
-    probe(Cut, "a size behind a space", "Transfer-Encoding: chunked", " 0\r\n\r\n{smuggled}"),
-    probe(Cut, "no size", "Transfer-Encoding: chunked", "\r\n\r\n{smuggled}"),
-    probe(Cut, "no size, but an extension", "Transfer-Encoding: chunked", ";a\r\n\r\n{smuggled}"),
-    probe(Cut, "2^64 as a size", "Transfer-Encoding: chunked", "10000000000000000\r\n\r\n{smuggled}"),
-    probe(Cut, "2^64 and more as a size", "Transfer-Encoding: chunked", "100000000000000{hex}0\r\n{smuggled}\r\n0\r\n\r\n"),
-    probe(Cut, "2^68 - 1 as a size", "Transfer-Encoding: chunked", "fffffffffffffffff\r\n{smuggled}"),
-    probe(Cut, "a size of NUL", "Transfer-Encoding: chunked", "\x000\r\n\r\n{smuggled}"),
-    probe(Cut, "LF after a size", "Transfer-Encoding: chunked", "5\nhello\r\n0\r\n\r\n{smuggled}"),
-    probe(Cut, "CR after a size", "Transfer-Encoding: chunked", "5\rhello\r\n0\r\n\r\n{smuggled}"),
-    probe(Cut, "LF in an extension", "Transfer-Encoding: chunked", "5;a\nb\r\nhello\r\n0\r\n\r\n{smuggled}"),
-    probe(Cut, "CR in an extension", "Transfer-Encoding: chunked", "5;a\rb\r\nhello\r\n0\r\n\r\n{smuggled}"),
-    probe(Cut, "a long extension", "Transfer-Encoding: chunked", "5;{big}\r\nhello\r\n0\r\n\r\n{smuggled}"),
-    probe(Cut, "a chunk longer than its size", "Transfer-Encoding: chunked", "5\r\nhelloXX0\r\n\r\n{smuggled}"),
-    probe(Cut, "LF after a chunk", "Transfer-Encoding: chunked", "5\r\nhello\n0\r\n\r\n{smuggled}"),
-    probe(Cut, "LF at the end of the chunks", "Transfer-Encoding: chunked", "5\r\nhello\r\n0\n\n{smuggled}"),
-    probe(Cut, "no end of the trailers", "Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n"),
-    probe(Cut, "long trailers", "Transfer-Encoding: chunked", "0\r\nX: {big}\r\n\r\n{smuggled}"),
+    probe(Closed, "a size with 0x", "Transfer-Encoding: chunked", "0x0\r\n\r\n{smuggled}"),
+    probe(Framed, "spaces after a size", "Transfer-Encoding: chunked", "{hex} \t\r\n{smuggled}\r\n0 \r\n\r\n"),
+    probe(Closed, "a size with a plus", "Transfer-Encoding: chunked", "+0\r\n\r\n{smuggled}"),
+    probe(Closed, "a size with a minus", "Transfer-Encoding: chunked", "-0\r\n\r\n{smuggled}"),
+    probe(Closed, "a size with an underscore", "Transfer-Encoding: chunked", "0_0\r\n\r\n{smuggled}"),
+    probe(Closed, "a size behind a space", "Transfer-Encoding: chunked", " 0\r\n\r\n{smuggled}"),
+    probe(Closed, "no size", "Transfer-Encoding: chunked", "\r\n\r\n{smuggled}"),
+    probe(Closed, "no size, but an extension", "Transfer-Encoding: chunked", ";a\r\n\r\n{smuggled}"),
+    probe(Closed, "2^64 as a size", "Transfer-Encoding: chunked", "10000000000000000\r\n\r\n{smuggled}"),
+    probe(Closed, "2^64 and more as a size", "Transfer-Encoding: chunked", "100000000000000{hex}0\r\n{smuggled}\r\n0\r\n\r\n"),
+    probe(Closed, "2^68 - 1 as a size", "Transfer-Encoding: chunked", "fffffffffffffffff\r\n{smuggled}"),
+    probe(Closed, "a size of NUL", "Transfer-Encoding: chunked", "\x000\r\n\r\n{smuggled}"),
+    probe(Closed, "LF after a size", "Transfer-Encoding: chunked", "5\nhello\r\n0\r\n\r\n{smuggled}"),
+    probe(Closed, "CR after a size", "Transfer-Encoding: chunked", "5\rhello\r\n0\r\n\r\n{smuggled}"),
+    probe(Closed, "LF in an extension", "Transfer-Encoding: chunked", "5;a\nb\r\nhello\r\n0\r\n\r\n{smuggled}"),
+    probe(Closed, "CR in an extension", "Transfer-Encoding: chunked", "5;a\rb\r\nhello\r\n0\r\n\r\n{smuggled}"),
+    probe(Closed, "a long extension", "Transfer-Encoding: chunked", "5;{big}\r\nhello\r\n0\r\n\r\n{smuggled}"),
+    probe(Closed, "a chunk longer than its size", "Transfer-Encoding: chunked", "5\r\nhelloXX0\r\n\r\n{smuggled}"),
+    probe(Closed, "LF after a chunk", "Transfer-Encoding: chunked", "5\r\nhello\n0\r\n\r\n{smuggled}"),
+    probe(Closed, "LF at the end of the chunks", "Transfer-Encoding: chunked", "5\r\nhello\r\n0\n\n{smuggled}"),
+    probe(Closed, "no end of the trailers", "Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n"),
+    probe(Closed, "long trailers", "Transfer-Encoding: chunked", "0\r\nX: {big}\r\n\r\n{smuggled}"),
 ];

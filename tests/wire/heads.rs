@@ -1,93 +1,93 @@
-//! Heads that are broken, odd, or too large.
+//! Request heads that are malformed, unusual or too large.
 
 use crate::{
-    client::{Answers, get},
+    client::{Responses, get},
     server::Server,
 };
 
-/// A head that is no request, and the statuses that tell so; nothing after it on its connection is heard.
-struct Broken(&'static str, &'static [u16], &'static str);
+/// Name, allowed statuses and bytes of a malformed head. The connection closes after the response.
+struct Malformed(&'static str, &'static [u16], &'static str);
 
 const BAD: &[u16] = &[400];
 const TOO_LARGE: &[u16] = &[414, 431];
 
 #[rustfmt::skip]
-const BROKEN: &[Broken] = &[
-    Broken("HTTP/0.9", BAD, "GET /healthz\r\n\r\n"),
-    Broken("HTTP/1.2", &[400, 505], "GET /healthz HTTP/1.2\r\nHost: x\r\n\r\n"),
-    Broken("HTTP/2.0 as text", &[400, 505], "GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n"),
-    Broken("HTTP/1.10", BAD, "GET /healthz HTTP/1.10\r\nHost: x\r\n\r\n"),
-    Broken("HTTP/01.1", BAD, "GET /healthz HTTP/01.1\r\nHost: x\r\n\r\n"),
-    Broken("a small http", BAD, "GET /healthz http/1.1\r\nHost: x\r\n\r\n"),
-    Broken("a word after the version", BAD, "GET /healthz HTTP/1.1 HTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("the preface of HTTP/2, misspelt", BAD, "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n"),
-    Broken("TLS", BAD, "\x16\x03\x01\0\u{5}\x01\0\0\x01\r\n\r\n"),
+const MALFORMED: &[Malformed] = &[
+    Malformed("HTTP/0.9", BAD, "GET /healthz\r\n\r\n"),
+    Malformed("HTTP/1.2", &[400, 505], "GET /healthz HTTP/1.2\r\nHost: x\r\n\r\n"),
+    Malformed("HTTP/2.0 as text", &[400, 505], "GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n"),
+    Malformed("HTTP/1.10", BAD, "GET /healthz HTTP/1.10\r\nHost: x\r\n\r\n"),
+    Malformed("HTTP/01.1", BAD, "GET /healthz HTTP/01.1\r\nHost: x\r\n\r\n"),
+    Malformed("a small http", BAD, "GET /healthz http/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("a word after the version", BAD, "GET /healthz HTTP/1.1 HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("a misspelt HTTP/2 preface", BAD, "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n"),
+    Malformed("TLS", BAD, "\x16\x03\x01\0\u{5}\x01\0\0\x01\r\n\r\n"),
 
-    Broken("no method", BAD, " /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("NUL in a method", BAD, "GE\0T /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("a parenthesis in a method", BAD, "G(T /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("a colon in a method", BAD, "GET: /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("two spaces", BAD, "GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("a tab for a space", BAD, "GET\t/healthz\tHTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("a space in a target", BAD, "GET /heal thz HTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("NUL in a target", BAD, "GET /healthz\0 HTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("DEL in a target", BAD, "GET /healthz\x7f HTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("CR in a target", BAD, "GET /healthz\rX: y HTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("no target", BAD, "GET HTTP/1.1\r\nHost: x\r\n\r\n"),
-    Broken("a target without its slash", &[400, 404], "GET healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+    Malformed("no method", BAD, " /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("NUL in a method", BAD, "GE\0T /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("a parenthesis in a method", BAD, "G(T /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("a colon in a method", BAD, "GET: /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("two spaces", BAD, "GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("a tab for a space", BAD, "GET\t/healthz\tHTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("a space in a target", BAD, "GET /heal thz HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("NUL in a target", BAD, "GET /healthz\0 HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("DEL in a target", BAD, "GET /healthz\x7f HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("CR in a target", BAD, "GET /healthz\rX: y HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("no target", BAD, "GET HTTP/1.1\r\nHost: x\r\n\r\n"),
+    Malformed("a target without its slash", &[400, 404], "GET healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
 
-    Broken("no host", BAD, "GET /healthz HTTP/1.1\r\n\r\n"),
-    Broken("two hosts", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n"),
-    Broken("two different hosts", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"),
-    Broken("two hosts in HTTP/1.0", BAD, "GET /healthz HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n"),
-    Broken("a host list", BAD, "GET /healthz HTTP/1.1\r\nHost: x, y\r\n\r\n"),
-    Broken("a host with a space", BAD, "GET /healthz HTTP/1.1\r\nHost: x y\r\n\r\n"),
-    Broken("a host with a path", BAD, "GET /healthz HTTP/1.1\r\nHost: x/y\r\n\r\n"),
-    Broken("a host with a user", BAD, "GET /healthz HTTP/1.1\r\nHost: u@x\r\n\r\n"),
-    Broken("a host with a wrong port", BAD, "GET /healthz HTTP/1.1\r\nHost: x:y\r\n\r\n"),
+    Malformed("no host", BAD, "GET /healthz HTTP/1.1\r\n\r\n"),
+    Malformed("two hosts", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n"),
+    Malformed("two different hosts", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"),
+    Malformed("two hosts in HTTP/1.0", BAD, "GET /healthz HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n"),
+    Malformed("a host list", BAD, "GET /healthz HTTP/1.1\r\nHost: x, y\r\n\r\n"),
+    Malformed("a host with a space", BAD, "GET /healthz HTTP/1.1\r\nHost: x y\r\n\r\n"),
+    Malformed("a host with a path", BAD, "GET /healthz HTTP/1.1\r\nHost: x/y\r\n\r\n"),
+    Malformed("a host with a user", BAD, "GET /healthz HTTP/1.1\r\nHost: u@x\r\n\r\n"),
+    Malformed("a host with a wrong port", BAD, "GET /healthz HTTP/1.1\r\nHost: x:y\r\n\r\n"),
 
-    Broken("a header without its name", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n"),
-    Broken("a header without a colon", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfoo\r\n\r\n"),
-    Broken("a space in a name", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfo o: y\r\n\r\n"),
-    Broken("a space before a colon", BAD, "GET /healthz HTTP/1.1\r\nHost : x\r\n\r\n"),
-    Broken("a space before the first name", BAD, "GET /healthz HTTP/1.1\r\n Host: x\r\n\r\n"),
-    Broken("a folded value", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nX: y\r\n z\r\n\r\n"),
-    Broken("a parenthesis in a name", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfo(o: y\r\n\r\n"),
-    Broken("a name in another script", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nf\u{f6}: y\r\n\r\n"),
-    Broken("NUL in a name", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nf\0o: y\r\n\r\n"),
-    Broken("NUL in a value", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfoo: y\0z\r\n\r\n"),
-    Broken("a control character in a value", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfoo: y\x01z\r\n\r\n"),
-    Broken("DEL in a value", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfoo: y\x7fz\r\n\r\n"),
-    Broken("CR in a value", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfoo: y\rz\r\n\r\n"),
-    Broken("CR for every line end", BAD, "GET /healthz HTTP/1.1\rHost: x\r\r\n\r\n"),
+    Malformed("a header without its name", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n"),
+    Malformed("a header without a colon", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfoo\r\n\r\n"),
+    Malformed("a space in a name", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfo o: y\r\n\r\n"),
+    Malformed("a space before a colon", BAD, "GET /healthz HTTP/1.1\r\nHost : x\r\n\r\n"),
+    Malformed("a space before the first name", BAD, "GET /healthz HTTP/1.1\r\n Host: x\r\n\r\n"),
+    Malformed("a folded value", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nX: y\r\n z\r\n\r\n"),
+    Malformed("a parenthesis in a name", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfo(o: y\r\n\r\n"),
+    Malformed("a name in another script", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nf\u{f6}: y\r\n\r\n"),
+    Malformed("NUL in a name", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nf\0o: y\r\n\r\n"),
+    Malformed("NUL in a value", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfoo: y\0z\r\n\r\n"),
+    Malformed("a control character in a value", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfoo: y\x01z\r\n\r\n"),
+    Malformed("DEL in a value", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfoo: y\x7fz\r\n\r\n"),
+    Malformed("CR in a value", BAD, "GET /healthz HTTP/1.1\r\nHost: x\r\nfoo: y\rz\r\n\r\n"),
+    Malformed("CR for every line end", BAD, "GET /healthz HTTP/1.1\rHost: x\r\r\n\r\n"),
 ];
 
-/// Sends a request, and a victim's right behind it.
-async fn sent(server: &Server, request: &str) -> Answers {
+/// Sends a request with a victim's request right behind it.
+async fn sent(server: &Server, request: &str) -> Responses {
     let mut connection = server.connect().await;
     connection.send(request.to_owned() + &get("/healthz", "victim")).await;
     connection.until_closed().await
 }
 
 #[tokio::test]
-async fn a_broken_head_is_refused_once_and_ends_its_connection() {
+async fn malformed_head_is_refused_and_closes_the_connection() {
     let server = Server::start().await;
     let mut faults = Vec::new();
 
-    for Broken(name, allowed, head) in BROKEN {
-        let answers = sent(&server, head).await;
-        let is_refused = matches!(answers.statuses()[..], [status] if allowed.contains(&status));
-        if !is_refused || answers.ids() == ["victim"] {
-            faults.push(format!("{name}: {:?} for {:?}", answers.statuses(), answers.ids()));
+    for Malformed(name, allowed, head) in MALFORMED {
+        let responses = sent(&server, head).await;
+        let is_refused = matches!(responses.statuses()[..], [status] if allowed.contains(&status));
+        if !is_refused || responses.ids() == ["victim"] {
+            faults.push(format!("{name}: {:?} for {:?}", responses.statuses(), responses.ids()));
         }
     }
 
     assert_eq!(faults, Vec::<String>::new(), "{faults:#?}");
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_refused_once_and_ends_its_connection() {
+async fn large_head_is_refused_and_closes_the_connection() {
     let server = Server::start().await;
     let line = "GET /healthz HTTP/1.1\r\nHost: x\r\n";
     let large = "x".repeat(33 * 1024);
@@ -99,22 +99,22 @@ async fn a_head_that_is_too_large_is_refused_once_and_ends_its_connection() {
         format!("{line}X: {large}\r\n\r\n"),
         format!("{line}{large}: x\r\n\r\n"),
         format!("{line}{}\r\n", format!("X: {}\r\n", "x".repeat(1000)).repeat(33)),
-        // With that of the host, one more than there may be.
+        // One header over the limit, `Host` included.
         format!("{line}{}\r\n", "X: y\r\n".repeat(64)),
         format!("{line}{}\r\n", ":\r\n".repeat(10_000)),
     ] {
-        let answers = sent(&server, &head).await;
-        let is_refused = matches!(answers.statuses()[..], [status] if TOO_LARGE.contains(&status) || status == 400);
-        assert!(is_refused && answers.ids() != ["victim"], "{}...: {answers:?}", &head[..60]);
+        let responses = sent(&server, &head).await;
+        let is_refused = matches!(responses.statuses()[..], [status] if TOO_LARGE.contains(&status) || status == 400);
+        assert!(is_refused && responses.ids() != ["victim"], "{}...: {responses:?}", &head[..60]);
     }
 
     let most = format!("{line}X-Request-Id: most\r\n{}\r\n", "X: y\r\n".repeat(62));
     assert_eq!(sent(&server, &most).await.ids(), ["most", "victim"]);
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn an_odd_head_is_a_request_like_any_other() {
+async fn unusual_head_is_served() {
     let server = Server::start().await;
 
     for (status, head) in [
@@ -138,66 +138,66 @@ async fn an_odd_head_is_a_request_like_any_other() {
         (404, "GET /../healthz HTTP/1.1\r\nHost: x\r\n"),
         (404, "GET //healthz HTTP/1.1\r\nHost: x\r\n"),
     ] {
-        let answers = sent(&server, &format!("{head}X-Request-Id: odd\r\n\r\n")).await;
-        assert_eq!(answers.ids(), ["odd", "victim"], "{head}");
-        assert_eq!(answers.statuses(), [status, 200], "{head}");
+        let responses = sent(&server, &format!("{head}X-Request-Id: odd\r\n\r\n")).await;
+        assert_eq!(responses.ids(), ["odd", "victim"], "{head}");
+        assert_eq!(responses.statuses(), [status, 200], "{head}");
     }
 
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn a_tunnel_is_never_opened() {
+async fn connect_opens_no_tunnel() {
     let server = Server::start().await;
 
     for target in ["127.0.0.1:22", "/healthz", "http://127.0.0.1:22/"] {
-        let answers = sent(&server, &format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
-        assert!(answers.statuses()[0] >= 400, "{target}: {answers:?}");
+        let responses = sent(&server, &format!("CONNECT {target} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        assert!(responses.statuses()[0] >= 400, "{target}: {responses:?}");
     }
 
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn requests_sent_all_at_once_are_answered_once_each_and_in_their_order() {
+async fn pipelined_requests_get_one_response_each_in_order() {
     let server = Server::start().await;
     let ids: Vec<_> = (0..200).map(|number| format!("number-{number}")).collect();
     let paths = ["/healthz", "/nowhere", "/profile/", "/openapi.json"].iter().cycle();
     let requests = ids.iter().zip(paths).map(|(id, path)| get(path, id).replace("Connection: close\r\n", ""));
 
-    let answers = sent(&server, &requests.collect::<String>()).await;
+    let responses = sent(&server, &requests.collect::<String>()).await;
 
-    assert_eq!(answers.ids()[..200], ids);
-    assert_eq!(answers.ids()[200..], ["victim"]);
-    assert_eq!(answers.statuses()[..4], [200, 404, 401, 200]);
-    server.survives().await;
+    assert_eq!(responses.ids()[..200], ids);
+    assert_eq!(responses.ids()[200..], ["victim"]);
+    assert_eq!(responses.statuses()[..4], [200, 404, 401, 200]);
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn what_follows_a_body_and_is_no_request_ends_the_connection() {
+async fn garbage_after_a_body_closes_the_connection() {
     let server = Server::start().await;
     let head = "POST /token/ HTTP/1.1\r\nHost: x\r\nX-Request-Id: first\r\nContent-Type: application/json\r\n";
 
-    let answers = sent(&server, &format!("{head}Content-Length: 2\r\n\r\n{{}}garbage\0\r\n\r\n")).await;
+    let responses = sent(&server, &format!("{head}Content-Length: 2\r\n\r\n{{}}garbage\0\r\n\r\n")).await;
 
-    assert_eq!(answers.statuses(), [400, 400]);
-    assert_eq!(answers.ids()[0], "first");
-    assert_ne!(answers.ids()[1], "victim");
-    server.survives().await;
+    assert_eq!(responses.statuses(), [400, 400]);
+    assert_eq!(responses.ids()[0], "first");
+    assert_ne!(responses.ids()[1], "victim");
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn a_body_is_asked_for_where_its_client_waits_for_that() {
+async fn client_that_expects_100_continue_gets_it() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
     let head = "POST /token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
                 Expect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n";
     connection.send(head).await;
 
-    let asked = connection.exactly(b"HTTP/1.1 100 Continue\r\n\r\n".len()).await;
+    let interim = connection.exactly(b"HTTP/1.1 100 Continue\r\n\r\n".len()).await;
     connection.send("{}").await;
 
-    assert_eq!(asked, b"HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     assert_eq!(connection.until_closed().await.only().status, 400);
-    server.survives().await;
+    server.expect_clean_stop().await;
 }

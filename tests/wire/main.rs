@@ -1,17 +1,17 @@
-//! Attacks on the wire: raw bytes to the program itself, from outside, and what becomes of everybody else meanwhile.
+//! Attacks with raw bytes on the running program: the attacker is stopped, and other clients are served meanwhile.
 
 mod client;
 mod corpus;
-mod crowd;
-mod floods;
-mod frames;
 mod heads;
+mod http2;
+mod http2_floods;
+mod http2_requests;
+mod many_connections;
 #[path = "../support/memory.rs"]
 mod memory;
 #[path = "../support/program.rs"]
 mod program;
 mod proxies;
-mod requests;
 #[path = "../support/reverse_proxy.rs"]
 mod reverse_proxy;
 mod server;

@@ -1,7 +1,7 @@
-//! The smuggling corpus, through real proxies that keep one connection to us for everybody.
+//! The smuggling corpus, sent through real proxies that share one connection to the server between all clients.
 //!
-//! Each lets nobody sign up, as a proxy may that guards paths: a sign-up that counts has been smuggled past it. And whoever
-//! asks right after an attack gets their own answer, or their connection to us was poisoned.
+//! The proxies deny sign-ups: one that is carried out was smuggled past them. If a client that sends a request right after an
+//! attack does not get its own response, the shared connection was poisoned.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    client::{Answers, Connection, get},
+    client::{Connection, Responses, get},
     corpus::CORPUS,
     reverse_proxy::ReverseProxy,
     server::Server,
@@ -49,7 +49,7 @@ async fn haproxy(backend: SocketAddr) -> ReverseProxy {
             timeout client 2s
             timeout http-request 2s
             http-reuse always
-        frontend everybody
+        frontend public
             bind unix@socket
             http-request deny if {{ path_beg /create-user }}
             default_backend postern
@@ -59,34 +59,34 @@ async fn haproxy(backend: SocketAddr) -> ReverseProxy {
     ReverseProxy::start("haproxy", &["-db", "-f", "configuration"], &configuration).await
 }
 
-/// Sends requests through a proxy, and reads all answers.
-async fn sent(proxy: &ReverseProxy, requests: &str) -> Answers {
+/// Sends requests through a proxy and reads all responses.
+async fn sent(proxy: &ReverseProxy, requests: &str) -> Responses {
     let mut connection = Connection(proxy.connect().await);
     connection.send(requests).await;
     connection.until_closed().await
 }
 
-/// What is wrong with the answers to three victims who ask one after the other, right after an attack.
+/// Sends the requests of three victims, one after the other. Returns the first wrong response.
 async fn poisoned(proxy: &ReverseProxy) -> Option<String> {
     for id in ["first-victim", "second-victim", "third-victim"] {
-        let answers = sent(proxy, &get("/healthz", id)).await;
-        if (answers.statuses(), answers.ids()) != (vec![200], vec![id]) {
-            return Some(format!("{id} got {answers:?}"));
+        let responses = sent(proxy, &get("/healthz", id)).await;
+        if (responses.statuses(), responses.ids()) != (vec![200], vec![id]) {
+            return Some(format!("{id} got {responses:?}"));
         }
     }
     None
 }
 
-/// The probes that get past a proxy: by a sign-up, or by the answer of another.
+/// Returns the probes that carry out a sign-up or poison the connection.
 async fn smuggled(server: &Server, proxy: &ReverseProxy) -> Vec<String> {
     let mut found = Vec::new();
     for (probe, line) in CORPUS.iter().flat_map(|probe| ["POST /token/", "GET /healthz"].map(|line| (probe, line))) {
         let before = server.sign_ups().await;
         let bytes = probe.bytes(line, "mallory@example.org");
-        let answers = sent(proxy, &(bytes + &get("/healthz", "last"))).await;
+        let responses = sent(proxy, &(bytes + &get("/healthz", "last"))).await;
         let victims = poisoned(proxy).await;
-        if answers.ids().contains(&"smuggled") || server.sign_ups().await != before {
-            found.push(format!("{}, {line}: the sign-up was carried out: {answers:?}", probe.name));
+        if responses.ids().contains(&"smuggled") || server.sign_ups().await != before {
+            found.push(format!("{}, {line}: the sign-up was carried out: {responses:?}", probe.name));
         }
         found.extend(victims.map(|fault| format!("{}, {line}: {fault}", probe.name)));
     }
@@ -102,7 +102,7 @@ async fn nothing_is_smuggled_past_nginx() {
 
     assert_eq!(found, Vec::<String>::new(), "{found:#?}");
     drop(proxy);
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
@@ -114,11 +114,11 @@ async fn nothing_is_smuggled_past_haproxy() {
 
     assert_eq!(found, Vec::<String>::new(), "{found:#?}");
     drop(proxy);
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn one_connection_of_a_proxy_serves_everybody() {
+async fn clients_share_one_connection_of_a_proxy() {
     let server = Server::start().await;
 
     for proxy in [nginx(server.address()).await, haproxy(server.address()).await] {
@@ -131,23 +131,23 @@ async fn one_connection_of_a_proxy_serves_everybody() {
     }
 }
 
-/// A server that takes the body of every request for the next one: where each request ends, it finds an empty line.
-async fn careless(listener: TcpListener) {
+/// A vulnerable server: it ignores Content-Length and takes the body of each request for the next request.
+async fn vulnerable_server(listener: TcpListener) {
     loop {
         let (mut stream, _) = listener.accept().await.expect("a connection");
-        tokio::spawn(async move { answer_heads(&mut stream).await });
+        tokio::spawn(async move { respond_to_heads(&mut stream).await });
     }
 }
 
-async fn answer_heads(stream: &mut TcpStream) {
+async fn respond_to_heads(stream: &mut TcpStream) {
     let mut bytes = Vec::new();
     while stream.read_buf(&mut bytes).await.is_ok_and(|length| length > 0) {
         while let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let head: Vec<u8> = bytes.drain(..end + 4).collect();
             let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
             let id = text.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap_or_default();
-            let answer = format!("HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: 0\r\n\r\n");
-            if stream.write_all(answer.as_bytes()).await.is_err() {
+            let response = format!("HTTP/1.1 200 OK\r\nX-Request-Id: {id}\r\nContent-Length: 0\r\n\r\n");
+            if stream.write_all(response.as_bytes()).await.is_err() {
                 return;
             }
         }
@@ -155,18 +155,18 @@ async fn answer_heads(stream: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn a_server_that_disregards_lengths_would_be_found_out() {
+async fn corpus_detects_a_vulnerable_server() {
     for line in ["POST /token/", "GET /healthz"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let serving = tokio::spawn(careless(listener));
+        let serving = tokio::spawn(vulnerable_server(listener));
         let probe = CORPUS.iter().find(|probe| probe.name == "white space around a length").expect("the probe");
         let mut is_found = false;
 
         for proxy in [haproxy(address).await, nginx(address).await] {
             let bytes = probe.bytes(line, "mallory@example.org");
-            let answers = sent(&proxy, &(bytes + &get("/healthz", "last"))).await;
-            is_found |= answers.ids() != ["probe", "last"] || poisoned(&proxy).await.is_some();
+            let responses = sent(&proxy, &(bytes + &get("/healthz", "last"))).await;
+            is_found |= responses.ids() != ["probe", "last"] || poisoned(&proxy).await.is_some();
         }
 
         assert!(is_found, "{line}");

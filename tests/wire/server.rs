@@ -1,15 +1,15 @@
-//! The program under attack, and whether it is well.
+//! The program under attack, and checks that it still serves other clients.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::{
-    client::{self, Answer, Connection},
+    client::{self, Connection, Response},
     program::{Postern, Serving},
 };
 
-/// Longer than the answers take on a busy machine.
+/// Longer than the responses take, even on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
 const EMAIL: &str = "ada@example.org";
@@ -27,14 +27,14 @@ impl Server {
     }
 
     pub async fn start_with(settings: &[(&'static str, &str)]) -> Self {
-        // Whatever is logged at this level is a fault of ours. That the machine is busy is none.
+        // A log line at this level is a bug. Long store and hashing limits keep a busy machine from causing one.
         let directory = Postern::new().with("POSTERN_LOG", "error");
         let directory = directory.with("POSTERN_STORE_TIMEOUT", "30s").with("POSTERN_HASH_MAX_WAIT", "30s");
         let directory = settings.iter().fold(directory, |directory, (name, value)| directory.with(name, *value));
         let serving = directory.serve().await;
         assert!(serving.line.contains("embedded store"), "{}", serving.line);
         let server = Self { _directory: directory, serving };
-        assert_eq!(server.ask(&sign_up(EMAIL, "first")).await.status, 201);
+        assert_eq!(server.send(&sign_up(EMAIL, "first")).await.status, 201);
         server
     }
 
@@ -51,18 +51,18 @@ impl Server {
         self.serving.public
     }
 
-    /// How many sign-ups have been decided so far, whatever came of them, beside the one of the start.
+    /// Returns the number of sign-ups decided so far, successful or not, without the one in `start`.
     pub async fn sign_ups(&self) -> u64 {
-        self.counted("postern_sign_ups_total{").await - 1
+        self.metric("postern_sign_ups_total{").await - 1
     }
 
-    /// How many connections its public listener has accepted so far.
+    /// Returns the number of connections that the public listener has accepted.
     pub async fn accepted(&self) -> u64 {
-        self.counted("postern_http_connections_accepted_total{listener=\"public\"").await
+        self.metric("postern_http_connections_accepted_total{listener=\"public\"").await
     }
 
-    /// The sum of the metrics that begin with this.
-    async fn counted(&self, name: &str) -> u64 {
+    /// Returns the sum of the metrics whose names begin with `name`.
+    async fn metric(&self, name: &str) -> u64 {
         let mut connection = self.connect_to_operations().await;
         connection.send("GET /metrics HTTP/1.1\r\nHost: postern.test\r\nConnection: close\r\n\r\n").await;
         let metrics = connection.until_closed().await.only().body;
@@ -70,39 +70,39 @@ impl Server {
         lines.map(|line| line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok()).expect("a count")).sum()
     }
 
-    /// The memory that it holds, in bytes.
+    /// Returns the resident memory in bytes.
     pub fn memory(&self) -> u64 {
         self.serving.memory_bytes("VmRSS:")
     }
 
-    /// Somebody new is answered, and somebody known logs in, each soon, on connections of their own; and so are the probes.
-    pub async fn is_well(&self) {
+    /// Asserts that a request, a login and a probe, each on a new connection, get their responses within [`SOON`].
+    pub async fn expect_healthy(&self) {
         let begun = Instant::now();
-        assert_eq!(self.ask(&client::get("/healthz", "well")).await.status, 200);
+        assert_eq!(self.send(&client::get("/healthz", "well")).await.status, 200);
         let login = json!({"email": EMAIL, "password": PASSWORD}).to_string();
-        assert_eq!(self.ask(&client::post("/token/", "well", &login)).await.status, 200);
+        assert_eq!(self.send(&client::post("/token/", "well", &login)).await.status, 200);
         let mut probe = self.connect_to_operations().await;
         probe.send("GET /livez HTTP/1.1\r\nHost: postern.test\r\nConnection: close\r\n\r\n").await;
         assert_eq!(probe.until_closed().await.only().status, 200);
-        assert!(begun.elapsed() < SOON, "the answers took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < SOON, "the responses took {:?}", begun.elapsed());
     }
 
-    /// The same, and then it ends as it should, with nothing to complain of.
-    pub async fn survives(self) {
-        self.is_well().await;
+    /// Asserts the same, and that the server stops cleanly with no line in its log.
+    pub async fn expect_clean_stop(self) {
+        self.expect_healthy().await;
         let ended = self.serving.stopped().await;
-        let complaints: Vec<_> = ended.stderr.lines().filter(|line| !line.contains(r#""message":"audit""#)).collect();
-        assert_eq!((ended.code, ended.stdout.as_str(), complaints), (Some(0), "", vec![]));
+        let log: Vec<_> = ended.stderr.lines().filter(|line| !line.contains(r#""message":"audit""#)).collect();
+        assert_eq!((ended.code, ended.stdout.as_str(), log), (Some(0), "", vec![]));
     }
 
-    async fn ask(&self, request: &str) -> Answer {
+    async fn send(&self, request: &str) -> Response {
         let mut connection = self.connect().await;
         connection.send(request).await;
         connection.until_closed().await.only()
     }
 }
 
-/// A sign-up of somebody new.
+/// Returns a sign-up request.
 pub fn sign_up(email: &str, id: &str) -> String {
     let body = json!({"name": "Ada Lovelace", "email": email, "password": PASSWORD});
     client::post("/create-user/", id, &body.to_string())

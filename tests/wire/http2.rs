@@ -1,4 +1,4 @@
-//! HTTP/2 by the frame (RFC 9113), with headers that nothing compresses (RFC 7541).
+//! A client that sends raw HTTP/2 frames (RFC 9113), with uncompressed headers (RFC 7541).
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -22,13 +22,13 @@ pub const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
-/// Of DATA and HEADERS; ACK has the same bit.
+/// A flag of DATA and HEADERS.
 pub const END_STREAM: u8 = 1;
-/// Of SETTINGS and PING.
+/// A flag of SETTINGS and PING.
 pub const ACK: u8 = 1;
-/// Of HEADERS and CONTINUATION.
+/// A flag of HEADERS and CONTINUATION.
 pub const END_HEADERS: u8 = 4;
-/// A whole request without a body.
+/// The flags of a whole request without a body.
 pub const WHOLE: u8 = END_STREAM | END_HEADERS;
 
 /// Error codes.
@@ -38,7 +38,7 @@ pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A frame, as it goes over the wire.
+/// Returns the bytes of a frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
     let mut bytes = length[1..].to_vec();
@@ -48,17 +48,17 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The payload of SETTINGS.
+/// Returns the payload of SETTINGS.
 pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     values.iter().flat_map(|(name, value)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect()
 }
 
-/// A block of headers, each of them written out.
+/// Returns a header block of literal fields.
 pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| [&[0][..], &text(name), &text(value)].concat()).collect()
 }
 
-/// A text and its length.
+/// Returns a string literal: its length and its bytes.
 pub fn text(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.len();
@@ -77,23 +77,23 @@ pub fn text(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The headers of a request.
+/// Returns the pseudo-headers of a request.
 pub fn request<'text>(method: &'text str, path: &'text str) -> [(&'text str, &'text str); 4] {
     [(":method", method), (":scheme", "http"), (":authority", "postern.test"), (":path", path)]
 }
 
-/// A whole request.
+/// Returns a whole GET request.
 pub fn get(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, WHOLE, stream, &block(&request("GET", path)))
 }
 
-/// The head of a request whose body is still to come.
+/// Returns the head of a POST request. The body is still to come.
 pub fn post(stream: u32, path: &str) -> Vec<u8> {
     let json = [("content-type", "application/json")];
     frame(HEADERS, END_HEADERS, stream, &block(&[&request("POST", path)[..], &json].concat()))
 }
 
-/// A frame that has come.
+/// A received frame.
 #[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
@@ -102,17 +102,17 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// What has become of a stream.
+/// How a stream, or its connection, ended.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Outcome {
-    Answered(u16),
+    Responded(u16),
     Reset(u32),
-    /// The connection ends, with this code.
+    /// GOAWAY with this code.
     GoneAway(u32),
     Closed,
 }
 
-/// A connection that speaks HTTP/2.
+/// An HTTP/2 connection to the server.
 pub struct Http2 {
     connection: Connection,
 }
@@ -122,7 +122,7 @@ impl Http2 {
         Self::open_with(server, &[]).await
     }
 
-    /// With settings of its own. The server's are acknowledged.
+    /// Opens a connection with these SETTINGS, and acknowledges the server's.
     pub async fn open_with(server: &Server, values: &[(u16, u32)]) -> Self {
         let mut http2 = Self { connection: server.connect().await };
         http2.send([PREFACE, &frame(SETTINGS, 0, 0, &settings(values))].concat()).await;
@@ -136,7 +136,7 @@ impl Http2 {
         self.connection.send(bytes).await;
     }
 
-    /// The next frame, unless the server has closed.
+    /// Reads the next frame; `None` if the server has closed.
     pub async fn next(&mut self) -> Option<Frame> {
         let reading = async {
             let mut head = [0; 9];
@@ -146,14 +146,14 @@ impl Http2 {
             let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
             Some(Frame { kind: head[3], flags: head[4], stream, payload })
         };
-        timeout(LONG, reading).await.expect("it sends, or closes")
+        timeout(LONG, reading).await.expect("the server sends or closes")
     }
 
-    /// What becomes of a stream.
+    /// Reads until the stream or the connection ends.
     pub async fn outcome(&mut self, stream: u32) -> Outcome {
         while let Some(frame) = self.next().await {
             match frame.kind {
-                HEADERS if frame.stream == stream => return Outcome::Answered(status(&frame.payload)),
+                HEADERS if frame.stream == stream => return Outcome::Responded(status(&frame.payload)),
                 RST_STREAM if frame.stream == stream => return Outcome::Reset(word(&frame.payload, 0)),
                 GOAWAY => return Outcome::GoneAway(word(&frame.payload, 4)),
                 _ => {}
@@ -162,7 +162,7 @@ impl Http2 {
         Outcome::Closed
     }
 
-    /// Everything that comes until the server closes.
+    /// Reads all frames until the server closes.
     pub async fn until_closed(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         while let Some(frame) = self.next().await {
@@ -171,36 +171,35 @@ impl Http2 {
         frames
     }
 
-    /// Sends the same over and over and reads nothing: see [`Connection::flood`].
+    /// See [`Connection::flood`].
     pub async fn flood(&mut self, bytes: &[u8], limit: usize) -> Flooded {
         self.connection.flood(bytes, limit).await
     }
 
-    /// Sends it all, and reads what comes meanwhile and until the server closes: the code with which it goes away, if it
-    /// says one.
+    /// Sends all bytes, and reads until the server closes. Returns the code of its GOAWAY, if there was one.
     pub async fn exchange(self, bytes: &[u8]) -> Option<u32> {
         let (mut reader, mut writer) = self.connection.0.into_split();
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         let writing = async {
             let _ = writer.write_all(bytes).await;
-            // It stays open for what the server may still say.
+            // Keep the write side open: the server may still send.
             writer
         };
-        let reading = async { reader.read_to_end(&mut heard).await.is_ok() };
-        let _ = timeout(LONG, async { tokio::join!(writing, reading) }).await.expect("it closes");
-        goaway(&heard)
+        let reading = async { reader.read_to_end(&mut received).await.is_ok() };
+        let _ = timeout(LONG, async { tokio::join!(writing, reading) }).await.expect("the server closes");
+        goaway(&received)
     }
 }
 
-/// The code of GOAWAY among frames.
-fn goaway(mut heard: &[u8]) -> Option<u32> {
-    while let Some((head, rest)) = heard.split_at_checked(9) {
+/// Returns the code of the first GOAWAY among frames.
+fn goaway(mut received: &[u8]) -> Option<u32> {
+    while let Some((head, rest)) = received.split_at_checked(9) {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let (payload, rest) = rest.split_at_checked(length)?;
         if head[3] == GOAWAY {
             return Some(word(payload, 4));
         }
-        heard = rest;
+        received = rest;
     }
     None
 }
@@ -209,17 +208,17 @@ fn word(payload: &[u8], start: usize) -> u32 {
     u32::from_be_bytes(payload[start..start + 4].try_into().expect("four bytes"))
 }
 
-/// The status at the start of a block: one of the static table, or three digits in Huffman's code. 0 for any other.
+/// Returns the status at the start of a header block: an index of the static table or a Huffman-coded string; otherwise 0.
 fn status(block: &[u8]) -> u16 {
     match block {
         [index @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(index - 0x88)],
-        [0x48, length, digits @ ..] if length & 0x80 != 0 => digits_of_huffman(&digits[..usize::from(length & 0x7f)]),
+        [0x48, length, digits @ ..] if length & 0x80 != 0 => huffman_digits(&digits[..usize::from(length & 0x7f)]),
         _ => 0,
     }
 }
 
-/// Digits up to 2 have five bits, the others six.
-fn digits_of_huffman(bytes: &[u8]) -> u16 {
+/// Decodes three digits. In the Huffman code, 0 to 2 have five bits, the others six.
+fn huffman_digits(bytes: &[u8]) -> u16 {
     let mut bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |place| u16::from(byte >> place & 1)));
     (0..3).fold(0, |number, _| {
         let five = bits.by_ref().take(5).fold(0, |code, bit| code * 2 + bit);

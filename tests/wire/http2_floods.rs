@@ -1,4 +1,4 @@
-//! Floods of HTTP/2: little to send, and much to do, if one lets it.
+//! Floods of HTTP/2 frames that are cheap to send and may be expensive to process.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     client::Flooded,
-    frames::{
+    http2::{
         CANCEL, CONTINUATION, DATA, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, Http2, Outcome, PING, PRIORITY, RST_STREAM,
         SETTINGS, WHOLE, WINDOW_UPDATE, block, frame, get, post, request, settings,
     },
@@ -15,16 +15,16 @@ use crate::{
 
 const MIB: u64 = 1024 * 1024;
 
-/// The memory that a flood may cost, and keep.
-const LITTLE: u64 = 32 * MIB;
+/// The most memory, in bytes, by which a flood may raise the server's.
+const MAX_GROWTH: u64 = 32 * MIB;
 
-/// The limit that a test sets, many times over: the machine may be busy.
+/// Many times the timeouts that the tests set, for a busy machine.
 const IN_TIME: Duration = Duration::from_secs(15);
 
-/// The frames on one stream.
+/// Returns the frames of one stream.
 type Probe = fn(u32) -> Vec<u8>;
 
-/// The streams of a flood.
+/// Returns the first `count` stream ids of a client.
 fn streams(count: u32) -> impl Iterator<Item = u32> {
     (0..count).map(|number| 2 * number + 1)
 }
@@ -38,13 +38,13 @@ fn update(stream: u32, by: u32) -> Vec<u8> {
 }
 
 #[track_caller]
-fn costs_little(server: &Server, before: u64) {
+fn expect_little_growth(server: &Server, before: u64) {
     let after = server.memory();
-    assert!(after.saturating_sub(before) < LITTLE, "{before} B, then {after} B");
+    assert!(after.saturating_sub(before) < MAX_GROWTH, "{before} B, then {after} B");
 }
 
 #[tokio::test]
-async fn rapid_reset_ends_its_connection() {
+async fn rapid_reset_closes_the_connection() {
     let server = Server::start().await;
     let before = server.memory();
 
@@ -52,20 +52,20 @@ async fn rapid_reset_ends_its_connection() {
         let flood = streams(20_000).flat_map(|stream| [head(stream, "/token/"), reset(stream)].concat());
         let flood = flood.collect::<Vec<_>>();
         let http2 = Http2::open(&server).await;
-        let (code, ()) = tokio::join!(http2.exchange(&flood), server.is_well());
+        let (code, ()) = tokio::join!(http2.exchange(&flood), server.expect_healthy());
         assert_eq!(code, Some(ENHANCE_YOUR_CALM));
     }
 
-    costs_little(&server, before);
-    server.survives().await;
+    expect_little_growth(&server, before);
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn to_have_us_reset_streams_over_and_over_ends_the_connection() {
+async fn provoked_resets_close_the_connection() {
     let server = Server::start().await;
     let before = server.memory();
-    let made_you_reset: [(&str, Probe); 4] = [
-        ("an update by nothing", |stream| [post(stream, "/token/"), update(stream, 0)].concat()),
+    let provocations: [(&str, Probe); 4] = [
+        ("a WINDOW_UPDATE of 0", |stream| [post(stream, "/token/"), update(stream, 0)].concat()),
         ("a window too large", |stream| [post(stream, "/token/"), update(stream, u32::MAX >> 1)].concat()),
         ("DATA after the end", |stream| [get(stream, "/healthz"), frame(DATA, 0, stream, b"x")].concat()),
         ("a malformed request", |stream| {
@@ -73,19 +73,19 @@ async fn to_have_us_reset_streams_over_and_over_ends_the_connection() {
         }),
     ];
 
-    for (name, probe) in made_you_reset {
+    for (name, probe) in provocations {
         let flood = streams(5000).flat_map(probe).collect::<Vec<_>>();
         let http2 = Http2::open(&server).await;
-        let (code, ()) = tokio::join!(http2.exchange(&flood), server.is_well());
+        let (code, ()) = tokio::join!(http2.exchange(&flood), server.expect_healthy());
         assert!(code.is_some_and(|code| code != 0), "{name}: {code:?}");
     }
 
-    costs_little(&server, before);
-    server.survives().await;
+    expect_little_growth(&server, before);
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn headers_without_end_end_their_connection() {
+async fn endless_headers_close_the_connection() {
     let server = Server::start().await;
     let before = server.memory();
     let begun = frame(HEADERS, END_STREAM, 1, &block(&request("GET", "/healthz")));
@@ -97,12 +97,12 @@ async fn headers_without_end_end_their_connection() {
         assert_eq!(flooded, Flooded::Closed, "{} B in a frame", more.len());
     }
 
-    costs_little(&server, before);
-    server.survives().await;
+    expect_little_growth(&server, before);
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_cannot_have_us_answer_for_ever() {
+async fn client_that_reads_nothing_is_stopped() {
     let server = Server::start().await;
     let before = server.memory();
 
@@ -114,16 +114,16 @@ async fn a_client_that_reads_nothing_cannot_have_us_answer_for_ever() {
     ] {
         let mut http2 = Http2::open(&server).await;
         let flood = async { http2.flood(&bytes.repeat(100), usize::MAX).await };
-        let (flooded, ()) = tokio::join!(flood, server.is_well());
+        let (flooded, ()) = tokio::join!(flood, server.expect_healthy());
         assert_ne!(flooded, Flooded::Taken, "{name}");
-        costs_little(&server, before);
+        expect_little_growth(&server, before);
     }
 
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn frames_that_do_nothing_cost_little_and_keep_nobody_waiting() {
+async fn useless_frames_use_little_memory_and_delay_no_client() {
     let server = Server::start().await;
     let before = server.memory();
     let one_mib = 1024 * 1024;
@@ -133,21 +133,21 @@ async fn frames_that_do_nothing_cost_little_and_keep_nobody_waiting() {
         ("padded DATA", frame(DATA, 8, 1, b"\0")),
         ("PRIORITY", frame(PRIORITY, 0, 3, &[0, 0, 0, 0, 1])),
         ("WINDOW_UPDATE", update(0, 1)),
-        ("what nobody knows", frame(0xfe, 0, 0, b"")),
+        ("an unknown frame", frame(0xfe, 0, 0, b"")),
     ] {
         let mut http2 = Http2::open(&server).await;
         http2.send(post(1, "/token/")).await;
         let flood = async { http2.flood(&bytes.repeat(100), 4 * one_mib).await };
-        let (flooded, ()) = tokio::join!(flood, server.is_well());
+        let (flooded, ()) = tokio::join!(flood, server.expect_healthy());
         assert_ne!(flooded, Flooded::Stuck, "{name}");
-        costs_little(&server, before);
+        expect_little_growth(&server, before);
     }
 
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn a_client_that_never_opens_its_window_is_cut_off_and_costs_little() {
+async fn client_with_a_zero_window_is_disconnected() {
     let settings = [("POSTERN_REQUEST_TIMEOUT", "1s"), ("POSTERN_MAX_CONNECTION_AGE", "1s")];
     let server = Server::start_with(&settings).await;
     let before = server.memory();
@@ -159,21 +159,21 @@ async fn a_client_that_never_opens_its_window_is_cut_off_and_costs_little() {
         stalled.push(http2);
     }
 
-    server.is_well().await;
-    costs_little(&server, before);
+    server.expect_healthy().await;
+    expect_little_growth(&server, before);
     for http2 in &mut stalled {
         let frames = http2.until_closed().await;
-        assert!(frames.iter().all(|frame| frame.kind != DATA || frame.payload.is_empty()), "a window of nothing");
+        assert!(frames.iter().all(|frame| frame.kind != DATA || frame.payload.is_empty()), "no DATA in a window of 0");
     }
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn who_falls_silent_within_headers_or_a_frame_is_cut_off_in_time() {
-    let server = Server::start_with(&[("POSTERN_REQUEST_TIMEOUT", "1s")]).await;
+async fn http2_client_silent_within_a_frame_is_disconnected() {
+    let server = Server::start_with(&[("POSTERN_REQUEST_TIMEOUT", "1s"), ("POSTERN_IDLE_TIMEOUT", "1s")]).await;
     let head = block(&request("GET", "/healthz"));
 
-    let mut cuts = JoinSet::new();
+    let mut closed = JoinSet::new();
     for (name, sent) in [
         ("within a block of headers", frame(HEADERS, END_STREAM, 3, &head)),
         ("within a frame", frame(HEADERS, WHOLE, 3, &head)[..20].to_vec()),
@@ -181,15 +181,15 @@ async fn who_falls_silent_within_headers_or_a_frame_is_cut_off_in_time() {
     ] {
         let mut http2 = Http2::open(&server).await;
         http2.send(get(1, "/healthz")).await;
-        assert_eq!(http2.outcome(1).await, Outcome::Answered(200));
-        cuts.spawn(async move {
+        assert_eq!(http2.outcome(1).await, Outcome::Responded(200));
+        closed.spawn(async move {
             http2.send(sent).await;
             (name, timeout(IN_TIME, http2.until_closed()).await.is_ok())
         });
     }
-    let cuts = cuts.join_all().await;
+    let closed = closed.join_all().await;
 
-    let lasting: Vec<_> = cuts.iter().filter(|(_, is_cut)| !is_cut).map(|(name, _)| name).collect();
-    assert!(lasting.is_empty(), "{lasting:?}");
-    server.survives().await;
+    let open: Vec<_> = closed.iter().filter(|(_, is_closed)| !is_closed).map(|(name, _)| name).collect();
+    assert!(open.is_empty(), "{open:?}");
+    server.expect_clean_stop().await;
 }

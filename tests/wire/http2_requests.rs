@@ -1,7 +1,7 @@
-//! Requests of HTTP/2 that are none, or that another protocol behind us would read as two.
+//! Malformed HTTP/2 requests and frames, and requests that would be two in HTTP/1.
 
 use crate::{
-    frames::{
+    http2::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, Http2, Outcome, PING, PRIORITY, PUSH_PROMISE,
         REFUSED_STREAM, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, block, frame, get, post, request, settings, text,
     },
@@ -15,7 +15,7 @@ const SCHEME: Field = (":scheme", "http");
 const AUTHORITY: Field = (":authority", "postern.test");
 const PATH: Field = (":path", "/healthz");
 
-/// What is malformed by RFC 9113, sections 8.2 and 8.3.
+/// Malformed by RFC 9113, sections 8.2 and 8.3.
 #[rustfmt::skip]
 const MALFORMED: &[(&str, &[Field])] = &[
     ("no method", &[SCHEME, AUTHORITY, PATH]),
@@ -25,7 +25,7 @@ const MALFORMED: &[(&str, &[Field])] = &[
     ("two methods", &[METHOD, METHOD, SCHEME, AUTHORITY, PATH]),
     ("two paths", &[METHOD, SCHEME, AUTHORITY, PATH, PATH]),
     ("a status", &[METHOD, SCHEME, AUTHORITY, PATH, (":status", "200")]),
-    ("a pseudo-header that nobody knows", &[METHOD, SCHEME, AUTHORITY, PATH, (":x", "y")]),
+    ("an unknown pseudo-header", &[METHOD, SCHEME, AUTHORITY, PATH, (":x", "y")]),
     ("a pseudo-header after a header", &[METHOD, SCHEME, AUTHORITY, ("x", "y"), PATH]),
     ("extended CONNECT", &[(":method", "CONNECT"), SCHEME, AUTHORITY, PATH, (":protocol", "websocket")]),
     ("an invalid method", &[(":method", "GE T"), SCHEME, AUTHORITY, PATH]),
@@ -61,11 +61,11 @@ const MALFORMED: &[(&str, &[Field])] = &[
 ];
 
 fn is_refused(outcome: Outcome) -> bool {
-    !matches!(outcome, Outcome::Answered(status) if status != 400)
+    !matches!(outcome, Outcome::Responded(status) if status != 400)
 }
 
 #[tokio::test]
-async fn a_malformed_request_is_refused() {
+async fn malformed_http2_request_is_refused() {
     let server = Server::start().await;
     let mut faults = Vec::new();
 
@@ -79,11 +79,11 @@ async fn a_malformed_request_is_refused() {
     }
 
     assert_eq!(faults, Vec::<String>::new(), "{faults:#?}");
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn a_body_of_another_length_than_it_says_is_refused() {
+async fn body_that_differs_from_its_length_is_refused() {
     let server = Server::start().await;
     let mut faults = Vec::new();
 
@@ -94,18 +94,18 @@ async fn a_body_of_another_length_than_it_says_is_refused() {
         http2.send(frame(HEADERS, END_HEADERS, 1, &head)).await;
         http2.send(frame(DATA, END_STREAM, 1, body.as_bytes())).await;
         let outcome = http2.outcome(1).await;
-        // Members are missing: that is all that is wrong with the good one.
-        if allowed != (outcome == Outcome::Answered(400)) {
+        // The body of the right length lacks fields: 400 as well, but from the handler.
+        if allowed != (outcome == Outcome::Responded(400)) {
             faults.push(format!("{length} B: {outcome:?}"));
         }
     }
 
     assert_eq!(faults, Vec::<String>::new(), "{faults:#?}");
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn frames_that_break_the_rules_end_their_connection() {
+async fn invalid_frames_close_the_connection() {
     let server = Server::start().await;
     let open = post(1, "/token/");
     let after_open = |bytes: Vec<u8>| [open.clone(), bytes].concat();
@@ -148,29 +148,29 @@ async fn frames_that_break_the_rules_end_their_connection() {
         let mut http2 = Http2::open(&server).await;
         http2.send(bytes).await;
         let frames = http2.until_closed().await;
-        let is_told = frames.iter().any(|frame| frame.kind == GOAWAY && frame.payload[4..8] != [0; 4]);
-        assert!(is_told, "{name}: {frames:?}");
+        let has_goaway = frames.iter().any(|frame| frame.kind == GOAWAY && frame.payload[4..8] != [0; 4]);
+        assert!(has_goaway, "{name}: {frames:?}");
     }
 
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn a_preface_that_is_wrong_ends_its_connection() {
+async fn wrong_preface_closes_the_connection() {
     let server = Server::start().await;
 
     for rest in [&b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET / HTTP/1.1\r\n\r\n"] {
         let mut connection = server.connect().await;
         connection.send(rest).await;
-        let heard = connection.drip(b"", std::time::Duration::from_millis(100)).await;
-        assert!(heard.len() < 1024, "{heard:?}");
+        let received = connection.drip(b"", std::time::Duration::from_millis(100)).await;
+        assert!(received.len() < 1024, "{received:?}");
     }
 
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn no_more_than_a_hundred_requests_are_under_way_on_one_connection() {
+async fn connection_has_at_most_100_requests_in_flight() {
     let server = Server::start().await;
     let mut http2 = Http2::open(&server).await;
     let streams = (0..101).map(|number| 2 * number + 1);
@@ -179,43 +179,43 @@ async fn no_more_than_a_hundred_requests_are_under_way_on_one_connection() {
 
     assert_eq!(http2.outcome(201).await, Outcome::Reset(REFUSED_STREAM));
     drop(http2);
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn a_header_list_over_16_kib_is_refused_whatever_it_took_to_send_it() {
+async fn header_list_over_16_kib_is_refused() {
     let server = Server::start().await;
     let before = server.memory();
-    // One large header that is kept, and then named again and again.
-    let kept = [&[0x40][..], &text("x"), &text(&"y".repeat(4000))].concat();
-    let bomb = [block(&request("GET", "/healthz")), kept.clone(), vec![0xbe; 10_000]].concat();
-    let written_out = [block(&request("GET", "/healthz")), block(&[("x", &"y".repeat(15 * 1024))])].concat();
+    // One large header in the dynamic table, then many references to it.
+    let indexed = [&[0x40][..], &text("x"), &text(&"y".repeat(4000))].concat();
+    let bomb = [block(&request("GET", "/healthz")), indexed.clone(), vec![0xbe; 10_000]].concat();
+    let literal = [block(&request("GET", "/healthz")), block(&[("x", &"y".repeat(15 * 1024))])].concat();
     let more = block(&[("x", &"y".repeat(5 * 1024))]);
 
     for frames in [
         frame(HEADERS, WHOLE, 1, &bomb),
-        [frame(HEADERS, END_STREAM, 1, &written_out), frame(CONTINUATION, END_HEADERS, 1, &more)].concat(),
+        [frame(HEADERS, END_STREAM, 1, &literal), frame(CONTINUATION, END_HEADERS, 1, &more)].concat(),
     ] {
         for _ in 0..50 {
             let mut http2 = Http2::open(&server).await;
             http2.send(&frames).await;
             let outcome = http2.outcome(1).await;
-            let is_refused = outcome == Outcome::Answered(431) || !matches!(outcome, Outcome::Answered(_));
+            let is_refused = outcome == Outcome::Responded(431) || !matches!(outcome, Outcome::Responded(_));
             assert!(is_refused, "{outcome:?}");
         }
     }
 
     assert!(server.memory().saturating_sub(before) < 32 * 1024 * 1024, "{} B, then {} B", before, server.memory());
-    let small = [block(&request("GET", "/healthz")), kept, vec![0xbe; 2]].concat();
+    let small = [block(&request("GET", "/healthz")), indexed, vec![0xbe; 2]].concat();
     let mut http2 = Http2::open(&server).await;
     http2.send(frame(HEADERS, WHOLE, 1, &small)).await;
-    assert_eq!(http2.outcome(1).await, Outcome::Answered(200));
+    assert_eq!(http2.outcome(1).await, Outcome::Responded(200));
     drop(http2);
-    server.survives().await;
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
-async fn what_nobody_knows_is_passed_over() {
+async fn unknown_frames_and_settings_are_ignored() {
     let server = Server::start().await;
     let mut http2 = Http2::open_with(&server, &[(0xff, 7)]).await;
 
@@ -223,7 +223,7 @@ async fn what_nobody_knows_is_passed_over() {
     http2.send(frame(PRIORITY, 0, 9, &[0, 0, 0, 0, 1])).await;
     http2.send(get(11, "/healthz")).await;
 
-    assert_eq!(http2.outcome(11).await, Outcome::Answered(200));
+    assert_eq!(http2.outcome(11).await, Outcome::Responded(200));
     drop(http2);
-    server.survives().await;
+    server.expect_clean_stop().await;
 }

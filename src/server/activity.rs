@@ -1,0 +1,374 @@
+//! The activity of a connection, and the deadlines that follow from it.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Poll, Waker, ready},
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::time::{Duration, Instant, sleep_until};
+
+use super::limits::ConnectionTimeouts;
+
+/// How long a connection may be without its first byte, or within a request head, before it can be evicted for that.
+const EVICTION_GRACE: Duration = Duration::from_secs(1);
+
+/// Why a connection may be evicted, the best reason last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EvictionPriority {
+    /// Its request head is incomplete.
+    SlowHead,
+    /// It is between two requests.
+    Idle,
+    /// It has never sent anything.
+    NoFirstByte,
+}
+
+/// Why the server closes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// The client has sent nothing.
+    #[error("no first byte in time")]
+    NoFirstByte,
+    /// The client has begun to send a request head, or HTTP/2, and no request has followed.
+    #[error("no complete request head in time")]
+    SlowHead,
+    /// The client has sent no further request.
+    #[error("idle")]
+    Idle,
+    /// The client does not read its responses.
+    #[error("response not read in time")]
+    Stalled,
+    /// Another connection needs the slot.
+    #[error("evicted")]
+    Evicted,
+    /// The client is still sending after the last response.
+    #[error("input after the last response")]
+    Lingered,
+}
+
+/// Records the activity of one connection, and closes it when a deadline has passed. Shared by the connection's task, its
+/// stream, its responses and the slots.
+#[derive(Debug)]
+pub struct ConnectionActivity {
+    timeouts: ConnectionTimeouts,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    is_http2: bool,
+    has_had_request: bool,
+    /// Requests whose responses hyper has not taken yet.
+    in_flight: usize,
+    /// When `in_flight` last changed; before the first request, the accept or the end of the TLS handshake.
+    last_change: Instant,
+    /// When the first byte of an HTTP/1 request head arrived. It stays `None` if that byte was read with the request before:
+    /// hyper has both in its buffer.
+    head_since: Option<Instant>,
+    /// Since when the client does not read.
+    blocked_since: Option<Instant>,
+    close_mode: CloseMode,
+    /// Since when input is read only to be discarded.
+    lingering_since: Option<Instant>,
+    is_evicted: bool,
+    waker: Option<Waker>,
+}
+
+/// When the connection is to be closed, its deadlines apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CloseMode {
+    KeepAlive,
+    AfterResponse,
+    WhenIdle { since: Instant },
+}
+
+/// A request in flight: dropped when hyper has taken its whole response.
+pub struct InFlight(Arc<ConnectionActivity>);
+
+impl InFlight {
+    /// Whether the connection closes after this request's response.
+    pub fn is_last(&self) -> bool {
+        self.0.state().close_mode != CloseMode::KeepAlive
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.in_flight -= 1;
+        state.last_change = Instant::now();
+    }
+}
+
+impl ConnectionActivity {
+    /// A connection that has just been accepted.
+    pub fn new(timeouts: ConnectionTimeouts) -> Self {
+        let state = State {
+            is_http2: false,
+            has_had_request: false,
+            in_flight: 0,
+            last_change: Instant::now(),
+            head_since: None,
+            blocked_since: None,
+            close_mode: CloseMode::KeepAlive,
+            lingering_since: None,
+            is_evicted: false,
+            waker: None,
+        };
+        Self { timeouts, state: Mutex::new(state) }
+    }
+
+    /// Records the end of the TLS handshake: the first byte has its full time from here.
+    pub fn handshake_done(&self) {
+        self.state().last_change = Instant::now();
+    }
+
+    /// Records that the client speaks HTTP/2.
+    pub fn http2_detected(&self) {
+        let mut state = self.state();
+        state.is_http2 = true;
+        state.head_since = None;
+    }
+
+    /// Records input. Over HTTP/1, input outside a request is the beginning of a request head, or more of it.
+    pub fn bytes_arrived(&self) {
+        let mut state = self.state();
+        if !state.is_http2 && state.in_flight == 0 && state.head_since.is_none() {
+            state.head_since = Some(Instant::now());
+        }
+    }
+
+    /// Records a request that hyper has parsed.
+    pub fn request_started(self: &Arc<Self>) -> InFlight {
+        let mut state = self.state();
+        state.in_flight += 1;
+        state.has_had_request = true;
+        state.head_since = None;
+        state.last_change = Instant::now();
+        InFlight(Arc::clone(self))
+    }
+
+    /// Records whether the client reads its responses.
+    pub fn write_blocked(&self, is_blocked: bool) {
+        self.state().blocked_since = is_blocked.then(Instant::now);
+    }
+
+    /// Records that input is read only to be discarded.
+    pub fn lingering(&self) {
+        self.state().lingering_since = Some(Instant::now());
+    }
+
+    /// Makes the next response the last one.
+    pub fn close_after_response(&self) {
+        let mut state = self.state();
+        if state.close_mode == CloseMode::KeepAlive {
+            state.close_mode = CloseMode::AfterResponse;
+        }
+    }
+
+    /// Closes the connection soon after its last response.
+    pub fn close_when_idle(&self) {
+        self.state().close_mode = CloseMode::WhenIdle { since: Instant::now() };
+    }
+
+    /// Waits for the first request. Only polling the connection beside it wakes the task.
+    pub async fn first_request(&self) {
+        poll_fn(|_| if self.state().has_had_request { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// Waits until the connection has been idle for [`ConnectionTimeouts::closing_idle`].
+    pub async fn idle(&self) {
+        let due = || self.state().resting_since() + self.timeouts.closing_idle;
+        while due() > Instant::now() {
+            sleep_until(due()).await;
+        }
+    }
+
+    /// Returns why the connection may be evicted, and for how long that has been so; `None` if it must not be.
+    pub fn eviction_priority(&self) -> Option<(EvictionPriority, Duration)> {
+        self.state().eviction_priority()
+    }
+
+    /// Closes the connection if it may still be evicted.
+    pub fn evict(&self) {
+        let mut state = self.state();
+        state.is_evicted = true;
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Runs `work` until it is done or the connection's deadline has passed.
+    ///
+    /// # Errors
+    /// The deadline that has passed.
+    pub async fn run_until_deadline<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, CloseReason> {
+        let mut timer = pin!(sleep_until(self.state().deadline(&self.timeouts).0));
+        poll_fn(|context| {
+            // Work first: input that has arrived by now moves the deadline.
+            if let Poll::Ready(done) = work.as_mut().poll(context) {
+                return Poll::Ready(Ok(done));
+            }
+            let (due, reason) = self.state().next_deadline(&self.timeouts, context.waker())?;
+            if timer.deadline() != due {
+                timer.as_mut().reset(due);
+            }
+            ready!(timer.as_mut().poll(context));
+            Poll::Ready(Err(reason))
+        })
+        .await
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+}
+
+impl State {
+    /// Since when no request is in flight or arriving; now, if one is in flight. A head counts as arriving from its first
+    /// byte only, so that one that never ends cannot hold up a shutdown.
+    fn resting_since(&self) -> Instant {
+        if self.in_flight > 0 { Instant::now() } else { self.head_since.unwrap_or(self.last_change) }
+    }
+
+    fn eviction_priority(&self) -> Option<(EvictionPriority, Duration)> {
+        let resting = self.resting_since().elapsed();
+        let priority = match self.head_since {
+            _ if self.in_flight > 0 => return None,
+            Some(_) if resting < EVICTION_GRACE => return None,
+            Some(_) => EvictionPriority::SlowHead,
+            None if !self.has_had_request && resting >= EVICTION_GRACE => EvictionPriority::NoFirstByte,
+            None => EvictionPriority::Idle,
+        };
+        Some((priority, resting))
+    }
+
+    /// Returns the deadline, unless the connection is evicted. `waker` is woken by an eviction.
+    fn next_deadline(
+        &mut self,
+        timeouts: &ConnectionTimeouts,
+        waker: &Waker,
+    ) -> Result<(Instant, CloseReason), CloseReason> {
+        if self.is_evicted && self.eviction_priority().is_some() {
+            return Err(CloseReason::Evicted);
+        }
+        self.is_evicted = false;
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+        Ok(self.deadline(timeouts))
+    }
+
+    /// Returns the earliest deadline.
+    fn deadline(&self, timeouts: &ConnectionTimeouts) -> (Instant, CloseReason) {
+        let lingering = self.lingering_since.map(|since| (since + timeouts.linger, CloseReason::Lingered));
+        let blocked = self.blocked_since.map(|since| (since + timeouts.request, CloseReason::Stalled));
+        let request = self.request_deadline(timeouts);
+        lingering.into_iter().chain(blocked).fold(request, |first, other| if other.0 < first.0 { other } else { first })
+    }
+
+    fn request_deadline(&self, timeouts: &ConnectionTimeouts) -> (Instant, CloseReason) {
+        if self.in_flight > 0 {
+            // The service ends each request in `timeouts.request`. The client has as long again to read the response.
+            return (self.last_change + 2 * timeouts.request, CloseReason::Stalled);
+        }
+        if let CloseMode::WhenIdle { since } = self.close_mode {
+            // Over HTTP/2, the client has to answer the PING that follows the first GOAWAY.
+            let limit = if self.is_http2 { timeouts.head } else { timeouts.closing_idle };
+            return (since.max(self.last_change) + limit, CloseReason::Idle);
+        }
+        match self.head_since {
+            Some(since) => (since + timeouts.head, CloseReason::SlowHead),
+            None if self.has_had_request => (self.last_change + timeouts.idle, CloseReason::Idle),
+            // Over HTTP/2, the preface and SETTINGS come before the first request.
+            None if self.is_http2 => (self.last_change + timeouts.head, CloseReason::SlowHead),
+            None => (self.last_change + timeouts.first_byte, CloseReason::NoFirstByte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn activity() -> Arc<ConnectionActivity> {
+        let timeouts = ConnectionTimeouts::of(Duration::from_secs(10), Duration::from_secs(75));
+        Arc::new(ConnectionActivity::new(timeouts))
+    }
+
+    async fn priority_after(
+        prepare: impl FnOnce(&Arc<ConnectionActivity>),
+        age_ms: u64,
+    ) -> Option<(EvictionPriority, Duration)> {
+        let activity = activity();
+        prepare(&activity);
+        tokio::time::advance(Duration::from_millis(age_ms)).await;
+        activity.eviction_priority()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_connections_are_evicted_first_then_idle_ones() {
+        let responded = |activity: &Arc<ConnectionActivity>| {
+            activity.bytes_arrived();
+            drop(activity.request_started());
+        };
+        let mut priorities = [
+            priority_after(|activity| activity.bytes_arrived(), 5000).await,
+            priority_after(responded, 100).await,
+            priority_after(responded, 60_000).await,
+            priority_after(|_| {}, 900).await,
+            priority_after(|_| {}, 1000).await,
+            priority_after(|_| {}, 4000).await,
+        ];
+
+        priorities.sort();
+
+        let in_order = priorities.map(|priority| priority.map(|(priority, age)| (priority, age.as_millis())));
+        assert_eq!(
+            in_order,
+            [
+                Some((EvictionPriority::SlowHead, 5000)),
+                Some((EvictionPriority::Idle, 100)),
+                Some((EvictionPriority::Idle, 900)),
+                Some((EvictionPriority::Idle, 60_000)),
+                Some((EvictionPriority::NoFirstByte, 1000)),
+                Some((EvictionPriority::NoFirstByte, 4000)),
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_and_heads_that_just_began_are_not_evicted() {
+        let with_request = |activity: &Arc<ConnectionActivity>| std::mem::forget(activity.request_started());
+
+        assert_eq!(priority_after(with_request, 60_000).await, None);
+        assert_eq!(priority_after(|activity| activity.bytes_arrived(), 900).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_bytes_do_not_count_as_a_request_head() {
+        let activity = activity();
+        let in_flight = activity.request_started();
+
+        activity.bytes_arrived();
+        drop(in_flight);
+
+        assert_eq!(activity.eviction_priority(), Some((EvictionPriority::Idle, Duration::ZERO)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_is_idle_a_second_after_its_last_response() {
+        let activity = activity();
+        let in_flight = activity.request_started();
+        assert!(tokio::time::timeout(Duration::from_mins(1), activity.idle()).await.is_err(), "a request is in flight");
+        drop(in_flight);
+        let responded = Instant::now();
+
+        activity.idle().await;
+
+        assert_eq!(responded.elapsed().as_millis(), 1000);
+    }
+}

@@ -1,0 +1,71 @@
+//! Limits on connections.
+
+use std::time::Duration;
+
+/// The limits of a listener's connections.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimits {
+    /// The most connections open at once. A new connection above the limit evicts one that has no request; if every
+    /// connection has a request, the new one waits.
+    pub max_connections: usize,
+    /// The deadlines of a connection.
+    pub timeouts: ConnectionTimeouts,
+    /// The age, ±10 %, at which a connection closes after its next response.
+    pub max_age: Duration,
+}
+
+/// The deadlines of a connection. Only `idle` may be longer than `request`.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionTimeouts {
+    /// From accept to the first byte. Over TLS: from accept to the end of the handshake, and again from there to the first
+    /// byte.
+    pub first_byte: Duration,
+    /// From the first byte of a request head to its last. Over HTTP/2: from accept to the first request.
+    pub head: Duration,
+    /// From a response to the next request.
+    pub idle: Duration,
+    /// From a request to its response. The client has as long again to read the response.
+    pub request: Duration,
+    /// How long a connection must be idle before a closing server closes it: the client may have sent its next request
+    /// already.
+    pub closing_idle: Duration,
+    /// How long the server reads and discards input after the last response. If it closed the connection at once, the
+    /// client's unread bytes would reset it, and the client could lose the response.
+    pub linger: Duration,
+}
+
+impl ConnectionTimeouts {
+    /// Takes the head and first-byte timeouts that Envoy recommends for edge proxies (10 s, 5 s), capped at `request`.
+    #[must_use]
+    pub fn of(request: Duration, idle: Duration) -> Self {
+        Self {
+            first_byte: Duration::from_secs(5).min(request),
+            head: Duration::from_secs(10).min(request),
+            idle,
+            request,
+            closing_idle: Duration::from_secs(1).min(request),
+            linger: Duration::from_secs(2).min(request),
+        }
+    }
+
+    /// Shortens `closing_idle` to at most half of the shutdown grace period.
+    #[must_use]
+    pub fn stopping_within(self, grace: Duration) -> Self {
+        Self { closing_idle: self.closing_idle.min(grace / 2), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_idle_is_at_most_half_of_the_grace_period() {
+        let timeouts = ConnectionTimeouts::of(Duration::from_secs(10), Duration::from_secs(75));
+
+        let closing =
+            [100, 1000, 20_000].map(|grace| timeouts.stopping_within(Duration::from_millis(grace)).closing_idle);
+
+        assert_eq!(closing, [50, 500, 1000].map(Duration::from_millis));
+    }
+}

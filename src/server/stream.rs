@@ -1,0 +1,148 @@
+//! The byte stream under hyper. It detects the protocol, reports to the connection's [`ConnectionActivity`], and lingers
+//! before it closes. It changes no byte.
+
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::activity::ConnectionActivity;
+
+/// The first bytes of HTTP/2 (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const READ_BYTES: usize = 4 * 1024;
+
+/// The most bytes that are read and discarded after the last response.
+const MAX_LINGER_BYTES: usize = 1024 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    Http2,
+}
+
+pub struct TrackedStream<IO> {
+    io: IO,
+    activity: Arc<ConnectionActivity>,
+    /// Input that was read to detect the protocol, and that hyper has not read yet.
+    prefix: Vec<u8>,
+    is_read_closed: bool,
+    is_write_blocked: bool,
+    /// How many bytes to read and discard before the stream is closed; `None` before its write side is.
+    linger_bytes: Option<usize>,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
+    pub fn new(io: IO, activity: Arc<ConnectionActivity>) -> Self {
+        let prefix = Vec::new();
+        Self { io, activity, prefix, is_read_closed: false, is_write_blocked: false, linger_bytes: None }
+    }
+
+    /// Reads until the input is, or cannot be, the preface of HTTP/2. Returns `None` if the client closes before that.
+    pub async fn detect_protocol(&mut self) -> io::Result<Option<Protocol>> {
+        while PREFACE.starts_with(&self.prefix) && self.prefix.len() < PREFACE.len() {
+            poll_fn(|context| self.poll_fill_prefix(context)).await?;
+            if self.is_read_closed {
+                return Ok(None);
+            }
+            self.activity.bytes_arrived();
+        }
+        if !self.prefix.starts_with(PREFACE) {
+            return Ok(Some(Protocol::Http1));
+        }
+        self.activity.http2_detected();
+        Ok(Some(Protocol::Http2))
+    }
+
+    fn poll_fill_prefix(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // On the stack, so that a silent connection holds no buffer.
+        let mut bytes = [0; READ_BYTES];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer))?;
+        self.is_read_closed = buffer.filled().is_empty();
+        self.prefix.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reports whether the client reads, if that has changed.
+    fn track_write<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        if written.is_pending() != self.is_write_blocked {
+            self.is_write_blocked = written.is_pending();
+            self.activity.write_blocked(self.is_write_blocked);
+        }
+        written
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TrackedStream<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.prefix.is_empty() {
+            let length = self.prefix.len().min(buffer.remaining());
+            buffer.put_slice(&self.prefix[..length]);
+            self.prefix.drain(..length);
+            if self.prefix.is_empty() {
+                drop(mem::take(&mut self.prefix));
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        if buffer.filled().len() > before {
+            self.activity.bytes_arrived();
+        } else if buffer.remaining() > 0 {
+            self.is_read_closed = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TrackedStream<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.track_write(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, bytes);
+        self.track_write(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        self.track_write(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.linger_bytes.is_none() {
+            ready!(Pin::new(&mut self.io).poll_shutdown(context))?;
+            self.linger_bytes = Some(if self.is_read_closed { 0 } else { MAX_LINGER_BYTES });
+            self.activity.lingering();
+        }
+        while let Some(left @ 1..) = self.linger_bytes {
+            self.prefix.clear();
+            // A client that resets the connection now has closed it as well.
+            let is_closed = ready!(self.poll_fill_prefix(context)).is_err() || self.is_read_closed;
+            self.linger_bytes = Some(if is_closed { 0 } else { left.saturating_sub(self.prefix.len()) });
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,122 @@
+//! Very many connections, and full connection slots.
+
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::task::JoinSet;
+
+use crate::{
+    client::{Connection, get, post},
+    server::Server,
+};
+
+const MANY: usize = 2000;
+
+/// Raises the open-files limit of this process and its children for [`MANY`] connections.
+fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let needed = MANY as u64 + 500;
+    if limit.current.is_some_and(|current| current < needed) {
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(needed), ..limit });
+        raised.unwrap_or_else(|error| panic!("{needed} open files ({error}): the limit is {:?}", limit.maximum));
+    }
+}
+
+async fn connect_many(server: &Server, count: usize, sent: &[u8]) -> Vec<Connection> {
+    let mut connections = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut connection = server.connect().await;
+        connection.send(sent).await;
+        connections.push(connection);
+    }
+    connections
+}
+
+#[tokio::test]
+async fn many_silent_connections_are_closed_and_delay_no_client() {
+    raise_open_files_limit();
+    let server = Server::start_with(&[("POSTERN_REQUEST_TIMEOUT", "4s")]).await;
+    let before = server.memory();
+
+    let mut closed = JoinSet::new();
+    for mut silent in connect_many(&server, MANY, b"").await {
+        closed.spawn(async move { silent.until_closed().await.0.len() });
+    }
+
+    for _ in 0..5 {
+        server.expect_healthy().await;
+    }
+    assert!(server.memory().saturating_sub(before) < 128 * 1024 * 1024, "{} B, then {} B", before, server.memory());
+    let responses: usize = closed.join_all().await.into_iter().sum();
+    assert_eq!(responses, 0, "no request, no response");
+    server.expect_clean_stop().await;
+}
+
+#[tokio::test]
+async fn new_connections_evict_idle_ones_if_slots_are_full() {
+    let beginnings = [
+        &b""[..],
+        b"GET /healthz HTTP/1.1\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+    ];
+
+    for beginning in beginnings {
+        // Deadlines do not free a slot in time.
+        let settings = [("POSTERN_MAX_CONNECTIONS", "50"), ("POSTERN_REQUEST_TIMEOUT", "60s")];
+        let server = Server::start_with(&settings).await;
+        let connections = connect_many(&server, 60, beginning).await;
+
+        let healthy = tokio::time::timeout(Duration::from_secs(20), server.expect_healthy()).await;
+
+        healthy.unwrap_or_else(|_| panic!("no new connection is served: {:?}", String::from_utf8_lossy(beginning)));
+        drop(connections);
+    }
+}
+
+#[tokio::test]
+async fn slots_full_of_slow_requests_free_up_at_the_request_timeout() {
+    let server = Server::start_with(&[("POSTERN_MAX_CONNECTIONS", "50"), ("POSTERN_REQUEST_TIMEOUT", "2s")]).await;
+    let slow = post("/token/", "slow", "{}");
+
+    let mut connections = connect_many(&server, 60, &slow.as_bytes()[..slow.len() - 1]).await;
+    let mut new_connection = server.connect().await;
+    new_connection.send(get("/healthz", "new")).await;
+
+    assert_eq!(new_connection.until_closed().await.only().status, 200);
+    for connection in &mut connections {
+        connection.until_closed().await;
+    }
+    server.expect_clean_stop().await;
+}
+
+#[tokio::test]
+async fn full_operations_listener_serves_new_connections() {
+    let settings = [("POSTERN_MAX_CONNECTIONS", "50"), ("POSTERN_REQUEST_TIMEOUT", "60s")];
+    let server = Server::start_with(&settings).await;
+    let mut connections = Vec::new();
+    for _ in 0..60 {
+        connections.push(server.connect_to_operations().await);
+    }
+
+    let healthy = tokio::time::timeout(Duration::from_secs(20), server.expect_healthy()).await;
+
+    healthy.expect("no new connection is served");
+}
+
+#[tokio::test]
+async fn closed_connections_leave_no_memory_behind() {
+    let server = Server::start().await;
+    for _ in 0..200 {
+        drop(server.connect().await);
+    }
+    let before = server.memory();
+
+    for _ in 0..20 {
+        // Half of a request, then a close.
+        drop(connect_many(&server, 100, &get("/healthz", "gone").as_bytes()[..40]).await);
+    }
+
+    assert!(server.memory().saturating_sub(before) < 16 * 1024 * 1024, "{} B, then {} B", before, server.memory());
+    server.expect_clean_stop().await;
+}
