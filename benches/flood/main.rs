@@ -13,6 +13,9 @@
 mod hashes;
 mod load;
 mod server;
+#[path = "../../tests/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "each binary uses a part")]
+mod support;
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -60,13 +63,15 @@ fn main() {
 }
 
 async fn measure(times: &Times) {
-    let server = Server::start();
+    let server = Server::start().await;
     let run = uuid::Uuid::new_v4().simple();
     let token = server.sign_up(&format!("ada-{run}@example.org")).await;
     let flooding = format!("flood-{run}@example.org");
     server.sign_up(&flooding).await;
-    let (asked, flood) =
-        (Connections::open(server.public, 16).await, Connections::open(server.public, CONNECTIONS).await);
+    let (asked, flood) = (
+        Connections::open(server.serving.public, 16).await,
+        Connections::open(server.serving.public, CONNECTIONS).await,
+    );
     let mut pairs = Vec::new();
     for _ in 0..times.pairs {
         pairs.push(pair(&server, times, (&asked, &token), (&flood, &flooding)).await);
@@ -156,7 +161,7 @@ async fn print(server: &Server, pairs: &[Pair]) {
     println!("logins, by status and code: {counts:?}; every 503 with Retry-After");
     let [longest_served, longest_refused] = [200, 503].map(|status| longest(status).unwrap_or_default());
     println!("longest login: {} served, {} refused", millis(longest_served), millis(longest_refused));
-    println!("memory, at most: {:.0} MiB; on {}", server.peak_mebibytes(), server.stores);
+    println!("memory, at most: {} MiB; on {}", server.peak_mebibytes(), server.stores);
 }
 
 /// So many in a hundred are no longer than this.

@@ -1,69 +1,43 @@
 //! The server that is flooded: the program itself, in a process of its own.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    str::FromStr,
-    time::Instant,
-};
+use std::str::FromStr;
 
-use crate::load::{Connections, Question};
+use crate::support::{Postern, Serving, is_set, variable};
 
 /// A server that is stopped with what it has kept.
 pub struct Server {
-    process: Child,
-    _directory: tempfile::TempDir,
+    _directory: Postern,
+    pub serving: Serving,
     /// Where its users and sessions are.
     pub stores: &'static str,
-    pub public: SocketAddr,
-    operations: SocketAddr,
 }
 
 impl Server {
-    /// A server on the stores of `scripts/with-stores` where those run, and else on an embedded one.
-    pub fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+    /// Starts a server on the stores of `scripts/with-stores` if those run, and else on an embedded one.
+    pub async fn start() -> Self {
         let stores = [("DATABASE_URL", "POSTERN_TEST_DATABASE_URL"), ("REDIS_URL", "POSTERN_TEST_REDIS_URL")];
-        let stores = stores.map(|(setting, variable)| Some((setting, variable_of_the_stores(variable)?)));
-        let common = [
-            ("POSTERN_LISTEN", "127.0.0.1:0"),
-            ("POSTERN_OPS_LISTEN", "127.0.0.1:0"),
-            ("POSTERN_KEYS_DIR", "postern-data/keys"),
-            ("POSTERN_ACCESS_TTL", "1h"),
-            ("POSTERN_LOG", "error"),
-        ];
-        let command = |arguments: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_postern"));
-            // Nothing of the caller's environment counts: it may name stores that are in use.
-            command.args(arguments).current_dir(directory.path()).env_clear().envs(common);
-            command.envs(stores.iter().flatten().map(|(setting, url)| (setting, url)));
-            command.stdout(Stdio::piped());
-            command
-        };
-        let is_embedded = stores.iter().any(Option::is_none);
-        if !is_embedded {
-            assert!(command(&["keys", "generate"]).status().expect("it starts").success());
+        let is_embedded = stores.iter().any(|(_, name)| !is_set(name));
+        let mut postern = Postern::new();
+        // Unlike tests, a flood hashes as the defaults say.
+        postern.environment.retain(|(name, _)| name.ends_with("LISTEN"));
+        let postern = postern
+            .with("POSTERN_KEYS_DIR", "postern-data/keys")
+            .with("POSTERN_ACCESS_TTL", "1h")
+            .with("POSTERN_LOG", "error");
+        if is_embedded {
+            let serving = postern.serve().await;
+            return Self { _directory: postern, serving, stores: "embedded store" };
         }
-        let arguments: &[&str] = if is_embedded { &["serve"] } else { &["serve", "--migrate"] };
-        let mut process = command(arguments).spawn().expect("it starts");
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-        let words = line.split(|character: char| !(character.is_ascii_digit() || ".:".contains(character)));
-        let addresses: Vec<SocketAddr> = words.filter_map(|word| word.parse().ok()).collect();
-        let [public, operations, ..] = addresses[..] else { panic!("two addresses: {line:?}") };
-        let stores = if is_embedded { "embedded store" } else { "PostgreSQL and Redis" };
-        Self { process, _directory: directory, stores, public, operations }
+        let postern =
+            stores.into_iter().fold(postern, |postern, (setting, name)| postern.with(setting, variable(name)));
+        let postern = postern.with_keys().await;
+        let serving = postern.serve_by(postern.command(&["serve", "--migrate"])).await;
+        Self { _directory: postern, serving, stores: "PostgreSQL and Redis" }
     }
 
     /// A new user's access token.
     pub async fn sign_up(&self, email: &str) -> String {
-        let connections = Connections::open(self.public, 1).await;
-        let answer = connections.ask(&sign_up(email), Instant::now()).await;
-        assert_eq!(answer.status, 201, "{:?}", answer.body);
-        let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
-        body["access"].as_str().expect("a token").to_owned()
+        self.serving.signed_up(email).await.access
     }
 
     /// How many threads hash.
@@ -76,38 +50,12 @@ impl Server {
         self.metric(r#"postern_hashing_duration_seconds_count{work="hash"}"#).await
     }
 
-    /// The sample of a metric, by its name and labels as they are written.
-    async fn metric<T: FromStr>(&self, sample: &str) -> T {
-        let connections = Connections::open(self.operations, 1).await;
-        let question = Question { method: "GET", path: "/metrics", bearer: String::new(), body: String::new() };
-        let answer = connections.ask(&question, Instant::now()).await;
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
-        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok());
-        value.unwrap_or_else(|| panic!("{sample}: {text}"))
+    async fn metric<T: FromStr>(&self, name: &str) -> T {
+        self.serving.metric(name).await
     }
 
     /// The most memory that it has had, in MiB.
-    pub fn peak_mebibytes(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
-        let peak =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-        peak.map(|kibibytes: f64| kibibytes / 1024.0).expect("a peak")
+    pub fn peak_mebibytes(&self) -> u64 {
+        self.serving.peak_memory_bytes() >> 20
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn sign_up(email: &str) -> Question {
-    let body = format!(r#"{{"name":"Ada Lovelace","email":"{email}","password":"secure_password"}}"#);
-    Question { method: "POST", path: "/create-user/", bearer: String::new(), body }
-}
-
-fn variable_of_the_stores(name: &str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "a variable of scripts/with-stores is no setting of the service")]
-    std::env::var(name).ok()
 }

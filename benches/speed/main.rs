@@ -16,6 +16,7 @@ mod passwords;
 mod service;
 mod stores;
 #[path = "../../tests/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "each binary uses a part")]
 mod support;
 mod tokens;
 

@@ -23,13 +23,13 @@ use tokio::{
     runtime::Runtime,
     sync::{Mutex, OnceCell},
 };
-use tokio_postgres::{NoTls, Statement};
+use tokio_postgres::Statement;
 
 use crate::{
     beside::{CALLERS, Group, timed_at_once},
     http::{self, Question, ask},
-    service::{Served, client, served, time},
-    support::{Backend as _, PostgresRedis, Stores},
+    service::{Served, client, served},
+    support::{Backend as _, PostgresRedis, Stores, postgres_client, redis_connection, time},
 };
 
 /// Stores with one user who has one session, and the bare connections beside them.
@@ -146,13 +146,10 @@ impl Kept {
         };
         users.insert(&user, &time()).await.expect("an answer");
         let session = sessions.open(&new_session(user.id, user.epoch), &time()).await.expect("a session").session;
-        let redis = redis::Client::open(backend.redis.as_str()).expect("a URL");
-        let redis = redis.get_multiplexed_async_connection().await.expect("Redis answers");
+        let redis = redis_connection(&backend.redis).await;
         let mut postgres = Vec::new();
         for _ in 0..CALLERS {
-            let (client, connection) =
-                tokio_postgres::connect(&backend.database, NoTls).await.expect("PostgreSQL answers");
-            tokio::spawn(connection);
+            let client = postgres_client(&backend.database).await;
             let select_1 = client.prepare("SELECT 1").await.expect("valid SQL");
             postgres.push((client, select_1));
         }

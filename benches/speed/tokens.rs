@@ -14,7 +14,8 @@ use sha2::Sha256;
 
 use crate::{
     beside::{Group, timed},
-    service::{access_tokens, keys},
+    service::keys,
+    support::access_tokens,
 };
 
 /// About what is signed with a token: header, claims, footer and their lengths.

@@ -11,10 +11,8 @@ use postern::{
 use serde_json::json;
 
 use super::{Backend, Service};
-use crate::{
-    held::Held,
-    service::{PASSWORD, Settings},
-};
+use crate::stalled_audit::StalledAudit;
+use crate::support::{LONG, PASSWORD, Settings, eventually};
 
 async fn rotating() -> Service {
     Service::start_with(Settings { rotation_enabled: true, ..Settings::default() }).await
@@ -191,7 +189,7 @@ async fn what_a_user_does_to_the_account_is_recorded_and_outlives_it() {
 #[tokio::test]
 async fn what_an_administrator_does_is_recorded_with_who_that_is() {
     let service = Service::start().await;
-    let (user_admin, time) = (service.user_admin(), crate::service::call().time);
+    let (user_admin, time) = (service.user_admin(), crate::support::call().time);
     let new = NewUser {
         email: "ada@example.org".parse().expect("an address"),
         name: "Ada".parse().expect("a name"),
@@ -273,14 +271,15 @@ async fn no_event_holds_an_email_a_name_a_password_or_a_token() {
 #[tokio::test]
 async fn a_full_queue_drops_counts_and_delays_nobody_and_what_was_in_it_is_written_later() {
     let audit = audit::Settings { retention: None, capacity: 3, linger: Duration::ZERO };
-    let service = crate::service::Service::<Held<Backend>>::start_with(Settings { audit, ..Settings::default() }).await;
+    let service =
+        crate::support::Service::<StalledAudit<Backend>>::start_with(Settings { audit, ..Settings::default() }).await;
     let ada = service.signed_up("ada@example.org").await;
     service.audited(1).await;
-    service.backend().hold();
+    service.backend().stall();
 
     // The first of these is taken out of the queue, and hangs.
     ada.log_out().await.expect(200);
-    while service.metric("postern_audit_events_pending").await != 1 {}
+    eventually(LONG, "one event waits", async || service.metric("postern_audit_events_pending").await == 1).await;
     for _ in 0..10 {
         service.log_in("ada@example.org", PASSWORD).await.expect(200);
     }
@@ -292,12 +291,12 @@ async fn a_full_queue_drops_counts_and_delays_nobody_and_what_was_in_it_is_writt
     assert_eq!(pending + dropped, 11);
     assert_eq!(names(&service.audited(1).await), ["sign_up"]);
 
-    service.backend().release();
+    service.backend().touch();
     let written = usize::try_from(pending).expect("few") + 1;
     let events = service.audited(written).await;
     assert_eq!(names(&events)[..2], ["sign_up", "logout"]);
     assert_eq!(events.len(), written);
-    while service.metric("postern_audit_events_pending").await != 0 {}
+    eventually(LONG, "no event waits", async || service.metric("postern_audit_events_pending").await == 0).await;
     ada.second_session().await;
     assert_eq!(service.audited(written + 1).await.len(), written + 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use postern::tokens::AccessFormat;
 
 use super::Service;
-use crate::service::Settings;
+use crate::support::Settings;
 
 #[tokio::test]
 async fn a_profile_is_name_email_and_creation_date() {
@@ -27,9 +27,9 @@ async fn without_a_token_nobody_is_signed_in() {
     let service = Service::start().await;
 
     for authorization in [None, Some("Basic YWRhOng="), Some("Bearer"), Some("Bearer ")] {
-        let asking = service.get("/profile/");
-        let asking = authorization.into_iter().fold(asking, |asking, value| asking.header("authorization", value));
-        let answer = asking.send().await;
+        let request = service.get("/profile/");
+        let request = authorization.into_iter().fold(request, |request, value| request.header("authorization", value));
+        let answer = request.send().await;
         assert_eq!(answer.text("www-authenticate"), r#"Bearer realm="postern""#);
         answer.expect_problem(401, "not_authenticated");
     }
@@ -83,7 +83,7 @@ async fn a_signed_in_request_costs_one_call_to_each_store() {
 async fn the_caller_is_known_before_the_body_is_read() {
     let service = Service::start().await;
 
-    let answer = service.asking("POST", "/change-password/").body("text/plain", "x").send().await;
+    let answer = service.request("POST", "/change-password/").body("text/plain", "x").send().await;
 
     answer.expect_problem(401, "not_authenticated");
 }
@@ -99,7 +99,7 @@ async fn a_change_of_the_format_refuses_nobody() {
             other.signed_up(&format!("grace@{format}.example.org")).await,
         );
 
-        before.at(&other).expect_in_force().await;
-        after.at(&service).expect_in_force().await;
+        before.at(&other).expect_valid().await;
+        after.at(&service).expect_valid().await;
     }
 }

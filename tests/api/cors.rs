@@ -1,7 +1,7 @@
 //! Scripts of other origins.
 
 use super::Service;
-use crate::{asking::Answer, service::Settings};
+use crate::support::{Response, Settings};
 
 const APP: &str = "https://app.example.org";
 
@@ -11,7 +11,7 @@ async fn for_the_app() -> Service {
 }
 
 /// What the browser is told.
-fn told(answer: &Answer) -> [&str; 5] {
+fn told(answer: &Response) -> [&str; 5] {
     [
         answer.text("access-control-allow-origin"),
         answer.text("access-control-allow-methods"),
@@ -36,7 +36,7 @@ async fn a_script_of_a_listed_origin_may_read_every_answer() {
     let exposed = "x-request-id, retry-after, www-authenticate";
 
     for (method, path) in [("GET", "/healthz"), ("GET", "/profile/"), ("GET", "/nowhere"), ("PUT", "/token/")] {
-        let answer = service.asking(method, path).header("origin", APP).send().await;
+        let answer = service.request(method, path).header("origin", APP).send().await;
         assert_eq!(told(&answer), [APP, "", "", exposed, ""], "{path}");
         assert_eq!(answer.text("vary"), "origin", "{path}");
         assert_eq!(answer.text("access-control-allow-credentials"), "");
@@ -49,8 +49,8 @@ async fn of_another_origin_nothing_is_said_but_that_it_would_matter() {
 
     for origin in ["https://evil.example.org", "https://app.example.org:8443", "http://app.example.org", "null", ""] {
         for method in ["GET", "OPTIONS"] {
-            let asking = service.asking(method, "/healthz").header("origin", origin);
-            let answer = asking.header("access-control-request-method", "GET").send().await;
+            let request = service.request(method, "/healthz").header("origin", origin);
+            let answer = request.header("access-control-request-method", "GET").send().await;
             assert_eq!((told(&answer), answer.text("vary")), ([""; 5], "origin"), "{origin}");
         }
     }
@@ -62,8 +62,8 @@ async fn of_another_origin_nothing_is_said_but_that_it_would_matter() {
 async fn a_preflight_is_told_what_may_be_asked() {
     let service = for_the_app().await;
 
-    let asking = service.asking("OPTIONS", "/profile/").header("origin", "http://localhost:3000");
-    let answer = asking.header("access-control-request-method", "PATCH").send().await;
+    let request = service.request("OPTIONS", "/profile/").header("origin", "http://localhost:3000");
+    let answer = request.header("access-control-request-method", "PATCH").send().await;
 
     assert_eq!((answer.status, answer.text("vary")), (204, "origin"));
     let (methods, headers) = ("GET, HEAD, PATCH, DELETE, OPTIONS", "authorization, content-type, x-request-id");
@@ -74,8 +74,8 @@ async fn a_preflight_is_told_what_may_be_asked() {
 async fn a_proxy_that_asks_about_a_preflight_is_not_told_that_it_is_somebodys() {
     let service = for_the_app().await;
 
-    let asking = service.asking("OPTIONS", "/verify/").header("origin", APP);
-    let answer = asking.header("access-control-request-method", "GET").send().await;
+    let request = service.request("OPTIONS", "/verify/").header("origin", APP);
+    let answer = request.header("access-control-request-method", "GET").send().await;
 
     assert_eq!(answer.text("access-control-allow-methods"), "");
     answer.expect_problem(401, "not_authenticated");

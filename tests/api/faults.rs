@@ -10,10 +10,7 @@ use postern::{
 use serde_json::json;
 
 use super::Service;
-use crate::{
-    counting::Fault,
-    service::{PASSWORD, Settings, call},
-};
+use crate::support::{Fault, LONG, PASSWORD, Settings, call, eventually};
 
 #[tokio::test]
 async fn a_panic_is_one_500_and_the_next_request_is_answered() {
@@ -24,7 +21,7 @@ async fn a_panic_is_one_500_and_the_next_request_is_answered() {
     assert_eq!(ada.profile().await.expect(500), json!({"error": "Internal server error"}));
 
     service.counting.set_fault(Fault::None);
-    ada.expect_in_force().await;
+    ada.expect_valid().await;
 }
 
 #[tokio::test]
@@ -86,9 +83,7 @@ async fn no_connection_to_a_store_is_held_while_a_password_is_hashed() {
         let server = (*slow).clone();
         logins.spawn(async move { server.log_in("nobody@example.org", PASSWORD).await.status });
     }
-    while slow.store_calls() < 24 {
-        tokio::task::yield_now().await;
-    }
+    eventually(LONG, "each login has asked a store", async || slow.store_calls() >= 24).await;
 
     ada.at(&slow).profile().await.expect(200);
 

@@ -6,7 +6,7 @@ use postern::keys::{self, KeyTimes, Purpose};
 use serde_json::json;
 
 use super::Service;
-use crate::person::Person;
+use crate::support::TestUser;
 
 const TIMES: KeyTimes =
     KeyTimes { max_age: Duration::from_mins(5), access: Duration::from_mins(5), refresh: Duration::from_hours(24) };
@@ -17,7 +17,7 @@ fn key_of(token: &str) -> String {
 }
 
 /// A new access token of the same session.
-async fn refreshed(person: &Person) -> String {
+async fn refreshed(person: &TestUser) -> String {
     person.refresh().await.expect(200)["access"].as_str().expect("a token").to_owned()
 }
 
@@ -37,7 +37,7 @@ async fn nobody_is_refused_at_any_server_while_keys_of_every_purpose_change() {
         let ada = early.signed_up(&format!("ada{hour}@example.org")).await;
         keys_seen.extend([key_of(&ada.tokens.access), key_of(&ada.tokens.refresh)]);
         for server in [late, early] {
-            ada.at(server).expect_in_force().await;
+            ada.at(server).expect_valid().await;
         }
         late.keys.reload().await;
 
@@ -109,7 +109,7 @@ async fn after_an_emergency_of_refresh_tokens_everybody_logs_in_again() {
     ada.refresh().await.expect_problem(401, "invalid_refresh_token");
     ada.profile().await.expect(200);
     let again = ada.second_session().await;
-    again.at(&other).expect_in_force().await;
+    again.at(&other).expect_valid().await;
     ada.at(&other).refresh().await.expect_problem(401, "invalid_refresh_token");
 }
 
@@ -130,7 +130,7 @@ async fn made_up_key_ids_are_refused_and_ask_no_store() {
     }
 
     assert_eq!(service.store_calls(), before);
-    ada.expect_in_force().await;
+    ada.expect_valid().await;
 }
 
 fn base64_of(bytes: &[u8]) -> String {

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::Service;
-use crate::counting::Fault;
+use crate::support::Fault;
 
 #[tokio::test]
 async fn the_key_that_signs_is_published_by_the_name_that_tokens_give_it() {
@@ -28,10 +28,10 @@ async fn caches_may_keep_the_keys_and_no_store_is_asked_for_them() {
     let service = Service::start().await;
 
     for method in ["GET", "HEAD"] {
-        let answer = service.asking(method, "/.well-known/paserk.json").send().await;
+        let answer = service.request(method, "/.well-known/paserk.json").send().await;
         assert_eq!((answer.status, answer.text("cache-control")), (200, "public, max-age=300"));
     }
-    service.asking("POST", "/.well-known/paserk.json").send().await.expect_problem(405, "method_not_allowed");
+    service.request("POST", "/.well-known/paserk.json").send().await.expect_problem(405, "method_not_allowed");
 
     assert_eq!(service.store_calls(), 0);
 }

@@ -9,7 +9,7 @@ use postern::{
 use serde_json::json;
 
 use super::Service;
-use crate::service::{CHEAP, PASSWORD, Settings};
+use crate::support::{CHEAP, PASSWORD, Settings};
 
 #[tokio::test]
 async fn a_login_answers_both_tokens_and_nothing_else() {
@@ -29,7 +29,7 @@ async fn an_email_is_known_in_any_case_and_spelling() {
     service.signed_up("ada@bücher.example").await;
 
     for email in ["Ada@Bücher.Example", " ada@xn--bcher-kva.example "] {
-        service.logged_in(email, PASSWORD).await.expect_in_force().await;
+        service.logged_in(email, PASSWORD).await.expect_valid().await;
     }
 }
 
@@ -42,7 +42,7 @@ async fn each_login_opens_a_session_of_its_own() {
     first.log_out().await.expect(200);
 
     first.expect_ended().await;
-    second.expect_in_force().await;
+    second.expect_valid().await;
 }
 
 /// Every kind of login that is refused, by email and password: two of Ada's, and then those of others.
@@ -151,6 +151,6 @@ async fn a_hash_with_other_parameters_is_renewed_at_the_next_login_and_no_sessio
     dearer.log_in(&ada.email, PASSWORD).await.expect(200);
 
     assert_eq!(service.hash_parameters(&ada.email).await, "m=8,t=2,p=1");
-    ada.expect_in_force().await;
+    ada.expect_valid().await;
     dearer.log_in(&ada.email, PASSWORD).await.expect(200);
 }

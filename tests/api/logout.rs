@@ -16,7 +16,7 @@ async fn a_logout_ends_the_session_and_no_other() {
 
     assert_eq!(body, json!({"message": "Logged out successfully"}));
     ada.expect_ended().await;
-    other.expect_in_force().await;
+    other.expect_valid().await;
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn another_server_knows_of_a_logout_at_once() {
     let service = Service::start().await;
     let second = service.second().await;
     let ada = service.signed_up("ada@example.org").await;
-    ada.at(&second).expect_in_force().await;
+    ada.at(&second).expect_valid().await;
 
     ada.log_out().await.expect(200);
 
@@ -54,7 +54,7 @@ async fn a_forged_token_logs_nobody_out() {
     }
 
     assert_eq!(service.store_calls(), before);
-    ada.expect_in_force().await;
+    ada.expect_valid().await;
 }
 
 #[tokio::test]

@@ -2,49 +2,25 @@
 
 #![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
 
-#[path = "../support/asking.rs"]
-mod asking;
-#[path = "../support/commands.rs"]
-mod commands;
-mod counting;
-mod failures;
-mod forgetful;
-mod held;
-#[path = "../support/memory.rs"]
-mod memory;
-#[path = "../support/page.rs"]
-mod page;
-mod person;
-#[path = "../support/private_postgres.rs"]
-mod private_postgres;
-#[path = "../support/private_redis.rs"]
-mod private_redis;
-mod process;
-#[path = "../support/program.rs"]
-mod program;
-mod proxy;
-#[path = "../support/relay.rs"]
-mod relay;
-#[path = "../support/reverse_proxy.rs"]
-mod reverse_proxy;
-mod service;
+mod session_rollback;
+mod stalled_audit;
 #[path = "../support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "each binary uses a part")]
 mod support;
 
 #[path = "."]
 mod embedded {
     pub use crate::support::Embedded as Backend;
-    pub type Service = crate::service::Service<Backend>;
+    pub type Service = crate::support::Service<Backend>;
     mod audit;
     mod authentication;
+    mod common;
+    mod connection_close;
     mod connections;
     mod cors;
-    mod endings;
-    mod everywhere;
     mod faults;
     mod key_rotation;
     mod keys;
-    mod leaving;
     mod login;
     mod logout;
     mod metrics;
@@ -54,36 +30,36 @@ mod embedded {
     mod profile;
     mod refresh;
     mod rotation;
+    mod session_termination;
     mod sessions;
     mod sign_up;
     mod throttle;
-    mod vouch;
+    mod token_checks;
 }
 
 #[path = "."]
 mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
-    pub type Service = crate::service::Service<Backend>;
+    pub type Service = crate::support::Service<Backend>;
     mod audit;
     mod authentication;
-    mod endings;
-    mod everywhere;
+    mod common;
     mod faults;
     mod key_rotation;
     mod keys;
     mod login;
     mod logout;
     mod metrics;
-    mod nothing_stored;
     mod openapi;
-    mod outages;
     mod password_change;
     mod probes;
     mod profile;
     mod refresh;
     mod rotation;
+    mod session_termination;
     mod sessions;
     mod sign_up;
+    mod stored_secrets;
     mod throttle;
-    mod vouch;
+    mod token_checks;
 }

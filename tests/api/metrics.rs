@@ -10,10 +10,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
 use super::Service;
-use crate::{
-    counting::Fault,
-    service::{CHEAP, PASSWORD, Settings},
-};
+use crate::support::{CHEAP, Fault, LONG, PASSWORD, Settings, eventually};
 
 #[tokio::test]
 async fn metrics_are_text_for_prometheus_on_the_operations_listener_and_ask_no_store() {
@@ -65,8 +62,8 @@ async fn requests_are_counted_by_route_method_and_status() {
     ada.profile().await.expect(200);
     service.get("/profile").send().await.expect(401);
     service.get("/no/such/path").send().await.expect(404);
-    service.asking("BREW", "/profile/").send().await.expect(405);
-    service.asking("HEAD", "/healthz").send().await;
+    service.request("BREW", "/profile/").send().await.expect(405);
+    service.request("HEAD", "/healthz").send().await;
 
     for (labels, count) in [
         (r#"method="GET",route="/profile/",status="200""#, 2),
@@ -92,14 +89,13 @@ async fn a_request_whose_caller_hangs_up_is_counted_and_not_in_flight_any_more()
     let body = json!({"email": "ada@example.org", "password": PASSWORD}).to_string();
     let head = "POST /token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ";
     stream.write_all(format!("{head}{}\r\n\r\n{body}", body.len()).as_bytes()).await.expect("it takes the request");
-    while service.store_calls() == 0 {
-        tokio::task::yield_now().await;
-    }
+    service.counting.called("users.by_email").await;
     assert_eq!(service.metric("postern_http_requests_in_flight").await, 2);
 
     drop(stream);
 
-    while service.metric("postern_http_requests_in_flight").await > 1 {}
+    let is_over = async || service.metric("postern_http_requests_in_flight").await == 1;
+    eventually(LONG, "the request is not in flight any more", is_over).await;
     let unanswered = r#"postern_http_requests_total{method="POST",route="/token/",status="none"}"#;
     assert_eq!(service.metric(unanswered).await, 1);
     assert_eq!(service.metric(r#"postern_logins_total{outcome="abandoned"}"#).await, 1);
@@ -113,9 +109,9 @@ async fn connections_are_counted_by_listener() {
     let open = r#"postern_http_connections{listener="public"}"#;
 
     let connection = service.connection().await;
-    while service.metric(open).await < 1 {}
+    eventually(LONG, "the connection is counted", async || service.metric(open).await == 1).await;
     drop(connection);
-    while service.metric(open).await > 0 {}
+    eventually(LONG, "the connection is not counted any more", async || service.metric(open).await == 0).await;
 
     assert_eq!(service.metric(r#"postern_http_connections_accepted_total{listener="public"}"#).await, 1);
     assert!(service.metric(r#"postern_http_connections{listener="operations"}"#).await >= 1);

@@ -20,10 +20,10 @@ async fn caches_may_keep_the_page() {
     let service = Service::start().await;
 
     for method in ["GET", "HEAD"] {
-        let answer = service.asking(method, "/openapi.json").send().await;
+        let answer = service.request(method, "/openapi.json").send().await;
         assert_eq!(answer.text("cache-control"), "public, max-age=300");
     }
-    let refused = service.asking("POST", "/openapi.json").send().await;
+    let refused = service.request("POST", "/openapi.json").send().await;
     assert_eq!(refused.text("cache-control"), "no-store");
 }
 
@@ -36,7 +36,7 @@ async fn strangers_are_told_to_sign_in_where_the_page_says_so() {
         for method in ["get", "post", "put", "patch", "delete"].into_iter().filter(|method| item.get(method).is_some())
         {
             let is_for_the_signed_in = item[method].get("security").is_some();
-            let answer = service.asking(&method.to_ascii_uppercase(), path).send().await;
+            let answer = service.request(&method.to_ascii_uppercase(), path).send().await;
             let is_refused = !answer.body.is_empty() && answer.json()["code"] == "not_authenticated";
             assert_eq!(is_refused, is_for_the_signed_in, "{method} {path}");
         }

@@ -4,7 +4,7 @@ use postern::passwords::Password;
 use serde_json::json;
 
 use super::Service;
-use crate::service::{PASSWORD, call};
+use crate::support::{PASSWORD, call};
 
 const NEW: &str = "new_password";
 
@@ -29,9 +29,9 @@ async fn this_session_lives_with_its_tokens_and_every_other_one_ends() {
 
     ada.change_password(PASSWORD, NEW).await.expect(200);
 
-    ada.expect_in_force().await;
+    ada.expect_valid().await;
     other.expect_ended().await;
-    grace.expect_in_force().await;
+    grace.expect_valid().await;
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn another_server_knows_of_a_password_change_at_once() {
     ada.change_password(PASSWORD, NEW).await.expect(200);
 
     other.at(&second).expect_ended().await;
-    ada.at(&second).expect_in_force().await;
+    ada.at(&second).expect_valid().await;
     second.log_in(&ada.email, PASSWORD).await.expect_problem(401, "invalid_credentials");
 }
 
@@ -58,7 +58,7 @@ async fn a_second_change_by_another_session_ends_the_one_that_was_kept() {
     later.change_password(NEW, "a third passphrase").await.expect(200);
 
     ada.expect_ended().await;
-    later.expect_in_force().await;
+    later.expect_valid().await;
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn the_kept_session_may_change_the_password_again() {
     ada.change_password(PASSWORD, NEW).await.expect(200);
     ada.change_password(NEW, "a third passphrase").await.expect(200);
 
-    ada.expect_in_force().await;
+    ada.expect_valid().await;
 }
 
 #[tokio::test]
@@ -112,8 +112,8 @@ async fn missing_members_are_reported_at_once() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
-    let asking = service.post("/change-password/", json!({})).bearer(&ada.tokens.access);
-    let problem = asking.send().await.expect_problem(400, "validation_failed");
+    let request = service.post("/change-password/", json!({})).bearer(&ada.tokens.access);
+    let problem = request.send().await.expect_problem(400, "validation_failed");
 
     assert_eq!(problem["fields"].as_object().map(serde_json::Map::len), Some(2), "{problem}");
 }
@@ -136,7 +136,7 @@ async fn of_two_changes_by_two_sessions_exactly_one_wins_and_the_other_session_e
             other => panic!("{other:?}"),
         };
         refusal.expect_problem(401, "invalid_token");
-        winner.expect_in_force().await;
+        winner.expect_valid().await;
         loser.expect_ended().await;
     }
 }
@@ -158,7 +158,7 @@ async fn of_two_changes_by_one_session_exactly_one_wins_and_the_session_lives() 
             other => panic!("{other:?}"),
         };
         refusal.expect_problem(400, "wrong_password");
-        ada.expect_in_force().await;
+        ada.expect_valid().await;
     }
 }
 

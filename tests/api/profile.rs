@@ -4,7 +4,7 @@ use postern::passwords::Password;
 use serde_json::json;
 
 use super::Service;
-use crate::service::{PASSWORD, call};
+use crate::support::{PASSWORD, call};
 
 #[tokio::test]
 async fn a_name_can_be_changed() {
@@ -15,7 +15,7 @@ async fn a_name_can_be_changed() {
 
     assert_eq!((&body["name"], &body["email"]), (&json!("Ada King"), &json!("ada@example.org")));
     assert_eq!(ada.profile().await.expect(200), body);
-    ada.expect_in_force().await;
+    ada.expect_valid().await;
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn an_account_is_deleted_with_its_sessions_by_whoever_knows_its_password()
     assert_eq!((answer.status, answer.body.len()), (204, 0));
     ada.expect_ended().await;
     other.expect_ended().await;
-    grace.expect_in_force().await;
+    grace.expect_valid().await;
     service.log_in(&ada.email, PASSWORD).await.expect_problem(401, "invalid_credentials");
     ada.log_out().await.expect(200);
     service.sign_up(&ada.email).await.expect(201);
@@ -61,7 +61,7 @@ async fn a_wrong_password_deletes_nothing() {
         assert_eq!(ada.delete_account(body).await.expect_objections("password").len(), 1);
     }
 
-    ada.expect_in_force().await;
+    ada.expect_valid().await;
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_session_that_ended_while_its_password_was_verified_deletes_nothing() 
     let refusal = accounts.delete_account(&current, &Password::new(PASSWORD), &call).await;
 
     assert!(matches!(refusal, Err(postern::accounts::AccountError::InvalidAccessToken)), "{refusal:?}");
-    other.expect_in_force().await;
+    other.expect_valid().await;
 }
 
 #[tokio::test]

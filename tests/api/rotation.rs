@@ -11,19 +11,15 @@ use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::Service;
-use crate::{
-    counting::Fault,
-    forgetful::Forgetful as _,
-    person::Person,
-    service::{PASSWORD, Settings},
-};
+use crate::session_rollback::SessionRollback as _;
+use crate::support::{Fault, LONG, PASSWORD, Settings, TestUser, eventually};
 
 async fn rotating() -> Service {
     Service::start_with(Settings { rotation_enabled: true, ..Settings::default() }).await
 }
 
 /// A refresh token that a refresh hands out.
-async fn successor(person: &Person) -> String {
+async fn successor(person: &TestUser) -> String {
     refresh_of(&person.refresh().await.expect(200))
 }
 
@@ -109,7 +105,7 @@ async fn a_retired_token_ends_the_session_and_no_other() {
     thief.refresh().await.expect_problem(401, "invalid_refresh_token");
 
     ada.expect_ended().await;
-    other.expect_in_force().await;
+    other.expect_valid().await;
     assert_eq!(counted(&service, "reused").await, 1);
 }
 
@@ -143,7 +139,7 @@ async fn an_old_copy_of_the_session_store_does_not_bring_a_session_back_that_a_p
     service.backend().restore_sessions(&saved).await;
 
     other.expect_ended().await;
-    ada.expect_in_force().await;
+    ada.expect_valid().await;
     assert_eq!(counted(&service, "rollback").await, 0);
 }
 
@@ -177,7 +173,7 @@ async fn without_rotation_a_token_that_was_replaced_is_refused_and_the_session_g
 
     first.at(&still).refresh().await.expect_problem(401, "invalid_refresh_token");
 
-    ada.at(&still).expect_in_force().await;
+    ada.at(&still).expect_valid().await;
     assert_eq!(counted(&still, "outdated").await, 1);
 }
 
@@ -246,7 +242,7 @@ async fn what_is_not_the_ordinary_course_is_an_event_in_the_log_each_by_its_name
     }
 }
 
-async fn counted(service: &crate::service::Server, presentation: &str) -> u64 {
+async fn counted(service: &crate::support::Server, presentation: &str) -> u64 {
     service.metric(&format!(r#"postern_refresh_tokens_total{{outcome="{presentation}"}}"#)).await
 }
 
@@ -291,7 +287,7 @@ async fn a_refresh_whose_caller_hangs_up_before_it_has_reached_the_session_store
         () = service.counting.called("users.by_id") => {}
     }
     let hung_up = r#"postern_http_requests_total{method="POST",route="/refresh/",status="none"} 1"#;
-    while !service.metrics().await.contains(hung_up) {}
+    eventually(LONG, "the request is counted", async || service.metrics().await.contains(hung_up)).await;
     service.counting.set_fault(Fault::None);
     ada.profile().await.expect(200);
 

@@ -5,12 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Service;
-use crate::{
-    counting::Fault,
-    forgetful::Forgetful as _,
-    person::Person,
-    service::{PASSWORD, Settings},
-};
+use crate::session_rollback::SessionRollback as _;
+use crate::support::{Fault, PASSWORD, Settings, TestUser};
 
 fn of(list: &Value) -> &[Value] {
     list["sessions"].as_array().expect("a list")
@@ -82,8 +78,8 @@ async fn one_session_can_be_ended_from_another_one() {
 
     assert_eq!(answer.status, 204);
     lost.expect_ended().await;
-    ada.expect_in_force().await;
-    third.expect_in_force().await;
+    ada.expect_valid().await;
+    third.expect_valid().await;
 }
 
 #[tokio::test]
@@ -113,8 +109,8 @@ async fn what_is_no_session_of_ones_own_is_not_found() {
         ada.end_session(id).await.expect_problem(404, "session_not_found");
     }
 
-    grace.expect_in_force().await;
-    ada.expect_in_force().await;
+    grace.expect_valid().await;
+    ada.expect_valid().await;
 }
 
 #[tokio::test]
@@ -136,7 +132,7 @@ async fn a_logout_everywhere_ends_every_session_and_is_told_so() {
 #[tokio::test]
 async fn who_logs_in_once_too_often_ends_their_oldest_session() {
     let service = Service::start_with(Settings { max_sessions: 3, ..Settings::default() }).await;
-    let mut sessions: Vec<Person> = vec![service.signed_up("ada@example.org").await];
+    let mut sessions: Vec<TestUser> = vec![service.signed_up("ada@example.org").await];
     for _ in 0..4 {
         service.advance(Duration::from_secs(1));
         sessions.push(sessions[0].second_session().await);
@@ -146,7 +142,7 @@ async fn who_logs_in_once_too_often_ends_their_oldest_session() {
         ended.expect_ended().await;
     }
     for session in &sessions[2..] {
-        session.expect_in_force().await;
+        session.expect_valid().await;
     }
     let ended = service.metric(r#"postern_sessions_ended_total{reason="too_many"}"#).await;
     assert_eq!(ended, 2);
@@ -166,8 +162,8 @@ async fn a_session_that_nobody_uses_ends_before_its_time_where_that_is_set() {
     refreshing.refresh().await.expect(200);
     service.advance(Duration::from_mins(29));
 
-    ada.expect_in_force().await;
-    refreshing.expect_in_force().await;
+    ada.expect_valid().await;
+    refreshing.expect_valid().await;
     unused.expect_ended().await;
 }
 

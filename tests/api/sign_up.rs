@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Service;
-use crate::service::PASSWORD;
+use crate::support::PASSWORD;
 
 fn form(name: &str, email: &str, password: &str) -> Value {
     json!({"name": name, "email": email, "password": password})
@@ -27,7 +27,7 @@ async fn whoever_signs_up_is_signed_in() {
 
     let ada = service.signed_up("ada@example.org").await;
 
-    ada.expect_in_force().await;
+    ada.expect_valid().await;
     service.log_in("ada@example.org", PASSWORD).await.expect(200);
 }
 

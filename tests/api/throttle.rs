@@ -9,10 +9,7 @@ use postern::{
 use serde_json::json;
 
 use super::Service;
-use crate::{
-    asking::Answer,
-    service::{PASSWORD, Settings},
-};
+use crate::support::{PASSWORD, Response, Settings};
 
 const WRONG: &str = "wrong_password";
 
@@ -31,12 +28,12 @@ fn settings() -> Settings {
 }
 
 impl Service {
-    async fn log_in_from(&self, address: &str, email: &str, password: &str) -> Answer {
+    async fn log_in_from(&self, address: &str, email: &str, password: &str) -> Response {
         let body = json!({"email": email, "password": password});
         self.post("/token/", body).header("x-forwarded-for", address).send().await
     }
 
-    async fn sign_up_from(&self, address: &str, email: &str) -> Answer {
+    async fn sign_up_from(&self, address: &str, email: &str) -> Response {
         let body = json!({"name": "Ada Lovelace", "email": email, "password": PASSWORD});
         self.post("/create-user/", body).header("x-forwarded-for", address).send().await
     }
@@ -67,7 +64,7 @@ impl Service {
 }
 
 #[track_caller]
-fn retry_after(answer: Answer) -> Duration {
+fn retry_after(answer: Response) -> Duration {
     let seconds = answer.text("retry-after").parse().expect("whole seconds");
     answer.expect_problem(429, "too_many_attempts");
     Duration::from_secs(seconds)
@@ -247,8 +244,8 @@ async fn parallel_guesses_do_not_slip_through() {
     let mut guesses = tokio::task::JoinSet::new();
     for host in 1..=4 {
         for _ in 0..10 {
-            let asking = service.post("/token/", json!({"email": "ada@example.org", "password": WRONG}));
-            guesses.spawn(asking.header("x-forwarded-for", &format!("198.51.100.{host}")).send());
+            let request = service.post("/token/", json!({"email": "ada@example.org", "password": WRONG}));
+            guesses.spawn(request.header("x-forwarded-for", &format!("198.51.100.{host}")).send());
         }
     }
 
@@ -267,8 +264,8 @@ async fn parallel_logins_with_the_right_password_are_not_refused() {
     let mut logins = tokio::task::JoinSet::new();
     for address in [HOME, ELSEWHERE] {
         for _ in 0..50 {
-            let asking = service.post("/token/", json!({"email": "ada@example.org", "password": PASSWORD}));
-            logins.spawn(asking.header("x-forwarded-for", address).send());
+            let request = service.post("/token/", json!({"email": "ada@example.org", "password": PASSWORD}));
+            logins.spawn(request.header("x-forwarded-for", address).send());
         }
     }
 
@@ -349,8 +346,8 @@ async fn what_is_refused_for_another_reason_is_no_failure() {
     let busy = service.second_with(Settings { hashing, ..settings() }).await;
     let mut logins = tokio::task::JoinSet::new();
     for _ in 0..40 {
-        let asking = busy.post("/token/", json!({"email": "ada@example.org", "password": PASSWORD}));
-        logins.spawn(asking.header("x-forwarded-for", ELSEWHERE).send());
+        let request = busy.post("/token/", json!({"email": "ada@example.org", "password": PASSWORD}));
+        logins.spawn(request.header("x-forwarded-for", ELSEWHERE).send());
     }
 
     let statuses: Vec<_> = logins.join_all().await.iter().map(|answer| answer.status).collect();

@@ -8,10 +8,9 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{
-    api::{Api, Tokens},
-    places::{data_of, postern_with_data},
-};
+use crate::support::{LONG, Tokens, eventually};
+use crate::targets::data_of;
+use crate::targets::postern_with_data;
 
 /// How many clients sign people up at once.
 const CLIENTS: usize = 3;
@@ -20,7 +19,7 @@ const CLIENTS: usize = 3;
 async fn a_backup_that_is_taken_under_load_restores_everything_acknowledged_before_it_began() {
     let postern = postern_with_data().with("POSTERN_THROTTLE", "off");
     let serving = postern.serve().await;
-    let (api, acknowledged) = (Api(serving.public), Arc::new(Mutex::new(Vec::new())));
+    let (api, acknowledged) = (serving.api(), Arc::new(Mutex::new(Vec::new())));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let acknowledged = Arc::clone(&acknowledged);
@@ -36,9 +35,8 @@ async fn a_backup_that_is_taken_under_load_restores_everything_acknowledged_befo
     let mut backups = Vec::new();
     for number in 1..=6 {
         let enough = 10 * number;
-        while acknowledged.lock().expect("no panic").len() < enough {
-            tokio::task::yield_now().await;
-        }
+        let is_enough = async || acknowledged.lock().expect("no panic").len() >= enough;
+        eventually(LONG, "ten more sign-ups are acknowledged", is_enough).await;
         let before = acknowledged.lock().expect("no panic").clone();
         let name = format!("backup{number}.db");
         let backup = postern.run(&["backup", &name]).await;
@@ -68,7 +66,7 @@ async fn expect_restores(backup: &Path, keys: &Path, people: &[Tokens]) {
     let serving = restored.serve().await;
     assert!(serving.line.contains("embedded store"), "{}", serving.line);
     for tokens in people {
-        Api(serving.public).expect_in_force(tokens).await;
+        serving.api().expect_rotates(tokens).await;
     }
     serving.stopped().await;
 }

@@ -4,11 +4,10 @@ use std::{fs, path::PathBuf};
 
 use tokio::process::Command;
 
-use crate::{
-    journal::{self, Note},
-    places::data_of,
-    program::Postern,
-};
+use crate::journal;
+use crate::journal::Note;
+use crate::support::Postern;
+use crate::targets::data_of;
 
 /// The disk of one program.
 pub struct Disk {
@@ -36,10 +35,10 @@ impl Disk {
             .with("DISK_FILES", data)
     }
 
-    /// Has the program killed at this moment, counted from 1 from now on.
-    pub fn kill_at(&self, moment: usize) {
+    /// Kills the program at this point, counted from 1 from now on.
+    pub fn kill_at(&self, point: usize) {
         let draft = self.order("draft");
-        fs::write(&draft, moment.to_string()).expect("a file");
+        fs::write(&draft, point.to_string()).expect("a file");
         fs::rename(draft, self.order("fatal")).expect("a file");
     }
 

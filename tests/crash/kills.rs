@@ -1,11 +1,13 @@
 //! `kill -9` at every moment of a use case: what API.md describes is what another process finds.
 
 use super::Here;
-use crate::{
-    places::Place as _,
-    use_cases::{Login, Logout, PasswordChange, Refresh, SignUp},
-    walk::every_kill,
-};
+use crate::crash_points::every_kill;
+use crate::targets::CrashTarget as _;
+use crate::use_cases::Login;
+use crate::use_cases::Logout;
+use crate::use_cases::PasswordChange;
+use crate::use_cases::Refresh;
+use crate::use_cases::SignUp;
 
 #[tokio::test]
 async fn a_sign_up_that_is_killed_leaves_a_whole_account_or_none() {

@@ -2,43 +2,33 @@
 
 #![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
 
-mod api;
-#[path = "../support/asking.rs"]
-mod asking;
 mod backups;
-#[path = "../support/commands.rs"]
-mod commands;
-mod cuts;
+mod crash_points;
 mod disk;
-mod full;
+mod disk_model;
+mod fault_gate;
+mod full_disk;
 mod journal;
-mod medium;
+mod lost_connections;
 mod migrations;
-#[path = "../support/page.rs"]
-mod page;
-mod places;
-mod power;
-#[path = "../support/program.rs"]
-mod program;
-#[path = "../support/relay.rs"]
-mod relay;
-#[path = "../support/servers.rs"]
-mod servers;
+mod power_loss;
 mod small_disk;
-mod toll;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "each binary uses a part")]
+mod support;
+mod targets;
 mod use_cases;
-mod walk;
 
 #[path = "."]
 mod embedded {
-    pub use crate::places::Embedded as Here;
+    pub use crate::targets::Embedded as Here;
     mod kills;
-    mod storms;
+    mod kills_under_load;
 }
 
 #[path = "."]
 mod postgres_redis {
-    pub use crate::places::Servers as Here;
+    pub use crate::targets::Servers as Here;
     mod kills;
-    mod storms;
+    mod kills_under_load;
 }

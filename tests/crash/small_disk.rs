@@ -12,11 +12,10 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{
-    disk::Disk,
-    places::{data_of, postern_with_data},
-    program::{Ended, LONG, Postern, Serving},
-};
+use crate::disk::Disk;
+use crate::support::{Ended, LONG, Postern, Serving, missing, within};
+use crate::targets::data_of;
+use crate::targets::postern_with_data;
 
 /// The program with its data on a disk that can be filled.
 pub struct SmallDisk {
@@ -43,7 +42,7 @@ impl SmallDisk {
         let postern = postern_with_data();
         let mount = Mount::over(&data_of(&postern)).await;
         if mount.is_none() {
-            eprintln!("NOT TESTED on a disk that is really full: `unshare` may mount nothing here");
+            missing("mounts", "`unshare` may mount no file system of a few megabytes: not tested on a real full disk");
         }
         let mounted = mount.map(|mount| Self { postern, kind: Kind::Mounted(mount) });
         [Some(pretended), mounted].into_iter().flatten().collect()
@@ -55,8 +54,8 @@ impl SmallDisk {
 
     /// A command that ends.
     pub async fn run(&self, arguments: &[&str]) -> Ended {
-        let command = self.postern.prepared(self.command(arguments)).output();
-        Ended::of(&tokio::time::timeout(LONG, command).await.expect("it ends").expect("it starts"))
+        let output = self.postern.prepared(self.command(arguments)).output();
+        Ended::of(&within(LONG, "the command ends", output).await.expect("it starts"))
     }
 
     /// Leaves no space.

@@ -2,10 +2,16 @@
 
 use serde_json::Value;
 
-use crate::{
-    api::{Api, NEW_PASSWORD, PASSWORD, Tokens},
-    asking::Asking,
-};
+use crate::support::{Api, NEW_PASSWORD, PASSWORD, RequestBuilder, Tokens};
+
+impl Api {
+    /// The session is valid: its access token is accepted, and its refresh token and the next one rotate.
+    pub async fn expect_rotates(self, tokens: &Tokens) {
+        self.profile(tokens).send().await.expect(200);
+        let successors = self.rotated(tokens).await;
+        self.profile(&self.rotated(&successors).await).send().await.expect(200);
+    }
+}
 
 /// A use case: what comes before, the request that a crash may hit, and what holds after it.
 pub trait UseCase: Sized {
@@ -15,7 +21,7 @@ pub trait UseCase: Sized {
     /// Everything up to the request.
     async fn prepared(api: Api, email: &str) -> Self;
 
-    fn request(&self, api: Api) -> Asking;
+    fn request(&self, api: Api) -> RequestBuilder;
 
     /// What holds at whatever moment the request was broken off; `acknowledged` is what was answered, if it was.
     async fn check(self, api: Api, acknowledged: Option<Value>);
@@ -33,22 +39,22 @@ impl UseCase for SignUp {
         Self { email: email.to_owned() }
     }
 
-    fn request(&self, api: Api) -> Asking {
+    fn request(&self, api: Api) -> RequestBuilder {
         api.sign_up(&self.email)
     }
 
     async fn check(self, api: Api, acknowledged: Option<Value>) {
         if let Some(body) = &acknowledged {
-            api.expect_in_force(&Tokens::of(body)).await;
+            api.expect_rotates(&Tokens::of(body)).await;
         }
         let login = api.log_in(&self.email, PASSWORD).send().await;
         if login.status == 200 {
             api.sign_up(&self.email).send().await.expect_problem(409, "email_taken");
-            api.expect_in_force(&Tokens::of(&login.json())).await;
+            api.expect_rotates(&Tokens::of(&login.json())).await;
         } else {
             assert!(acknowledged.is_none(), "an account that was acknowledged is gone: {login:?}");
             login.expect_problem(401, "invalid_credentials");
-            api.expect_in_force(&api.signed_up(&self.email).await).await;
+            api.expect_rotates(&api.signed_up(&self.email).await).await;
         }
     }
 }
@@ -66,20 +72,20 @@ impl UseCase for Login {
         Self { email: email.to_owned(), earlier: api.signed_up(email).await }
     }
 
-    fn request(&self, api: Api) -> Asking {
+    fn request(&self, api: Api) -> RequestBuilder {
         api.log_in(&self.email, PASSWORD)
     }
 
     async fn check(self, api: Api, acknowledged: Option<Value>) {
-        let list = api.get("/sessions/", &self.earlier).send().await.expect(200);
+        let list = api.sessions(&self.earlier).send().await.expect(200);
         let sessions = list["sessions"].as_array().map_or(0, Vec::len);
         assert!((1..=2).contains(&sessions), "{list}");
         if let Some(body) = &acknowledged {
             assert_eq!(sessions, 2, "{list}");
-            api.expect_in_force(&Tokens::of(body)).await;
+            api.expect_rotates(&Tokens::of(body)).await;
         }
-        api.expect_in_force(&api.logged_in(&self.email, PASSWORD).await).await;
-        api.expect_in_force(&self.earlier).await;
+        api.expect_rotates(&api.logged_in(&self.email, PASSWORD).await).await;
+        api.expect_rotates(&self.earlier).await;
     }
 }
 
@@ -93,16 +99,16 @@ impl UseCase for Refresh {
 
     async fn prepared(api: Api, email: &str) -> Self {
         let first = api.signed_up(email).await;
-        Self { held: api.refreshed(&first).await }
+        Self { held: api.rotated(&first).await }
     }
 
-    fn request(&self, api: Api) -> Asking {
+    fn request(&self, api: Api) -> RequestBuilder {
         api.refresh(&self.held)
     }
 
     async fn check(self, api: Api, acknowledged: Option<Value>) {
         let held = acknowledged.map_or(self.held, |body| Tokens::of(&body));
-        api.expect_in_force(&held).await;
+        api.expect_rotates(&held).await;
     }
 }
 
@@ -119,21 +125,21 @@ impl UseCase for Logout {
         Self { staying: api.signed_up(email).await, leaving: api.logged_in(email, PASSWORD).await }
     }
 
-    fn request(&self, api: Api) -> Asking {
+    fn request(&self, api: Api) -> RequestBuilder {
         api.log_out(&self.leaving)
     }
 
     async fn check(self, api: Api, acknowledged: Option<Value>) {
-        let is_in_force = api.get("/profile/", &self.leaving).send().await.status == 200;
+        let is_in_force = api.profile(&self.leaving).send().await.status == 200;
         if is_in_force {
             assert!(acknowledged.is_none(), "a session that was ended is in force");
-            api.expect_in_force(&self.leaving).await;
+            api.expect_rotates(&self.leaving).await;
         } else {
             api.expect_ended(&self.leaving).await;
         }
         api.log_out(&self.leaving).send().await.expect(200);
         api.expect_ended(&self.leaving).await;
-        api.expect_in_force(&self.staying).await;
+        api.expect_rotates(&self.staying).await;
     }
 }
 
@@ -152,26 +158,29 @@ impl UseCase for PasswordChange {
         Self { email: email.to_owned(), changing, other: api.logged_in(email, PASSWORD).await }
     }
 
-    fn request(&self, api: Api) -> Asking {
-        api.change_password(&self.changing)
+    fn request(&self, api: Api) -> RequestBuilder {
+        api.change_password(&self.changing, PASSWORD, NEW_PASSWORD)
     }
 
     async fn check(self, api: Api, acknowledged: Option<Value>) {
         let logins = [PASSWORD, NEW_PASSWORD].map(|password| api.log_in(&self.email, password));
-        let [old, new] = logins.map(Asking::send);
+        let [old, new] = logins.map(RequestBuilder::send);
         match (old.await.status, new.await.status) {
             (200, 401) => {
                 assert!(acknowledged.is_none(), "a change that was acknowledged is undone");
-                api.expect_in_force(&self.other).await;
-                api.change_password(&self.changing).send().await.expect(200);
+                api.expect_rotates(&self.other).await;
+                api.change_password(&self.changing, PASSWORD, NEW_PASSWORD).send().await.expect(200);
                 api.logged_in(&self.email, NEW_PASSWORD).await;
             }
             (401, 200) => {
-                api.change_password(&self.changing).send().await.expect_problem(400, "wrong_password");
+                api.change_password(&self.changing, PASSWORD, NEW_PASSWORD)
+                    .send()
+                    .await
+                    .expect_problem(400, "wrong_password");
             }
             statuses => panic!("not one password of the two: {statuses:?}"),
         }
         api.expect_ended(&self.other).await;
-        api.expect_in_force(&self.changing).await;
+        api.expect_rotates(&self.changing).await;
     }
 }

@@ -8,7 +8,8 @@ use postern::{
     store::{CompareAndSet, Refresh, UserUpdate},
 };
 
-use super::suite::{Kept, hash, time};
+use super::suite::{Kept, hash};
+use crate::support::time;
 
 fn all() -> UserQuery {
     UserQuery { search: None, after: None, limit: 100 }

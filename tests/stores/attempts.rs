@@ -8,7 +8,8 @@ use postern::{
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use super::suite::{Kept, time};
+use super::suite::Kept;
+use crate::support::time;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -10,8 +10,9 @@ use postern::{
 use time::OffsetDateTime;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::suite::{DAY, Kept, time};
+use super::suite::{DAY, Kept};
 use crate::Sql as _;
+use crate::support::time;
 
 fn event(kind: EventKind, at: OffsetDateTime, subject: AuditSubject) -> AuditEvent {
     let at = whole_milliseconds(at);

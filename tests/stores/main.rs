@@ -3,6 +3,7 @@
 #![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "each binary uses a part")]
 mod support;
 
 use support::{Embedded, PostgresRedis, try_sql};
@@ -14,8 +15,7 @@ trait Sql {
 
 impl Sql for Embedded {
     async fn sql(&self, text: &str) -> Result<(), String> {
-        let file = rusqlite::Connection::open(self.0.path().join("postern.db")).expect("the store");
-        file.execute_batch(text).map_err(|error| error.to_string())
+        self.file().execute_batch(text).map_err(|error| error.to_string())
     }
 }
 
@@ -43,8 +43,8 @@ mod postgres_redis {
     mod administration;
     mod attempts;
     mod audit;
-    mod leftovers;
-    mod private_redis;
+    mod redis_keys;
+    mod redis_writes;
     mod rotation;
     mod schema;
     mod sessions;

@@ -12,7 +12,8 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use super::suite::{DAY, Kept, is_about, new_session, time};
+use super::suite::{DAY, Kept, is_about, new_session};
+use crate::support::time;
 
 const KEY: KeyTag = KeyTag([0x80, 0xff, 7, 0]);
 const ON: Rotation = Rotation::On(KEY);

@@ -5,12 +5,12 @@ use std::time::Duration;
 use postern::{
     model::Role,
     store::{
-        StoreError, TimeBudget, UserStore as _,
+        StoreError, UserStore as _,
         postgres::{PostgresStore, PostgresUrl, SchemaError, check_schema, migrate},
     },
 };
 
-use crate::support::{empty_schema, sql};
+use crate::support::{LONG, empty_schema, eventually, postgres_client, sql, time};
 
 #[tokio::test]
 async fn an_empty_schema_is_too_old_and_the_refusal_says_what_mends_it() {
@@ -57,7 +57,7 @@ async fn a_server_that_takes_no_writes_is_not_asked() {
 
     let users = PostgresStore::new(&standby, Duration::from_mins(1)).expect("a pool");
 
-    let outcome = users.ping(&TimeBudget::of(Duration::from_mins(1))).await;
+    let outcome = users.ping(&time()).await;
     assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
 }
 
@@ -83,9 +83,8 @@ async fn a_replica_of_the_version_before_goes_on_serving_after_a_migration() {
     sql(&database, insert).await;
 
     let users = PostgresStore::new(&url, Duration::from_mins(1)).expect("a pool");
-    let time = TimeBudget::of(Duration::from_mins(1));
     let email = "ada@example.org".parse().expect("an address");
-    let user = users.by_email(&email, &time).await.expect("an answer").expect("a user");
+    let user = users.by_email(&email, &time()).await.expect("an answer").expect("a user");
     assert_eq!(user.role, Role::Member);
 }
 
@@ -98,19 +97,18 @@ async fn a_migration_gives_way_to_requests_where_a_table_is_locked_and_is_tried_
     sql(&database, "DELETE FROM refinery_schema_history WHERE version > 1").await;
     sql(&database, "DROP INDEX users_by_creation; ALTER TABLE users DROP COLUMN role").await;
     sql(&database, "DROP TABLE audit_events; DROP FUNCTION audit_events_are_kept").await;
-    let (dump, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.expect("PostgreSQL");
-    tokio::spawn(connection);
+    let dump = postgres_client(&database).await;
     dump.batch_execute("BEGIN; SELECT count(*) FROM users").await.expect("a shared lock");
 
     let migration = tokio::spawn(async move { migrate(&url).await });
     let schema = database.rsplit("search_path%3D").next().expect("a schema");
     let waits = format!("SELECT FROM pg_locks WHERE NOT granted AND relation = '{schema}.users'::regclass");
-    let (watcher, connection) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await.expect("PostgreSQL");
-    tokio::spawn(connection);
+    let watcher = postgres_client(&database).await;
     let is_waiting = async || !watcher.query(&waits, &[]).await.expect("rows").is_empty();
-    // It waits, gives way, and waits again.
-    for expected in [true, false, true] {
-        while is_waiting().await != expected {}
+    for (expected, awaited) in
+        [(true, "the migration waits"), (false, "the migration gives way"), (true, "the migration waits again")]
+    {
+        eventually(LONG, awaited, async || is_waiting().await == expected).await;
     }
     dump.batch_execute("COMMIT").await.expect("the end of the dump");
 

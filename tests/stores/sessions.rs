@@ -8,7 +8,8 @@ use postern::{
     store::{LAST_USED_RESOLUTION, Refresh},
 };
 
-use super::suite::{DAY, Kept, is_about, is_kept, new_session, time};
+use super::suite::{DAY, Kept, is_about, is_kept, new_session};
+use crate::support::time;
 
 #[tokio::test]
 async fn a_session_is_found_as_it_was_opened() {

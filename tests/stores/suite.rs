@@ -12,7 +12,7 @@ use postern::{
 };
 
 use super::Backend;
-use crate::support::{Backend as _, Stores};
+use crate::support::{Backend as _, Stores, time};
 
 pub const DAY: Duration = Duration::from_hours(24);
 
@@ -92,10 +92,6 @@ impl Kept {
     pub async fn password_changed(&self, user: &User, text: &str, kept: SessionId) -> CompareAndSet {
         self.stores.users.change_password(user, &change(text, kept), &time()).await.expect("an answer")
     }
-}
-
-pub fn time() -> TimeBudget {
-    TimeBudget::of(Duration::from_mins(1))
 }
 
 /// Whether the token was good, and stays.

@@ -8,7 +8,8 @@ use postern::{
     store::{CompareAndSet, Insert, UserUpdate},
 };
 
-use super::suite::{Kept, change, hash, is_kept, time};
+use super::suite::{Kept, change, hash, is_kept};
+use crate::support::time;
 
 #[tokio::test]
 async fn a_user_is_found_as_it_was_inserted() {

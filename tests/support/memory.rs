@@ -1,6 +1,6 @@
 //! The memory of a server.
 
-use crate::program::Serving;
+use super::program::Serving;
 
 impl Serving {
     /// What the system says of its memory under this name, in bytes.

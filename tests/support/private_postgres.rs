@@ -1,24 +1,23 @@
-//! A PostgreSQL of one's own, which nobody else may miss.
+//! A PostgreSQL server of the test's own.
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpStream;
 use tokio_postgres::NoTls;
 
-use crate::support::{sql, variable};
+use super::{LONG, ReservedPort, eventually, postgres_client, sql, variable};
 
 /// A server with a database and a role for the service, both `service`.
 pub struct PrivatePostgres {
     server: Child,
     directory: tempfile::TempDir,
-    port: u16,
+    port: ReservedPort,
 }
 
 impl PrivatePostgres {
@@ -30,9 +29,9 @@ impl PrivatePostgres {
         copy.arg("-a").arg(variable("POSTERN_TEST_POSTGRES_DATA")).arg(directory.path());
         let copied = copy.status().expect("cp is there");
         assert!(copied.success());
-        let port = free_port();
+        let port = ReservedPort::new();
         let data = data(&directory);
-        let postgres = Self { server: serve(&data, port), directory, port };
+        let postgres = Self { server: serve(&data, &port), directory, port };
         postgres.is_ready().await;
         sql(&postgres.user_admin(), "CREATE ROLE service LOGIN PASSWORD 'first'").await;
         sql(&postgres.user_admin(), "CREATE DATABASE service OWNER service").await;
@@ -41,25 +40,25 @@ impl PrivatePostgres {
 
     /// The URL of the service's database, by a password of its role.
     pub fn url(&self, password: &str) -> String {
-        format!("postgres://service:{password}@127.0.0.1:{}/service", self.port)
+        format!("postgres://service:{password}@127.0.0.1:{}/service", self.port.port())
     }
 
     /// The URL of the superuser.
     pub fn user_admin(&self) -> String {
-        format!("postgres://postern:postern@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://postern:postern@127.0.0.1:{}/postgres", self.port.port())
     }
 
-    /// The same, in the service's database.
+    /// The URL of the superuser in the service's database.
     pub fn administration_of_service(&self) -> String {
-        format!("postgres://postern:postern@127.0.0.1:{}/service", self.port)
+        format!("postgres://postern:postern@127.0.0.1:{}/service", self.port.port())
     }
 
-    /// Ends what the service has open, and waits until it counts no more.
+    /// Ends the connections of the service, and waits until they count no more.
     pub async fn end_connections(&self) {
-        let (client, connection) = tokio_postgres::connect(&self.user_admin(), NoTls).await.expect("it answers");
-        tokio::spawn(connection);
+        let client = postgres_client(&self.user_admin()).await;
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'service'";
-        while !client.query(end, &[]).await.expect("rows").is_empty() {}
+        let is_done = async || client.query(end, &[]).await.expect("rows").is_empty();
+        eventually(LONG, "the service has no connections", is_done).await;
     }
 
     /// Ends the server as a crash would, and starts it again, as a standby of nobody if there is a setting for that.
@@ -76,27 +75,23 @@ impl PrivatePostgres {
             }
             None => drop(fs::remove_file(&signal)),
         }
-        self.server = serve(&data(&self.directory), self.port);
+        self.server = serve(&data(&self.directory), &self.port);
         if standby.is_none() {
             self.is_ready().await;
         } else {
-            self.listens();
+            self.listens().await;
         }
     }
 
     async fn is_ready(&self) {
-        let deadline = Instant::now() + Duration::from_mins(1);
-        while tokio_postgres::connect(&self.user_admin(), NoTls).await.is_err() {
-            assert!(Instant::now() < deadline, "it does not start");
-            tokio::task::yield_now().await;
-        }
+        let url = self.user_admin();
+        let answers = async || tokio_postgres::connect(&url, NoTls).await.is_ok();
+        eventually(LONG, "PostgreSQL starts", answers).await;
     }
 
-    fn listens(&self) {
-        let deadline = Instant::now() + Duration::from_mins(1);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < deadline, "it does not start");
-        }
+    async fn listens(&self) {
+        let accepts = async || TcpStream::connect(self.port.address).await.is_ok();
+        eventually(LONG, "PostgreSQL listens", accepts).await;
     }
 
     /// At once, without a checkpoint.
@@ -118,19 +113,14 @@ fn data(directory: &tempfile::TempDir) -> PathBuf {
     directory.path().join(name.file_name().expect("a name"))
 }
 
-fn serve(data: &std::path::Path, port: u16) -> Child {
+fn serve(data: &Path, port: &ReservedPort) -> Child {
     let words = variable("POSTERN_TEST_POSTGRES");
     let mut words = words.split_whitespace();
     let mut command = Command::new(words.next().expect("a command"));
-    command.args(words).arg("-D").arg(data).args(["-p", &port.to_string()]);
+    command.args(words).arg("-D").arg(data).args(["-p", &port.port().to_string()]);
     for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "shared_buffers=16MB"] {
         command.args(["-c", setting]);
     }
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("PostgreSQL is installed")
-}
-
-/// A port that nobody has, for now.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }

@@ -1,66 +1,68 @@
-//! A Redis of one's own, which nobody else may miss.
+//! A Redis server of the test's own.
 
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::process::{Child, Command, Stdio};
 
 use redis::aio::MultiplexedConnection;
 
-/// A server in a directory of its own, empty at first.
+use super::{LONG, ReservedPort, eventually_some};
+
+/// A server with a directory of its own, empty at first.
 pub struct PrivateRedis {
     server: Child,
     directory: tempfile::TempDir,
-    port: u16,
-    /// A connection that is there whatever becomes of others.
+    port: ReservedPort,
+    /// A connection for the test, made before any limit of connections.
     user_admin: Option<MultiplexedConnection>,
 }
 
 impl PrivateRedis {
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = port.expect("a free port").port();
-        let mut redis = Self { server: serve(&directory, port, &[]), directory, port, user_admin: None };
-        redis.is_ready().await;
+        let port = ReservedPort::new();
+        let mut redis = Self { server: serve(&directory, &port, &[]), directory, port, user_admin: None };
+        redis.connect().await;
         redis
     }
 
-    /// Its URL, by a password if it asks for one.
+    /// Returns its URL, with a password if it wants one.
     pub fn url(&self, password: &str) -> String {
         let credentials = if password.is_empty() { String::new() } else { format!(":{password}@") };
-        format!("redis://{credentials}127.0.0.1:{}/0", self.port)
+        format!("redis://{credentials}{}/0", self.port.address)
     }
 
-    /// Has it do something.
+    /// Returns the URL of its Unix socket.
+    pub fn socket_url(&self) -> String {
+        format!("unix://{}", self.directory.path().join("redis.sock").display())
+    }
+
+    /// Sends a command.
     pub async fn send(&self, command: &[&str]) {
-        let mut connection = self.user_admin.clone().expect("it is ready");
-        redis::cmd(command[0]).arg(&command[1..]).exec_async(&mut connection).await.expect("it does so");
+        self.query::<redis::Value>(command).await;
     }
 
-    /// Kills it and starts it again; it remembers what it was told to save.
+    /// Sends a command, and returns the reply.
+    pub async fn query<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        let mut connection = self.user_admin.clone().expect("it is ready");
+        redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await.expect("a reply")
+    }
+
+    /// Kills it and starts it again. It still has what it was told to save.
     pub async fn restart(&mut self, options: &[&str]) {
         self.stop();
-        self.server = serve(&self.directory, self.port, options);
-        self.is_ready().await;
+        self.server = serve(&self.directory, &self.port, options);
+        self.connect().await;
     }
 
-    /// Waits until it answers, if only that it cannot yet.
-    async fn is_ready(&mut self) {
+    /// Waits until it replies, if only that it is loading.
+    async fn connect(&mut self) {
         let client = redis::Client::open(self.url("")).expect("a URL");
-        let deadline = Instant::now() + Duration::from_mins(1);
-        loop {
-            assert!(Instant::now() < deadline, "it does not start");
-            if let Ok(mut connection) = client.get_multiplexed_async_connection().await {
-                let pong = redis::cmd("PING").exec_async(&mut connection).await;
-                if pong.is_ok() || pong.is_err_and(|error| error.code() == Some("LOADING")) {
-                    self.user_admin = Some(connection);
-                    return;
-                }
-            }
-            tokio::task::yield_now().await;
-        }
+        let connect = async || {
+            let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+            let pong = redis::cmd("PING").exec_async(&mut connection).await;
+            let replies = pong.is_ok() || pong.is_err_and(|error| error.code() == Some("LOADING"));
+            replies.then_some(connection)
+        };
+        self.user_admin = Some(eventually_some(LONG, "Redis starts", connect).await);
     }
 
     fn stop(&mut self) {
@@ -75,23 +77,10 @@ impl Drop for PrivateRedis {
     }
 }
 
-fn serve(directory: &tempfile::TempDir, port: u16, options: &[&str]) -> Child {
-    Command::new("redis-server")
-        .args([
-            "--port",
-            &port.to_string(),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--enable-debug-command",
-            "yes",
-            "--dir",
-        ])
-        .arg(directory.path())
-        .args(options)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("redis-server is installed")
+fn serve(directory: &tempfile::TempDir, port: &ReservedPort, options: &[&str]) -> Child {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port.port().to_string(), "--bind", "127.0.0.1"]);
+    command.arg("--unixsocket").arg(directory.path().join("redis.sock"));
+    command.args(["--save", "", "--enable-debug-command", "yes", "--dir"]).arg(directory.path()).args(options);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("redis-server is installed")
 }

@@ -8,10 +8,10 @@ use tokio::{
     process::{Child, ChildStderr, ChildStdout, Command},
 };
 
-/// Longer than anything here takes on a busy machine.
+/// The limit of a wait: longer than anything takes on a busy machine.
 pub const LONG: Duration = Duration::from_mins(1);
 
-/// The command, with a directory of its own and nothing in its environment.
+/// The program with a directory of its own, and an environment that holds these settings only.
 pub struct Postern {
     pub directory: tempfile::TempDir,
     pub environment: Vec<(&'static str, String)>,
@@ -25,6 +25,8 @@ impl Postern {
             ("POSTERN_OPS_LISTEN", "127.0.0.1:0".to_owned()),
             ("POSTERN_HASH_MEMORY", "8KiB".to_owned()),
             ("POSTERN_HASH_PASSES", "1".to_owned()),
+            // A busy machine is no outage.
+            ("POSTERN_STORE_TIMEOUT", "10s".to_owned()),
         ];
         Self { directory, environment }
     }
@@ -40,7 +42,7 @@ impl Postern {
         self.prepared(command)
     }
 
-    /// A command with the directory, the environment, and pipes to read from.
+    /// Gives a command the directory, the environment, and pipes to read from.
     pub fn prepared(&self, mut command: Command) -> Command {
         command.current_dir(self.directory.path()).env_clear();
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -52,27 +54,27 @@ impl Postern {
         self.serve_by(self.command(&["serve"])).await
     }
 
-    /// By a command that becomes the server.
+    /// Starts the server by a command that becomes it.
     pub async fn serve_by(&self, command: Command) -> Serving {
         let mut child = self.prepared(command).spawn().expect("it starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut stderr = child.stderr.take().expect("a pipe");
+        let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();
-        stdout.read_line(&mut line).await.expect("a line");
+        tokio::time::timeout(LONG, stdout.read_line(&mut line)).await.expect("it prints a line").expect("a line");
         let addresses: Vec<SocketAddr> = line
             .split(|character: char| !(character.is_ascii_digit() || ".:".contains(character)))
             .filter_map(|word| word.parse().ok())
             .collect();
         let [public, operations, ..] = addresses[..] else {
             let mut complaint = String::new();
-            stderr.read_to_string(&mut complaint).await.expect("a text");
+            log.read_to_string(&mut complaint).await.expect("a text");
             panic!("two addresses: {line:?} {complaint:?}")
         };
-        Serving { child, stdout, stderr, line, public, operations }
+        Serving { child, stdout, log, line, public, operations }
     }
 }
 
-/// A process that has ended.
+/// What a process that has ended leaves.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -80,18 +82,18 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// A process that serves.
+/// A server that runs.
 pub struct Serving {
     pub child: Child,
     stdout: BufReader<ChildStdout>,
-    pub stderr: ChildStderr,
+    pub log: BufReader<ChildStderr>,
+    /// The line that names the addresses.
     pub line: String,
     pub public: SocketAddr,
     pub operations: SocketAddr,
 }
 
 impl Serving {
-    /// The id of the process.
     pub fn id(&self) -> u32 {
         self.child.id().expect("it runs")
     }
@@ -101,12 +103,11 @@ impl Serving {
         kill_process(pid.expect("it runs"), signal).expect("it can be signalled");
     }
 
-    /// Waits for the end: exit code, and everything printed after the first line.
+    /// Waits for the end, and returns the exit code and everything printed after the first line.
     pub async fn ended(mut self) -> Ended {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         let end = async {
-            let reading =
-                tokio::join!(self.stdout.read_to_string(&mut stdout), self.stderr.read_to_string(&mut stderr));
+            let reading = tokio::join!(self.stdout.read_to_string(&mut stdout), self.log.read_to_string(&mut stderr));
             assert!(reading.0.is_ok() && reading.1.is_ok());
             self.child.wait().await.expect("a status").code()
         };

@@ -12,7 +12,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::program::LONG;
+use super::program::LONG;
 
 pub struct ReverseProxy {
     _process: Child,

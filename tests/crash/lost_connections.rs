@@ -1,0 +1,65 @@
+//! A connection to PostgreSQL or Redis breaks at every point of a use case: it is answered all the same, and what was not
+//! acknowledged may or may not have happened.
+
+use crate::crash_points::FEWEST;
+use crate::targets::CrashTarget as _;
+use crate::targets::Servers;
+use crate::use_cases::Login;
+use crate::use_cases::Logout;
+use crate::use_cases::PasswordChange;
+use crate::use_cases::Refresh;
+use crate::use_cases::SignUp;
+use crate::use_cases::UseCase;
+
+/// Breaks a connection at the first point of the request, at the second, and so on, until the request has no such point any
+/// more.
+async fn every_cut<U: UseCase>() {
+    let servers = Servers::new().await;
+    let serving = servers.serve().await;
+    let api = serving.api();
+    for point in 1.. {
+        let use_case = U::prepared(api, &format!("ada{point}@example.org")).await;
+
+        servers.gate.cut_at(point);
+        let answer = use_case.request(api).send().await;
+        let is_cut = servers.gate.is_reached();
+        servers.disarm();
+
+        let acknowledged = if answer.status == U::SUCCESS {
+            Some(answer.json())
+        } else {
+            answer.expect_problem(503, "unavailable");
+            None
+        };
+        use_case.check(api, acknowledged).await;
+        if !is_cut {
+            assert!(point > FEWEST, "nothing was ever cut");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sign_up_that_is_cut_off_leaves_a_whole_account_or_none() {
+    every_cut::<SignUp>().await;
+}
+
+#[tokio::test]
+async fn a_login_that_is_cut_off_leaves_earlier_sessions_as_they_are() {
+    every_cut::<Login>().await;
+}
+
+#[tokio::test]
+async fn a_refresh_that_is_cut_off_signs_nobody_out() {
+    every_cut::<Refresh>().await;
+}
+
+#[tokio::test]
+async fn a_logout_that_is_cut_off_has_ended_the_session_or_not_and_once_answered_it_has() {
+    every_cut::<Logout>().await;
+}
+
+#[tokio::test]
+async fn a_password_change_that_is_cut_off_leaves_one_password_and_the_sessions_that_go_with_it() {
+    every_cut::<PasswordChange>().await;
+}

@@ -1,0 +1,211 @@
+//! How stores fail, and how they come back.
+
+use std::{fmt, time::Duration};
+
+use postern::{
+    accounts::CallContext,
+    model::{KeyTag, NewSession, PasswordHash, SessionId, User},
+    store::TimeBudget,
+};
+
+use super::{
+    STORE_TIMEOUT, Service,
+    private_stores::{FIRST, PrivateStores},
+};
+use crate::support::{Proxy, call, sql};
+
+/// What fails, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    Postgres(How),
+    Redis(How),
+}
+
+/// How it does so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// Connections are closed, and new ones refused.
+    Refuses,
+    /// Connections are accepted, and what is sent by them leads nowhere.
+    NetworkLoses,
+    /// Whatever is sent waits.
+    Frozen,
+    /// Answers come later than anybody waits for.
+    AnswersLate,
+    /// Answers break off.
+    AnswersTornApart,
+    /// It was killed, and is there again; Redis has forgotten everything.
+    Restarted,
+    /// It is there, but not ready to do anything.
+    Starting,
+    /// It has become a replica.
+    ReadOnly,
+    /// It takes nothing that needs room.
+    Full,
+    /// Others have all of its connections.
+    NoConnectionsLeft,
+    /// Its password has changed, and so has the file.
+    PasswordRotated,
+}
+
+use self::How::{
+    AnswersLate, AnswersTornApart, Frozen, Full, NetworkLoses, NoConnectionsLeft, PasswordRotated, ReadOnly, Refuses,
+    Restarted, Starting,
+};
+
+/// Refuses every row with the code of a full disk.
+const FILL: &str = "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION no_room()";
+
+impl Failure {
+    pub async fn strike(self, place: &PrivateStores) {
+        match self {
+            Self::Postgres(how @ (Restarted | Starting | ReadOnly | Full | NoConnectionsLeft | PasswordRotated)) => {
+                strike_postgres(how, place).await;
+            }
+            Self::Redis(how @ (Restarted | Starting | ReadOnly | Full | NoConnectionsLeft | PasswordRotated)) => {
+                strike_redis(how, place).await;
+            }
+            Self::Postgres(how) => strike_way(how, &place.to_postgres).await,
+            Self::Redis(how) => strike_way(how, &place.to_redis).await,
+        }
+    }
+
+    pub async fn end(self, place: &PrivateStores) {
+        let (mut postgres, mut redis) = (place.postgres.lock().await, place.redis.lock().await);
+        match self {
+            Self::Postgres(Starting | ReadOnly) => postgres.restart(None).await,
+            Self::Postgres(Full) => sql(&postgres.administration_of_service(), "DROP TRIGGER no_room ON users").await,
+            Self::Postgres(NoConnectionsLeft) => {
+                sql(&postgres.user_admin(), "ALTER ROLE service CONNECTION LIMIT -1").await;
+            }
+            Self::Redis(Starting) => redis.restart(&[]).await,
+            Self::Redis(ReadOnly) => redis.send(&["REPLICAOF", "NO", "ONE"]).await,
+            Self::Redis(Full) => redis.send(&["CONFIG", "SET", "maxmemory", "0"]).await,
+            Self::Redis(NoConnectionsLeft) => redis.send(&["CONFIG", "SET", "maxclients", "100"]).await,
+            Self::Postgres(_) => place.to_postgres.mend().await,
+            Self::Redis(_) => place.to_redis.mend().await,
+        }
+    }
+
+    /// What `/readyz` calls the store.
+    pub fn ready_member(self) -> &'static str {
+        match self {
+            Self::Postgres(_) => "users",
+            Self::Redis(_) => "sessions",
+        }
+    }
+
+    /// Why a write fails now, as the log has it; nothing where it does not.
+    pub async fn reason(self, service: &Service) -> String {
+        let (email, name) = ("reason@example.org".parse().expect("an address"), "Ada".parse().expect("a name"));
+        let user = User::new(email, name, PasswordHash::new("!".to_owned()), service.now());
+        let outcome = match self {
+            Self::Postgres(_) => service.accounts.users.insert(&user, &soon().time).await.map(drop),
+            Self::Redis(_) => service.accounts.sessions.open(&session_of(&user), &soon().time).await.map(drop),
+        };
+        outcome.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+}
+
+/// A call that waits no longer than others.
+fn soon() -> CallContext {
+    CallContext { time: TimeBudget::of(STORE_TIMEOUT), ..call() }
+}
+
+fn session_of(user: &User) -> NewSession {
+    NewSession {
+        id: SessionId::random(),
+        user: user.id,
+        epoch: user.epoch,
+        next_key: KeyTag([0; 4]),
+        lifetime: Duration::from_hours(1),
+        idle: None,
+        max_sessions: 100,
+        surviving_session: None,
+        client: call().client,
+    }
+}
+
+async fn strike_way(how: How, way: &Proxy) {
+    match how {
+        Refuses => way.cut().await,
+        NetworkLoses => way.swallow(),
+        Frozen => way.freeze(),
+        AnswersLate => way.delay(2 * STORE_TIMEOUT),
+        AnswersTornApart => way.break_off(),
+        _ => unreachable!("nothing of the way"),
+    }
+}
+
+async fn strike_postgres(how: How, place: &PrivateStores) {
+    let mut postgres = place.postgres.lock().await;
+    match how {
+        Starting => postgres.restart(Some("hot_standby = off")).await,
+        ReadOnly => postgres.restart(Some("hot_standby = on")).await,
+        Full => sql(&postgres.administration_of_service(), FILL).await,
+        NoConnectionsLeft => {
+            sql(&postgres.user_admin(), "ALTER ROLE service CONNECTION LIMIT 0").await;
+            postgres.end_connections().await;
+        }
+        PasswordRotated => {
+            sql(&postgres.user_admin(), "ALTER ROLE service PASSWORD 'second'").await;
+            postgres.end_connections().await;
+            drop(postgres);
+            place.set_passwords("second", "").await;
+        }
+        _ => postgres.restart(None).await,
+    }
+}
+
+async fn strike_redis(how: How, place: &PrivateStores) {
+    let mut redis = place.redis.lock().await;
+    match how {
+        Starting => {
+            redis.send(&["DEBUG", "POPULATE", "2000", "key", "100"]).await;
+            redis.send(&["SAVE"]).await;
+            // Ten milliseconds a key, and a look at clients every ten keys.
+            redis.restart(&["--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024"]).await;
+        }
+        ReadOnly => redis.send(&["REPLICAOF", "127.0.0.1", "1"]).await,
+        Full => redis.send(&["CONFIG", "SET", "maxmemory", "1"]).await,
+        NoConnectionsLeft => {
+            redis.send(&["CONFIG", "SET", "maxclients", "1"]).await;
+            redis.send(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+        }
+        PasswordRotated => {
+            redis.send(&["CONFIG", "SET", "requirepass", "second"]).await;
+            drop(redis);
+            place.set_passwords(FIRST, "second").await;
+            place.to_redis.cut().await;
+            place.to_redis.mend().await;
+        }
+        _ => redis.restart(&[]).await,
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (store, how) = match self {
+            Self::Postgres(how) => ("PostgreSQL", how),
+            Self::Redis(how) => ("Redis", how),
+        };
+        let words = match (self, how) {
+            (_, Refuses) => "refuses connections",
+            (_, NetworkLoses) => "the network swallows everything",
+            (_, Frozen) => "frozen",
+            (_, AnswersLate) => "answers later than `POSTERN_STORE_TIMEOUT`",
+            (_, AnswersTornApart) => "answers break off",
+            (Self::Redis(_), Restarted) => "restarted, and empty",
+            (_, Restarted) => "restarted",
+            (Self::Redis(_), Starting) => "loading",
+            (_, Starting) => "starting",
+            (_, ReadOnly) => "has become a replica, or is read-only",
+            (_, Full) => "full",
+            (_, NoConnectionsLeft) => "out of connections",
+            (_, PasswordRotated) => "password rotated, in the file too",
+        };
+        write!(formatter, "{store}: {words}")
+    }
+}

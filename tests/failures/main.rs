@@ -1,0 +1,248 @@
+//! What is answered while a store fails, failure by failure, on real servers of the test's own behind a proxy.
+//! docs/failure-modes.md has the same table.
+
+mod failure;
+mod outages;
+mod private_stores;
+mod responses;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "each binary uses a part")]
+mod support;
+
+use std::time::Duration;
+
+use postern::http::RequestLimits;
+
+use self::{
+    failure::Failure::{self, Postgres, Redis},
+    failure::How::{
+        AnswersLate, AnswersTornApart, Frozen, Full, NetworkLoses, NoConnectionsLeft, PasswordRotated, ReadOnly,
+        Refuses, Restarted, Starting,
+    },
+    private_stores::PrivateStores,
+    responses::{Answers, Tried},
+};
+use crate::support::{LONG, Settings, eventually, postgres_client};
+
+type Service = crate::support::Service<PrivateStores>;
+
+/// `POSTERN_STORE_TIMEOUT` here: far longer than what is answered at once takes on a busy machine.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What may come to that: 250 ms of it promised, the rest for a busy machine and the hash of a login.
+const ALLOWANCE: Duration = Duration::from_millis(250 + 3_000);
+
+/// A failure, and what is to be seen of it.
+struct Row {
+    failure: Failure,
+    answers: Answers,
+    time: Time,
+    /// What `/readyz` says of the store.
+    ready: &'static str,
+    /// What the log says of the reason, among other words.
+    log: &'static str,
+}
+
+/// How long an answer takes at the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Time {
+    AtOnce,
+    StoreTimeout,
+}
+
+/// PostgreSQL tells nothing.
+const WITHOUT_POSTGRES: Answers = Answers {
+    signed_in: 503,
+    password_change: 503,
+    logins: [503, 503],
+    sign_ups: [503, 503],
+    refresh: 503,
+    logout: 200,
+};
+
+/// Redis tells nothing.
+const WITHOUT_REDIS: Answers = Answers {
+    signed_in: 503,
+    password_change: 503,
+    logins: [503, 401],
+    sign_ups: [503, 409],
+    refresh: 503,
+    logout: 503,
+};
+
+/// As if nothing had happened.
+const AS_ALWAYS: Answers = Answers {
+    signed_in: 200,
+    password_change: 200,
+    logins: [200, 401],
+    sign_ups: [201, 409],
+    refresh: 200,
+    logout: 200,
+};
+
+/// A row for each test, and a test for each row.
+macro_rules! rows {
+    ($($test:ident: $failure:expr, $answers:expr, $time:ident, $ready:literal, $log:literal;)*) => {
+        const ROWS: &[Row] =
+            &[$(Row { failure: $failure, answers: $answers, time: Time::$time, ready: $ready, log: $log }),*];
+
+        $(
+            #[tokio::test]
+            async fn $test() {
+                let row = Row { failure: $failure, answers: $answers, time: Time::$time, ready: $ready, log: $log };
+                row.holds().await;
+            }
+        )*
+    };
+}
+
+rows! {
+    postgres_refuses: Postgres(Refuses), WITHOUT_POSTGRES, AtOnce, "down", "Connection refused";
+    the_network_loses_what_postgres_is_sent: Postgres(NetworkLoses), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
+    postgres_is_frozen: Postgres(Frozen), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
+    postgres_answers_too_late: Postgres(AnswersLate), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
+    answers_of_postgres_break_off: Postgres(AnswersTornApart), WITHOUT_POSTGRES, AtOnce, "down", "communicating with the server";
+    postgres_has_restarted: Postgres(Restarted), AS_ALWAYS, AtOnce, "up", "";
+    postgres_starts: Postgres(Starting), WITHOUT_POSTGRES, AtOnce, "down", "not accepting connections (57P03)";
+    postgres_is_read_only: Postgres(ReadOnly), WITHOUT_POSTGRES, AtOnce, "down", "does not allow writes";
+    postgres_is_full: Postgres(Full),
+        Answers { password_change: 503, sign_ups: [503, 409], ..AS_ALWAYS }, AtOnce, "up", "(53100)";
+    postgres_has_no_connections_left: Postgres(NoConnectionsLeft), WITHOUT_POSTGRES, AtOnce, "down", "(53300)";
+    the_password_of_postgres_is_rotated: Postgres(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
+    redis_refuses: Redis(Refuses), WITHOUT_REDIS, AtOnce, "down", "Connection refused";
+    the_network_loses_what_redis_is_sent: Redis(NetworkLoses), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
+    redis_is_frozen: Redis(Frozen), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
+    redis_answers_too_late: Redis(AnswersLate), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
+    answers_of_redis_break_off: Redis(AnswersTornApart), WITHOUT_REDIS, AtOnce, "down", "";
+    redis_has_restarted_empty: Redis(Restarted),
+        Answers { signed_in: 401, password_change: 401, refresh: 401, ..AS_ALWAYS }, AtOnce, "up", "";
+    redis_loads: Redis(Starting), WITHOUT_REDIS, AtOnce, "down", "BusyLoading";
+    redis_is_a_replica: Redis(ReadOnly), WITHOUT_REDIS, AtOnce, "down", "ReadOnly";
+    redis_is_full: Redis(Full),
+        Answers { logins: [503, 401], sign_ups: [503, 409], ..AS_ALWAYS }, AtOnce, "up", "OOM";
+    redis_has_no_connections_left: Redis(NoConnectionsLeft), WITHOUT_REDIS, AtOnce, "down", "creating a new object";
+    the_password_of_redis_is_rotated: Redis(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
+}
+
+impl Row {
+    /// The failure is answered as the row says, in its time, and shown to operators; and once it is over, so is all of that,
+    /// from the next request on.
+    async fn holds(self) {
+        let limits = RequestLimits { request: Duration::from_secs(30), store: STORE_TIMEOUT };
+        let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
+        service.operations("/readyz").send().await.expect(200);
+        let people = responses::People::sign_up(&service).await;
+
+        self.failure.strike(service.backend()).await;
+        let tried = Box::pin(people.try_everything(&service)).await;
+
+        self.judge(&tried);
+        let ready = service.operations("/readyz").send().await.expect(200);
+        assert_eq!(ready[self.failure.ready_member()], self.ready, "{ready}");
+        let reason = self.failure.reason(&service).await;
+        assert!(reason.contains(self.log), "{reason}");
+        service.get("/healthz").send().await.expect(200);
+
+        self.failure.end(service.backend()).await;
+        service.sign_up("next@example.org").await.expect(201);
+        if self.answers.signed_in != 401 {
+            people.ada.expect_valid().await;
+        }
+    }
+
+    fn judge(&self, tried: &Tried) {
+        assert_eq!(tried.answers, self.answers);
+        let limit = match self.time {
+            Time::AtOnce => STORE_TIMEOUT,
+            Time::StoreTimeout => STORE_TIMEOUT + ALLOWANCE,
+        };
+        assert!(tried.longest < limit, "{:?}", tried.longest);
+    }
+
+    /// Returns the row of docs/failure-modes.md.
+    fn text(&self) -> String {
+        let Answers { signed_in, password_change, logins, sign_ups, refresh, logout } = self.answers;
+        let pair = |[one, other]: [u16; 2]| format!("{one}, {other}");
+        let (logins, sign_ups) = (pair(logins), pair(sign_ups));
+        let time = if self.time == Time::AtOnce { "at once" } else { "timeout" };
+        let log = if self.log.is_empty() { String::new() } else { format!("`{}`", self.log) };
+        let (failure, ready) = (&self.failure, self.ready);
+        format!(
+            "| {failure} | {signed_in} | {password_change} | {logins} | {sign_ups} | {refresh} | {logout} | {time} | {ready} | {log} |"
+        )
+    }
+}
+
+/// With the time that a request's store calls have by default: less than a connection may take to be made.
+async fn with_the_default_time() -> Service {
+    with_time(Duration::from_secs(1)).await
+}
+
+async fn with_time(store: Duration) -> Service {
+    let limits = RequestLimits { request: Duration::from_secs(30), store };
+    let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
+    service.operations("/readyz").send().await.expect(200);
+    service
+}
+
+#[tokio::test]
+async fn a_network_that_leads_somewhere_again_is_used_by_the_next_request() {
+    for network in [Postgres(NetworkLoses), Redis(NetworkLoses)] {
+        let service = with_the_default_time().await;
+        let ada = service.signed_up("ada@example.org").await;
+        network.strike(service.backend()).await;
+        // Longer than an attempt to connect may take: by then, some hang and some have been given up.
+        for _ in 0..4 {
+            let refused = tokio::join!(ada.profile(), ada.profile(), ada.profile());
+            assert_eq!((refused.0.status, refused.1.status, refused.2.status), (503, 503, 503));
+        }
+
+        network.end(service.backend()).await;
+
+        ada.profile().await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_gets_no_more_connections_goes_on_with_those_that_it_has() {
+    // Logging in to PostgreSQL is slow in a build for tests.
+    let service = with_time(Duration::from_secs(20)).await;
+    let ada = service.signed_up("ada@example.org").await;
+    let postgres = service.backend().postgres.lock().await;
+    postgres.end_connections().await;
+    crate::support::sql(&postgres.user_admin(), "ALTER ROLE service CONNECTION LIMIT 2").await;
+
+    let answers = futures_util::future::join_all((0..50).map(|_| ada.profile())).await;
+
+    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn a_statement_that_nobody_waits_for_any_more_takes_no_effect() {
+    let service = with_the_default_time().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let postgres = service.backend().postgres.lock().await;
+    let locker = postgres_client(&postgres.administration_of_service()).await;
+    locker.batch_execute("BEGIN; LOCK TABLE users IN EXCLUSIVE MODE").await.expect("nobody has the lock");
+
+    ada.rename(serde_json::json!({"name": "Grace"})).await.expect_problem(503, "unavailable");
+    let waits = "SELECT 1 FROM pg_stat_activity WHERE usename = 'service' AND wait_event_type = 'Lock'";
+    let is_over = async || locker.query(waits, &[]).await.expect("rows").is_empty();
+    eventually(LONG, "the statement does not wait any more", is_over).await;
+    locker.batch_execute("COMMIT").await.expect("the end of it");
+
+    assert_eq!(ada.profile().await.expect(200)["name"], "Ada Lovelace");
+}
+
+#[test]
+fn the_document_has_the_same_table() {
+    let document = include_str!("../../docs/failure-modes.md");
+
+    let missing: Vec<_> = ROWS.iter().map(Row::text).filter(|row| !document.contains(row.as_str())).collect();
+    let rows =
+        document.lines().filter(|line| ["| PostgreSQL: ", "| Redis: "].iter().any(|start| line.starts_with(start)));
+
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    assert_eq!(rows.count(), ROWS.len());
+}

@@ -1,0 +1,33 @@
+//! Completions and the manual.
+
+use std::fs;
+
+use crate::support::Postern;
+
+#[tokio::test]
+async fn each_shell_gets_completions_that_know_every_command() {
+    let postern = Postern::new();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = postern.run(&["completions", shell]).await;
+        assert_eq!(script.code, Some(0), "{script:?}");
+        for command in ["set-password", "backup", "generate"] {
+            assert!(script.stdout.contains(command), "{shell}: {command}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_manual_has_a_page_for_each_command() {
+    let postern = Postern::new();
+
+    let written = postern.run(&["manual", "man"]).await;
+
+    assert_eq!(written.code, Some(0), "{written:?}");
+    for page in ["postern", "postern-serve", "postern-user-create", "postern-sessions-end", "postern-keys-generate"] {
+        let text = fs::read_to_string(postern.path(&format!("man/man1/{page}.1"))).expect("a page");
+        assert!(text.contains(&format!(".TH {page} 1")), "{text}");
+        let settings = text.contains("Longest time for a request\\*(Aqs store calls together");
+        assert_eq!(settings, page == "postern", "{text}");
+    }
+    assert!(!postern.path("man/man1/postern-help.1").exists());
+}

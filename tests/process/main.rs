@@ -1,0 +1,25 @@
+//! The program as a process: its command line, its output, its signals, and what survives a kill.
+
+mod api_keys;
+mod audit;
+mod backup;
+mod cli_documents;
+mod clocks;
+mod durability;
+mod keys;
+mod log_injection;
+mod login_flood;
+mod nginx;
+mod rolling_restart;
+mod secret_leaks;
+mod secrets;
+mod settings;
+mod shutdown;
+mod startup;
+mod stores;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "each binary uses a part")]
+mod support;
+mod terminal;
+mod tls;
+mod users;

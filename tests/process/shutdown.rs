@@ -1,0 +1,158 @@
+//! Signals, and the end.
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
+use crate::support::{
+    LONG, Postern, empty_database, eventually, postgres_client, redis_url, refuses_connections, until, until_end,
+    within,
+};
+
+#[tokio::test]
+async fn term_and_int_end_it_once_it_has_drained() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let postern = Postern::new();
+        let serving = postern.serve().await;
+
+        serving.signal(signal);
+
+        assert_eq!(serving.ended().await.code, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn it_serves_until_a_signal_whatever_it_logs() {
+    for level in ["off", "error", "warn", "debug"] {
+        let postern = Postern::new().with("POSTERN_LOG", level);
+        let serving = postern.serve().await;
+        serving.signed_up("ada@example.org").await;
+
+        assert_eq!(serving.stopped().await.code, Some(0), "{level}");
+    }
+}
+
+#[tokio::test]
+async fn a_signal_that_comes_twice_at_once_is_one() {
+    let postern = Postern::new();
+    let serving = postern.serve().await;
+    let unfinished = serving.unfinished_login(10).await;
+
+    serving.signal(Signal::TERM);
+    serving.signal(Signal::TERM);
+    serving.unready().await;
+    drop(unfinished);
+
+    assert_eq!(serving.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let postern = Postern::new();
+    let serving = postern.serve().await;
+    let unfinished = serving.unfinished_login(10).await;
+
+    serving.signal(Signal::TERM);
+
+    // At some time it is not the echo of the first one any more.
+    assert_eq!(serving.ended_under(Signal::INT).await, Some(1));
+    drop(unfinished);
+}
+
+#[tokio::test]
+async fn what_does_not_end_within_the_grace_is_cut_off() {
+    let postern = Postern::new().with("POSTERN_SHUTDOWN_GRACE", "100ms");
+    let serving = postern.serve().await;
+    let unfinished = serving.unfinished_login(10).await;
+
+    serving.signal(Signal::TERM);
+
+    assert_eq!(serving.ended().await.code, Some(1));
+    drop(unfinished);
+}
+
+#[tokio::test]
+async fn it_is_not_ready_while_it_drains_and_still_serves() {
+    let postern = Postern::new().with("POSTERN_DRAIN_DELAY", "60s");
+    let mut serving = postern.serve().await;
+    serving.probe("/readyz").send().await.expect(200);
+
+    serving.signal(Signal::TERM);
+    serving.logged("").await;
+    serving.unready().await;
+
+    serving.probe("/readyz").send().await.expect(503);
+    serving.signed_up("ada@example.org").await;
+}
+
+#[tokio::test]
+async fn while_it_drains_connections_end_with_their_next_answer() {
+    let postern = Postern::new().with("POSTERN_DRAIN_DELAY", "60s");
+    let serving = postern.serve().await;
+    let mut kept = TcpStream::connect(serving.public).await.expect("it accepts");
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    kept.write_all(request).await.expect("it takes the request");
+    assert!(!until(&mut kept, "}").await.contains("connection: close"));
+
+    serving.signal(Signal::TERM);
+    serving.unready().await;
+
+    let mut new = TcpStream::connect(serving.public).await.expect("it accepts");
+    for stream in [&mut kept, &mut new] {
+        stream.write_all(request).await.expect("it takes the request");
+    }
+    for mut stream in [kept, new] {
+        let answer = until_end(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn after_the_delay_no_connection_is_accepted_and_what_is_under_way_is_answered() {
+    let postern = Postern::new().with("POSTERN_DRAIN_DELAY", "100ms");
+    let serving = postern.serve().await;
+    let body = r#"{"email":"ada@example.org","password":"wrong"}"#;
+    let mut unfinished = serving.unfinished_login(body.len()).await;
+
+    serving.signal(Signal::TERM);
+    refuses_connections(serving.public).await;
+    unfinished.write_all(body.as_bytes()).await.expect("it is open");
+
+    let answer = until_end(&mut unfinished).await;
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert_eq!(serving.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn probes_are_answered_until_the_last_request_is() {
+    let postern = Postern::new();
+    let serving = postern.serve().await;
+    let unfinished = serving.unfinished_login(10).await;
+
+    serving.signal(Signal::TERM);
+    serving.unready().await;
+
+    serving.probe("/readyz").send().await.expect(503);
+    serving.probe("/livez").send().await.expect(200);
+    drop(unfinished);
+    assert_eq!(serving.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_signal_that_comes_before_it_serves_ends_it_as_well() {
+    // Other tests migrate, too: advisory locks are of a database.
+    let database = empty_database().await;
+    let postern = Postern::on(&database, redis_url()).with_keys().await;
+    let locker = postgres_client(&database).await;
+    // What one migration at a time has: "postern" in ASCII.
+    locker.batch_execute("SELECT pg_advisory_lock(x'00706f737465726e'::bigint)").await.expect("the lock");
+    let mut migrating = postern.command(&["serve", "--migrate"]).spawn().expect("it starts");
+    let waits = "SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+    let is_waiting = async || !locker.query(waits, &[]).await.expect("rows").is_empty();
+    eventually(LONG, "the migration waits for the lock", is_waiting).await;
+
+    let pid = Pid::from_raw(migrating.id().expect("it runs").cast_signed()).expect("a process");
+    kill_process(pid, Signal::TERM).expect("it can be signalled");
+
+    let ended = within(LONG, "the server ends", migrating.wait()).await;
+    assert_eq!(ended.expect("a status").code(), Some(0));
+}

@@ -1,0 +1,221 @@
+//! TLS on the public listener.
+
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+
+use hyper::{Request, Version, body::Bytes, client::conn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{
+    ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
+    pki_types::{CertificateDer, pem::PemObject as _},
+    version::{TLS12, TLS13},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    process::Command,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::support::{LONG, Postern, RequestBuilder, until_closed, until_end, within};
+
+/// A certificate for 127.0.0.1, which nobody has signed, and its key.
+async fn make_certificate(certificate: &Path, key: &Path) {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"]);
+    openssl.args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]);
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+    let output = openssl.arg("-keyout").arg(key).arg("-out").arg(certificate).output().await.expect("openssl runs");
+    assert!(output.status.success(), "{output:?}");
+}
+
+async fn with_certificate() -> Postern {
+    let postern = Postern::new().with("POSTERN_TLS_CERT", "cert.pem").with("POSTERN_TLS_KEY", "key.pem");
+    make_certificate(&postern.path("cert.pem"), &postern.path("key.pem")).await;
+    postern
+}
+
+/// A client that trusts this certificate alone.
+struct Client(ClientConfig);
+
+impl Client {
+    fn trusting(certificate: &Path) -> Self {
+        Self::speaking(certificate, &[&TLS12, &TLS13])
+    }
+
+    fn speaking(certificate: &Path, versions: &[&'static SupportedProtocolVersion]) -> Self {
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(certificate).expect("a certificate");
+        roots.add(certificate).expect("a certificate");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).expect("versions");
+        Self(config.with_root_certificates(roots).with_no_client_auth())
+    }
+
+    /// Shakes hands, with a list of protocols to choose from.
+    async fn connect(&self, public: SocketAddr, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut config = self.0.clone();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let stream = TcpStream::connect(public).await?;
+        let name = public.ip().into();
+        within(LONG, "the handshake ends", TlsConnector::from(Arc::new(config)).connect(name, stream)).await
+    }
+
+    /// What is answered to these bytes, until the server closes the connection.
+    async fn ask(&self, public: SocketAddr, bytes: &[u8]) -> String {
+        let mut stream = self.connect(public, &[]).await.expect("a handshake");
+        stream.write_all(bytes).await.expect("the server takes it");
+        until_end(&mut stream).await
+    }
+}
+
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+fn copy(from: &Path, to: &Path) {
+    fs::copy(from, to).expect("a copy");
+}
+
+#[tokio::test]
+async fn the_public_api_is_served_by_tls_1_2_and_1_3_and_says_that_it_stays_so() {
+    let postern = with_certificate().await;
+    let serving = postern.serve().await;
+    assert!(serving.line.starts_with(&format!("Postern listens on https://{} ", serving.public)), "{}", serving.line);
+
+    for (version, protocol) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
+        let client = Client::speaking(&postern.path("cert.pem"), &[version]);
+        let stream = client.connect(serving.public, &[]).await.expect("a handshake");
+        assert_eq!(stream.get_ref().1.protocol_version(), Some(protocol));
+        let answer = client.ask(serving.public, HEALTH).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.contains("\r\nstrict-transport-security: max-age=31536000\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn http_2_is_agreed_on_by_tls() {
+    let postern = with_certificate().await;
+    let serving = postern.serve().await;
+    let client = Client::trusting(&postern.path("cert.pem"));
+
+    let stream = client.connect(serving.public, &["h2", "http/1.1"]).await.expect("a handshake");
+
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut sender, connection) =
+        conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a connection");
+    tokio::spawn(connection);
+    let request = Request::get("https://127.0.0.1/healthz").body(http_body_util::Full::<Bytes>::default());
+    let answer = sender.send_request(request.expect("a request")).await.expect("an answer");
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, Version::HTTP_2));
+    let stream = client.connect(serving.public, &["http/1.1"]).await.expect("a handshake");
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+}
+
+#[tokio::test]
+async fn probes_and_what_is_served_without_a_certificate_know_nothing_of_tls() {
+    let postern = with_certificate().await;
+    let serving = postern.serve().await;
+    let plain = Postern::new().serve().await;
+
+    for request in [serving.probe("/livez"), RequestBuilder::operations(plain.public, "/healthz")] {
+        let answer = request.send().await;
+        assert_eq!((answer.status, answer.text("strict-transport-security")), (200, ""));
+    }
+}
+
+#[tokio::test]
+async fn plain_http_is_not_answered_where_there_is_a_certificate() {
+    let serving = with_certificate().await.serve().await;
+    let mut stream = TcpStream::connect(serving.public).await.expect("it accepts");
+
+    stream.write_all(HEALTH).await.expect("it takes it");
+
+    let answer = until_closed(&mut stream).await;
+    assert!(!answer.contains("HTTP"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_end_is_cut_off_and_nobody_waits_for_it() {
+    let serving = with_certificate().await.with("POSTERN_REQUEST_TIMEOUT", "2s").serve().await;
+    let mut slow = Vec::new();
+    for start in [&b""[..], b"\x16\x03\x01"].repeat(10) {
+        let mut stream = TcpStream::connect(serving.public).await.expect("it accepts");
+        stream.write_all(start).await.expect("it takes it");
+        slow.push(stream);
+    }
+
+    // By now all of them have been accepted.
+    let mut last = TcpStream::connect(serving.public).await.expect("it accepts");
+    for stream in slow.iter_mut().chain([&mut last]) {
+        until_closed(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_handshake_of_another() {
+    let postern = with_certificate().await.with("POSTERN_REQUEST_TIMEOUT", "5m");
+    let serving = postern.serve().await;
+    let _silent = TcpStream::connect(serving.public).await.expect("it accepts");
+
+    let answer = Client::trusting(&postern.path("cert.pem")).ask(serving.public, HEALTH).await;
+
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
+async fn slow_request_head_closes_a_tls_connection() {
+    let postern = with_certificate().await.with("POSTERN_REQUEST_TIMEOUT", "500ms");
+    let serving = postern.serve().await;
+    let client = Client::trusting(&postern.path("cert.pem"));
+    let mut stream = client.connect(serving.public, &[]).await.expect("a handshake");
+
+    stream.write_all(b"GET / HTTP/1.1\r\n").await.expect("the server reads it");
+
+    // Closed without `close_notify`: nothing was sent that could be truncated.
+    let mut received = Vec::new();
+    let _ = within(LONG, "the end of the connection", stream.read_to_end(&mut received)).await;
+    assert_eq!(received, b"");
+}
+
+#[tokio::test]
+async fn a_certificate_that_changes_is_taken_with_its_key_or_not_at_all() {
+    let postern = with_certificate().await;
+    let mut serving = postern.serve().await;
+    let (first, second) = (postern.path("first.pem"), postern.path("second.pem"));
+    copy(&postern.path("cert.pem"), &first);
+    make_certificate(&second, &postern.path("second-key.pem")).await;
+
+    // The one without the other: nobody is refused meanwhile.
+    copy(&second, &postern.path("cert.pem"));
+    serving.logged("failed to reload the certificate; keeping the previous one").await;
+    Client::trusting(&first).connect(serving.public, &[]).await.expect("the first one");
+
+    copy(&postern.path("second-key.pem"), &postern.path("key.pem"));
+    serving.logged("certificate reloaded").await;
+    Client::trusting(&second).connect(serving.public, &[]).await.expect("the second one");
+    Client::trusting(&first).connect(serving.public, &[]).await.expect_err("the first one has gone");
+}
+
+#[tokio::test]
+async fn it_does_not_start_with_a_certificate_that_cannot_be_used() {
+    let postern = with_certificate().await;
+    let (certificate, key) = (postern.path("cert.pem"), postern.path("key.pem"));
+    let whole = fs::read(&key).expect("a key");
+    let refused = async |reason: &str| {
+        let ended = postern.run(&["serve"]).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(reason), "{reason}: {}", ended.stderr);
+        assert!(!postern.path("postern-data").exists());
+    };
+
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("a mode");
+    refused("key.pem: mode 0644: others must not read it").await;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("a mode");
+    fs::write(&key, "no key").expect("a file");
+    refused("key.pem: ").await;
+    make_certificate(&postern.path("other.pem"), &key).await;
+    refused("cert.pem and key.pem: ").await;
+    fs::write(&key, whole).expect("a file");
+    fs::write(&certificate, "no certificate").expect("a file");
+    refused("cert.pem and key.pem: ").await;
+    fs::remove_file(&certificate).expect("a file");
+    refused("cert.pem: No such file").await;
+}

@@ -1,0 +1,84 @@
+//! The commands that a Redis server gets, and what happens when it takes no writes because it is full or a replica, or
+//! misses its own replicas.
+
+use std::{sync::Arc, time::Duration};
+
+use postern::{
+    clock::{Clock, ManualClock},
+    model::{FIRST_NEXT, KeyTag, NewSession, Rotation},
+    store::{LAST_USED_RESOLUTION, RefreshAttempt, SessionStore as _, StoreError, redis::RedisStore},
+};
+
+use super::suite::{Kept, is_kept, new_session};
+use crate::support::{PrivateRedis, time};
+
+impl PrivateRedis {
+    fn sessions(&self, clock: Arc<ManualClock>) -> RedisStore {
+        RedisStore::new(&self.socket_url().parse().expect("a URL"), clock as Arc<dyn Clock>).expect("an address")
+    }
+
+    /// How many commands clients have sent.
+    async fn commands(&self) -> usize {
+        let text: String = self.query(&["INFO", "commandstats"]).await;
+        let calls = |line: &str| {
+            line.strip_prefix("cmdstat_")?.split_once(":calls=")?.1.split(',').next()?.parse::<usize>().ok()
+        };
+        let sent = ["evalsha", "eval", "script|load", "ping", "info", "client|setinfo"];
+        let is_sent = |line: &&str| sent.iter().any(|name| line.starts_with(&format!("cmdstat_{name}:")));
+        text.lines().filter(is_sent).filter_map(calls).sum::<usize>()
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_full_still_says_which_sessions_there_are_unless_they_have_to_be_used() {
+    let (redis, clock) = (PrivateRedis::start().await, Arc::new(ManualClock::default()));
+    let sessions = redis.sessions(Arc::clone(&clock));
+    let user = Kept::empty().await.user("ada@example.org");
+    let idle = NewSession { idle: Some(Duration::from_hours(1)), ..new_session(&user) };
+    let session = sessions.open(&new_session(&user), &time()).await.expect("an answer").session;
+    let idle = sessions.open(&idle, &time()).await.expect("an answer").session;
+    clock.advance(2 * LAST_USED_RESOLUTION);
+
+    redis.send(&["CONFIG", "SET", "maxmemory", "1"]).await;
+
+    assert_eq!(sessions.touch(user.id, session.id, &time()).await, Ok(Some(session.clone())));
+    let attempt = |rotation| RefreshAttempt { user: user.clone(), session: session.id, counter: FIRST_NEXT, rotation };
+    assert!(is_kept(&sessions.refresh(&attempt(Rotation::Off), &time()).await.expect("an answer")));
+    // What has to be written cannot be done: a successor, and the use of a session that ends without it.
+    let rotated = sessions.refresh(&attempt(Rotation::On(KeyTag([1; 4]))), &time()).await;
+    assert!(matches!(rotated, Err(StoreError::Unavailable { .. })), "{rotated:?}");
+    let of_idle = sessions.touch(user.id, idle.id, &time()).await;
+    assert!(matches!(of_idle, Err(StoreError::Unavailable { .. })), "{of_idle:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_may_not_know_any_more_is_not_believed() {
+    // It has become a replica, or misses its own.
+    for command in [&["REPLICAOF", "127.0.0.1", "1"][..], &["CONFIG", "SET", "min-replicas-to-write", "1"]] {
+        let (redis, clock) = (PrivateRedis::start().await, Arc::new(ManualClock::default()));
+        let sessions = redis.sessions(Arc::clone(&clock));
+        let user = Kept::empty().await.user("ada@example.org");
+        let session = sessions.open(&new_session(&user), &time()).await.expect("an answer").session;
+        clock.advance(2 * LAST_USED_RESOLUTION);
+
+        redis.send(command).await;
+
+        let resumed = sessions.touch(user.id, session.id, &time()).await;
+        assert!(matches!(resumed, Err(StoreError::Unavailable { .. })), "{command:?}: {resumed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_by_one_command() {
+    let redis = PrivateRedis::start().await;
+    let sessions = redis.sessions(Arc::default());
+    let user = Kept::empty().await.user("ada@example.org");
+    let session = sessions.open(&new_session(&user), &time()).await.expect("an answer").session;
+    sessions.touch(user.id, session.id, &time()).await.expect("an answer");
+    let (first, before) = (redis.commands().await, redis.commands().await);
+
+    sessions.touch(user.id, session.id, &time()).await.expect("an answer");
+
+    // RequestBuilder how many there are takes some, too.
+    assert_eq!(redis.commands().await - before, before - first + 1);
+}

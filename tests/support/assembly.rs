@@ -1,0 +1,124 @@
+//! The parts of a server, put together as `src/main.rs` does it, with settings that suit tests and benches.
+
+use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+
+use postern::{
+    accounts::{Accounts, CallContext, Lifetimes, SessionOutagePolicy},
+    audit::{self, WriterHandle},
+    clock::{Clock as _, ManualClock},
+    http::{Origins, RequestLimits},
+    keys::{self, LiveKeyring},
+    metrics::Metrics,
+    model::Client,
+    passwords::{HashParameters, Hasher, HasherSettings, Policy},
+    rate_limit::LoginLimiter,
+    server::ConnectionTimeouts,
+    store::{TimeBudget, instrumented_sessions, instrumented_users},
+    tokens::{AccessFormat, AccessTokens, RefreshTokens},
+};
+
+use super::Stores;
+
+/// Cheap enough that a test is not a benchmark.
+pub const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
+
+/// What a test may want otherwise than by default.
+pub struct Settings {
+    pub hashing: HasherSettings,
+    pub limits: RequestLimits,
+    pub access_format: AccessFormat,
+    pub lifetimes: Lifetimes,
+    pub max_sessions: u32,
+    pub rotation_enabled: bool,
+    pub connection_age: Duration,
+    pub connections: usize,
+    /// `None`: what follows from the limit of a request.
+    pub timeouts: Option<ConnectionTimeouts>,
+    pub origins: Origins,
+    pub session_outage_policy: SessionOutagePolicy,
+    pub throttles: bool,
+    pub trusted_proxies: &'static str,
+    pub audit: audit::Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            hashing: hashing(CHEAP),
+            limits: RequestLimits { request: Duration::from_secs(30), store: Duration::from_secs(30) },
+            access_format: AccessFormat::Paseto,
+            lifetimes: Lifetimes {
+                access: Duration::from_mins(5),
+                session: Duration::from_hours(24),
+                idle: None,
+                published_keys: Duration::from_mins(5),
+            },
+            max_sessions: 100,
+            rotation_enabled: false,
+            connection_age: Duration::from_mins(5),
+            connections: 1000,
+            timeouts: None,
+            origins: Origins::default(),
+            session_outage_policy: SessionOutagePolicy::Refuse,
+            throttles: true,
+            trusted_proxies: "none",
+            audit: audit::Settings { retention: None, capacity: 10_000, linger: Duration::from_millis(10) },
+        }
+    }
+}
+
+/// The use cases of a server on these stores, and the writer of its audit trail, which has to live as long.
+pub fn assemble(
+    stores: Stores,
+    keys: &Arc<LiveKeyring>,
+    clock: Arc<ManualClock>,
+    settings: &Settings,
+) -> (Accounts, WriterHandle) {
+    let Stores { users, sessions, attempts, audit: events } = stores;
+    let metrics = Arc::new(Metrics::new("paseto"));
+    let limiter = LoginLimiter::new(attempts, Arc::clone(keys), settings.hashing.max_wait, metrics.limiter.clone());
+    let (trail, writing) = audit::start(events, clock.clone(), metrics.audit.clone(), settings.audit);
+    let accounts = Accounts {
+        users: instrumented_users(users, metrics.store_calls.clone()),
+        sessions: instrumented_sessions(sessions, metrics.store_calls.clone()),
+        hasher: Hasher::start(settings.hashing, metrics.hashing.clone()).expect("valid parameters"),
+        policy: Policy { min_code_points: 8 },
+        access_tokens: access_tokens(keys, settings.access_format),
+        refresh_tokens: RefreshTokens::new(Arc::clone(keys)),
+        clock,
+        lifetimes: settings.lifetimes,
+        max_sessions: settings.max_sessions,
+        limiter: settings.throttles.then_some(limiter),
+        rotation_enabled: settings.rotation_enabled,
+        metrics,
+        audit: trail,
+    };
+    (accounts, writing)
+}
+
+/// One thread that hashes, for callers who wait.
+pub fn hashing(parameters: HashParameters) -> HasherSettings {
+    HasherSettings { parameters, threads: 1, max_wait: Duration::from_mins(1) }
+}
+
+/// Generates keys in a directory, and opens them.
+pub fn new_keys(directory: &Path, clock: &ManualClock) -> Arc<LiveKeyring> {
+    keys::generate(directory, clock.now()).expect("keys can be made");
+    Arc::new(LiveKeyring::open(directory).expect("keys can be read"))
+}
+
+/// Access tokens of the default issuer and audience.
+pub fn access_tokens(keys: &Arc<LiveKeyring>, format: AccessFormat) -> AccessTokens {
+    let named = || "postern".to_owned();
+    AccessTokens::new(Arc::clone(keys), format, named(), named()).expect("short tokens")
+}
+
+/// Time enough for the store calls of a busy machine.
+pub fn time() -> TimeBudget {
+    TimeBudget::of(Duration::from_mins(1))
+}
+
+/// A call by a client on this machine.
+pub fn call() -> CallContext {
+    CallContext { client: Client::new(Ipv4Addr::LOCALHOST.into(), ""), request_id: "a-test".to_owned(), time: time() }
+}

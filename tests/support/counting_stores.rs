@@ -1,0 +1,174 @@
+//! A real store whose calls are counted, and may be made to go wrong.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use postern::{
+    model::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
+    store::{
+        CompareAndSet, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, SessionStore, StoreError, StoreHealth,
+        TimeBudget, UserStore, UserUpdate,
+    },
+};
+use tokio::sync::watch;
+
+use super::{LONG, eventually};
+
+/// What becomes of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// Every one panics.
+    Panic,
+    /// None ends before the fault does.
+    Hang,
+    /// None of these ends before the fault does.
+    HangOn(&'static str),
+    /// Each of these is told that the store cannot be reached.
+    FailOn(&'static str),
+}
+
+/// Passes every call on, and counts it.
+pub struct CountingStores {
+    pub users: Arc<dyn UserStore>,
+    pub sessions: Arc<dyn SessionStore>,
+    calls: Mutex<Vec<&'static str>>,
+    fault: watch::Sender<Fault>,
+}
+
+impl CountingStores {
+    pub fn new(users: Arc<dyn UserStore>, sessions: Arc<dyn SessionStore>) -> Self {
+        Self { users, sessions, calls: Mutex::default(), fault: watch::Sender::new(Fault::None) }
+    }
+
+    pub fn set_fault(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+
+    /// Every call since the start, in order: `users.by_id`.
+    pub fn calls(&self) -> Vec<&'static str> {
+        self.calls.lock().expect("nobody panics with the lock").clone()
+    }
+
+    /// Waits until a call has come.
+    pub async fn called(&self, call: &'static str) {
+        eventually(LONG, call, async || self.calls().contains(&call)).await;
+    }
+
+    async fn pass(&self, call: &'static str) -> Result<(), StoreError> {
+        self.calls.lock().expect("nobody panics with the lock").push(call);
+        let fault = *self.fault.borrow();
+        match fault {
+            Fault::Panic => panic!("a panic on purpose, with hunter2 in it"),
+            Fault::FailOn(failing) if failing == call => {
+                Err(StoreError::Unavailable { store: "store", reason: "a fault on purpose".to_owned() })
+            }
+            _ => {
+                let goes_on = |fault: &Fault| *fault != Fault::Hang && *fault != Fault::HangOn(call);
+                self.fault.subscribe().wait_for(goes_on).await.expect("the fault is there");
+                Ok(())
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl UserStore for CountingStores {
+    async fn insert(&self, user: &User, time: &TimeBudget) -> Result<Insert, StoreError> {
+        self.pass("users.insert").await?;
+        self.users.insert(user, time).await
+    }
+
+    async fn by_email(&self, email: &Email, time: &TimeBudget) -> Result<Option<User>, StoreError> {
+        self.pass("users.by_email").await?;
+        self.users.by_email(email, time).await
+    }
+
+    async fn by_id(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
+        self.pass("users.by_id").await?;
+        self.users.by_id(id, time).await
+    }
+
+    async fn rehash(&self, user: &User, hash: &PasswordHash, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
+        self.pass("users.rehash").await?;
+        self.users.rehash(user, hash, time).await
+    }
+
+    async fn change_password(
+        &self,
+        user: &User,
+        change: &PasswordChange,
+        time: &TimeBudget,
+    ) -> Result<CompareAndSet, StoreError> {
+        self.pass("users.change_password").await?;
+        self.users.change_password(user, change, time).await
+    }
+
+    async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
+        self.pass("users.list").await?;
+        self.users.list(query, time).await
+    }
+
+    async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {
+        self.pass("users.update").await?;
+        self.users.update(id, update, time).await
+    }
+
+    async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
+        self.pass("users.delete").await?;
+        self.users.delete(id, time).await
+    }
+
+    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
+        self.pass("users.delete_verified").await?;
+        self.users.delete_verified(verified, time).await
+    }
+
+    async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
+        self.pass("users.end_all_sessions").await?;
+        self.users.end_all_sessions(epoch, time).await
+    }
+
+    async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
+        self.pass("users.ping").await?;
+        self.users.ping(time).await
+    }
+}
+
+#[async_trait]
+impl SessionStore for CountingStores {
+    async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError> {
+        self.pass("sessions.open").await?;
+        self.sessions.open(session, time).await
+    }
+
+    async fn touch(&self, user: UserId, id: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError> {
+        self.pass("sessions.touch").await?;
+        self.sessions.touch(user, id, time).await
+    }
+
+    async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
+        self.pass("sessions.list").await?;
+        self.sessions.list(user, time).await
+    }
+
+    async fn refresh(&self, attempt: &RefreshAttempt, time: &TimeBudget) -> Result<Refresh, StoreError> {
+        self.pass("sessions.refresh").await?;
+        self.sessions.refresh(attempt, time).await
+    }
+
+    async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError> {
+        self.pass("sessions.end").await?;
+        self.sessions.end(user, session, time).await
+    }
+
+    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError> {
+        self.pass("sessions.remove_ended").await?;
+        self.sessions.remove_ended(former, kept, time).await
+    }
+
+    async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
+        self.pass("sessions.ping").await?;
+        self.sessions.ping(time).await
+    }
+}

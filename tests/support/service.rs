@@ -1,0 +1,306 @@
+//! A service in the test's own process, on a backend of its own: one server, or several that share stores and keys.
+
+use std::{
+    collections::HashMap, fs::OpenOptions, io::Write as _, net::SocketAddr, ops::Deref,
+    os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::Duration,
+};
+
+use postern::{
+    accounts::{Accounts, UserAdmin},
+    api_keys::ApiClients,
+    audit::WriterHandle,
+    clock::{Clock, ManualClock},
+    http::{self, Readiness, TokenCheckConfig, routes},
+    keys::LiveKeyring,
+    model::{AuditEvent, AuditOrigin, EventKind, EventQuery, PasswordHash, User},
+    passwords::Hasher,
+    server::{self, ConnectionLimits, ConnectionTimeouts, ListenerConfig, Phase},
+    store::AuditStore,
+};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+use super::{
+    API_KEY, Api, Backend, CHEAP, CountingStores, LONG, RequestBuilder, Response, Settings, Stores, TestUser, assemble,
+    eventually_some, hashing, new_keys, sample, time, until_closed,
+};
+
+/// What all servers of a service share.
+struct Shared<B> {
+    backend: B,
+    keys: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+}
+
+/// A server, by itself on its backend or beside others.
+pub struct Service<B> {
+    shared: Arc<Shared<B>>,
+    server: Server,
+}
+
+/// One server: its addresses, and what it consists of.
+#[derive(Clone)]
+pub struct Server {
+    address: SocketAddr,
+    operations: SocketAddr,
+    pub accounts: Arc<Accounts>,
+    pub readiness: Arc<Readiness>,
+    pub counting: Arc<CountingStores>,
+    pub keys: Arc<LiveKeyring>,
+    events: Arc<dyn AuditStore>,
+    /// Writes the audit trail for as long as the server is there.
+    _writing: Arc<WriterHandle>,
+    phase: Arc<watch::Sender<Phase>>,
+}
+
+impl<B> Deref for Service<B> {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl<B: Backend> Service<B> {
+    pub async fn start() -> Self {
+        Self::start_with(Settings::default()).await
+    }
+
+    pub async fn start_with(settings: Settings) -> Self {
+        let keys = tempfile::tempdir().expect("a temporary directory");
+        let clock = Arc::new(ManualClock::default());
+        new_keys(keys.path(), &clock);
+        write_private(&keys.path().join("api-keys"), &format!("billing {API_KEY}\n"));
+        let shared = Arc::new(Shared { backend: B::empty().await, keys, clock });
+        let server = Server::start(&shared, settings).await;
+        Self { shared, server }
+    }
+
+    /// Another server with the same stores and keys.
+    pub async fn second(&self) -> Self {
+        self.second_with(Settings::default()).await
+    }
+
+    /// Another server with the same stores and keys, and settings of its own.
+    pub async fn second_with(&self, settings: Settings) -> Self {
+        let shared = Arc::clone(&self.shared);
+        let server = Server::start(&shared, settings).await;
+        Self { shared, server }
+    }
+
+    pub fn backend(&self) -> &B {
+        &self.shared.backend
+    }
+
+    /// What an administrator has beside this service.
+    pub fn user_admin(&self) -> UserAdmin {
+        let Accounts { users, policy, clock, metrics, audit, .. } = &*self.server.accounts;
+        UserAdmin {
+            users: Arc::clone(users),
+            hasher: Hasher::start(hashing(CHEAP), metrics.hashing.clone()).expect("valid parameters"),
+            policy: *policy,
+            clock: Arc::clone(clock),
+            audit: audit.clone(),
+            origin: AuditOrigin::command_line(1000),
+        }
+    }
+
+    /// Where the keys are that all servers of the service share.
+    pub fn keys_directory(&self) -> &Path {
+        self.shared.keys.path()
+    }
+
+    /// The time by the clock of the service.
+    pub fn now(&self) -> OffsetDateTime {
+        self.shared.clock.now()
+    }
+
+    /// Moves the clock of the service and of its stores.
+    pub fn advance(&self, by: Duration) {
+        self.shared.clock.advance(by);
+    }
+}
+
+impl Server {
+    async fn start<B: Backend>(shared: &Shared<B>, settings: Settings) -> Self {
+        let clock = Arc::clone(&shared.clock);
+        let stores = shared.backend.open(Arc::clone(&clock)).await;
+        let keys = Arc::new(LiveKeyring::open(shared.keys.path()).expect("keys can be read"));
+        let counting = Arc::new(CountingStores::new(stores.users, stores.sessions));
+        let events = Arc::clone(&stores.audit);
+        let stores = Stores { users: counting.clone(), sessions: counting.clone(), ..stores };
+        let (accounts, writing) = assemble(stores, &keys, Arc::clone(&clock), &settings);
+        let accounts = Arc::new(accounts);
+        let readiness = Arc::new(Readiness::default());
+        let operators = ApiClients::of_file(shared.keys.path().join("api-keys"), clock).expect("API keys can be read");
+        let vouching = Arc::new(TokenCheckConfig {
+            api_clients: operators,
+            session_outage_policy: settings.session_outage_policy,
+        });
+        let (phase, followed) = watch::channel(Phase::Serving);
+        let mut addresses = Vec::new();
+        for router in [routes::public(), routes::operations()] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            addresses.push(listener.local_addr().expect("an address"));
+            let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits)
+                .with_token_check(Arc::clone(&vouching))
+                .with_trusted_proxies(settings.trusted_proxies.parse().expect("networks"));
+            // As in `main`: the first is the public one.
+            let service = if addresses.len() == 1 { service.with_origins(settings.origins.clone()) } else { service };
+            let limits = ConnectionLimits {
+                max_connections: settings.connections,
+                timeouts: settings
+                    .timeouts
+                    .unwrap_or(ConnectionTimeouts::of(settings.limits.request, Duration::from_secs(75))),
+                max_age: settings.connection_age,
+            };
+            let config = ListenerConfig { listener, service: Arc::new(service), limits, tls: None };
+            tokio::spawn(server::serve(config, followed.clone()));
+        }
+        let (phase, writing) = (Arc::new(phase), Arc::new(writing));
+        let (address, operations) = (addresses[0], addresses[1]);
+        Self { address, operations, accounts, readiness, counting, keys, events, _writing: writing, phase }
+    }
+
+    /// Asks the clients to find another server.
+    pub fn leave(&self) {
+        self.phase.send_replace(Phase::Draining);
+    }
+
+    /// Stops accepting connections and lets those that there are come to their end.
+    pub fn stop(&self) {
+        self.phase.send_replace(Phase::Closing);
+    }
+
+    pub fn api(&self) -> Api {
+        Api(self.address)
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.api().get(path)
+    }
+
+    pub fn post(&self, path: &str, body: Value) -> RequestBuilder {
+        self.api().post(path, body)
+    }
+
+    pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        self.api().request(method, path)
+    }
+
+    /// Introspects a token, as the API client that every service here knows.
+    pub async fn introspect(&self, token: &str) -> Response {
+        self.api().introspect(token).await
+    }
+
+    /// A request to the operations listener.
+    pub fn operations(&self, path: &str) -> RequestBuilder {
+        RequestBuilder::operations(self.operations, path)
+    }
+
+    pub async fn sign_up(&self, email: &str) -> Response {
+        self.api().sign_up(email).send().await
+    }
+
+    pub async fn log_in(&self, email: &str, password: &str) -> Response {
+        self.api().log_in(email, password).send().await
+    }
+
+    pub async fn signed_up(&self, email: &str) -> TestUser {
+        TestUser::new(self.api(), email, &self.sign_up(email).await.expect(201))
+    }
+
+    pub async fn logged_in(&self, email: &str, password: &str) -> TestUser {
+        TestUser::new(self.api(), email, &self.log_in(email, password).await.expect(200))
+    }
+
+    /// The user as the store has it.
+    pub async fn user(&self, email: &str) -> User {
+        let email = email.parse().expect("a valid address");
+        self.counting.users.by_email(&email, &time()).await.expect("an answer").expect("a user")
+    }
+
+    /// Puts a user into the store as no sign-up would.
+    pub async fn insert(&self, user: &User) {
+        self.counting.users.insert(user, &time()).await.expect("an answer");
+    }
+
+    /// The parameters of the hash that the store has for a user: `m=8,t=1,p=1`.
+    pub async fn hash_parameters(&self, email: &str) -> String {
+        let hash = self.user(email).await.password.expect("a password");
+        PasswordHash::as_phc(&hash).split('$').nth(3).expect("parameters").to_owned()
+    }
+
+    /// The audit events of all servers, oldest first, once there are this many.
+    pub async fn audited(&self, count: usize) -> Vec<AuditEvent> {
+        self.audited_by(EventQuery::default(), count).await
+    }
+
+    /// The same of one kind, once there is one.
+    pub async fn audited_of(&self, kind: EventKind) -> Vec<AuditEvent> {
+        self.audited_by(EventQuery { kind: Some(kind), ..EventQuery::default() }, 1).await
+    }
+
+    async fn audited_by(&self, query: EventQuery, count: usize) -> Vec<AuditEvent> {
+        let query = EventQuery { limit: 10_000, ..query };
+        eventually_some(LONG, "the audit events", async || {
+            let mut events = self.events.list(&query, &time()).await.expect("an answer");
+            events.reverse();
+            (events.len() >= count).then_some(events)
+        })
+        .await
+    }
+
+    /// How many calls the stores have got from this server.
+    pub fn store_calls(&self) -> usize {
+        self.counting.calls().len()
+    }
+
+    /// The value of a metric, written as Prometheus writes it: `postern_logins_total{outcome="succeeded"}`.
+    pub async fn metric(&self, name: &str) -> u64 {
+        sample(&self.metrics().await, name)
+    }
+
+    /// All metrics.
+    pub async fn metrics(&self) -> String {
+        let answer = self.operations("/metrics").send().await;
+        assert_eq!(answer.status, 200);
+        String::from_utf8(answer.body.to_vec()).expect("UTF-8")
+    }
+
+    /// Sends bytes on a connection of its own and reads until the server closes it.
+    pub async fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connection().await;
+        stream.write_all(bytes).await.expect("the server takes it");
+        until_closed(&mut stream).await
+    }
+
+    pub async fn connection(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("the server accepts")
+    }
+}
+
+/// Writes a file that nobody else may read.
+pub fn write_private(path: &Path, text: &str) {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a file");
+}
+
+impl Response {
+    /// The sentences of a refusal about one member.
+    #[track_caller]
+    pub fn expect_objections(self, member: &str) -> Vec<String> {
+        let body = self.expect_problem(400, "validation_failed");
+        let sentences = body["fields"][member].as_array().unwrap_or_else(|| panic!("{member}: {body}"));
+        sentences.iter().map(|sentence| sentence.as_str().expect("a text").to_owned()).collect()
+    }
+
+    pub fn all_headers(&self) -> HashMap<&str, &str> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().expect("a text"))).collect()
+    }
+}
