@@ -1,4 +1,4 @@
-//! Tokens and keys between us and implementations that are not ours: theirs check what we make, and we what they make.
+//! Tokens and keys are exchanged with other implementations, in both directions.
 
 use std::{error::Error, fs, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// A service with a key of its own, and that key as a file has it.
+/// A service with its key, and that key as in its file.
 struct Issuer {
     keys: Arc<LiveKeyring>,
     /// `k4.secret.…`
@@ -45,13 +45,13 @@ impl Issuer {
         self.tokens(format).issue(user, session, self.now, self.now + Duration::from_mins(5))
     }
 
-    /// The one published key.
+    /// Returns the only published key.
     fn published(&self, set: KeySetFormat) -> Value {
         let set: Value = serde_json::from_str(&self.tokens(AccessFormat::Paseto).published_keys(set)).expect("JSON");
         set["keys"][0].clone()
     }
 
-    /// Whoever signed it, it is a token of ours.
+    /// The token has our claims, whatever signed it.
     #[track_caller]
     fn expect_ours(&self, token: &str) {
         for format in AccessFormat::ALL {
@@ -60,7 +60,7 @@ impl Issuer {
         }
     }
 
-    /// The claims of a token of a format, as others write them.
+    /// Returns the claims of a token in a format, as other libraries write them.
     fn claims(&self, format: AccessFormat) -> Value {
         let (issued, expires) = (self.now, self.now + Duration::from_mins(5));
         let (user, session) = (Uuid::from_u128(1), Uuid::from_u128(2));
@@ -107,7 +107,7 @@ fn pasetos() -> impl Iterator<Item = AccessFormat> {
 }
 
 #[test]
-fn another_paseto_verifies_our_tokens_by_our_published_key() {
+fn other_paseto_library_verifies_our_tokens() {
     let issuer = Issuer::new();
     let published = issuer.published(KeySetFormat::Paserk);
     let key: PublicKey = text(&published["paserk"]).parse().expect("a PASERK");
@@ -124,7 +124,7 @@ fn another_paseto_verifies_our_tokens_by_our_published_key() {
 }
 
 #[test]
-fn another_paserk_gives_our_key_the_id_that_we_give_it() {
+fn other_paserk_library_computes_the_same_key_id() {
     let issuer = Issuer::new();
     let published = issuer.published(KeySetFormat::Paserk);
     let secret: SecretKey = issuer.secret.parse().expect("a PASERK");
@@ -136,7 +136,7 @@ fn another_paserk_gives_our_key_the_id_that_we_give_it() {
 }
 
 #[test]
-fn we_verify_tokens_that_another_paseto_has_signed_with_our_key() {
+fn we_verify_tokens_of_another_paseto_library() {
     let issuer = Issuer::new();
     let secret: SecretKey = issuer.secret.parse().expect("a PASERK");
     let footer = json!({"kid": issuer.published(KeySetFormat::Paserk)["kid"]}).to_string();
@@ -149,7 +149,7 @@ fn we_verify_tokens_that_another_paseto_has_signed_with_our_key() {
 }
 
 #[test]
-fn we_sign_with_a_key_that_another_paseto_has_made() {
+fn we_sign_with_a_key_of_another_paseto_library() {
     let (directory, now) = (tempfile::tempdir().expect("a temporary directory"), SystemClock.now());
     let made = keys::generate(directory.path(), now).expect("keys can be made").remove(0);
     let theirs = SecretKey::random().expect("a key");
@@ -169,7 +169,7 @@ fn we_sign_with_a_key_that_another_paseto_has_made() {
 }
 
 #[test]
-fn neither_takes_what_another_key_has_signed() {
+fn tokens_of_another_key_are_refused_by_both_libraries() {
     let (issuer, other) = (Issuer::new(), Issuer::new());
     let key: PublicKey = text(&issuer.published(KeySetFormat::Paserk)["paserk"]).parse().expect("a PASERK");
     for format in pasetos() {
@@ -191,7 +191,7 @@ mod jwt {
 
     use super::*;
 
-    /// Verifies as a service would: by the key that the header names.
+    /// Verifies as a service does, by the key that the header names.
     fn verified(token: &str, published: &str) -> Result<Value, jsonwebtoken::errors::Error> {
         let keys: JwkSet = serde_json::from_str(published).expect("a JWK Set");
         let kid = decode_header(token)?.kid.expect("a key id");
@@ -203,8 +203,8 @@ mod jwt {
         Ok(decode(token, &DecodingKey::from_jwk(key)?, &validation)?.claims)
     }
 
-    /// Our secret key as PKCS #8 (RFC 8410, section 7): a frame that is always the same around the seed, which is the first
-    /// half of it.
+    /// Our secret key as PKCS #8 (RFC 8410, section 7): a frame that is always the same around the seed, which is the
+    /// first half of it.
     fn secret_key(issuer: &Issuer) -> EncodingKey {
         use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
         let secret = issuer.secret.strip_prefix("k4.secret.").expect("a PASERK");
@@ -214,7 +214,7 @@ mod jwt {
     }
 
     #[test]
-    fn another_jwt_library_verifies_our_tokens_by_our_jwk_set() {
+    fn other_jwt_library_verifies_our_tokens_by_our_jwk_set() {
         let issuer = Issuer::new();
         let tokens = issuer.tokens(AccessFormat::Jwt);
         let token = issuer.token(AccessFormat::Jwt);
@@ -228,7 +228,7 @@ mod jwt {
     }
 
     #[test]
-    fn another_jwt_library_refuses_our_token_where_one_character_is_another() {
+    fn other_jwt_library_refuses_a_token_with_one_changed_character() {
         let issuer = Issuer::new();
         let published = issuer.tokens(AccessFormat::Jwt).published_keys(KeySetFormat::Jwk);
         let token = issuer.token(AccessFormat::Jwt);
@@ -242,7 +242,7 @@ mod jwt {
     }
 
     #[test]
-    fn we_verify_tokens_that_another_jwt_library_has_signed_with_our_key() {
+    fn we_verify_tokens_of_another_jwt_library() {
         let issuer = Issuer::new();
         let kid = text(&issuer.published(KeySetFormat::Jwk)["kid"]).to_owned();
         let header = Header { kid: Some(kid), ..Header::new(Algorithm::EdDSA) };

@@ -1,4 +1,4 @@
-//! The audit trail: what is recorded of what people do.
+//! The audit trail of requests.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn details(events: &[AuditEvent]) -> Vec<Option<&str>> {
     events.iter().map(|event| event.subject.detail.as_deref()).collect()
 }
 
-/// The one event of a kind.
+/// Returns the only event of a kind.
 fn one(events: &[AuditEvent], kind: EventKind) -> &AuditEvent {
     let found: Vec<_> = events.iter().filter(|event| event.kind == kind).collect();
     let [event] = found[..] else { panic!("{kind}: {events:?}") };
@@ -34,7 +34,7 @@ fn one(events: &[AuditEvent], kind: EventKind) -> &AuditEvent {
 }
 
 #[tokio::test]
-async fn a_sign_up_and_a_login_are_recorded_with_who_from_where_and_by_which_request() {
+async fn sign_up_and_login_are_recorded_with_user_address_and_request() {
     let service = Service::start().await;
     let body = json!({"name": "Ada", "email": "ada@example.org", "password": PASSWORD});
     let sign_up = service.post("/create-user/", body).header("user-agent", "curl/8").header("x-request-id", "first");
@@ -53,7 +53,7 @@ async fn a_sign_up_and_a_login_are_recorded_with_who_from_where_and_by_which_req
 }
 
 #[tokio::test]
-async fn a_failed_login_is_recorded_with_the_account_where_there_is_one_and_never_with_the_email() {
+async fn failed_login_is_recorded_with_account_and_without_email() {
     let service = Service::start().await;
     service.signed_up("ada@example.org").await;
 
@@ -69,7 +69,7 @@ async fn a_failed_login_is_recorded_with_the_account_where_there_is_one_and_neve
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_is_presented_again_is_recorded_as_reuse_and_as_theft_where_it_is_one() {
+async fn reused_refresh_token_is_recorded_as_reuse_or_as_theft() {
     let service = rotating().await;
     let mut ada = service.signed_up("ada@example.org").await;
     let first = ada.tokens.refresh.clone();
@@ -89,7 +89,7 @@ async fn a_refresh_token_that_is_presented_again_is_recorded_as_reuse_and_as_the
 }
 
 #[tokio::test]
-async fn a_session_store_that_has_lost_writes_is_recorded() {
+async fn session_store_that_lost_writes_is_recorded() {
     let service = rotating().await;
     let ada = service.signed_up("ada@example.org").await;
     let tokens = &service.accounts.refresh_tokens;
@@ -103,7 +103,7 @@ async fn a_session_store_that_has_lost_writes_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_is_as_it_should_be_is_no_event() {
+async fn ordinary_refresh_is_not_recorded() {
     let service = rotating().await;
     let mut ada = service.signed_up("ada@example.org").await;
 
@@ -118,7 +118,7 @@ async fn a_refresh_that_is_as_it_should_be_is_no_event() {
 }
 
 #[tokio::test]
-async fn each_way_in_which_a_user_ends_sessions_is_recorded() {
+async fn each_way_to_end_sessions_is_recorded() {
     let service = Service::start_with(Settings { max_sessions: 2, ..Settings::default() }).await;
     let ada = service.signed_up("ada@example.org").await;
     let first = ada.session_id().await;
@@ -157,7 +157,7 @@ async fn each_way_in_which_a_user_ends_sessions_is_recorded() {
 }
 
 #[tokio::test]
-async fn what_a_user_does_to_the_account_is_recorded_and_outlives_it() {
+async fn changes_of_an_account_are_recorded_and_outlive_it() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let (user, session) = (service.user(&ada.email).await.id, ada.session_id().await);
@@ -187,7 +187,7 @@ async fn what_a_user_does_to_the_account_is_recorded_and_outlives_it() {
 }
 
 #[tokio::test]
-async fn what_an_administrator_does_is_recorded_with_who_that_is() {
+async fn actions_of_an_administrator_are_recorded_with_their_origin() {
     let service = Service::start().await;
     let (user_admin, time) = (service.user_admin(), crate::support::call().time);
     let new = NewUser {
@@ -269,7 +269,7 @@ async fn no_event_holds_an_email_a_name_a_password_or_a_token() {
 }
 
 #[tokio::test]
-async fn a_full_queue_drops_counts_and_delays_nobody_and_what_was_in_it_is_written_later() {
+async fn full_queue_drops_and_counts_events_without_delaying_requests() {
     let audit = audit::Settings { retention: None, capacity: 3, linger: Duration::ZERO };
     let service =
         crate::support::Service::<StalledAudit<Backend>>::start_with(Settings { audit, ..Settings::default() }).await;
@@ -277,7 +277,7 @@ async fn a_full_queue_drops_counts_and_delays_nobody_and_what_was_in_it_is_writt
     service.audited(1).await;
     service.backend().stall();
 
-    // The first of these is taken out of the queue, and hangs.
+    // The first event is taken out of the queue, and its write hangs.
     ada.log_out().await.expect(200);
     eventually(LONG, "one event waits", async || service.metric("postern_audit_events_pending").await == 1).await;
     for _ in 0..10 {
@@ -286,7 +286,7 @@ async fn a_full_queue_drops_counts_and_delays_nobody_and_what_was_in_it_is_writt
 
     let dropped = "postern_audit_events_dropped_total{reason=\"queue_full\"}";
     let (pending, dropped) = (service.metric("postern_audit_events_pending").await, service.metric(dropped).await);
-    // Whether the first was out of the queue when the others came is not known.
+    // The first event may or may not have left the queue before the others came.
     assert!((3..=4).contains(&pending), "{pending} wait");
     assert_eq!(pending + dropped, 11);
     assert_eq!(names(&service.audited(1).await), ["sign_up"]);

@@ -1,4 +1,4 @@
-//! Who is signed in, and `GET /profile/`
+//! Authentication, and `GET /profile/`
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::Service;
 use crate::support::Settings;
 
 #[tokio::test]
-async fn a_profile_is_name_email_and_creation_date() {
+async fn profile_is_name_email_and_creation_date() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -23,7 +23,7 @@ async fn a_profile_is_name_email_and_creation_date() {
 }
 
 #[tokio::test]
-async fn without_a_token_nobody_is_signed_in() {
+async fn request_without_a_token_is_not_authenticated() {
     let service = Service::start().await;
 
     for authorization in [None, Some("Basic YWRhOng="), Some("Bearer"), Some("Bearer ")] {
@@ -36,7 +36,7 @@ async fn without_a_token_nobody_is_signed_in() {
 }
 
 #[tokio::test]
-async fn what_is_no_access_token_of_ours_is_invalid() {
+async fn anything_but_our_access_token_is_invalid() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let of_another_service = Service::start().await.signed_up("ada@example.org").await;
@@ -55,7 +55,7 @@ async fn what_is_no_access_token_of_ours_is_invalid() {
 }
 
 #[tokio::test]
-async fn an_access_token_expires() {
+async fn access_token_expires() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -69,7 +69,7 @@ async fn an_access_token_expires() {
 }
 
 #[tokio::test]
-async fn a_signed_in_request_costs_one_call_to_each_store() {
+async fn signed_in_request_costs_one_call_to_each_store() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let before = service.store_calls();
@@ -80,7 +80,7 @@ async fn a_signed_in_request_costs_one_call_to_each_store() {
 }
 
 #[tokio::test]
-async fn the_caller_is_known_before_the_body_is_read() {
+async fn caller_is_authenticated_before_the_body_is_read() {
     let service = Service::start().await;
 
     let answer = service.request("POST", "/change-password/").body("text/plain", "x").send().await;
@@ -89,7 +89,7 @@ async fn the_caller_is_known_before_the_body_is_read() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_format_refuses_nobody() {
+async fn change_of_the_token_format_invalidates_no_token() {
     let service = Service::start().await;
 
     for format in AccessFormat::ALL {

@@ -1,4 +1,4 @@
-//! What holds for every path.
+//! Rules for every path.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use super::Service;
 use crate::support::{Fault, LONG, Settings, send_head, until_end, within};
 
-/// Every path of the public listener, with a method that it has.
+/// Every path of the public listener, with one of its methods.
 const PATHS: &[(&str, &str)] = &[
     ("POST", "/create-user/"),
     ("POST", "/token/"),
@@ -45,7 +45,7 @@ async fn every_path_is_served_with_and_without_its_slash() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_answered_as_ever() {
+async fn unknown_path_is_not_found() {
     let service = Service::start().await;
 
     for path in
@@ -57,7 +57,7 @@ async fn an_unknown_path_is_answered_as_ever() {
     }
 }
 
-/// What every answer tells browsers.
+/// The headers for browsers in every response.
 const FOR_BROWSERS: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
     ("content-security-policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
@@ -67,7 +67,7 @@ const FOR_BROWSERS: [(&str, &str); 5] = [
 ];
 
 #[tokio::test]
-async fn every_answer_has_the_same_headers() {
+async fn every_response_has_the_same_headers() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let mut answers = vec![
@@ -101,7 +101,7 @@ async fn every_answer_has_the_same_headers() {
 }
 
 #[tokio::test]
-async fn no_answer_says_what_the_server_is_made_of() {
+async fn no_response_names_the_software() {
     let service = Service::start().await;
 
     for path in ["/healthz", "/nowhere", "/openapi.json"] {
@@ -114,7 +114,7 @@ async fn no_answer_says_what_the_server_is_made_of() {
 }
 
 #[tokio::test]
-async fn a_harmless_request_id_comes_back_and_any_other_is_replaced() {
+async fn safe_request_id_is_returned_and_any_other_is_replaced() {
     let service = Service::start().await;
     let id_for = async |id: &str| {
         let answer = service.get("/healthz").header("x-request-id", id).send().await;
@@ -131,7 +131,7 @@ async fn a_harmless_request_id_comes_back_and_any_other_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_told_the_right_ones() {
+async fn wrong_method_is_refused_with_the_allowed_ones() {
     let service = Service::start().await;
 
     for (method, path) in PATHS.iter().copied() {
@@ -148,7 +148,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
 }
 
 #[tokio::test]
-async fn options_are_told_without_a_body() {
+async fn options_response_has_no_body() {
     let service = Service::start().await;
 
     let answer = service.request("OPTIONS", "/healthz").send().await;
@@ -159,7 +159,7 @@ async fn options_are_told_without_a_body() {
 }
 
 #[tokio::test]
-async fn a_head_is_answered_like_a_get_without_its_body() {
+async fn head_is_answered_like_get_without_the_body() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -172,7 +172,7 @@ async fn a_head_is_answered_like_a_get_without_its_body() {
 }
 
 #[tokio::test]
-async fn a_body_of_another_type_is_refused() {
+async fn body_of_another_type_is_refused() {
     let service = Service::start().await;
     let body = json!({"refresh": "x"}).to_string();
 
@@ -187,7 +187,7 @@ async fn a_body_of_another_type_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_object_with_each_member_once_is_malformed() {
+async fn body_must_be_an_object_with_unique_fields() {
     let service = Service::start().await;
 
     let deep = "[".repeat(8_000);
@@ -217,7 +217,7 @@ async fn a_body_that_is_no_object_with_each_member_once_is_malformed() {
 }
 
 #[tokio::test]
-async fn a_number_is_no_text_and_no_mistake_where_nobody_asks_for_it() {
+async fn number_is_no_string_and_allowed_in_unknown_fields() {
     let service = Service::start().await;
     let refresh = |body: &str| service.request("POST", "/refresh/").body("application/json", body.to_owned()).send();
 
@@ -227,8 +227,8 @@ async fn a_number_is_no_text_and_no_mistake_where_nobody_asks_for_it() {
 }
 
 #[tokio::test]
-async fn a_connection_is_asked_to_close_at_its_age() {
-    let settings = Settings { connection_age: Duration::from_millis(200), ..Settings::default() };
+async fn connection_is_asked_to_close_at_its_age_limit() {
+    let settings = Settings { connection_age: Duration::from_secs(2), ..Settings::default() };
     let service = Service::start_with(settings).await;
     let (mut sender, connection) = hyper::client::conn::http2::handshake(
         hyper_util::rt::TokioExecutor::new(),
@@ -245,7 +245,7 @@ async fn a_connection_is_asked_to_close_at_its_age() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_take_its_answers_makes_room_for_others() {
+async fn client_that_reads_no_responses_gives_up_its_slot() {
     let limits = RequestLimits { request: Duration::from_secs(2), store: Duration::from_secs(30) };
     let connection_age = Duration::from_millis(200);
     let service = Service::start_with(Settings { limits, connection_age, connections: 1, ..Settings::default() }).await;
@@ -259,7 +259,7 @@ async fn a_client_that_does_not_take_its_answers_makes_room_for_others() {
 }
 
 #[tokio::test]
-async fn a_body_over_16_kib_is_refused() {
+async fn body_over_16_kib_is_refused() {
     let service = Service::start().await;
     let with_length = |length: usize| {
         let padding = " ".repeat(length - r#"{"refresh":"x"}"#.len());
@@ -278,7 +278,7 @@ async fn a_body_over_16_kib_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_is_not_looked_at_where_none_is_taken() {
+async fn body_is_ignored_if_the_route_takes_none() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -288,7 +288,7 @@ async fn a_body_is_not_looked_at_where_none_is_taken() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_in_time_is_cut_off() {
+async fn late_body_is_answered_408() {
     let limits = RequestLimits { request: Duration::from_millis(200), store: Duration::from_secs(30) };
     let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
 
@@ -300,7 +300,7 @@ async fn a_body_that_does_not_arrive_in_time_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_arrive_in_time_is_cut_off() {
+async fn late_request_head_is_answered_408() {
     let limits = RequestLimits { request: Duration::from_millis(200), store: Duration::from_secs(30) };
     let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
 
@@ -310,7 +310,7 @@ async fn a_head_that_does_not_arrive_in_time_is_cut_off() {
 }
 
 #[tokio::test]
-async fn requests_on_one_connection_are_answered_in_order() {
+async fn pipelined_requests_are_answered_in_order() {
     let service = Service::start().await;
     let requests = "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: first\r\n\r\n\
                     GET /nowhere HTTP/1.1\r\nHost: x\r\nX-Request-Id: second\r\nConnection: close\r\n\r\n";
@@ -322,7 +322,7 @@ async fn requests_on_one_connection_are_answered_in_order() {
 }
 
 #[tokio::test]
-async fn a_stopping_server_answers_what_is_under_way_and_closes() {
+async fn stopping_server_answers_requests_in_flight_and_closes() {
     let service = Service::start().await;
     let mut stream = service.connection().await;
     let body = json!({"email": "ada@example.org", "password": "x"}).to_string();
@@ -336,7 +336,7 @@ async fn a_stopping_server_answers_what_is_under_way_and_closes() {
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_on_the_same_port() {
+async fn http_2_is_served_on_the_same_port() {
     let service = Service::start().await;
     let stream = service.connection().await;
     let (mut sender, connection) = hyper::client::conn::http2::handshake(

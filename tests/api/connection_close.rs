@@ -1,5 +1,4 @@
-//! How connections end that nobody has done anything wrong on: with an answer, so that no request is lost on one that has
-//! just been closed.
+//! Orderly ends of connections: with a response, so that no request is lost on a connection that has just been closed.
 
 use std::convert::Infallible;
 
@@ -26,7 +25,7 @@ use super::{
 };
 use crate::support::{LONG, Settings, eventually, refuses_connections, send_head, until_closed, within};
 
-/// Asks once more, and is answered and told that this was the last answer.
+/// Sends one more request, whose response is the last one.
 async fn asks_for_the_last_time(stream: &mut TcpStream) {
     stream.write_all(HEALTH.as_bytes()).await.expect("it is open");
     expect_the_last_answer(&until_closed(stream).await);
@@ -64,14 +63,14 @@ fn health() -> Request<Full<Bytes>> {
     Request::get("http://postern.test/healthz").body(Full::default()).expect("a request")
 }
 
-/// The client still has its end, and the server has said goodbye.
+/// The server ends the connection by GOAWAY while the client keeps it.
 async fn expect_goodbye(connection: Connection) {
     let ended = within(LONG, "the server ends the connection", connection).await.expect("no panic");
     assert!(ended.is_ok(), "it was told: {ended:?}");
 }
 
 #[tokio::test]
-async fn while_a_server_leaves_a_connection_ends_with_its_next_answer_and_not_before() {
+async fn draining_server_closes_a_connection_after_its_next_response() {
     let service = with_timeouts(ENDLESS).await;
     let mut idle = sent(&service, HEALTH).await;
     healthy(&mut idle).await;
@@ -85,7 +84,7 @@ async fn while_a_server_leaves_a_connection_ends_with_its_next_answer_and_not_be
 }
 
 #[tokio::test]
-async fn a_request_that_was_under_way_before_is_answered_as_the_last_one_too() {
+async fn request_in_flight_is_answered_as_the_last_one() {
     let service = with_timeouts(ENDLESS).await;
     let body = json!({"refresh": "x"}).to_string();
     let mut stream = service.connection().await;
@@ -99,12 +98,12 @@ async fn a_request_that_was_under_way_before_is_answered_as_the_last_one_too() {
 }
 
 #[tokio::test]
-async fn whoever_asks_again_when_the_server_has_just_closed_is_answered() {
+async fn request_on_an_idle_connection_is_answered_after_the_close() {
     let service = with_timeouts(ENDLESS).await;
     let mut idle = sent(&service, HEALTH).await;
     healthy(&mut idle).await;
     let mut silent = service.connection().await;
-    // By the time that another one is answered, this has been accepted.
+    // When another request has been answered, this one has been accepted.
     service.get("/healthz").send().await.expect(200);
 
     closes(&service, idle.peer_addr().expect("an address")).await;
@@ -114,7 +113,7 @@ async fn whoever_asks_again_when_the_server_has_just_closed_is_answered() {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_waits_for_no_head_that_never_ends() {
+async fn closing_server_does_not_wait_for_an_endless_request_head() {
     let service = with_timeouts(ConnectionTimeouts { closing_idle: SHORT, ..ENDLESS }).await;
     let mut stream = sent(&service, "GET /heal").await;
 
@@ -124,7 +123,7 @@ async fn a_server_that_closes_waits_for_no_head_that_never_ends() {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_waits_for_nobody_who_does_nothing() {
+async fn closing_server_does_not_wait_for_idle_connections() {
     let service = with_timeouts(ConnectionTimeouts { closing_idle: SHORT, ..ENDLESS }).await;
     let mut idle = sent(&service, HEALTH).await;
     healthy(&mut idle).await;
@@ -137,7 +136,7 @@ async fn a_server_that_closes_waits_for_nobody_who_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_connection_that_has_grown_old_ends_with_its_next_answer_and_not_before() {
+async fn old_connection_closes_after_its_next_response() {
     let settings = Settings { timeouts: Some(ENDLESS), connection_age: SHORT, ..Settings::default() };
     let service = Service::start_with(settings).await;
     let mut old = sent(&service, HEALTH).await;
@@ -157,7 +156,7 @@ async fn a_connection_that_has_grown_old_ends_with_its_next_answer_and_not_befor
 }
 
 #[tokio::test]
-async fn a_server_that_leaves_says_so_over_http_2_and_answers_what_is_under_way() {
+async fn draining_server_sends_goaway_and_answers_requests_in_flight() {
     let service = with_timeouts(ENDLESS).await;
     let (mut sender, connection) = http2_client(&service).await;
     let (send_body, body) = oneshot::channel();
@@ -166,7 +165,7 @@ async fn a_server_that_leaves_says_so_over_http_2_and_answers_what_is_under_way(
     let login = Request::post("http://postern.test/logout/").header("content-type", "application/json");
     let under_way = sender.send_request(login.body(body).expect("a request"));
     let health = health().map(BodyExt::boxed_unsync);
-    // What is answered later has arrived later.
+    // The request that is answered has arrived after that one.
     assert_eq!(sender.send_request(health).await.expect("an answer").status(), 200);
 
     service.leave();
@@ -194,31 +193,31 @@ async fn frame(stream: &mut TcpStream, kind: u8) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_a_client_of_http_2_still_says_does_not_reset_the_connection_that_its_answer_is_on() {
+async fn late_http_2_frames_do_not_reset_the_last_response() {
     let service = with_timeouts(ENDLESS).await;
     let get = [0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82, 0x84, 0x86];
     let mut stream = sent(&service, [PREFACE, SETTINGS, &get].concat()).await;
     service.leave();
-    // PING, by which the server finds out that the client has heard of the end.
+    // PING, by which the server learns that the client has got the GOAWAY.
     let asked = frame(&mut stream, 6).await;
     let pong = [&[0, 0, 8, 6, 1, 0, 0, 0, 0], asked.as_slice()].concat();
     stream.write_all(&pong).await.expect("it is open");
     until_closed(&mut stream).await;
 
-    // WINDOW_UPDATE: what has been read makes room for more.
+    // WINDOW_UPDATE, as a client sends after it has read.
     for _ in 0..2 {
         stream.write_all(&[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 15]).await.expect("it is read");
     }
 }
 
 #[tokio::test]
-async fn a_client_of_http_2_that_comes_while_the_server_leaves_gets_what_it_came_for() {
+async fn new_http_2_client_of_a_draining_server_is_answered() {
     let service = with_timeouts(ENDLESS).await;
     service.leave();
 
     for _ in 0..20 {
         let (mut sender, connection) = http2_client(&service).await;
-        // Time enough to be told too early.
+        // Gives a GOAWAY the time to come too early.
         service.get("/healthz").send().await.expect(200);
         assert_eq!(sender.send_request(health()).await.expect("an answer").status(), 200);
         expect_goodbye(connection).await;
@@ -226,11 +225,11 @@ async fn a_client_of_http_2_that_comes_while_the_server_leaves_gets_what_it_came
 }
 
 #[tokio::test]
-async fn a_connection_that_was_made_before_the_server_closed_is_answered() {
+async fn connection_made_before_the_close_is_answered() {
     let service = with_timeouts(ENDLESS).await;
     let address = service.connection().await.peer_addr().expect("an address");
 
-    // This blocks, and with it the one thread on which the server would accept.
+    // This blocks the one thread on which the server would accept.
     let stream = std::net::TcpStream::connect(address).expect("the system accepts");
     service.stop();
 

@@ -1,4 +1,4 @@
-//! What becomes of connections: how long they may last, how many there may be, and which requests are taken from them.
+//! Limits of connections in time and number, and the requests that are accepted from them.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use tokio::{
 use super::Service;
 use crate::support::{LONG, Settings, refuses_connections, send_head, until, until_closed, until_end, within};
 
-/// A limit that a test waits for.
+/// A limit that a test exceeds.
 pub const SHORT: Duration = Duration::from_millis(200);
 
-/// A limit that a test has to keep to before it waits for it.
+/// A limit that a test keeps at first, and then exceeds.
 pub const LATE: Duration = Duration::from_secs(2);
 
-/// Nothing is cut off.
+/// No limits in time.
 pub const ENDLESS: ConnectionTimeouts = ConnectionTimeouts {
     first_byte: Duration::from_hours(1),
     head: Duration::from_hours(1),
@@ -39,7 +39,7 @@ pub async fn with_timeouts(timeouts: ConnectionTimeouts) -> Service {
     Service::start_with(Settings { timeouts: Some(timeouts), ..Settings::default() }).await
 }
 
-/// With so many places, and nothing cut off.
+/// Starts a service with this many connection slots, and no limits in time.
 async fn with_places(connections: usize) -> Service {
     Service::start_with(Settings { timeouts: Some(ENDLESS), connections, ..Settings::default() }).await
 }
@@ -68,7 +68,7 @@ fn login() -> String {
     json!({"email": "ada@example.org", "password": "x"}).to_string()
 }
 
-/// The one answer there is, a refusal with this status and code.
+/// There is one response: an error with this status and code.
 #[track_caller]
 fn expect_refusal(answers: &str, status: u16, code: &str) {
     assert!(answers.starts_with(&format!("HTTP/1.1 {status} ")), "{answers:?}");
@@ -86,7 +86,7 @@ fn expect_bare_error(responses: &str, status: u16) {
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nothing_comes_is_closed() {
+async fn silent_connection_is_closed() {
     let service = with_timeouts(ConnectionTimeouts { first_byte: SHORT, ..ENDLESS }).await;
 
     let mut silent = service.connection().await;
@@ -109,7 +109,7 @@ async fn slow_request_head_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn a_connection_between_requests_has_another_time_than_a_head() {
+async fn idle_connection_has_another_deadline_than_a_request_head() {
     let service = with_timeouts(ConnectionTimeouts { first_byte: LATE, head: LATE, ..ENDLESS }).await;
     let mut idle = sent(&service, HEALTH).await;
     healthy(&mut idle).await;
@@ -121,7 +121,7 @@ async fn a_connection_between_requests_has_another_time_than_a_head() {
 }
 
 #[tokio::test]
-async fn a_connection_that_idles_is_closed_without_a_word() {
+async fn idle_connection_is_closed_without_a_response() {
     let service = with_timeouts(ConnectionTimeouts { idle: LATE, ..ENDLESS }).await;
     let mut idle = sent(&service, HEALTH).await;
     healthy(&mut idle).await;
@@ -130,7 +130,7 @@ async fn a_connection_that_idles_is_closed_without_a_word() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_reads_ends_the_connection() {
+async fn unread_body_ends_the_connection() {
     let service = with_timeouts(ConnectionTimeouts { linger: SHORT, ..ENDLESS }).await;
 
     for head in ["GET /healthz", "GET /nowhere", "GET /profile/", "PUT /token/"] {
@@ -143,7 +143,7 @@ async fn a_body_that_nobody_reads_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn an_answer_is_read_whole_whatever_its_client_goes_on_sending() {
+async fn response_is_complete_although_the_client_goes_on_sending() {
     let service = Service::start().await;
     let body = vec![b' '; 512 * 1024];
     let head = format!(
@@ -197,7 +197,7 @@ async fn ambiguous_framing_closes_the_connection() {
 async fn malformed_head_gets_a_bare_400_at_once() {
     let service = with_timeouts(ENDLESS).await;
 
-    // Without the end of the head: the server does not wait for it.
+    // Without the end of the head, which the server does not wait for.
     for start in [
         "GET /healthz\r\n",
         "GET /healthz HTTP/1.1\r\nHost: x\r\n folded\r\n",
@@ -247,7 +247,7 @@ async fn request_before_a_malformed_head_is_served() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_1_0_is_answered() {
+async fn http_1_0_client_is_answered() {
     let service = Service::start().await;
 
     let mut stream = sent(&service, "GET /healthz HTTP/1.0\r\n\r\n").await;
@@ -257,7 +257,7 @@ async fn a_client_of_http_1_0_is_answered() {
 }
 
 #[tokio::test]
-async fn a_chunked_body_is_taken_in_any_pieces_and_what_follows_it_is_the_next_request() {
+async fn chunked_body_ends_where_the_next_request_begins() {
     let service = Service::start().await;
     let body = login();
     let (first, second) = body.split_at(7);
@@ -280,7 +280,7 @@ async fn a_chunked_body_is_taken_in_any_pieces_and_what_follows_it_is_the_next_r
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_chunked_as_it_says_is_refused_and_the_connection_closed() {
+async fn malformed_chunked_body_is_refused_and_ends_the_connection() {
     let service = Service::start().await;
 
     for body in
@@ -294,7 +294,7 @@ async fn a_body_that_is_not_chunked_as_it_says_is_refused_and_the_connection_clo
 }
 
 #[tokio::test]
-async fn a_full_house_has_room_for_whoever_comes_next() {
+async fn new_connection_evicts_the_longest_idle_one() {
     let service = with_places(2).await;
     let (mut first, mut second) = (sent(&service, HEALTH).await, sent(&service, HEALTH).await);
     healthy(&mut second).await;
@@ -311,7 +311,7 @@ async fn a_full_house_has_room_for_whoever_comes_next() {
 }
 
 #[tokio::test]
-async fn a_house_full_of_silence_answers() {
+async fn silent_connections_give_way_to_a_new_one() {
     let service = with_places(10).await;
     let mut silent = Vec::new();
     for _ in 0..50 {
@@ -322,7 +322,7 @@ async fn a_house_full_of_silence_answers() {
 }
 
 #[tokio::test]
-async fn a_house_full_of_slow_heads_answers() {
+async fn slow_request_heads_give_way_to_a_new_connection() {
     let service = with_places(10).await;
     let mut slow = Vec::new();
     for _ in 0..50 {
@@ -333,7 +333,7 @@ async fn a_house_full_of_slow_heads_answers() {
 }
 
 #[tokio::test]
-async fn nobody_gives_way_in_the_middle_of_a_request_and_the_operations_port_answers() {
+async fn request_in_flight_keeps_its_slot() {
     let service = with_places(1).await;
     let body = login();
     let mut busy = with_login_under_way(&service, &body).await;
@@ -348,13 +348,13 @@ async fn nobody_gives_way_in_the_middle_of_a_request_and_the_operations_port_ans
 }
 
 #[tokio::test]
-async fn a_request_that_is_arriving_when_the_server_stops_is_answered() {
+async fn request_that_arrives_during_the_stop_is_answered() {
     let service = Service::start().await;
     let mut stream = sent(&service, HEALTH).await;
     healthy(&mut stream).await;
     let (start, end) = HEALTH.split_at(20);
     stream.write_all(start.as_bytes()).await.expect("it is open");
-    // By the time that another one is answered, this has arrived.
+    // When another request has been answered, this one has arrived.
     service.get("/healthz").send().await.expect(200);
 
     service.stop();
@@ -366,7 +366,7 @@ async fn a_request_that_is_arriving_when_the_server_stops_is_answered() {
 }
 
 #[tokio::test]
-async fn what_does_not_go_on_over_http_2_is_cut_off() {
+async fn stalled_http_2_connection_is_closed() {
     let service = with_timeouts(ConnectionTimeouts { head: SHORT, ..ENDLESS }).await;
     let headers = [0, 0, 3, 1, 1, 0, 0, 0, 1, 0x82, 0x84, 0x86];
     let begun = [PREFACE, SETTINGS].concat();
@@ -375,7 +375,7 @@ async fn what_does_not_go_on_over_http_2_is_cut_off() {
         &PREFACE[..10],
         PREFACE,
         &[PREFACE, &SETTINGS[..5]].concat(),
-        // A frame without its end, and a header block without its.
+        // An incomplete frame, and an incomplete header block.
         &[begun.as_slice(), &headers[..10]].concat(),
         &[begun.as_slice(), &headers].concat(),
     ] {
@@ -385,7 +385,7 @@ async fn what_does_not_go_on_over_http_2_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_2_that_idles_is_asked_to_go() {
+async fn idle_http_2_client_gets_goaway() {
     let service = with_timeouts(ConnectionTimeouts { idle: LATE, ..ENDLESS }).await;
     let handshake =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(service.connection().await));
@@ -401,11 +401,11 @@ async fn a_client_of_http_2_that_idles_is_asked_to_go() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_2_that_gives_no_room_for_its_answer_is_cut_off() {
+async fn http_2_client_without_a_window_is_disconnected() {
     let limits = RequestLimits { request: SHORT, store: LONG };
     let timeouts = Some(ConnectionTimeouts { request: SHORT, ..ENDLESS });
     let service = Service::start_with(Settings { limits, timeouts, ..Settings::default() }).await;
-    // SETTINGS_INITIAL_WINDOW_SIZE: no byte of any body.
+    // SETTINGS_INITIAL_WINDOW_SIZE of 0: no byte of any body.
     let settings = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0];
     let get = [0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82, 0x84, 0x86];
 
@@ -415,7 +415,7 @@ async fn a_client_of_http_2_that_gives_no_room_for_its_answer_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_back_what_it_asks_for_is_cut_off() {
+async fn client_that_resets_its_requests_is_disconnected() {
     let service = with_timeouts(ENDLESS).await;
     let mut stream = sent(&service, [PREFACE, SETTINGS].concat()).await;
 

@@ -1,4 +1,4 @@
-//! Scripts of other origins.
+//! CORS.
 
 use super::Service;
 use crate::support::{Response, Settings};
@@ -10,7 +10,7 @@ async fn for_the_app() -> Service {
     Service::start_with(Settings { origins: origins.into_iter().collect(), ..Settings::default() }).await
 }
 
-/// What the browser is told.
+/// The CORS headers of a response.
 fn told(answer: &Response) -> [&str; 5] {
     [
         answer.text("access-control-allow-origin"),
@@ -22,7 +22,7 @@ fn told(answer: &Response) -> [&str; 5] {
 }
 
 #[tokio::test]
-async fn without_a_list_nothing_is_said_of_origins() {
+async fn no_cors_headers_without_allowed_origins() {
     let service = Service::start().await;
 
     let answer = service.get("/healthz").header("origin", APP).send().await;
@@ -31,7 +31,7 @@ async fn without_a_list_nothing_is_said_of_origins() {
 }
 
 #[tokio::test]
-async fn a_script_of_a_listed_origin_may_read_every_answer() {
+async fn allowed_origin_may_read_every_response() {
     let service = for_the_app().await;
     let exposed = "x-request-id, retry-after, www-authenticate";
 
@@ -44,7 +44,7 @@ async fn a_script_of_a_listed_origin_may_read_every_answer() {
 }
 
 #[tokio::test]
-async fn of_another_origin_nothing_is_said_but_that_it_would_matter() {
+async fn other_origin_gets_only_vary() {
     let service = for_the_app().await;
 
     for origin in ["https://evil.example.org", "https://app.example.org:8443", "http://app.example.org", "null", ""] {
@@ -59,7 +59,7 @@ async fn of_another_origin_nothing_is_said_but_that_it_would_matter() {
 }
 
 #[tokio::test]
-async fn a_preflight_is_told_what_may_be_asked() {
+async fn preflight_lists_methods_and_headers() {
     let service = for_the_app().await;
 
     let request = service.request("OPTIONS", "/profile/").header("origin", "http://localhost:3000");
@@ -71,7 +71,7 @@ async fn a_preflight_is_told_what_may_be_asked() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_asks_about_a_preflight_is_not_told_that_it_is_somebodys() {
+async fn preflight_through_a_proxy_is_not_authenticated() {
     let service = for_the_app().await;
 
     let request = service.request("OPTIONS", "/verify/").header("origin", APP);
@@ -82,7 +82,7 @@ async fn a_proxy_that_asks_about_a_preflight_is_not_told_that_it_is_somebodys() 
 }
 
 #[tokio::test]
-async fn the_operations_listener_knows_no_origin() {
+async fn operations_listener_sends_no_cors_headers() {
     let service = for_the_app().await;
 
     let answer = service.operations("/livez").header("origin", APP).send().await;

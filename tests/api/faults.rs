@@ -1,4 +1,4 @@
-//! Requests that are dropped, go wrong, or take too long.
+//! Requests that are dropped, fail, or take too long.
 
 use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
@@ -13,7 +13,7 @@ use super::Service;
 use crate::support::{Fault, LONG, PASSWORD, Settings, call, eventually};
 
 #[tokio::test]
-async fn a_panic_is_one_500_and_the_next_request_is_answered() {
+async fn panic_is_one_500_and_the_next_request_is_answered() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -25,7 +25,7 @@ async fn a_panic_is_one_500_and_the_next_request_is_answered() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_unavailable() {
+async fn request_beyond_its_deadline_is_unavailable() {
     let limits = RequestLimits { request: Duration::from_millis(200), store: Duration::from_secs(30) };
     let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
 
@@ -35,7 +35,7 @@ async fn a_request_that_takes_too_long_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_sign_up_that_is_dropped_anywhere_leaves_a_whole_account_or_none() {
+async fn dropped_sign_up_leaves_a_whole_account_or_none() {
     let service = Service::start().await;
     let (accounts, call) = (&service.accounts, call());
     for polls in 1_usize.. {
@@ -59,7 +59,7 @@ async fn a_sign_up_that_is_dropped_anywhere_leaves_a_whole_account_or_none() {
         };
 
         match service.sign_up(&email).await.status {
-            // What was dropped had not decided anything, or has decided it all.
+            // A dropped future has made none or all of the deciding write.
             201 => assert!(!is_done),
             409 => drop(service.log_in(&email, PASSWORD).await.expect(200)),
             status => panic!("{status}"),
@@ -71,8 +71,8 @@ async fn a_sign_up_that_is_dropped_anywhere_leaves_a_whole_account_or_none() {
 }
 
 #[tokio::test]
-async fn no_connection_to_a_store_is_held_while_a_password_is_hashed() {
-    // Dear enough that two dozen of them outlast a look at a profile by far.
+async fn no_store_connection_is_held_while_a_password_is_hashed() {
+    // So slow that two dozen hashes outlast a request for a profile by far.
     let parameters = HashParameters { memory_kib: 32 * 1024, passes: 4, lanes: 1 };
     let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_mins(5) };
     let service = Service::start().await;
@@ -92,7 +92,7 @@ async fn no_connection_to_a_store_is_held_while_a_password_is_hashed() {
 }
 
 #[tokio::test]
-async fn logins_that_would_wait_too_long_for_a_hash_are_refused_at_once() {
+async fn login_beyond_the_longest_hash_wait_is_refused_at_once() {
     let parameters = HashParameters { memory_kib: 32 * 1024, passes: 4, lanes: 1 };
     let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_millis(500) };
     let service = Service::start_with(Settings { hashing, throttles: false, ..Settings::default() }).await;

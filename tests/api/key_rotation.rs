@@ -1,4 +1,4 @@
-//! Keys that change while people are signed in.
+//! Keys that change while users are signed in.
 
 use std::time::Duration;
 
@@ -11,24 +11,25 @@ use crate::support::TestUser;
 const TIMES: KeyTimes =
     KeyTimes { max_age: Duration::from_mins(5), access: Duration::from_mins(5), refresh: Duration::from_hours(24) };
 
-/// What of a token depends on its key alone: an access token's footer, a refresh token's version and tag.
+/// Returns the part of a token that depends on its key only: the footer of an access token, or the version and tag of a
+/// refresh token.
 fn key_of(token: &str) -> String {
     token.rsplit_once('.').map_or(&token[..6], |(_, footer)| footer).to_owned()
 }
 
-/// A new access token of the same session.
+/// Returns a new access token of the same session.
 async fn refreshed(person: &TestUser) -> String {
     person.refresh().await.expect(200)["access"].as_str().expect("a token").to_owned()
 }
 
 #[tokio::test]
-async fn nobody_is_refused_at_any_server_while_keys_of_every_purpose_change() {
+async fn rotation_of_every_key_invalidates_no_token_at_any_server() {
     let service = Service::start().await;
     let other = service.second().await;
     let mut signed_in = Vec::new();
     let mut keys_seen = std::collections::BTreeSet::new();
 
-    // Hours, so that keys come, sign and go; a server learns of each change some time after the other one.
+    // Hours in which keys are added, sign and are removed; one server learns of each change later than the other.
     for hour in 0..30 {
         let directory = service.keys_directory();
         keys::rotate(directory, &Purpose::ALL, &TIMES, service.now()).expect("a rotation");
@@ -42,7 +43,7 @@ async fn nobody_is_refused_at_any_server_while_keys_of_every_purpose_change() {
         late.keys.reload().await;
 
         signed_in.push(ada);
-        // The newest session, and the oldest that is in force.
+        // The newest session, and the oldest valid one.
         for person in signed_in.iter().rev().take(24).step_by(23) {
             for server in [&service, &other] {
                 let access = refreshed(&person.at(server)).await;
@@ -54,7 +55,7 @@ async fn nobody_is_refused_at_any_server_while_keys_of_every_purpose_change() {
         service.advance(Duration::from_hours(1));
     }
 
-    // Each change but the first has brought a key into use.
+    // Each change but the first has activated a key.
     assert_eq!(keys_seen.len(), 2 * 30);
     let kept = keys::list(service.keys_directory()).expect("a manifest");
     let kept = |purpose| kept.iter().filter(|key| key.purpose == purpose).count();
@@ -62,7 +63,7 @@ async fn nobody_is_refused_at_any_server_while_keys_of_every_purpose_change() {
 }
 
 #[tokio::test]
-async fn a_token_of_a_dropped_key_is_refused_and_asks_no_store() {
+async fn token_of_a_removed_key_is_refused_without_asking_a_store() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     for _ in 0..3 {
@@ -80,7 +81,7 @@ async fn a_token_of_a_dropped_key_is_refused_and_asks_no_store() {
 }
 
 #[tokio::test]
-async fn after_an_emergency_of_access_tokens_people_refresh_and_stay_signed_in() {
+async fn emergency_rotation_of_access_keys_keeps_sessions() {
     let service = Service::start().await;
     let other = service.second().await;
     let ada = service.signed_up("ada@example.org").await;
@@ -90,7 +91,7 @@ async fn after_an_emergency_of_access_tokens_people_refresh_and_stay_signed_in()
 
     ada.profile().await.expect_problem(401, "invalid_token");
     let access = refreshed(&ada).await;
-    // The other one has not read the keys since, and does so when it meets a token of the new one.
+    // The other server reads the keys when it gets a token of the new one.
     for server in [&service, &other] {
         server.get("/profile/").bearer(&access).send().await.expect(200);
     }
@@ -98,7 +99,7 @@ async fn after_an_emergency_of_access_tokens_people_refresh_and_stay_signed_in()
 }
 
 #[tokio::test]
-async fn after_an_emergency_of_refresh_tokens_everybody_logs_in_again() {
+async fn emergency_rotation_of_refresh_keys_ends_all_sessions() {
     let service = Service::start().await;
     let other = service.second().await;
     let ada = service.signed_up("ada@example.org").await;
@@ -114,12 +115,12 @@ async fn after_an_emergency_of_refresh_tokens_everybody_logs_in_again() {
 }
 
 #[tokio::test]
-async fn made_up_key_ids_are_refused_and_ask_no_store() {
+async fn unknown_key_ids_are_refused_without_asking_a_store() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let before = service.store_calls();
 
-    // What the footer, and the tag, of a key that is nobody's would look like.
+    // The footer and the tag of an unknown key.
     let signed = ada.tokens.access.rsplit_once('.').expect("a footer").0;
     let access = format!("{signed}.{}", base64_of(br#"{"kid":"k4.pid.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#));
     let refresh = format!("AQAAAA{}", &ada.tokens.refresh[6..]);

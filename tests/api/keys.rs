@@ -7,7 +7,7 @@ use super::Service;
 use crate::support::Fault;
 
 #[tokio::test]
-async fn the_key_that_signs_is_published_by_the_name_that_tokens_give_it() {
+async fn signing_key_is_published_under_the_id_in_tokens() {
     let service = Service::start().await;
 
     let set = service.get("/.well-known/paserk.json").send().await.expect(200);
@@ -24,7 +24,7 @@ fn decoded(part: &str) -> Value {
 }
 
 #[tokio::test]
-async fn caches_may_keep_the_keys_and_no_store_is_asked_for_them() {
+async fn published_keys_are_cacheable_and_ask_no_store() {
     let service = Service::start().await;
 
     for method in ["GET", "HEAD"] {
@@ -37,7 +37,7 @@ async fn caches_may_keep_the_keys_and_no_store_is_asked_for_them() {
 }
 
 #[tokio::test]
-async fn the_keys_are_told_while_the_stores_are_away() {
+async fn keys_are_published_while_the_stores_are_down() {
     let service = Service::start().await;
     service.counting.set_fault(Fault::Hang);
 
@@ -46,7 +46,7 @@ async fn the_keys_are_told_while_the_stores_are_away() {
 
 #[cfg(feature = "jwt")]
 #[tokio::test]
-async fn the_same_keys_are_told_as_a_jwk_set() {
+async fn same_keys_are_published_as_a_jwk_set() {
     let service = Service::start().await;
 
     let answer = service.get("/.well-known/jwks.json").send().await;
@@ -61,7 +61,7 @@ async fn the_same_keys_are_told_as_a_jwk_set() {
 
 #[cfg(not(feature = "jwt"))]
 #[tokio::test]
-async fn without_the_format_there_is_no_jwk_set() {
+async fn without_jwt_there_is_no_jwk_set() {
     let service = Service::start().await;
 
     let answer = service.get("/.well-known/jwks.json").send().await;

@@ -12,7 +12,7 @@ use super::Service;
 use crate::support::{CHEAP, PASSWORD, Settings};
 
 #[tokio::test]
-async fn a_login_answers_both_tokens_and_nothing_else() {
+async fn login_returns_both_tokens_and_nothing_else() {
     let service = Service::start().await;
     service.signed_up("ada@example.org").await;
 
@@ -24,7 +24,7 @@ async fn a_login_answers_both_tokens_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_email_is_known_in_any_case_and_spelling() {
+async fn login_accepts_any_case_and_spelling_of_the_email() {
     let service = Service::start().await;
     service.signed_up("ada@bücher.example").await;
 
@@ -34,7 +34,7 @@ async fn an_email_is_known_in_any_case_and_spelling() {
 }
 
 #[tokio::test]
-async fn each_login_opens_a_session_of_its_own() {
+async fn each_login_opens_a_new_session() {
     let service = Service::start().await;
     let first = service.signed_up("ada@example.org").await;
     let second = first.second_session().await;
@@ -45,7 +45,7 @@ async fn each_login_opens_a_session_of_its_own() {
     second.expect_valid().await;
 }
 
-/// Every kind of login that is refused, by email and password: two of Ada's, and then those of others.
+/// Every kind of refused login, by email and password: two of Ada's, then others.
 async fn refused_logins(service: &Service) -> Vec<(&'static str, String)> {
     let ada = service.signed_up("ada@example.org").await;
     let stored = service.user(&ada.email).await;
@@ -77,7 +77,7 @@ async fn refused_logins(service: &Service) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_with_a_login_the_answer_is_one_and_the_same() {
+async fn every_wrong_login_gets_the_same_response() {
     let service = Service::start().await;
     let mut answers = Vec::new();
     for (email, password) in refused_logins(&service).await {
@@ -96,7 +96,7 @@ async fn whatever_is_wrong_with_a_login_the_answer_is_one_and_the_same() {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_with_a_login_it_costs_one_hash_and_one_question_to_the_users() {
+async fn every_wrong_login_costs_one_hash_and_one_user_lookup() {
     let service = Service::start().await;
     for (email, password) in refused_logins(&service).await {
         let (hashes, calls) = (service.accounts.hasher.hashes(), service.store_calls());
@@ -110,7 +110,7 @@ async fn whatever_is_wrong_with_a_login_it_costs_one_hash_and_one_question_to_th
 }
 
 #[tokio::test]
-async fn a_wrong_password_that_should_confirm_something_costs_one_hash_too() {
+async fn wrong_password_for_reauthentication_costs_one_hash() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let before = service.accounts.hasher.hashes();
@@ -123,7 +123,7 @@ async fn a_wrong_password_that_should_confirm_something_costs_one_hash_too() {
 }
 
 #[tokio::test]
-async fn a_member_that_is_missing_or_blank_is_reported() {
+async fn missing_or_blank_field_is_reported() {
     let service = Service::start().await;
 
     let problem = service.post("/token/", json!({"email": " "})).send().await.expect_problem(400, "validation_failed");
@@ -133,14 +133,14 @@ async fn a_member_that_is_missing_or_blank_is_reported() {
 }
 
 #[tokio::test]
-async fn no_policy_is_applied_to_the_password_of_a_login() {
+async fn login_applies_no_password_policy() {
     let service = Service::start().await;
 
     service.log_in("ada@example.org", "x").await.expect_problem(401, "invalid_credentials");
 }
 
 #[tokio::test]
-async fn a_hash_with_other_parameters_is_renewed_at_the_next_login_and_no_session_ends() {
+async fn login_rehashes_old_parameters_and_ends_no_session() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let parameters = HashParameters { passes: 2, ..CHEAP };

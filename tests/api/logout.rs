@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Service;
 
 #[tokio::test]
-async fn a_logout_ends_the_session_and_no_other() {
+async fn logout_ends_the_session_and_no_other() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let other = ada.second_session().await;
@@ -20,7 +20,7 @@ async fn a_logout_ends_the_session_and_no_other() {
 }
 
 #[tokio::test]
-async fn another_server_knows_of_a_logout_at_once() {
+async fn logout_takes_effect_at_another_server_at_once() {
     let service = Service::start().await;
     let second = service.second().await;
     let ada = service.signed_up("ada@example.org").await;
@@ -32,7 +32,7 @@ async fn another_server_knows_of_a_logout_at_once() {
 }
 
 #[tokio::test]
-async fn logging_out_again_or_long_after_is_no_error() {
+async fn repeated_or_late_logout_is_no_error() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -43,7 +43,7 @@ async fn logging_out_again_or_long_after_is_no_error() {
 }
 
 #[tokio::test]
-async fn a_forged_token_logs_nobody_out() {
+async fn forged_token_ends_no_session() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let before = service.store_calls();
@@ -58,7 +58,7 @@ async fn a_forged_token_logs_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_missing_or_blank_token_is_reported() {
+async fn missing_or_blank_token_is_reported() {
     let service = Service::start().await;
 
     for (body, sentence) in

@@ -1,4 +1,4 @@
-//! The HTTP contract, sentence by sentence, over real sockets and on both backends.
+//! The HTTP contract, over real sockets and on both backends.
 
 #![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
 

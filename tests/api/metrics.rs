@@ -13,7 +13,7 @@ use super::Service;
 use crate::support::{CHEAP, Fault, LONG, PASSWORD, Settings, eventually};
 
 #[tokio::test]
-async fn metrics_are_text_for_prometheus_on_the_operations_listener_and_ask_no_store() {
+async fn metrics_are_on_the_operations_listener_and_ask_no_store() {
     let service = Service::start().await;
 
     let answer = service.operations("/metrics").send().await;
@@ -25,7 +25,7 @@ async fn metrics_are_text_for_prometheus_on_the_operations_listener_and_ask_no_s
 }
 
 #[tokio::test]
-async fn every_metric_whose_labels_are_listed_is_there_from_the_start_with_each_of_their_values() {
+async fn metrics_with_listed_labels_exist_from_the_start() {
     let service = Service::start().await;
 
     let text = service.metrics().await;
@@ -44,7 +44,7 @@ async fn every_metric_whose_labels_are_listed_is_there_from_the_start_with_each_
             LabelValues::Described(_) => 0,
         });
         let name = if kind == "histogram" { format!("{}_count", family.name) } else { family.name.to_owned() };
-        // Of the build, there is one.
+        // There is one build.
         let expected = if family.name == "postern_build_info" { 1 } else { combinations.product() };
         assert_eq!(samples(&text, &name).len(), expected, "{}", family.name);
     }
@@ -77,12 +77,12 @@ async fn requests_are_counted_by_route_method_and_status() {
     }
     let durations = r#"postern_http_request_duration_seconds_count{method="GET",route="/profile/"}"#;
     assert_eq!(service.metric(durations).await, 3);
-    // The one that asks.
+    // The request for the metrics.
     assert_eq!(service.metric("postern_http_requests_in_flight").await, 1);
 }
 
 #[tokio::test]
-async fn a_request_whose_caller_hangs_up_is_counted_and_not_in_flight_any_more() {
+async fn abandoned_request_is_counted_and_not_in_flight() {
     let service = Service::start().await;
     service.counting.set_fault(Fault::Hang);
     let mut stream = service.connection().await;
@@ -151,7 +151,7 @@ async fn use_cases_are_counted_by_outcome_and_sessions_by_reason() {
 }
 
 #[tokio::test]
-async fn sessions_that_their_users_end_are_counted_by_how() {
+async fn ended_sessions_are_counted_by_reason() {
     let service = Service::start().await;
     let (ada, grace) = (service.signed_up("ada@example.org").await, service.signed_up("grace@example.org").await);
     let other = ada.second_session().await;
@@ -196,7 +196,7 @@ async fn hashes_waits_and_refusals_are_counted() {
     service.signed_up("ada@example.org").await;
     service.log_in("ada@example.org", PASSWORD).await.expect(200);
 
-    // What may not wait at all is refused, by the queue's estimate or when its turn comes.
+    // A hash that may not wait is refused by the estimate of the queue, or when its turn comes.
     busy.log_in("ada@example.org", PASSWORD).await.expect_problem(503, "overloaded");
 
     assert_eq!(service.metric(r#"postern_hashing_duration_seconds_count{work="hash"}"#).await, 2);
@@ -209,7 +209,7 @@ async fn hashes_waits_and_refusals_are_counted() {
     assert_eq!(busy.metric(r#"postern_logins_total{outcome="overloaded"}"#).await, 1);
 }
 
-/// Labels and value of each sample of a metric; of a value that is no whole number, what is whole of it.
+/// Returns the labels and the value of each sample of a metric, rounded down.
 fn samples(text: &str, name: &str) -> Vec<(String, u64)> {
     let is_of = |line: &&str| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} "));
     let sample = |line: &str| {
@@ -221,7 +221,7 @@ fn samples(text: &str, name: &str) -> Vec<(String, u64)> {
 }
 
 #[tokio::test]
-async fn labels_have_no_values_but_those_that_are_listed() {
+async fn labels_have_only_listed_values() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     ada.profile().await.expect(200);

@@ -5,7 +5,7 @@ use super::Service;
 const PAGE: &str = include_str!("../../src/http/handlers/openapi.json");
 
 #[tokio::test]
-async fn the_page_is_served_as_it_is_written_and_touches_no_store() {
+async fn page_is_served_unchanged_without_asking_a_store() {
     let service = Service::start().await;
 
     let answer = service.get("/openapi.json").send().await;
@@ -16,7 +16,7 @@ async fn the_page_is_served_as_it_is_written_and_touches_no_store() {
 }
 
 #[tokio::test]
-async fn caches_may_keep_the_page() {
+async fn page_is_cacheable() {
     let service = Service::start().await;
 
     for method in ["GET", "HEAD"] {
@@ -28,7 +28,7 @@ async fn caches_may_keep_the_page() {
 }
 
 #[tokio::test]
-async fn strangers_are_told_to_sign_in_where_the_page_says_so() {
+async fn operations_with_security_refuse_anonymous_requests() {
     let service = Service::start().await;
     let page: serde_json::Value = serde_json::from_str(PAGE).expect("the page is JSON");
 

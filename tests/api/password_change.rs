@@ -9,7 +9,7 @@ use crate::support::{PASSWORD, call};
 const NEW: &str = "new_password";
 
 #[tokio::test]
-async fn a_password_change_changes_the_password() {
+async fn password_change_changes_the_password() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -21,7 +21,7 @@ async fn a_password_change_changes_the_password() {
 }
 
 #[tokio::test]
-async fn this_session_lives_with_its_tokens_and_every_other_one_ends() {
+async fn password_change_keeps_its_session_and_ends_all_others() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let other = ada.second_session().await;
@@ -35,7 +35,7 @@ async fn this_session_lives_with_its_tokens_and_every_other_one_ends() {
 }
 
 #[tokio::test]
-async fn another_server_knows_of_a_password_change_at_once() {
+async fn password_change_takes_effect_at_another_server_at_once() {
     let service = Service::start().await;
     let second = service.second().await;
     let ada = service.signed_up("ada@example.org").await;
@@ -49,7 +49,7 @@ async fn another_server_knows_of_a_password_change_at_once() {
 }
 
 #[tokio::test]
-async fn a_second_change_by_another_session_ends_the_one_that_was_kept() {
+async fn second_change_ends_the_session_that_made_the_first() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     ada.change_password(PASSWORD, NEW).await.expect(200);
@@ -62,7 +62,7 @@ async fn a_second_change_by_another_session_ends_the_one_that_was_kept() {
 }
 
 #[tokio::test]
-async fn the_kept_session_may_change_the_password_again() {
+async fn surviving_session_may_change_the_password_again() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -73,7 +73,7 @@ async fn the_kept_session_may_change_the_password_again() {
 }
 
 #[tokio::test]
-async fn a_wrong_old_password_is_refused_and_nothing_changes() {
+async fn wrong_old_password_changes_nothing() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -86,7 +86,7 @@ async fn a_wrong_old_password_is_refused_and_nothing_changes() {
 }
 
 #[tokio::test]
-async fn a_new_password_that_the_policy_objects_to_is_refused_before_anything_is_hashed() {
+async fn weak_new_password_is_refused_before_any_hash() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let before = service.accounts.hasher.hashes();
@@ -98,7 +98,7 @@ async fn a_new_password_that_the_policy_objects_to_is_refused_before_anything_is
 }
 
 #[tokio::test]
-async fn a_new_password_that_equals_the_old_one_is_refused() {
+async fn new_password_must_differ_from_the_old_one() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -108,7 +108,7 @@ async fn a_new_password_that_equals_the_old_one_is_refused() {
 }
 
 #[tokio::test]
-async fn missing_members_are_reported_at_once() {
+async fn missing_fields_are_reported_together() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -119,7 +119,7 @@ async fn missing_members_are_reported_at_once() {
 }
 
 #[tokio::test]
-async fn of_two_changes_by_two_sessions_exactly_one_wins_and_the_other_session_ends() {
+async fn one_of_two_changes_by_two_sessions_wins() {
     let service = Service::start().await;
     for round in 0..4 {
         let ada = service.signed_up(&format!("ada{round}@example.org")).await;
@@ -142,7 +142,7 @@ async fn of_two_changes_by_two_sessions_exactly_one_wins_and_the_other_session_e
 }
 
 #[tokio::test]
-async fn of_two_changes_by_one_session_exactly_one_wins_and_the_session_lives() {
+async fn one_of_two_changes_by_one_session_wins() {
     let service = Service::start().await;
     for round in 0..4 {
         let ada = service.signed_up(&format!("ada{round}@example.org")).await;
@@ -163,7 +163,7 @@ async fn of_two_changes_by_one_session_exactly_one_wins_and_the_session_lives() 
 }
 
 #[tokio::test]
-async fn a_login_with_the_old_password_that_races_a_change_never_leaves_a_session_in_force() {
+async fn login_racing_a_password_change_leaves_no_valid_session() {
     let service = Service::start().await;
     for round in 0..4 {
         let ada = service.signed_up(&format!("ada{round}@example.org")).await;
@@ -182,7 +182,7 @@ async fn a_login_with_the_old_password_that_races_a_change_never_leaves_a_sessio
 }
 
 #[tokio::test]
-async fn a_login_that_renews_the_hash_meanwhile_does_not_make_the_right_password_wrong() {
+async fn rehash_during_a_change_keeps_the_password_right() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let (accounts, call) = (&service.accounts, call());

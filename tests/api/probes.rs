@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Service;
 
 #[tokio::test]
-async fn the_public_health_touches_no_store() {
+async fn public_health_asks_no_store() {
     let service = Service::start().await;
 
     let body = service.get("/healthz").send().await.expect(200);
@@ -15,7 +15,7 @@ async fn the_public_health_touches_no_store() {
 }
 
 #[tokio::test]
-async fn a_live_process_touches_no_store() {
+async fn liveness_asks_no_store() {
     let service = Service::start().await;
 
     service.operations("/livez").send().await.expect(200);
@@ -24,7 +24,7 @@ async fn a_live_process_touches_no_store() {
 }
 
 #[tokio::test]
-async fn a_service_is_ready_once_its_stores_have_answered() {
+async fn service_is_ready_once_its_stores_have_answered() {
     let service = Service::start().await;
 
     let body = service.operations("/readyz").send().await.expect(200);
@@ -33,7 +33,7 @@ async fn a_service_is_ready_once_its_stores_have_answered() {
 }
 
 #[tokio::test]
-async fn a_draining_service_is_not_ready() {
+async fn draining_service_is_not_ready() {
     let service = Service::start().await;
     service.operations("/readyz").send().await.expect(200);
 
@@ -45,7 +45,7 @@ async fn a_draining_service_is_not_ready() {
 }
 
 #[tokio::test]
-async fn probes_are_not_public_and_the_api_is_not_on_the_operations_listener() {
+async fn probes_and_the_public_api_are_on_separate_listeners() {
     let service = Service::start().await;
 
     service.get("/readyz").send().await.expect(404);

@@ -7,7 +7,7 @@ use super::Service;
 use crate::support::{PASSWORD, call};
 
 #[tokio::test]
-async fn a_name_can_be_changed() {
+async fn name_can_be_changed() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -19,7 +19,7 @@ async fn a_name_can_be_changed() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_missing_or_not_valid_changes_nothing() {
+async fn missing_or_invalid_name_changes_nothing() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -31,7 +31,7 @@ async fn a_name_that_is_missing_or_not_valid_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_account_is_deleted_with_its_sessions_by_whoever_knows_its_password() {
+async fn right_password_deletes_the_account_and_its_sessions() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let other = ada.second_session().await;
@@ -49,7 +49,7 @@ async fn an_account_is_deleted_with_its_sessions_by_whoever_knows_its_password()
 }
 
 #[tokio::test]
-async fn a_wrong_password_deletes_nothing() {
+async fn wrong_password_deletes_nothing() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -65,7 +65,7 @@ async fn a_wrong_password_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn a_session_that_ended_while_its_password_was_verified_deletes_nothing() {
+async fn session_that_ends_during_verification_deletes_nothing() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let other = ada.second_session().await;
@@ -80,7 +80,7 @@ async fn a_session_that_ended_while_its_password_was_verified_deletes_nothing() 
 }
 
 #[tokio::test]
-async fn a_login_that_renews_the_hash_meanwhile_does_not_keep_the_account() {
+async fn rehash_during_a_deletion_does_not_keep_the_account() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let (accounts, call) = (&service.accounts, call());

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Service;
 
 #[tokio::test]
-async fn a_refresh_answers_a_new_access_token_and_nothing_else() {
+async fn refresh_returns_a_new_access_token_and_nothing_else() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -21,7 +21,7 @@ async fn a_refresh_answers_a_new_access_token_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_good_again_and_again_until_the_session_expires() {
+async fn refresh_token_is_reusable_until_the_session_expires() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -35,7 +35,7 @@ async fn a_refresh_token_is_good_again_and_again_until_the_session_expires() {
 }
 
 #[tokio::test]
-async fn an_access_token_never_outlives_its_session() {
+async fn access_token_never_outlives_its_session() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     service.advance(Duration::from_mins(24 * 60 - 2));
@@ -49,7 +49,7 @@ async fn an_access_token_never_outlives_its_session() {
 }
 
 #[tokio::test]
-async fn a_forged_token_is_refused_without_asking_a_store() {
+async fn forged_token_is_refused_without_asking_a_store() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let of_another_service = Service::start().await.signed_up("ada@example.org").await.tokens.refresh;
@@ -74,7 +74,7 @@ async fn a_forged_token_is_refused_without_asking_a_store() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_has_at_most_128_url_safe_characters() {
+async fn refresh_token_has_at_most_128_url_safe_characters() {
     let service = Service::start().await;
 
     let token = service.signed_up("ada@example.org").await.tokens.refresh;
@@ -84,7 +84,7 @@ async fn a_refresh_token_has_at_most_128_url_safe_characters() {
 }
 
 #[tokio::test]
-async fn a_missing_or_blank_token_is_reported() {
+async fn missing_or_blank_token_is_reported() {
     let service = Service::start().await;
 
     for (body, sentence) in

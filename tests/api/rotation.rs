@@ -1,4 +1,4 @@
-//! `POST /refresh/` where refresh tokens rotate: the README's table, as clients see it.
+//! `POST /refresh/` with rotation: the table of docs/sessions.md, as clients see it.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ async fn rotating() -> Service {
     Service::start_with(Settings { rotation_enabled: true, ..Settings::default() }).await
 }
 
-/// A refresh token that a refresh hands out.
+/// Returns the refresh token of a new refresh.
 async fn successor(person: &TestUser) -> String {
     refresh_of(&person.refresh().await.expect(200))
 }
@@ -27,11 +27,11 @@ fn refresh_of(body: &Value) -> String {
     body["refresh"].as_str().unwrap_or_else(|| panic!("{body}")).to_owned()
 }
 
-/// Past the time in which a token is shared.
+/// More than the reuse interval.
 const LATER: Duration = Duration::from_secs(14);
 
 #[tokio::test]
-async fn a_refresh_answers_both_tokens_and_so_on() {
+async fn each_refresh_returns_both_tokens() {
     let service = rotating().await;
     let mut ada = service.signed_up("ada@example.org").await;
 
@@ -46,7 +46,7 @@ async fn a_refresh_answers_both_tokens_and_so_on() {
 }
 
 #[tokio::test]
-async fn a_hundred_refreshes_at_once_all_get_the_identical_successor_and_it_works() {
+async fn hundred_parallel_refreshes_get_the_same_next_token() {
     let service = rotating().await;
     let second = service.second_with(Settings { rotation_enabled: true, ..Settings::default() }).await;
     let ada = service.signed_up("ada@example.org").await;
@@ -64,7 +64,7 @@ async fn a_hundred_refreshes_at_once_all_get_the_identical_successor_and_it_work
 }
 
 #[tokio::test]
-async fn an_answer_that_was_lost_signs_nobody_out() {
+async fn lost_response_ends_no_session() {
     let service = rotating().await;
     let ada = service.signed_up("ada@example.org").await;
     let lost = successor(&ada).await;
@@ -78,7 +78,7 @@ async fn an_answer_that_was_lost_signs_nobody_out() {
 }
 
 #[tokio::test]
-async fn a_replaced_token_ends_the_session() {
+async fn superseded_token_ends_the_session() {
     let service = rotating().await;
     let ada = service.signed_up("ada@example.org").await;
     let of_the_thief = successor(&ada).await;
@@ -94,7 +94,7 @@ async fn a_replaced_token_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_retired_token_ends_the_session_and_no_other() {
+async fn reused_token_ends_its_session_and_no_other() {
     let service = rotating().await;
     let mut ada = service.signed_up("ada@example.org").await;
     let other = ada.second_session().await;
@@ -110,7 +110,7 @@ async fn a_retired_token_ends_the_session_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_session_store_that_has_lost_writes_signs_nobody_out() {
+async fn session_store_that_lost_writes_ends_no_session() {
     let service = rotating().await;
     let mut ada = service.signed_up("ada@example.org").await;
     let user = service.user(&ada.email).await.id;
@@ -127,7 +127,7 @@ async fn a_session_store_that_has_lost_writes_signs_nobody_out() {
 }
 
 #[tokio::test]
-async fn an_old_copy_of_the_session_store_does_not_bring_a_session_back_that_a_password_change_has_ended() {
+async fn restored_session_store_revives_no_ended_session() {
     let service = rotating().await;
     let ada = service.signed_up("ada@example.org").await;
     let mut other = ada.second_session().await;
@@ -144,7 +144,7 @@ async fn an_old_copy_of_the_session_store_does_not_bring_a_session_back_that_a_p
 }
 
 #[tokio::test]
-async fn switching_rotation_on_or_off_signs_nobody_out() {
+async fn switching_rotation_on_or_off_ends_no_session() {
     let service = rotating().await;
     let still = service.second().await;
     let mut ada = service.signed_up("ada@example.org").await;
@@ -163,7 +163,7 @@ async fn switching_rotation_on_or_off_signs_nobody_out() {
 }
 
 #[tokio::test]
-async fn without_rotation_a_token_that_was_replaced_is_refused_and_the_session_goes_on() {
+async fn without_rotation_a_superseded_token_ends_no_session() {
     let service = rotating().await;
     let still = service.second().await;
     let mut ada = service.signed_up("ada@example.org").await;
@@ -178,7 +178,7 @@ async fn without_rotation_a_token_that_was_replaced_is_refused_and_the_session_g
 }
 
 #[tokio::test]
-async fn a_logout_with_any_token_of_the_session_is_no_theft() {
+async fn logout_with_an_old_token_is_no_reuse() {
     let service = rotating().await;
     let mut ada = service.signed_up("ada@example.org").await;
     let first = ada.with_refresh_token(&ada.tokens.refresh);
@@ -192,7 +192,7 @@ async fn a_logout_with_any_token_of_the_session_is_no_theft() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_rotates_lives_no_longer_than_its_session() {
+async fn rotated_refresh_token_never_outlives_its_session() {
     let service = rotating().await;
     let mut ada = service.signed_up("ada@example.org").await;
     for _ in 0..23 {
@@ -206,7 +206,7 @@ async fn a_refresh_token_that_rotates_lives_no_longer_than_its_session() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_ordinary_course_is_an_event_in_the_log_each_by_its_name() {
+async fn each_unusual_refresh_is_logged_by_its_name() {
     let log = Log::default();
     let _logging =
         tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish());
@@ -246,7 +246,7 @@ async fn counted(service: &crate::support::Server, presentation: &str) -> u64 {
     service.metric(&format!(r#"postern_refresh_tokens_total{{outcome="{presentation}"}}"#)).await
 }
 
-/// What the service logs on this thread.
+/// The log of the service on this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -277,7 +277,7 @@ impl io::Write for Log {
 }
 
 #[tokio::test]
-async fn a_refresh_whose_caller_hangs_up_before_it_has_reached_the_session_store_is_dropped() {
+async fn refresh_of_a_caller_who_hung_up_is_dropped() {
     let service = rotating().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -295,7 +295,7 @@ async fn a_refresh_whose_caller_hangs_up_before_it_has_reached_the_session_store
 }
 
 #[tokio::test]
-async fn a_refresh_whose_deadline_passes_before_it_has_reached_the_session_store_is_dropped() {
+async fn refresh_beyond_its_deadline_is_dropped() {
     let service = rotating().await;
     let limits = RequestLimits { request: Duration::from_millis(200), store: Duration::from_secs(30) };
     let hasty = service.second_with(Settings { rotation_enabled: true, limits, ..Settings::default() }).await;

@@ -1,5 +1,5 @@
-//! What ends what: the README's table, a test a cell, and what is left of it when the session store forgets its last
-//! writes, or when the process dies after the write that decides.
+//! The table of docs/sessions.md of actions that end sessions, a test for each cell, also after a rollback of the session store
+//! and after a crash behind the deciding write.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{Fault, PASSWORD, Settings, TestUser, time};
 
 const NEW: &str = "new_password";
 
-/// Somebody with two sessions, which are as many as one may have, and somebody else.
+/// A user with two sessions, which is the limit, and another user.
 struct People {
     service: Service,
     this: TestUser,
@@ -29,7 +29,7 @@ impl People {
         Self { service, this, other, grace }
     }
 
-    /// What ends a session, done by this one or to it.
+    /// An action that ends sessions, made by this session or to it.
     async fn event(&self, event: Event) {
         let (this, user_admin) = (&self.this, self.service.user_admin());
         let (who, time) = (UserRef::Email(this.email.parse().expect("an address")), time());
@@ -53,7 +53,8 @@ impl People {
         }
     }
 
-    /// Has a thief use a token, and so long after that its owner, where refresh tokens rotate; then who was displaced comes.
+    /// Uses a rotating token twice, as a thief and the owner would, with this time in between; then once more the
+    /// superseded one.
     async fn steal(&self, pause: Duration) {
         let rotating = self.service.second_with(Settings { rotation_enabled: true, ..Settings::default() }).await;
         let (mut thief, mut owner) = (self.this.at(&rotating), self.this.at(&rotating));
@@ -84,7 +85,7 @@ enum Event {
     AdministratorsDeletion,
 }
 
-/// What becomes of a session.
+/// What happens to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Ends,
@@ -107,28 +108,28 @@ macro_rules! row {
             use super::*;
 
             #[tokio::test]
-            async fn this_session() {
+            async fn ends_or_keeps_its_own_session_as_documented() {
                 let people = People::meet().await;
                 people.event(Event::$event).await;
                 Fate::$this.expect_of(&people.this).await;
             }
 
             #[tokio::test]
-            async fn the_users_other_sessions() {
+            async fn ends_or_keeps_the_users_other_sessions_as_documented() {
                 let people = People::meet().await;
                 people.event(Event::$event).await;
                 Fate::$others.expect_of(&people.other).await;
             }
 
             #[tokio::test]
-            async fn the_sessions_of_others() {
+            async fn spares_sessions_of_other_users() {
                 let people = People::meet().await;
                 people.event(Event::$event).await;
                 Fate::Lives.expect_of(&people.grace).await;
             }
 
             #[tokio::test]
-            async fn when_the_session_store_forgets_its_last_writes() {
+            async fn survives_a_session_store_rollback_as_documented() {
                 let people = People::meet().await;
                 let user = people.service.user(&people.this.email).await.id;
                 let saved = people.service.backend().save_sessions(user).await;
@@ -139,7 +140,7 @@ macro_rules! row {
             }
 
             #[tokio::test]
-            async fn at_every_server_at_once() {
+            async fn takes_effect_at_every_server_at_once() {
                 let people = People::meet().await;
                 let second = people.service.second().await;
                 people.event(Event::$event).await;
@@ -150,22 +151,22 @@ macro_rules! row {
     };
 }
 
-// Known to the session store alone: an old copy of it revives such a session until that expires.
+// Only the session store knows of these: a rollback revives such a session until it expires.
 row!(logout: Logout, this: Ends, others: Lives, when_a_store_forgets: Lives);
 row!(ending_one_session: EndOne, this: Ends, others: Lives, when_a_store_forgets: Lives);
-row!(the_oldest_of_too_many: OneTooMany, this: Ends, others: Lives, when_a_store_forgets: Lives);
-row!(a_retired_token: RetiredToken, this: Ends, others: Lives, when_a_store_forgets: Lives);
-row!(a_replaced_token: ReplacedToken, this: Ends, others: Lives, when_a_store_forgets: Lives);
-// Carried by the epoch, or by the user's row: restored sessions stay dead.
-row!(a_password_change: PasswordChange, this: Lives, others: Ends, when_a_store_forgets: Lives);
+row!(login_beyond_the_limit: OneTooMany, this: Ends, others: Lives, when_a_store_forgets: Lives);
+row!(reused_token: RetiredToken, this: Ends, others: Lives, when_a_store_forgets: Lives);
+row!(superseded_token: ReplacedToken, this: Ends, others: Lives, when_a_store_forgets: Lives);
+// Recorded in the epoch or the user's row: restored sessions stay invalid.
+row!(password_change: PasswordChange, this: Lives, others: Ends, when_a_store_forgets: Lives);
 row!(logout_everywhere: LogoutEverywhere, this: Ends, others: Ends, when_a_store_forgets: Ends);
 row!(deletion: Deletion, this: Ends, others: Ends, when_a_store_forgets: Ends);
-row!(a_password_set_by_an_administrator: AdministratorsPassword, this: Ends, others: Ends, when_a_store_forgets: Ends);
+row!(password_set_by_an_administrator: AdministratorsPassword, this: Ends, others: Ends, when_a_store_forgets: Ends);
 row!(deactivation: Deactivation, this: Ends, others: Ends, when_a_store_forgets: Ends);
 row!(deletion_by_an_administrator: AdministratorsDeletion, this: Ends, others: Ends, when_a_store_forgets: Ends);
 
 #[tokio::test]
-async fn activation_revives_nothing() {
+async fn activation_revives_no_session() {
     let people = People::meet().await;
     people.event(Event::Deactivation).await;
     let who = UserRef::Email(people.this.email.parse().expect("an address"));
@@ -178,8 +179,7 @@ async fn activation_revives_nothing() {
     people.service.log_in(&people.this.email, PASSWORD).await.expect(200);
 }
 
-/// Has the server die in the middle of an event, when the write that decides has been made and the sessions that it ended
-/// are about to be removed; what is left is for a second server to say.
+/// Interrupts an action between its deciding write and the removal of the ended sessions, and returns a second server.
 async fn died_after_deciding(people: &People, event: Event) -> Service {
     let second = people.service.second().await;
     people.service.counting.set_fault(Fault::HangOn("sessions.remove_ended"));
@@ -191,7 +191,7 @@ async fn died_after_deciding(people: &People, event: Event) -> Service {
 }
 
 #[tokio::test]
-async fn a_password_change_stands_when_the_process_dies_after_it_was_decided() {
+async fn password_change_survives_a_crash_after_its_deciding_write() {
     let people = People::meet().await;
 
     let second = died_after_deciding(&people, Event::PasswordChange).await;
@@ -202,7 +202,7 @@ async fn a_password_change_stands_when_the_process_dies_after_it_was_decided() {
 }
 
 #[tokio::test]
-async fn a_logout_everywhere_stands_when_the_process_dies_after_it_was_decided() {
+async fn logout_everywhere_survives_a_crash_after_its_deciding_write() {
     let people = People::meet().await;
 
     let second = died_after_deciding(&people, Event::LogoutEverywhere).await;
@@ -213,7 +213,7 @@ async fn a_logout_everywhere_stands_when_the_process_dies_after_it_was_decided()
 }
 
 #[tokio::test]
-async fn a_deletion_stands_when_the_process_dies_after_it_was_decided() {
+async fn deletion_survives_a_crash_after_its_deciding_write() {
     let people = People::meet().await;
 
     let second = died_after_deciding(&people, Event::Deletion).await;
@@ -225,7 +225,7 @@ async fn a_deletion_stands_when_the_process_dies_after_it_was_decided() {
 }
 
 #[tokio::test]
-async fn a_sign_up_after_a_deletion_has_nothing_of_the_old_account() {
+async fn new_account_has_nothing_of_a_deleted_one() {
     let people = People::meet().await;
     let user = people.service.user(&people.this.email).await.id;
     let saved = people.service.backend().save_sessions(user).await;
@@ -239,7 +239,7 @@ async fn a_sign_up_after_a_deletion_has_nothing_of_the_old_account() {
 }
 
 #[tokio::test]
-async fn what_has_been_decided_is_answered_so_although_the_ended_sessions_cannot_be_removed() {
+async fn failed_removal_of_ended_sessions_is_no_error() {
     for event in [Event::PasswordChange, Event::LogoutEverywhere, Event::Deletion] {
         let people = People::meet().await;
         people.service.counting.set_fault(Fault::FailOn("sessions.remove_ended"));
@@ -251,7 +251,7 @@ async fn what_has_been_decided_is_answered_so_although_the_ended_sessions_cannot
 }
 
 #[tokio::test]
-async fn a_login_after_a_password_change_survives_the_removal_of_the_sessions_that_it_has_ended() {
+async fn removal_of_ended_sessions_spares_a_later_login() {
     let people = People::meet().await;
     let second = people.service.second().await;
     people.service.counting.set_fault(Fault::HangOn("sessions.remove_ended"));

@@ -18,7 +18,7 @@ async fn logged_in_with(service: &Service, user_agent: &str) -> Value {
 }
 
 #[tokio::test]
-async fn people_see_their_own_sessions_newest_first() {
+async fn users_see_their_own_sessions_newest_first() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     service.signed_up("grace@example.org").await;
@@ -37,7 +37,7 @@ async fn people_see_their_own_sessions_newest_first() {
 }
 
 #[tokio::test]
-async fn only_sessions_that_are_in_force_are_shown() {
+async fn only_valid_sessions_are_listed() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let (left, ended) = (ada.second_session().await, ada.second_session().await);
@@ -57,7 +57,7 @@ async fn only_sessions_that_are_in_force_are_shown() {
 }
 
 #[tokio::test]
-async fn the_last_use_is_told_to_the_minute() {
+async fn last_use_is_reported_to_the_minute() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -69,7 +69,7 @@ async fn the_last_use_is_told_to_the_minute() {
 }
 
 #[tokio::test]
-async fn one_session_can_be_ended_from_another_one() {
+async fn session_can_end_another_session() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let (lost, third) = (ada.second_session().await, ada.second_session().await);
@@ -83,7 +83,7 @@ async fn one_session_can_be_ended_from_another_one() {
 }
 
 #[tokio::test]
-async fn a_session_can_end_itself() {
+async fn session_can_end_itself() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -93,7 +93,7 @@ async fn a_session_can_end_itself() {
 }
 
 #[tokio::test]
-async fn what_is_no_session_of_ones_own_is_not_found() {
+async fn session_of_another_user_is_not_found() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let grace = service.signed_up("grace@example.org").await;
@@ -114,7 +114,7 @@ async fn what_is_no_session_of_ones_own_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_logout_everywhere_ends_every_session_and_is_told_so() {
+async fn logout_everywhere_ends_every_session() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let other = ada.second_session().await;
@@ -130,7 +130,7 @@ async fn a_logout_everywhere_ends_every_session_and_is_told_so() {
 }
 
 #[tokio::test]
-async fn who_logs_in_once_too_often_ends_their_oldest_session() {
+async fn login_beyond_the_limit_ends_the_oldest_session() {
     let service = Service::start_with(Settings { max_sessions: 3, ..Settings::default() }).await;
     let mut sessions: Vec<TestUser> = vec![service.signed_up("ada@example.org").await];
     for _ in 0..4 {
@@ -149,7 +149,7 @@ async fn who_logs_in_once_too_often_ends_their_oldest_session() {
 }
 
 #[tokio::test]
-async fn a_session_that_nobody_uses_ends_before_its_time_where_that_is_set() {
+async fn unused_session_ends_at_the_idle_limit() {
     let mut settings = Settings::default();
     settings.lifetimes.idle = Some(Duration::from_mins(30));
     settings.lifetimes.access = Duration::from_hours(1);
@@ -168,7 +168,7 @@ async fn a_session_that_nobody_uses_ends_before_its_time_where_that_is_set() {
 }
 
 #[tokio::test]
-async fn a_signed_in_request_costs_one_call_to_each_store_whatever_the_number_of_sessions() {
+async fn number_of_sessions_does_not_change_the_cost_of_a_request() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     for _ in 0..20 {
@@ -182,7 +182,7 @@ async fn a_signed_in_request_costs_one_call_to_each_store_whatever_the_number_of
 }
 
 #[tokio::test]
-async fn a_signed_in_request_asks_both_stores_side_by_side() {
+async fn signed_in_request_asks_both_stores_in_parallel() {
     for (hanging, other) in [("users.by_id", "sessions.touch"), ("sessions.touch", "users.by_id")] {
         let service = Service::start().await;
         let ada = service.signed_up("ada@example.org").await;

@@ -10,7 +10,7 @@ fn form(name: &str, email: &str, password: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_sign_up_answers_a_message_and_both_tokens() {
+async fn sign_up_returns_a_message_and_both_tokens() {
     let service = Service::start().await;
 
     let body = service.sign_up("ada@example.org").await.expect(201);
@@ -22,7 +22,7 @@ async fn a_sign_up_answers_a_message_and_both_tokens() {
 }
 
 #[tokio::test]
-async fn whoever_signs_up_is_signed_in() {
+async fn sign_up_opens_a_session() {
     let service = Service::start().await;
 
     let ada = service.signed_up("ada@example.org").await;
@@ -44,7 +44,7 @@ async fn name_and_email_are_normalised() {
 }
 
 #[tokio::test]
-async fn an_email_is_taken_whatever_its_case_or_spelling() {
+async fn email_is_taken_in_any_case_and_spelling() {
     let service = Service::start().await;
     service.signed_up("ada@xn--bcher-kva.example").await;
 
@@ -56,7 +56,7 @@ async fn an_email_is_taken_whatever_its_case_or_spelling() {
 }
 
 #[tokio::test]
-async fn of_32_sign_ups_with_one_email_exactly_one_succeeds_and_leaves_one_session() {
+async fn one_of_32_sign_ups_with_one_email_succeeds() {
     let service = Service::start().await;
     let mut racing = tokio::task::JoinSet::new();
     for _ in 0..32 {
@@ -74,7 +74,7 @@ async fn of_32_sign_ups_with_one_email_exactly_one_succeeds_and_leaves_one_sessi
 }
 
 #[tokio::test]
-async fn every_bad_field_is_reported_at_once() {
+async fn all_invalid_fields_are_reported_together() {
     let service = Service::start().await;
 
     let body = json!({"name": " ", "email": "ada", "password": "12345"});
@@ -102,7 +102,7 @@ async fn every_bad_field_is_reported_at_once() {
 }
 
 #[tokio::test]
-async fn a_member_that_is_missing_null_or_no_text_is_reported_as_such() {
+async fn missing_null_or_non_string_field_is_reported() {
     let service = Service::start().await;
 
     for (value, sentence) in [
@@ -128,7 +128,7 @@ async fn a_member_that_is_missing_null_or_no_text_is_reported_as_such() {
 }
 
 #[tokio::test]
-async fn a_name_has_at_most_255_characters_and_no_control_characters() {
+async fn name_has_at_most_255_characters_and_no_control_characters() {
     let service = Service::start().await;
     let with_name = |name: &str| service.post("/create-user/", form(name, "ada@example.org", PASSWORD)).send();
 
@@ -141,7 +141,7 @@ async fn a_name_has_at_most_255_characters_and_no_control_characters() {
 }
 
 #[tokio::test]
-async fn an_email_has_at_most_254_characters() {
+async fn email_has_at_most_254_characters() {
     let service = Service::start().await;
     let with_local = |length: usize| {
         let email = format!("{}@example.org", "a".repeat(length));
@@ -155,7 +155,7 @@ async fn an_email_has_at_most_254_characters() {
 }
 
 #[tokio::test]
-async fn a_password_is_judged_beside_name_and_email() {
+async fn password_is_checked_against_name_and_email() {
     let service = Service::start().await;
     let with_password =
         |password: &str| service.post("/create-user/", form("Grace Hopper", "admiral@cobol.example", password)).send();
@@ -171,7 +171,7 @@ async fn a_password_is_judged_beside_name_and_email() {
 }
 
 #[tokio::test]
-async fn a_password_is_taken_as_it_was_sent() {
+async fn password_is_taken_as_it_was_sent() {
     let service = Service::start().await;
     let password = " sečret pa\u{30a}ssphrase ";
     service.post("/create-user/", form("Ada", "ada@example.org", password)).send().await.expect(201);
@@ -182,7 +182,7 @@ async fn a_password_is_taken_as_it_was_sent() {
 }
 
 #[tokio::test]
-async fn a_password_is_judged_before_anything_is_hashed() {
+async fn password_is_checked_before_any_hash() {
     let service = Service::start().await;
 
     service.post("/create-user/", form("Ada", "ada@example.org", "password")).send().await.expect(400);
@@ -192,7 +192,7 @@ async fn a_password_is_judged_before_anything_is_hashed() {
 }
 
 #[tokio::test]
-async fn unknown_members_are_ignored() {
+async fn unknown_fields_are_ignored() {
     let service = Service::start().await;
     let mut body = form("Ada", "ada@example.org", PASSWORD);
     body["administrator"] = json!(true);

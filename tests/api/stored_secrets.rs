@@ -1,4 +1,4 @@
-//! Nothing that PostgreSQL and Redis hold is enough to log in.
+//! The data in PostgreSQL and Redis is not enough to log in.
 
 use super::Service;
 use crate::support::{PASSWORD, postgres_client, redis_connection, redis_url};
@@ -26,7 +26,7 @@ async fn neither_store_holds_a_token_or_a_password() {
     }
 }
 
-/// The first column of what a query finds, as texts.
+/// Returns the first column of a query, as texts.
 async fn rows(url: &str, query: &str) -> Vec<String> {
     let found = postgres_client(url).await.query(query, &[]).await.expect("a valid query");
     found.iter().map(|row| row.get(0)).collect()

@@ -1,4 +1,4 @@
-//! Limits on attempts that fail, and on sign-ups.
+//! Limits of failed attempts and of sign-ups.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -13,12 +13,12 @@ use crate::support::{PASSWORD, Response, Settings};
 
 const WRONG: &str = "wrong_password";
 
-/// Of the networks that RFC 5737 and RFC 3849 keep for examples.
+/// Networks for examples (RFC 5737, RFC 3849).
 const HOME: &str = "192.0.2.1";
 const NEIGHBOUR: &str = "192.0.2.77";
 const ELSEWHERE: &str = "198.51.100.1";
 
-/// A service behind a proxy on this machine, so that clients come from where a test wants them to.
+/// Starts a service behind a trusted proxy, so that a test chooses the addresses of clients.
 async fn behind_proxy() -> Service {
     Service::start_with(settings()).await
 }
@@ -38,7 +38,7 @@ impl Service {
         self.post("/create-user/", body).header("x-forwarded-for", address).send().await
     }
 
-    /// Fails so often from there, each time as soon as that is allowed.
+    /// Fails this often from an address, each time as soon as an attempt is allowed.
     async fn fail_from(&self, address: &str, email: &str, times: usize) {
         for _ in 0..times {
             let mut answer = self.log_in_from(address, email, WRONG).await;
@@ -50,7 +50,7 @@ impl Service {
         }
     }
 
-    /// How often logins at as many accounts fail until one is refused.
+    /// Returns how many logins, each at another account, fail before one is refused.
     async fn failures_until_refused(&self, address: impl Fn(usize) -> String) -> usize {
         for number in 0_usize.. {
             let answer = self.log_in_from(&address(number), &format!("nobody{number}@example.org"), WRONG).await;
@@ -70,20 +70,20 @@ fn retry_after(answer: Response) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A wait of which a slow machine may have spent some part already.
+/// Checks a wait, a part of which a slow machine may have spent already.
 #[track_caller]
 fn assert_about(wait: Duration, expected: Duration) {
     assert!(wait <= expected && wait + Duration::from_secs(30) > expected, "{wait:?} for {expected:?}");
 }
 
 #[tokio::test]
-async fn after_ten_failures_each_makes_the_next_attempt_wait_longer_up_to_a_quarter_of_an_hour() {
+async fn after_ten_failures_waits_grow_up_to_15_minutes() {
     let service = behind_proxy().await;
     service.signed_up("ada@example.org").await;
     for _ in 0..10 {
         service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
     }
-    // Those of some seconds may have passed before a slow machine asks: `accounts/throttle/limits.rs` has them.
+    // Waits of seconds may have passed on a slow machine; the unit tests of the limits check them.
     service.fail_from(ELSEWHERE, "ada@example.org", 4).await;
 
     for minutes in [1, 2, 5, 10, 15, 15] {
@@ -94,7 +94,7 @@ async fn after_ten_failures_each_makes_the_next_attempt_wait_longer_up_to_a_quar
 }
 
 #[tokio::test]
-async fn while_there_is_a_wait_the_right_password_is_not_tried_and_nothing_is_hashed() {
+async fn during_a_wait_no_password_is_tried() {
     let service = behind_proxy().await;
     service.signed_up("ada@example.org").await;
     service.fail_from(ELSEWHERE, "ada@example.org", 15).await;
@@ -120,7 +120,7 @@ async fn guesses_from_many_addresses_count_together() {
 }
 
 #[tokio::test]
-async fn nobody_elsewhere_keeps_out_a_device_that_the_account_was_logged_in_from() {
+async fn failures_elsewhere_do_not_lock_out_a_known_device() {
     let service = behind_proxy().await;
     service.sign_up_from(HOME, "ada@example.org").await.expect(201);
 
@@ -133,7 +133,7 @@ async fn nobody_elsewhere_keeps_out_a_device_that_the_account_was_logged_in_from
 }
 
 #[tokio::test]
-async fn a_known_device_that_guesses_waits_like_any_other() {
+async fn known_device_that_guesses_has_to_wait() {
     let service = behind_proxy().await;
     service.sign_up_from(HOME, "ada@example.org").await.expect(201);
 
@@ -144,7 +144,7 @@ async fn a_known_device_that_guesses_waits_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_device_is_known_for_90_days_after_the_last_login_from_there() {
+async fn device_is_known_for_90_days_after_its_last_login() {
     let service = behind_proxy().await;
     service.sign_up_from(HOME, "ada@example.org").await.expect(201);
 
@@ -158,7 +158,7 @@ async fn a_device_is_known_for_90_days_after_the_last_login_from_there() {
 }
 
 #[tokio::test]
-async fn after_a_hundred_failures_in_a_row_it_stays_at_a_quarter_of_an_hour_for_devices_that_are_not_known() {
+async fn after_100_failures_unknown_devices_wait_15_minutes() {
     let service = behind_proxy().await;
     service.sign_up_from(HOME, "ada@example.org").await.expect(201);
     service.fail_from(ELSEWHERE, "ada@example.org", 100).await;
@@ -173,7 +173,7 @@ async fn after_a_hundred_failures_in_a_row_it_stays_at_a_quarter_of_an_hour_for_
 }
 
 #[tokio::test]
-async fn refusals_and_a_hundred_failures_in_a_row_are_recorded() {
+async fn refusals_and_100_failures_in_a_row_are_recorded() {
     let service = behind_proxy().await;
     service.sign_up_from(HOME, "ada@example.org").await.expect(201);
     let ada = service.user("ada@example.org").await.id;
@@ -206,7 +206,7 @@ async fn fewer_failures_are_forgotten_after_a_day() {
 }
 
 #[tokio::test]
-async fn a_login_that_succeeds_sets_the_failures_before_to_nothing() {
+async fn successful_login_clears_earlier_failures() {
     let service = behind_proxy().await;
     service.signed_up("ada@example.org").await;
     for _ in 0..3 {
@@ -219,7 +219,7 @@ async fn a_login_that_succeeds_sets_the_failures_before_to_nothing() {
 }
 
 #[tokio::test]
-async fn unknown_emails_are_limited_as_known_ones_are() {
+async fn unknown_emails_are_limited_like_known_ones() {
     let service = behind_proxy().await;
     service.signed_up("ada@example.org").await;
     let mut refusals = Vec::new();
@@ -238,7 +238,7 @@ async fn unknown_emails_are_limited_as_known_ones_are() {
 }
 
 #[tokio::test]
-async fn parallel_guesses_do_not_slip_through() {
+async fn parallel_guesses_are_limited() {
     let service = behind_proxy().await;
     service.signed_up("ada@example.org").await;
     let mut guesses = tokio::task::JoinSet::new();
@@ -252,7 +252,7 @@ async fn parallel_guesses_do_not_slip_through() {
     let statuses: Vec<_> = guesses.join_all().await.iter().map(|answer| answer.status).collect();
 
     let count = |status| statuses.iter().filter(|other| **other == status).count();
-    // Ten for nothing, and some more while the seconds pass; what is refused may be in the way of another for a moment.
+    // Ten are free, and some more as seconds pass; a refused attempt may delay another one for a moment.
     assert!((7..=13).contains(&count(401)), "{statuses:?}");
     assert_eq!(count(401) + count(429), 40, "{statuses:?}");
 }
@@ -275,7 +275,7 @@ async fn parallel_logins_with_the_right_password_are_not_refused() {
 }
 
 #[tokio::test]
-async fn an_address_that_fails_at_many_accounts_is_limited_and_others_are_not() {
+async fn address_that_fails_at_many_accounts_is_limited() {
     let service = behind_proxy().await;
     service.sign_up_from(HOME, "ada@example.org").await.expect(201);
     let failures = service.failures_until_refused(|_| ELSEWHERE.to_owned()).await;
@@ -287,7 +287,7 @@ async fn an_address_that_fails_at_many_accounts_is_limited_and_others_are_not() 
 }
 
 #[tokio::test]
-async fn of_ipv6_a_site_is_one_address() {
+async fn ipv6_site_counts_as_one_address() {
     let service = behind_proxy().await;
 
     let failures = service.failures_until_refused(|number| format!("2001:db8::{number:x}")).await;
@@ -298,10 +298,10 @@ async fn of_ipv6_a_site_is_one_address() {
 }
 
 #[tokio::test]
-async fn two_hundred_sign_ups_from_an_address_are_free_and_then_one_waits() {
+async fn sign_ups_of_an_address_are_limited_after_200() {
     let service = behind_proxy().await;
     service.sign_up_from(ELSEWHERE, "ada0@example.org").await.expect(201);
-    // Those that find their email taken count as well: each has told something.
+    // Sign-ups with a taken email count as well, since each reveals something.
     let (mut sign_ups, mut answer) = (0, service.sign_up_from(ELSEWHERE, "ada0@example.org").await);
     while answer.status == 409 {
         sign_ups += 1;
@@ -317,7 +317,7 @@ async fn two_hundred_sign_ups_from_an_address_are_free_and_then_one_waits() {
 }
 
 #[tokio::test]
-async fn wrong_passwords_of_changes_and_deletions_count_with_those_of_logins() {
+async fn failures_of_reauthentication_count_with_those_of_logins() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     for _ in 0..5 {
@@ -337,8 +337,8 @@ async fn wrong_passwords_of_changes_and_deletions_count_with_those_of_logins() {
 }
 
 #[tokio::test]
-async fn what_is_refused_for_another_reason_is_no_failure() {
-    // Nobody may wait for a hash: whoever meets another one is refused.
+async fn refusal_for_another_reason_is_no_failure() {
+    // No login may wait for a hash, so parallel ones are refused.
     let parameters = HashParameters { memory_kib: 32 * 1024, passes: 4, lanes: 1 };
     let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_millis(1) };
     let service = behind_proxy().await;
@@ -358,21 +358,21 @@ async fn what_is_refused_for_another_reason_is_no_failure() {
 }
 
 #[tokio::test]
-async fn nobody_is_believed_who_is_no_trusted_proxy() {
+async fn forwarded_address_counts_from_trusted_proxies_only() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     for host in 1..=16 {
         service.fail_from(&format!("198.51.100.{host}"), "ada@example.org", 1).await;
     }
 
-    // All came from the one address that has signed up, and so count for it.
+    // All of them count for the one address, which is also that of the sign-up.
     retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await);
     let sessions = ada.sessions().await.expect(200);
     assert!(sessions["sessions"][0]["ip"].as_str().expect("a text").parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()));
 }
 
 #[tokio::test]
-async fn a_session_shows_the_address_that_the_trusted_proxy_has_seen() {
+async fn session_shows_the_address_seen_by_the_trusted_proxy() {
     let service = behind_proxy().await;
     service.sign_up_from("203.0.113.9, 192.0.2.1", "ada@example.org").await.expect(201);
 
@@ -383,7 +383,7 @@ async fn a_session_shows_the_address_that_the_trusted_proxy_has_seen() {
 }
 
 #[tokio::test]
-async fn where_limits_are_off_nothing_is_counted() {
+async fn nothing_is_counted_if_limits_are_off() {
     let service = Service::start_with(Settings { throttles: false, ..settings() }).await;
     service.signed_up("ada@example.org").await;
 
@@ -393,10 +393,10 @@ async fn where_limits_are_off_nothing_is_counted() {
 }
 
 #[tokio::test]
-async fn refusals_are_counted_by_their_limit() {
+async fn refusals_are_counted_by_limit() {
     let service = behind_proxy().await;
     service.fail_from(ELSEWHERE, "ada@example.org", 16).await;
-    // Those of the account and of the address there have failed as often: either may tell the longer wait.
+    // The account and its address have failed as often: either limit may have the longer wait.
     let of_both = async || {
         let limits = ["pair", "account"].map(|limit| format!(r#"postern_rate_limited_total{{limit="{limit}"}}"#));
         service.metric(&limits[0]).await + service.metric(&limits[1]).await

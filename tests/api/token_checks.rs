@@ -1,5 +1,5 @@
-//! `/verify/` and `POST /introspect/`: what other services are told. What ends a session ends it for them, too:
-//! `expect_ended` says so wherever it stands.
+//! `/verify/` and `POST /introspect/`, for other services. `expect_ended` checks everywhere that an ended session has
+//! ended for them too.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::Service;
 use crate::support::{API_KEY, Fault, PASSWORD, time};
 
 #[tokio::test]
-async fn a_proxy_is_told_who_the_request_is_from() {
+async fn proxy_gets_the_user_of_a_request() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let other = ada.second_session().await;
@@ -31,7 +31,7 @@ async fn a_proxy_is_told_who_the_request_is_from() {
 }
 
 #[tokio::test]
-async fn any_method_and_any_path_below_are_answered_alike() {
+async fn verify_answers_any_method_and_subpath_alike() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -48,7 +48,7 @@ async fn any_method_and_any_path_below_are_answered_alike() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_along_is_not_waited_for() {
+async fn verify_does_not_wait_for_a_body() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let mut stream = service.connection().await;
@@ -65,7 +65,7 @@ async fn a_body_that_comes_along_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn what_the_request_says_of_itself_counts_for_nothing() {
+async fn verify_ignores_user_headers_of_the_request() {
     let service = Service::start().await;
     let (ada, grace) = (service.signed_up("ada@example.org").await, service.signed_up("grace@example.org").await);
     let of_ada = ada.verify().await;
@@ -92,7 +92,7 @@ async fn every_character_of_an_email_fits_into_a_header() {
 }
 
 #[tokio::test]
-async fn a_proxy_is_told_to_refuse_what_a_signed_in_endpoint_refuses() {
+async fn verify_refuses_what_a_signed_in_endpoint_refuses() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -111,7 +111,7 @@ async fn a_proxy_is_told_to_refuse_what_a_signed_in_endpoint_refuses() {
 }
 
 #[tokio::test]
-async fn an_operator_is_told_what_a_live_token_says() {
+async fn introspection_returns_the_claims_of_a_valid_token() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -133,7 +133,7 @@ async fn an_operator_is_told_what_a_live_token_says() {
 }
 
 #[tokio::test]
-async fn an_operator_may_ask_by_a_form() {
+async fn introspection_accepts_a_form() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let ask = async |body: String| {
@@ -152,7 +152,7 @@ async fn an_operator_may_ask_by_a_form() {
 }
 
 #[tokio::test]
-async fn whatever_is_no_live_access_token_is_not_active_and_no_more_is_told() {
+async fn introspection_of_any_other_token_says_only_inactive() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let of_another_service = Service::start().await.signed_up("ada@example.org").await;
@@ -167,7 +167,7 @@ async fn whatever_is_no_live_access_token_is_not_active_and_no_more_is_told() {
 }
 
 #[tokio::test]
-async fn without_a_token_to_judge_a_question_is_a_mistake() {
+async fn introspection_without_a_token_is_invalid() {
     let service = Service::start().await;
     let ask = async |body| service.post("/introspect/", body).bearer(API_KEY).send().await;
 
@@ -181,7 +181,7 @@ async fn without_a_token_to_judge_a_question_is_a_mistake() {
 }
 
 #[tokio::test]
-async fn nobody_but_an_operator_may_ask_and_others_are_not_even_listened_to() {
+async fn introspection_needs_an_api_key_before_the_body_is_read() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let before = service.store_calls();
@@ -203,7 +203,7 @@ async fn nobody_but_an_operator_may_ask_and_others_are_not_even_listened_to() {
 }
 
 #[tokio::test]
-async fn either_question_costs_one_call_to_each_store_and_a_forged_token_none() {
+async fn check_costs_one_call_per_store_and_none_if_forged() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let calls = async |request: crate::support::RequestBuilder| {
@@ -220,7 +220,7 @@ async fn either_question_costs_one_call_to_each_store_and_a_forged_token_none() 
 }
 
 #[tokio::test]
-async fn others_are_told_of_whatever_ends_a_session_at_once_by_every_server() {
+async fn every_server_reports_an_ended_session_at_once() {
     let service = Service::start().await;
     let second = service.second().await;
     let [logged_out, changed, closed, deleted] =
@@ -252,7 +252,7 @@ async fn others_are_told_of_whatever_ends_a_session_at_once_by_every_server() {
 }
 
 #[tokio::test]
-async fn a_panic_is_no_yes() {
+async fn panic_is_no_approval() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 

@@ -1,4 +1,4 @@
-//! Backups that are taken while people sign up.
+//! Backups during sign-ups.
 
 use std::{
     fs,
@@ -12,11 +12,11 @@ use crate::support::{LONG, Tokens, eventually};
 use crate::targets::data_of;
 use crate::targets::postern_with_data;
 
-/// How many clients sign people up at once.
+/// The number of parallel clients.
 const CLIENTS: usize = 3;
 
 #[tokio::test]
-async fn a_backup_that_is_taken_under_load_restores_everything_acknowledged_before_it_began() {
+async fn backup_under_load_restores_what_was_acknowledged_before() {
     let postern = postern_with_data().with("POSTERN_THROTTLE", "off");
     let serving = postern.serve().await;
     let (api, acknowledged) = (serving.api(), Arc::new(Mutex::new(Vec::new())));
@@ -58,7 +58,7 @@ async fn a_backup_that_is_taken_under_load_restores_everything_acknowledged_befo
     }
 }
 
-/// A server on a backup and the keys finds these people.
+/// A server on a backup and the keys knows these users.
 async fn expect_restores(backup: &Path, keys: &Path, people: &[Tokens]) {
     let restored = postern_with_data().with("POSTERN_KEYS_DIR", keys.to_str().expect("a text"));
     fs::create_dir(data_of(&restored)).expect("a directory");

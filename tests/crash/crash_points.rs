@@ -7,9 +7,9 @@ use crate::use_cases::UseCase;
 /// The points of a logout, which asks Redis one thing: with fewer, nothing was broken off.
 pub const FEWEST: usize = 2;
 
-/// Kills the process at the first point of the request, at the second, and so on, until the request has no such point any
-/// more and is answered. Each time, another process starts on the same stores and finds what must be there. (The audit trail
-/// is written a second later, so that it is not among the points.)
+/// Kills the process at the first point of the request, at the second, and so on, until the request has no such point
+/// any more and is answered. Each time, another process starts on the same stores and finds what must be there. (The
+/// audit trail is written a second later, so that it is not among the points.)
 pub async fn every_kill<U: UseCase>(target: impl CrashTarget) {
     let mut broken_off = None;
     for point in 1.. {

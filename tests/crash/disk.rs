@@ -1,4 +1,4 @@
-//! A disk that fails when it is told to: `disk.c`, between the program and its files.
+//! A disk that fails on command: `disk.c`, between the program and its files.
 
 use std::{fs, path::PathBuf};
 
@@ -25,7 +25,7 @@ impl Disk {
         disk
     }
 
-    /// The program with its data on this disk.
+    /// Puts the data of the program on this disk.
     pub fn under(&self, postern: Postern) -> Postern {
         let text = |path: PathBuf| path.to_str().expect("a text").to_owned();
         let data = text(data_of(&postern));
@@ -42,37 +42,37 @@ impl Disk {
         fs::rename(draft, self.order("fatal")).expect("a file");
     }
 
-    /// Nobody is killed any more.
+    /// Ends that.
     pub fn spare(&self) {
         fs::remove_file(self.order("fatal")).expect("an order");
     }
 
-    /// There is no space from now on.
+    /// Leaves no space.
     pub fn fill(&self) {
         fs::write(self.order("full"), "").expect("a file");
     }
 
-    /// There is space again.
+    /// Ends that.
     pub fn clear(&self) {
         fs::remove_file(self.order("full")).expect("an order");
     }
 
-    /// Notes every change from now on.
+    /// Starts to record every change.
     pub fn keep_journal(&self) {
         fs::write(self.order("journal"), "").expect("a file");
     }
 
-    /// How long the journal is, in bytes.
+    /// Returns the length of the journal, in bytes.
     pub fn journal_bytes(&self) -> usize {
         usize::try_from(fs::metadata(self.order("journal")).expect("a journal").len()).expect("a length")
     }
 
-    /// What has been noted so far.
+    /// Returns the records so far.
     pub fn journal(&self) -> Vec<Note> {
         journal::read(&fs::read(self.order("journal")).expect("a journal"))
     }
 
-    /// The path by which it is told something.
+    /// Returns the path of a command file.
     fn order(&self, name: &str) -> PathBuf {
         self.orders.path().join(name)
     }

@@ -1,4 +1,4 @@
-//! What a disk holds after a power cut: what was synced, and of what was not synced, nobody knows how much.
+//! A model of a disk after a power loss: it has all synced data, and any part of the unsynced data.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,23 +10,23 @@ use std::{
 use crate::journal::Call;
 use crate::journal::Note;
 
-/// What is lost of what was not synced.
+/// The part of the unsynced data that is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Loss {
-    /// Nothing: so the files are where the process alone was killed.
+    /// Nothing, as if only the process had been killed.
     Nothing,
     Everything,
-    /// Some of it, by dice that fall as this number says: whole writes, and sectors of others.
+    /// A pseudo-random part with this seed: whole writes, and sectors of others.
     Some(u64),
 }
 
 /// The files below a directory, by path; directories have no content.
 pub type Files = BTreeMap<String, Option<Vec<u8>>>;
 
-/// How much of a write a disk keeps or loses.
+/// The unit in which a disk keeps or loses a write.
 const SECTOR_BYTES: usize = 512;
 
-/// A disk and what it has yet to write.
+/// A disk and its unsynced changes.
 #[derive(Default)]
 pub struct DiskModel {
     files: Vec<File>,
@@ -35,7 +35,7 @@ pub struct DiskModel {
     names: Names,
     /// The names that are on disk.
     synced_names: Names,
-    /// What has yet to be done to those, in this order.
+    /// The unsynced changes of those, in order.
     unsynced_names: Vec<Vec<(String, Option<Entry>)>>,
 }
 
@@ -59,7 +59,7 @@ enum Change {
 }
 
 impl DiskModel {
-    /// After these calls.
+    /// Returns the disk after these calls.
     pub fn after(notes: &[Note]) -> Self {
         let mut model = Self::default();
         for note in notes {
@@ -82,7 +82,7 @@ impl DiskModel {
             }
             Call::Remove { path } => {
                 if let Some(Entry::File(removed)) = self.names.get(path).copied() {
-                    // Another file may have its inode next.
+                    // Another file may get its inode.
                     self.by_inode.retain(|_, file| *file != removed);
                 }
                 self.name(vec![(path.clone(), None)]);
@@ -104,7 +104,7 @@ impl DiskModel {
         }
     }
 
-    /// A file takes its content along, and a directory the names in it: a file's name is not safe with its content.
+    /// A file syncs its content, and a directory the names in it: syncing a file does not sync its name.
     fn sync(&mut self, path: &str, inode: u64) {
         if let Some(file) = self.by_inode.get(&inode) {
             let file = &mut self.files[*file];
@@ -119,8 +119,8 @@ impl DiskModel {
         }
     }
 
-    /// The files that are there when power is back. The index of SQLite's log is left out: it holds nothing that is not
-    /// elsewhere, and is mapped into memory past any call.
+    /// Returns the files after the power loss. The index of SQLite's log is left out: it has no data of its own, and
+    /// changes through a memory map.
     pub fn files(&self, loss: Loss) -> Files {
         let mut dice = Dice(if let Loss::Some(seed) = loss { seed } else { 0 });
         let kept = match loss {
@@ -140,7 +140,7 @@ impl DiskModel {
 }
 
 impl File {
-    /// What is found of it.
+    /// Returns its content.
     fn content(&self, loss: Loss, dice: &mut Dice) -> Vec<u8> {
         let mut content = self.synced.clone();
         for change in &self.unsynced {
@@ -160,7 +160,7 @@ impl File {
 }
 
 impl Change {
-    /// Makes the change to a content, in those sectors that are kept.
+    /// Applies the change to a content, in the sectors that are kept.
     fn make(&self, content: &mut Vec<u8>, mut is_kept: impl FnMut(usize) -> bool) {
         match self {
             Self::Truncate(length) => {
@@ -194,7 +194,7 @@ fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
-/// Dice that fall the same way each time (splitmix64, by Vigna).
+/// A deterministic generator (splitmix64, by Vigna).
 struct Dice(u64);
 
 impl Dice {
@@ -207,7 +207,7 @@ impl Dice {
     }
 }
 
-/// Writes what was in one directory into another.
+/// Writes the files of one directory into another.
 pub fn write(files: &Files, was_in: &Path, directory: &Path) {
     let make = |path: &Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path).expect("a directory");
     make(directory);
@@ -216,7 +216,7 @@ pub fn write(files: &Files, was_in: &Path, directory: &Path) {
         let path = directory.join(path);
         match content {
             None => make(&path),
-            // Where its directory has not outlived the power cut, neither has the file.
+            // A file is lost with its directory.
             Some(content) if path.parent().is_some_and(Path::is_dir) => {
                 let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
                 std::io::Write::write_all(&mut file.expect("a file"), content).expect("space");
@@ -226,7 +226,7 @@ pub fn write(files: &Files, was_in: &Path, directory: &Path) {
     }
 }
 
-/// What is in a directory now.
+/// Returns the files in a directory.
 pub fn read(directory: &Path) -> Files {
     let mut files = Files::new();
     for entry in fs::read_dir(directory).expect("a directory") {

@@ -1,25 +1,25 @@
-//! A gate in front of both stores that counts what a server and its stores say to each other.
+//! A gate in front of both stores that stops the traffic at a chosen point.
 
 use tokio::sync::watch;
 
 use crate::support::{Gate, Side, Verdict};
 
-/// Counts the pieces that pass, of all connections and both ways together, and lets one of them not pass.
+/// Counts the pieces of all connections, in both directions, and stops one of them.
 #[derive(Clone)]
 pub struct FaultGate(watch::Sender<State>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
-    /// So many pieces pass, counting the one that does not.
+    /// This many pieces are left, including the one that is stopped.
     Counting(usize, Fate),
     Reached(Fate),
 }
 
-/// What becomes of the piece that does not pass.
+/// What happens to the piece that is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// It is held, with everything that comes after it, and never passes.
+    /// It is held, with everything after it, and never passes.
     Held,
     /// Its connection is closed.
     Cut,
@@ -49,13 +49,13 @@ impl FaultGate {
         matches!(*self.0.borrow(), State::Reached(_))
     }
 
-    /// Waits until the piece has come.
+    /// Waits until that piece has come.
     pub async fn reached(&self) {
         let mut state = self.0.subscribe();
         state.wait_for(|state| matches!(state, State::Reached(_))).await.expect("the gate is there");
     }
 
-    /// Counts a piece: whether it passes, as far as it goes by its number.
+    /// Counts a piece, and tells whether it passes by its number.
     fn count(&self) -> bool {
         let mut passes = true;
         self.0.send_if_modified(|state| {

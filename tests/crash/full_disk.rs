@@ -6,7 +6,7 @@ use crate::small_disk::SmallDisk;
 use crate::support::{Api, NEW_PASSWORD, PASSWORD};
 
 #[tokio::test]
-async fn a_full_disk_is_read_and_not_written_until_it_has_space_again() {
+async fn server_on_a_full_disk_serves_reads_until_there_is_space() {
     for disk in SmallDisk::each().await {
         let serving = disk.serve().await;
         let api = serving.api();
@@ -40,7 +40,7 @@ async fn a_full_disk_is_read_and_not_written_until_it_has_space_again() {
 }
 
 #[tokio::test]
-async fn a_start_on_a_full_disk_reads_what_is_there_or_says_why_it_cannot() {
+async fn start_on_a_full_disk_reads_the_data_or_names_the_reason() {
     for disk in SmallDisk::each().await {
         disk.fill();
         disk.expect_no_start("No space left on device").await;
@@ -56,7 +56,7 @@ async fn a_start_on_a_full_disk_reads_what_is_there_or_says_why_it_cannot() {
         api.sign_up("grace@example.org").send().await.expect_problem(503, "unavailable");
         serving.killed().await;
 
-        // Has the store for itself, so that it merges the log into the file: a server needs space for another.
+        // The command has the store for itself and makes a checkpoint, so that a server needs space for a new log.
         disk.clear();
         let elsewhere = tempfile::tempdir().expect("a temporary directory");
         let backup = elsewhere.path().join("backup.db");
@@ -71,7 +71,7 @@ async fn a_start_on_a_full_disk_reads_what_is_there_or_says_why_it_cannot() {
 }
 
 impl SmallDisk {
-    /// A server does not come to serve, and says why.
+    /// The server does not start, and prints the reason.
     async fn expect_no_start(&self, reason: &str) {
         let ended = self.run(&["serve"]).await;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");

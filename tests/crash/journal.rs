@@ -1,14 +1,14 @@
-//! What was done to a disk, call by call, as `disk.c` notes it.
+//! The changes of a disk, call by call, as `disk.c` records them.
 
-/// A call that has been made.
+/// A recorded call.
 #[derive(Debug)]
 pub struct Note {
     pub call: Call,
-    /// How long the journal was with it, in bytes.
+    /// The length of the journal after it, in bytes.
     pub journal_bytes: usize,
 }
 
-/// What it changed. Files are named by their inodes, since they keep those under any name.
+/// The change. Files are identified by their inodes, which a rename keeps.
 #[derive(Debug)]
 pub enum Call {
     Create { path: String, inode: u64 },
@@ -20,7 +20,7 @@ pub enum Call {
     Sync { path: String, inode: u64 },
 }
 
-/// The notes of a journal; one that is being written yet is left out.
+/// Returns the records of a journal, without one that is incomplete.
 pub fn read(journal: &[u8]) -> Vec<Note> {
     let (mut rest, mut notes) = (journal, Vec::new());
     while let Some((call, after)) = read_call(rest) {

@@ -1,4 +1,4 @@
-//! `kill -9` at every moment of a use case: what API.md describes is what another process finds.
+//! `kill -9` at every point of a use case: another process finds a state that API.md describes.
 
 use super::Here;
 use crate::crash_points::every_kill;
@@ -10,26 +10,26 @@ use crate::use_cases::Refresh;
 use crate::use_cases::SignUp;
 
 #[tokio::test]
-async fn a_sign_up_that_is_killed_leaves_a_whole_account_or_none() {
+async fn killed_sign_up_leaves_a_whole_account_or_none() {
     every_kill::<SignUp>(Here::new().await).await;
 }
 
 #[tokio::test]
-async fn a_login_that_is_killed_leaves_earlier_sessions_as_they_are() {
+async fn killed_login_leaves_earlier_sessions_valid() {
     every_kill::<Login>(Here::new().await).await;
 }
 
 #[tokio::test]
-async fn a_refresh_that_is_killed_signs_nobody_out() {
+async fn killed_refresh_ends_no_session() {
     every_kill::<Refresh>(Here::new().await).await;
 }
 
 #[tokio::test]
-async fn a_logout_that_is_killed_has_ended_the_session_or_not_and_once_answered_it_has() {
+async fn killed_logout_ends_the_session_or_leaves_it_valid() {
     every_kill::<Logout>(Here::new().await).await;
 }
 
 #[tokio::test]
-async fn a_password_change_that_is_killed_leaves_one_password_and_the_sessions_that_go_with_it() {
+async fn killed_password_change_leaves_one_password_and_its_sessions() {
     every_kill::<PasswordChange>(Here::new().await).await;
 }

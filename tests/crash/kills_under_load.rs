@@ -1,4 +1,4 @@
-//! `kill -9` in the middle of a storm of sign-ups.
+//! `kill -9` during many sign-ups.
 
 use tokio::sync::mpsc;
 
@@ -6,14 +6,14 @@ use super::Here;
 use crate::support::{Api, LONG, PASSWORD, Tokens, within};
 use crate::targets::CrashTarget;
 
-/// How many clients sign people up at once.
+/// The number of parallel clients.
 const CLIENTS: usize = 4;
 
-/// How many have been acknowledged when the process is killed.
+/// The number of acknowledged sign-ups at each kill.
 const ROUNDS: [usize; 3] = [1, 10, 25];
 
 #[tokio::test]
-async fn whoever_was_acknowledged_before_a_kill_is_there_after_it() {
+async fn acknowledged_sign_ups_survive_a_kill() {
     let place = Here::new().await;
     let mut serving = place.serve().await;
     for (round, enough) in ROUNDS.into_iter().enumerate() {
@@ -43,7 +43,7 @@ async fn whoever_was_acknowledged_before_a_kill_is_there_after_it() {
     }
 }
 
-/// Signs up one person after the other until the server is gone.
+/// Signs up one user after the other until the server is gone.
 async fn storm(api: Api, name: String, tells: mpsc::UnboundedSender<(String, Tokens)>) {
     for number in 0.. {
         let email = format!("ada{name}.{number}@example.org");

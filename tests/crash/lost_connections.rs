@@ -1,5 +1,5 @@
-//! A connection to PostgreSQL or Redis breaks at every point of a use case: it is answered all the same, and what was not
-//! acknowledged may or may not have happened.
+//! A connection to PostgreSQL or Redis breaks at every point of a use case: it is answered all the same, and what was
+//! not acknowledged may or may not have happened.
 
 use crate::crash_points::FEWEST;
 use crate::targets::CrashTarget as _;
@@ -11,8 +11,8 @@ use crate::use_cases::Refresh;
 use crate::use_cases::SignUp;
 use crate::use_cases::UseCase;
 
-/// Breaks a connection at the first point of the request, at the second, and so on, until the request has no such point any
-/// more.
+/// Breaks a connection at the first point of the request, at the second, and so on, until the request has no such point
+/// any more.
 async fn every_cut<U: UseCase>() {
     let servers = Servers::new().await;
     let serving = servers.serve().await;
@@ -40,26 +40,26 @@ async fn every_cut<U: UseCase>() {
 }
 
 #[tokio::test]
-async fn a_sign_up_that_is_cut_off_leaves_a_whole_account_or_none() {
+async fn interrupted_sign_up_leaves_a_whole_account_or_none() {
     every_cut::<SignUp>().await;
 }
 
 #[tokio::test]
-async fn a_login_that_is_cut_off_leaves_earlier_sessions_as_they_are() {
+async fn interrupted_login_leaves_earlier_sessions_valid() {
     every_cut::<Login>().await;
 }
 
 #[tokio::test]
-async fn a_refresh_that_is_cut_off_signs_nobody_out() {
+async fn interrupted_refresh_ends_no_session() {
     every_cut::<Refresh>().await;
 }
 
 #[tokio::test]
-async fn a_logout_that_is_cut_off_has_ended_the_session_or_not_and_once_answered_it_has() {
+async fn interrupted_logout_ends_the_session_or_leaves_it_valid() {
     every_cut::<Logout>().await;
 }
 
 #[tokio::test]
-async fn a_password_change_that_is_cut_off_leaves_one_password_and_the_sessions_that_go_with_it() {
+async fn interrupted_password_change_leaves_one_password() {
     every_cut::<PasswordChange>().await;
 }

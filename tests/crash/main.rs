@@ -1,4 +1,4 @@
-//! What a sudden end leaves behind: the program itself is killed, cut off from its stores, or robbed of power or space.
+//! Crashes: the program is killed, or loses its connections, its power or its disk space.
 
 #![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
 

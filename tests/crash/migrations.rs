@@ -1,12 +1,12 @@
-//! `postern migrate` that is killed.
+//! `postern migrate` is killed.
 
 use crate::crash_points::FEWEST;
 use crate::targets::CrashTarget as _;
 use crate::targets::Servers;
 
 #[tokio::test]
-async fn a_migration_that_is_killed_at_any_point_is_made_up_for_by_the_next_one() {
-    // A question that is not asked leaves what the answer to the one before left: so every other point is enough.
+async fn killed_migration_is_completed_by_the_next_one() {
+    // A statement that is not sent has the effect of the one before it, so every other point is enough.
     for point in (1..).step_by(2) {
         let servers = Servers::empty().await;
         servers.gate.hold_at(point);

@@ -1,4 +1,4 @@
-//! A power cut: whatever was not synced is lost, or some of it, or nothing, and what was answered is there.
+//! Power loss: all, some or none of the unsynced data is lost, and acknowledged writes survive.
 
 use std::{collections::HashMap, fmt::Write as _, path::Path};
 
@@ -13,14 +13,14 @@ use crate::targets::data_of;
 use crate::targets::postern;
 use crate::targets::postern_with_data;
 
-/// What is tried at each power cut.
+/// The losses to try at each power loss.
 const LOSSES: [Loss; 6] = [Loss::Nothing, Loss::Everything, Loss::Some(1), Loss::Some(2), Loss::Some(3), Loss::Some(4)];
 
-/// What a server did to its disk, and when it answered.
+/// The disk calls of a server, and the times of its responses.
 struct Record {
     postern: Postern,
     disk: Disk,
-    /// How long the journal was at each answer, in bytes.
+    /// The length of the journal at each response, in bytes.
     answered: Vec<usize>,
 }
 
@@ -42,7 +42,7 @@ impl Record {
     }
 }
 
-/// Everything in the store of a data directory, which is sound.
+/// Returns the content of the store in a data directory, which must be intact.
 fn state(data: &Path) -> String {
     let file = data.join("postern.db");
     if !file.exists() {
@@ -66,7 +66,7 @@ fn state(data: &Path) -> String {
     state
 }
 
-/// The states that a store went through, as a record has them.
+/// The states of a store over time.
 struct Course<'record> {
     notes: &'record [Note],
     directory: &'record Path,
@@ -74,7 +74,7 @@ struct Course<'record> {
 }
 
 impl Course<'_> {
-    /// The state that power finds again after a cut behind so many calls.
+    /// Returns the state after a power loss behind this many calls.
     fn after_cut(&self, calls: usize, loss: Loss) -> String {
         let image = tempfile::tempdir().expect("a temporary directory");
         let files = DiskModel::after(&self.notes[..calls]).files(loss);
@@ -82,7 +82,7 @@ impl Course<'_> {
         state(image.path())
     }
 
-    /// The state that everybody saw behind so many calls.
+    /// Returns the state that was visible behind this many calls.
     fn committed(&mut self, calls: usize) -> &str {
         if !self.committed.contains_key(&calls) {
             let state = self.after_cut(calls, Loss::Nothing);
@@ -91,7 +91,7 @@ impl Course<'_> {
         &self.committed[&calls]
     }
 
-    /// A power cut behind so many calls leaves a state that was there since the last answer.
+    /// A power loss behind this many calls leaves a state that was visible since the last response.
     fn expect_nothing_lost(&mut self, answered: &[usize], calls: usize, losses: &[Loss]) {
         let bytes = |calls: usize| self.notes[..calls].last().map_or(0, |note| note.journal_bytes);
         let last_answer = answered.iter().copied().filter(|answer| *answer <= bytes(calls)).max().unwrap_or_default();
@@ -104,14 +104,14 @@ impl Course<'_> {
     }
 }
 
-/// Behind how many calls there is most to lose: just before each sync, and at the end.
+/// Returns the numbers of calls with most to lose: before each sync, and at the end.
 fn before_syncs(notes: &[Note]) -> Vec<usize> {
     let is_sync = |calls: &usize| matches!(notes[*calls].call, Call::Sync { .. });
     (0..notes.len()).filter(is_sync).chain([notes.len()]).collect()
 }
 
 #[tokio::test]
-async fn what_was_answered_outlives_a_power_cut() {
+async fn acknowledged_writes_survive_a_power_loss() {
     let (mut record, serving) = Record::start().await;
     let api = serving.api();
     let mut ada = api.signed_up("ada@example.org").await;
@@ -128,7 +128,7 @@ async fn what_was_answered_outlives_a_power_cut() {
     record.answered();
     api.change_password(&ada, PASSWORD, NEW_PASSWORD).send().await.expect(200);
     record.answered();
-    // With the audit trail; and a command that has the store for itself merges the log into the file.
+    // This includes the audit trail, and a command that has the store for itself makes a checkpoint.
     assert_eq!(serving.stopped().await.code, Some(0));
     assert_eq!(record.postern.run(&["backup", "backup.db"]).await.code, Some(0));
     record.answered();
@@ -145,7 +145,7 @@ async fn what_was_answered_outlives_a_power_cut() {
 }
 
 #[tokio::test]
-async fn a_power_cut_while_the_log_is_merged_into_the_file_loses_nothing() {
+async fn power_loss_during_a_checkpoint_loses_nothing() {
     let (mut record, serving) = Record::start().await;
     let api = serving.api();
     let is_merging = |note: &Note| matches!(&note.call, Call::Write { path, .. } if path.ends_with("/postern.db"));
@@ -181,7 +181,7 @@ async fn a_power_cut_while_the_log_is_merged_into_the_file_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_first_start_that_a_power_cut_ends_is_made_up_for_by_the_next_one() {
+async fn interrupted_first_start_is_completed_by_the_next_one() {
     let (mut record, serving) = Record::start().await;
     let ada = serving.api().signed_up("ada@example.org").await;
     record.answered();
@@ -199,7 +199,7 @@ async fn a_first_start_that_a_power_cut_ends_is_made_up_for_by_the_next_one() {
     }
 }
 
-/// It starts, somebody new is served, and so is whoever was there.
+/// The server starts, and serves a new user and an earlier one.
 async fn expect_well(postern: &Postern, there: Option<&Tokens>) {
     let serving = postern.serve().await;
     let api = serving.api();

@@ -1,4 +1,4 @@
-//! Disks that can be filled: a mounted one, which is the real thing, and a pretended one, which is to be had everywhere.
+//! Disks that can be filled: a mounted one, and a simulated one for every machine.
 
 use std::{
     fs,
@@ -28,14 +28,14 @@ enum Kind {
     Mounted(Mount),
 }
 
-/// A file system of a few megabytes, which one process and those that join it see.
+/// A file system of a few megabytes, visible to one process and those that join its namespace.
 struct Mount {
     holder: Child,
     data: PathBuf,
 }
 
 impl SmallDisk {
-    /// One of each kind, as far as this machine has them.
+    /// Returns one of each kind that this machine allows.
     pub async fn each() -> Vec<Self> {
         let disk = Disk::new().await;
         let pretended = Self { postern: disk.under(postern_with_data()), kind: Kind::Pretended(disk) };
@@ -52,7 +52,7 @@ impl SmallDisk {
         self.postern.serve_by(self.command(&["serve"])).await
     }
 
-    /// A command that ends.
+    /// Runs a command to its end.
     pub async fn run(&self, arguments: &[&str]) -> Ended {
         let output = self.postern.prepared(self.command(arguments)).output();
         Ended::of(&within(LONG, "the command ends", output).await.expect("it starts"))
@@ -74,7 +74,7 @@ impl SmallDisk {
         }
     }
 
-    /// Gives the space back.
+    /// Frees the space.
     pub fn clear(&self) {
         match &self.kind {
             Kind::Pretended(disk) => disk.clear(),
@@ -82,7 +82,7 @@ impl SmallDisk {
         }
     }
 
-    /// A command where the disk is to be seen.
+    /// Returns a command that sees the disk.
     fn command(&self, arguments: &[&str]) -> Command {
         let program = env!("CARGO_BIN_EXE_postern");
         let mut command = match &self.kind {
@@ -100,7 +100,7 @@ impl SmallDisk {
 }
 
 impl Mount {
-    /// `None` where whoever runs the tests may not have a mount of their own.
+    /// Returns `None` if this process may not mount.
     async fn over(data: &Path) -> Option<Self> {
         fs::create_dir(data).expect("a directory");
         let mount = r#"mount -t tmpfs -o size=4m,mode=0700 tmpfs "$1" && echo mounted && exec cat"#;
@@ -113,7 +113,7 @@ impl Mount {
         Some(Self { holder, data: data.to_owned() })
     }
 
-    /// A file that takes the space, as it is to be seen from outside.
+    /// Returns the path from outside of a file that takes the space.
     fn filler(&self) -> PathBuf {
         let inside = self.data.strip_prefix("/").expect("an absolute path").join("filler");
         PathBuf::from(format!("/proc/{}/root", self.holder_id())).join(inside)

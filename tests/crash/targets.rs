@@ -1,4 +1,4 @@
-//! What a server runs on, and the crash that it can be armed with.
+//! The stores of a server, and the crash that they can be armed with.
 
 use std::{os::unix::process::ExitStatusExt as _, path::PathBuf};
 
@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::fault_gate::FaultGate;
 use crate::support::{LONG, Postern, Serving, authority, empty_schema, redis_url, relay, within};
 
-/// The stores of one server after the other, armed with a crash.
+/// Stores for one server after the other, which can be armed with a crash.
 pub trait CrashTarget {
     async fn new() -> Self;
 
@@ -32,29 +32,29 @@ pub trait CrashTarget {
     }
 }
 
-/// The program with refresh tokens that rotate, for a machine that is busy.
+/// The program with rotating refresh tokens, and limits for a busy machine.
 pub fn postern() -> Postern {
     Postern::new()
         .with("POSTERN_REFRESH_ROTATION", "on")
         .with("POSTERN_STORE_TIMEOUT", "30s")
         .with("POSTERN_HASH_MAX_WAIT", "30s")
-        // Nobody reads the log, and what is not read would hold up its writers.
+        // Nothing reads the log, and a full pipe would block its writers.
         .with("POSTERN_LOG", "off")
 }
 
-/// The same with its data in the directory `data`, by an absolute path.
+/// The same with its data in `data`, by an absolute path.
 pub fn postern_with_data() -> Postern {
     let postern = postern();
     let data = data_of(&postern).to_str().expect("a text").to_owned();
     postern.with("POSTERN_DATA_DIR", data)
 }
 
-/// The data directory of that one.
+/// Returns that data directory.
 pub fn data_of(postern: &Postern) -> PathBuf {
     postern.directory.path().canonicalize().expect("a directory").join("data")
 }
 
-/// One directory, on a disk that can be told to fail.
+/// The embedded store, on a disk that fails on command.
 pub struct Embedded {
     postern: Postern,
     disk: Disk,
@@ -92,7 +92,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// With nothing in PostgreSQL yet.
+    /// With an empty PostgreSQL.
     pub async fn empty() -> Self {
         let (database, redis) = (empty_schema().await, redis_url());
         let (gate, mut relays) = (FaultGate::new(), JoinSet::new());

@@ -1,4 +1,4 @@
-//! The use cases that a crash may hit, and what must hold afterwards.
+//! The use cases that crash, and their guarantees.
 
 use serde_json::Value;
 
@@ -13,21 +13,21 @@ impl Api {
     }
 }
 
-/// A use case: what comes before, the request that a crash may hit, and what holds after it.
+/// A use case: its preparation, the request that a crash may interrupt, and the guarantees after it.
 pub trait UseCase: Sized {
-    /// What is answered where nothing comes in between.
+    /// The status of the response without a crash.
     const SUCCESS: u16;
 
-    /// Everything up to the request.
+    /// Prepares the request.
     async fn prepared(api: Api, email: &str) -> Self;
 
     fn request(&self, api: Api) -> RequestBuilder;
 
-    /// What holds at whatever moment the request was broken off; `acknowledged` is what was answered, if it was.
+    /// Checks the guarantees after an interruption at any point; `acknowledged` is the response, if there was one.
     async fn check(self, api: Api, acknowledged: Option<Value>);
 }
 
-/// Leaves an account that is whole, or none.
+/// Leaves a whole account or none.
 pub struct SignUp {
     email: String,
 }
@@ -59,7 +59,7 @@ impl UseCase for SignUp {
     }
 }
 
-/// Leaves the sessions before it as they are, and opens one more, or none.
+/// Leaves earlier sessions valid, and opens one more or none.
 pub struct Login {
     email: String,
     earlier: Tokens,
@@ -89,7 +89,8 @@ impl UseCase for Login {
     }
 }
 
-/// Leaves a client that goes on with the token that it holds: the one that it sent, unless it was answered.
+/// Leaves the session valid for a client that continues with the token of the response, or else with the one that it
+/// sent.
 pub struct Refresh {
     held: Tokens,
 }
@@ -112,7 +113,7 @@ impl UseCase for Refresh {
     }
 }
 
-/// Leaves the session in force, or ended; and every other one in force.
+/// Leaves the session valid or ended, and every other one valid.
 pub struct Logout {
     staying: Tokens,
     leaving: Tokens,
@@ -143,7 +144,7 @@ impl UseCase for Logout {
     }
 }
 
-/// Leaves the old password and every session, or the new one and the session that set it.
+/// Leaves the old password and every session, or the new password and the session that set it.
 pub struct PasswordChange {
     email: String,
     changing: Tokens,

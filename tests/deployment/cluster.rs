@@ -4,28 +4,28 @@ use std::{fmt, fs, path::PathBuf};
 
 use serde_json::Value;
 
-/// A cluster that one of our directories was applied to.
+/// A cluster with one of our directories applied.
 pub struct Cluster {
     /// The directory below `k8s/`.
     pub directory: &'static str,
-    /// What is in it.
+    /// Its objects.
     pub objects: Vec<Object>,
 }
 
-/// An object of Kubernetes, and the file that it is written in.
+/// An object of Kubernetes, and its file.
 pub struct Object {
     /// The file's name.
     pub file: String,
-    /// What it says.
+    /// Its content.
     pub value: Value,
 }
 
 /// The pods that a `Deployment`, `StatefulSet` or `Job` makes.
 #[derive(Clone, Copy)]
 pub struct Pod<'cluster> {
-    /// What makes them.
+    /// Their owner.
     pub owner: &'cluster Object,
-    /// What each is made from.
+    /// The template of each.
     pub template: &'cluster Value,
 }
 
@@ -60,7 +60,7 @@ impl Cluster {
         Self { directory, objects: all }
     }
 
-    /// Both.
+    /// Returns both.
     pub fn all() -> [Self; 2] {
         [Self::base(), Self::demo()]
     }
@@ -130,12 +130,12 @@ impl<'cluster> Pod<'cluster> {
         &list(self.template, "/spec/containers")[0]
     }
 
-    /// Whether it runs our program.
+    /// Tells whether it runs our program.
     pub fn is_ours(self) -> bool {
         image_name(text(self.container(), "/image")).ends_with("/postern")
     }
 
-    /// Whether it has all of these labels.
+    /// Tells whether it has all of these labels.
     pub fn has_labels(self, labels: &Value) -> bool {
         let wanted = labels.as_object().expect("labels");
         wanted.iter().all(|(name, value)| self.template["metadata"]["labels"].get(name) == Some(value))
@@ -153,7 +153,7 @@ pub fn image_name(image: &str) -> &str {
     image.rsplit_once(':').map_or(image, |(name, _)| name)
 }
 
-/// What a kustomization says.
+/// Returns the content of a kustomization.
 pub fn kustomization(directory: &str) -> Value {
     yaml(&read(&format!("k8s/{directory}/kustomization.yaml")))
 }
@@ -174,17 +174,17 @@ pub fn files(directory: &str) -> Vec<String> {
     names
 }
 
-/// The text at a JSON pointer; empty where there is none.
+/// Returns the text at a JSON pointer; empty if there is none.
 pub fn text<'value>(value: &'value Value, pointer: &str) -> &'value str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The list at a JSON pointer; empty where there is none.
+/// Returns the list at a JSON pointer; empty if there is none.
 pub fn list<'value>(value: &'value Value, pointer: &str) -> &'value [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The objects of a directory, as they are written.
+/// Returns the objects of a directory, unchanged.
 pub fn objects(directory: &str) -> Vec<Object> {
     let names = files(&format!("k8s/{directory}"));
     let names = names.into_iter().filter(|name| name != "kustomization.yaml");

@@ -1,4 +1,4 @@
-//! What the `Dockerfile` says of the program, of the repository and of the manifests.
+//! The `Dockerfile`, compared with the program, the repository and the manifests.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -28,7 +28,7 @@ fn environment() -> Vec<(String, String)> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// What the build takes from the repository.
+/// The paths that the build copies from the repository.
 fn copied() -> BTreeSet<String> {
     let from_here = instructions().into_iter().filter(|(word, rest)| word == "COPY" && !rest.starts_with("--from"));
     from_here
@@ -98,7 +98,7 @@ fn every_variable_is_a_setting_and_no_secret() {
 }
 
 #[test]
-fn both_ports_are_exposed_and_reached_from_outside() {
+fn both_ports_are_exposed_and_listen_on_all_addresses() {
     let config = config();
 
     assert_eq!(of_image("EXPOSE"), [format!("{} {}", config.listen.port(), config.ops_listen.port())]);
@@ -106,7 +106,7 @@ fn both_ports_are_exposed_and_reached_from_outside() {
 }
 
 #[test]
-fn what_is_written_is_in_a_volume_that_belongs_to_the_user() {
+fn data_is_in_a_volume_that_belongs_to_the_user() {
     let data = config().data_dir.to_string_lossy().into_owned();
     let user = of_image("USER").concat();
 
@@ -116,7 +116,7 @@ fn what_is_written_is_in_a_volume_that_belongs_to_the_user() {
 }
 
 #[test]
-fn the_user_is_the_one_of_the_manifests() {
+fn user_is_that_of_the_manifests() {
     let base = Cluster::base();
     for pod in [base.server(), base.migration()] {
         let context = &pod.template["spec"]["securityContext"];
@@ -125,7 +125,7 @@ fn the_user_is_the_one_of_the_manifests() {
 }
 
 #[test]
-fn the_program_that_is_copied_is_the_one_that_is_run() {
+fn copied_program_is_the_entry_point() {
     let all = instructions();
     let build = &all.iter().find(|(word, _)| word == "RUN").expect("a step that builds").1;
 
@@ -137,7 +137,7 @@ fn the_program_that_is_copied_is_the_one_that_is_run() {
 }
 
 #[test]
-fn what_is_copied_is_there_and_the_builder_is_given_it() {
+fn every_copied_path_exists_and_is_in_the_build_context() {
     let ignored = read(".dockerignore");
     let given: BTreeSet<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).map(str::to_owned).collect();
 
@@ -160,7 +160,7 @@ fn everything_that_the_compiler_reads_is_copied() {
 }
 
 #[test]
-fn everything_that_the_manifest_of_cargo_names_is_copied() {
+fn everything_that_cargo_toml_names_is_copied() {
     let manifest = read("Cargo.toml");
     let copied = copied();
 
@@ -173,7 +173,7 @@ fn everything_that_the_manifest_of_cargo_names_is_copied() {
 }
 
 #[test]
-fn versions_are_those_of_the_manifest_of_cargo() {
+fn versions_are_those_of_cargo_toml() {
     let label = format!("org.opencontainers.image.version=\"{}\"", env!("CARGO_PKG_VERSION"));
     let compiler = format!("rust:{}-bookworm AS build", env!("CARGO_PKG_RUST_VERSION"));
 

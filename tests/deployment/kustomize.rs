@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::cluster::{Cluster, files, kustomization, list, objects, text};
 
 #[test]
-fn every_file_is_listed_and_every_listed_file_is_there() {
+fn every_file_is_listed_and_every_listed_file_exists() {
     for directory in ["base", "overlays/demo"] {
         let kustomization = kustomization(directory);
         let listed = list(&kustomization, "/resources").iter().map(|resource| resource.as_str().expect("a path"));
@@ -18,7 +18,7 @@ fn every_file_is_listed_and_every_listed_file_is_there() {
 }
 
 #[test]
-fn everything_names_the_namespace_that_its_directory_is_for() {
+fn every_object_is_in_the_namespace_of_its_directory() {
     let expected = [("base", "postern"), ("overlays/demo", "postern-demo")];
     for (directory, namespace) in expected {
         for object in objects(directory).iter().filter(|object| object.kind() != "Namespace") {
@@ -29,7 +29,7 @@ fn everything_names_the_namespace_that_its_directory_is_for() {
 }
 
 #[test]
-fn no_two_objects_have_one_name() {
+fn no_two_objects_have_the_same_name() {
     for cluster in Cluster::all() {
         let mut names = BTreeSet::new();
         for object in &cluster.objects {
@@ -39,7 +39,7 @@ fn no_two_objects_have_one_name() {
 }
 
 #[test]
-fn the_namespace_of_the_demo_takes_restricted_pods_only() {
+fn demo_namespace_accepts_restricted_pods_only() {
     let demo = Cluster::demo();
     let namespace = demo.object("Namespace", text(&kustomization("overlays/demo"), "/namespace"));
 
@@ -47,7 +47,7 @@ fn the_namespace_of_the_demo_takes_restricted_pods_only() {
 }
 
 #[test]
-fn an_image_that_no_registry_has_is_not_asked_for() {
+fn local_image_is_never_pulled() {
     for pod in Cluster::demo().pods().filter(|pod| pod.is_ours()) {
         let container = pod.container();
         assert!(text(container, "/image").starts_with("localhost/postern:"), "{}", pod.owner);

@@ -1,4 +1,4 @@
-//! What `k8s/` and the `Dockerfile` say of the program is true, and what they say of each other.
+//! `k8s/` and the `Dockerfile` agree with the program and with each other.
 
 mod cluster;
 mod image;

@@ -1,4 +1,4 @@
-//! Who reaches whom.
+//! Services and network policies.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ const DNS: u64 = 53;
 const POSTGRES: u64 = 5432;
 const REDIS: u64 = 6379;
 
-/// What a selector such as that of a Deployment asks for.
+/// The labels of a selector, such as that of a Deployment.
 fn labels(selector: &Value) -> &Value {
     assert!(selector.get("matchExpressions").is_none(), "the tests read labels only");
     &selector["matchLabels"]
 }
 
 #[test]
-fn whatever_makes_pods_selects_its_own_and_no_others() {
+fn every_pod_owner_selects_its_own_pods_only() {
     for cluster in Cluster::all() {
         for kind in ["Deployment", "StatefulSet"] {
             for object in cluster.of_kind(kind) {
@@ -31,7 +31,7 @@ fn whatever_makes_pods_selects_its_own_and_no_others() {
 }
 
 #[test]
-fn a_service_leads_to_the_pods_of_one_owner_and_to_a_port_that_they_have() {
+fn service_selects_pods_of_one_owner_and_a_port_of_theirs() {
     for cluster in Cluster::all() {
         for service in cluster.of_kind("Service") {
             let selected = cluster.selected(&service.value["spec"]["selector"]);
@@ -46,7 +46,7 @@ fn a_service_leads_to_the_pods_of_one_owner_and_to_a_port_that_they_have() {
 }
 
 #[test]
-fn no_service_leads_to_the_operations_port() {
+fn no_service_exposes_the_operations_port() {
     for cluster in Cluster::all() {
         let server = cluster.server();
         let operations = server.port(&"operations".into());
@@ -57,7 +57,7 @@ fn no_service_leads_to_the_operations_port() {
 }
 
 #[test]
-fn a_stateful_set_has_the_headless_service_that_it_names() {
+fn stateful_set_has_its_headless_service() {
     for set in Cluster::demo().of_kind("StatefulSet") {
         let demo = Cluster::demo();
         let service = demo.object("Service", text(&set.value, "/spec/serviceName"));
@@ -71,7 +71,7 @@ fn a_stateful_set_has_the_headless_service_that_it_names() {
 }
 
 #[test]
-fn the_disruption_budget_is_for_the_servers_and_lets_most_of_them_run() {
+fn disruption_budget_keeps_most_servers_running() {
     for cluster in Cluster::all() {
         let deployment = cluster.object("Deployment", "postern");
         let budget = cluster.object("PodDisruptionBudget", "postern");
@@ -84,7 +84,7 @@ fn the_disruption_budget_is_for_the_servers_and_lets_most_of_them_run() {
 }
 
 #[test]
-fn the_servers_spread_away_from_each_other() {
+fn servers_spread_over_nodes() {
     for cluster in Cluster::all() {
         let selector = &cluster.object("Deployment", "postern").value["spec"]["selector"];
         let spec = &cluster.server().template["spec"];
@@ -96,7 +96,7 @@ fn the_servers_spread_away_from_each_other() {
     }
 }
 
-/// The policies for a pod, but for the one that allows nothing.
+/// The policies for a pod, without the one that denies everything.
 fn policies<'cluster>(cluster: &'cluster Cluster, pod: Pod<'cluster>) -> Vec<&'cluster Object> {
     let is_for = |policy: &&Object| {
         let selector = &policy.value["spec"]["podSelector"];
@@ -112,7 +112,7 @@ fn ports(policy: &Object, rules: &str) -> BTreeSet<u64> {
 }
 
 #[test]
-fn what_no_policy_allows_is_refused() {
+fn traffic_without_a_policy_is_denied() {
     for cluster in Cluster::all() {
         let deny = cluster.object("NetworkPolicy", "default-deny");
 
@@ -135,7 +135,7 @@ fn every_pod_has_one_policy_for_both_directions() {
 }
 
 #[test]
-fn exactly_the_ports_that_a_pod_has_are_let_in() {
+fn policies_admit_exactly_the_ports_of_a_pod() {
     for cluster in Cluster::all() {
         for pod in cluster.pods() {
             let has = pod.containers().flat_map(|container| list(container, "/ports"));
@@ -147,7 +147,7 @@ fn exactly_the_ports_that_a_pod_has_are_let_in() {
 }
 
 #[test]
-fn everyone_may_reach_the_api_and_only_the_monitoring_the_operations_port() {
+fn only_monitoring_reaches_the_operations_port() {
     for cluster in Cluster::all() {
         let server = cluster.server();
         let policy = policies(&cluster, server)[0];
@@ -164,7 +164,7 @@ fn everyone_may_reach_the_api_and_only_the_monitoring_the_operations_port() {
 }
 
 #[test]
-fn a_pod_reaches_what_it_needs_and_no_more() {
+fn pod_reaches_only_the_pods_that_it_needs() {
     for cluster in Cluster::all() {
         let outgoing = |pod| ports(policies(&cluster, pod)[0], "/spec/egress");
 
@@ -177,7 +177,7 @@ fn a_pod_reaches_what_it_needs_and_no_more() {
 }
 
 #[test]
-fn in_the_demo_both_ends_of_a_connection_agree() {
+fn demo_policies_agree_at_both_ends() {
     let demo = Cluster::demo();
     for pod in [demo.server(), demo.migration()] {
         let rules = list(&policies(&demo, pod)[0].value, "/spec/egress");
@@ -194,7 +194,7 @@ fn in_the_demo_both_ends_of_a_connection_agree() {
 }
 
 #[test]
-fn redis_lets_no_migration_in() {
+fn redis_admits_no_migration() {
     let demo = Cluster::demo();
     let policy = demo.object("NetworkPolicy", "redis");
     for from in list(&policy.value, "/spec/ingress").iter().flat_map(|rule| list(rule, "/from")) {

@@ -1,4 +1,4 @@
-//! What every pod keeps to, whatever runs in it: the Pod Security Standard *restricted*, and a little more.
+//! Rules for every pod: the Pod Security Standard *restricted*, and a little more.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ fn no_pod_runs_as_root() {
     every_pod(|_, pod| {
         let context = &pod.template["spec"]["securityContext"];
         assert_eq!(context["runAsNonRoot"], true, "{}", pod.owner);
-        // Above the users that a node has of its own.
+        // Above the user ids of a node.
         for id in ["runAsUser", "runAsGroup"] {
             assert!(context[id].as_u64().is_some_and(|id| id > 10_000), "{}: {id}", pod.owner);
         }
@@ -74,12 +74,12 @@ fn no_pod_has_a_token_for_the_kubernetes_api() {
 }
 
 #[test]
-fn no_pod_finds_variables_of_services_among_its_settings() {
+fn no_pod_gets_service_variables() {
     every_pod(|_, pod| assert_eq!(pod.template["spec"]["enableServiceLinks"], false, "{}", pod.owner));
 }
 
 #[test]
-fn every_container_has_requests_and_limits_and_all_of_its_memory_from_the_start() {
+fn every_container_requests_all_of_its_memory() {
     every_pod(|_, pod| {
         for container in pod.containers() {
             let resources = &container["resources"];
@@ -94,7 +94,7 @@ fn every_container_has_requests_and_limits_and_all_of_its_memory_from_the_start(
 }
 
 #[test]
-fn every_image_has_the_version_that_the_labels_tell() {
+fn every_image_has_the_version_of_its_labels() {
     every_pod(|_, pod| {
         let image = text(pod.container(), "/image");
         let version = &image[image_name(image).len() + 1..];
@@ -106,7 +106,7 @@ fn every_image_has_the_version_that_the_labels_tell() {
 }
 
 #[test]
-fn every_volume_is_there_and_mounted() {
+fn every_volume_is_defined_and_mounted() {
     every_pod(|_, pod| {
         let volumes = list(pod.template, "/spec/volumes").iter().map(|volume| text(volume, "/name"));
         let claims = list(&pod.owner.value, "/spec/volumeClaimTemplates");
@@ -119,7 +119,7 @@ fn every_volume_is_there_and_mounted() {
 }
 
 #[test]
-fn every_server_is_probed_at_a_port_that_it_has_and_for_two_different_things() {
+fn every_server_has_two_different_probes_at_its_ports() {
     every_pod(|_, pod| {
         for container in pod.containers().filter(|container| container.get("ports").is_some()) {
             for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
@@ -136,7 +136,7 @@ fn every_server_is_probed_at_a_port_that_it_has_and_for_two_different_things() {
 }
 
 #[test]
-fn a_new_replica_is_ready_before_an_old_one_goes() {
+fn new_replica_is_ready_before_an_old_one_stops() {
     for cluster in Cluster::all() {
         let strategy = &cluster.object("Deployment", "postern").value["spec"]["strategy"];
 
@@ -145,7 +145,7 @@ fn a_new_replica_is_ready_before_an_old_one_goes() {
 }
 
 #[test]
-fn a_finished_migration_goes_away_by_itself() {
+fn finished_migration_is_removed() {
     for cluster in Cluster::all() {
         let spec = &cluster.object("Job", "postern-migrate").value["spec"];
 

@@ -1,4 +1,4 @@
-//! What the manifests say of our program: its arguments, settings, ports, paths, times and memory.
+//! The manifests, compared with the program: arguments, settings, ports, paths, times and memory.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,12 +15,12 @@ use crate::{
     secrets::documented,
 };
 
-/// From the last request's end to the process's.
+/// From the end of the last request to that of the process.
 const SPARE_TIME: Duration = Duration::from_secs(5);
-/// What a connection takes that has sent most of the largest body: 43 KiB by measurement.
+/// The memory of a connection that has sent most of the largest body: 43 KiB by measurement.
 const CONNECTION_BYTES: u64 = 48 << 10;
 
-/// What a container's variable says, with the values of Secrets as the overlay's instructions make them.
+/// Returns a variable of a container, with the values of Secrets as the documented commands make them.
 fn variable(container: &Value, name: &str) -> Option<String> {
     let variable = list(container, "/env").iter().find(|variable| variable["name"] == name)?;
     let literal = variable["value"].as_str().map(str::to_owned);
@@ -30,7 +30,7 @@ fn variable(container: &Value, name: &str) -> Option<String> {
     })
 }
 
-/// What a container's arguments say.
+/// Parses the arguments of a container.
 fn invocation(pod: Pod<'_>) -> Invocation {
     let arguments = list(pod.container(), "/args").iter().map(|argument| argument.as_str().expect("a text"));
     let arguments = std::iter::once("postern").chain(arguments).map(Into::into);
@@ -84,7 +84,7 @@ fn every_variable_is_a_setting() {
 }
 
 #[test]
-fn no_variable_is_given_twice() {
+fn no_variable_is_set_twice() {
     for pod in Cluster::demo().pods() {
         let names: Vec<_> = list(pod.container(), "/env").iter().map(|variable| text(variable, "/name")).collect();
         let distinct: BTreeSet<_> = names.iter().collect();
@@ -93,7 +93,7 @@ fn no_variable_is_given_twice() {
 }
 
 #[test]
-fn the_servers_serve_from_postgresql_and_redis() {
+fn servers_use_postgresql_and_redis() {
     for cluster in Cluster::all() {
         assert_eq!(invocation(cluster.server()).task, Task::Serve { migrate: false });
         assert!(matches!(config(&cluster).stores, Stores::PostgresRedis(..)));
@@ -101,7 +101,7 @@ fn the_servers_serve_from_postgresql_and_redis() {
 }
 
 #[test]
-fn the_job_migrates_and_is_told_nothing_but_where() {
+fn job_migrates_and_has_only_the_database_url() {
     for cluster in Cluster::all() {
         let migration = cluster.migration();
 
@@ -112,7 +112,7 @@ fn the_job_migrates_and_is_told_nothing_but_where() {
 }
 
 #[test]
-fn the_stores_of_the_demo_are_its_services() {
+fn demo_stores_are_its_services() {
     let demo = Cluster::demo();
     let Stores::PostgresRedis(database, redis) = config(&demo).stores else { panic!("shared stores") };
     let postgres = demo.object("StatefulSet", "postgres").pod().expect("pods").container();
@@ -130,7 +130,7 @@ fn the_stores_of_the_demo_are_its_services() {
 }
 
 #[test]
-fn both_listeners_are_reached_from_outside_and_have_their_ports_named() {
+fn both_listeners_have_named_ports_on_all_addresses() {
     for cluster in Cluster::all() {
         let config = config(&cluster);
         for (name, address) in [("http", config.listen), ("operations", config.ops_listen)] {
@@ -141,7 +141,7 @@ fn both_listeners_are_reached_from_outside_and_have_their_ports_named() {
 }
 
 #[test]
-fn the_ports_are_the_defaults() {
+fn ports_are_the_defaults() {
     let defaults = Config::for_serve(&Values::default()).expect("valid defaults");
     let config = config(&Cluster::base());
 
@@ -150,7 +150,7 @@ fn the_ports_are_the_defaults() {
 }
 
 #[test]
-fn probes_ask_for_what_the_operations_port_serves() {
+fn probes_use_paths_of_the_operations_port() {
     for cluster in Cluster::all() {
         let server = cluster.server();
         let expected = [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")];
@@ -164,7 +164,7 @@ fn probes_ask_for_what_the_operations_port_serves() {
 }
 
 #[test]
-fn prometheus_is_sent_to_the_operations_port() {
+fn prometheus_scrapes_the_operations_port() {
     for cluster in Cluster::all() {
         let annotations = &cluster.server().template["metadata"]["annotations"];
         let path = text(annotations, "/prometheus.io~1path");
@@ -176,13 +176,13 @@ fn prometheus_is_sent_to_the_operations_port() {
 }
 
 #[test]
-fn a_server_may_drain_to_its_end() {
+fn grace_period_covers_a_whole_drain() {
     for cluster in Cluster::all() {
         let (config, server) = (config(&cluster), cluster.server());
         let grace = seconds(&server.template["spec"], "/terminationGracePeriodSeconds");
         let hook = seconds(server.container(), "/lifecycle/preStop/sleep/seconds");
 
-        // Connections must be accepted while proxies learn that the endpoint is gone, by the API of Kubernetes.
+        // Connections must be accepted until proxies have learnt from the API of Kubernetes that the endpoint is gone.
         assert!(hook >= Duration::from_secs(5), "{hook:?}");
         assert!(config.shutdown_grace > config.limits.request, "{:?}", config.shutdown_grace);
         let needed = hook + config.drain_delay + config.shutdown_grace + SPARE_TIME;
@@ -191,7 +191,7 @@ fn a_server_may_drain_to_its_end() {
 }
 
 #[test]
-fn a_server_that_drains_is_found_unready_before_it_refuses_connections() {
+fn drain_delay_exceeds_the_readiness_window() {
     for cluster in Cluster::all() {
         let probe = &cluster.server().container()["readinessProbe"];
         let failures = probe["failureThreshold"].as_u64().and_then(|count| count.try_into().ok()).expect("a count");
@@ -204,7 +204,7 @@ fn a_server_that_drains_is_found_unready_before_it_refuses_connections() {
 }
 
 #[test]
-fn the_memory_limit_covers_what_hashes_and_connections_take() {
+fn memory_limit_covers_hashes_and_connections() {
     for cluster in Cluster::all() {
         let limits = &cluster.server().container()["resources"]["limits"];
         let threads = millicpus(text(limits, "/cpu")) / 1000;
@@ -220,17 +220,17 @@ fn the_memory_limit_covers_what_hashes_and_connections_take() {
 }
 
 #[test]
-fn the_cpu_limit_leaves_half_a_processor_beside_the_hashing_threads() {
+fn cpu_limit_leaves_half_a_cpu_beside_hashing() {
     for cluster in Cluster::all() {
         let limit = millicpus(text(cluster.server().container(), "/resources/limits/cpu"));
 
-        // Where threads of a low priority use up a quota, the kernel stops those of a high one with them.
+        // If threads of a low priority use up the quota, the kernel throttles those of a high one too.
         assert!(limit > 1000 && limit % 1000 >= 500, "{limit}");
     }
 }
 
 #[test]
-fn the_memory_limit_of_redis_is_twice_what_it_may_hold() {
+fn memory_limit_of_redis_is_twice_its_maxmemory() {
     let demo = Cluster::demo();
     let redis = demo.object("StatefulSet", "redis").pod().expect("pods").container();
     let arguments: Vec<_> = list(redis, "/args").iter().map(|argument| argument.as_str().expect("a text")).collect();
@@ -239,13 +239,13 @@ fn the_memory_limit_of_redis_is_twice_what_it_may_hold() {
     let megabytes = of("--maxmemory").and_then(|size| size.strip_suffix("mb")).expect("megabytes");
     let held = megabytes.parse::<u64>().expect("a number") << 20;
     assert!(bytes(text(redis, "/resources/limits/memory")) >= 2 * held);
-    // A session that is thrown out is a user who is logged out.
+    // An evicted session is a user who is logged out.
     assert_eq!(of("--maxmemory-policy"), Some("noeviction"));
     assert_eq!(of("--appendonly"), Some("yes"));
 }
 
 #[test]
-fn our_image_is_of_this_version() {
+fn image_has_the_version_of_the_crate() {
     for cluster in Cluster::all() {
         for pod in [cluster.server(), cluster.migration()] {
             let image = text(pod.container(), "/image");

@@ -1,4 +1,4 @@
-//! The Secrets: none is in the repository, and what the overlay's instructions make is what the pods expect.
+//! The Secrets: none is in the repository, and the documented commands make those that the pods expect.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
     program::config,
 };
 
-/// Of a Secret's keys, those that are the files of a directory.
+/// The keys of a Secret that are files of a directory.
 const FILES: &str = "(files)";
 
 /// The commands at the head of the demo's kustomization, a line each.
@@ -73,7 +73,7 @@ fn no_object_is_a_secret() {
 }
 
 #[test]
-fn the_base_expects_two_secrets() {
+fn base_expects_two_secrets() {
     let base = Cluster::base();
     let pair = |name: &str, key: &str| (name.to_owned(), key.to_owned());
 
@@ -84,7 +84,7 @@ fn the_base_expects_two_secrets() {
 }
 
 #[test]
-fn the_demo_says_how_to_make_what_it_expects() {
+fn demo_documents_how_to_make_its_secrets() {
     let documented = documented();
     let demo = Cluster::demo();
     let expected: BTreeSet<_> = demo.pods().flat_map(expected).collect();
@@ -98,7 +98,7 @@ fn the_demo_says_how_to_make_what_it_expects() {
 }
 
 #[test]
-fn the_stores_of_the_demo_read_the_files_that_it_makes() {
+fn demo_stores_read_the_documented_files() {
     let documented = documented();
     let demo = Cluster::demo();
     for (name, key) in [("postgres", "password"), ("redis", "password.conf")] {
@@ -111,7 +111,7 @@ fn the_stores_of_the_demo_read_the_files_that_it_makes() {
 }
 
 #[test]
-fn the_passwords_of_the_demo_are_those_in_its_urls() {
+fn demo_passwords_are_those_in_its_urls() {
     let documented = documented();
     let urls = &documented["postern-stores"];
     let redis = documented["redis"]["password.conf"].strip_prefix("requirepass ").expect("a line of redis.conf");
@@ -121,7 +121,7 @@ fn the_passwords_of_the_demo_are_those_in_its_urls() {
 }
 
 #[test]
-fn the_demo_says_how_to_make_the_keys() {
+fn demo_documents_how_to_make_the_keys() {
     let commands = commands();
     let command = commands.iter().find(|command| command.starts_with("postern ")).expect("a command of ours");
 
@@ -131,7 +131,7 @@ fn the_demo_says_how_to_make_the_keys() {
 }
 
 #[test]
-fn the_keys_are_mounted_where_the_server_looks_for_them() {
+fn keys_are_mounted_where_the_server_reads_them() {
     for cluster in Cluster::all() {
         let server = cluster.server();
         let mount = mount_of(server, "postern-keys");
@@ -141,7 +141,7 @@ fn the_keys_are_mounted_where_the_server_looks_for_them() {
     }
 }
 
-/// Lays files out as the kubelet does: in a directory of their own, behind two links.
+/// Creates files as the kubelet does: in a directory of their own, behind two links.
 fn mount(files: &Path, mode: u32, target: &Path) {
     let data = target.join("..2026_01_01");
     fs::create_dir(&data).expect("a directory");
@@ -157,7 +157,7 @@ fn mount(files: &Path, mode: u32, target: &Path) {
 }
 
 #[test]
-fn a_server_reads_keys_that_are_mounted_with_the_mode_of_the_manifest() {
+fn server_reads_keys_mounted_with_the_mode_of_the_manifest() {
     let generated = tempfile::tempdir().expect("a directory");
     keys::generate(generated.path(), ManualClock::default().now()).expect("keys");
     for cluster in Cluster::all() {
@@ -170,7 +170,7 @@ fn a_server_reads_keys_that_are_mounted_with_the_mode_of_the_manifest() {
         let mounted = tempfile::tempdir().expect("a directory");
         mount(generated.path(), mode, mounted.path());
         Keyring::load(mounted.path()).expect("keys that can be used");
-        // They are root's, so the server reads them as a member of the group.
+        // They belong to root, so the server reads them by its group.
         assert_eq!(mode & 0o040, 0o040);
         let context = &server.template["spec"]["securityContext"];
         assert_eq!(context["fsGroup"], context["runAsGroup"]);
@@ -178,7 +178,7 @@ fn a_server_reads_keys_that_are_mounted_with_the_mode_of_the_manifest() {
 }
 
 #[tokio::test]
-async fn a_server_takes_new_keys_when_the_kubelet_turns_the_link_of_a_mounted_secret() {
+async fn server_loads_new_keys_when_a_mounted_secret_changes() {
     let (copy, mounted) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let now = ManualClock::default().now();
     keys::generate(copy.path(), now).expect("keys");
@@ -193,7 +193,7 @@ async fn a_server_takes_new_keys_when_the_kubelet_turns_the_link_of_a_mounted_se
     fs::rename(later.path().join("..2026_01_01"), mounted.path().join("..2026_02_02")).expect("it is moved");
     std::os::unix::fs::symlink("..2026_02_02", mounted.path().join("..data_tmp")).expect("a link");
     fs::rename(mounted.path().join("..data_tmp"), mounted.path().join("..data")).expect("the link is turned");
-    // The new files have no links of their own yet, and the old ones lead nowhere.
+    // The new files have no links yet, and the old links are broken.
     fs::remove_dir_all(mounted.path().join("..2026_01_01")).expect("it is removed");
     keys.reload().await;
 

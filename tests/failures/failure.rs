@@ -1,4 +1,4 @@
-//! How stores fail, and how they come back.
+//! Failures of stores, and how they are made and ended.
 
 use std::{fmt, time::Duration};
 
@@ -14,37 +14,37 @@ use super::{
 };
 use crate::support::{Proxy, call, sql};
 
-/// What fails, and how.
+/// A failure of one store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
     Postgres(How),
     Redis(How),
 }
 
-/// How it does so.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// Connections are closed, and new ones refused.
     Refuses,
-    /// Connections are accepted, and what is sent by them leads nowhere.
+    /// Connections are accepted, and bytes are dropped.
     NetworkLoses,
-    /// Whatever is sent waits.
+    /// Bytes are held.
     Frozen,
-    /// Answers come later than anybody waits for.
+    /// Responses come after every deadline.
     AnswersLate,
-    /// Answers break off.
+    /// Responses are truncated.
     AnswersTornApart,
-    /// It was killed, and is there again; Redis has forgotten everything.
+    /// It was killed and has started again; Redis is empty.
     Restarted,
-    /// It is there, but not ready to do anything.
+    /// It accepts connections and is not ready.
     Starting,
     /// It has become a replica.
     ReadOnly,
-    /// It takes nothing that needs room.
+    /// It has no space for writes.
     Full,
-    /// Others have all of its connections.
+    /// It has no free connections.
     NoConnectionsLeft,
-    /// Its password has changed, and so has the file.
+    /// Its password has changed, also in the file.
     PasswordRotated,
 }
 
@@ -53,7 +53,7 @@ use self::How::{
     Restarted, Starting,
 };
 
-/// Refuses every row with the code of a full disk.
+/// Fails every write with the code of a full disk.
 const FILL: &str = "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
     CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION no_room()";
@@ -89,7 +89,7 @@ impl Failure {
         }
     }
 
-    /// What `/readyz` calls the store.
+    /// Returns the name of the store in `/readyz`.
     pub fn ready_member(self) -> &'static str {
         match self {
             Self::Postgres(_) => "users",
@@ -97,7 +97,7 @@ impl Failure {
         }
     }
 
-    /// Why a write fails now, as the log has it; nothing where it does not.
+    /// Returns the reason why a write fails now, as logged; empty if it succeeds.
     pub async fn reason(self, service: &Service) -> String {
         let (email, name) = ("reason@example.org".parse().expect("an address"), "Ada".parse().expect("a name"));
         let user = User::new(email, name, PasswordHash::new("!".to_owned()), service.now());
@@ -109,7 +109,7 @@ impl Failure {
     }
 }
 
-/// A call that waits no longer than others.
+/// A call with the store timeout of the service.
 fn soon() -> CallContext {
     CallContext { time: TimeBudget::of(STORE_TIMEOUT), ..call() }
 }
@@ -165,7 +165,7 @@ async fn strike_redis(how: How, place: &PrivateStores) {
         Starting => {
             redis.send(&["DEBUG", "POPULATE", "2000", "key", "100"]).await;
             redis.send(&["SAVE"]).await;
-            // Ten milliseconds a key, and a look at clients every ten keys.
+            // 10 ms a key; Redis serves clients every ten keys.
             redis.restart(&["--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024"]).await;
         }
         ReadOnly => redis.send(&["REPLICAOF", "127.0.0.1", "1"]).await,

@@ -1,5 +1,5 @@
-//! What is answered while a store fails, failure by failure, on real servers of the test's own behind a proxy.
-//! docs/failure-modes.md has the same table.
+//! The responses while a store fails, failure by failure, on private servers behind a proxy. docs/failure-modes.md has
+//! the same table.
 
 mod failure;
 mod outages;
@@ -26,31 +26,31 @@ use crate::support::{LONG, Settings, eventually, postgres_client};
 
 type Service = crate::support::Service<PrivateStores>;
 
-/// `POSTERN_STORE_TIMEOUT` here: far longer than what is answered at once takes on a busy machine.
+/// `POSTERN_STORE_TIMEOUT` here: far longer than an immediate response takes on a busy machine.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What may come to that: 250 ms of it promised, the rest for a busy machine and the hash of a login.
+/// The time that may be added to it: 250 ms by design, the rest for a busy machine and the hash of a login.
 const ALLOWANCE: Duration = Duration::from_millis(250 + 3_000);
 
-/// A failure, and what is to be seen of it.
+/// A failure and its effects.
 struct Row {
     failure: Failure,
     answers: Answers,
     time: Time,
-    /// What `/readyz` says of the store.
+    /// The state of the store in `/readyz`.
     ready: &'static str,
-    /// What the log says of the reason, among other words.
+    /// Part of the logged reason.
     log: &'static str,
 }
 
-/// How long an answer takes at the most.
+/// The longest response time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Time {
     AtOnce,
     StoreTimeout,
 }
 
-/// PostgreSQL tells nothing.
+/// PostgreSQL is down.
 const WITHOUT_POSTGRES: Answers = Answers {
     signed_in: 503,
     password_change: 503,
@@ -60,7 +60,7 @@ const WITHOUT_POSTGRES: Answers = Answers {
     logout: 200,
 };
 
-/// Redis tells nothing.
+/// Redis is down.
 const WITHOUT_REDIS: Answers = Answers {
     signed_in: 503,
     password_change: 503,
@@ -70,7 +70,7 @@ const WITHOUT_REDIS: Answers = Answers {
     logout: 503,
 };
 
-/// As if nothing had happened.
+/// No effect.
 const AS_ALWAYS: Answers = Answers {
     signed_in: 200,
     password_change: 200,
@@ -97,36 +97,35 @@ macro_rules! rows {
 }
 
 rows! {
-    postgres_refuses: Postgres(Refuses), WITHOUT_POSTGRES, AtOnce, "down", "Connection refused";
-    the_network_loses_what_postgres_is_sent: Postgres(NetworkLoses), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
+    postgres_refuses_connections: Postgres(Refuses), WITHOUT_POSTGRES, AtOnce, "down", "Connection refused";
+    network_drops_everything_sent_to_postgres: Postgres(NetworkLoses), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
     postgres_is_frozen: Postgres(Frozen), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
     postgres_answers_too_late: Postgres(AnswersLate), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
-    answers_of_postgres_break_off: Postgres(AnswersTornApart), WITHOUT_POSTGRES, AtOnce, "down", "communicating with the server";
+    responses_of_postgres_are_truncated: Postgres(AnswersTornApart), WITHOUT_POSTGRES, AtOnce, "down", "communicating with the server";
     postgres_has_restarted: Postgres(Restarted), AS_ALWAYS, AtOnce, "up", "";
-    postgres_starts: Postgres(Starting), WITHOUT_POSTGRES, AtOnce, "down", "not accepting connections (57P03)";
+    postgres_is_starting: Postgres(Starting), WITHOUT_POSTGRES, AtOnce, "down", "not accepting connections (57P03)";
     postgres_is_read_only: Postgres(ReadOnly), WITHOUT_POSTGRES, AtOnce, "down", "does not allow writes";
     postgres_is_full: Postgres(Full),
         Answers { password_change: 503, sign_ups: [503, 409], ..AS_ALWAYS }, AtOnce, "up", "(53100)";
-    postgres_has_no_connections_left: Postgres(NoConnectionsLeft), WITHOUT_POSTGRES, AtOnce, "down", "(53300)";
-    the_password_of_postgres_is_rotated: Postgres(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
-    redis_refuses: Redis(Refuses), WITHOUT_REDIS, AtOnce, "down", "Connection refused";
-    the_network_loses_what_redis_is_sent: Redis(NetworkLoses), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
+    postgres_is_out_of_connections: Postgres(NoConnectionsLeft), WITHOUT_POSTGRES, AtOnce, "down", "(53300)";
+    password_of_postgres_is_rotated: Postgres(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
+    redis_refuses_connections: Redis(Refuses), WITHOUT_REDIS, AtOnce, "down", "Connection refused";
+    network_drops_everything_sent_to_redis: Redis(NetworkLoses), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
     redis_is_frozen: Redis(Frozen), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
     redis_answers_too_late: Redis(AnswersLate), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
-    answers_of_redis_break_off: Redis(AnswersTornApart), WITHOUT_REDIS, AtOnce, "down", "";
+    responses_of_redis_are_truncated: Redis(AnswersTornApart), WITHOUT_REDIS, AtOnce, "down", "";
     redis_has_restarted_empty: Redis(Restarted),
         Answers { signed_in: 401, password_change: 401, refresh: 401, ..AS_ALWAYS }, AtOnce, "up", "";
-    redis_loads: Redis(Starting), WITHOUT_REDIS, AtOnce, "down", "BusyLoading";
+    redis_is_loading: Redis(Starting), WITHOUT_REDIS, AtOnce, "down", "BusyLoading";
     redis_is_a_replica: Redis(ReadOnly), WITHOUT_REDIS, AtOnce, "down", "ReadOnly";
     redis_is_full: Redis(Full),
         Answers { logins: [503, 401], sign_ups: [503, 409], ..AS_ALWAYS }, AtOnce, "up", "OOM";
-    redis_has_no_connections_left: Redis(NoConnectionsLeft), WITHOUT_REDIS, AtOnce, "down", "creating a new object";
-    the_password_of_redis_is_rotated: Redis(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
+    redis_is_out_of_connections: Redis(NoConnectionsLeft), WITHOUT_REDIS, AtOnce, "down", "creating a new object";
+    password_of_redis_is_rotated: Redis(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
 }
 
 impl Row {
-    /// The failure is answered as the row says, in its time, and shown to operators; and once it is over, so is all of that,
-    /// from the next request on.
+    /// The failure has the effects of the row. The first request after its end has none of them.
     async fn holds(self) {
         let limits = RequestLimits { request: Duration::from_secs(30), store: STORE_TIMEOUT };
         let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
@@ -173,7 +172,7 @@ impl Row {
     }
 }
 
-/// With the time that a request's store calls have by default: less than a connection may take to be made.
+/// Starts a service with the default store timeout, which is shorter than the limit for a new connection.
 async fn with_the_default_time() -> Service {
     with_time(Duration::from_secs(1)).await
 }
@@ -186,12 +185,12 @@ async fn with_time(store: Duration) -> Service {
 }
 
 #[tokio::test]
-async fn a_network_that_leads_somewhere_again_is_used_by_the_next_request() {
+async fn request_after_a_network_failure_is_answered() {
     for network in [Postgres(NetworkLoses), Redis(NetworkLoses)] {
         let service = with_the_default_time().await;
         let ada = service.signed_up("ada@example.org").await;
         network.strike(service.backend()).await;
-        // Longer than an attempt to connect may take: by then, some hang and some have been given up.
+        // Longer than the limit for a new connection: some attempts hang, and some have failed.
         for _ in 0..4 {
             let refused = tokio::join!(ada.profile(), ada.profile(), ada.profile());
             assert_eq!((refused.0.status, refused.1.status, refused.2.status), (503, 503, 503));
@@ -204,8 +203,8 @@ async fn a_network_that_leads_somewhere_again_is_used_by_the_next_request() {
 }
 
 #[tokio::test]
-async fn a_server_that_gets_no_more_connections_goes_on_with_those_that_it_has() {
-    // Logging in to PostgreSQL is slow in a build for tests.
+async fn server_without_free_slots_reuses_its_connections() {
+    // Authentication by PostgreSQL is slow in a debug build.
     let service = with_time(Duration::from_secs(20)).await;
     let ada = service.signed_up("ada@example.org").await;
     let postgres = service.backend().postgres.lock().await;
@@ -219,7 +218,7 @@ async fn a_server_that_gets_no_more_connections_goes_on_with_those_that_it_has()
 }
 
 #[tokio::test]
-async fn a_statement_that_nobody_waits_for_any_more_takes_no_effect() {
+async fn abandoned_statement_takes_no_effect() {
     let service = with_the_default_time().await;
     let ada = service.signed_up("ada@example.org").await;
     let postgres = service.backend().postgres.lock().await;
@@ -236,7 +235,7 @@ async fn a_statement_that_nobody_waits_for_any_more_takes_no_effect() {
 }
 
 #[test]
-fn the_document_has_the_same_table() {
+fn documented_table_is_this_one() {
     let document = include_str!("../../docs/failure-modes.md");
 
     let missing: Vec<_> = ROWS.iter().map(Row::text).filter(|row| !document.contains(row.as_str())).collect();

@@ -39,12 +39,12 @@ impl Backend for Proxied {
     }
 }
 
-/// How a store is lost.
+/// The way in which a store is lost.
 #[derive(Clone, Copy)]
 enum Lose {
-    /// It refuses.
+    /// Connections are refused.
     Connections,
-    /// It is silent.
+    /// Bytes are held.
     Bytes,
 }
 
@@ -67,7 +67,7 @@ fn settings() -> Settings {
 }
 
 #[tokio::test]
-async fn what_needs_no_store_goes_on() {
+async fn requests_that_need_no_store_are_answered() {
     let service = service().await;
     let ada = service.signed_up("ada@example.org").await;
     service.backend().redis.cut().await;
@@ -86,7 +86,7 @@ async fn what_needs_no_store_goes_on() {
     assert_eq!(ada.introspected().await.expect(200), json!({"active": false}));
 }
 
-/// Asks everything that a token in force is needed for, and is told that it cannot be answered now.
+/// Every request that needs a valid token is answered 503.
 async fn expect_unavailable(person: &TestUser) {
     for answer in [
         person.profile().await,
@@ -105,7 +105,7 @@ async fn expect_unavailable(person: &TestUser) {
 }
 
 #[tokio::test]
-async fn without_redis_only_a_definite_no_is_told() {
+async fn without_redis_only_certain_refusals_are_sent() {
     let service = service().await;
     let ada = service.signed_up("ada@example.org").await;
     service.backend().redis.cut().await;
@@ -142,7 +142,7 @@ async fn without_redis_each_server_limits_failed_logins_by_itself() {
 }
 
 #[tokio::test]
-async fn without_redis_a_user_who_is_gone_is_refused() {
+async fn without_redis_a_deleted_user_is_refused() {
     let service = service().await;
     let ada = service.signed_up("ada@example.org").await;
     sql(&service.backend().real.database, "DELETE FROM users").await;
@@ -152,7 +152,7 @@ async fn without_redis_a_user_who_is_gone_is_refused() {
 }
 
 #[tokio::test]
-async fn without_postgres_only_a_definite_no_is_told() {
+async fn without_postgres_only_certain_refusals_are_sent() {
     let service = service().await;
     let (ada, gone) = (service.signed_up("ada@example.org").await, service.signed_up("gone@example.org").await);
     let leaving = ada.second_session().await;
@@ -176,7 +176,7 @@ async fn without_postgres_only_a_definite_no_is_told() {
 }
 
 #[tokio::test]
-async fn a_store_that_does_not_answer_is_waited_for_no_longer_than_its_time() {
+async fn frozen_store_is_waited_for_until_its_timeout() {
     let service = service().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -192,7 +192,7 @@ async fn a_store_that_does_not_answer_is_waited_for_no_longer_than_its_time() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_cut_is_replaced_within_the_request() {
+async fn broken_connection_is_replaced_within_the_request() {
     let service = service().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -203,7 +203,7 @@ async fn a_connection_that_was_cut_is_replaced_within_the_request() {
 }
 
 #[tokio::test]
-async fn a_service_that_has_not_met_its_stores_is_not_ready_and_one_that_lost_them_says_so() {
+async fn readiness_reports_stores_that_are_down() {
     let service = service().await;
     service.backend().redis.cut().await;
     let body = service.operations("/readyz").send().await.expect(503);
@@ -218,7 +218,7 @@ async fn a_service_that_has_not_met_its_stores_is_not_ready_and_one_that_lost_th
 }
 
 #[tokio::test]
-async fn nobody_waits_for_the_connection_that_another_caller_tries_to_make() {
+async fn caller_does_not_wait_for_the_connection_of_another_caller() {
     let store = Duration::from_secs(5);
     let limits = RequestLimits { request: Duration::from_secs(30), store };
     let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
@@ -238,13 +238,13 @@ async fn nobody_waits_for_the_connection_that_another_caller_tries_to_make() {
     ada.expect_valid().await;
 }
 
-/// A service whose settings have `/verify/` accept tokens for what they say.
+/// Starts a service whose `/verify/` trusts tokens while Redis is down.
 async fn degrading_service() -> Service {
     Service::start_with(Settings { session_outage_policy: SessionOutagePolicy::Accept, ..settings() }).await
 }
 
 #[tokio::test]
-async fn where_the_settings_say_so_a_proxy_is_told_what_the_token_says_while_redis_is_away() {
+async fn degraded_verify_trusts_the_token_while_redis_is_down() {
     let service = degrading_service().await;
     let ada = service.signed_up("ada@example.org").await;
     let before = ada.verify().await;
@@ -266,7 +266,7 @@ async fn where_the_settings_say_so_a_proxy_is_told_what_the_token_says_while_red
 }
 
 #[tokio::test]
-async fn a_redis_that_does_not_answer_is_away_too() {
+async fn degraded_verify_treats_a_frozen_redis_as_down() {
     let service = degrading_service().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -276,7 +276,7 @@ async fn a_redis_that_does_not_answer_is_away_too() {
 }
 
 #[tokio::test]
-async fn nothing_but_a_proxy_is_told_what_the_token_says() {
+async fn only_verify_is_degraded() {
     let service = degrading_service().await;
     let ada = service.signed_up("ada@example.org").await;
     service.backend().redis.cut().await;
@@ -288,7 +288,7 @@ async fn nothing_but_a_proxy_is_told_what_the_token_says() {
 }
 
 #[tokio::test]
-async fn what_is_known_to_be_wrong_is_refused_whatever_the_settings_say() {
+async fn degraded_verify_refuses_what_is_known_to_be_invalid() {
     let service = degrading_service().await;
     let (ada, gone) = (service.signed_up("ada@example.org").await, service.signed_up("gone@example.org").await);
     let logged_out = ada.second_session().await;
@@ -308,7 +308,7 @@ async fn what_is_known_to_be_wrong_is_refused_whatever_the_settings_say() {
 }
 
 #[tokio::test]
-async fn without_postgres_nobody_is_vouched_for_whatever_the_settings_say() {
+async fn degraded_verify_needs_postgres() {
     let service = degrading_service().await;
     let ada = service.signed_up("ada@example.org").await;
 
@@ -319,13 +319,13 @@ async fn without_postgres_nobody_is_vouched_for_whatever_the_settings_say() {
     ada.verify().await.expect_problem(503, "unavailable");
 }
 
-/// Has a refresh reach Redis when its caller has been told that it failed, and has gone on by another way.
+/// Delays a refresh until its caller has got a 503 and has refreshed in another way.
 async fn refreshes_late(limits: RequestLimits) {
     let service = Service::start_with(Settings { rotation_enabled: true, ..settings() }).await;
     let hasty = service.second_with(Settings { rotation_enabled: true, limits, ..settings() }).await;
     let elsewhere = service.backend().real.open(Arc::default()).await.sessions;
     let ada = service.signed_up("ada@example.org").await;
-    // As a server does before it is ready.
+    // Connects to its stores.
     hasty.operations("/readyz").send().await.expect(200);
     let claims = service.accounts.refresh_tokens.verify(&ada.tokens.refresh).await.expect("an authentic token");
     let user = service.user(&ada.email).await;
@@ -342,7 +342,7 @@ async fn refreshes_late(limits: RequestLimits) {
     service.backend().redis.mend().await;
     service.backend().redis.holds_nothing().await;
 
-    // By the second question, Redis has read whatever came before the first.
+    // By the second command, Redis has read everything that came before the first one.
     for _ in 0..2 {
         let sessions = elsewhere.list(user.id, &time()).await.expect("an answer");
         assert_eq!(sessions.len(), 1, "the session goes on");
@@ -350,17 +350,17 @@ async fn refreshes_late(limits: RequestLimits) {
 }
 
 #[tokio::test]
-async fn a_refresh_that_arrives_when_its_store_time_is_over_takes_no_effect() {
+async fn refresh_that_reaches_redis_after_its_store_timeout_is_void() {
     refreshes_late(RequestLimits { request: Duration::from_secs(30), store: STORE_TIMEOUT }).await;
 }
 
 #[tokio::test]
-async fn a_refresh_that_arrives_when_its_request_has_been_answered_takes_no_effect() {
+async fn refresh_that_reaches_redis_after_its_response_is_void() {
     refreshes_late(RequestLimits { request: STORE_TIMEOUT, store: Duration::from_secs(30) }).await;
 }
 
 #[tokio::test]
-async fn nothing_is_rotated_while_a_store_is_away() {
+async fn no_token_rotates_while_a_store_is_down() {
     let service = Service::start_with(Settings { rotation_enabled: true, ..settings() }).await;
     let mut ada = service.signed_up("ada@example.org").await;
     let before = service.metric(r#"postern_refresh_tokens_total{outcome="next"}"#).await;
@@ -377,7 +377,7 @@ async fn nothing_is_rotated_while_a_store_is_away() {
 }
 
 #[tokio::test]
-async fn audit_events_of_an_outage_of_postgres_are_written_when_it_is_back() {
+async fn audit_events_of_an_outage_are_written_afterwards() {
     let service = service().await;
     let ada = service.signed_up("ada@example.org").await;
     service.audited(1).await;

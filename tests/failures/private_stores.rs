@@ -1,4 +1,4 @@
-//! Stores of a test's own, each behind a proxy, and reached by URLs in files.
+//! Stores of the test's own, each behind a proxy, with URLs in files.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::support::{Backend, PrivatePostgres, PrivateRedis, Proxy, Stores, writ
 /// The first password of both.
 pub const FIRST: &str = "first";
 
-/// PostgreSQL and Redis, and the ways to them.
+/// PostgreSQL and Redis, and the proxies to them.
 pub struct PrivateStores {
     pub postgres: Mutex<PrivatePostgres>,
     pub redis: Mutex<PrivateRedis>,
@@ -30,7 +30,7 @@ pub struct PrivateStores {
 }
 
 impl PrivateStores {
-    /// Has the files say that these are the passwords.
+    /// Writes URLs with these passwords to the files.
     pub async fn set_passwords(&self, postgres: &str, redis: &str) {
         let database = self.to_postgres.instead_of(&self.postgres.lock().await.url(postgres));
         write_private(&self.database_file(), &format!("{database}\n"));

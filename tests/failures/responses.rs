@@ -1,32 +1,32 @@
-//! What people try while a store fails, and what they are answered.
+//! The requests that are made while a store fails, and the responses to them.
 
 use std::time::{Duration, Instant};
 
 use super::Service;
 use crate::support::{PASSWORD, Response, Server, TestUser};
 
-/// The statuses that requests get.
+/// The statuses of the responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answers {
-    /// A signed-in request, `/verify/` and `/introspect/`, which are answered alike.
+    /// To a signed-in request, to `/verify/` and to `/introspect/`, which must agree.
     pub signed_in: u16,
     pub password_change: u16,
-    /// With the right password, and with a wrong one.
+    /// To the right password, and to a wrong one.
     pub logins: [u16; 2],
-    /// With a new email, and with a taken one.
+    /// To a new email, and to a taken one.
     pub sign_ups: [u16; 2],
     pub refresh: u16,
     pub logout: u16,
 }
 
-/// What came of trying everything.
+/// The responses to all requests.
 pub struct Tried {
     pub answers: Answers,
-    /// The longest time that an answer took.
+    /// The longest response time.
     pub longest: Duration,
 }
 
-/// Those who have accounts, each for one purpose.
+/// The users who make the requests.
 pub struct People {
     pub ada: TestUser,
     changing: TestUser,
@@ -39,7 +39,7 @@ impl People {
         Self { ada: signed_up("ada").await, changing: signed_up("changing").await, leaving: signed_up("leaving").await }
     }
 
-    /// All at once.
+    /// Makes all requests at once.
     pub async fn try_everything(&self, service: &Service) -> Tried {
         let Self { ada, changing, leaving } = self;
         let signed_in = async { tokio::join!(timed(ada.profile()), timed(ada.verify()), timed(ada.introspected())) };
@@ -61,7 +61,7 @@ impl People {
         let ((profile, verify, introspect), (right, wrong), (new, taken), (change, refresh, logout)) =
             tokio::join!(signed_in, logins, sign_ups, others);
         assert_eq!(verify.0, profile.0);
-        // What a session that is gone gets there is no refusal.
+        // Introspection of an ended session is no error.
         assert_eq!(introspect.0, if profile.0 == 401 { 200 } else { profile.0 });
         let all = [profile, verify, introspect, right, wrong, new, taken, change, refresh, logout];
         let longest = all.iter().map(|(_, took)| *took).max().expect("answers");
@@ -77,7 +77,7 @@ impl People {
     }
 }
 
-/// The status of an answer, and how long it took. One that a store is to blame for says when to come again.
+/// Returns the status of a response and its time. A 503 must have `Retry-After`.
 async fn timed(answer: impl Future<Output = Response>) -> (u16, Duration) {
     let begun = Instant::now();
     let answer = answer.await;

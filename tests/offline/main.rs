@@ -35,14 +35,14 @@ fn issued(tokens: &AccessTokens, now: OffsetDateTime) -> String {
 }
 
 #[test]
-fn the_document_shows_the_code_that_runs_here() {
+fn documented_example_is_this_code() {
     let shown = format!("```rust\n{}```", include_str!("checker.rs"));
 
     assert!(include_str!("../../docs/integrations.md").contains(&shown));
 }
 
 #[test]
-fn a_good_token_says_who_its_user_is_even_to_a_clock_that_lags_behind() {
+fn valid_token_names_its_user_even_if_the_clock_is_late() {
     let tokens = tokens(&new_keys(), "postern", "postern");
 
     for ahead in [Duration::ZERO, Duration::from_secs(20)] {
@@ -52,7 +52,7 @@ fn a_good_token_says_who_its_user_is_even_to_a_clock_that_lags_behind() {
 }
 
 #[test]
-fn a_token_of_another_key_issuer_audience_or_time_is_refused() {
+fn token_of_another_key_issuer_audience_or_time_is_refused() {
     let (ours, now) = (new_keys(), SystemClock.now());
     let keys = published(&tokens(&ours, "postern", "postern"));
 
@@ -67,7 +67,7 @@ fn a_token_of_another_key_issuer_audience_or_time_is_refused() {
 }
 
 #[test]
-fn a_token_that_was_tampered_with_is_refused() {
+fn tampered_token_is_refused() {
     let tokens = tokens(&new_keys(), "postern", "postern");
     let (keys, token) = (published(&tokens), issued(&tokens, SystemClock.now()));
     assert!(keys.check(&token).is_some());

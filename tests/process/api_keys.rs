@@ -1,4 +1,4 @@
-//! The file of the operators' API keys, and what the log says of them.
+//! The file of API keys, and the log about API clients.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -9,7 +9,7 @@ use crate::support::{LONG, Postern, Response, Serving, eventually, write_private
 const KEY: &str = "an-api-key-that-has-32-characters";
 const OTHER_KEY: &str = "another-key-that-has-32-characters";
 
-/// Postern with a file of API keys.
+/// Prepares the program with a file of API keys.
 fn with_keys(text: &str) -> Postern {
     let postern = Postern::new().with("POSTERN_API_KEYS_FILE", "api-keys").with("POSTERN_LOG_FORMAT", "json");
     write_private(&postern.path("api-keys"), text);
@@ -21,14 +21,14 @@ async fn ask(serving: &Serving, key: &str) -> Response {
 }
 
 #[tokio::test]
-async fn without_a_file_nobody_is_an_operator() {
+async fn without_a_file_there_is_no_api_client() {
     let serving = Postern::new().serve().await;
 
     ask(&serving, KEY).await.expect_problem(401, "invalid_token");
 }
 
 #[tokio::test]
-async fn the_log_says_which_operator_has_asked_and_never_a_key() {
+async fn log_names_the_api_client_and_never_a_key() {
     let serving = with_keys(&format!("billing {KEY}\n")).serve().await;
 
     ask(&serving, KEY).await.expect(200);
@@ -43,7 +43,7 @@ async fn the_log_says_which_operator_has_asked_and_never_a_key() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_stops_the_start_and_the_fault_is_told_without_the_key() {
+async fn unusable_key_file_stops_the_start_without_showing_a_key() {
     let missing = Postern::new().with("POSTERN_API_KEYS_FILE", "nowhere").run(&["serve"]).await;
     assert_eq!(missing.code, Some(1));
     assert!(missing.stderr.contains("nowhere: No such file"), "{}", missing.stderr);
@@ -63,8 +63,8 @@ async fn a_file_that_cannot_be_used_stops_the_start_and_the_fault_is_told_withou
 }
 
 #[tokio::test]
-async fn keys_take_the_place_of_others_without_a_restart_also_by_a_swapped_link() {
-    // Asked without a pause, it would fill its log, which nobody reads.
+async fn api_keys_are_replaced_without_a_restart() {
+    // Many requests would fill the log, which nothing reads.
     let postern = with_keys("").with("POSTERN_LOG", "error");
     let link = postern.path("api-keys");
     let swap = |name: &str, text: &str| {

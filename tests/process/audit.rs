@@ -1,10 +1,10 @@
-//! The audit trail of a process: in the log, in the table, and as the command shows it.
+//! The audit trail in the log, in the table, and in the output of the command.
 
 use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Postern, Response, Serving, sql};
 
-/// The events that the command lists, oldest first.
+/// Returns the events that the command lists, oldest first.
 async fn listed(postern: &Postern, arguments: &[&str]) -> Vec<Value> {
     let mut page = postern.run(&[&["audit", "list", "--json"], arguments].concat()).await.expect_json();
     let Value::Array(mut events) = page["events"].take() else { panic!("{page}") };
@@ -16,12 +16,12 @@ fn names(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["event"].as_str().expect("a name")).collect()
 }
 
-/// The lines of the log about events.
+/// Returns the lines of the log about events.
 fn lines(log: &str) -> Vec<&str> {
     log.lines().filter(|line| line.contains("audit") && line.contains("event_id")).collect()
 }
 
-/// Logs in as nobody, with a user agent that would be more than one line, or another line's fields.
+/// Fails to log in, with a user agent that would break a line or forge fields.
 async fn log_in_hostile(serving: &Serving) -> Response {
     let log_in = serving.api().log_in("nobody@example.org", PASSWORD);
     let agent = "x\" user=1\u{85}\u{2028}INFO audit event=\"login\" event_id=1\u{202e}\tä";
@@ -29,7 +29,7 @@ async fn log_in_hostile(serving: &Serving) -> Response {
 }
 
 #[tokio::test]
-async fn what_was_recorded_is_in_the_table_when_the_process_has_ended() {
+async fn events_are_in_the_table_when_the_process_has_ended() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.serve().await;
         serving.signed_up("ada@example.org").await;
@@ -45,7 +45,7 @@ async fn what_was_recorded_is_in_the_table_when_the_process_has_ended() {
 }
 
 #[tokio::test]
-async fn an_event_is_one_line_of_the_log_whatever_its_level_and_whatever_was_sent() {
+async fn event_is_one_log_line_at_any_level_and_with_any_input() {
     for level in ["error", "info", "debug"] {
         let postern = Postern::new().with("POSTERN_LOG", level).with("POSTERN_LOG_FORMAT", "json");
         let serving = postern.serve().await;
@@ -71,7 +71,7 @@ async fn an_event_is_one_line_of_the_log_whatever_its_level_and_whatever_was_sen
 }
 
 #[tokio::test]
-async fn an_event_is_one_line_of_a_log_for_people_too_and_none_of_a_log_that_is_off() {
+async fn event_is_one_line_of_a_text_log_and_none_if_the_log_is_off() {
     let postern = Postern::new().with("POSTERN_LOG_FORMAT", "text");
     let serving = postern.serve().await;
     log_in_hostile(&serving).await.expect(401);
@@ -92,7 +92,7 @@ async fn an_event_is_one_line_of_a_log_for_people_too_and_none_of_a_log_that_is_
 }
 
 #[tokio::test]
-async fn a_change_of_the_keys_is_recorded_with_their_states_and_without_their_secrets() {
+async fn key_change_is_recorded_with_states_and_without_secrets() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.serve().await;
         let tokens = serving.signed_up("ada@example.org").await;
@@ -110,7 +110,7 @@ async fn a_change_of_the_keys_is_recorded_with_their_states_and_without_their_se
 }
 
 #[tokio::test]
-async fn what_the_commands_do_is_recorded_with_the_user_who_typed_them() {
+async fn commands_are_recorded_with_the_user_id_of_the_caller() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.serve().await;
         let create = ["user", "create", "ada@example.org", "--name", "Ada", "--json"];
@@ -136,7 +136,7 @@ async fn what_the_commands_do_is_recorded_with_the_user_who_typed_them() {
 }
 
 #[tokio::test]
-async fn a_command_says_what_the_trail_does_not_have_and_has_done_it_all_the_same() {
+async fn command_without_an_audit_trail_succeeds_and_says_so() {
     let [_, postern] = Postern::on_each_backend().await;
     let database = postern.environment.iter().find(|(name, _)| *name == "DATABASE_URL").expect("a URL").1.clone();
     sql(&database, "ALTER TABLE audit_events RENAME TO somewhere_else").await;
@@ -151,7 +151,7 @@ async fn a_command_says_what_the_trail_does_not_have_and_has_done_it_all_the_sam
 }
 
 #[tokio::test]
-async fn events_are_shown_to_people_one_a_line() {
+async fn events_are_listed_one_a_line() {
     let postern = Postern::new();
     let serving = postern.serve().await;
     serving.signed_up("ada@example.org").await;

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use crate::support::{PASSWORD, Postern};
 
 #[tokio::test]
-async fn a_backup_taken_from_a_running_server_restores_what_was_there() {
+async fn backup_of_a_running_server_can_be_restored() {
     let postern = Postern::new();
     let serving = postern.serve().await;
     let ada = serving.signed_up("ada@example.org").await;
@@ -14,7 +14,7 @@ async fn a_backup_taken_from_a_running_server_restores_what_was_there() {
     assert_eq!((backup.code, backup.stderr.as_str()), (Some(0), ""), "{backup:?}");
     assert!(backup.stdout.contains("the keys are in ./postern-data/keys"), "{backup:?}");
     serving.signed_up("grace@example.org").await;
-    // Its log stays behind, with Grace in it.
+    // The write-ahead log remains, with Grace in it.
     serving.killed().await;
     assert!(fs::metadata(postern.path("postern-data/postern.db-wal")).expect("a log").len() > 0);
     fs::copy(postern.path("backup.db"), postern.path("postern-data/postern.db")).expect("copied back");
@@ -32,7 +32,7 @@ async fn a_backup_taken_from_a_running_server_restores_what_was_there() {
 }
 
 #[tokio::test]
-async fn a_backup_replaces_no_file_and_is_for_its_owner_alone() {
+async fn backup_replaces_no_file_and_is_private() {
     let postern = Postern::new();
     let serving = postern.serve().await;
     serving.signed_up("ada@example.org").await;
@@ -51,7 +51,7 @@ async fn a_backup_replaces_no_file_and_is_for_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn there_is_nothing_to_back_up_where_nothing_was_served_or_postgresql_has_it() {
+async fn backup_needs_an_embedded_store_that_exists() {
     let nothing = Postern::new().run(&["backup", "backup.db"]).await;
     assert_eq!(nothing.code, Some(1), "{nothing:?}");
     assert!(nothing.stderr.contains("there is no store in ./postern-data"), "{nothing:?}");
@@ -63,7 +63,7 @@ async fn there_is_nothing_to_back_up_where_nothing_was_served_or_postgresql_has_
 }
 
 #[tokio::test]
-async fn a_copy_put_under_a_running_server_is_noticed() {
+async fn copy_over_the_store_of_a_running_server_is_noticed() {
     let postern = Postern::new();
     let serving = postern.serve().await;
     serving.signed_up("ada@example.org").await;

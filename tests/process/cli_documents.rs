@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::Postern;
 
 #[tokio::test]
-async fn each_shell_gets_completions_that_know_every_command() {
+async fn completions_of_each_shell_know_every_command() {
     let postern = Postern::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = postern.run(&["completions", shell]).await;
@@ -17,7 +17,7 @@ async fn each_shell_gets_completions_that_know_every_command() {
 }
 
 #[tokio::test]
-async fn the_manual_has_a_page_for_each_command() {
+async fn manual_has_a_page_for_each_command() {
     let postern = Postern::new();
 
     let written = postern.run(&["manual", "man"]).await;

@@ -1,4 +1,4 @@
-//! Clocks that are wrong: a server's by libfaketime, which moves the time of day and leaves durations alone.
+//! Wrong clocks, by libfaketime, which shifts the time of day and leaves durations alone.
 
 use std::{fs, path::PathBuf};
 
@@ -8,7 +8,7 @@ use tokio::process::Command;
 use crate::support::{PASSWORD, Postern, Serving, Tokens};
 
 impl Postern {
-    /// Serves with a clock that goes by the file `clock` in its directory, which may be written anew at any time.
+    /// Starts a server whose clock is shifted by the file `clock` in its directory, which may change at any time.
     async fn serve_by_clock(&self, ahead: &str) -> Serving {
         self.set_clock(ahead);
         let mut command = Command::new("env");
@@ -19,7 +19,7 @@ impl Postern {
         self.serve_by(command).await
     }
 
-    /// Moves that clock: `+61s` is ahead of the right time.
+    /// Shifts that clock: `+61s` is ahead of the right time.
     fn set_clock(&self, ahead: &str) {
         let (clock, new) = (self.path("clock"), self.path("clock.new"));
         fs::write(&new, ahead).expect("ours");
@@ -27,20 +27,20 @@ impl Postern {
     }
 }
 
-/// Debian's libfaketime, which is for each architecture in a directory of its own.
+/// Returns Debian's libfaketime, whose directory depends on the architecture.
 fn library() -> PathBuf {
     let architectures = fs::read_dir("/usr/lib").expect("libraries").filter_map(Result::ok);
     let mut libraries = architectures.map(|directory| directory.path().join("faketime/libfaketime.so.1"));
     libraries.find(|library| library.exists()).expect("libfaketime is installed: scripts/test does so")
 }
 
-/// The status of a signed-in request.
+/// Returns the status of a signed-in request.
 async fn profile_status(serving: &Serving, tokens: &Tokens) -> u16 {
     serving.api().profile(tokens).send().await.status
 }
 
 #[tokio::test]
-async fn a_server_whose_clock_is_a_minute_off_says_so_and_serves_beside_others() {
+async fn server_with_a_wrong_clock_warns_and_serves() {
     for (ahead, seconds_ahead) in [("+61s", -61), ("-61s", 61)] {
         let postern = Postern::on_migrated_servers().await;
         let right = postern.serve().await;
@@ -72,7 +72,7 @@ async fn a_server_whose_clock_is_a_minute_off_says_so_and_serves_beside_others()
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_ends_no_session_before_its_end_and_revives_none() {
+async fn clock_jump_neither_ends_nor_revives_a_session() {
     let postern = Postern::new();
     let serving = postern.serve_by_clock("+0s").await;
     let ada = serving.signed_up("ada@example.org").await;

@@ -1,4 +1,4 @@
-//! What is kept, what is logged, and what survives a kill.
+//! Stored data, the log of requests, and kills.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ async fn users_sessions_and_keys_survive_a_kill() {
 }
 
 #[tokio::test]
-async fn a_logout_and_a_password_change_survive_a_kill() {
+async fn logout_and_password_change_survive_a_kill() {
     let postern = Postern::new();
     let serving = postern.serve().await;
     let (ada, grace) = (serving.signed_up("ada@example.org").await, serving.signed_up("grace@example.org").await);
@@ -40,7 +40,7 @@ async fn a_logout_and_a_password_change_survive_a_kill() {
 }
 
 #[tokio::test]
-async fn no_acknowledged_sign_up_is_lost_when_it_is_killed_among_many() {
+async fn no_acknowledged_sign_up_is_lost_by_a_kill() {
     let postern = Postern::new();
     let serving = postern.serve().await;
     let (acknowledged, mut seen) = tokio::sync::mpsc::unbounded_channel();
@@ -76,7 +76,7 @@ async fn no_acknowledged_sign_up_is_lost_when_it_is_killed_among_many() {
 }
 
 #[tokio::test]
-async fn each_request_is_one_line_of_the_log_and_no_secret_is_in_it() {
+async fn each_request_is_one_log_line_without_secrets() {
     let postern = Postern::new().with("POSTERN_LOG", "trace");
     let serving = postern.serve().await;
     let tokens = serving.signed_up("ada@example.org").await;
@@ -104,8 +104,8 @@ async fn each_request_is_one_line_of_the_log_and_no_secret_is_in_it() {
 }
 
 #[tokio::test]
-async fn a_request_whose_caller_hangs_up_is_a_line_of_the_log_too() {
-    // A hash that takes longer than it takes to hang up.
+async fn abandoned_request_is_logged() {
+    // A hash that takes longer than the hang-up.
     let postern = Postern::new().with("POSTERN_HASH_MEMORY", "256MiB").with("POSTERN_HASH_PASSES", "4");
     let serving = postern.serve().await;
     let body = json!({"email": "ada@example.org", "password": PASSWORD}).to_string();
@@ -122,7 +122,7 @@ async fn a_request_whose_caller_hangs_up_is_a_line_of_the_log_too() {
 }
 
 #[tokio::test]
-async fn keys_that_were_lost_are_not_replaced_in_silence() {
+async fn lost_keys_are_not_replaced_silently() {
     let postern = Postern::new();
     postern.serve().await.stopped().await;
     std::fs::remove_dir_all(postern.path("postern-data/keys")).expect("the keys are there");
@@ -136,7 +136,7 @@ async fn keys_that_were_lost_are_not_replaced_in_silence() {
 }
 
 #[tokio::test]
-async fn nothing_that_it_keeps_is_a_token_or_a_password() {
+async fn no_stored_file_holds_a_token_or_a_password() {
     let postern = Postern::new();
     let serving = postern.serve().await;
     let tokens = serving.signed_up("ada@example.org").await;

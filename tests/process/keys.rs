@@ -1,4 +1,4 @@
-//! Keys, and the commands about them beside a server that runs.
+//! Keys, and the commands about them while a server runs.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Postern, Serving};
 
-/// The keys, as programs see them.
+/// Returns the keys of the JSON output.
 async fn keys_of(postern: &Postern) -> Vec<Value> {
     let mut listed = postern.run(&["keys", "list", "--json"]).await.expect_json();
     let Value::Array(keys) = listed["keys"].take() else { panic!("{listed}") };
@@ -19,7 +19,7 @@ async fn key(postern: &Postern, purpose: &str, state: &str) -> Value {
     keys.iter().find(is_it).unwrap_or_else(|| panic!("{purpose} {state}: {keys:?}")).clone()
 }
 
-/// Has every key be in its state since the year 2000.
+/// Sets the time of every key's state to the year 2000.
 fn age(postern: &Postern) {
     let path = postern.path("keys/keyring.json");
     let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).expect("a manifest")).expect("JSON");
@@ -30,7 +30,7 @@ fn age(postern: &Postern) {
 }
 
 impl Serving {
-    /// Has it meet a token of a key that nobody has.
+    /// Sends a token of an unknown key.
     pub async fn meet_unknown_key(&self, access: &str) {
         let (signed, _) = access.rsplit_once('.').expect("a footer");
         // {"kid":"k4.pid.x"}
@@ -44,7 +44,7 @@ fn footer(access: &str) -> &str {
 }
 
 #[tokio::test]
-async fn without_keys_it_does_not_start_and_says_what_mends_it() {
+async fn server_without_keys_refuses_to_start_and_names_the_command() {
     let postern = Postern::on_servers().await.migrated().await;
 
     let refused = postern.run(&["serve"]).await;
@@ -54,7 +54,7 @@ async fn without_keys_it_does_not_start_and_says_what_mends_it() {
 }
 
 #[tokio::test]
-async fn keys_are_generated_once_and_listed_without_their_secrets() {
+async fn keys_are_generated_once_and_listed_without_secrets() {
     let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys");
 
     let made = postern.run(&["keys", "generate"]).await.expect_done();
@@ -82,7 +82,7 @@ async fn keys_are_generated_once_and_listed_without_their_secrets() {
 }
 
 #[tokio::test]
-async fn a_key_that_others_may_read_is_refused_and_a_mounted_secret_is_not() {
+async fn key_that_others_may_read_is_refused() {
     let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys");
     postern.run(&["keys", "generate"]).await;
 
@@ -104,7 +104,7 @@ async fn a_key_that_others_may_read_is_refused_and_a_mounted_secret_is_not() {
 }
 
 #[tokio::test]
-async fn a_step_is_refused_before_its_time_and_taken_then() {
+async fn key_step_is_refused_before_its_time() {
     let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys").with("POSTERN_KEYS_MAX_AGE", "24h");
     postern.run(&["keys", "generate"]).await.expect_done();
     let made = postern.run(&["keys", "generate", "access"]).await.expect_done();
@@ -132,7 +132,7 @@ async fn a_step_is_refused_before_its_time_and_taken_then() {
 }
 
 #[tokio::test]
-async fn a_rotation_says_what_it_did_and_what_comes_next() {
+async fn rotation_prints_its_steps_and_the_next_ones() {
     let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys");
     postern.run(&["keys", "generate"]).await.expect_done();
 
@@ -153,7 +153,7 @@ async fn a_rotation_says_what_it_did_and_what_comes_next() {
 }
 
 #[tokio::test]
-async fn wrong_times_are_wrong_settings() {
+async fn key_times_out_of_range_are_invalid_settings() {
     let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys").with("POSTERN_KEYS_MAX_AGE", "25h");
 
     postern.run(&["keys", "rotate"]).await.expect_failed(64, "POSTERN_KEYS_MAX_AGE");
@@ -161,7 +161,7 @@ async fn wrong_times_are_wrong_settings() {
 }
 
 #[tokio::test]
-async fn a_server_takes_a_rotated_key_by_itself_and_nobody_is_refused() {
+async fn server_loads_a_rotated_key_and_invalidates_no_token() {
     let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys");
     postern.run(&["keys", "generate"]).await.expect_done();
     postern.run(&["keys", "rotate"]).await.expect_done();
@@ -181,7 +181,7 @@ async fn a_server_takes_a_rotated_key_by_itself_and_nobody_is_refused() {
 }
 
 #[tokio::test]
-async fn a_leaked_key_is_replaced_beside_a_server_that_runs() {
+async fn leaked_key_is_replaced_while_a_server_runs() {
     let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys");
     postern.run(&["keys", "generate"]).await.expect_done();
     let serving = postern.serve().await;
@@ -197,7 +197,7 @@ async fn a_leaked_key_is_replaced_beside_a_server_that_runs() {
 }
 
 #[tokio::test]
-async fn keys_that_cannot_be_used_change_nothing_and_raise_an_alarm() {
+async fn unusable_keys_change_nothing_and_set_the_alarm_metric() {
     let postern = Postern::new().with("POSTERN_KEYS_DIR", "keys");
     postern.run(&["keys", "generate"]).await.expect_done();
     let serving = postern.serve().await;
@@ -217,7 +217,7 @@ async fn keys_that_cannot_be_used_change_nothing_and_raise_an_alarm() {
 }
 
 #[tokio::test]
-async fn commands_say_where_no_server_could_use_the_keys() {
+async fn commands_warn_that_no_server_can_use_the_keys() {
     let postern = Postern::on_servers().await.with_keys().await;
     let active = key(&postern, "access", "active").await;
     let limiter = std::fs::read_dir(postern.path("keys")).expect("a directory");
@@ -232,13 +232,13 @@ async fn commands_say_where_no_server_could_use_the_keys() {
         assert!(!ended.stdout.is_empty(), "{ended:?}");
     }
 
-    // What was asked for has been done all the same.
+    // The command has succeeded all the same.
     std::fs::set_permissions(&limiter, std::fs::Permissions::from_mode(0o600)).expect("a mode");
     assert_ne!(key(&postern, "access", "active").await["id"], active["id"]);
 }
 
 #[tokio::test]
-async fn what_was_lost_is_told_and_nothing_is_made_in_its_place_unasked() {
+async fn lost_key_files_are_reported_and_not_replaced() {
     let postern = Postern::on_servers().await.with_keys().await;
     let manifest = postern.path("keys/keyring.json");
     let (text, away) = (std::fs::read_to_string(&manifest).expect("a manifest"), postern.path("away"));

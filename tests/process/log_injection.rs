@@ -1,14 +1,14 @@
-//! Whatever is sent, an event is one line of the log, and none of it is what was sent.
+//! Hostile input neither breaks nor appears in the lines of the log.
 
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::support::{PASSWORD, Postern, Serving, exchange_half_closed};
 
-/// In everything hostile here, and in nothing else.
+/// Is part of every hostile text, and of nothing else.
 const FORGED: &str = "forged";
 
-/// What ends lines, speaks to terminals, or ends texts of JSON, as text.
+/// Texts that end lines, control terminals, or end JSON strings.
 const HOSTILE: [&str; 9] = [
     "forged\nforged",
     "a forged\r\n2026-01-01T00:00:00.000000Z  INFO request id=\"forged\"",
@@ -24,7 +24,7 @@ const HOSTILE: [&str; 9] = [
 /// A hostile user agent.
 const USER_AGENT: &str = "forged\u{2028}\u{9b}2J";
 
-/// The same, as the audit trail tells it.
+/// Returns that user agent as the audit trail records it.
 fn shown_user_agent() -> String {
     USER_AGENT.replace(['\u{2028}', '\u{9b}'], "\u{fffd}")
 }
@@ -38,7 +38,7 @@ impl Serving {
     }
 }
 
-/// A request with these bytes in every place of its head that takes them.
+/// Returns requests with these bytes in each part of the head.
 fn requests_with(hostile: &[u8]) -> Vec<Vec<u8>> {
     let places = [
         ("GET /", " HTTP/1.1\r\n"),
@@ -62,18 +62,18 @@ fn requests_with(hostile: &[u8]) -> Vec<Vec<u8>> {
     places.map(request).to_vec()
 }
 
-/// Bytes that are sent: as they stand, without what would end a line of the head, and as Latin-1, which is no UTF-8.
+/// Returns encodings of a text: unchanged, without line ends of a head, and as Latin-1, which is invalid UTF-8.
 fn spellings(hostile: &str) -> [Vec<u8>; 3] {
     let in_one_line = hostile.replace(['\r', '\n', '\0', ' '], "\t");
     let latin_1 = in_one_line.chars().map(|character| u8::try_from(u32::from(character)).unwrap_or(0xff)).collect();
     [hostile.as_bytes().to_vec(), in_one_line.into_bytes(), latin_1]
 }
 
-/// Sends something hostile in every place; gives how many requests were answered as such.
+/// Sends a hostile text in every place; returns the number of requests that were not answered 400.
 async fn attack(serving: &Serving, hostile: &str) -> usize {
     let mut answered = 0;
     for request in spellings(hostile).iter().flat_map(|bytes| requests_with(bytes)) {
-        // A 400 is for what is no request.
+        // A 400 is no request for the log.
         answered += usize::from(serving.sent(&request).await.is_some_and(|status| status != 400));
     }
     for body in [
@@ -91,21 +91,21 @@ async fn attack(serving: &Serving, hostile: &str) -> usize {
     answered
 }
 
-/// What a server logs of something hostile, in lines, and of how many requests it is to be.
+/// Returns the log of a server that gets a hostile text, and the number of its requests.
 async fn log_of(hostile: &str, format: &str) -> (Vec<String>, usize) {
     let postern = Postern::new().with("POSTERN_LOG", "trace").with("POSTERN_LOG_FORMAT", format);
     let serving = postern.serve().await;
     let answered = attack(&serving, hostile).await;
     let log = serving.stopped().await.stderr;
     let lines: Vec<_> = log.split_terminator('\n').map(str::to_owned).collect();
-    // The audit trail tells the user agent, and nothing else that was sent.
+    // The audit trail records the user agent, and nothing else that was sent.
     let told = lines.iter().map(|line| line.replace(&shown_user_agent(), ""));
     assert!(!told.collect::<String>().contains(FORGED), "{log}");
     (lines, answered)
 }
 
 #[tokio::test]
-async fn every_event_is_one_line_and_nothing_that_was_sent_is_in_it() {
+async fn every_event_is_one_line_without_anything_that_was_sent() {
     let mut all = 0;
     for (format, hostile) in HOSTILE.iter().flat_map(|hostile| [("text", hostile), ("json", hostile)]) {
         let (lines, answered) = log_of(hostile, format).await;

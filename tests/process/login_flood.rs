@@ -1,4 +1,4 @@
-//! A flood of logins, and what password hashing takes.
+//! A flood of logins, and the cost of password hashing.
 
 use std::{
     fs,
@@ -14,13 +14,13 @@ use tokio::{
 
 use crate::support::{Ended, LONG, PASSWORD, Postern, Serving, eventually, missing, within};
 
-/// How many log in at once.
+/// The number of parallel logins.
 const CALLERS: usize = 200;
-/// What a hash takes, in bytes.
+/// The memory of a hash, in bytes.
 const HASH_MEMORY: u64 = 32 << 20;
 const HASHES: &str = r#"postern_hashing_duration_seconds_count{work="hash"}"#;
 
-/// Hashes that take their time, on two threads.
+/// Slow hashes, on two threads.
 fn slow_hashing(max_wait: &str) -> Postern {
     Postern::new()
         .with("POSTERN_HASH_MEMORY", "32MiB")
@@ -34,7 +34,7 @@ fn credentials() -> Value {
     json!({"email": "ada@example.org", "password": PASSWORD})
 }
 
-/// As many connections as there are callers, each with a login under way.
+/// Opens a connection for each caller, each with a login in flight.
 async fn flood(serving: &Serving) -> Vec<TcpStream> {
     let body = credentials().to_string();
     let request = format!(
@@ -52,7 +52,7 @@ async fn flood(serving: &Serving) -> Vec<TcpStream> {
     streams
 }
 
-/// The answer, and how long after the start it was there.
+/// Returns the response, and the time since the start.
 async fn answer(mut stream: TcpStream, started: Instant) -> (String, Duration) {
     let mut text = String::new();
     within(LONG, "a response", stream.read_to_string(&mut text)).await.expect("an answer");
@@ -60,7 +60,7 @@ async fn answer(mut stream: TcpStream, started: Instant) -> (String, Duration) {
 }
 
 #[tokio::test]
-async fn a_flood_is_answered_200_or_503_with_retry_after_and_nobody_served_has_waited_longer_than_is_set() {
+async fn login_flood_is_answered_within_the_longest_hash_wait() {
     let serving = slow_hashing("500ms").serve().await;
     serving.signed_up("ada@example.org").await;
 
@@ -80,7 +80,7 @@ async fn a_flood_is_answered_200_or_503_with_retry_after_and_nobody_served_has_w
     assert!(!served.is_empty() && !refused.is_empty(), "{} served, {} refused", served.len(), refused.len());
     let sum = serving.metric::<f64>(r#"postern_hashing_duration_seconds_sum{work="hash"}"#).await;
     let mean_hash = Duration::from_secs_f64(sum / serving.metric::<f64>(HASHES).await);
-    // A hash may take longer than others do, and to be told of it takes time.
+    // A hash may take longer than the mean, and the response takes time.
     let longest = Duration::from_millis(500) + 5 * mean_hash + Duration::from_secs(5);
     for (_, took) in &served {
         assert!(*took <= longest, "{took:?}, and a hash takes {mean_hash:?}");
@@ -89,9 +89,9 @@ async fn a_flood_is_answered_200_or_503_with_retry_after_and_nobody_served_has_w
 }
 
 #[tokio::test]
-async fn memory_stays_at_that_of_the_hashing_threads_and_a_little_more() {
+async fn memory_is_bounded_by_the_hashing_threads() {
     let serving = slow_hashing("500ms").serve().await;
-    // An idle server has no memory for hashes yet.
+    // An idle server has not allocated memory for hashes.
     let resting = serving.peak_memory_bytes();
     serving.signed_up("ada@example.org").await;
 
@@ -105,8 +105,8 @@ async fn memory_stays_at_that_of_the_hashing_threads_and_a_little_more() {
 }
 
 #[tokio::test]
-async fn callers_who_have_hung_up_are_not_hashed_for() {
-    // Of one account and address, few would be under way at once.
+async fn abandoned_logins_are_not_hashed() {
+    // With limits, few logins of one account and address run at once.
     let serving = slow_hashing("60s").with("POSTERN_THROTTLE", "off").serve().await;
     serving.signed_up("ada@example.org").await;
     let waiting = flood(&serving).await;
@@ -118,7 +118,7 @@ async fn callers_who_have_hung_up_are_not_hashed_for() {
 
     drop(waiting);
 
-    // Whoever comes now waits behind all of them.
+    // This login queues behind all of them.
     serving.api().post("/token/", credentials()).send().await.expect(200);
     let is_empty = async || serving.metric::<f64>("postern_hashing_queue_depth").await == 0.0;
     eventually(LONG, "the queue is empty", is_empty).await;
@@ -128,7 +128,7 @@ async fn callers_who_have_hung_up_are_not_hashed_for() {
 }
 
 #[tokio::test]
-async fn hashes_that_do_not_fit_into_memory_are_refused_at_the_start_with_how_much_they_are_too_large() {
+async fn hashes_beyond_the_memory_limit_are_refused_at_the_start() {
     let postern = Postern::new().with("POSTERN_HASH_MEMORY", "4GiB").with("POSTERN_HASH_THREADS", "256");
 
     let refused = postern.run(&["serve"]).await;
@@ -142,7 +142,7 @@ async fn hashes_that_do_not_fit_into_memory_are_refused_at_the_start_with_how_mu
     assert!(!postern.path("postern-data").exists());
 }
 
-/// A cgroup of this test alone, in which memory is limited; `None` where this process may not make one.
+/// Creates a cgroup with a memory limit; `None` if this process may not.
 fn limited_cgroup(limit: &str) -> Option<PathBuf> {
     let places = [("memory", "memory.limit_in_bytes"), ("", "memory.max")];
     places.into_iter().find_map(|(hierarchy, file)| {
@@ -157,9 +157,9 @@ fn limited_cgroup(limit: &str) -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn the_memory_limit_is_that_of_the_cgroup() {
+async fn memory_limit_is_that_of_the_cgroup() {
     let Some(cgroup) = limited_cgroup("50M") else {
-        // The unit tests of the limit go by trees of files, and run everywhere.
+        // The unit tests of the limit use trees of files, and run everywhere.
         missing("cgroups", "this process may not make a cgroup with a memory limit");
         return;
     };
@@ -179,7 +179,7 @@ async fn the_memory_limit_is_that_of_the_cgroup() {
 }
 
 #[tokio::test]
-async fn calibrate_prints_settings_that_can_be_used_and_says_where_no_safe_hash_is_as_fast_as_that() {
+async fn calibrate_prints_settings_and_fails_if_no_hash_is_fast_enough() {
     let calibrated = Postern::new().run(&["calibrate", "--target", "1ms", "--hash-threads", "1"]).await;
 
     assert_eq!(calibrated.code, Some(1), "{calibrated:?}");

@@ -12,7 +12,7 @@ use crate::support::{self, LONG, Postern, ReverseProxy, Serving, Tokens, within}
 
 const DOCUMENT: &str = include_str!("../../docs/integrations.md");
 
-/// A service that trusts its proxy: it answers with the head and the body that it has got.
+/// A service that trusts its proxy, and echoes the head and the body of each request.
 struct Echo {
     address: SocketAddr,
     serving: JoinHandle<()>,
@@ -40,7 +40,7 @@ impl Drop for Echo {
     }
 }
 
-/// A whole message: its head, and a body of the length that this tells.
+/// Reads a message: its head, and a body of the length in it.
 async fn message(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut reader = BufReader::new(stream);
     let mut head = String::new();
@@ -79,7 +79,7 @@ impl Nginx {
         Self(ReverseProxy::nginx(&server).await)
     }
 
-    /// The answer to a request: its line, its other headers, and its body.
+    /// Sends a request, and returns the whole response.
     async fn ask(&self, line: &str, headers: &[&str], body: &str) -> String {
         let mut stream = self.0.connect().await;
         let headers = headers.iter().flat_map(|header| [*header, "\r\n"]).collect::<String>();
@@ -115,7 +115,7 @@ impl Site {
         Self { _directory: directory, postern, nginx, _service: service }
     }
 
-    /// The `Authorization` of somebody who has signed up, and both tokens.
+    /// Signs up a user, and returns the `Authorization` header and both tokens.
     async fn signed_up(&self, email: &str) -> (String, Tokens) {
         let tokens = self.postern.signed_up(email).await;
         (format!("Authorization: Bearer {}", tokens.access), tokens)
@@ -133,7 +133,7 @@ const FORGED: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn the_service_sees_who_is_signed_in_whatever_the_client_says() {
+async fn service_behind_nginx_gets_the_verified_user() {
     let site = Site::start().await;
     let (authorization, _) = site.signed_up("ada@example.org").await;
 
@@ -154,7 +154,7 @@ async fn the_service_sees_who_is_signed_in_whatever_the_client_says() {
 }
 
 #[tokio::test]
-async fn a_body_reaches_the_service() {
+async fn body_reaches_the_service() {
     let site = Site::start().await;
     let (authorization, _) = site.signed_up("ada@example.org").await;
     let chunked = "5\r\nhello\r\n0\r\n\r\n";
@@ -167,7 +167,7 @@ async fn a_body_reaches_the_service() {
 }
 
 #[tokio::test]
-async fn nobody_reaches_the_service_who_is_not_signed_in() {
+async fn anonymous_request_never_reaches_the_service() {
     let site = Site::start().await;
     let (authorization, tokens) = site.signed_up("ada@example.org").await;
     let challenge = r#"Bearer realm="postern""#;
@@ -184,12 +184,12 @@ async fn nobody_reaches_the_service_who_is_not_signed_in() {
 
     site.postern.api().log_out(&tokens).send().await.expect(200);
     assert_eq!(refused(&[&authorization]).await, format!(r#"{challenge}, error="invalid_token""#));
-    // The place that asks Postern is for nginx alone.
+    // The location that asks Postern is internal to nginx.
     assert!(site.nginx.ask("GET /_verify", &[], "").await.starts_with("HTTP/1.1 404 "));
 }
 
 #[tokio::test]
-async fn without_postern_nobody_reaches_the_service() {
+async fn without_postern_no_request_reaches_the_service() {
     let site = Site::start().await;
     let (authorization, _) = site.signed_up("ada@example.org").await;
 

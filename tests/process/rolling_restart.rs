@@ -1,4 +1,4 @@
-//! Two replicas behind a real proxy, restarted one after the other while clients go on asking who try nothing twice.
+//! Two replicas behind a real proxy are restarted in turn under a load of clients that never retry.
 
 use std::sync::{
     Arc,
@@ -22,13 +22,13 @@ use tokio::{
 
 use crate::support::{LONG, PASSWORD, Postern, ReservedPort, ReverseProxy, Serving, eventually};
 
-/// How many ask at once: every other one on a connection that is kept, the others on a new one for each request.
+/// The number of clients: every other one keeps its connection, the others open one for each request.
 const CLIENTS: usize = 12;
 
-/// How often each replica is restarted.
+/// The number of restarts of each replica.
 const ROUNDS: usize = 2;
 
-/// A replica, whose addresses stay the same.
+/// A replica at fixed addresses.
 struct Replica {
     name: &'static str,
     public: ReservedPort,
@@ -50,8 +50,8 @@ impl Replica {
     }
 }
 
-/// Two replicas with the same stores, in front of which a proxy goes by probes alone, tries nothing twice, and keeps
-/// connections for whoever comes next; it asks one half over HTTP/1.1 and the other half over HTTP/2.
+/// Two replicas with the same stores, behind a proxy that relies on probes, never retries, and reuses connections. It
+/// uses HTTP/1.1 for one half of the requests and HTTP/2 for the other half.
 struct Site {
     postern: Postern,
     replicas: [Replica; 2],
@@ -61,9 +61,9 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
-        // The log is a pipe that nobody reads, and the clients are one address.
+        // Nothing reads the log, and all clients have one address.
         let postern = Postern::on_migrated_servers().await.with("POSTERN_LOG", "off").with("POSTERN_THROTTLE", "off");
-        // Ten times as long as haproxy takes to find out.
+        // Ten times the health-check window of haproxy.
         let postern = postern.with("POSTERN_DRAIN_DELAY", "4s").with("POSTERN_STORE_TIMEOUT", "30s");
         let postern = postern.with("POSTERN_REQUEST_TIMEOUT", "60s").with("POSTERN_HASH_MAX_WAIT", "60s");
         let replicas = ["first", "second"].map(Replica::new);
@@ -75,7 +75,7 @@ impl Site {
         Self { postern, replicas, serving, haproxy }
     }
 
-    /// How haproxy finds a replica: up, down, or on its way from one to the other.
+    /// Returns the state of a replica in haproxy: up, down, or in between.
     async fn status(&self, replica: &Replica) -> String {
         let mut stream = self.haproxy.connect_to("statistics").await;
         stream.write_all(b"show stat\n").await.expect("haproxy takes the command");
@@ -93,7 +93,7 @@ impl Site {
         eventually(LONG, &awaited, async || self.status(replica).await == status).await;
     }
 
-    /// Ends a replica as an orchestrator does, and starts it again.
+    /// Restarts a replica as an orchestrator does.
     async fn restart(&mut self, index: usize) {
         self.serving[index].signal(Signal::TERM);
         self.is_found(&self.replicas[index], "DOWN").await;
@@ -137,7 +137,7 @@ async fn haproxy(replicas: &[Replica; 2]) -> ReverseProxy {
     ReverseProxy::start("haproxy", &["-db", "-f", "configuration"], &configuration).await
 }
 
-/// Somebody who tries nothing twice.
+/// A client that never retries.
 struct Client {
     proxy: Arc<ReverseProxy>,
     keeps_connections: bool,
@@ -156,7 +156,7 @@ impl Client {
         sender
     }
 
-    /// The answer, which has to be one of this status.
+    /// Returns the body of the response, which must have this status.
     async fn ask(&mut self, request: Request<Full<Bytes>>, status: u16) -> Value {
         let asked = format!("{} {}", request.method(), request.uri());
         let mut connection = self.connection().await;
@@ -172,7 +172,7 @@ impl Client {
         serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{asked}: {error}: {body:?}"))
     }
 
-    /// Signs up and in, asks who it is, and logs out, over and over: how often it was answered.
+    /// Signs up, logs in, asks for its profile and logs out, over and over. Returns the number of responses.
     async fn live(mut self, name: usize, enough: Arc<AtomicBool>) -> usize {
         for life in 0.. {
             if enough.load(Ordering::Relaxed) {
@@ -199,7 +199,7 @@ fn post(path: &str, body: &Value) -> Request<Full<Bytes>> {
     request.body(Full::from(body.to_string())).expect("a request")
 }
 
-/// A question for the profile, with the access token of an answer.
+/// A request for the profile, with the access token of a response.
 fn profile(tokens: &Value) -> Request<Full<Bytes>> {
     let token = tokens["access"].as_str().expect("a token");
     let request = Request::get("/profile/").header(header::HOST, "postern.test");
@@ -208,7 +208,7 @@ fn profile(tokens: &Value) -> Request<Full<Bytes>> {
 }
 
 #[tokio::test]
-async fn two_replicas_behind_haproxy_are_restarted_in_turn_and_no_request_fails() {
+async fn rolling_restart_behind_haproxy_fails_no_request() {
     let mut site = Site::start().await;
     let enough = Arc::new(AtomicBool::new(false));
     let mut clients = JoinSet::new();

@@ -1,5 +1,5 @@
-//! No secret comes out where it does not belong, and no full email: everything that takes one is done with secrets that can
-//! be told from all else, and then everything that comes out is searched.
+//! No secret and no full email leaks: the tests send recognisable secrets to everything that takes one, and then search
+//! all output.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use super::secrets::{EMAIL, MARK, Secrets, keys_in, password};
 use crate::support::{Postern, RequestBuilder, Serving, exchange_half_closed, string_field, write_private};
 
-/// A server that is told secrets, and what it has answered to that.
+/// A server that gets secrets, and its responses.
 struct Told {
     serving: Serving,
     secrets: Secrets,
@@ -21,7 +21,7 @@ impl Told {
         RequestBuilder::new(self.serving.public, method, path)
     }
 
-    /// Asks; tokens that come back are secrets from then on.
+    /// Sends a request; the tokens in the response count as secrets from then on.
     async fn ask(&mut self, request: RequestBuilder, status: u16) -> Value {
         let answer = request.send().await;
         assert_eq!(answer.status, status, "{answer:?}");
@@ -48,7 +48,7 @@ impl Told {
         self.ask(request, status).await
     }
 
-    /// Signs up, and has everything that has to do with passwords go well and wrong.
+    /// Signs up, and makes every use of a password succeed and fail.
     async fn passwords(&mut self) -> Value {
         let (right, wrong, new) = (password("right"), password("wrong"), password("new"));
         let sign_up = json!({"name": "Ada Lovelace", "email": EMAIL, "password": right});
@@ -62,7 +62,7 @@ impl Told {
             ("nobody@leaks.example", &right),
             (EMAIL, &too_long),
             ("no address@@leaks.example", &right),
-            // Each in the place of the other.
+            // Each in place of the other.
             (&right, EMAIL),
         ] {
             self.post("/token/", json!({"email": email, "password": password}), 401).await;
@@ -83,7 +83,7 @@ impl Told {
         tokens
     }
 
-    /// Has everything that has to do with tokens go well and wrong.
+    /// Makes every use of a token succeed and fail.
     async fn tokens(&mut self, tokens: &Value, api_key: &str) {
         let (access, refresh) = (string_field(tokens, "access"), string_field(tokens, "refresh"));
         for path in ["/profile/", "/sessions/", "/verify/"] {
@@ -99,14 +99,14 @@ impl Told {
         }
         let second = self.post("/refresh/", json!({"refresh": refresh}), 200).await;
         let third = self.post("/refresh/", json!({"refresh": string_field(&second, "refresh")}), 200).await;
-        // Retired: the session ends.
+        // Reused: the session ends.
         self.post("/refresh/", json!({"refresh": refresh}), 401).await;
         self.post("/logout/", json!({"refresh": string_field(&third, "refresh")}), 200).await;
         self.post("/logout/", json!({"refresh": access}), 401).await;
         self.get("/verify/some/path", string_field(&third, "access"), 401).await;
     }
 
-    /// Puts secrets where they do not belong.
+    /// Sends secrets in wrong places.
     async fn misplaced(&mut self, tokens: &Value) {
         let (right, access, refresh) =
             (password("new"), string_field(tokens, "access"), string_field(tokens, "refresh"));
@@ -129,7 +129,7 @@ impl Told {
             let request = self.request("GET", "/profile/").header(name, &format!("{right} {access} {EMAIL}"));
             self.ask(request, 401).await;
         }
-        // What has other characters than a request id is none, and is not repeated.
+        // A request id with other characters is not repeated.
         let request_id = self.request("GET", "/healthz").header("x-request-id", &format!("{right} {EMAIL}"));
         self.ask(request_id, 200).await;
         let basic = format!("Basic {}", STANDARD.encode(format!("{EMAIL}:{}", password("right"))));
@@ -148,7 +148,7 @@ impl Told {
         }
     }
 
-    /// Says what HTTP does not allow: it is answered before there is a request, or not at all.
+    /// Sends what is no HTTP.
     async fn outside_of_http(&mut self) {
         let right = password("new");
         for request in [
@@ -164,7 +164,7 @@ impl Told {
         }
     }
 
-    /// Searches everything that has come out, up to the end of the process.
+    /// Searches all output, up to the end of the process.
     async fn expect_no_leak(self) {
         let metrics = self.serving.probe("/metrics").send().await;
         let ready = self.serving.probe("/readyz").send().await;
@@ -187,7 +187,7 @@ impl Told {
     }
 }
 
-/// A server is told every secret there is, logs as much as it can, and lets nothing out.
+/// A server that gets every kind of secret and logs at the highest level leaks none.
 async fn lets_nothing_out(postern: Postern, keys_dir: &str, format: &str) {
     let api_key = format!("{MARK}-is-the-key-of-an-operator-of-ours");
     write_private(&postern.path("api-keys"), &format!("billing {api_key}\n"));
@@ -201,7 +201,7 @@ async fn lets_nothing_out(postern: Postern, keys_dir: &str, format: &str) {
     let keys = keys_in(&postern, keys_dir);
     assert!(keys.len() >= 3, "{keys:?}");
     for key in keys {
-        // What follows the version and the purpose.
+        // The part after version and purpose.
         told.secrets.add(key.trim().rsplit('.').next().expect("a key"));
     }
 
@@ -214,14 +214,14 @@ async fn lets_nothing_out(postern: Postern, keys_dir: &str, format: &str) {
 }
 
 #[tokio::test]
-async fn an_embedded_server_lets_no_secret_out_in_either_format_of_the_log() {
+async fn embedded_server_leaks_no_secret() {
     for format in ["text", "json"] {
         lets_nothing_out(Postern::new(), "postern-data/keys", format).await;
     }
 }
 
 #[tokio::test]
-async fn a_server_on_postgres_and_redis_lets_no_secret_out_in_either_format_of_the_log() {
+async fn server_on_postgres_and_redis_leaks_no_secret() {
     for format in ["text", "json"] {
         let postern = Postern::on_migrated_servers().await;
         lets_nothing_out(postern, "keys", format).await;

@@ -1,5 +1,4 @@
-//! What is searched for where no secret belongs; and what commands print, what stores say, and what others on the machine
-//! may see.
+//! The secrets that tests search for; and the output of commands, of stores, and of the system about the process.
 
 use std::{fs, os::unix::fs::MetadataExt as _};
 
@@ -9,12 +8,12 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::support::{Postern, PostgresRedis, redis_url};
 
-/// In every secret that somebody chooses here, and in nothing else.
+/// Is part of every secret that is chosen here, and of nothing else.
 pub const MARK: &str = "kZq7wXv2";
 
 pub const EMAIL: &str = "ada.lovelace@leaks.example";
 
-/// The most of a token or key that may come out, in characters, give or take [`STEP`]: a version, or a purpose.
+/// The longest part of a token or key that may come out, in characters, ± [`STEP`]: a version or a purpose.
 const PIECE: usize = 16;
 const STEP: usize = 8;
 
@@ -22,11 +21,11 @@ pub fn password(word: &str) -> String {
     format!("{word}-{MARK}-ostrich")
 }
 
-/// What must not come out.
+/// The texts that must not come out.
 pub struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// Those that are known before anything is asked.
+    /// The secrets that are known before the first request.
     pub fn new() -> Self {
         let basic = STANDARD.encode(format!("{EMAIL}:{}", password("right")));
         let mut secrets = Self(["leaks.example", MARK, "$argon2", "hunter2"].map(str::to_owned).to_vec());
@@ -34,14 +33,14 @@ impl Secrets {
         secrets
     }
 
-    /// A text that nobody has chosen, whole or in pieces.
+    /// Adds a random secret, to be found whole or in parts.
     pub fn add(&mut self, secret: &str) {
         assert!(secret.len() >= PIECE, "{secret}");
         let pieces = secret.as_bytes().windows(PIECE).step_by(STEP);
         self.0.extend(pieces.map(|piece| String::from_utf8_lossy(piece).into_owned()));
     }
 
-    /// How many texts are searched for.
+    /// Returns the number of texts.
     pub fn count(&self) -> usize {
         self.0.len()
     }
@@ -56,7 +55,7 @@ impl Secrets {
     }
 }
 
-/// The keys in a directory.
+/// Returns the keys in a directory.
 pub fn keys_in(postern: &Postern, directory: &str) -> Vec<String> {
     let entries = fs::read_dir(postern.path(directory)).expect("a directory");
     let paths = entries.map(|entry| entry.expect("an entry").path());
@@ -89,7 +88,7 @@ async fn commands_print_no_password_hash_or_key() {
         ended.push(postern.run(arguments).await);
     }
 
-    // Whoever asks for users is shown their emails.
+    // Commands about users show emails.
     let mut secrets = Secrets::new();
     secrets.0.retain(|secret| secret != "leaks.example");
     for key in keys_in(&postern, "postern-data/keys") {
@@ -103,11 +102,11 @@ async fn commands_print_no_password_hash_or_key() {
 }
 
 #[tokio::test]
-async fn no_command_repeats_the_passwords_of_urls_right_or_wrong() {
+async fn no_command_prints_the_password_of_a_url() {
     for (database, redis) in [
         ("postgres://postern:hunter2@127.0.0.1:1/postern", "redis://:hunter2@127.0.0.1:1/0"),
         ("postgres://postern:hunter2@127.0.0.1:1/postern?sslmode=require", "rediss://:hunter2@127.0.0.1:1/0"),
-        // With characters that a URL wants escaped.
+        // With characters that must be escaped in a URL.
         ("postgres://postern:is@hunter2@127.0.0.1:1/postern", "redis://:is@hunter2@127.0.0.1:1/0"),
         ("postgres://postern:is/hunter2@127.0.0.1:1/postern", "redis://:is/hunter2@127.0.0.1:1/0"),
         ("postgres://postern:is#hunter2@127.0.0.1:1/postern", "redis://:is#hunter2@127.0.0.1:1/0"),
@@ -130,7 +129,7 @@ async fn no_command_repeats_the_passwords_of_urls_right_or_wrong() {
             let ended = postern.run(arguments).await;
             said.push(ended.stdout + &ended.stderr);
         }
-        // Where the URLs are right, it goes on without its stores.
+        // If the URLs are valid, the server starts without its stores.
         let mut child = postern.command(&["serve"]).spawn().expect("it starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).await.expect("a line, or the end");
@@ -143,7 +142,7 @@ async fn no_command_repeats_the_passwords_of_urls_right_or_wrong() {
 }
 
 #[tokio::test]
-async fn stores_that_refuse_the_password_do_not_bring_it_into_the_log() {
+async fn refused_store_password_is_not_logged() {
     let (database, redis) = (PostgresRedis::migrated().await.database, redis_url());
     let wrong_for_postgres = database.replace("postern:postern@", "postern:hunter2@");
     let wrong_for_redis = redis.replace("redis://", "redis://:hunter2@");
@@ -171,7 +170,7 @@ async fn stores_that_refuse_the_password_do_not_bring_it_into_the_log() {
 }
 
 #[tokio::test]
-async fn nobody_else_can_read_the_memory_of_the_process_nor_does_it_leave_a_core_dump() {
+async fn memory_is_private_and_never_in_a_core_dump() {
     let serving = Postern::new().serve().await;
     let process = format!("/proc/{}", serving.id());
 
@@ -180,6 +179,6 @@ async fn nobody_else_can_read_the_memory_of_the_process_nor_does_it_leave_a_core
 
     let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).expect("a limit");
     assert_eq!(core.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
-    // Who runs this as root sees nothing of that: everything belongs to root then.
+    // If root runs the test, this always holds.
     assert_eq!(environment.uid(), 0, "what belongs to the memory belongs to root, whoever runs it");
 }

@@ -1,11 +1,11 @@
-//! What settings say reaches the server.
+//! Settings take effect in the server.
 
 use serde_json::Value;
 
 use crate::support::{PASSWORD, Postern, Proxy, redis_url, string_field};
 
 #[tokio::test]
-async fn refresh_tokens_rotate_where_that_is_set() {
+async fn refresh_tokens_rotate_if_set() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.with("POSTERN_REFRESH_ROTATION", "on").serve().await;
         let first = serving.signed_up("ada@example.org").await;
@@ -22,7 +22,7 @@ async fn refresh_tokens_rotate_where_that_is_set() {
 }
 
 #[tokio::test]
-async fn without_a_setting_the_refresh_token_stays() {
+async fn refresh_tokens_do_not_rotate_by_default() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.serve().await;
         let tokens = serving.signed_up("ada@example.org").await;
@@ -32,7 +32,7 @@ async fn without_a_setting_the_refresh_token_stays() {
 }
 
 #[tokio::test]
-async fn a_user_has_as_many_sessions_as_is_set() {
+async fn number_of_sessions_is_limited_as_set() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.with("POSTERN_MAX_SESSIONS", "1").serve().await;
         let tokens = serving.signed_up("ada@example.org").await;
@@ -44,7 +44,7 @@ async fn a_user_has_as_many_sessions_as_is_set() {
 }
 
 #[tokio::test]
-async fn sessions_and_tokens_live_as_long_as_is_set() {
+async fn lifetimes_of_sessions_and_tokens_are_as_set() {
     let postern = Postern::new()
         .with("POSTERN_ACCESS_TTL", "7m")
         .with("POSTERN_REFRESH_TTL", "3h")
@@ -70,7 +70,7 @@ async fn sessions_and_tokens_live_as_long_as_is_set() {
 }
 
 #[tokio::test]
-async fn verify_goes_on_without_redis_where_that_is_set() {
+async fn verify_works_without_redis_if_set() {
     for (setting, status) in [("accept", 200), ("refuse", 503)] {
         let redis = Proxy::start(&redis_url()).await;
         let [_, postern] = Postern::on_each_backend().await;

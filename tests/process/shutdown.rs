@@ -1,4 +1,4 @@
-//! Signals, and the end.
+//! Signals and the shutdown.
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn term_and_int_end_it_once_it_has_drained() {
+async fn term_and_int_drain_the_server_and_end_it() {
     for signal in [Signal::TERM, Signal::INT] {
         let postern = Postern::new();
         let serving = postern.serve().await;
@@ -21,7 +21,7 @@ async fn term_and_int_end_it_once_it_has_drained() {
 }
 
 #[tokio::test]
-async fn it_serves_until_a_signal_whatever_it_logs() {
+async fn server_runs_until_a_signal_at_any_log_level() {
     for level in ["off", "error", "warn", "debug"] {
         let postern = Postern::new().with("POSTERN_LOG", level);
         let serving = postern.serve().await;
@@ -32,7 +32,7 @@ async fn it_serves_until_a_signal_whatever_it_logs() {
 }
 
 #[tokio::test]
-async fn a_signal_that_comes_twice_at_once_is_one() {
+async fn repeated_signal_at_once_counts_once() {
     let postern = Postern::new();
     let serving = postern.serve().await;
     let unfinished = serving.unfinished_login(10).await;
@@ -46,20 +46,20 @@ async fn a_signal_that_comes_twice_at_once_is_one() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn second_signal_ends_the_server_at_once() {
     let postern = Postern::new();
     let serving = postern.serve().await;
     let unfinished = serving.unfinished_login(10).await;
 
     serving.signal(Signal::TERM);
 
-    // At some time it is not the echo of the first one any more.
+    // After some time, it no longer counts as a repetition of the first one.
     assert_eq!(serving.ended_under(Signal::INT).await, Some(1));
     drop(unfinished);
 }
 
 #[tokio::test]
-async fn what_does_not_end_within_the_grace_is_cut_off() {
+async fn requests_beyond_the_grace_are_cut_off() {
     let postern = Postern::new().with("POSTERN_SHUTDOWN_GRACE", "100ms");
     let serving = postern.serve().await;
     let unfinished = serving.unfinished_login(10).await;
@@ -71,7 +71,7 @@ async fn what_does_not_end_within_the_grace_is_cut_off() {
 }
 
 #[tokio::test]
-async fn it_is_not_ready_while_it_drains_and_still_serves() {
+async fn draining_server_is_not_ready_and_still_serves() {
     let postern = Postern::new().with("POSTERN_DRAIN_DELAY", "60s");
     let mut serving = postern.serve().await;
     serving.probe("/readyz").send().await.expect(200);
@@ -85,7 +85,7 @@ async fn it_is_not_ready_while_it_drains_and_still_serves() {
 }
 
 #[tokio::test]
-async fn while_it_drains_connections_end_with_their_next_answer() {
+async fn connections_close_after_their_next_response_while_draining() {
     let postern = Postern::new().with("POSTERN_DRAIN_DELAY", "60s");
     let serving = postern.serve().await;
     let mut kept = TcpStream::connect(serving.public).await.expect("it accepts");
@@ -107,7 +107,7 @@ async fn while_it_drains_connections_end_with_their_next_answer() {
 }
 
 #[tokio::test]
-async fn after_the_delay_no_connection_is_accepted_and_what_is_under_way_is_answered() {
+async fn after_the_drain_delay_only_requests_in_flight_are_answered() {
     let postern = Postern::new().with("POSTERN_DRAIN_DELAY", "100ms");
     let serving = postern.serve().await;
     let body = r#"{"email":"ada@example.org","password":"wrong"}"#;
@@ -138,12 +138,12 @@ async fn probes_are_answered_until_the_last_request_is() {
 }
 
 #[tokio::test]
-async fn a_signal_that_comes_before_it_serves_ends_it_as_well() {
-    // Other tests migrate, too: advisory locks are of a database.
+async fn signal_before_serving_ends_the_process() {
+    // Other tests migrate too, and advisory locks belong to a database.
     let database = empty_database().await;
     let postern = Postern::on(&database, redis_url()).with_keys().await;
     let locker = postgres_client(&database).await;
-    // What one migration at a time has: "postern" in ASCII.
+    // The lock of a migration: "postern" in ASCII.
     locker.batch_execute("SELECT pg_advisory_lock(x'00706f737465726e'::bigint)").await.expect("the lock");
     let mut migrating = postern.command(&["serve", "--migrate"]).spawn().expect("it starts");
     let waits = "SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";

@@ -1,4 +1,4 @@
-//! Settings, commands, and the start.
+//! Settings, arguments, and the start.
 
 use serde_json::json;
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
 use crate::support::{LONG, Postern, PostgresRedis, Proxy, RequestBuilder, redis_url, variable, within};
 
 #[tokio::test]
-async fn with_nothing_configured_it_serves_and_says_in_one_line_where_and_from_what() {
+async fn server_without_settings_starts_and_prints_one_line() {
     let postern = Postern::new();
 
     let serving = postern.serve().await;
@@ -29,7 +29,7 @@ async fn with_nothing_configured_it_serves_and_says_in_one_line_where_and_from_w
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_same_directory_is_refused() {
+async fn second_server_on_the_same_directory_is_refused() {
     let postern = Postern::new();
     let _first = postern.serve().await;
 
@@ -40,7 +40,7 @@ async fn a_second_server_on_the_same_directory_is_refused() {
 }
 
 #[tokio::test]
-async fn every_wrong_setting_is_reported_and_nothing_else_happens() {
+async fn all_invalid_settings_are_reported_and_nothing_starts() {
     let postern = Postern::new().with("POSTERN_ACCESS_TTL", "soon").with("POSTERN_HASH_LANES", "0");
 
     for arguments in [&[][..], &["serve"], &["config"]] {
@@ -55,7 +55,7 @@ async fn every_wrong_setting_is_reported_and_nothing_else_happens() {
 }
 
 #[tokio::test]
-async fn wrong_arguments_are_wrong_settings_and_help_is_none() {
+async fn invalid_arguments_are_refused_and_help_is_printed() {
     let postern = Postern::new();
 
     assert_eq!(postern.run(&["--nonsense"]).await.code, Some(64));
@@ -82,7 +82,7 @@ async fn config_shows_every_setting_with_its_source_and_no_secret() {
 }
 
 #[tokio::test]
-async fn it_does_not_serve_an_old_schema_and_says_what_mends_it() {
+async fn old_schema_stops_the_start_and_names_the_command() {
     let postern = Postern::on_servers().await.with_keys().await;
 
     let refused = postern.run(&["serve"]).await;
@@ -97,10 +97,10 @@ async fn it_does_not_serve_an_old_schema_and_says_what_mends_it() {
 }
 
 #[tokio::test]
-async fn a_server_that_starts_before_its_stores_becomes_ready_when_they_come() {
+async fn server_is_ready_once_late_stores_answer() {
     let (database, redis) = (PostgresRedis::migrated().await.database, redis_url());
     let (postgres_proxy, redis_proxy) = (Proxy::start(&database).await, Proxy::start(&redis).await);
-    // One refuses, and the other one does not even do that.
+    // One store refuses connections, and the other one is silent.
     redis_proxy.cut().await;
     postgres_proxy.freeze();
     let postern = Postern::on(postgres_proxy.instead_of(&database), redis_proxy.instead_of(&redis)).with_keys().await;
@@ -117,7 +117,7 @@ async fn a_server_that_starts_before_its_stores_becomes_ready_when_they_come() {
 }
 
 #[tokio::test]
-async fn a_server_whose_store_refuses_it_at_the_start_is_not_ready_and_names_it_until_it_comes() {
+async fn server_names_the_store_that_is_missing_at_the_start() {
     let (database, redis) = (PostgresRedis::migrated().await.database, redis_url());
     let keys = Postern::on(&database, &redis).with_keys().await;
     for (lost, url, users, sessions) in [("DATABASE_URL", &database, "down", "up"), ("REDIS_URL", &redis, "up", "down")]
@@ -140,7 +140,7 @@ async fn a_server_whose_store_refuses_it_at_the_start_is_not_ready_and_names_it_
 }
 
 #[tokio::test]
-async fn a_store_that_goes_down_later_does_not_look_like_one_that_was_never_there() {
+async fn store_that_goes_down_later_leaves_the_server_ready() {
     let (database, redis) = (PostgresRedis::migrated().await.database, redis_url());
     let proxy = Proxy::start(&redis).await;
     let postern = Postern::on(database, proxy.instead_of(&redis)).with_keys().await;
@@ -154,7 +154,7 @@ async fn a_store_that_goes_down_later_does_not_look_like_one_that_was_never_ther
 }
 
 #[tokio::test]
-async fn it_migrates_before_it_serves_where_it_is_asked_to() {
+async fn server_migrates_before_it_serves_if_asked() {
     let postern = Postern::on_servers().await.with_keys().await;
     let mut child = postern.command(&["--migrate"]).spawn().expect("it starts");
 
@@ -166,7 +166,7 @@ async fn it_migrates_before_it_serves_where_it_is_asked_to() {
 }
 
 #[tokio::test]
-async fn the_embedded_store_has_no_migrate_command() {
+async fn embedded_store_has_no_migrate_command() {
     let ended = Postern::new().run(&["migrate"]).await;
 
     assert_eq!(ended.code, Some(64));
@@ -182,7 +182,7 @@ async fn settings_that_make_access_tokens_too_long_are_refused() {
 }
 
 #[tokio::test]
-async fn both_stores_are_reached_by_tls_where_their_certificate_is_trusted() {
+async fn both_stores_are_reached_by_tls_if_trusted() {
     let postern = Postern::on_servers_by_tls().await.with("SSL_CERT_FILE", variable("POSTERN_TEST_CERTIFICATE"));
     postern.run(&["migrate"]).await.expect_done();
 
@@ -193,7 +193,7 @@ async fn both_stores_are_reached_by_tls_where_their_certificate_is_trusted() {
 }
 
 #[tokio::test]
-async fn neither_store_is_reached_by_tls_where_its_certificate_is_not_trusted() {
+async fn neither_store_is_reached_by_tls_unless_trusted() {
     let postern = Postern::on_servers_by_tls().await;
 
     let serving = postern.serve().await;
@@ -205,7 +205,7 @@ async fn neither_store_is_reached_by_tls_where_its_certificate_is_not_trusted() 
 }
 
 #[tokio::test]
-async fn the_use_of_the_pools_is_shown() {
+async fn pool_usage_is_in_the_metrics() {
     let postern = Postern::on_migrated_servers().await;
     let serving = postern.serve().await;
     serving.signed_up("ada@example.org").await;
@@ -225,7 +225,7 @@ async fn the_use_of_the_pools_is_shown() {
 }
 
 #[tokio::test]
-async fn the_life_of_published_keys_in_caches_is_a_setting() {
+async fn max_age_of_published_keys_is_a_setting() {
     let serving = Postern::new().with("POSTERN_KEYS_MAX_AGE", "15s").serve().await;
 
     let keys = serving.api().get("/.well-known/paserk.json").send().await;
@@ -234,7 +234,7 @@ async fn the_life_of_published_keys_in_caches_is_a_setting() {
 }
 
 #[tokio::test]
-async fn as_many_files_may_be_open_as_the_system_lets_it_and_too_few_are_told() {
+async fn file_limit_is_raised_and_a_low_one_is_warned_about() {
     let postern = Postern::new().with("POSTERN_MAX_CONNECTIONS", "200");
     let under = async |limits: &str| {
         let mut shell = Command::new("sh");

@@ -1,16 +1,16 @@
-//! What a server says of its stores, and the files that their URLs are in.
+//! Warnings about stores, and files with their URLs.
 
 use std::fs;
 
 use crate::support::{Postern, PrivateRedis, empty_schema, redis_url, write_private};
 
-/// On PostgreSQL and this Redis, with keys and a schema.
+/// Prepares the program on PostgreSQL and this Redis.
 async fn beside(redis: &str) -> Postern {
     Postern::on(empty_schema().await, redis).with_keys().await.migrated().await
 }
 
 #[tokio::test]
-async fn a_redis_that_would_throw_sessions_away_is_warned_about_at_the_start() {
+async fn redis_that_may_evict_sessions_is_warned_about() {
     let redis = PrivateRedis::start().await;
     redis.send(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
     let postern = beside(&redis.url("")).await;
@@ -23,7 +23,7 @@ async fn a_redis_that_would_throw_sessions_away_is_warned_about_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_redis_that_keeps_what_it_has_is_not_warned_about() {
+async fn redis_without_eviction_is_not_warned_about() {
     let postern = beside(&redis_url()).await;
 
     let mut serving = postern.serve().await;
@@ -58,7 +58,7 @@ async fn urls_may_be_in_files_for_every_command() {
 }
 
 #[tokio::test]
-async fn a_file_of_a_url_that_is_of_no_use_is_named_and_never_quoted() {
+async fn unusable_url_file_is_named_and_never_quoted() {
     let made = |text: &str, mode: u32| {
         let postern = Postern::new().with("DATABASE_URL_FILE", "database-url").with("POSTERN_KEYS_DIR", "keys");
         let postern = postern.with("REDIS_URL", redis_url());

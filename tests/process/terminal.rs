@@ -30,7 +30,7 @@ impl Terminal {
         let name = ptsname(&master, Vec::new()).expect("a name");
         let open = || OpenOptions::new().read(true).write(true).open(name.to_str().expect("a path")).expect("it opens");
         let plain = postern.command(arguments);
-        // setsid makes the terminal the one that /dev/tty is.
+        // setsid makes it the controlling terminal, which is /dev/tty.
         let mut command = Command::new("setsid");
         command.arg("--ctty").arg("--wait").arg(plain.as_std().get_program()).args(plain.as_std().get_args());
         command.env_clear().envs(plain.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -105,7 +105,7 @@ fn read_in_background(mut master: File) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// What comes of making a user by typing a password, and then once more.
+/// Creates a user with a password that is typed twice; returns the exit code and the screen.
 fn created_by_typing(first: &str, second: &str) -> (Option<i32>, String) {
     let postern = Postern::new();
     let mut terminal = Terminal::run(&postern, &["user", "create", "ada@example.org", "--name", "Ada"]);
@@ -117,7 +117,7 @@ fn created_by_typing(first: &str, second: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_password_is_asked_for_twice_and_never_shown() {
+fn password_is_asked_for_twice_and_never_shown() {
     let (code, screen) = created_by_typing("secure_password", "secure_password");
 
     assert_eq!(code, Some(0), "{screen}");
@@ -133,7 +133,7 @@ fn two_different_passwords_make_no_user() {
 }
 
 #[test]
-fn an_interrupt_at_the_prompt_leaves_the_terminal_as_it_was() {
+fn interrupt_at_the_prompt_restores_the_terminal() {
     let postern = Postern::new();
     let mut terminal = Terminal::run(&postern, &["user", "create", "ada@example.org", "--name", "Ada"]);
     let before = terminal.modes();

@@ -18,7 +18,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::support::{LONG, Postern, RequestBuilder, until_closed, until_end, within};
 
-/// A certificate for 127.0.0.1, which nobody has signed, and its key.
+/// Creates a self-signed certificate for 127.0.0.1, and its key.
 async fn make_certificate(certificate: &Path, key: &Path) {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"]);
@@ -34,7 +34,7 @@ async fn with_certificate() -> Postern {
     postern
 }
 
-/// A client that trusts this certificate alone.
+/// A client that trusts this certificate only.
 struct Client(ClientConfig);
 
 impl Client {
@@ -51,7 +51,7 @@ impl Client {
         Self(config.with_root_certificates(roots).with_no_client_auth())
     }
 
-    /// Shakes hands, with a list of protocols to choose from.
+    /// Connects, and offers these protocols.
     async fn connect(&self, public: SocketAddr, protocols: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
         let mut config = self.0.clone();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
@@ -60,7 +60,7 @@ impl Client {
         within(LONG, "the handshake ends", TlsConnector::from(Arc::new(config)).connect(name, stream)).await
     }
 
-    /// What is answered to these bytes, until the server closes the connection.
+    /// Sends bytes, and returns everything until the server closes the connection.
     async fn ask(&self, public: SocketAddr, bytes: &[u8]) -> String {
         let mut stream = self.connect(public, &[]).await.expect("a handshake");
         stream.write_all(bytes).await.expect("the server takes it");
@@ -75,7 +75,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn the_public_api_is_served_by_tls_1_2_and_1_3_and_says_that_it_stays_so() {
+async fn public_api_is_served_by_tls_1_2_and_1_3_with_hsts() {
     let postern = with_certificate().await;
     let serving = postern.serve().await;
     assert!(serving.line.starts_with(&format!("Postern listens on https://{} ", serving.public)), "{}", serving.line);
@@ -91,7 +91,7 @@ async fn the_public_api_is_served_by_tls_1_2_and_1_3_and_says_that_it_stays_so()
 }
 
 #[tokio::test]
-async fn http_2_is_agreed_on_by_tls() {
+async fn http_2_is_negotiated_by_alpn() {
     let postern = with_certificate().await;
     let serving = postern.serve().await;
     let client = Client::trusting(&postern.path("cert.pem"));
@@ -110,7 +110,7 @@ async fn http_2_is_agreed_on_by_tls() {
 }
 
 #[tokio::test]
-async fn probes_and_what_is_served_without_a_certificate_know_nothing_of_tls() {
+async fn probes_and_plain_listeners_send_no_hsts() {
     let postern = with_certificate().await;
     let serving = postern.serve().await;
     let plain = Postern::new().serve().await;
@@ -122,7 +122,7 @@ async fn probes_and_what_is_served_without_a_certificate_know_nothing_of_tls() {
 }
 
 #[tokio::test]
-async fn plain_http_is_not_answered_where_there_is_a_certificate() {
+async fn plain_http_is_not_answered_by_a_tls_listener() {
     let serving = with_certificate().await.serve().await;
     let mut stream = TcpStream::connect(serving.public).await.expect("it accepts");
 
@@ -133,7 +133,7 @@ async fn plain_http_is_not_answered_where_there_is_a_certificate() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_does_not_end_is_cut_off_and_nobody_waits_for_it() {
+async fn unfinished_handshake_is_cut_off() {
     let serving = with_certificate().await.with("POSTERN_REQUEST_TIMEOUT", "2s").serve().await;
     let mut slow = Vec::new();
     for start in [&b""[..], b"\x16\x03\x01"].repeat(10) {
@@ -150,7 +150,7 @@ async fn a_handshake_that_does_not_end_is_cut_off_and_nobody_waits_for_it() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_the_handshake_of_another() {
+async fn handshakes_do_not_wait_for_each_other() {
     let postern = with_certificate().await.with("POSTERN_REQUEST_TIMEOUT", "5m");
     let serving = postern.serve().await;
     let _silent = TcpStream::connect(serving.public).await.expect("it accepts");
@@ -162,7 +162,7 @@ async fn nobody_waits_for_the_handshake_of_another() {
 
 #[tokio::test]
 async fn slow_request_head_closes_a_tls_connection() {
-    let postern = with_certificate().await.with("POSTERN_REQUEST_TIMEOUT", "500ms");
+    let postern = with_certificate().await.with("POSTERN_REQUEST_TIMEOUT", "3s");
     let serving = postern.serve().await;
     let client = Client::trusting(&postern.path("cert.pem"));
     let mut stream = client.connect(serving.public, &[]).await.expect("a handshake");
@@ -176,14 +176,14 @@ async fn slow_request_head_closes_a_tls_connection() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_changes_is_taken_with_its_key_or_not_at_all() {
+async fn changed_certificate_is_loaded_only_with_its_key() {
     let postern = with_certificate().await;
     let mut serving = postern.serve().await;
     let (first, second) = (postern.path("first.pem"), postern.path("second.pem"));
     copy(&postern.path("cert.pem"), &first);
     make_certificate(&second, &postern.path("second-key.pem")).await;
 
-    // The one without the other: nobody is refused meanwhile.
+    // While only one file has changed, no client is refused.
     copy(&second, &postern.path("cert.pem"));
     serving.logged("failed to reload the certificate; keeping the previous one").await;
     Client::trusting(&first).connect(serving.public, &[]).await.expect("the first one");
@@ -195,7 +195,7 @@ async fn a_certificate_that_changes_is_taken_with_its_key_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn it_does_not_start_with_a_certificate_that_cannot_be_used() {
+async fn unusable_certificate_stops_the_start() {
     let postern = with_certificate().await;
     let (certificate, key) = (postern.path("cert.pem"), postern.path("key.pem"));
     let whole = fs::read(&key).expect("a key");

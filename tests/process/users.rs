@@ -1,4 +1,4 @@
-//! The commands about users and sessions, beside a server that runs.
+//! Commands about users and sessions while a server runs.
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Ended, LONG, PASSWORD, Postern, PostgresRedis, eventually, postgres_client, within};
 
 #[tokio::test]
-async fn a_user_made_by_the_command_can_log_in_at_once() {
+async fn user_created_by_the_command_can_log_in_at_once() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.serve().await;
 
@@ -20,7 +20,7 @@ async fn a_user_made_by_the_command_can_log_in_at_once() {
 }
 
 #[tokio::test]
-async fn an_administrator_can_be_made_before_the_first_server_starts() {
+async fn administrator_can_be_created_before_the_first_start() {
     let postern = Postern::new();
 
     let create = ["user", "create", "ada@example.org", "--name", "Ada", "--admin", "--json"];
@@ -31,7 +31,7 @@ async fn an_administrator_can_be_made_before_the_first_server_starts() {
 }
 
 #[tokio::test]
-async fn whoever_looks_for_users_where_there_is_no_store_makes_none() {
+async fn commands_about_users_create_no_store() {
     let postern = Postern::new();
 
     for command in [&["user", "list"][..], &["sessions", "end", "--all"], &["user", "delete", "ada@example.org"]] {
@@ -42,7 +42,7 @@ async fn whoever_looks_for_users_where_there_is_no_store_makes_none() {
 }
 
 #[tokio::test]
-async fn the_policy_for_passwords_is_the_same_and_a_taken_email_is_refused() {
+async fn commands_apply_the_password_policy_and_refuse_taken_emails() {
     for postern in Postern::on_each_backend().await {
         let create = ["user", "create", "ada@example.org", "--name", "Ada"];
 
@@ -83,11 +83,11 @@ async fn users_are_listed_by_pages_and_found_by_search() {
         let page = postern.run(&["user", "list", "--limit", "2"]).await.expect_done();
         assert!(page.ends_with(&format!("--after {next}\n")), "{page}");
 
-        // A page that is just full is the last one.
+        // A page that is exactly full is the last one.
         let whole = postern.run(&["user", "list", "--limit", "3", "--json"]).await.expect_json();
         assert_eq!((listed(&whole).len(), &whole["next"]), (3, &Value::Null));
 
-        // Names are kept in NFC, and whoever searches may type otherwise.
+        // Names are stored in NFC; a search may use another form.
         postern.run(&["user", "rename", "joan@example.com", "Zoë"]).await.expect_done();
         let found = postern.run(&["user", "list", "--search", " zoe\u{308} ", "--json"]).await.expect_json();
         assert_eq!(listed(&found), ["joan@example.com"]);
@@ -95,7 +95,7 @@ async fn users_are_listed_by_pages_and_found_by_search() {
 }
 
 #[tokio::test]
-async fn a_user_is_shown_by_email_or_id() {
+async fn user_is_shown_by_email_or_id() {
     let postern = Postern::new();
     postern.serve().await.signed_up("ada@example.org").await;
 
@@ -108,7 +108,7 @@ async fn a_user_is_shown_by_email_or_id() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_set_ends_every_session_and_the_old_password() {
+async fn set_password_ends_every_session() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.serve().await;
         let tokens = serving.signed_up("ada@example.org").await;
@@ -123,7 +123,7 @@ async fn a_password_that_is_set_ends_every_session_and_the_old_password() {
 }
 
 #[tokio::test]
-async fn a_deactivated_user_is_out_and_an_activated_one_logs_in_anew() {
+async fn deactivated_user_is_logged_out_until_activated() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.serve().await;
         let tokens = serving.signed_up("ada@example.org").await;
@@ -140,7 +140,7 @@ async fn a_deactivated_user_is_out_and_an_activated_one_logs_in_anew() {
 }
 
 #[tokio::test]
-async fn a_new_name_is_shown_at_once_and_ends_nothing() {
+async fn renamed_user_keeps_all_sessions() {
     let postern = Postern::new();
     let serving = postern.serve().await;
     let tokens = serving.signed_up("ada@example.org").await;
@@ -152,7 +152,7 @@ async fn a_new_name_is_shown_at_once_and_ends_nothing() {
 }
 
 #[tokio::test]
-async fn a_deleted_user_is_gone_and_may_sign_up_again() {
+async fn deleted_user_is_gone_and_may_sign_up_again() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.serve().await;
         let tokens = serving.signed_up("ada@example.org").await;
@@ -188,7 +188,7 @@ async fn redis_is_not_needed_to_end_sessions() {
     let [_, postern] = Postern::on_each_backend().await;
     let serving = postern.serve().await;
     let tokens = serving.signed_up("ada@example.org").await;
-    // Nobody listens there.
+    // Nothing listens there.
     let postern = postern.with("REDIS_URL", "redis://127.0.0.1:1/0");
 
     postern.run(&["user", "deactivate", "ada@example.org"]).await.expect_done();
@@ -197,7 +197,7 @@ async fn redis_is_not_needed_to_end_sessions() {
 }
 
 #[tokio::test]
-async fn a_command_that_waits_for_its_store_heeds_an_interrupt() {
+async fn command_that_waits_for_its_store_can_be_interrupted() {
     let database = PostgresRedis::migrated().await.database;
     let postern = Postern::new().with("DATABASE_URL", &database);
     let create = ["user", "create", "ada@example.org", "--name", "Ada"];
@@ -219,7 +219,7 @@ async fn a_command_that_waits_for_its_store_heeds_an_interrupt() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_read_what_was_done_keeps_it_from_nothing() {
+async fn command_with_a_closed_output_succeeds() {
     let postern = Postern::new();
     postern.serve().await.signed_up("ada@example.org").await;
 
@@ -232,7 +232,7 @@ async fn whoever_does_not_read_what_was_done_keeps_it_from_nothing() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_named_by_an_email_or_id_is_a_wrong_argument() {
+async fn user_must_be_named_by_email_or_id() {
     let postern = Postern::new();
 
     postern.run(&["user", "show", "ada"]).await.expect_failed(64, "neither an email address nor the id of a user");
@@ -244,7 +244,7 @@ async fn whoever_is_not_named_by_an_email_or_id_is_a_wrong_argument() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_or_not_migrated_is_said() {
+async fn missing_or_unmigrated_database_is_reported() {
     let postern = Postern::on_servers().await;
     postern.run(&["user", "list"]).await.expect_failed(1, "run `postern migrate`");
 

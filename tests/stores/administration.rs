@@ -1,4 +1,4 @@
-//! What a store of users promises to an administrator.
+//! The contract of user stores for administration.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn edited(kept: &Kept, user: &User, update: UserUpdate) -> User {
 }
 
 #[tokio::test]
-async fn an_administrator_is_found_as_such() {
+async fn administrator_is_found_as_such() {
     let kept = Kept::empty().await;
     let user = User { role: Role::Administrator, ..kept.user("ada@example.org") };
     kept.stores.users.insert(&user, &time()).await.expect("an answer");
@@ -45,7 +45,7 @@ async fn users_are_listed_newest_first() {
 }
 
 #[tokio::test]
-async fn pages_together_are_the_whole_list_even_where_users_are_of_one_time_or_deleted_meanwhile() {
+async fn pages_together_are_the_whole_list() {
     let kept = Kept::empty().await;
     let created = kept.user("x@example.org").created;
     for number in 0..7 {
@@ -68,7 +68,7 @@ async fn pages_together_are_the_whole_list_even_where_users_are_of_one_time_or_d
 }
 
 #[tokio::test]
-async fn a_search_finds_parts_of_email_and_name_whatever_their_case() {
+async fn search_finds_parts_of_email_and_name_in_any_case() {
     let kept = Kept::empty().await;
     for (email, name) in [("ada@example.org", "Ada Lovelace"), ("grace@example.com", "Grace 100%_Hopper")] {
         kept.clock.advance(Duration::from_secs(1));
@@ -79,7 +79,7 @@ async fn a_search_finds_parts_of_email_and_name_whatever_their_case() {
         ("LOVE", vec!["ada@example.org"]),
         ("Example.ORG", vec!["ada@example.org"]),
         ("example", vec!["grace@example.com", "ada@example.org"]),
-        // Not patterns, but characters.
+        // These are characters, not patterns.
         ("0%_h", vec!["grace@example.com"]),
         ("a_a", vec![]),
         ("%", vec!["grace@example.com"]),
@@ -91,7 +91,7 @@ async fn a_search_finds_parts_of_email_and_name_whatever_their_case() {
 }
 
 #[tokio::test]
-async fn a_new_name_changes_nothing_else() {
+async fn new_name_changes_nothing_else() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
 
@@ -102,7 +102,7 @@ async fn a_new_name_changes_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_an_administrator_does_ends_every_session_the_kept_one_too() {
+async fn edits_of_an_administrator_end_every_session() {
     for update in [
         UserUpdate::SetPassword(hash("set"), Epoch::random()),
         UserUpdate::SetStatus(AccountStatus::Active, Epoch::random()),
@@ -122,7 +122,7 @@ async fn what_an_administrator_does_ends_every_session_the_kept_one_too() {
 }
 
 #[tokio::test]
-async fn an_account_is_closed_and_opened_again() {
+async fn account_is_deactivated_and_activated_again() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
 
@@ -134,7 +134,7 @@ async fn an_account_is_closed_and_opened_again() {
 }
 
 #[tokio::test]
-async fn a_deleted_user_is_gone_and_the_email_is_free() {
+async fn deleted_user_is_gone_and_the_email_is_free() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
 
@@ -146,7 +146,7 @@ async fn a_deleted_user_is_gone_and_the_email_is_free() {
 }
 
 #[tokio::test]
-async fn nobody_who_does_not_exist_is_edited() {
+async fn edit_of_an_unknown_user_finds_none() {
     let kept = Kept::empty().await;
     let nobody = UserId::new(kept.clock.now());
 
@@ -154,7 +154,7 @@ async fn nobody_who_does_not_exist_is_edited() {
 }
 
 #[tokio::test]
-async fn every_session_of_every_user_ends_at_once_the_kept_ones_too() {
+async fn all_sessions_of_all_users_end_at_once() {
     let kept = Kept::empty().await;
     let mut opened = Vec::new();
     for email in ["ada@example.org", "grace@example.org"] {

@@ -1,4 +1,4 @@
-//! Attempts that are counted, and devices that are known.
+//! Counted attempts and known devices.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::support::time;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two for nothing, and then one after two minutes, and each further one after ten; forgotten after a day, or after 90
+/// Two attempts are free, the next one waits two minutes and each further one ten; forgotten after a day, or after 90
 /// days from five on.
 static GROWING: Limit = Limit {
     name: "growing",
@@ -23,7 +23,7 @@ static GROWING: Limit = Limit {
     kept_on_from: 5,
 };
 
-/// Three at once, and then one in ten minutes.
+/// Three attempts at once, and then one in ten minutes.
 static STEADY: Limit = Limit {
     name: "steady",
     charges: &[Duration::from_mins(10)],
@@ -40,7 +40,7 @@ fn bucket(limit: &'static Limit) -> Bucket {
     Bucket { key: key(), limit }
 }
 
-/// The attempts of a store, and its clock.
+/// A store of attempts, and its clock.
 struct Counted {
     attempts: Arc<dyn AttemptStore>,
     clock: Arc<ManualClock>,
@@ -80,7 +80,7 @@ impl Counted {
 }
 
 #[tokio::test]
-async fn what_has_no_room_is_refused_until_there_is_some() {
+async fn attempt_beyond_the_limit_is_refused_until_there_is_room() {
     let counted = Counted::start().await;
     let bucket = bucket(&STEADY);
 
@@ -95,7 +95,7 @@ async fn what_has_no_room_is_refused_until_there_is_some() {
 }
 
 #[tokio::test]
-async fn what_is_given_back_can_be_reserved_again() {
+async fn refunded_charge_can_be_reserved_again() {
     let counted = Counted::start().await;
     let bucket = bucket(&GROWING);
     counted.made(&bucket).await;
@@ -109,7 +109,7 @@ async fn what_is_given_back_can_be_reserved_again() {
 }
 
 #[tokio::test]
-async fn an_emptied_bucket_is_as_new_and_takes_nothing_back() {
+async fn emptied_bucket_is_new_and_takes_no_refund() {
     let counted = Counted::start().await;
     let bucket = bucket(&GROWING);
     counted.made(&bucket).await;
@@ -133,7 +133,7 @@ async fn buckets_do_not_count_for_each_other() {
 }
 
 #[tokio::test]
-async fn failures_are_forgotten_in_time_and_many_of_them_after_90_days() {
+async fn failures_are_forgotten_and_many_after_90_days() {
     let counted = Counted::start().await;
     let (few, many) = (bucket(&GROWING), bucket(&GROWING));
     counted.made(&few).await;
@@ -151,7 +151,7 @@ async fn failures_are_forgotten_in_time_and_many_of_them_after_90_days() {
 }
 
 #[tokio::test]
-async fn of_parallel_attempts_no_more_are_made_than_there_is_room_for() {
+async fn parallel_attempts_stay_within_the_limit() {
     let counted = Arc::new(Counted::start().await);
     let bucket = bucket(&STEADY);
     let mut attempts = tokio::task::JoinSet::new();
@@ -166,7 +166,7 @@ async fn of_parallel_attempts_no_more_are_made_than_there_is_room_for() {
 }
 
 #[tokio::test]
-async fn a_device_is_known_for_90_days_after_the_last_login() {
+async fn device_is_known_for_90_days_after_its_last_login() {
     let counted = Counted::start().await;
     let device = key();
     assert!(!counted.knows(&device).await);
@@ -182,7 +182,7 @@ async fn a_device_is_known_for_90_days_after_the_last_login() {
     assert!(!counted.knows(&key()).await);
 }
 
-/// What is done to a bucket.
+/// An operation on a bucket.
 #[derive(Debug, Clone)]
 enum Step {
     Reserve,
@@ -194,17 +194,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => Just(Step::Reserve),
         1 => Just(Step::GiveBack),
-        // Whole minutes, of which what a test takes is no part.
+        // Whole minutes, so that the run time of a test does not count.
         2 => (1_u64..30).prop_map(|minutes| Step::Wait(Duration::from_mins(minutes))),
     ];
     proptest::collection::vec(step, 1..40)
 }
 
-/// A store's time passes while it is asked, the rule's does not: what is left of a wait differs by less than this.
+/// The time of a store passes during a call, and that of the rule does not: waits differ by less than this.
 const ASKING: Duration = Duration::from_secs(50);
 
 #[test]
-fn whatever_is_done_the_store_decides_as_the_rule_does() {
+fn store_and_rule_decide_alike() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let counted = runtime.block_on(Counted::start());
     let mut runner =
@@ -222,7 +222,7 @@ async fn decides_alike(counted: &Counted, limit: &'static Limit, steps: Vec<Step
     for step in steps {
         match step {
             Step::Wait(minutes) => {
-                // What the asking has taken must not make a minute of difference at any bound.
+                // The time of the calls must not add up to a minute.
                 counted.clock.advance(minutes + SECOND);
                 now += minutes;
             }
@@ -246,7 +246,7 @@ async fn decides_alike(counted: &Counted, limit: &'static Limit, steps: Vec<Step
     Ok(())
 }
 
-/// What is charged by store and rule; nothing where both refuse.
+/// Returns the charge of store and rule, which must agree; `None` if both refuse.
 fn agreed(decided: (ReserveOutcome, ReserveOutcome)) -> Result<Option<Duration>, TestCaseError> {
     if let (ReserveOutcome::Refused { wait }, ReserveOutcome::Refused { wait: expected }) = decided {
         prop_assert!(wait <= expected && wait + ASKING > expected, "{:?} for {:?}", wait, expected);

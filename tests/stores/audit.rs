@@ -1,4 +1,4 @@
-//! What a store of audit events promises.
+//! The contract of audit stores.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -21,7 +21,7 @@ fn event(kind: EventKind, at: OffsetDateTime, subject: AuditSubject) -> AuditEve
     AuditEvent { id, at, kind, subject, origin: AuditOrigin::server() }
 }
 
-/// One of each kind, a second apart, each about a user of its own.
+/// Returns one event of each kind, a second apart, each about another user.
 fn one_of_each(end: OffsetDateTime) -> Vec<AuditEvent> {
     let count = u32::try_from(EventKind::ALL.len()).expect("few");
     let ages = (0..count).rev().map(|age| Duration::from_secs(age.into()));
@@ -45,7 +45,7 @@ impl Kept {
 }
 
 #[tokio::test]
-async fn an_event_is_kept_with_all_that_it_says() {
+async fn event_is_stored_with_all_of_its_fields() {
     let kept = Kept::empty().await;
     let subject =
         AuditSubject { user: Some(UserId::new(kept.clock.now())), session: Some(SessionId::random()), detail: None };
@@ -73,7 +73,7 @@ async fn an_event_is_kept_with_all_that_it_says() {
 }
 
 #[tokio::test]
-async fn an_append_that_is_repeated_adds_what_is_missing_and_nothing_twice() {
+async fn repeated_append_adds_only_missing_events() {
     let kept = Kept::empty().await;
     let mut events = one_of_each(kept.clock.now());
     kept.append(&events[..10]).await;
@@ -101,7 +101,7 @@ async fn events_are_found_by_user_kind_and_time() {
 }
 
 #[tokio::test]
-async fn old_events_are_removed_oldest_first_and_as_many_as_asked_for() {
+async fn old_events_are_pruned_oldest_first_up_to_the_limit() {
     let kept = Kept::empty().await;
     let (old, new) = (one_of_each(kept.clock.now() - 2 * DAY), one_of_each(kept.clock.now()));
     kept.append(&new).await;
@@ -121,7 +121,7 @@ async fn old_events_are_removed_oldest_first_and_as_many_as_asked_for() {
 }
 
 #[tokio::test]
-async fn an_event_does_not_change_and_is_not_removed_before_it_is_old() {
+async fn event_is_immutable_and_kept_until_it_is_old() {
     let kept = Kept::empty().await;
     let mut events = one_of_each(kept.clock.now() - DAY);
     events.extend(one_of_each(kept.clock.now()));

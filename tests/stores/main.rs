@@ -1,4 +1,4 @@
-//! Every store passes one suite of sentences.
+//! One conformance suite for all stores.
 
 #![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
 
@@ -8,7 +8,7 @@ mod support;
 
 use support::{Embedded, PostgresRedis, try_sql};
 
-/// Runs SQL where users and audit events are kept, as somebody may who has got in there.
+/// Runs SQL in the store of users and audit events, as an intruder might.
 trait Sql {
     async fn sql(&self, text: &str) -> Result<(), String>;
 }

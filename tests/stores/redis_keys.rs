@@ -1,4 +1,4 @@
-//! What is left in Redis of sessions that have ended.
+//! The keys of sessions in Redis.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,7 +10,7 @@ use postern::{
 use super::suite::{Kept, is_kept, new_session};
 use crate::support::{redis_connection, redis_url, time};
 
-/// The keys that Redis has of a user, each with its time to live in milliseconds.
+/// Returns the keys of a user, each with its time to live in milliseconds.
 async fn keys_of(user: &User) -> Vec<(String, u64)> {
     let mut redis = redis_connection(&redis_url()).await;
     let pattern = format!("*{{{}}}*", user.id);
@@ -25,7 +25,7 @@ async fn keys_of(user: &User) -> Vec<(String, u64)> {
 }
 
 #[tokio::test]
-async fn a_session_that_has_ended_leaves_no_key_behind() {
+async fn ended_session_leaves_no_key() {
     let kept = Kept::empty().await;
     let rotation = Rotation::On(KeyTag([1; 4]));
     let user = kept.inserted("ada@example.org").await;
@@ -44,7 +44,7 @@ async fn a_session_that_has_ended_leaves_no_key_behind() {
 }
 
 #[tokio::test]
-async fn a_key_goes_by_itself_when_its_session_ends_unused_and_every_noted_use_puts_that_off() {
+async fn key_expires_with_its_session_and_each_use_extends_it() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let idle = Duration::from_hours(1);
@@ -54,19 +54,19 @@ async fn a_key_goes_by_itself_when_its_session_ends_unused_and_every_noted_use_p
     let is_about = |left: u64, hours: Duration| hours.abs_diff(Duration::from_millis(left)) < LAST_USED_RESOLUTION;
 
     assert!(is_about(left().await, idle));
-    // Redis counts by the real clock, in which no time has passed: each use makes it an hour from then on.
+    // Redis uses the real clock, in which no time has passed: each use sets the time to live to an hour.
     kept.clock.advance(idle * 9 / 10);
     kept.resumed(&session).await.expect("a session");
     assert!(is_about(left().await, idle));
 
-    // Beyond the absolute end, nothing puts it off.
+    // Nothing extends it beyond the absolute end.
     kept.clock.advance(idle * 9 / 10);
     kept.resumed(&session).await.expect("a session");
     assert!(is_about(left().await, idle * 7 / 10));
 }
 
 #[tokio::test]
-async fn a_session_that_an_earlier_version_has_opened_goes_on() {
+async fn session_of_an_earlier_version_stays_valid() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -80,7 +80,7 @@ async fn a_session_that_an_earlier_version_has_opened_goes_on() {
 }
 
 #[tokio::test]
-async fn the_index_lasts_as_long_as_the_session_that_lasts_longest_and_names_none_that_has_expired() {
+async fn index_lasts_as_long_as_the_longest_session() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let short = |lifetime| NewSession { lifetime, ..new_session(&user) };

@@ -17,7 +17,7 @@ impl PrivateRedis {
         RedisStore::new(&self.socket_url().parse().expect("a URL"), clock as Arc<dyn Clock>).expect("an address")
     }
 
-    /// How many commands clients have sent.
+    /// Returns the number of commands from clients.
     async fn commands(&self) -> usize {
         let text: String = self.query(&["INFO", "commandstats"]).await;
         let calls = |line: &str| {
@@ -30,7 +30,7 @@ impl PrivateRedis {
 }
 
 #[tokio::test]
-async fn a_server_that_is_full_still_says_which_sessions_there_are_unless_they_have_to_be_used() {
+async fn full_redis_still_finds_sessions() {
     let (redis, clock) = (PrivateRedis::start().await, Arc::new(ManualClock::default()));
     let sessions = redis.sessions(Arc::clone(&clock));
     let user = Kept::empty().await.user("ada@example.org");
@@ -44,7 +44,7 @@ async fn a_server_that_is_full_still_says_which_sessions_there_are_unless_they_h
     assert_eq!(sessions.touch(user.id, session.id, &time()).await, Ok(Some(session.clone())));
     let attempt = |rotation| RefreshAttempt { user: user.clone(), session: session.id, counter: FIRST_NEXT, rotation };
     assert!(is_kept(&sessions.refresh(&attempt(Rotation::Off), &time()).await.expect("an answer")));
-    // What has to be written cannot be done: a successor, and the use of a session that ends without it.
+    // Operations that need a write fail: a rotation, and the use of a session with an idle limit.
     let rotated = sessions.refresh(&attempt(Rotation::On(KeyTag([1; 4]))), &time()).await;
     assert!(matches!(rotated, Err(StoreError::Unavailable { .. })), "{rotated:?}");
     let of_idle = sessions.touch(user.id, idle.id, &time()).await;
@@ -52,8 +52,8 @@ async fn a_server_that_is_full_still_says_which_sessions_there_are_unless_they_h
 }
 
 #[tokio::test]
-async fn a_server_that_may_not_know_any_more_is_not_believed() {
-    // It has become a replica, or misses its own.
+async fn replica_or_primary_without_replicas_is_unavailable() {
+    // It has become a replica, or lacks replicas.
     for command in [&["REPLICAOF", "127.0.0.1", "1"][..], &["CONFIG", "SET", "min-replicas-to-write", "1"]] {
         let (redis, clock) = (PrivateRedis::start().await, Arc::new(ManualClock::default()));
         let sessions = redis.sessions(Arc::clone(&clock));
@@ -69,7 +69,7 @@ async fn a_server_that_may_not_know_any_more_is_not_believed() {
 }
 
 #[tokio::test]
-async fn a_session_is_resumed_by_one_command() {
+async fn session_is_found_by_one_command() {
     let redis = PrivateRedis::start().await;
     let sessions = redis.sessions(Arc::default());
     let user = Kept::empty().await.user("ada@example.org");
@@ -79,6 +79,6 @@ async fn a_session_is_resumed_by_one_command() {
 
     sessions.touch(user.id, session.id, &time()).await.expect("an answer");
 
-    // RequestBuilder how many there are takes some, too.
+    // `INFO` is a command too.
     assert_eq!(redis.commands().await - before, before - first + 1);
 }

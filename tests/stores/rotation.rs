@@ -1,4 +1,4 @@
-//! What a store promises of refresh tokens that rotate: the table of the README, and what it guarantees.
+//! The contract for rotating refresh tokens: the table of docs/sessions.md and its guarantees.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::support::time;
 const KEY: KeyTag = KeyTag([0x80, 0xff, 7, 0]);
 const ON: Rotation = Rotation::On(KEY);
 
-/// More than ten seconds after a rotation, and less: no sum of these comes nearer to ten than nine and twelve.
+/// Times above and below ten seconds, no sum of which is between nine and twelve.
 const STEPS_SECONDS: [u64; 4] = [0, 9, 12, 69];
 
 impl Kept {
@@ -38,7 +38,7 @@ impl Kept {
 }
 
 #[tokio::test]
-async fn a_token_is_exchanged_for_its_successor_and_so_on() {
+async fn each_token_is_exchanged_for_the_next() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -54,7 +54,7 @@ async fn a_token_is_exchanged_for_its_successor_and_so_on() {
 }
 
 #[tokio::test]
-async fn a_token_that_comes_again_at_once_is_shared_and_later_its_answer_was_lost() {
+async fn repeated_token_is_shared_at_once_and_lost_later() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -70,7 +70,7 @@ async fn a_token_that_comes_again_at_once_is_shared_and_later_its_answer_was_los
 }
 
 #[tokio::test]
-async fn a_replaced_or_retired_token_ends_the_session_at_once() {
+async fn superseded_or_reused_token_ends_the_session_at_once() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     for (stolen, theft) in [(2, RefreshOutcome::Superseded), (FIRST_CURRENT, RefreshOutcome::Reused)] {
@@ -89,7 +89,7 @@ async fn a_replaced_or_retired_token_ends_the_session_at_once() {
 }
 
 #[tokio::test]
-async fn an_authentic_token_that_the_session_has_yet_to_hand_out_is_good() {
+async fn authentic_future_token_is_accepted() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -101,7 +101,7 @@ async fn an_authentic_token_that_the_session_has_yet_to_hand_out_is_good() {
 }
 
 #[tokio::test]
-async fn of_many_refreshes_at_once_one_rotates_and_all_others_share_its_successor() {
+async fn one_of_many_parallel_refreshes_rotates() {
     let kept = Kept::empty().await;
     let second = kept.second().await;
     let user = kept.inserted("ada@example.org").await;
@@ -129,7 +129,7 @@ async fn of_many_refreshes_at_once_one_rotates_and_all_others_share_its_successo
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_without_rotation_is_no_use_of_the_session() {
+async fn refused_token_is_no_use_of_the_session() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -143,7 +143,7 @@ async fn a_token_that_is_refused_without_rotation_is_no_use_of_the_session() {
     assert_eq!(kept.listed(&user).await[0].last_used, session.last_used);
 }
 
-/// What the table says, written down once more: rows C and 1 to 6.
+/// The table as code: rows C and 1 to 6.
 fn by_the_table(current: u64, next: u64, counter: u64, is_recent: Option<bool>) -> (RefreshOutcome, u64, u64) {
     match is_recent {
         None if counter == current || counter >= next => (RefreshOutcome::Kept, current, next),
@@ -158,8 +158,8 @@ fn by_the_table(current: u64, next: u64, counter: u64, is_recent: Option<bool>) 
 }
 
 #[test]
-fn every_store_decides_by_the_table_whatever_is_presented_and_when() {
-    // How far from the held counter the next token is, how long after the last one it comes, and whether they rotate.
+fn every_store_decides_by_the_table() {
+    // The distance of the next token from the current counter, the time since the last one, and rotation.
     let presentations =
         proptest::collection::vec((-2_i64..6, prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..24);
     for_each(&presentations, &async |kept, user, presentations| {
@@ -187,14 +187,14 @@ fn every_store_decides_by_the_table_whatever_is_presented_and_when() {
     });
 }
 
-/// What happens to a request of an honest client.
+/// What happens to a request of a client that keeps to the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// It does not reach the store.
     NotAtAll,
-    /// It takes effect, and its answer is lost.
+    /// It takes effect, and the response is lost.
     AnswerLost,
-    /// Its answer takes the place of the stored token.
+    /// The response replaces the stored token.
     Answered,
 }
 
@@ -203,7 +203,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 #[test]
-fn an_honest_client_is_never_signed_out_whatever_answers_are_lost_and_whether_tokens_rotate_or_not() {
+fn honest_client_keeps_its_session_if_responses_are_lost() {
     let requests = proptest::collection::vec((fate(), prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..32);
     for_each(&requests, &async |kept, user, requests| {
         let session = kept.opened_as(&long(user)).await;
@@ -227,8 +227,8 @@ fn an_honest_client_is_never_signed_out_whatever_answers_are_lost_and_whether_to
 }
 
 #[test]
-fn once_thief_and_owner_have_used_a_token_more_than_ten_seconds_apart_who_was_displaced_ends_the_session() {
-    // Who comes next, how long after the last one, and whether the answer arrives.
+fn token_used_by_two_clients_ends_the_session() {
+    // The next client, the time since the last request, and whether the response arrives.
     let presentations =
         proptest::collection::vec((0_usize..2, prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..32);
     for_each(&presentations, &async |kept, user, presentations| {
@@ -241,13 +241,13 @@ fn once_thief_and_owner_have_used_a_token_more_than_ten_seconds_apart_who_was_di
             let refresh = kept.presented(user, &session, stored[who], ON).await;
             let Refresh::Decided(presentation, session) = refresh else { panic!("{refresh:?}") };
 
-            // The other one was the last, and alone has got what was handed out; this one comes more than ten seconds later.
+            // The other client was the last one and has the current token; this one comes more than ten seconds later.
             let is_other_displaced = last.is_some_and(|(last, is_ahead)| last != who && is_ahead && wait > 10);
             if displaced == Some(who) {
                 prop_assert!(presentation.is_reuse(), "{presentation:?} by {who}, who was displaced");
             }
             if presentation.is_reuse() {
-                // Both have the same token then: nobody is signed out by their own requests.
+                // Both clients have the same token then, so the session stays valid.
                 prop_assert!(last.is_some_and(|(last, _)| last != who) || displaced == Some(who));
                 prop_assert_eq!(kept.outcome(user, &session, stored[1 - who], ON).await, None);
                 return Ok(());
@@ -265,7 +265,7 @@ fn once_thief_and_owner_have_used_a_token_more_than_ten_seconds_apart_who_was_di
 }
 
 #[tokio::test]
-async fn within_ten_seconds_of_each_other_a_thief_cannot_be_told_from_a_second_tab() {
+async fn token_reused_within_ten_seconds_is_shared() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -288,7 +288,7 @@ fn long(user: &User) -> NewSession {
     NewSession { lifetime: 365 * DAY, max_sessions: 1, ..new_session(user) }
 }
 
-/// Tries a story many times, each in a session of its own.
+/// Runs a scenario many times, each in a new session.
 fn for_each<S: Strategy>(stories: &S, tell: &impl AsyncFn(&Kept, &User, S::Value) -> Result<(), TestCaseError>) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let kept = runtime.block_on(Kept::empty());

@@ -13,7 +13,7 @@ use postern::{
 use crate::support::{LONG, empty_schema, eventually, postgres_client, sql, time};
 
 #[tokio::test]
-async fn an_empty_schema_is_too_old_and_the_refusal_says_what_mends_it() {
+async fn empty_schema_is_too_old_and_the_error_names_the_command() {
     let url: PostgresUrl = empty_schema().await.parse().expect("a URL");
 
     let refusal = check_schema(&url).await.expect_err("nothing is there");
@@ -23,7 +23,7 @@ async fn an_empty_schema_is_too_old_and_the_refusal_says_what_mends_it() {
 }
 
 #[tokio::test]
-async fn a_migrated_schema_can_be_served_and_migrating_again_changes_nothing() {
+async fn second_migration_changes_nothing() {
     let url: PostgresUrl = empty_schema().await.parse().expect("a URL");
 
     assert!(migrate(&url).await.expect("an empty schema can be migrated") > 0);
@@ -33,7 +33,7 @@ async fn a_migrated_schema_can_be_served_and_migrating_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn replicas_that_migrate_at_once_take_turns() {
+async fn parallel_migrations_take_turns() {
     let url: PostgresUrl = empty_schema().await.parse().expect("a URL");
     let mut replicas = tokio::task::JoinSet::new();
     for _ in 0..6 {
@@ -49,7 +49,7 @@ async fn replicas_that_migrate_at_once_take_turns() {
 }
 
 #[tokio::test]
-async fn a_server_that_takes_no_writes_is_not_asked() {
+async fn read_only_server_is_not_used() {
     let url = empty_schema().await;
     let primary: PostgresUrl = url.parse().expect("a URL");
     migrate(&primary).await.expect("an empty schema can be migrated");
@@ -62,7 +62,7 @@ async fn a_server_that_takes_no_writes_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_postgres_said() {
+async fn error_contains_the_reason_of_postgres() {
     let url = empty_schema().await.replace("postern:", "nobody:");
 
     let error = check_schema(&url.parse().expect("a URL")).await.expect_err("nobody has no role");
@@ -71,12 +71,12 @@ async fn a_refusal_says_what_postgres_said() {
 }
 
 #[tokio::test]
-async fn a_replica_of_the_version_before_goes_on_serving_after_a_migration() {
+async fn previous_version_serves_after_a_migration() {
     let database = empty_schema().await;
     let url: PostgresUrl = database.parse().expect("a URL");
     migrate(&url).await.expect("an empty schema can be migrated");
 
-    // What the first version writes: it knows no roles.
+    // As the first version writes, without roles.
     let insert = "INSERT INTO users (id, email, name, password, standing, epoch, kept_session, created)
         VALUES (gen_random_uuid(), 'ada@example.org', 'Ada', NULL, 'active', 1, NULL, now())
         ON CONFLICT (email) DO UPDATE SET email = excluded.email WHERE users.id = excluded.id RETURNING id";
@@ -89,11 +89,11 @@ async fn a_replica_of_the_version_before_goes_on_serving_after_a_migration() {
 }
 
 #[tokio::test]
-async fn a_migration_gives_way_to_requests_where_a_table_is_locked_and_is_tried_again() {
+async fn migration_yields_to_a_locked_table_and_retries() {
     let database = empty_schema().await;
     let url: PostgresUrl = database.parse().expect("a URL");
     migrate(&url).await.expect("an empty schema can be migrated");
-    // As the second migration found it.
+    // The state before the second migration.
     sql(&database, "DELETE FROM refinery_schema_history WHERE version > 1").await;
     sql(&database, "DROP INDEX users_by_creation; ALTER TABLE users DROP COLUMN role").await;
     sql(&database, "DROP TABLE audit_events; DROP FUNCTION audit_events_are_kept").await;

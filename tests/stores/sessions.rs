@@ -1,4 +1,4 @@
-//! What a store of sessions promises.
+//! The contract of session stores.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::suite::{DAY, Kept, is_about, is_kept, new_session};
 use crate::support::time;
 
 #[tokio::test]
-async fn a_session_is_found_as_it_was_opened() {
+async fn session_is_found_as_it_was_opened() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let new = new_session(&user);
@@ -26,7 +26,7 @@ async fn a_session_is_found_as_it_was_opened() {
 }
 
 #[tokio::test]
-async fn the_store_sets_the_times_of_a_session() {
+async fn store_sets_the_times_of_a_session() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
 
@@ -38,7 +38,7 @@ async fn the_store_sets_the_times_of_a_session() {
 }
 
 #[tokio::test]
-async fn a_session_is_found_under_its_own_user_only() {
+async fn session_is_found_under_its_own_user_only() {
     let kept = Kept::empty().await;
     let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
     let session = kept.opened(&ada).await;
@@ -48,7 +48,7 @@ async fn a_session_is_found_under_its_own_user_only() {
 }
 
 #[tokio::test]
-async fn a_session_ends_when_it_expires() {
+async fn session_ends_when_it_expires() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -63,7 +63,7 @@ async fn a_session_ends_when_it_expires() {
 }
 
 #[tokio::test]
-async fn nothing_lengthens_a_session() {
+async fn nothing_extends_a_session() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -81,7 +81,7 @@ async fn nothing_lengthens_a_session() {
 }
 
 #[tokio::test]
-async fn an_ended_session_is_gone_and_ending_it_again_is_no_error() {
+async fn ending_a_session_twice_is_no_error() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
@@ -94,7 +94,7 @@ async fn an_ended_session_is_gone_and_ending_it_again_is_no_error() {
 }
 
 #[tokio::test]
-async fn a_session_that_has_expired_cannot_end_any_more() {
+async fn expired_session_cannot_be_ended() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
@@ -107,7 +107,7 @@ async fn a_session_that_has_expired_cannot_end_any_more() {
 }
 
 #[tokio::test]
-async fn a_late_refresh_does_not_revive_an_ended_session() {
+async fn late_refresh_does_not_revive_an_ended_session() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -120,7 +120,7 @@ async fn a_late_refresh_does_not_revive_an_ended_session() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_races_a_logout_leaves_no_session() {
+async fn refresh_racing_a_logout_leaves_no_session() {
     let kept = Kept::empty().await;
     let second = kept.second().await;
     let user = kept.inserted("ada@example.org").await;
@@ -138,7 +138,7 @@ async fn a_refresh_that_races_a_logout_leaves_no_session() {
 }
 
 #[tokio::test]
-async fn what_a_new_epoch_has_ended_can_be_removed_and_what_was_opened_since_stays_however_late_that_comes() {
+async fn late_removal_of_ended_sessions_spares_later_ones() {
     let kept = Kept::empty().await;
     let (first, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
     let (survivor, ended, of_grace) = (kept.opened(&first).await, kept.opened(&first).await, kept.opened(&grace).await);
@@ -165,7 +165,7 @@ async fn what_a_new_epoch_has_ended_can_be_removed_and_what_was_opened_since_sta
 }
 
 #[tokio::test]
-async fn a_session_of_an_earlier_epoch_is_refused_and_kept() {
+async fn session_of_an_earlier_epoch_is_refused_and_kept() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -173,12 +173,12 @@ async fn a_session_of_an_earlier_epoch_is_refused_and_kept() {
 
     assert_eq!(kept.refreshed(&later, &session, FIRST_NEXT).await, Refresh::NotValid);
 
-    // The user may have been read stale: whoever reads the right epoch still finds the session.
+    // The user may have been read stale: with the right epoch, the session is found.
     assert!(is_kept(&kept.refreshed(&user, &session, FIRST_NEXT).await));
 }
 
 #[tokio::test]
-async fn the_kept_session_outlives_its_epoch_and_no_other_does() {
+async fn only_the_surviving_session_outlives_its_epoch() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
@@ -199,7 +199,7 @@ async fn no_session_of_an_inactive_user_is_refreshed() {
 }
 
 #[tokio::test]
-async fn without_rotation_the_held_counter_and_the_successor_are_granted_and_nothing_rotates() {
+async fn without_rotation_current_and_next_token_are_accepted() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -213,7 +213,7 @@ async fn without_rotation_the_held_counter_and_the_successor_are_granted_and_not
 }
 
 #[tokio::test]
-async fn a_use_is_noted_a_minute_after_the_last_noted_one() {
+async fn use_is_recorded_once_a_minute() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     for is_refresh in [true, false] {
@@ -239,7 +239,7 @@ async fn a_use_is_noted_a_minute_after_the_last_noted_one() {
 }
 
 #[tokio::test]
-async fn listing_sessions_does_not_count_as_using_them() {
+async fn listing_sessions_is_no_use_of_them() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -269,7 +269,7 @@ async fn every_session_of_a_user_is_listed_until_it_ends() {
 }
 
 #[tokio::test]
-async fn where_there_are_too_many_sessions_those_out_of_force_go_before_the_oldest() {
+async fn beyond_the_limit_invalid_sessions_end_first() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let changed_the_password = kept.opened(&user).await;
@@ -285,7 +285,7 @@ async fn where_there_are_too_many_sessions_those_out_of_force_go_before_the_olde
         kept.stores.sessions.open(&second, &time()).await.expect("an answer"),
     ];
 
-    // They had ended before.
+    // They had ended already.
     assert_eq!((first.ended, second.ended), (0, 0));
     for session in out_of_force {
         assert_eq!(kept.resumed(&session).await, None);
@@ -296,7 +296,7 @@ async fn where_there_are_too_many_sessions_those_out_of_force_go_before_the_olde
 }
 
 #[tokio::test]
-async fn where_there_are_too_many_sessions_the_oldest_created_go_first() {
+async fn beyond_the_limit_the_oldest_sessions_end_first() {
     let kept = Kept::empty().await;
     for (email, lifetime) in [("ada@example.org", DAY), ("grace@example.org", 2 * DAY)] {
         let user = kept.inserted(email).await;
@@ -324,7 +324,7 @@ async fn where_there_are_too_many_sessions_the_oldest_created_go_first() {
 }
 
 #[tokio::test]
-async fn sessions_of_others_and_those_that_have_ended_are_not_too_many() {
+async fn limit_ignores_ended_sessions_and_other_users() {
     let kept = Kept::empty().await;
     let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
     let of_grace = kept.opened(&grace).await;
@@ -348,7 +348,7 @@ async fn sessions_of_others_and_those_that_have_ended_are_not_too_many() {
 }
 
 #[tokio::test]
-async fn a_session_ends_when_it_goes_unused_for_too_long_and_every_use_puts_that_off() {
+async fn unused_session_ends_and_each_use_extends_it() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let new = || NewSession { idle: Some(Duration::from_mins(30)), ..new_session(&user) };
@@ -371,7 +371,7 @@ async fn a_session_ends_when_it_goes_unused_for_too_long_and_every_use_puts_that
 }
 
 #[tokio::test]
-async fn use_does_not_lengthen_a_session_beyond_its_absolute_end() {
+async fn use_does_not_extend_a_session_beyond_its_end() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened_as(&NewSession { idle: Some(DAY / 2), ..new_session(&user) }).await;

@@ -1,4 +1,4 @@
-//! What every store promises to [`postern::accounts`], races included.
+//! The contract of every store, races included.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::support::{Backend as _, Stores, time};
 
 pub const DAY: Duration = Duration::from_hours(24);
 
-/// A backend with stores on it, and the clock that both stores and test go by.
+/// A backend, its stores, and the clock that they share with the test.
 pub struct Kept {
     pub backend: Backend,
     pub stores: Stores,
@@ -30,7 +30,7 @@ impl Kept {
         Self { backend, stores, clock }
     }
 
-    /// What a second server on the same backend has.
+    /// Opens the stores of a second server on the same backend.
     pub async fn second(&self) -> Stores {
         self.backend.open(Arc::clone(&self.clock)).await
     }
@@ -45,7 +45,7 @@ impl Kept {
             role: Role::Member,
             epoch: Epoch::random(),
             surviving_session: None,
-            // A store keeps milliseconds at least.
+            // Stores keep at least milliseconds.
             created: from_unix_ms(unix_ms(self.clock.now())).expect("a time within range"),
         }
     }
@@ -78,12 +78,12 @@ impl Kept {
         sessions
     }
 
-    /// Presents a session with a token, without rotation.
+    /// Refreshes a session without rotation.
     pub async fn refreshed(&self, user: &User, session: &Session, counter: u64) -> Refresh {
         self.presented(user, session, counter, Rotation::Off).await
     }
 
-    /// Presents a session with a token.
+    /// Refreshes a session.
     pub async fn presented(&self, user: &User, session: &Session, counter: u64, rotation: Rotation) -> Refresh {
         let attempt = RefreshAttempt { user: user.clone(), session: session.id, counter, rotation };
         self.stores.sessions.refresh(&attempt, &time()).await.expect("an answer")
@@ -94,7 +94,7 @@ impl Kept {
     }
 }
 
-/// Whether the token was good, and stays.
+/// Tells whether the token was accepted and does not rotate.
 pub fn is_kept(refresh: &Refresh) -> bool {
     matches!(refresh, Refresh::Decided(RefreshOutcome::Kept, _))
 }
@@ -121,13 +121,13 @@ pub fn new_session(user: &User) -> NewSession {
     }
 }
 
-/// A time to the millisecond, as a store keeps it.
+/// Tells whether two times are close.
 pub fn is_about(time: ::time::OffsetDateTime, expected: ::time::OffsetDateTime) -> bool {
     (time - expected).abs() < Duration::from_secs(30)
 }
 
 #[tokio::test]
-async fn a_store_answers_a_ping() {
+async fn store_answers_a_ping() {
     let kept = Kept::empty().await;
 
     let (users, sessions) = (kept.stores.users.ping(&time()).await, kept.stores.sessions.ping(&time()).await);
@@ -135,7 +135,7 @@ async fn a_store_answers_a_ping() {
 }
 
 #[tokio::test]
-async fn a_store_without_time_is_unavailable() {
+async fn store_call_without_time_is_unavailable() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let none = TimeBudget::of(Duration::ZERO);
@@ -144,13 +144,13 @@ async fn a_store_without_time_is_unavailable() {
     let found = kept.stores.sessions.touch(user.id, SessionId::random(), &none).await;
     assert!(matches!(found, Err(StoreError::Unavailable { .. })));
 
-    // And the next call gets its answer.
+    // The next call succeeds.
     assert_eq!(kept.by_id(&user).await, user);
     assert!(kept.stores.sessions.ping(&time()).await.is_ok());
 }
 
 #[tokio::test]
-async fn what_one_server_writes_the_other_reads_at_once() {
+async fn writes_of_one_server_are_read_by_another_at_once() {
     let kept = Kept::empty().await;
     let second = kept.second().await;
     let user = kept.inserted("ada@example.org").await;
@@ -164,7 +164,7 @@ async fn what_one_server_writes_the_other_reads_at_once() {
 }
 
 #[tokio::test]
-async fn a_login_that_races_a_password_change_leaves_no_session_in_force() {
+async fn login_racing_a_password_change_opens_no_valid_session() {
     let kept = Kept::empty().await;
     let second = kept.second().await;
     for round in 0..8 {
@@ -173,7 +173,7 @@ async fn a_login_that_races_a_password_change_leaves_no_session_in_force() {
         let (change, new, change_time, open_time) =
             (change("second", surviving_session.id), new_session(&user), time(), time());
 
-        // The login has verified the old password, and opens its session in the epoch that it read with it.
+        // The login has verified the old password, and opens its session in the epoch that it read with the hash.
         let (changed, opened) = tokio::join!(
             kept.stores.users.change_password(&user, &change, &change_time),
             second.sessions.open(&new, &open_time),
@@ -188,7 +188,7 @@ async fn a_login_that_races_a_password_change_leaves_no_session_in_force() {
 }
 
 #[tokio::test]
-async fn a_dropped_call_leaves_the_store_usable() {
+async fn dropped_call_leaves_the_store_usable() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     for _ in 0..40 {

@@ -1,4 +1,4 @@
-//! What a store of users promises.
+//! The contract of user stores.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::suite::{Kept, change, hash, is_kept};
 use crate::support::time;
 
 #[tokio::test]
-async fn a_user_is_found_as_it_was_inserted() {
+async fn user_is_found_as_inserted() {
     let kept = Kept::empty().await;
     let user = User { surviving_session: Some(SessionId::random()), ..kept.user("ada@example.org") };
 
@@ -23,7 +23,7 @@ async fn a_user_is_found_as_it_was_inserted() {
 }
 
 #[tokio::test]
-async fn an_inactive_user_without_a_password_is_found_as_such() {
+async fn inactive_user_without_a_password_is_found_as_such() {
     let kept = Kept::empty().await;
     let user = User { status: AccountStatus::Inactive, password: None, ..kept.user("ada@example.org") };
 
@@ -33,7 +33,7 @@ async fn an_inactive_user_without_a_password_is_found_as_such() {
 }
 
 #[tokio::test]
-async fn an_epoch_may_be_any_64_bits() {
+async fn epoch_may_be_any_64_bits() {
     let kept = Kept::empty().await;
     for (place, epoch) in [i64::MIN, -1, 0, 1, i64::MAX, (1 << 53) + 1].into_iter().enumerate() {
         let user = User { epoch: Epoch(epoch), ..kept.user(&format!("ada{place}@example.org")) };
@@ -47,7 +47,7 @@ async fn an_epoch_may_be_any_64_bits() {
 }
 
 #[tokio::test]
-async fn nobody_is_found_under_an_unknown_id_or_email() {
+async fn unknown_id_or_email_finds_no_user() {
     let kept = Kept::empty().await;
     let unknown: Email = "nobody@example.org".parse().expect("a valid address");
 
@@ -56,7 +56,7 @@ async fn nobody_is_found_under_an_unknown_id_or_email() {
 }
 
 #[tokio::test]
-async fn a_second_user_with_the_same_email_is_not_inserted() {
+async fn second_user_with_the_same_email_is_not_inserted() {
     let kept = Kept::empty().await;
     let first = kept.inserted("ada@example.org").await;
     let second = kept.user("ada@example.org");
@@ -68,7 +68,7 @@ async fn a_second_user_with_the_same_email_is_not_inserted() {
 }
 
 #[tokio::test]
-async fn an_insert_that_is_repeated_meets_itself() {
+async fn repeated_insert_of_a_user_succeeds() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
 
@@ -78,7 +78,7 @@ async fn an_insert_that_is_repeated_meets_itself() {
 }
 
 #[tokio::test]
-async fn of_16_users_with_one_email_exactly_one_is_inserted() {
+async fn one_of_16_users_with_one_email_is_inserted() {
     let kept = Kept::empty().await;
     let second = kept.second().await;
     let mut racing = tokio::task::JoinSet::new();
@@ -95,7 +95,7 @@ async fn of_16_users_with_one_email_exactly_one_is_inserted() {
 }
 
 #[tokio::test]
-async fn a_rehash_replaces_the_hash_alone() {
+async fn rehash_replaces_only_the_hash() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
 
@@ -106,7 +106,7 @@ async fn a_rehash_replaces_the_hash_alone() {
 }
 
 #[tokio::test]
-async fn a_rehash_of_a_hash_that_is_no_more_writes_nothing() {
+async fn rehash_of_a_replaced_hash_writes_nothing() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let other_hash = User { password: Some(hash("other")), ..user.clone() };
@@ -121,7 +121,7 @@ async fn a_rehash_of_a_hash_that_is_no_more_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_password_change_replaces_hash_epoch_and_kept_session() {
+async fn password_change_replaces_hash_epoch_and_surviving_session() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let change = change("second", SessionId::random());
@@ -139,7 +139,7 @@ async fn a_password_change_replaces_hash_epoch_and_kept_session() {
 }
 
 #[tokio::test]
-async fn a_password_change_of_a_user_that_is_another_by_now_writes_nothing() {
+async fn password_change_of_a_changed_user_writes_nothing() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let other_hash = User { password: Some(hash("other")), ..user.clone() };
@@ -153,7 +153,7 @@ async fn a_password_change_of_a_user_that_is_another_by_now_writes_nothing() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_for_an_inactive_user() {
+async fn inactive_user_is_not_written() {
     let kept = Kept::empty().await;
     let user = User { status: AccountStatus::Inactive, ..kept.user("ada@example.org") };
     assert_eq!(kept.stores.users.insert(&user, &time()).await, Ok(Insert::Created));
@@ -165,7 +165,7 @@ async fn nothing_is_written_for_an_inactive_user() {
 }
 
 #[tokio::test]
-async fn of_two_password_changes_exactly_one_wins() {
+async fn one_of_two_password_changes_wins() {
     let kept = Kept::empty().await;
     let second = kept.second().await;
     for round in 0..8 {
@@ -189,7 +189,7 @@ async fn of_two_password_changes_exactly_one_wins() {
 }
 
 #[tokio::test]
-async fn a_rehash_that_races_a_password_change_never_brings_the_old_password_back() {
+async fn rehash_racing_a_password_change_keeps_the_new_password() {
     let kept = Kept::empty().await;
     let second = kept.second().await;
     for round in 0..8 {
@@ -212,7 +212,7 @@ async fn a_rehash_that_races_a_password_change_never_brings_the_old_password_bac
 }
 
 #[tokio::test]
-async fn a_user_is_deleted_only_as_they_were_verified() {
+async fn user_is_deleted_only_as_verified() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
@@ -236,7 +236,7 @@ async fn a_user_is_deleted_only_as_they_were_verified() {
 }
 
 #[tokio::test]
-async fn an_inactive_user_is_not_deleted_by_themselves() {
+async fn inactive_user_cannot_delete_the_account() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let inactive = UserUpdate::SetStatus(AccountStatus::Inactive, user.epoch);

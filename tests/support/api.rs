@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{RequestBuilder, Response};
 
-/// The password of users at first.
+/// The first password of every user.
 pub const PASSWORD: &str = "secure_password";
 
 /// The password that users change theirs to.

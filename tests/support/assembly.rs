@@ -22,7 +22,7 @@ use super::Stores;
 /// Cheap enough that a test is not a benchmark.
 pub const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
 
-/// What a test may want otherwise than by default.
+/// Settings of a server in the test's process.
 pub struct Settings {
     pub hashing: HasherSettings,
     pub limits: RequestLimits,
@@ -32,7 +32,7 @@ pub struct Settings {
     pub rotation_enabled: bool,
     pub connection_age: Duration,
     pub connections: usize,
-    /// `None`: what follows from the limit of a request.
+    /// `None`: derived from the limit of a request.
     pub timeouts: Option<ConnectionTimeouts>,
     pub origins: Origins,
     pub session_outage_policy: SessionOutagePolicy,
@@ -67,7 +67,7 @@ impl Default for Settings {
     }
 }
 
-/// The use cases of a server on these stores, and the writer of its audit trail, which has to live as long.
+/// Assembles the use cases of a server on these stores, and the writer of its audit trail, which must live as long.
 pub fn assemble(
     stores: Stores,
     keys: &Arc<LiveKeyring>,
@@ -96,7 +96,7 @@ pub fn assemble(
     (accounts, writing)
 }
 
-/// One thread that hashes, for callers who wait.
+/// One hashing thread, and a queue that refuses nobody soon.
 pub fn hashing(parameters: HashParameters) -> HasherSettings {
     HasherSettings { parameters, threads: 1, max_wait: Duration::from_mins(1) }
 }
@@ -107,13 +107,13 @@ pub fn new_keys(directory: &Path, clock: &ManualClock) -> Arc<LiveKeyring> {
     Arc::new(LiveKeyring::open(directory).expect("keys can be read"))
 }
 
-/// Access tokens of the default issuer and audience.
+/// Returns access tokens of the default issuer and audience.
 pub fn access_tokens(keys: &Arc<LiveKeyring>, format: AccessFormat) -> AccessTokens {
     let named = || "postern".to_owned();
     AccessTokens::new(Arc::clone(keys), format, named(), named()).expect("short tokens")
 }
 
-/// Time enough for the store calls of a busy machine.
+/// A budget that suffices on a busy machine.
 pub fn time() -> TimeBudget {
     TimeBudget::of(Duration::from_mins(1))
 }

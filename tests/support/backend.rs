@@ -1,4 +1,4 @@
-//! The two backends: stores that are empty at first, for one test alone.
+//! The two backends. Each test has stores of its own, empty at first.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,16 +16,16 @@ use postern::{
 
 use super::{empty_schema, redis_url};
 
-/// A place where users and sessions are kept, empty at first and for one test alone.
+/// Storage of users and sessions for one test, empty at first.
 pub trait Backend: Sized + Send + Sync {
-    /// A place of its own.
+    /// Creates it.
     async fn empty() -> Self;
 
-    /// Stores on it, as one server opens them. Called twice, it gives what two servers have.
+    /// Opens the stores as one server does. Two calls give the stores of two servers.
     fn open(&self, clock: Arc<ManualClock>) -> impl Future<Output = Stores> + Send;
 }
 
-/// What a server keeps its accounts in.
+/// The stores of a server.
 pub struct Stores {
     pub users: Arc<dyn UserStore>,
     pub sessions: Arc<dyn SessionStore>,
@@ -33,7 +33,7 @@ pub struct Stores {
     pub audit: Arc<dyn AuditStore>,
 }
 
-/// A directory of its own.
+/// The embedded store in a directory of its own.
 pub struct Embedded(pub tempfile::TempDir);
 
 impl Embedded {
@@ -50,7 +50,7 @@ impl Backend for Embedded {
 
     async fn open(&self, clock: Arc<ManualClock>) -> Stores {
         let directory = DataDirectory::open(self.0.path()).expect("a directory");
-        // Nobody keeps the lock: two servers are tried on one directory, which only the process would refuse.
+        // The lock is dropped, so that a test can open two servers on one directory.
         let lock = directory.lock().expect("nobody has the lock");
         let store = Arc::new(directory.store(&lock, Arc::clone(&clock) as Arc<dyn Clock>).expect("the store opens"));
         let attempts = AttemptStores { shared: None, local: Arc::new(MemoryAttempts::new(clock)) };
@@ -58,7 +58,7 @@ impl Backend for Embedded {
     }
 }
 
-/// A schema of its own in PostgreSQL, and a Redis that others use too: no key of theirs has an id of ours.
+/// A schema of its own in the shared PostgreSQL, and the shared Redis, where all keys contain ids of their test.
 pub struct PostgresRedis {
     pub database: String,
     pub redis: String,

@@ -1,4 +1,4 @@
-//! A real store whose calls are counted, and may be made to go wrong.
+//! Real stores whose calls are counted and can be made to fail.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,21 +14,21 @@ use tokio::sync::watch;
 
 use super::{LONG, eventually};
 
-/// What becomes of calls.
+/// What happens to calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     None,
-    /// Every one panics.
+    /// Every call panics.
     Panic,
-    /// None ends before the fault does.
+    /// Every call hangs until the fault is cleared.
     Hang,
-    /// None of these ends before the fault does.
+    /// These calls hang until the fault is cleared.
     HangOn(&'static str),
-    /// Each of these is told that the store cannot be reached.
+    /// These calls fail as if the store were unavailable.
     FailOn(&'static str),
 }
 
-/// Passes every call on, and counts it.
+/// Forwards every call, and records it.
 pub struct CountingStores {
     pub users: Arc<dyn UserStore>,
     pub sessions: Arc<dyn SessionStore>,
@@ -45,12 +45,12 @@ impl CountingStores {
         self.fault.send_replace(fault);
     }
 
-    /// Every call since the start, in order: `users.by_id`.
+    /// Returns every call since the start, in order: `users.by_id`.
     pub fn calls(&self) -> Vec<&'static str> {
         self.calls.lock().expect("nobody panics with the lock").clone()
     }
 
-    /// Waits until a call has come.
+    /// Waits until this call has been made.
     pub async fn called(&self, call: &'static str) {
         eventually(LONG, call, async || self.calls().contains(&call)).await;
     }

@@ -3,7 +3,7 @@
 use super::program::Serving;
 
 impl Serving {
-    /// What the system says of its memory under this name, in bytes.
+    /// Returns a value of `/proc/PID/status`, in bytes.
     pub fn memory_bytes(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
         let value = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));

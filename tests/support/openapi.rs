@@ -1,4 +1,4 @@
-//! Holds requests to the public listener, and its responses, against the OpenAPI page.
+//! Checks requests to the public listener, and its responses, against the OpenAPI page.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -47,7 +47,7 @@ impl Pointer {
     fn at(pointer: &str) -> Option<Self> {
         let value = PAGE.pointer(pointer)?;
         match value["$ref"].as_str().and_then(|target| target.strip_prefix('#')) {
-            // A schema's `$ref` may have siblings, and is for the validator to follow.
+            // The validator follows the `$ref` of a schema, which may have siblings.
             Some(target) if value.as_object().is_some_and(|object| object.len() == 1) => Self::at(target),
             _ => Some(Self(pointer.to_owned())),
         }
@@ -67,7 +67,7 @@ impl Pointer {
         if errors.is_empty() { Ok(()) } else { Err(format!("{}: {}", self.0, errors.join("; "))) }
     }
 
-    /// Compiled once: a test that asks a thousand times is no test of the compiler.
+    /// Compiles each schema once.
     fn validator(&self) -> Arc<Validator> {
         static COMPILED: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
         let mut compiled = COMPILED.lock().expect("no test panics while it compiles");
@@ -134,12 +134,12 @@ fn expected(method: &Method, path: &str) -> Expected {
     }
 }
 
-/// The path of the page that a request's path is an instance of, with or without its trailing slash.
+/// Returns the item whose path template matches, with or without the trailing slash.
 fn path_item(path: &str) -> Option<Pointer> {
     let is_instance = |template: &str| {
         let (template, path) = (template.strip_suffix('/').unwrap_or(template), path.strip_suffix('/').unwrap_or(path));
         let (templates, segments) = (template.split('/'), path.split('/'));
-        // `{rest}` stands for everything that follows, and every other parameter for one segment.
+        // `{rest}` matches everything that follows, and any other parameter one segment.
         let is_as_long = if template.ends_with("/{rest}") { usize::le } else { usize::eq };
         is_as_long(&templates.clone().count(), &segments.clone().count())
             && templates.zip(segments).all(|(template, segment)| template.starts_with('{') || template == segment)
@@ -149,7 +149,7 @@ fn path_item(path: &str) -> Option<Pointer> {
     paths.below(template)
 }
 
-/// The methods that a path has: those that are named, `HEAD` beside `GET`, and `OPTIONS`.
+/// Returns the methods of a path: those on the page, `HEAD` if there is `GET`, and `OPTIONS`.
 fn allowed(item: &Pointer) -> BTreeSet<String> {
     let names = item.value().as_object().into_iter().flatten().map(|(name, _)| name.to_ascii_uppercase());
     let methods: BTreeSet<_> = names.filter(|name| name != "PARAMETERS").collect();

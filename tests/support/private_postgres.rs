@@ -23,7 +23,7 @@ pub struct PrivatePostgres {
 impl PrivatePostgres {
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        // The server's user has to get through.
+        // The user that the server runs as needs access.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("ours");
         let mut copy = Command::new("cp");
         copy.arg("-a").arg(variable("POSTERN_TEST_POSTGRES_DATA")).arg(directory.path());
@@ -38,17 +38,17 @@ impl PrivatePostgres {
         postgres
     }
 
-    /// The URL of the service's database, by a password of its role.
+    /// Returns the URL of the service's database, with this password of its role.
     pub fn url(&self, password: &str) -> String {
         format!("postgres://service:{password}@127.0.0.1:{}/service", self.port.port())
     }
 
-    /// The URL of the superuser.
+    /// Returns the URL of the superuser.
     pub fn user_admin(&self) -> String {
         format!("postgres://postern:postern@127.0.0.1:{}/postgres", self.port.port())
     }
 
-    /// The URL of the superuser in the service's database.
+    /// Returns the URL of the superuser in the service's database.
     pub fn administration_of_service(&self) -> String {
         format!("postgres://postern:postern@127.0.0.1:{}/service", self.port.port())
     }
@@ -61,14 +61,14 @@ impl PrivatePostgres {
         eventually(LONG, "the service has no connections", is_done).await;
     }
 
-    /// Ends the server as a crash would, and starts it again, as a standby of nobody if there is a setting for that.
+    /// Stops the server like a crash, and starts it again; with a setting, as a standby without a primary.
     pub async fn restart(&mut self, standby: Option<&str>) {
         self.stop();
         let signal = data(&self.directory).join("standby.signal");
         match standby {
             Some(setting) => {
                 fs::write(&signal, "").expect("ours");
-                // PostgreSQL wants it to be its own.
+                // PostgreSQL must own it.
                 let owner = Command::new("chown").arg("--reference").arg(data(&self.directory)).arg(&signal).status();
                 assert!(owner.expect("chown is there").success());
                 fs::write(data(&self.directory).join("postgresql.auto.conf"), setting).expect("ours");
@@ -94,7 +94,7 @@ impl PrivatePostgres {
         eventually(LONG, "PostgreSQL listens", accepts).await;
     }
 
-    /// At once, without a checkpoint.
+    /// Stops it at once, without a checkpoint.
     fn stop(&mut self) {
         let pid = Pid::from_raw(self.server.id().cast_signed()).expect("a process");
         let _ = kill_process(pid, Signal::QUIT);

@@ -74,7 +74,7 @@ impl Postern {
     }
 }
 
-/// What a process that has ended leaves.
+/// The exit code and the output of a process that has ended.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,

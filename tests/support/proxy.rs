@@ -1,4 +1,4 @@
-//! A TCP proxy that can be cut, frozen and more, to see what a service does about it.
+//! A TCP proxy with faults: it can be cut, frozen, and more.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use tokio::{
 
 use super::{Gate, ReservedPort, Side, Verdict, authority, relay};
 
-/// What becomes of bytes.
+/// What happens to bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     Open,
-    /// Nothing is passed on, and nobody is told.
+    /// Bytes are held.
     Frozen,
-    /// Whatever is sent is lost.
+    /// Bytes are dropped.
     Swallowing,
-    /// Answers come so late.
+    /// Responses are delayed.
     Late(Duration),
-    /// Answers break off in the middle, and so do their connections.
+    /// Responses are truncated, and their connections closed.
     BreakingOff,
     /// Connections are closed, and new ones refused.
     Cut,
@@ -28,23 +28,23 @@ enum Line {
 
 /// A proxy in front of a server.
 pub struct Proxy {
-    /// Nobody else gets it while the proxy is cut.
+    /// Stays reserved while the proxy is cut.
     port: ReservedPort,
     upstream: String,
     switch: Switch,
     relaying: Mutex<JoinHandle<()>>,
 }
 
-/// What a proxy is told, and what it does.
+/// The state of a proxy.
 #[derive(Clone)]
 struct Switch {
     line: watch::Sender<Line>,
-    /// How many pieces are held that have yet to be passed on.
+    /// The number of pieces that are being held.
     held: watch::Sender<usize>,
 }
 
 impl Proxy {
-    /// A proxy in front of the server of a URL.
+    /// Starts a proxy in front of the server of a URL.
     pub async fn start(url: &str) -> Self {
         let port = ReservedPort::new();
         let listener = TcpListener::bind(port.address).await.expect("a reserved port");
@@ -54,7 +54,7 @@ impl Proxy {
         Self { port, upstream, switch, relaying }
     }
 
-    /// A URL of the server with the proxy's address in place of its own.
+    /// Returns a URL of the server with the address of the proxy.
     pub fn instead_of(&self, url: &str) -> String {
         url.replacen(authority(url), &self.port.address.to_string(), 1)
     }
@@ -66,27 +66,27 @@ impl Proxy {
         (&mut *relaying).await.expect("no panic");
     }
 
-    /// Passes nothing on any more, without telling anybody.
+    /// Holds all bytes.
     pub fn freeze(&self) {
         self.switch.line.send_replace(Line::Frozen);
     }
 
-    /// Accepts connections, and loses whatever is sent, as a network does that leads nowhere.
+    /// Accepts connections and drops all bytes, like a broken network.
     pub fn swallow(&self) {
         self.switch.line.send_replace(Line::Swallowing);
     }
 
-    /// Passes answers on so late.
+    /// Delays responses.
     pub fn delay(&self, by: Duration) {
         self.switch.line.send_replace(Line::Late(by));
     }
 
-    /// Breaks off in the middle of answers.
+    /// Truncates responses.
     pub fn break_off(&self) {
         self.switch.line.send_replace(Line::BreakingOff);
     }
 
-    /// Passes everything on again.
+    /// Ends any fault.
     pub async fn mend(&self) {
         let was = self.switch.line.send_replace(Line::Open);
         if was == Line::Cut {
@@ -95,12 +95,12 @@ impl Proxy {
         }
     }
 
-    /// Waits until something is held back.
+    /// Waits until a piece is held.
     pub async fn holds_something(&self) {
         self.switch.held.subscribe().wait_for(|held| *held > 0).await.expect("the proxy is there");
     }
 
-    /// Waits until nothing is held back any more.
+    /// Waits until no piece is held.
     pub async fn holds_nothing(&self) {
         self.switch.held.subscribe().wait_for(|held| *held == 0).await.expect("the proxy is there");
     }
@@ -127,7 +127,7 @@ impl Gate for Switch {
     }
 }
 
-/// A piece that is held until it has been passed on.
+/// Counts a piece as held while it lives.
 struct Passing(watch::Sender<usize>);
 
 impl Passing {

@@ -1,4 +1,4 @@
-//! Passes on what a program and a server say to each other, piece by piece.
+//! Relays bytes between a program and a server, piece by piece.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -9,43 +9,43 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Decides about each piece, and about the end.
+/// Decides what happens to each piece, and when to close.
 pub trait Gate: Clone + Send + Sync + 'static {
-    /// What is kept while a piece is passed on.
+    /// A guard that lives while a piece is passed on.
     type Passing: Send;
 
-    /// Waits until it is clear what becomes of a piece of so many bytes.
+    /// Decides about a piece of this many bytes; may wait.
     fn admit(&self, from: Side, bytes: usize) -> impl Future<Output = Verdict<Self::Passing>> + Send;
 
-    /// Waits until every connection is to be closed, and none accepted any more.
+    /// Waits until all connections are to be closed and no more accepted.
     fn closes(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// Who has sent a piece.
+/// The sender of a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Client,
     Server,
 }
 
-/// What becomes of a piece.
+/// The decision about a piece.
 pub struct Verdict<P> {
-    /// Kept while it is passed on.
+    /// Lives while the piece is passed on.
     pub passing: P,
-    /// How much of it is passed on; the rest is lost, and nobody is told.
+    /// How much of it is passed on; the rest is dropped silently.
     pub bytes: usize,
-    /// Whether its connection stays open.
+    /// Whether the connection stays open.
     pub goes_on: bool,
 }
 
-/// `host:port` of a URL.
+/// Returns `host:port` of a URL.
 pub fn authority(url: &str) -> &str {
     let after_scheme = url.split_once("://").expect("a URL").1;
     let authority = after_scheme.split(['/', '?']).next().unwrap_or_default();
     authority.rsplit('@').next().unwrap_or_default()
 }
 
-/// Passes on whatever comes by this listener, and what is answered, until the gate closes.
+/// Relays the connections of this listener to the server, until the gate closes.
 pub async fn relay(listener: TcpListener, server: String, gate: impl Gate) {
     let mut connections = JoinSet::new();
     loop {
@@ -53,13 +53,13 @@ pub async fn relay(listener: TcpListener, server: String, gate: impl Gate) {
             () = gate.closes() => break,
             accepted = listener.accept() => accepted.expect("a connection").0,
         };
-        // Without one behind, it is as if nobody listened.
+        // Without a server behind it, the connection is closed.
         let Ok(server) = TcpStream::connect(&server).await else { continue };
         let gate = gate.clone();
         connections.spawn(async move {
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
-            // Each way may end by itself; where the gate says so, both end.
+            // Each direction may end by itself; if the gate closes one, both end.
             let (asks, answers) = ((Side::Client, from_client, to_server), (Side::Server, from_server, to_client));
             tokio::try_join!(pump(asks, &gate), pump(answers, &gate)).is_ok()
         });
@@ -67,7 +67,7 @@ pub async fn relay(listener: TcpListener, server: String, gate: impl Gate) {
     connections.shutdown().await;
 }
 
-/// The gate has let a piece not pass.
+/// The gate has closed the connection.
 struct Refused;
 
 async fn pump(

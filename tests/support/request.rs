@@ -68,8 +68,8 @@ impl RequestBuilder {
         self.try_send().await.expect("a response")
     }
 
-    /// Returns the response, or `None` if the server goes away before it is whole. A response of the public API must be one
-    /// that the OpenAPI page allows.
+    /// Returns the response, or `None` if the server goes away before it is whole. A response of the public API must be
+    /// one that the OpenAPI page allows.
     pub async fn try_send(self) -> Option<Response> {
         within(LONG, "a response", self.exchange()).await
     }

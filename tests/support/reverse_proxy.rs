@@ -1,5 +1,5 @@
-//! A real proxy of the tests' own: one process, of whoever runs them, that listens on a socket in a directory of its own
-//! and writes nowhere else.
+//! A real proxy: one process, with the rights of the caller, that listens on a socket in a directory of its own and
+//! writes nowhere else.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +20,7 @@ pub struct ReverseProxy {
 }
 
 impl ReverseProxy {
-    /// nginx, with what stands in the block `http`. It shall listen on `unix:socket`.
+    /// Starts nginx with this content of the block `http`, which must listen on `unix:socket`.
     pub async fn nginx(http: &str) -> Self {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {kind};\n"))
@@ -57,14 +57,14 @@ impl ReverseProxy {
         self.connect_to("socket").await
     }
 
-    /// A connection to another socket in the directory of the proxy.
+    /// Connects to another socket in the directory of the proxy.
     pub async fn connect_to(&self, socket: &str) -> UnixStream {
         UnixStream::connect(self.directory.path().join(socket)).await.expect("the proxy accepts")
     }
 }
 
 fn spawn(program: &str, arguments: &[&str], directory: &Path) -> Child {
-    // Debian keeps it out of the PATH of those who do not administer.
+    // Debian keeps it out of the PATH of ordinary users.
     let debian = PathBuf::from("/usr/sbin").join(program);
     let mut command = Command::new(if debian.exists() { debian } else { program.into() });
     command.args(arguments).current_dir(directory);

@@ -9,7 +9,8 @@ pub async fn empty_schema() -> String {
     format!("{}?options=-csearch_path%3D{schema}", database_url())
 }
 
-/// Returns the URL of a new, empty database in the shared PostgreSQL. Unlike a schema, it has advisory locks of its own.
+/// Returns the URL of a new, empty database in the shared PostgreSQL. Unlike a schema, it has advisory locks of its
+/// own.
 pub async fn empty_database() -> String {
     let database = format!("test_{}", uuid::Uuid::new_v4().simple());
     sql(&database_url(), &format!("CREATE DATABASE {database}")).await;

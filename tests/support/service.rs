@@ -30,20 +30,20 @@ use super::{
     eventually_some, hashing, new_keys, sample, time, until_closed,
 };
 
-/// What all servers of a service share.
+/// The parts that all servers of a service share.
 struct Shared<B> {
     backend: B,
     keys: tempfile::TempDir,
     clock: Arc<ManualClock>,
 }
 
-/// A server, by itself on its backend or beside others.
+/// A server on its backend, alone or beside others.
 pub struct Service<B> {
     shared: Arc<Shared<B>>,
     server: Server,
 }
 
-/// One server: its addresses, and what it consists of.
+/// One server: its addresses and its parts.
 #[derive(Clone)]
 pub struct Server {
     address: SocketAddr,
@@ -53,7 +53,7 @@ pub struct Server {
     pub counting: Arc<CountingStores>,
     pub keys: Arc<LiveKeyring>,
     events: Arc<dyn AuditStore>,
-    /// Writes the audit trail for as long as the server is there.
+    /// Writes the audit trail while it lives.
     _writing: Arc<WriterHandle>,
     phase: Arc<watch::Sender<Phase>>,
 }
@@ -81,12 +81,12 @@ impl<B: Backend> Service<B> {
         Self { shared, server }
     }
 
-    /// Another server with the same stores and keys.
+    /// Starts another server with the same stores and keys.
     pub async fn second(&self) -> Self {
         self.second_with(Settings::default()).await
     }
 
-    /// Another server with the same stores and keys, and settings of its own.
+    /// Starts another server with the same stores and keys, and with these settings.
     pub async fn second_with(&self, settings: Settings) -> Self {
         let shared = Arc::clone(&self.shared);
         let server = Server::start(&shared, settings).await;
@@ -97,7 +97,7 @@ impl<B: Backend> Service<B> {
         &self.shared.backend
     }
 
-    /// What an administrator has beside this service.
+    /// Returns the use cases of an administrator on the same stores.
     pub fn user_admin(&self) -> UserAdmin {
         let Accounts { users, policy, clock, metrics, audit, .. } = &*self.server.accounts;
         UserAdmin {
@@ -110,12 +110,12 @@ impl<B: Backend> Service<B> {
         }
     }
 
-    /// Where the keys are that all servers of the service share.
+    /// The directory of the keys that all servers of the service share.
     pub fn keys_directory(&self) -> &Path {
         self.shared.keys.path()
     }
 
-    /// The time by the clock of the service.
+    /// Returns the time by the clock of the service.
     pub fn now(&self) -> OffsetDateTime {
         self.shared.clock.now()
     }
@@ -150,7 +150,7 @@ impl Server {
             let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits)
                 .with_token_check(Arc::clone(&vouching))
                 .with_trusted_proxies(settings.trusted_proxies.parse().expect("networks"));
-            // As in `main`: the first is the public one.
+            // As in `main`, the first one is public.
             let service = if addresses.len() == 1 { service.with_origins(settings.origins.clone()) } else { service };
             let limits = ConnectionLimits {
                 max_connections: settings.connections,
@@ -167,12 +167,12 @@ impl Server {
         Self { address, operations, accounts, readiness, counting, keys, events, _writing: writing, phase }
     }
 
-    /// Asks the clients to find another server.
+    /// Starts to drain: each response asks its client to close.
     pub fn leave(&self) {
         self.phase.send_replace(Phase::Draining);
     }
 
-    /// Stops accepting connections and lets those that there are come to their end.
+    /// Stops accepting connections, and lets existing ones end.
     pub fn stop(&self) {
         self.phase.send_replace(Phase::Closing);
     }
@@ -193,7 +193,7 @@ impl Server {
         self.api().request(method, path)
     }
 
-    /// Introspects a token, as the API client that every service here knows.
+    /// Introspects a token as a known API client.
     pub async fn introspect(&self, token: &str) -> Response {
         self.api().introspect(token).await
     }
@@ -219,29 +219,29 @@ impl Server {
         TestUser::new(self.api(), email, &self.log_in(email, password).await.expect(200))
     }
 
-    /// The user as the store has it.
+    /// Returns the user as stored.
     pub async fn user(&self, email: &str) -> User {
         let email = email.parse().expect("a valid address");
         self.counting.users.by_email(&email, &time()).await.expect("an answer").expect("a user")
     }
 
-    /// Puts a user into the store as no sign-up would.
+    /// Inserts a user that no sign-up would create.
     pub async fn insert(&self, user: &User) {
         self.counting.users.insert(user, &time()).await.expect("an answer");
     }
 
-    /// The parameters of the hash that the store has for a user: `m=8,t=1,p=1`.
+    /// Returns the parameters of the stored hash of a user: `m=8,t=1,p=1`.
     pub async fn hash_parameters(&self, email: &str) -> String {
         let hash = self.user(email).await.password.expect("a password");
         PasswordHash::as_phc(&hash).split('$').nth(3).expect("parameters").to_owned()
     }
 
-    /// The audit events of all servers, oldest first, once there are this many.
+    /// Waits for this many audit events of all servers, and returns them oldest first.
     pub async fn audited(&self, count: usize) -> Vec<AuditEvent> {
         self.audited_by(EventQuery::default(), count).await
     }
 
-    /// The same of one kind, once there is one.
+    /// Waits for an audit event of this kind, and returns all of them.
     pub async fn audited_of(&self, kind: EventKind) -> Vec<AuditEvent> {
         self.audited_by(EventQuery { kind: Some(kind), ..EventQuery::default() }, 1).await
     }
@@ -256,24 +256,24 @@ impl Server {
         .await
     }
 
-    /// How many calls the stores have got from this server.
+    /// Returns the number of calls of this server to its stores.
     pub fn store_calls(&self) -> usize {
         self.counting.calls().len()
     }
 
-    /// The value of a metric, written as Prometheus writes it: `postern_logins_total{outcome="succeeded"}`.
+    /// Returns a sample of the metrics: `postern_logins_total{outcome="succeeded"}`.
     pub async fn metric(&self, name: &str) -> u64 {
         sample(&self.metrics().await, name)
     }
 
-    /// All metrics.
+    /// Returns all metrics.
     pub async fn metrics(&self) -> String {
         let answer = self.operations("/metrics").send().await;
         assert_eq!(answer.status, 200);
         String::from_utf8(answer.body.to_vec()).expect("UTF-8")
     }
 
-    /// Sends bytes on a connection of its own and reads until the server closes it.
+    /// Sends bytes on a new connection, and returns everything until the server closes it.
     pub async fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = self.connection().await;
         stream.write_all(bytes).await.expect("the server takes it");
@@ -285,14 +285,14 @@ impl Server {
     }
 }
 
-/// Writes a file that nobody else may read.
+/// Writes a file with mode 0600.
 pub fn write_private(path: &Path, text: &str) {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a file");
 }
 
 impl Response {
-    /// The sentences of a refusal about one member.
+    /// Returns the messages of a validation error about one field.
     #[track_caller]
     pub fn expect_objections(self, member: &str) -> Vec<String> {
         let body = self.expect_problem(400, "validation_failed");

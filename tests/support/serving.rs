@@ -17,7 +17,7 @@ impl Serving {
         self.api().signed_up(email).await
     }
 
-    /// A request to the operations listener.
+    /// Builds a request to the operations listener.
     pub fn probe(&self, path: &str) -> RequestBuilder {
         RequestBuilder::operations(self.operations, path)
     }
@@ -32,19 +32,19 @@ impl Serving {
         eventually(LONG, "the server is not ready", async || self.probe("/readyz").send().await.status != 200).await;
     }
 
-    /// All metrics.
+    /// Returns all metrics.
     pub async fn metrics(&self) -> String {
         let response = self.probe("/metrics").send().await;
         assert_eq!(response.status, 200);
         String::from_utf8(response.body.to_vec()).expect("UTF-8")
     }
 
-    /// A sample of the metrics, by its name and labels.
+    /// Returns a sample of the metrics, by its name and labels.
     pub async fn metric<T: FromStr>(&self, name: &str) -> T {
         sample(&self.metrics().await, name)
     }
 
-    /// Waits for a line of the log that contains this, and returns it. What came before is lost.
+    /// Waits for a line of the log that contains this, and returns it. Earlier lines are dropped.
     pub async fn logged(&mut self, text: &str) -> String {
         let reading = async {
             loop {
@@ -69,14 +69,14 @@ impl Serving {
         }
     }
 
-    /// A connection whose login the server has begun to read, up to a body of this length.
+    /// Opens a connection on which the server waits for the body of a login, of this length.
     pub async fn unfinished_login(&self, body_bytes: usize) -> TcpStream {
         let mut stream = TcpStream::connect(self.public).await.expect("it accepts");
         send_head(&mut stream, "/token/", "", body_bytes).await;
         stream
     }
 
-    /// The most memory that it has had.
+    /// Returns its peak memory.
     pub fn peak_memory_bytes(&self) -> u64 {
         self.memory_bytes("VmHWM:")
     }
