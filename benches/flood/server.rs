@@ -1,4 +1,4 @@
-//! The server that is flooded: the program itself, in a process of its own.
+//! The Postern process that is flooded.
 
 use std::{
     fs,
@@ -9,24 +9,24 @@ use std::{
     time::Instant,
 };
 
-use crate::load::{Connections, Question};
+use crate::load::{Connections, RequestTemplate};
 
-/// A server that is stopped with what it has kept.
+/// A running server. When it is dropped, the process is stopped and its directory removed.
 pub struct Server {
     process: Child,
     _directory: tempfile::TempDir,
-    /// Where its users and sessions are.
+    /// The names of its stores.
     pub stores: &'static str,
     pub public: SocketAddr,
     operations: SocketAddr,
 }
 
 impl Server {
-    /// A server on the stores of `scripts/with-stores` where those run, and else on an embedded one.
+    /// Starts a server on the stores of `scripts/with-stores` if they run, and else on the embedded store.
     pub fn start() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let stores = [("DATABASE_URL", "POSTERN_TEST_DATABASE_URL"), ("REDIS_URL", "POSTERN_TEST_REDIS_URL")];
-        let stores = stores.map(|(setting, variable)| Some((setting, variable_of_the_stores(variable)?)));
+        let stores = stores.map(|(setting, variable)| Some((setting, store_url(variable)?)));
         let common = [
             ("POSTERN_LISTEN", "127.0.0.1:0"),
             ("POSTERN_OPS_LISTEN", "127.0.0.1:0"),
@@ -36,7 +36,7 @@ impl Server {
         ];
         let command = |arguments: &[&str]| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_postern"));
-            // Nothing of the caller's environment counts: it may name stores that are in use.
+            // The caller's environment may name stores that are in use.
             command.args(arguments).current_dir(directory.path()).env_clear().envs(common);
             command.envs(stores.iter().flatten().map(|(setting, url)| (setting, url)));
             command.stdout(Stdio::piped());
@@ -44,10 +44,10 @@ impl Server {
         };
         let is_embedded = stores.iter().any(Option::is_none);
         if !is_embedded {
-            assert!(command(&["keys", "generate"]).status().expect("it starts").success());
+            assert!(command(&["keys", "generate"]).status().expect("a process").success());
         }
         let arguments: &[&str] = if is_embedded { &["serve"] } else { &["serve", "--migrate"] };
-        let mut process = command(arguments).spawn().expect("it starts");
+        let mut process = command(arguments).spawn().expect("a process");
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         let words = line.split(|character: char| !(character.is_ascii_digit() || ".:".contains(character)));
@@ -57,38 +57,39 @@ impl Server {
         Self { process, _directory: directory, stores, public, operations }
     }
 
-    /// A new user's access token.
+    /// Signs a user up and returns the access token.
     pub async fn sign_up(&self, email: &str) -> String {
         let connections = Connections::open(self.public, 1).await;
-        let answer = connections.ask(&sign_up(email), Instant::now()).await;
-        assert_eq!(answer.status, 201, "{:?}", answer.body);
-        let body: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+        let response = connections.send(&sign_up(email), Instant::now()).await;
+        assert_eq!(response.status, 201, "{:?}", response.body);
+        let body: serde_json::Value = serde_json::from_slice(&response.body).expect("JSON");
         body["access"].as_str().expect("a token").to_owned()
     }
 
-    /// How many threads hash.
+    /// Returns the number of hashing threads.
     pub async fn threads(&self) -> usize {
         self.metric("postern_hashing_threads").await
     }
 
-    /// How many hashes have been made.
+    /// Returns the number of hashes since the start.
     pub async fn hashes(&self) -> f64 {
         self.metric(r#"postern_hashing_duration_seconds_count{work="hash"}"#).await
     }
 
-    /// The sample of a metric, by its name and labels as they are written.
+    /// Returns the value of a sample, by the text of its name and labels.
     async fn metric<T: FromStr>(&self, sample: &str) -> T {
         let connections = Connections::open(self.operations, 1).await;
-        let question = Question { method: "GET", path: "/metrics", bearer: String::new(), body: String::new() };
-        let answer = connections.ask(&question, Instant::now()).await;
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let template = RequestTemplate { method: "GET", path: "/metrics", bearer: String::new(), body: String::new() };
+        let response = connections.send(&template, Instant::now()).await;
+        let text = String::from_utf8_lossy(&response.body).into_owned();
         let value = text.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok());
         value.unwrap_or_else(|| panic!("{sample}: {text}"))
     }
 
-    /// The most memory that it has had, in MiB.
+    /// Returns the peak memory of the process, in MiB.
     pub fn peak_mebibytes(&self) -> f64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the status of a running process");
         let peak =
             status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
         peak.map(|kibibytes: f64| kibibytes / 1024.0).expect("a peak")
@@ -102,12 +103,12 @@ impl Drop for Server {
     }
 }
 
-fn sign_up(email: &str) -> Question {
+fn sign_up(email: &str) -> RequestTemplate {
     let body = format!(r#"{{"name":"Ada Lovelace","email":"{email}","password":"secure_password"}}"#);
-    Question { method: "POST", path: "/create-user/", bearer: String::new(), body }
+    RequestTemplate { method: "POST", path: "/create-user/", bearer: String::new(), body }
 }
 
-fn variable_of_the_stores(name: &str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "a variable of scripts/with-stores is no setting of the service")]
+fn store_url(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "scripts/with-stores sets it; it is not a setting of the service")]
     std::env::var(name).ok()
 }

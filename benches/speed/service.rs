@@ -1,4 +1,4 @@
-//! What is measured, put together as `src/main.rs` does it.
+//! Builds the measured service in the same way as `src/app.rs`.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -18,27 +18,26 @@ use postern::{
 
 use crate::support::{Backend, Stores};
 
-/// Where only the user has to be there, and not what the password costs.
+/// For services whose users need a password, but whose hashes are not measured.
 const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
 
-/// A service with a user who is signed in.
+/// A service with a signed-in user.
 pub struct Served {
-    /// Answers requests.
     pub service: Arc<http::Service>,
-    /// The user's.
+    /// The tokens of the user.
     pub tokens: Tokens,
-    /// Writes the audit trail for as long as it is there.
-    pub writing: audit::WriterHandle,
+    /// Writes the audit trail until it is dropped.
+    pub audit_writer: audit::WriterHandle,
 }
 
-/// A service on a backend.
+/// Builds a service on a backend.
 pub async fn served<B: Backend>(backend: &B) -> Served {
     let clock = Arc::new(ManualClock::default());
     let Stores { users, sessions, attempts, audit: events } = backend.open(Arc::clone(&clock)).await;
     let (keys, metrics) = (keys(), Arc::new(Metrics::new("paseto")));
     let limiter = LoginLimiter::new(attempts, Arc::clone(&keys), Duration::from_mins(1), metrics.limiter.clone());
     let settings = audit::Settings::keeping(None);
-    let (trail, writing) = audit::start(events, clock.clone(), metrics.audit.clone(), settings);
+    let (trail, audit_writer) = audit::start(events, clock.clone(), metrics.audit.clone(), settings);
     let accounts = Arc::new(Accounts {
         users: instrumented_users(users, metrics.store_calls.clone()),
         sessions: instrumented_sessions(sessions, metrics.store_calls.clone()),
@@ -63,34 +62,34 @@ pub async fn served<B: Backend>(backend: &B) -> Served {
     let tokens = signed_up(&accounts).await;
     let limits = RequestLimits { request: Duration::from_secs(10), store: Duration::from_secs(1) };
     let service = http::Service::new(routes::public(), accounts, Arc::new(Readiness::default()), limits);
-    Served { service: Arc::new(service), tokens, writing }
+    Served { service: Arc::new(service), tokens, audit_writer }
 }
 
-/// One thread that hashes.
+/// Starts a hasher with one thread.
 pub fn hasher(parameters: HashParameters) -> Hasher {
     let settings = HasherSettings { parameters, threads: 1, max_wait: Duration::from_mins(1) };
-    Hasher::start(settings, Metrics::new("").hashing).expect("parameters")
+    Hasher::start(settings, Metrics::new("").hashing).expect("valid parameters")
 }
 
-/// New keys.
+/// Generates keys.
 pub fn keys() -> Arc<LiveKeyring> {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    keys::generate(directory.path(), SystemClock.now()).expect("keys can be made");
-    Arc::new(LiveKeyring::open(directory.path()).expect("keys can be read"))
+    keys::generate(directory.path(), SystemClock.now()).expect("generated keys");
+    Arc::new(LiveKeyring::open(directory.path()).expect("a keyring"))
 }
 
-/// Access tokens of the default issuer and audience.
+/// Returns access tokens with the default issuer and audience.
 pub fn access_tokens(keys: &Arc<LiveKeyring>, format: AccessFormat) -> AccessTokens {
-    let named = || "postern".to_owned();
-    AccessTokens::new(Arc::clone(keys), format, named(), named()).expect("short tokens")
+    let name = || "postern".to_owned();
+    AccessTokens::new(Arc::clone(keys), format, name(), name()).expect("short tokens")
 }
 
-/// Who opens sessions.
+/// Returns the client that opens sessions.
 pub fn client() -> Client {
     Client::new(Ipv4Addr::LOCALHOST.into(), "curl/8.14.1")
 }
 
-/// The time of a call that takes as long as it takes.
+/// Returns a time budget that no call exceeds.
 pub fn time() -> TimeBudget {
     TimeBudget::of(Duration::from_mins(1))
 }
@@ -101,7 +100,7 @@ fn call() -> CallContext {
 
 async fn signed_up(accounts: &Accounts) -> Tokens {
     let (name, email) = ("Ada Lovelace".parse().expect("a name"), "ada@example.org".parse().expect("an address"));
-    let judged = accounts.validate_password(Password::new("secure_password"), Some(&name), Some(&email)).await;
-    let password = judged.expect("an idle thread").expect("an acceptable password");
+    let validated = accounts.validate_password(Password::new("secure_password"), Some(&name), Some(&email)).await;
+    let password = validated.expect("an idle thread").expect("an acceptable password");
     accounts.sign_up(SignUp { name, email, password }, &call()).await.expect("an account")
 }
