@@ -1,12 +1,12 @@
-//! The least that a server on hyper can be, to be driven beside Postern: HTTP/1.1 on a runtime like ours, with one answer
-//! to everything, which is what Postern answers to `/healthz`.
+//! A minimal hyper server, the baseline for Postern: HTTP/1.1 on the same runtime, with the response of Postern's `/healthz`
+//! to every request.
 //!
 //!     cargo bench --bench bare_hyper -- --serve
 //!
-//! Prints its address and serves until it is stopped. Without `--serve` it answers one request and ends.
+//! Prints its address and serves until it is stopped. Without `--serve` it serves one request and ends.
 
-#[path = "speed/bare.rs"]
-mod bare;
+#[path = "speed/baseline_response.rs"]
+mod baseline_response;
 
 use std::{io, net::SocketAddr};
 
@@ -28,9 +28,9 @@ async fn main() -> io::Result<()> {
     }
     tokio::select! {
         ended = serve => ended,
-        answer = ask(address) => {
-            let answer = answer?;
-            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        response = get(address) => {
+            let response = response?;
+            assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
             Ok(())
         }
     }
@@ -40,14 +40,15 @@ async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(bare::answer)));
+        let service = service_fn(baseline_response::respond);
+        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     }
 }
 
-async fn ask(address: SocketAddr) -> io::Result<String> {
+async fn get(address: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    Ok(response)
 }

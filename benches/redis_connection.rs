@@ -1,28 +1,28 @@
-//! Whether requests should share one multiplexed connection to Redis, or check one out of the pool each.
+//! Compares one multiplexed connection to Redis, shared by all requests, with a pooled connection for each request.
 //!
 //!     scripts/with-stores cargo bench --bench redis_connection
 //!
-//! Prints calls a second both ways, in one run, and their ratio. `-- --test` makes only a few calls.
+//! Prints the calls per second of both and their ratio. `-- --test` makes only a few calls.
 
 use std::{sync::Arc, time::Instant};
 
 use deadpool_redis::{Manager, Pool, Runtime};
 use redis::{Script, aio::MultiplexedConnection};
 
-/// How many calls each figure comes from.
+/// The number of calls for each figure.
 const CALLS: u32 = 20_000;
 
-/// How many calls are enough to see that it works.
+/// The number of calls with `--test`.
 const TEST_CALLS: u32 = 64;
 
-/// Reads a hash that is not there, as a signed-in request reads a session.
+/// Reads a missing hash by a script, as a signed-in request reads its session.
 async fn call(script: &Script, connection: &mut MultiplexedConnection) {
     let mut invocation = script.prepare_invoke();
-    let found: Vec<Option<String>> = invocation.key("nobody").invoke_async(connection).await.expect("an answer");
+    let found: Vec<Option<String>> = invocation.key("missing").invoke_async(connection).await.expect("a response");
     assert_eq!(found, [None, None]);
 }
 
-/// Calls a second, by this many callers at once.
+/// Returns the calls per second of this number of concurrent callers.
 async fn rate(callers: u32, calls: u32, pool: &Pool, is_shared: bool) -> f64 {
     let script = Arc::new(Script::new("return redis.call('HMGET', KEYS[1], 'epoch', 'expires')"));
     let shared = Arc::new(pool.get().await.expect("a connection"));
@@ -46,8 +46,8 @@ async fn rate(callers: u32, calls: u32, pool: &Pool, is_shared: bool) -> f64 {
 
 #[tokio::main]
 async fn main() {
-    #[expect(clippy::disallowed_methods, reason = "a variable of scripts/with-stores is no setting of the service")]
-    let url = std::env::var("POSTERN_TEST_REDIS_URL").expect("run it by scripts/with-stores");
+    #[expect(clippy::disallowed_methods, reason = "scripts/with-stores sets it; it is not a setting of the service")]
+    let url = std::env::var("POSTERN_TEST_REDIS_URL").expect("the variable; run this with scripts/with-stores");
     let manager = Manager::new(url.as_str()).expect("a URL");
     let pool = Pool::builder(manager).max_size(16).runtime(Runtime::Tokio1).build().expect("a pool");
     let calls = if std::env::args().any(|argument| argument == "--test") { TEST_CALLS } else { CALLS };

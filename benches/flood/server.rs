@@ -1,24 +1,24 @@
-//! The server that is flooded: the program itself, in a process of its own.
+//! The Postern process that is flooded.
 
 use std::str::FromStr;
 
 use crate::support::{Postern, Serving, is_set, variable};
 
-/// A server that is stopped with what it has kept.
+/// A running server. When it is dropped, the process is stopped and its directory removed.
 pub struct Server {
     _directory: Postern,
     pub serving: Serving,
-    /// Where its users and sessions are.
+    /// The names of its stores.
     pub stores: &'static str,
 }
 
 impl Server {
-    /// Starts a server on the stores of `scripts/with-stores` if those run, and else on an embedded one.
+    /// Starts a server on the stores of `scripts/with-stores` if they run, and else on the embedded store.
     pub async fn start() -> Self {
         let stores = [("DATABASE_URL", "POSTERN_TEST_DATABASE_URL"), ("REDIS_URL", "POSTERN_TEST_REDIS_URL")];
         let is_embedded = stores.iter().any(|(_, name)| !is_set(name));
         let mut postern = Postern::new();
-        // Unlike tests, a flood hashes as the defaults say.
+        // Unlike tests, a flood uses the default hashing settings.
         postern.environment.retain(|(name, _)| name.ends_with("LISTEN"));
         let postern = postern
             .with("POSTERN_KEYS_DIR", "postern-data/keys")
@@ -35,17 +35,17 @@ impl Server {
         Self { _directory: postern, serving, stores: "PostgreSQL and Redis" }
     }
 
-    /// A new user's access token.
+    /// Signs a user up and returns the access token.
     pub async fn sign_up(&self, email: &str) -> String {
         self.serving.signed_up(email).await.access
     }
 
-    /// How many threads hash.
+    /// Returns the number of hashing threads.
     pub async fn threads(&self) -> usize {
         self.metric("postern_hashing_threads").await
     }
 
-    /// How many hashes have been made.
+    /// Returns the number of hashes since the start.
     pub async fn hashes(&self) -> f64 {
         self.metric(r#"postern_hashing_duration_seconds_count{work="hash"}"#).await
     }
@@ -54,7 +54,7 @@ impl Server {
         self.serving.metric(name).await
     }
 
-    /// The most memory that it has had, in MiB.
+    /// Returns the peak memory of the process, in MiB.
     pub fn peak_mebibytes(&self) -> u64 {
         self.serving.peak_memory_bytes() >> 20
     }

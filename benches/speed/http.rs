@@ -1,4 +1,4 @@
-//! The route look-up beside the tree alone; whole requests beside hyper alone, both over a connection in memory.
+//! Compares the route lookup with the bare tree, and whole requests with bare hyper, both over a connection in memory.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
@@ -17,20 +17,19 @@ use postern::http::{Service, routes};
 use tokio::runtime::Runtime;
 
 use crate::{
-    bare,
-    beside::{Group, timed, timed_async},
+    baseline_response,
+    comparison::{Group, timed, timed_async},
     service::{Served, served},
     support::{Backend as _, Embedded},
 };
 
-/// What is asked with `GET`.
+/// A `GET` request and the status of its response.
 #[derive(Clone, Copy)]
-pub struct Question<'token> {
-    /// What is asked for.
+pub struct Get<'token> {
     pub path: &'static str,
-    /// The access token that goes with it.
+    /// The access token.
     pub token: &'token str,
-    /// What is answered.
+    /// The expected status.
     pub status: StatusCode,
 }
 
@@ -45,8 +44,8 @@ fn routes(group: &mut Group<'_>) {
     let router = routes::public();
     let mut tree = matchit::Router::new();
     for path in ["create-user", "token", "refresh", "logout", "profile", "change-password", "healthz"] {
-        tree.insert(format!("/{path}"), path).expect("paths that can be told apart");
-        tree.insert(format!("/{path}/"), path).expect("paths that can be told apart");
+        tree.insert(format!("/{path}"), path).expect("distinct paths");
+        tree.insert(format!("/{path}/"), path).expect("distinct paths");
     }
     group.measure(
         ["route found", "matchit"],
@@ -62,26 +61,26 @@ fn routes(group: &mut Group<'_>) {
 
 fn requests(group: &mut Group<'_>) {
     let runtime = runtime();
-    let Served { service, tokens, writing: _writing } =
+    let Served { service, tokens, audit_writer: _audit_writer } =
         runtime.block_on(async { served(&Embedded::empty().await).await });
     for (name, path, status) in [
         ("GET /healthz", "/healthz", StatusCode::OK),
         ("GET of no such path: 404", "/nothing", StatusCode::NOT_FOUND),
         ("GET /profile/, embedded store", "/profile/", StatusCode::OK),
     ] {
-        let question = Question { path, token: &tokens.access, status };
-        let mut ours = runtime.block_on(ours(&service));
-        let mut hyper = runtime.block_on(connect(service_fn(bare::answer)));
+        let get = Get { path, token: &tokens.access, status };
+        let mut postern = runtime.block_on(connect_to_postern(&service));
+        let mut hyper = runtime.block_on(connect(service_fn(baseline_response::respond)));
         group.measure(
             [name, "hyper"],
-            timed_async(&runtime, async || ask(&mut ours, question).await),
-            timed_async(&runtime, async || ask(&mut hyper, Question { status: StatusCode::OK, ..question }).await),
+            timed_async(&runtime, async || send(&mut postern, get).await),
+            timed_async(&runtime, async || send(&mut hyper, Get { status: StatusCode::OK, ..get }).await),
         );
     }
 }
 
-/// A connection to a service.
-pub async fn ours(service: &Arc<Service>) -> SendRequest<Empty<Bytes>> {
+/// Connects to a service of Postern.
+pub async fn connect_to_postern(service: &Arc<Service>) -> SendRequest<Empty<Bytes>> {
     let service = Arc::clone(service);
     let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
     connect(service_fn(move |request| {
@@ -91,17 +90,17 @@ pub async fn ours(service: &Arc<Service>) -> SendRequest<Empty<Bytes>> {
     .await
 }
 
-/// Asks, and reads the answer to its end.
-pub async fn ask(connection: &mut SendRequest<Empty<Bytes>>, question: Question<'_>) {
-    let request = Request::get(question.path)
+/// Sends a request and reads the whole response.
+pub async fn send(connection: &mut SendRequest<Empty<Bytes>>, get: Get<'_>) {
+    let request = Request::get(get.path)
         .header(header::HOST, "127.0.0.1")
-        .header(header::AUTHORIZATION, format!("Bearer {}", question.token))
+        .header(header::AUTHORIZATION, format!("Bearer {}", get.token))
         .body(Empty::new())
-        .expect("a good request");
-    connection.ready().await.expect("a live connection");
-    let response: Response<Incoming> = connection.send_request(request).await.expect("an answer");
-    assert_eq!(response.status(), question.status);
-    response.into_body().collect().await.expect("a whole answer");
+        .expect("a valid request");
+    connection.ready().await.expect("an open connection");
+    let response: Response<Incoming> = connection.send_request(request).await.expect("a response");
+    assert_eq!(response.status(), get.status);
+    response.into_body().collect().await.expect("a whole body");
 }
 
 /// Serves one connection in memory, and returns the client's end.
@@ -117,7 +116,7 @@ where
     sender
 }
 
-/// One thread for everything that is asked and answered.
+/// Returns a runtime on the current thread, which runs both client and server.
 pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }

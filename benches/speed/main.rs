@@ -1,16 +1,16 @@
-//! How fast things are, each beside the bare primitive that it cannot do without.
+//! Measures operations of Postern and their baselines: the primitives that they cannot do without.
 //!
 //!     scripts/with-stores cargo bench --all-features --bench speed
 //!     cargo bench --bench speed -- tokens
 //!
-//! Prints what criterion says, and for each group a table of ratios: how many times as long ours takes. Both sides of a
-//! ratio are measured in turns, so that what slows the machine down for a while slows down both. `-- --test` runs
-//! everything once and prints no table.
+//! Prints criterion's reports, and for each group a table with the ratio of Postern's duration to that of the baseline. Both
+//! are measured in turns, so that a slower phase of the machine affects both. `-- --test` runs everything once and prints no
+//! table.
 //!
 //! Only the public API is used. The group `stores` needs the servers of `scripts/with-stores`.
 
-mod bare;
-mod beside;
+mod baseline_response;
+mod comparison;
 mod http;
 mod passwords;
 mod service;

@@ -1,5 +1,5 @@
-//! Passwords: hashing beside Argon2id alone, with memory that is reused and with memory of its own; judging beside the
-//! estimate alone.
+//! Compares password hashing with bare Argon2id, in reused and in new memory, and the password policy with the bare strength
+//! estimate.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use criterion::Criterion;
@@ -7,38 +7,38 @@ use postern::passwords::{HashParameters, Password, Policy};
 use tokio::runtime::Runtime;
 
 use crate::{
-    beside::{Group, timed, timed_async},
+    comparison::{Group, timed, timed_async},
     service::hasher,
 };
 
 /// The default parameters.
 const DEFAULT: HashParameters = HashParameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
 
-/// A little less: to a hasher with these, a hash of the default ones is too large for the memory that it reuses.
+/// Slightly less memory: a hash with the default parameters does not fit into the reused memory of a hasher with these.
 const SMALLER: HashParameters = HashParameters { memory_kib: 18 * 1024, passes: 2, lanes: 1 };
 
-const TYPED: &str = "secure_password";
+const PASSWORD: &str = "secure_password";
 
 pub fn measure(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let mut group = Group::new(criterion, "passwords");
     hashes(&mut group, &runtime);
     verifications(&mut group, &runtime);
-    judgements(&mut group);
+    policy_checks(&mut group);
     group.print();
 }
 
 fn hashes(group: &mut Group<'_>, runtime: &Runtime) {
     let hasher = hasher(DEFAULT);
-    let password = Password::new(TYPED);
+    let password = Password::new(PASSWORD);
     let hash = || timed_async(runtime, async || hasher.hash(&password).await.expect("an idle thread"));
     group.measure(["password hashed", "Argon2id, memory reused"], hash(), argon2_with_reused_memory());
-    group.measure(["password hashed (memory reused)", "Argon2id, memory of its own"], hash(), argon2_with_new_memory());
+    group.measure(["password hashed (memory reused)", "Argon2id, new memory"], hash(), argon2_with_new_memory());
 }
 
 fn verifications(group: &mut Group<'_>, runtime: &Runtime) {
     let (hasher, smaller) = (hasher(DEFAULT), hasher(SMALLER));
-    let password = Password::new(TYPED);
+    let password = Password::new(PASSWORD);
     let hash = runtime.block_on(hasher.hash(&password)).expect("an idle thread");
     group.measure(
         ["password verified", "Argon2id, memory reused"],
@@ -46,19 +46,19 @@ fn verifications(group: &mut Group<'_>, runtime: &Runtime) {
         argon2_with_reused_memory(),
     );
     group.measure(
-        ["password verified by a larger hash (memory of its own)", "Argon2id, memory of its own"],
+        ["password verified by a larger hash (new memory)", "Argon2id, new memory"],
         timed_async(runtime, async || assert!(smaller.verify(&password, Some(&hash)).await.expect("an idle thread"))),
         argon2_with_new_memory(),
     );
 }
 
-fn judgements(group: &mut Group<'_>) {
+fn policy_checks(group: &mut Group<'_>) {
     let policy = Policy { min_code_points: 8 };
     let (name, email) = ("Ada Lovelace".parse().expect("a name"), "ada@example.org".parse().expect("an address"));
     group.measure(
-        ["new password judged", "zxcvbn"],
-        timed(|| policy.validate(Password::new(TYPED), Some(&name), Some(&email)).expect("an acceptable password")),
-        timed(|| zxcvbn::zxcvbn(TYPED, &[]).score()),
+        ["new password checked", "zxcvbn"],
+        timed(|| policy.validate(Password::new(PASSWORD), Some(&name), Some(&email)).expect("an acceptable password")),
+        timed(|| zxcvbn::zxcvbn(PASSWORD, &[]).score()),
     );
 }
 
@@ -68,8 +68,8 @@ fn argon2_with_reused_memory() -> impl FnMut(u64) -> std::time::Duration {
     timed(move || {
         let mut hash = [0; 32];
         let outcome =
-            argon2.hash_password_into_with_memory(TYPED.as_bytes(), b"sixteen bytes of", &mut hash, &mut memory);
-        outcome.expect("good parameters");
+            argon2.hash_password_into_with_memory(PASSWORD.as_bytes(), b"sixteen bytes of", &mut hash, &mut memory);
+        outcome.expect("valid parameters");
         hash
     })
 }
@@ -78,12 +78,12 @@ fn argon2_with_new_memory() -> impl FnMut(u64) -> std::time::Duration {
     let argon2 = argon2();
     timed(move || {
         let mut hash = [0; 32];
-        argon2.hash_password_into(TYPED.as_bytes(), b"sixteen bytes of", &mut hash).expect("good parameters");
+        argon2.hash_password_into(PASSWORD.as_bytes(), b"sixteen bytes of", &mut hash).expect("valid parameters");
         hash
     })
 }
 
 fn argon2() -> Argon2<'static> {
-    let params = Params::new(DEFAULT.memory_kib, DEFAULT.passes, DEFAULT.lanes, Some(32)).expect("good parameters");
+    let params = Params::new(DEFAULT.memory_kib, DEFAULT.passes, DEFAULT.lanes, Some(32)).expect("valid parameters");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }

@@ -1,4 +1,4 @@
-//! What is measured, put together as `src/main.rs` does it.
+//! Builds the measured service in the same way as `src/app.rs`.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -15,17 +15,16 @@ use postern::{
 
 use crate::support::{Backend, PASSWORD, Settings, assemble, call, hashing, new_keys};
 
-/// A service with a user who is signed in.
+/// A service with a signed-in user.
 pub struct Served {
-    /// Answers requests.
     pub service: Arc<http::Service>,
-    /// The user's.
+    /// The tokens of the user.
     pub tokens: Tokens,
-    /// Writes the audit trail for as long as it is there.
-    pub writing: audit::WriterHandle,
+    /// Writes the audit trail until it is dropped.
+    pub audit_writer: audit::WriterHandle,
 }
 
-/// A service on a backend.
+/// Builds a service on a backend.
 pub async fn served<B: Backend>(backend: &B) -> Served {
     let clock = Arc::new(ManualClock::default());
     let stores = backend.open(Arc::clone(&clock)).await;
@@ -38,33 +37,33 @@ pub async fn served<B: Backend>(backend: &B) -> Served {
         audit: audit::Settings::keeping(None),
         ..defaults
     };
-    let (accounts, writing) = assemble(stores, &keys, clock, &settings);
+    let (accounts, audit_writer) = assemble(stores, &keys, clock, &settings);
     let accounts = Arc::new(accounts);
     let tokens = signed_up(&accounts).await;
     let limits = RequestLimits { request: Duration::from_secs(10), store: Duration::from_secs(1) };
     let service = http::Service::new(routes::public(), accounts, Arc::new(Readiness::default()), limits);
-    Served { service: Arc::new(service), tokens, writing }
+    Served { service: Arc::new(service), tokens, audit_writer }
 }
 
-/// One thread that hashes.
+/// Starts a hasher with one thread.
 pub fn hasher(parameters: HashParameters) -> Hasher {
     Hasher::start(hashing(parameters), Metrics::new("").hashing).expect("parameters")
 }
 
-/// New keys.
+/// Generates keys.
 pub fn keys() -> Arc<LiveKeyring> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     new_keys(directory.path(), &ManualClock::default())
 }
 
-/// Who opens sessions.
+/// Returns the client that opens sessions.
 pub fn client() -> Client {
     Client::new(Ipv4Addr::LOCALHOST.into(), "curl/8.14.1")
 }
 
 async fn signed_up(accounts: &Accounts) -> Tokens {
     let (name, email) = ("Ada Lovelace".parse().expect("a name"), "ada@example.org".parse().expect("an address"));
-    let judged = accounts.validate_password(Password::new(PASSWORD), Some(&name), Some(&email)).await;
-    let password = judged.expect("an idle thread").expect("an acceptable password");
+    let validated = accounts.validate_password(Password::new(PASSWORD), Some(&name), Some(&email)).await;
+    let password = validated.expect("an idle thread").expect("an acceptable password");
     accounts.sign_up(SignUp { name, email, password }, &call()).await.expect("an account")
 }

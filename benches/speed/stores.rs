@@ -1,8 +1,7 @@
-//! Sessions on Redis beside `PING`, users on PostgreSQL beside `SELECT 1`, and a request that asks both.
+//! Compares sessions in Redis with `PING`, users in PostgreSQL with `SELECT 1`, and a request that uses both stores with both
+//! commands. Several callers run at once, as in a server.
 //!
-//! All of it by several callers at once, as a server does it.
-//!
-//! Needs the servers of `scripts/with-stores`; where they are missing, says so as soon as one of these is to run.
+//! Needs the servers of `scripts/with-stores`, and panics without them when the first measurement runs.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,93 +25,93 @@ use tokio::{
 use tokio_postgres::Statement;
 
 use crate::{
-    beside::{CALLERS, Group, timed_at_once},
-    http::{self, Question, ask},
+    comparison::{CALLERS, Group, timed_at_once},
+    http::{self, Get, send},
     service::{Served, client, served},
     support::{Backend as _, PostgresRedis, Stores, postgres_client, redis_connection, time},
 };
 
-/// Stores with one user who has one session, and the bare connections beside them.
-struct Kept {
+/// Stores with one user who has one session, and bare connections to the same servers.
+struct Fixture {
     backend: PostgresRedis,
     users: Arc<dyn UserStore>,
     sessions: Arc<dyn SessionStore>,
     user: User,
     session: Session,
     redis: MultiplexedConnection,
-    /// For each caller, with `SELECT 1`.
+    /// A connection for each caller, with the prepared `SELECT 1`.
     postgres: Vec<(tokio_postgres::Client, Statement)>,
     signed_in: OnceCell<SignedIn>,
 }
 
 type SignedIn = (Vec<Mutex<SendRequest<Empty<Bytes>>>>, Tokens);
 
-/// Made when it is first used: who leaves out this group needs no servers.
+/// A fixture that is created at its first use, so that the other groups need no servers.
 #[derive(Default)]
-struct Lazy(OnceCell<Kept>);
+struct LazyFixture(OnceCell<Fixture>);
 
 pub fn measure(criterion: &mut Criterion) {
     let runtime = http::runtime();
-    let kept = Lazy::default();
+    let fixture = LazyFixture::default();
     let mut group = Group::new(criterion, "stores");
-    sessions(&mut group, &runtime, &kept);
-    users(&mut group, &runtime, &kept);
-    profile(&mut group, &runtime, &kept);
+    sessions(&mut group, &runtime, &fixture);
+    users(&mut group, &runtime, &fixture);
+    profile(&mut group, &runtime, &fixture);
     group.print();
 }
 
-fn sessions(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
-    let ping = || timed_at_once(runtime, async |_| kept.get().await.ping().await);
-    // Each for another user: people have a few sessions, not thousands.
+fn sessions(group: &mut Group<'_>, runtime: &Runtime, fixture: &LazyFixture) {
+    let ping = || timed_at_once(runtime, async |_| fixture.get().await.ping().await);
+    // Each session is of another user: a user has a few sessions, not thousands.
     let open = async |_| {
-        let kept = kept.get().await;
-        let session = new_session(UserId::new(SystemClock.now()), kept.user.epoch);
-        kept.sessions.open(&session, &time()).await.expect("a session")
+        let fixture = fixture.get().await;
+        let session = new_session(UserId::new(SystemClock.now()), fixture.user.epoch);
+        fixture.sessions.open(&session, &time()).await.expect("a session")
     };
     group.measure(["session opened, Redis", "PING"], timed_at_once(runtime, open), ping());
     let find = async |_| {
-        let kept = kept.get().await;
-        let found = kept.sessions.touch(kept.user.id, kept.session.id, &time()).await;
-        assert!(found.expect("an answer").is_some_and(|found| kept.user.is_session_valid(found.id, found.epoch)));
+        let fixture = fixture.get().await;
+        let found = fixture.sessions.touch(fixture.user.id, fixture.session.id, &time()).await;
+        assert!(found.expect("a response").is_some_and(|found| fixture.user.is_session_valid(found.id, found.epoch)));
     };
     group.measure(["session checked, Redis", "PING"], timed_at_once(runtime, find), ping());
     let refresh = async |_| {
-        let kept = kept.get().await;
+        let fixture = fixture.get().await;
         let attempt = RefreshAttempt {
-            user: kept.user.clone(),
-            session: kept.session.id,
-            counter: kept.session.next,
+            user: fixture.user.clone(),
+            session: fixture.session.id,
+            counter: fixture.session.next,
             rotation: Rotation::Off,
         };
-        let refresh = kept.sessions.refresh(&attempt, &time()).await.expect("an answer");
+        let refresh = fixture.sessions.refresh(&attempt, &time()).await.expect("a response");
         assert!(matches!(refresh, Refresh::Decided(RefreshOutcome::Kept, _)));
     };
     group.measure(["session refreshed, Redis", "PING"], timed_at_once(runtime, refresh), ping());
 }
 
-fn users(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
-    let select_1 = || timed_at_once(runtime, async |caller| kept.get().await.select_1(caller).await);
+fn users(group: &mut Group<'_>, runtime: &Runtime, fixture: &LazyFixture) {
+    let select_1 = || timed_at_once(runtime, async |caller| fixture.get().await.select_1(caller).await);
     let by_id = async |_| {
-        let kept = kept.get().await;
-        kept.users.by_id(kept.user.id, &time()).await.expect("an answer").expect("a user")
+        let fixture = fixture.get().await;
+        fixture.users.by_id(fixture.user.id, &time()).await.expect("a response").expect("a user")
     };
     group.measure(["user found by id, PostgreSQL", "SELECT 1"], timed_at_once(runtime, by_id), select_1());
     let by_email = async |_| {
-        let kept = kept.get().await;
-        kept.users.by_email(&kept.user.email, &time()).await.expect("an answer").expect("a user")
+        let fixture = fixture.get().await;
+        fixture.users.by_email(&fixture.user.email, &time()).await.expect("a response").expect("a user")
     };
     group.measure(["user found by email, PostgreSQL", "SELECT 1"], timed_at_once(runtime, by_email), select_1());
 }
 
-fn profile(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
+fn profile(group: &mut Group<'_>, runtime: &Runtime, fixture: &LazyFixture) {
     let profile = async |caller: usize| {
-        let (connections, tokens) = kept.get().await.signed_in().await;
-        let question = Question { path: "/profile/", token: &tokens.access, status: StatusCode::OK };
-        ask(&mut *connections[caller].lock().await, question).await;
+        let (connections, tokens) = fixture.get().await.signed_in().await;
+        let get = Get { path: "/profile/", token: &tokens.access, status: StatusCode::OK };
+        send(&mut *connections[caller].lock().await, get).await;
     };
     let both = async |caller| {
-        let kept = kept.get().await;
-        tokio::join!(kept.select_1(caller), kept.ping())
+        let fixture = fixture.get().await;
+        tokio::join!(fixture.select_1(caller), fixture.ping())
     };
     group.measure(
         ["GET /profile/, PostgreSQL and Redis", "SELECT 1 and PING side by side"],
@@ -121,13 +120,13 @@ fn profile(group: &mut Group<'_>, runtime: &Runtime, kept: &Lazy) {
     );
 }
 
-impl Lazy {
-    async fn get(&self) -> &Kept {
-        self.0.get_or_init(Kept::new).await
+impl LazyFixture {
+    async fn get(&self) -> &Fixture {
+        self.0.get_or_init(Fixture::new).await
     }
 }
 
-impl Kept {
+impl Fixture {
     async fn new() -> Self {
         let backend = PostgresRedis::migrated().await;
         let Stores { users, sessions, .. } = backend.open(Arc::new(ManualClock::default())).await;
@@ -136,7 +135,7 @@ impl Kept {
             id: UserId::new(now),
             email: "bob@example.org".parse().expect("an address"),
             name: "Bob".parse().expect("a name"),
-            // As long as one with the default parameters.
+            // The length of a hash with the default parameters.
             password: Some(PasswordHash::new("$".repeat(97))),
             status: AccountStatus::Active,
             role: Role::Member,
@@ -144,7 +143,7 @@ impl Kept {
             surviving_session: None,
             created: now,
         };
-        users.insert(&user, &time()).await.expect("an answer");
+        users.insert(&user, &time()).await.expect("a response");
         let session = sessions.open(&new_session(user.id, user.epoch), &time()).await.expect("a session").session;
         let redis = redis_connection(&backend.redis).await;
         let mut postgres = Vec::new();
@@ -156,13 +155,13 @@ impl Kept {
         Self { backend, users, sessions, user, session, redis, postgres, signed_in: OnceCell::new() }
     }
 
-    /// A connection for each caller, and the tokens of who is signed in.
+    /// Returns a connection to Postern for each caller, and the tokens of a signed-in user.
     async fn signed_in(&self) -> &SignedIn {
         let sign_in = async || {
-            let Served { service, tokens, writing: _writing } = served(&self.backend).await;
+            let Served { service, tokens, audit_writer: _audit_writer } = served(&self.backend).await;
             let mut connections = Vec::new();
             for _ in 0..CALLERS {
-                connections.push(Mutex::new(http::ours(&service).await));
+                connections.push(Mutex::new(http::connect_to_postern(&service).await));
             }
             (connections, tokens)
         };
@@ -170,7 +169,7 @@ impl Kept {
     }
 
     async fn ping(&self) {
-        let () = redis::cmd("PING").exec_async(&mut self.redis.clone()).await.expect("an answer");
+        let () = redis::cmd("PING").exec_async(&mut self.redis.clone()).await.expect("a response");
     }
 
     async fn select_1(&self, caller: usize) {

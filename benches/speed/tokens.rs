@@ -1,4 +1,4 @@
-//! Tokens, beside the signature or the MAC alone.
+//! Compares tokens with the bare signature or MAC.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use postern::{
 use sha2::Sha256;
 
 use crate::{
-    beside::{Group, timed},
+    comparison::{Group, timed},
     service::keys,
     support::access_tokens,
 };
 
-/// About what is signed with a token: header, claims, footer and their lengths.
+/// The approximate length of the signed part of a token: header, claims, footer and their lengths.
 const SIGNED_BYTES: usize = 420;
 
-/// What is authenticated in a refresh token: its purpose, and all that stands before the MAC.
+/// The length of the authenticated part of a refresh token: its purpose, and the bytes before the MAC.
 const AUTHENTICATED_BYTES: usize = 67;
 
 pub fn measure(criterion: &mut Criterion) {
@@ -49,8 +49,8 @@ fn access(group: &mut Group<'_>, format: AccessFormat) {
     );
     group.measure(
         [&format!("access token verified, {format}"), "Ed25519 verification"],
-        timed(|| tokens.verify_now(&token, now).expect("a good token")),
-        timed(|| pair.pk.verify(signed, &signature).expect("a good signature")),
+        timed(|| tokens.verify_now(&token, now).expect("a valid token")),
+        timed(|| pair.pk.verify(signed, &signature).expect("a valid signature")),
     );
 }
 
@@ -71,7 +71,7 @@ fn refresh(group: &mut Group<'_>) {
     );
     group.measure(
         ["refresh token parsed and verified", "HMAC-SHA-256, verified"],
-        timed(|| tokens.verify_now(&token).expect("a good token")),
-        timed(|| mac().verify(&code).expect("a good code")),
+        timed(|| tokens.verify_now(&token).expect("a valid token")),
+        timed(|| mac().verify(&code).expect("a valid code")),
     );
 }

@@ -1,6 +1,6 @@
-"""What schemathesis cannot read off the OpenAPI page: an account to ask with, and what only the service can judge.
+"""Supplies schemathesis with accounts and tokens, and with the rules of the OpenAPI page that no schema can express.
 
-Needs SCHEMATHESIS_BASE_URL, and makes an account there; and SCHEMATHESIS_API_KEY, which is an operator's.
+Needs SCHEMATHESIS_BASE_URL, where it creates accounts, and SCHEMATHESIS_API_KEY, the key of an API client.
 """
 
 import itertools
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 WORDS = "amber bridge copper dolphin ember falcon glacier harbour indigo juniper kestrel".split()
 
-# Refusals of requests that are valid by the page, because no schema can say what is wrong with them: the descriptions
-# do. Everything else that is valid has to be accepted.
-OBJECTIONS = {
+# Errors for requests that are valid by the schemas: only the descriptions of the page state these rules. Every other valid
+# request must be accepted.
+FIELD_ERRORS = {
     "name": r"Ensure this field has no more than 255 characters\.",
     "email": r"Ensure this field has no more than 254 characters\.|Enter a valid email address\.",
     "password": r"This password is .*",
@@ -24,7 +24,7 @@ OBJECTIONS = {
 }
 
 
-def ask(path, body=None, token=""):
+def send(path, body=None, token=""):
     request = urllib.request.Request(
         os.environ["SCHEMATHESIS_BASE_URL"] + path,
         None if body is None else json.dumps(body).encode(),
@@ -35,26 +35,26 @@ def ask(path, body=None, token=""):
 
 
 class Account:
-    """Somebody who has signed up."""
+    """A user who has signed up."""
 
     password = "-".join(WORDS[:4])
 
     def __init__(self, email):
         self.email = email
-        self.access = ask("/create-user/", {"name": "Grace Hopper"} | self.credentials())["access"]
+        self.access = send("/create-user/", {"name": "Grace Hopper"} | self.credentials())["access"]
 
     def credentials(self):
         return {"email": self.email, "password": self.password}
 
 
-# Whose first session no request ends.
+# No request ends the first session of this account.
 account = Account("grace@example.com")
-# Those who are about to leave, by their tokens.
+# Accounts whose sessions a request ends, by their access tokens.
 leaving = {}
 turns = itertools.count()
 
 
-# Where the page asks for a token, and nowhere else: a 401 for other reasons would count as a token that has expired.
+# Only for the paths that need a token: schemathesis takes any 401 as an expired token.
 @(
     schemathesis.auth()
     .apply_to(path=["/profile/", "/change-password/", "/sessions/", "/verify/", "/verify/{rest}"])
@@ -74,50 +74,50 @@ class SignedIn:
     .apply_to(path=["/sessions/{id}/", "/logout-everywhere/"])
 )
 class Leaving(SignedIn):
-    """Somebody else each time: what is asked here ends the session."""
+    """A new account each time, because these requests end the session."""
 
     def get(self, case, context):
-        somebody = Account(f"leaving.{len(leaving)}@example.com")
-        leaving[somebody.access] = somebody
-        return somebody.access
+        leaver = Account(f"leaving.{len(leaving)}@example.com")
+        leaving[leaver.access] = leaver
+        return leaver.access
 
 
 @schemathesis.auth().apply_to(path="/introspect/")
-class Operator(SignedIn):
+class ApiClient(SignedIn):
     def get(self, case, context):
         return os.environ["SCHEMATHESIS_API_KEY"]
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Gives valid requests what they need to succeed, since nobody guesses a password or a token."""
+    """Adds correct passwords and tokens to valid requests, because schemathesis cannot generate them."""
     is_valid = case.meta is not None and case.meta.generation.mode.is_positive
-    if not is_valid or not is_in_need(case.meta.phase.name):
+    if not is_valid or not needs_credentials(case.meta.phase.name):
         return
-    somebody = leaving.get(case.headers.get("Authorization", "").removeprefix("Bearer "))
-    if somebody and case.operation.path == "/sessions/{id}/":
-        case.path_parameters["id"] = ask("/sessions/", token=somebody.access)["sessions"][0]["id"]
+    leaver = leaving.get(case.headers.get("Authorization", "").removeprefix("Bearer "))
+    if leaver and case.operation.path == "/sessions/{id}/":
+        case.path_parameters["id"] = send("/sessions/", token=leaver.access)["sessions"][0]["id"]
     if not isinstance(case.body, dict):
         return
     match case.operation.path:
-        case "/profile/" if somebody:
-            case.body["password"] = somebody.password
+        case "/profile/" if leaver:
+            case.body["password"] = leaver.password
         case "/token/":
             case.body |= account.credentials()
         case "/refresh/" | "/logout/":
-            # Of another session: schemathesis remembers values, and would end the one that it asks with.
-            case.body["refresh"] = ask("/token/", account.credentials())["refresh"]
+            # From another session: schemathesis reuses values, and must not end the session of its own requests.
+            case.body["refresh"] = send("/token/", account.credentials())["refresh"]
         case "/introspect/":
             case.body["token"] = account.access
         case "/change-password/":
             case.body["old_password"] = account.password
-            # The page has one example of another password, which is soon the old one.
+            # The page has one example of a new password, which soon is the old one.
             if case.body["new_password"] == account.password:
                 case.body["new_password"] += "_again"
 
 
-def is_in_need(phase):
-    """Every other request of the many; all of the few; none of those that follow links, which bring what is needed."""
+def needs_credentials(phase):
+    """Every other request of the fuzzing phase; every request of other phases, except those that follow links."""
     return next(turns) % 2 == 0 if phase == "fuzzing" else phase != "stateful"
 
 
@@ -129,24 +129,24 @@ def after_call(context, case, response):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Drops refusals of valid requests, and answers to methods that it cannot name, that the page foresees in words."""
+    """Drops errors for valid requests that the page describes in words, and responses of `/verify/` to any method."""
     if failure.code == "ST204":
         return not case.operation.path.startswith("/verify/")
-    return failure.code != "ST202" or response.status_code != 400 or not is_foreseen(response.json())
+    return failure.code != "ST202" or response.status_code != 400 or not is_documented(response.json())
 
 
-def is_foreseen(refusal):
-    if refusal["code"] == "wrong_password":
+def is_documented(error):
+    if error["code"] == "wrong_password":
         return True
-    faults = refusal.get("fields", {}).items()
-    return refusal["code"] == "validation_failed" and all(
-        member in OBJECTIONS and re.fullmatch(OBJECTIONS[member], sentence)
-        for member, sentences in faults
+    errors = error.get("fields", {}).items()
+    return error["code"] == "validation_failed" and all(
+        field in FIELD_ERRORS and re.fullmatch(FIELD_ERRORS[field], sentence)
+        for field, sentences in errors
         for sentence in sentences
     )
 
 
-# Generators that meet what the descriptions say, most of the time.
+# Generators whose values meet the descriptions most of the time.
 words = st.lists(st.sampled_from(WORDS), min_size=4, max_size=8, unique=True)
 schemathesis.openapi.format("password", words.map("_".join))
 

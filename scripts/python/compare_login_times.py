@@ -1,20 +1,21 @@
-"""Compares how long refused logins take. Run by scripts/compare-login-times, which says what it does.
+"""Compares the response times of rejected logins. Run by scripts/compare-login-times.
 
-The kinds of login are asked in turns, in random order within each turn, on one connection, by the same bytes but for the
-email and the password, which are as long. Two kinds are compared by the Mann-Whitney U test (H. B. Mann and D. R. Whitney,
-"On a Test of Whether one of Two Random Variables is Stochastically Larger than the Other", Ann. Math. Statist. 18, 1947),
-in its normal approximation: ranks, because times have outliers and no normal distribution. They can be told apart where
+The kinds of login are sent in turns, in random order within each turn, on one connection. The requests differ only in the
+email and the password, which have the same length. Two kinds are compared by the Mann-Whitney U test (H. B. Mann and
+D. R. Whitney, "On a Test of Whether one of Two Random Variables is Stochastically Larger than the Other", Ann. Math.
+Statist. 18, 1947), in its normal approximation. It uses ranks, because times have outliers and no normal distribution. Two
+kinds can be distinguished if
 
 - the difference is significant: |z| > 3.29 (p < 0.001, two-sided), and
-- it is large enough to be of use: the probability that one of the first kind takes longer than one of the second is
-  outside of 0.45 to 0.55. An attacker who compares single logins is then right more than 55 times in 100.
+- it is large enough to be useful: the probability that a login of the first kind takes longer than one of the second is
+  outside of 0.45 to 0.55. An attacker who compares single logins is then right in more than 55 % of the cases.
 
-Both, because with enough logins any difference becomes significant, and with few of them any effect looks large. The first
-tenth of the turns is not counted.
+Both are required, because with enough logins any difference is significant, and with few logins any effect looks large. The
+first tenth of the turns is not counted.
 
-What a run can find depends on how busy the machine is. So each comparison says which difference it would have found: the
-smallest delay by which one of the two kinds, delayed, can be told from itself. Where that is half of a login or more, the
-run says nothing, and fails too: a login without a hash has to be found.
+The sensitivity of a run depends on how busy the machine is. Each comparison therefore prints the smallest difference that it
+can detect: the smallest delay that distinguishes one of the two kinds from itself. If this is half of a login or more, the
+run has no result and fails: it could not detect a login without a hash.
 """
 
 import argparse
@@ -38,45 +39,45 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PASSWORD = "amber-bridge-copper-dolphin"
 WRONG = "amber-bridge-copper-dolphiN"
 KNOWN, INACTIVE, UNKNOWN = (f"{name}@example.org" for name in ("ada.known", "ada.close", "ada.never"))
-# What is asked: email and password. All of them are refused.
+# The email and password of each kind. All are rejected.
 KINDS = {"unknown email": (UNKNOWN, PASSWORD), "wrong password": (KNOWN, WRONG), "inactive user": (INACTIVE, PASSWORD)}
 PAIRS = [("unknown email", "wrong password"), ("inactive user", "wrong password"), ("unknown email", "inactive user")]
 
 SIGNIFICANT_Z = 3.29
 LARGEST_EFFECT = 0.05
 
-# The exit codes, beside 0.
-TOLD_APART, TOO_BUSY = 1, 2
+# The exit codes other than 0.
+DISTINGUISHABLE, TOO_BUSY = 1, 2
 
 
 def mann_whitney(first, second):
-    """z, and the probability that one of the first is larger than one of the second (ties count half)."""
+    """Returns z, and the probability that a value of the first is larger than one of the second (ties count half)."""
     values = sorted((value, kind) for kind, sample in enumerate((first, second)) for value in sample)
-    rank_sum, ties, place = 0.0, 0.0, 0
-    while place < len(values):
-        end = place
-        while end < len(values) and values[end][0] == values[place][0]:
+    rank_sum, ties, start = 0.0, 0.0, 0
+    while start < len(values):
+        end = start
+        while end < len(values) and values[end][0] == values[start][0]:
             end += 1
-        rank_sum += (place + 1 + end) / 2 * sum(1 for _, kind in values[place:end] if kind == 0)
-        ties += (end - place) ** 3 - (end - place)
-        place = end
+        rank_sum += (start + 1 + end) / 2 * sum(1 for _, kind in values[start:end] if kind == 0)
+        ties += (end - start) ** 3 - (end - start)
+        start = end
     n, m = len(first), len(second)
     u = rank_sum - n * (n + 1) / 2
     variance = n * m / 12 * ((n + m + 1) - ties / ((n + m) * (n + m - 1)))
     return (u - n * m / 2) / math.sqrt(variance), u / (n * m)
 
 
-def can_be_told_apart(first, second):
+def are_distinguishable(first, second):
     z, probability = mann_whitney(first, second)
     return abs(z) > SIGNIFICANT_Z and abs(probability - 0.5) > LARGEST_EFFECT
 
 
 def smallest_delay(sample):
-    """The smallest delay, in seconds, by which the sample can be told from itself, to a hundredth."""
+    """Returns the smallest delay, in seconds and to 1 %, that distinguishes the sample from itself."""
     low, high = 0.0, max(sample)
     while high - low > high / 100:
         middle = (low + high) / 2
-        if can_be_told_apart([taken + middle for taken in sample], sample):
+        if are_distinguishable([duration + middle for duration in sample], sample):
             high = middle
         else:
             low = middle
@@ -84,7 +85,7 @@ def smallest_delay(sample):
 
 
 class Server:
-    """Postern with settings and a directory of its own."""
+    """A Postern with its own settings and directory."""
 
     def __init__(self, binary, directory, settings):
         self.binary, self.directory = binary, directory
@@ -94,12 +95,12 @@ class Server:
             "POSTERN_DATA_DIR": str(directory / "data"),
             "POSTERN_LOG": "warn",
             "POSTERN_MAX_CONNECTION_AGE": "24h",
-            # However busy the machine is, each login shall come to its end.
+            # No login times out, however busy the machine is.
             "POSTERN_HASH_MAX_WAIT": "60s",
             "POSTERN_REQUEST_TIMEOUT": "5m",
             "POSTERN_STORE_TIMEOUT": "60s",
         } | settings
-        # Whoever guesses this often is told to wait, which is no login.
+        # Otherwise the rate limit rejects most of these logins.
         if "POSTERN_THROTTLE" in self.run("config").stdout:
             self.environment["POSTERN_THROTTLE"] = "off"
 
@@ -110,7 +111,7 @@ class Server:
 
     @contextlib.contextmanager
     def serving(self):
-        """Serves, and gives a connection."""
+        """Runs the server, and yields a connection."""
         with open(self.directory / "log", "w", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [self.binary, "serve"], env=self.environment, cwd=self.directory, stdout=subprocess.PIPE, stderr=log, text=True
@@ -126,34 +127,34 @@ class Server:
             process.wait(30)
 
 
-def ask(connection, path, body):
-    """Status and answer, and how many seconds it took."""
+def send(connection, path, body):
+    """Returns the status, the body and the response time in seconds."""
     body = json.dumps(body)
     start = time.perf_counter()
     connection.request("POST", path, body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    text = answer.read()
-    return answer.status, text, time.perf_counter() - start
+    response = connection.getresponse()
+    text = response.read()
+    return response.status, text, time.perf_counter() - start
 
 
 def measure(connection, logins):
-    """The times of each kind of login, in seconds."""
+    """Returns the response times of each kind of login, in seconds."""
     times = {kind: [] for kind in KINDS}
-    answers = set()
+    responses = set()
     for turn in range(logins + logins // 10):
         for kind in random.sample(list(KINDS), len(KINDS)):
             email, password = KINDS[kind]
-            status, answer, taken = ask(connection, "/token/", {"email": email, "password": password})
-            answers.add((status, answer))
+            status, response, duration = send(connection, "/token/", {"email": email, "password": password})
+            responses.add((status, response))
             if turn >= logins // 10:
-                times[kind].append(taken)
-    if len(answers) != 1 or next(iter(answers))[0] != 401:
-        sys.exit(f"not one answer for all: {answers}")
+                times[kind].append(duration)
+    if len(responses) != 1 or next(iter(responses))[0] != 401:
+        sys.exit(f"expected the same response with status 401 for all logins: {responses}")
     return times
 
 
-def judge(times):
-    """Prints what there is to see, and gives the exit code."""
+def report(times):
+    """Prints the comparisons, and returns the exit code."""
     outcomes = [0]
     for kind, sample in times.items():
         low, median, high = (1000 * value for value in statistics.quantiles(sample, n=4))
@@ -162,20 +163,20 @@ def judge(times):
         z, probability = mann_whitney(times[first], times[second])
         difference = 1000 * (statistics.median(times[first]) - statistics.median(times[second]))
         delay = smallest_delay(times[second])
-        if can_be_told_apart(times[first], times[second]):
-            verdict = "CAN BE TOLD APART"
-            outcomes.append(TOLD_APART)
+        if are_distinguishable(times[first], times[second]):
+            verdict = "CAN BE DISTINGUISHED"
+            outcomes.append(DISTINGUISHABLE)
         elif delay > statistics.median(times[second]) / 2:
-            verdict = "TOO BUSY TO TELL"
+            verdict = "TOO BUSY FOR A RESULT"
             outcomes.append(TOO_BUSY)
         else:
-            verdict = "cannot be told apart"
+            verdict = "cannot be distinguished"
         print(f"  {first} against {second}: {verdict}")
         print(
             f"    medians differ by {difference:+.3f} ms, z = {z:+.2f}, P(longer) = {probability:.3f}; "
-            f"a delay of {1000 * delay:.3f} ms would be found"
+            f"a delay of {1000 * delay:.3f} ms would be detected"
         )
-    return TOLD_APART if TOLD_APART in outcomes else max(outcomes)
+    return DISTINGUISHABLE if DISTINGUISHABLE in outcomes else max(outcomes)
 
 
 def compare(name, settings, arguments):
@@ -188,11 +189,11 @@ def compare(name, settings, arguments):
         with server.serving() as connection:
             for email in (KNOWN, INACTIVE):
                 sign_up = {"name": "Grace Hopper", "email": email, "password": PASSWORD}
-                status, answer, _ = ask(connection, "/create-user/", sign_up)
-                assert status in (201, 409), answer
+                status, response, _ = send(connection, "/create-user/", sign_up)
+                assert status in (201, 409), response
             server.run("user", "deactivate", INACTIVE)
             print(f"-- {name}", flush=True)
-            return judge(measure(connection, arguments.logins))
+            return report(measure(connection, arguments.logins))
 
 
 def main():
@@ -208,7 +209,7 @@ def main():
         }
         backends = {"embedded store": {}, "PostgreSQL and Redis": servers}
         outcomes = [compare(name, settings, arguments) for name, settings in backends.items()]
-    sys.exit(TOLD_APART if TOLD_APART in outcomes else max(outcomes))
+    sys.exit(DISTINGUISHABLE if DISTINGUISHABLE in outcomes else max(outcomes))
 
 
 if __name__ == "__main__":

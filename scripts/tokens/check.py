@@ -1,9 +1,9 @@
-"""Checks the access tokens of a running Postern as another service would, by the Python examples of docs/integrations.md.
+"""Checks the access tokens of a running Postern as another service does, with the Python examples of docs/integrations.md.
 
     check.py ADDRESS FORMAT KEYS_DIRECTORY POSTERN
 
-The keys are for forgeries: tokens that differ from a good one in nothing but what they shall be refused for. They are
-changed in the end, by the command POSTERN.
+The keys sign forged tokens, which differ from a valid token only in the tested claim. At the end, the program POSTERN
+rotates them.
 """
 
 import base64
@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 ROOT = pathlib.Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "integrations.md"
 EXAMPLE_ADDRESS = "http://127.0.0.1:8000"
-# Of the default settings.
+# The values of the default settings.
 TTL = 5 * 60
 MAX_AGE = "public, max-age=300"
 CLAIMS = {
@@ -34,35 +34,35 @@ CLAIMS = {
 }
 
 
-def expect(holds, what):
-    if not holds:
-        raise SystemExit(f"check-tokens: {what}")
+def expect(condition, message):
+    if not condition:
+        raise SystemExit(f"check-tokens: {message}")
 
 
-def ask(path, body=None, token=None):
-    """Status, headers and JSON body of an answer."""
+def send(path, body=None, token=None):
+    """Returns the status, headers and JSON body of the response."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     data = None if body is None else json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(address + path, data, headers), timeout=20) as answer:
-            return answer.status, answer.headers, json.load(answer)
-    except urllib.error.HTTPError as refusal:
-        return refusal.code, refusal.headers, json.load(refusal)
+        with urllib.request.urlopen(urllib.request.Request(address + path, data, headers), timeout=20) as response:
+            return response.status, response.headers, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, json.load(error)
 
 
 def example(word):
-    """Returns `check` of the only example in the document that has this word."""
+    """Returns the function `check` of the only example in the document that contains this word."""
     texts = re.findall(r"^```python\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
     [text] = [text for text in texts if word in text]
-    expect(EXAMPLE_ADDRESS in text, f"the example with {word} asks for no keys")
+    expect(EXAMPLE_ADDRESS in text, f"the example with {word} fetches no keys")
     names = {}
     exec(compile(text.replace(EXAMPLE_ADDRESS, address), DOCUMENT.name, "exec"), names)
     return names["check"]
 
 
 def check_signature_alone(token):
-    """Checks a PASETO with JWT claims, which docs/integrations.md leaves to the reader."""
-    keys = {key["kid"]: pyseto.Key.from_paserk(key["paserk"]) for key in ask("/.well-known/paserk.json")[2]["keys"]}
+    """Checks a PASETO with JWT claims, for which docs/integrations.md has no example."""
+    keys = {key["kid"]: pyseto.Key.from_paserk(key["paserk"]) for key in send("/.well-known/paserk.json")[2]["keys"]}
     key = keys[json.loads(pyseto.Token.new(token).footer)["kid"]]
     claims = json.loads(pyseto.decode(key, token).payload)
     if (claims["iss"], claims["aud"], claims["token_type"]) != ("postern", "postern", "access"):
@@ -72,7 +72,7 @@ def check_signature_alone(token):
     return claims
 
 
-def is_refused(token):
+def is_rejected(token):
     try:
         check(token)
     except Exception:
@@ -81,7 +81,7 @@ def is_refused(token):
 
 
 def seconds(claim):
-    """A time as a claim has it, in seconds since 1970."""
+    """Converts the time of a claim to seconds since 1970."""
     return claim if format != "paseto" else calendar.timegm(time.strptime(claim, "%Y-%m-%dT%H:%M:%SZ"))
 
 
@@ -90,7 +90,7 @@ def as_claim(moment):
 
 
 class Signer:
-    """Signs as Postern does, by the same key."""
+    """Signs tokens with the active key of Postern."""
 
     def __init__(self, directory):
         keys = json.loads((directory / "keyring.json").read_text())["keys"]
@@ -107,9 +107,9 @@ class Signer:
 
 
 def check_key_sets():
-    status, headers, paserk = ask("/.well-known/paserk.json")
+    status, headers, paserk = send("/.well-known/paserk.json")
     expect((status, headers["Cache-Control"]) == (200, MAX_AGE), f"paserk.json: {status} {headers}")
-    status, headers, jwks = ask("/.well-known/jwks.json")
+    status, headers, jwks = send("/.well-known/jwks.json")
     expect((status, headers["Cache-Control"]) == (200, MAX_AGE), f"jwks.json: {status} {headers}")
     [key], [jwk] = paserk["keys"], jwks["keys"]
     expect(key["state"] == "active" and key["kid"] == jwk["kid"], f"{paserk} {jwks}")
@@ -121,76 +121,77 @@ def check_claims(claims, user):
     expect(claims.keys() == CLAIMS[format], f"{claims} are not the documented claims")
     expect((claims["iss"], claims["aud"], claims["sub"]) == ("postern", "postern", user), f"{claims} of {user}")
     issued = seconds(claims["iat"])
-    expect(abs(issued - time.time()) < 60, f"{claims} are not of now")
-    expect(seconds(claims["exp"]) - issued == TTL, f"{claims} are good for another time than {TTL} s")
+    expect(abs(issued - time.time()) < 60, f"{claims} are not issued now")
+    expect(seconds(claims["exp"]) - issued == TTL, f"{claims} are not valid for {TTL} s")
     if format == "paseto":
-        expect(seconds(claims["nbf"]) == issued - 30, f"{claims} begin at another time than 30 s before")
+        expect(seconds(claims["nbf"]) == issued - 30, f"{claims} are not valid from 30 s before their issue")
     else:
         expect((claims["token_type"], claims["user_id"]) == ("access", user), f"{claims} are of another type or user")
 
 
 def check_tampering(token):
-    for place, character in enumerate(token):
-        other = token[:place] + ("B" if character == "A" else "A") + token[place + 1 :]
-        # The last character of a part may have bits that no strict decoder ignores, and that a lenient one does.
-        is_last = place + 1 == len(token) or token[place + 1] == "."
+    for index, character in enumerate(token):
+        other = token[:index] + ("B" if character == "A" else "A") + token[index + 1 :]
+        # The last character of a part may have unused bits, which lenient decoders ignore.
+        is_last = index + 1 == len(token) or token[index + 1] == "."
         if character != "." and not is_last:
-            expect(is_refused(other), f"{token} with another character at {place} is accepted by the other library")
-    for place in range(0, len(token), 7):
-        expect(is_refused(token[:place]), f"{token} is accepted where it is cut off at {place}")
+            expect(is_rejected(other), f"{token} with another character at {index} is accepted")
+    for length in range(0, len(token), 7):
+        expect(is_rejected(token[:length]), f"{token} is accepted although it is truncated to {length} characters")
 
 
-def check_forgeries(good, signer):
-    """Whatever is wrong with a token whose signature is good, they refuse it, and so do we."""
-    expect(check(signer.sign(good)) == good, "a token that the other library has signed is not good for itself")
-    expect(ask("/profile/", token=signer.sign(good))[0] == 200, "a token that the other library has signed is refused")
+def check_forgeries(valid, signer):
+    """Checks that the example and Postern reject tokens with a valid signature and a wrong claim."""
+    expect(check(signer.sign(valid)) == valid, "the example rejects a valid token that the other library signed")
+    status, _, _ = send("/profile/", token=signer.sign(valid))
+    expect(status == 200, "Postern rejects a valid token that the other library signed")
     now = int(time.time())
     for code, change in [
         ("token_expired", {"iat": as_claim(now - 600), "exp": as_claim(now - 300)}),
         ("invalid_token", {"iss": "other"}),
         ("invalid_token", {"aud": "other"}),
     ]:
-        token = signer.sign(good | change)
-        expect(is_refused(token), f"{change}: accepted by the example")
-        status, _, refusal = ask("/profile/", token=token)
-        expect((status, refusal.get("code")) == (401, code), f"{change}: {status} {refusal}")
+        token = signer.sign(valid | change)
+        expect(is_rejected(token), f"{change}: accepted by the example")
+        status, _, error = send("/profile/", token=token)
+        expect((status, error.get("code")) == (401, code), f"{change}: {status} {error}")
 
 
-def eventually(holds, what):
-    """At most once a second, keys are fetched again for an id that is not known."""
+def eventually(condition, message):
+    """Waits for up to 30 s: for an unknown key id, keys are fetched again at most once per second."""
     deadline = time.monotonic() + 30
-    while not holds():
-        expect(time.monotonic() < deadline, what)
+    while not condition():
+        expect(time.monotonic() < deadline, message)
         time.sleep(0.1)
 
 
-def check_key_change(good, credentials):
-    """A verifier that follows the example continues when the keys have changed."""
+def check_key_change(valid, credentials):
+    """Checks that a verifier by the example continues after a change of the keys."""
     subprocess.run(
         [postern, "keys", "rotate", "access", "--emergency"],
         env={"POSTERN_KEYS_DIR": str(keys_directory)}, stdout=subprocess.DEVNULL, check=True,
     )
     signer = Signer(keys_directory)
-    eventually(lambda: ask("/profile/", token=signer.sign(good))[0] == 200, "the new key is not taken")
-    access = ask("/token/", credentials)[2]["access"]
-    eventually(lambda: not is_refused(access), f"{access}, under a new key, is refused")
+    eventually(lambda: send("/profile/", token=signer.sign(valid))[0] == 200, "Postern does not accept the new key")
+    access = send("/token/", credentials)[2]["access"]
+    eventually(lambda: not is_rejected(access), f"{access}, signed with a new key, is rejected")
 
 
 def main():
     check_key_sets()
     email = f"{format}@example.org"
     body = {"name": "Ada Lovelace", "email": email, "password": "secure_password"}
-    status, _, tokens = ask("/create-user/", body)
+    status, _, tokens = send("/create-user/", body)
     expect(status == 201, tokens)
     access = tokens["access"]
     claims = check(access)
     check_claims(claims, claims["sub"])
-    # Two tokens of one user, in two sessions.
-    again = check(ask("/token/", {"email": email, "password": "secure_password"})[2]["access"])
+    # A second session of the same user.
+    again = check(send("/token/", {"email": email, "password": "secure_password"})[2]["access"])
     check_claims(again, claims["sub"])
     expect(again["sid"] != claims["sid"] and again["jti"] != claims["jti"], f"{again} and {claims} share an id")
     check_tampering(access)
-    expect(is_refused(tokens["refresh"]), "a refresh token is taken for an access token")
+    expect(is_rejected(tokens["refresh"]), "a refresh token is accepted as an access token")
     check_forgeries(claims, Signer(keys_directory))
     check_key_change(claims, {"email": email, "password": "secure_password"})
     print(f"{format}: {len(access)} bytes, checked by {library}")

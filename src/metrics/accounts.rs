@@ -3,9 +3,10 @@
 use prometheus::{IntCounter, IntCounterVec};
 
 use super::families;
-use super::instruments::{Outcomes, Registrar};
+use super::instruments::Registrar;
+use super::outcomes::Outcomes;
 
-/// The use cases.
+/// Metrics of the use cases.
 #[derive(Debug, Clone)]
 pub struct AccountMetrics {
     /// Sign-ups.
@@ -17,7 +18,7 @@ pub struct AccountMetrics {
     /// Password changes.
     pub password_changes: Outcomes,
     refresh_tokens: IntCounterVec,
-    /// Answers of `/verify/` that the session store had no part in.
+    /// Successful responses of `/verify/` without the session store.
     pub identified_without_session: IntCounter,
     /// Sessions opened by a sign-up.
     pub opened_by_sign_up: IntCounter,
@@ -25,17 +26,17 @@ pub struct AccountMetrics {
     pub opened_by_login: IntCounter,
     /// Sessions ended by a logout.
     pub ended_by_logout: IntCounter,
-    /// Sessions that their user has picked out.
+    /// Sessions that the user ended in the list of sessions.
     pub ended_by_user: IntCounter,
     /// Sessions ended by a logout everywhere.
     pub ended_by_logout_everywhere: IntCounter,
     /// Sessions ended by a password change.
     pub ended_by_password_change: IntCounter,
-    /// Sessions ended by the deletion of their user's account.
+    /// Sessions ended by the deletion of the user's account.
     pub ended_by_account_deletion: IntCounter,
-    /// Sessions ended because their user had too many.
+    /// Sessions ended because the user had too many.
     pub ended_as_too_many: IntCounter,
-    /// Sessions ended because two had the same refresh token.
+    /// Sessions ended because the reuse of a refresh token was detected.
     pub ended_by_theft: IntCounter,
 }
 
@@ -44,14 +45,14 @@ impl AccountMetrics {
         let opened = make.counter(&families::SESSIONS_OPENED);
         let ended = make.counter(&families::SESSIONS_ENDED);
         Self {
-            sign_ups: Outcomes(make.counter(&families::SIGN_UPS)),
-            logins: Outcomes(make.counter(&families::LOGINS)),
-            refreshes: Outcomes(make.counter(&families::REFRESHES)),
-            password_changes: Outcomes(make.counter(&families::PASSWORD_CHANGES)),
+            sign_ups: Outcomes::new(make, &families::SIGN_UPS),
+            logins: Outcomes::new(make, &families::LOGINS),
+            refreshes: Outcomes::new(make, &families::REFRESHES),
+            password_changes: Outcomes::new(make, &families::PASSWORD_CHANGES),
+            refresh_tokens: make.counter(&families::REFRESH_TOKENS),
             identified_without_session: make.counter(&families::DEGRADED_VERIFICATIONS).with_label_values::<&str>(&[]),
             opened_by_sign_up: opened.with_label_values(&["sign_up"]),
             opened_by_login: opened.with_label_values(&["login"]),
-            refresh_tokens: make.counter(&families::REFRESH_TOKENS),
             ended_by_logout: ended.with_label_values(&["logout"]),
             ended_by_user: ended.with_label_values(&["ended_by_user"]),
             ended_by_logout_everywhere: ended.with_label_values(&["logout_everywhere"]),
@@ -62,8 +63,8 @@ impl AccountMetrics {
         }
     }
 
-    /// A session in force was presented with a refresh token: what became of it.
-    pub fn presented(&self, presentation: &'static str) {
-        self.refresh_tokens.with_label_values(&[presentation]).inc();
+    /// Counts a refresh token that was presented to a valid session, by its outcome.
+    pub fn presented(&self, outcome: &'static str) {
+        self.refresh_tokens.with_label_values(&[outcome]).inc();
     }
 }

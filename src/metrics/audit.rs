@@ -5,14 +5,14 @@ use prometheus::{IntCounter, IntGauge};
 use super::families;
 use super::instruments::Registrar;
 
-/// The audit trail.
+/// Metrics of the audit trail.
 #[derive(Debug, Clone)]
 pub struct AuditMetrics {
-    /// Events that wait for the table.
+    /// Events not yet written to the table.
     pub pending: IntGauge,
-    /// Events that the queue had no room for.
+    /// Events dropped because the queue was full.
     pub dropped_from_full_queue: IntCounter,
-    /// Events of a flood that costs nothing to cause.
+    /// Events dropped because they exceeded the rate of events that anonymous clients can cause.
     pub dropped_in_flood: IntCounter,
 }
 

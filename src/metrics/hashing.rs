@@ -5,22 +5,22 @@ use prometheus::{Gauge, Histogram, IntCounter, IntGauge};
 use super::families;
 use super::instruments::Registrar;
 
-/// The hashing threads and their queue.
+/// Metrics of the hashing threads and their queue.
 #[derive(Debug, Clone)]
 pub struct HashingMetrics {
-    /// How many threads there are.
+    /// The number of threads.
     pub threads: IntGauge,
-    /// How many jobs wait.
+    /// The number of queued jobs.
     pub queue_depth: IntGauge,
-    /// How long jobs have waited, in seconds.
+    /// Waits of jobs in the queue, in seconds.
     pub queue_wait: Histogram,
-    /// How long hashes and comparisons have taken, in seconds.
+    /// Durations of hashes and verifications, in seconds.
     pub hashes: Histogram,
-    /// The least time that a hash with the current parameters has taken, in seconds.
+    /// The shortest duration of a hash with the current parameters, in seconds.
     pub min_hash_duration: Gauge,
-    /// How long judgements have taken, in seconds.
+    /// Durations of password policy checks, in seconds.
     pub policy_checks: Histogram,
-    /// How many jobs were refused.
+    /// Rejected jobs.
     pub refusals: IntCounter,
 }
 
@@ -32,7 +32,7 @@ impl HashingMetrics {
             queue_depth: make.gauge(&families::HASHING_QUEUE_DEPTH).with_label_values::<&str>(&[]),
             queue_wait: make.histogram(&families::HASHING_QUEUE_WAIT).with_label_values::<&str>(&[]),
             hashes: durations.with_label_values(&["hash"]),
-            min_hash_duration: make.fraction(&families::HASH_MIN_DURATION).with_label_values::<&str>(&[]),
+            min_hash_duration: make.float_gauge(&families::HASH_MIN_DURATION).with_label_values::<&str>(&[]),
             policy_checks: durations.with_label_values(&["policy_check"]),
             refusals: make.counter(&families::HASHING_REFUSALS).with_label_values::<&str>(&[]),
         }

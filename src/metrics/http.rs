@@ -10,7 +10,7 @@ use prometheus::{HistogramVec, IntCounterVec, IntGauge, IntGaugeVec};
 use super::families;
 use super::instruments::Registrar;
 
-/// Requests and connections.
+/// Metrics of requests and connections.
 #[derive(Debug)]
 pub struct HttpMetrics {
     requests: IntCounterVec,
@@ -31,14 +31,14 @@ impl HttpMetrics {
         }
     }
 
-    /// A request has come, and is in flight until what is returned is dropped.
+    /// Counts a new request, which is in flight until the returned value is dropped.
     #[must_use]
     pub fn request(self: &Arc<Self>, route: &'static str, method: &'static str) -> InFlightRequest {
         self.in_flight.inc();
         InFlightRequest { http: Arc::clone(self), route, method, started: Instant::now(), is_answered: false }
     }
 
-    /// A connection has been accepted, and is open until what is returned is dropped.
+    /// Counts an accepted connection, which is open until the returned value is dropped.
     #[must_use]
     pub fn connection(&self, listener: &'static str) -> OpenConnection {
         self.accepted.with_label_values(&[listener]).inc();
@@ -48,7 +48,7 @@ impl HttpMetrics {
     }
 }
 
-/// A request that waits for its answer.
+/// A request in flight. If it is dropped without a response, its status counts as `none`.
 pub struct InFlightRequest {
     http: Arc<HttpMetrics>,
     route: &'static str,
@@ -58,19 +58,19 @@ pub struct InFlightRequest {
 }
 
 impl InFlightRequest {
-    /// It has been answered.
+    /// Counts the request with the status of its response.
     pub fn answered(&mut self, status: &str) {
         self.is_answered = true;
         self.http.requests.with_label_values(&[self.route, self.method, status]).inc();
     }
 
-    /// Whether it has been answered.
+    /// Returns whether the request has a response.
     #[must_use]
     pub fn is_answered(&self) -> bool {
         self.is_answered
     }
 
-    /// How long it has been under way.
+    /// Returns the time since the request arrived.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
@@ -87,7 +87,7 @@ impl Drop for InFlightRequest {
     }
 }
 
-/// A connection that is open.
+/// An open connection.
 pub struct OpenConnection(IntGauge);
 
 impl Drop for OpenConnection {

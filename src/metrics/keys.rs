@@ -6,10 +6,10 @@ use prometheus::IntGauge;
 use super::families;
 use super::instruments::Registrar;
 
-/// Whether the keys could be read; one that nobody watches is not told to have failed.
-pub struct KeyReload {
+/// Whether the last reload of the keys succeeded; 1 as long as no keys are watched.
+pub(super) struct KeyReload {
     successful: IntGauge,
-    pub(super) watched: Mutex<Option<Box<dyn Fn() -> bool + Send + Sync>>>,
+    watched: Mutex<Option<Box<dyn Fn() -> bool + Send + Sync>>>,
 }
 
 impl KeyReload {
@@ -19,7 +19,12 @@ impl KeyReload {
         Self { successful, watched: Mutex::default() }
     }
 
-    pub(super) fn read(&self) {
+    pub(super) fn watch(&self, read: impl Fn() -> bool + Send + Sync + 'static) {
+        *self.watched.lock() = Some(Box::new(read));
+    }
+
+    /// Updates the gauge.
+    pub(super) fn update(&self) {
         if let Some(read) = self.watched.lock().as_ref() {
             self.successful.set(i64::from(read()));
         }

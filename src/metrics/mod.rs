@@ -9,6 +9,7 @@ mod hashing;
 mod http;
 mod instruments;
 mod keys;
+mod outcomes;
 mod pools;
 mod rate_limit;
 mod registry;
@@ -19,7 +20,7 @@ pub use self::{
     families::{FAMILIES, Family, Label, LabelValues, MetricKind, OPERATIONS},
     hashing::HashingMetrics,
     http::{HttpMetrics, InFlightRequest, OpenConnection},
-    instruments::{CallMetrics, Outcomes},
+    outcomes::{CallMetrics, Outcomes},
     pools::{PoolStats, RetryCounts},
     rate_limit::RateLimitMetrics,
     registry::{CONTENT_TYPE, Metrics},

@@ -6,36 +6,36 @@ use prometheus::{IntCounterVec, IntGaugeVec};
 use super::families;
 use super::instruments::Registrar;
 
-/// How a pool of connections is used now.
+/// The current use of a connection pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolStats {
-    /// Connections that nobody uses.
+    /// Idle connections.
     pub idle: usize,
-    /// Connections that somebody uses.
+    /// Connections in use.
     pub in_use: usize,
-    /// The most connections that there may be.
+    /// The largest number of connections.
     pub max: usize,
-    /// Calls that wait for one.
+    /// Calls that wait for a connection.
     pub waiting: usize,
-    /// Calls that were to be made once more.
+    /// Retries of calls whose connection broke.
     pub retries: RetryCounts,
 }
 
-/// How many retries have been asked for since the start.
+/// The number of retries requested since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RetryCounts {
-    /// Within the budget.
+    /// Retries within the budget.
     pub made: u64,
-    /// Beyond it.
+    /// Retries denied beyond the budget.
     pub refused: u64,
 }
 
-pub struct Pools {
+pub(super) struct Pools {
     connections: IntGaugeVec,
     max_connections: IntGaugeVec,
     waiting: IntGaugeVec,
     retries: IntCounterVec,
-    pub(super) watched: Mutex<Vec<WatchedPool>>,
+    watched: Mutex<Vec<WatchedPool>>,
 }
 
 type WatchedPool = (&'static str, Box<dyn Fn() -> PoolStats + Send + Sync>);
@@ -51,7 +51,12 @@ impl Pools {
         }
     }
 
-    pub(super) fn read(&self) {
+    pub(super) fn watch(&self, store: &'static str, read: impl Fn() -> PoolStats + Send + Sync + 'static) {
+        self.watched.lock().push((store, Box::new(read)));
+    }
+
+    /// Updates the metrics of every watched pool.
+    pub(super) fn update(&self) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for (store, read) in self.watched.lock().iter() {
             let PoolStats { idle, in_use, max, waiting, retries } = read();

@@ -1,28 +1,28 @@
-//! Metrics of the limiter.
+//! Metrics of the rate limits.
 
 use prometheus::{IntCounter, IntCounterVec};
 
 use super::families;
 use super::instruments::Registrar;
 
-/// Attempts that are limited.
+/// Metrics of the rate limits.
 #[derive(Debug, Clone)]
 pub struct RateLimitMetrics {
-    throttled: IntCounterVec,
-    /// Attempts that a server counted by itself.
+    rate_limited: IntCounterVec,
+    /// Attempts counted by this server alone because Redis was unavailable.
     pub local_fallback: IntCounter,
 }
 
 impl RateLimitMetrics {
     pub(super) fn new(make: &Registrar<'_>) -> Self {
         Self {
-            throttled: make.counter(&families::RATE_LIMITED),
+            rate_limited: make.counter(&families::RATE_LIMITED),
             local_fallback: make.counter(&families::LOCAL_FALLBACK).with_label_values::<&str>(&[]),
         }
     }
 
-    /// An attempt has been refused by this limit.
+    /// Counts an attempt rejected by this limit.
     pub fn refused(&self, limit: &'static str) {
-        self.throttled.with_label_values(&[limit]).inc();
+        self.rate_limited.with_label_values(&[limit]).inc();
     }
 }

@@ -1,4 +1,4 @@
-//! Every metric of a process.
+//! All metrics of a process.
 
 use std::sync::Arc;
 
@@ -10,16 +10,17 @@ use super::{
     audit::AuditMetrics,
     hashing::HashingMetrics,
     http::HttpMetrics,
-    instruments::{CallMetrics, Registrar},
+    instruments::Registrar,
     keys::KeyReload,
+    outcomes::CallMetrics,
     pools::{PoolStats, Pools},
     rate_limit::RateLimitMetrics,
 };
 
-/// The type of [`Metrics::render`]'s text.
+/// The media type of the text that [`Metrics::render`] returns.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Every metric of a process.
+/// All metrics of a process.
 pub struct Metrics {
     registry: Registry,
     /// Requests and connections.
@@ -28,18 +29,18 @@ pub struct Metrics {
     pub hashing: HashingMetrics,
     /// The use cases.
     pub accounts: AccountMetrics,
-    /// Attempts that are limited.
+    /// The rate limits.
     pub limiter: RateLimitMetrics,
     /// The audit trail.
     pub audit: AuditMetrics,
-    /// Calls to the stores.
+    /// Store calls.
     pub store_calls: CallMetrics,
     pools: Pools,
     keys: KeyReload,
 }
 
 impl Metrics {
-    /// Metrics that have counted nothing yet; `access_formats` are those that are built in.
+    /// Creates metrics that have counted nothing yet. `access_formats` lists the access formats of the build.
     #[must_use]
     pub fn new(access_formats: &str) -> Self {
         let registry = Registry::new();
@@ -50,10 +51,7 @@ impl Metrics {
             accounts: AccountMetrics::new(&make),
             limiter: RateLimitMetrics::new(&make),
             audit: AuditMetrics::new(&make),
-            store_calls: CallMetrics {
-                outcomes: make.counter(&families::STORE_CALLS),
-                durations: make.histogram(&families::STORE_CALL_DURATION),
-            },
+            store_calls: CallMetrics::new(&make),
             pools: Pools::new(&make),
             keys: KeyReload::new(&make),
             registry: registry.clone(),
@@ -65,26 +63,25 @@ impl Metrics {
         metrics
     }
 
-    /// Has a pool's use shown; `read` is called each time that the metrics are fetched, and must not wait.
+    /// Adds a pool to the metrics. Each [`render`](Self::render) calls `read`, which must not block.
     pub fn watch_pool(&self, store: &'static str, read: impl Fn() -> PoolStats + Send + Sync + 'static) {
-        let mut watched = self.pools.watched.lock();
-        watched.push((store, Box::new(read)));
+        self.pools.watch(store, read);
     }
 
-    /// Has it shown whether the directory of the keys could be used when it was last read; `read` is called each time that
-    /// the metrics are fetched, and must not wait.
+    /// Adds the outcome of the last reload of the keys to the metrics. Each [`render`](Self::render) calls `read`, which must
+    /// not block.
     pub fn watch_keys(&self, read: impl Fn() -> bool + Send + Sync + 'static) {
-        *self.keys.watched.lock() = Some(Box::new(read));
+        self.keys.watch(read);
     }
 
-    /// Everything, in the text format of Prometheus (version 0.0.4).
+    /// Returns all metrics in the text format of Prometheus (version 0.0.4).
     #[must_use]
     pub fn render(&self) -> String {
-        self.pools.read();
-        self.keys.read();
+        self.pools.update();
+        self.keys.update();
         let families = self.registry.gather();
         TextEncoder::new()
             .encode_to_string(&families)
-            .unwrap_or_else(|error| unreachable!("the names were checked when they were registered: {error}"))
+            .unwrap_or_else(|error| unreachable!("names were checked at registration: {error}"))
     }
 }

@@ -1,4 +1,4 @@
-//! Argon2id with memory that is reused from hash to hash, in PHC strings.
+//! Argon2id hashes as PHC strings, computed in memory that is reused from hash to hash.
 
 use argon2::{
     Algorithm, Argon2, Block, Params, Version,
@@ -10,129 +10,130 @@ use zeroize::Zeroizing;
 use super::password::Password;
 use crate::model::PasswordHash;
 
-/// Bytes of salt (RFC 9106, section 3.1, recommends 16).
+/// The length of a salt (RFC 9106, section 3.1, recommends 16 bytes).
 const SALT_BYTES: usize = 16;
-/// Bytes of hash (RFC 9106, section 4, recommends 32).
+/// The length of a hash (RFC 9106, section 4, recommends 32 bytes).
 const HASH_BYTES: usize = 32;
 
-/// The cost of a hash: parameters of Argon2id (RFC 9106, section 3.1).
+/// The cost parameters of Argon2id (RFC 9106, section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashParameters {
     /// Memory, in KiB.
     pub memory_kib: u32,
     /// Passes over the memory.
     pub passes: u32,
-    /// Lanes. They are computed one after the other: each thread hashes one password.
+    /// Lanes. One thread computes them one after the other.
     pub lanes: u32,
 }
 
 impl HashParameters {
-    /// What a hash with these parameters costs.
+    /// Converts from Argon2's own type.
     #[must_use]
     pub fn of(params: &Params) -> Self {
         Self { memory_kib: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() }
     }
 
-    /// The parameters in Argon2's own type.
+    /// Converts to Argon2's own type.
     ///
     /// # Errors
-    /// Where they are out of Argon2's range.
+    /// Returns the reason if a parameter is out of Argon2's range.
     pub fn params(self) -> Result<Params, String> {
         Params::new(self.memory_kib, self.passes, self.lanes, Some(HASH_BYTES)).map_err(|error| error.to_string())
     }
 }
 
-/// The memory of a thread, reused from hash to hash.
+/// The memory of a hashing thread, reused from hash to hash.
 pub struct Scratch {
     blocks: Vec<Block>,
-    /// How many blocks a hash with the current parameters needs.
+    /// The number of blocks for a hash with the current parameters.
     size: usize,
 }
 
 impl Scratch {
-    /// Memory for hashes with these parameters, none of it taken yet.
+    /// Prepares memory for hashes with these parameters, without allocating it.
     pub fn new(params: &Params) -> Self {
         Self { blocks: Vec::new(), size: params.block_count() }
     }
 
-    /// The blocks, taken from the system at the first hash: an idle service does without.
+    /// Returns the blocks, allocated at the first hash so that an idle service does not hold them.
     fn blocks(&mut self) -> &mut [Block] {
         self.blocks.resize(self.size, Block::default());
         &mut self.blocks
     }
 }
 
-/// A stored hash, taken apart.
+/// A stored hash, parsed.
 pub struct ParsedHash {
-    recipe: HashInput,
+    input: HashInput,
     hash: Output,
 }
 
 impl ParsedHash {
-    /// `None` for anything but Argon2id, version 19.
+    /// Parses a PHC string. Returns `None` for anything but Argon2id, version 19.
     pub fn parse(hash: &PasswordHash) -> Option<Self> {
         let parsed = phc::PasswordHash::new(hash.as_phc()).ok()?;
-        let is_ours = parsed.algorithm == Algorithm::Argon2id.ident() && parsed.version == Some(Version::V0x13.into());
-        let params = Params::try_from(&parsed).ok().filter(|_| is_ours)?;
-        Some(Self { recipe: HashInput { params, salt: parsed.salt? }, hash: parsed.hash? })
+        let is_supported =
+            parsed.algorithm == Algorithm::Argon2id.ident() && parsed.version == Some(Version::V0x13.into());
+        let params = Params::try_from(&parsed).ok().filter(|_| is_supported)?;
+        Some(Self { input: HashInput { params, salt: parsed.salt? }, hash: parsed.hash? })
     }
 
-    /// What it cost.
     pub fn parameters(&self) -> HashParameters {
-        HashParameters::of(&self.recipe.params)
+        HashParameters::of(&self.input.params)
     }
 
-    /// Whether this is the password that was hashed.
-    pub fn matches(&self, password: &Password, memory: &mut Scratch) -> bool {
+    /// Returns whether this is the hash of a password, in constant time once the password is hashed.
+    pub fn matches(&self, password: &Password, scratch: &mut Scratch) -> bool {
         let mut computed = Zeroizing::new(vec![0; self.hash.len()]);
-        self.recipe.hash(password, &mut computed, memory);
+        self.input.hash(password, &mut computed, scratch);
         computed.ct_eq(self.hash.as_bytes()).into()
     }
 }
 
 /// Hashes a password with a new salt.
-pub fn new_hash(password: &Password, params: Params, memory: &mut Scratch) -> PasswordHash {
-    let recipe = HashInput { params, salt: random_salt() };
+pub fn new_hash(password: &Password, params: Params, scratch: &mut Scratch) -> PasswordHash {
+    let input = HashInput { params, salt: random_salt() };
     let mut hash = Zeroizing::new([0; HASH_BYTES]);
-    recipe.hash(password, &mut *hash, memory);
-    recipe.phc_text(&*hash)
+    input.hash(password, &mut *hash, scratch);
+    input.into_phc(&*hash)
 }
 
-/// A hash that is random and so that of no password, with the parameters that a new one would have: computing it would delay the start.
+/// Returns random bytes in the form of a hash with these parameters: a hash that matches no known password, made without the
+/// time of a hash.
 pub fn dummy_hash(params: Params) -> PasswordHash {
     let mut hash = [0; HASH_BYTES];
-    getrandom::fill(&mut hash).expect("the system's random numbers are there once it has started");
-    HashInput { params, salt: random_salt() }.phc_text(&hash)
+    getrandom::fill(&mut hash).expect("random bytes from the operating system");
+    HashInput { params, salt: random_salt() }.into_phc(&hash)
 }
 
 fn random_salt() -> Salt {
     let mut salt = [0; SALT_BYTES];
-    getrandom::fill(&mut salt).expect("the system's random numbers are there once it has started");
-    Salt::new(&salt).unwrap_or_else(|_| unreachable!("16 bytes are within the range of a salt"))
+    getrandom::fill(&mut salt).expect("random bytes from the operating system");
+    Salt::new(&salt).unwrap_or_else(|_| unreachable!("a salt may have 16 bytes"))
 }
 
-/// What is done to a password.
+/// The inputs of a hash, except the password.
 struct HashInput {
     params: Params,
     salt: Salt,
 }
 
 impl HashInput {
-    fn hash(&self, password: &Password, hash: &mut [u8], memory: &mut Scratch) {
+    fn hash(&self, password: &Password, hash: &mut [u8], scratch: &mut Scratch) {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone());
         let bytes = password.as_str().as_bytes();
-        // A hash of earlier, larger parameters gets memory of its own, which goes when it is done.
-        let outcome = if self.params.block_count() > memory.size {
+        // A hash with larger, earlier parameters does not fit; its memory is allocated and freed again.
+        let outcome = if self.params.block_count() > scratch.size {
             argon2.hash_password_into(bytes, &self.salt, hash)
         } else {
-            argon2.hash_password_into_with_memory(bytes, &self.salt, hash, memory.blocks())
+            argon2.hash_password_into_with_memory(bytes, &self.salt, hash, scratch.blocks())
         };
-        outcome.unwrap_or_else(|error| panic!("parameters, salt and lengths were checked before: {error}"));
+        outcome.unwrap_or_else(|error| panic!("failed to hash with valid parameters, salt and lengths: {error}"));
     }
 
-    fn phc_text(self, hash: &[u8]) -> PasswordHash {
-        let texts = ParamsString::try_from(&self.params).ok().zip(Output::new(hash).ok());
-        let (params, hash) = texts.unwrap_or_else(|| unreachable!("checked parameters and 32 bytes have a PHC text"));
+    fn into_phc(self, hash: &[u8]) -> PasswordHash {
+        let encoded = ParamsString::try_from(&self.params).ok().zip(Output::new(hash).ok());
+        let (params, hash) = encoded.unwrap_or_else(|| unreachable!("valid parameters and 32 bytes have a PHC string"));
         let phc = phc::PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),
             version: Some(Version::V0x13.into()),

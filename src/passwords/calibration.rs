@@ -1,4 +1,4 @@
-//! Which parameters take how long here, with as many hashes at once as a server makes.
+//! Measures hash parameters on this machine, with as many hashes at once as a server computes.
 
 use std::{
     panic::resume_unwind,
@@ -12,51 +12,51 @@ use super::{
     password::Password,
 };
 
-/// The least that a hash may cost: OWASP's minimum for Argon2id (Password Storage Cheat Sheet). With fewer passes that page
-/// asks for more memory.
+/// The cheapest parameters allowed: OWASP's minimum for Argon2id (Password Storage Cheat Sheet). With fewer passes, OWASP
+/// requires more memory.
 pub const MINIMUM: HashParameters = HashParameters { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
 
-/// The most passes that a setting can ask for.
-const MOST_PASSES: u64 = 100;
-/// A time that is no longer than the target, and no shorter than this many hundredths of it, is close enough.
+/// The upper limit of the setting for passes.
+const MAX_PASSES: u64 = 100;
+/// The search ends at a median between this percentage of the target and the target.
 const CLOSE_PERCENT: u32 = 92;
-/// What is aimed at, in hundredths of the target: one measurement differs from the next.
+/// The percentage of the target that the search aims at, because measurements vary.
 const AIM_PERCENT: u32 = 97;
-/// How many parameters are tried at most, after the least.
-const ATTEMPTS: usize = 6;
+/// The number of measurements after the one of [`MINIMUM`].
+const MAX_ATTEMPTS: usize = 6;
 
-/// What hashes took that were made on all threads at once.
+/// The durations of hashes on all threads at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measurement {
-    /// Half of the hashes took no longer.
+    /// The median duration of a hash.
     pub median: Duration,
-    /// Hashes a second, of all threads together.
+    /// Hashes per second of all threads together.
     pub per_second: f64,
 }
 
-/// Parameters, and what they cost.
+/// Parameters and their measurement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Calibration {
     /// The parameters.
     pub parameters: HashParameters,
-    /// What hashes with them took.
+    /// The durations of hashes with these parameters.
     pub measured: Measurement,
 }
 
-/// Finds the dearest parameters whose hashes take no longer than the target; where even those of [`MINIMUM`] do, these.
+/// Finds the costliest parameters whose median is within the target. Returns [`MINIMUM`] if even that is too slow.
 ///
-/// The procedure is that of RFC 9106, section 4: first as much memory as there may be (`most_kib`), then as many passes as
-/// the time allows; where it does not allow the least number of passes, less memory. The lanes stay one, since a thread
-/// hashes one password, and the passes at least two, as in [`MINIMUM`].
+/// The procedure is that of RFC 9106, section 4: as much memory as allowed (`max_kib`), then as many passes as the target
+/// allows; if it does not allow the minimum number of passes, less memory. There is always one lane, since a thread hashes
+/// one password.
 pub fn calibrate(
     target: Duration,
-    most_kib: u32,
+    max_kib: u32,
     mut measure: impl FnMut(HashParameters) -> Measurement,
 ) -> Calibration {
     let mut tried = Calibration { parameters: MINIMUM, measured: measure(MINIMUM) };
     let mut best = tried;
-    for _ in 0..ATTEMPTS {
-        let parameters = tried.scaled_to(target, most_kib);
+    for _ in 0..MAX_ATTEMPTS {
+        let parameters = tried.scaled_to(target, max_kib);
         if parameters == tried.parameters {
             break;
         }
@@ -72,25 +72,25 @@ pub fn calibrate(
 }
 
 impl Calibration {
-    /// Whether its hashes take no longer than the target.
+    /// Returns whether the median is within the target.
     #[must_use]
     pub fn is_within(&self, target: Duration) -> bool {
         self.measured.median <= target
     }
 
-    /// What the time of a hash is nearly proportional to: memory × passes.
+    /// Returns memory × passes, to which the duration of a hash is nearly proportional.
     fn cost(&self) -> u64 {
         u64::from(self.parameters.memory_kib) * u64::from(self.parameters.passes)
     }
 
-    /// Parameters that should take as long as the target.
-    fn scaled_to(&self, target: Duration, most_kib: u32) -> HashParameters {
+    /// Returns parameters whose expected duration is the target.
+    fn scaled_to(&self, target: Duration, max_kib: u32) -> HashParameters {
         let aim = target * AIM_PERCENT / 100;
         let scaled = u128::from(self.cost()) * aim.as_nanos() / self.measured.median.as_nanos().max(1);
         let cost = u64::try_from(scaled).unwrap_or(u64::MAX);
-        let memory_kib = whole_mebibytes((cost / u64::from(MINIMUM.passes)).min(most_kib.into()));
+        let memory_kib = whole_mebibytes((cost / u64::from(MINIMUM.passes)).min(max_kib.into()));
         let memory_kib = memory_kib.max(MINIMUM.memory_kib);
-        let passes = (cost / u64::from(memory_kib)).clamp(MINIMUM.passes.into(), MOST_PASSES);
+        let passes = (cost / u64::from(memory_kib)).clamp(MINIMUM.passes.into(), MAX_PASSES);
         HashParameters { memory_kib, passes: u32::try_from(passes).unwrap_or(MINIMUM.passes), lanes: MINIMUM.lanes }
     }
 }
@@ -99,24 +99,25 @@ fn whole_mebibytes(kibibytes: u64) -> u32 {
     u32::try_from(kibibytes / 1024 * 1024).unwrap_or(u32::MAX)
 }
 
-/// Hashes on so many threads at once, each with memory that it reuses, for this long at least and three times at least.
+/// Measures hashes on this number of threads at once, each with reused memory: at least three hashes on each thread, and for
+/// at least `min_duration`.
 ///
 /// # Errors
-/// Where the parameters are out of Argon2's range.
+/// Returns the reason if the parameters are out of Argon2's range.
 ///
 /// # Panics
-/// Without a thread.
-pub fn measure(parameters: HashParameters, threads: usize, least: Duration) -> Result<Measurement, String> {
+/// Panics if the number of threads is 0.
+pub fn measure(parameters: HashParameters, threads: usize, min_duration: Duration) -> Result<Measurement, String> {
     let (params, password) = (parameters.params()?, &Password::new("correct horse battery staple"));
     let start = &Barrier::new(threads);
     let hash_on_this_thread = || {
-        let mut memory = Scratch::new(&params);
-        let mut hash = || drop(new_hash(password, params.clone(), &mut memory));
-        // The first one takes the memory from the system, which no later one does.
+        let mut scratch = Scratch::new(&params);
+        let mut hash = || drop(new_hash(password, params.clone(), &mut scratch));
+        // The first hash also allocates the memory, so it is not measured.
         hash();
         start.wait();
         let (start, mut hashes, mut times) = (Instant::now(), 0, Vec::new());
-        while hashes < 3 || start.elapsed() < least {
+        while hashes < 3 || start.elapsed() < min_duration {
             let started = Instant::now();
             hash();
             times.push(started.elapsed());
@@ -140,7 +141,7 @@ mod tests {
 
     const MIB: u32 = 1024;
 
-    /// A machine that takes this many nanoseconds for each KiB of each pass.
+    /// Simulates a machine that takes this many nanoseconds for each KiB of each pass.
     fn machine(nanoseconds: u64) -> impl FnMut(HashParameters) -> Measurement {
         move |parameters| {
             let cost = u64::from(parameters.memory_kib) * u64::from(parameters.passes);
@@ -148,34 +149,34 @@ mod tests {
         }
     }
 
-    fn found(target_ms: u64, most_kib: u32) -> HashParameters {
-        calibrate(Duration::from_millis(target_ms), most_kib, machine(500)).parameters
+    fn calibrated(target_ms: u64, max_kib: u32) -> HashParameters {
+        calibrate(Duration::from_millis(target_ms), max_kib, machine(500)).parameters
     }
 
     #[test]
-    fn memory_comes_before_passes() {
-        assert_eq!(found(250, 4096 * MIB), HashParameters { memory_kib: 236 * MIB, passes: 2, lanes: 1 });
-        assert_eq!(found(250, 64 * MIB), HashParameters { memory_kib: 64 * MIB, passes: 7, lanes: 1 });
-        assert_eq!(found(60_000, 19 * MIB), HashParameters { memory_kib: 19 * MIB, passes: 100, lanes: 1 });
+    fn memory_is_raised_before_passes() {
+        assert_eq!(calibrated(250, 4096 * MIB), HashParameters { memory_kib: 236 * MIB, passes: 2, lanes: 1 });
+        assert_eq!(calibrated(250, 64 * MIB), HashParameters { memory_kib: 64 * MIB, passes: 7, lanes: 1 });
+        assert_eq!(calibrated(60_000, 19 * MIB), HashParameters { memory_kib: 19 * MIB, passes: 100, lanes: 1 });
     }
 
     #[test]
-    fn no_hash_costs_less_than_the_least_whatever_the_target() {
-        assert_eq!(found(1, 4096 * MIB), MINIMUM);
+    fn result_is_never_below_the_minimum() {
+        assert_eq!(calibrated(1, 4096 * MIB), MINIMUM);
 
         let calibration = calibrate(Duration::from_millis(1), 4096 * MIB, machine(500));
         assert!(!calibration.is_within(Duration::from_millis(1)));
     }
 
     #[test]
-    fn what_is_found_takes_no_longer_than_the_target_where_more_memory_takes_longer_than_its_share() {
+    fn target_is_met_although_memory_beyond_the_cache_is_slower() {
         let target = Duration::from_millis(250);
-        let beyond_the_cache = |parameters: HashParameters| {
+        let slow_beyond_cache = |parameters: HashParameters| {
             let measured = machine(if parameters.memory_kib > 32 * MIB { 900 } else { 300 })(parameters);
             Measurement { per_second: 1.0, ..measured }
         };
 
-        let calibration = calibrate(target, 4096 * MIB, beyond_the_cache);
+        let calibration = calibrate(target, 4096 * MIB, slow_beyond_cache);
 
         assert!(calibration.is_within(target), "{calibration:?}");
         assert!(calibration.measured.median > target * 9 / 10, "{calibration:?}");

@@ -3,6 +3,7 @@
 mod argon2id;
 mod calibration;
 mod hasher;
+mod hashing_pool;
 mod password;
 mod policy;
 mod queue_load;
@@ -11,7 +12,8 @@ mod yielding;
 pub use self::{
     argon2id::HashParameters,
     calibration::{Calibration, MINIMUM, Measurement, calibrate, measure},
-    hasher::{Hasher, HasherSettings, Overloaded},
+    hasher::{Hasher, HasherSettings},
+    hashing_pool::Overloaded,
     password::{MAX_CODE_POINTS, Password},
     policy::{AcceptedPassword, Policy, PolicyViolation},
 };

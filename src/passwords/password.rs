@@ -1,4 +1,4 @@
-//! A password.
+//! A password in plain text.
 
 use std::{fmt, sync::Arc};
 
@@ -6,30 +6,30 @@ use subtle::ConstantTimeEq as _;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-/// The longest password, in code points after NFC. NIST SP 800-63B-4, section 3.1.1.2, asks for at least 64.
+/// The longest password, in code points after NFC. NIST SP 800-63B-4, section 3.1.1.2, requires that 64 are allowed.
 pub const MAX_CODE_POINTS: usize = 256;
 
-/// A password as somebody typed it, in NFC (NIST SP 800-63B-4, section 3.1.1.2), and wiped from memory after use.
+/// A password as the user typed it, in NFC (NIST SP 800-63B-4, section 3.1.1.2). Its memory is wiped after use.
 pub struct Password(Arc<Zeroizing<String>>);
 
 impl Password {
-    /// Any text: a password is neither trimmed nor cut.
+    /// Normalises any text to a password. It is neither trimmed nor truncated.
     #[must_use]
     pub fn new(typed: &str) -> Self {
-        // No step of NFC makes a text more than three times as long (Unicode Annex 15, section 9), and a String that
-        // never grows leaves no copy behind.
+        // NFC makes a text at most three times as long (Unicode Annex 15, section 9). A String that never grows leaves no
+        // copy in freed memory.
         let mut normalised = Zeroizing::new(String::with_capacity(3 * typed.len()));
         normalised.extend(typed.nfc());
         Self(Arc::new(normalised))
     }
 
-    /// Whether it is longer than any password that could have been set.
+    /// Returns whether the password is longer than any password that can be set.
     #[must_use]
     pub fn is_too_long(&self) -> bool {
         self.code_points() > MAX_CODE_POINTS
     }
 
-    /// Whether both are the same text, found out in a time that does not depend on how much of it is.
+    /// Returns whether two passwords are equal, in constant time for equal lengths.
     #[must_use]
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.as_str().as_bytes().ct_eq(other.as_str().as_bytes()).into()
@@ -43,7 +43,7 @@ impl Password {
         &self.0
     }
 
-    /// The same password for another thread, not a copy of it.
+    /// Returns a reference to the same memory, for another thread.
     pub(super) fn share(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -60,18 +60,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_spellings_of_one_character_are_one_password() {
+    fn composed_and_decomposed_characters_are_equal() {
         assert!(Password::new("Zoe\u{308}").is_same_as(&Password::new("Zoë")));
         assert!(!Password::new("Zoe").is_same_as(&Password::new("Zoë")));
     }
 
     #[test]
-    fn white_space_is_part_of_a_password() {
+    fn whitespace_is_part_of_a_password() {
         assert!(!Password::new(" secret").is_same_as(&Password::new("secret")));
     }
 
     #[test]
-    fn a_password_cannot_be_printed() {
+    fn debug_hides_the_password() {
         assert_eq!(format!("{:?}", Password::new("secret")), "Password(..)");
     }
 }

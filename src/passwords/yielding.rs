@@ -1,9 +1,10 @@
-//! Room for all else: while other requests come, one of the hashing threads rests.
+//! Pauses one hashing thread while requests arrive that need no hash.
 //!
-//! A lower priority is not enough where the stores are on the same processors. A kernel that groups processes, by session
-//! or by cgroup, weighs groups and not threads, and then Redis and PostgreSQL wait for whoever hashes: with two threads on
-//! two processors, p99 of signed-in requests was 54 times its value in quiet (98 ms), with one of them at rest
-//! 1.5 times (2.8 ms), at three quarters of the hashes (`scripts/with-stores cargo bench --bench flood`).
+//! A lower thread priority is not enough if the stores run on the same processors. A kernel that groups processes, by
+//! session or by cgroup, schedules groups before threads, so Redis and PostgreSQL wait behind the hashing threads. With two
+//! threads on two processors, the 99th percentile of signed-in requests was 98 ms, 54 times that of a quiet server. With
+//! one of them paused it was 2.8 ms, 1.5 times, at three quarters of the hashes
+//! (`scripts/with-stores cargo bench --bench flood`).
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,74 +14,74 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-/// How long after the last of them other requests count as coming.
-const REST: Duration = Duration::from_secs(1);
+/// The time from the last request to the end of a pause.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// Whether a thread shall rest, and whether it does.
+/// Tracks requests that need no hash, and pauses a thread while they arrive.
 #[derive(Debug)]
 pub struct ForegroundYield {
     is_enabled: AtomicBool,
     start: Instant,
-    /// When somebody else wanted it last, in milliseconds from the start; 0 where nobody has.
+    /// The time of the last request, in milliseconds since `start`; 0 before the first.
     last_request_ms: AtomicU64,
-    is_resting: AtomicBool,
-    call: Sender<()>,
-    calls: Receiver<()>,
+    is_paused: AtomicBool,
+    wake_up: Sender<()>,
+    wake_ups: Receiver<()>,
 }
 
 impl Default for ForegroundYield {
     fn default() -> Self {
-        let (call, calls) = bounded(1);
+        let (wake_up, wake_ups) = bounded(1);
         Self {
             is_enabled: AtomicBool::new(false),
             start: Instant::now(),
             last_request_ms: AtomicU64::new(0),
-            is_resting: AtomicBool::new(false),
-            call,
-            calls,
+            is_paused: AtomicBool::new(false),
+            wake_up,
+            wake_ups,
         }
     }
 }
 
 impl ForegroundYield {
-    /// From now on, room is left.
+    /// Enables pauses, which are disabled at first.
     pub fn enable(&self) {
         self.is_enabled.store(true, Ordering::Relaxed);
     }
 
-    /// Another request has come.
+    /// Records the arrival of a request that needs no hash.
     pub fn notice_request(&self) {
         let now_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_request_ms.store(now_ms.max(1), Ordering::Relaxed);
-        if self.is_enabled.load(Ordering::Relaxed) && !self.is_resting() {
-            // It may have been called already.
-            let _ = self.call.try_send(());
+        if self.is_enabled.load(Ordering::Relaxed) && !self.is_paused() {
+            // A full channel holds a wake-up already.
+            let _ = self.wake_up.try_send(());
         }
     }
 
-    /// Whether the thread rests now.
-    pub fn is_resting(&self) -> bool {
-        self.is_resting.load(Ordering::Relaxed)
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Relaxed)
     }
 
-    /// What wakes the thread that waits for work, so that it rests instead.
-    pub fn calls(&self) -> &Receiver<()> {
-        &self.calls
+    /// Returns the channel that interrupts the thread's wait for a job, so that it pauses instead.
+    pub fn wake_ups(&self) -> &Receiver<()> {
+        &self.wake_ups
     }
 
-    /// Rests as long as other requests come.
-    pub fn rest(&self) {
-        while let Some(rest) = self.wanted_for() {
-            self.is_resting.store(true, Ordering::Relaxed);
-            thread::park_timeout(rest);
+    /// Blocks the thread until no request has arrived for [`PAUSE`].
+    pub fn pause_while_requests_arrive(&self) {
+        while let Some(remaining) = self.remaining_pause() {
+            self.is_paused.store(true, Ordering::Relaxed);
+            thread::park_timeout(remaining);
         }
-        self.is_resting.store(false, Ordering::Relaxed);
+        self.is_paused.store(false, Ordering::Relaxed);
     }
 
-    fn wanted_for(&self) -> Option<Duration> {
-        let wanted = Duration::from_millis(self.last_request_ms.load(Ordering::Relaxed));
-        let is_wanted = self.is_enabled.load(Ordering::Relaxed) && !wanted.is_zero();
-        let left = (wanted + REST).checked_sub(self.start.elapsed()).filter(|left| !left.is_zero());
-        left.filter(|_| is_wanted)
+    fn remaining_pause(&self) -> Option<Duration> {
+        let last_request = Duration::from_millis(self.last_request_ms.load(Ordering::Relaxed));
+        if !self.is_enabled.load(Ordering::Relaxed) || last_request.is_zero() {
+            return None;
+        }
+        (last_request + PAUSE).checked_sub(self.start.elapsed()).filter(|remaining| !remaining.is_zero())
     }
 }

@@ -1,4 +1,4 @@
-//! The least that a server on hyper can do: one answer to everything.
+//! The response of the minimal hyper server.
 
 use std::convert::Infallible;
 
@@ -9,10 +9,10 @@ use hyper::{
     header::{self, HeaderValue},
 };
 
-/// Answers as Postern answers `/healthz`, byte for byte but for the date and the request's id: a ratio shall tell of the
-/// work that is done, not of the bytes that are sent.
-pub async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    // Without this, hyper would close a connection whose body has not arrived together with its head.
+/// Returns the response of Postern's `/healthz`, equal but for the date and the request id: the ratio then compares the work
+/// and not the bytes sent.
+pub async fn respond(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    // Otherwise hyper closes a connection whose body has not arrived together with its head.
     let _ = request.into_body().collect().await;
     let mut response = Response::new(Full::new(Bytes::from_static(b"{\"status\":\"ok\"}")));
     let headers = response.headers_mut();

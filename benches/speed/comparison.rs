@@ -1,4 +1,4 @@
-//! Two things measured beside each other, and how many times as long the first one takes.
+//! Measures an operation and its baseline in turns, and prints the ratios of their durations.
 
 use std::{
     cell::Cell,
@@ -6,54 +6,53 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
-
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, measurement::WallTime};
+use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 
-/// A group of measurements, which become the rows of a table.
+/// A group of measurements, the rows of a table.
 pub struct Group<'criterion> {
     criterion: BenchmarkGroup<'criterion, WallTime>,
     rows: Vec<String>,
 }
 
-/// How long so many runs took, of ours and of what stands beside it.
+/// The durations of a number of runs.
 struct Sample {
     runs: u64,
-    ours: Duration,
-    bare: Duration,
+    postern: Duration,
+    baseline: Duration,
 }
 
 impl<'criterion> Group<'criterion> {
-    /// A group of this name.
+    /// Creates a group with this name.
     pub fn new(criterion: &'criterion mut Criterion, name: &str) -> Self {
         let mut criterion = criterion.benchmark_group(name);
-        // Each sample counts as much as any other: all of them are of the same number of runs.
+        // The same number of runs in each sample, so that all samples have equal weight.
         criterion.sampling_mode(SamplingMode::Flat);
         Self { criterion, rows: Vec::new() }
     }
 
-    /// Measures ours beside something bare; both are told how often to run, and say how long that took.
+    /// Measures Postern and a baseline. Both functions run a given number of times and return the duration.
     pub fn measure(
         &mut self,
         names: [&str; 2],
-        mut ours: impl FnMut(u64) -> Duration,
-        mut bare: impl FnMut(u64) -> Duration,
+        mut postern: impl FnMut(u64) -> Duration,
+        mut baseline: impl FnMut(u64) -> Duration,
     ) {
         let mut samples: Vec<Sample> = Vec::new();
         self.criterion.bench_function(names[0], |bencher| {
             bencher.iter_custom(|runs| {
-                // In turns, and each in turn first: whatever the first one leaves behind, the other one does too.
+                // The order alternates, so that each side runs equally often in the wake of the other.
                 let sample = if samples.len().is_multiple_of(2) {
-                    let ours = ours(runs);
-                    Sample { runs, ours, bare: bare(runs) }
+                    let postern = postern(runs);
+                    Sample { runs, postern, baseline: baseline(runs) }
                 } else {
-                    let bare = bare(runs);
-                    Sample { runs, ours: ours(runs), bare }
+                    let baseline = baseline(runs);
+                    Sample { runs, postern: postern(runs), baseline }
                 };
-                let ours = sample.ours;
+                let postern = sample.postern;
                 samples.push(sample);
-                ours
+                postern
             });
         });
         self.rows.extend(row(names, &samples));
@@ -63,13 +62,15 @@ impl<'criterion> Group<'criterion> {
     pub fn print(self) {
         self.criterion.finish();
         if !self.rows.is_empty() {
-            println!("| what | Postern | beside | bare | ratio (middle half) |\n|---|---|---|---|---|");
+            println!(
+                "| operation | Postern | baseline | baseline figure | ratio (middle half) |\n|---|---|---|---|---|"
+            );
             println!("{}\n", self.rows.join("\n"));
         }
     }
 }
 
-/// Runs something as often as asked, and says how long that took.
+/// Makes a function that runs a routine a number of times and returns the duration.
 pub fn timed<T>(mut routine: impl FnMut() -> T) -> impl FnMut(u64) -> Duration {
     move |runs| {
         let started = Instant::now();
@@ -80,7 +81,7 @@ pub fn timed<T>(mut routine: impl FnMut() -> T) -> impl FnMut(u64) -> Duration {
     }
 }
 
-/// Runs something asynchronous as often as asked, one run after the other, and says how long that took.
+/// Makes a function that runs an asynchronous routine a number of times, one after the other, and returns the duration.
 pub fn timed_async<T>(runtime: &Runtime, mut routine: impl AsyncFnMut() -> T) -> impl FnMut(u64) -> Duration {
     move |runs| {
         runtime.block_on(async {
@@ -93,12 +94,12 @@ pub fn timed_async<T>(runtime: &Runtime, mut routine: impl AsyncFnMut() -> T) ->
     }
 }
 
-/// How many run something at once, where it is done by servers beside us. One alone would measure, more than anything
-/// else, whether a server's process happens to sit on the processor that its client sits on: 23 or 120 µs, for the same.
+/// The number of concurrent callers of another server. A single caller would mainly measure whether client and server run on
+/// the same processor: 23 or 120 µs for the same call.
 pub const CALLERS: usize = 8;
 
-/// Runs something asynchronous as often as asked, by [`CALLERS`] at once, each of whom knows its number, and says how long
-/// that took.
+/// Makes a function that runs an asynchronous routine a number of times by [`CALLERS`] concurrent callers and returns the
+/// duration. The routine gets the number of its caller.
 pub fn timed_at_once<T>(runtime: &Runtime, routine: impl AsyncFn(usize) -> T) -> impl FnMut(u64) -> Duration {
     move |runs| {
         runtime.block_on(async {
@@ -115,9 +116,9 @@ pub fn timed_at_once<T>(runtime: &Runtime, routine: impl AsyncFn(usize) -> T) ->
     }
 }
 
-/// A row of the table; none where nothing was measured, because it was left out or run only once.
-fn row([ours_name, bare_name]: [&str; 2], samples: &[Sample]) -> Option<String> {
-    // While criterion warms up, the number of runs changes from sample to sample.
+/// Returns a row of the table, or `None` if there are too few samples: the measurement was filtered out or run only once.
+fn row([operation, baseline_name]: [&str; 2], samples: &[Sample]) -> Option<String> {
+    // During criterion's warm-up, the number of runs varies.
     let runs = samples.last()?.runs;
     let samples: Vec<_> = samples.iter().filter(|sample| sample.runs == runs).collect();
     if samples.len() < 4 {
@@ -128,16 +129,16 @@ fn row([ours_name, bare_name]: [&str; 2], samples: &[Sample]) -> Option<String> 
         values.sort_by(f64::total_cmp);
         values
     };
-    let ratios = sorted(|sample| sample.ours.as_secs_f64() / sample.bare.as_secs_f64());
-    let ours = median(&sorted(|sample| seconds_a_run(sample.ours, sample.runs)));
-    let bare = median(&sorted(|sample| seconds_a_run(sample.bare, sample.runs)));
-    let (ours, bare) = (time_text(ours), time_text(bare));
+    let ratios = sorted(|sample| sample.postern.as_secs_f64() / sample.baseline.as_secs_f64());
+    let postern = median(&sorted(|sample| seconds_per_run(sample.postern, sample.runs)));
+    let baseline = median(&sorted(|sample| seconds_per_run(sample.baseline, sample.runs)));
+    let (postern, baseline) = (time_text(postern), time_text(baseline));
     let (low, ratio, high) = (ratios[ratios.len() / 4], median(&ratios), ratios[ratios.len() * 3 / 4]);
-    Some(format!("| {ours_name} | {ours} | {bare_name} | {bare} | {ratio:.2} ({low:.2}–{high:.2}) |"))
+    Some(format!("| {operation} | {postern} | {baseline_name} | {baseline} | {ratio:.2} ({low:.2}–{high:.2}) |"))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nobody runs anything 2⁵³ times")]
-fn seconds_a_run(all: Duration, runs: u64) -> f64 {
+#[expect(clippy::cast_precision_loss, reason = "there are fewer than 2⁵³ runs")]
+fn seconds_per_run(all: Duration, runs: u64) -> f64 {
     all.as_secs_f64() / runs as f64
 }
 
