@@ -12,7 +12,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::audit::LOG_TARGET;
+use crate::{
+    audit::LOG_TARGET,
+    model::{ControlEscape, escape_control},
+};
 
 /// How a line of the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,34 +108,15 @@ impl<W: io::Write> io::Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        self.0.write_all(format!("{}\n", EscapeControl(line)).as_bytes())?;
+        let mut line = escape_control(line, ControlEscape::Json);
+        line.push('\n');
+        self.0.write_all(line.as_bytes())?;
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
-}
-
-/// A text, with what terminals and readers of lines take for more than a character written as in JSON: `\u000a`.
-struct EscapeControl<'text>(&'text str);
-
-impl fmt::Display for EscapeControl<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = self.0;
-        while let Some(place) = rest.find(is_control) {
-            let (before, from) = rest.split_at(place);
-            let mut from = from.chars();
-            let harmful = from.next().map_or(0, u32::from);
-            write!(formatter, "{before}\\u{harmful:04x}")?;
-            rest = from.as_str();
-        }
-        formatter.write_str(rest)
-    }
-}
-
-fn is_control(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    escape::{ControlEscape, escape_control},
     id::{SessionId, UserId},
     session::Session,
     user::User,
@@ -247,7 +248,7 @@ impl AuditOrigin {
     /// A request. The user agent is whatever its sender has made up.
     #[must_use]
     pub fn request(address: IpAddr, user_agent: &str, request_id: &str) -> Self {
-        let user_agent = Some(escape_control(user_agent)).filter(|agent| !agent.is_empty());
+        let user_agent = Some(escape_control(user_agent, ControlEscape::Replacement)).filter(|agent| !agent.is_empty());
         Self { address: Some(address), user_agent, request_id: Some(request_id.to_owned()), actor: None }
     }
 
@@ -262,17 +263,6 @@ impl AuditOrigin {
     pub fn command_line(user_id: u32) -> Self {
         Self { actor: Some(format!("command line, uid {user_id}")), ..Self::default() }
     }
-}
-
-/// A text in which nothing ends a line, moves a cursor, or turns the direction of writing (Unicode Technical Report 36,
-/// section 2.4), and that every store takes: PostgreSQL keeps no NUL.
-fn escape_control(text: &str) -> String {
-    let is_harmful = |character: char| {
-        let turns_or_breaks = matches!(character,
-            '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        character.is_control() || turns_or_breaks
-    };
-    text.replace(is_harmful, "\u{fffd}")
 }
 
 /// Which events are asked for, newest first.
