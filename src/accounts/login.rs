@@ -19,7 +19,7 @@ use crate::{
 pub struct Credentials {
     /// The email; `None` if the text is not an email address, so that no account can have it.
     pub email: Option<Email>,
-    /// The password, which no policy is applied to.
+    /// The password. The policy is not applied to it.
     pub password: Password,
 }
 
