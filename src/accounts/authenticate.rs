@@ -34,7 +34,7 @@ impl Accounts {
         Ok(CurrentUser { user, session: session? })
     }
 
-    /// Returns the claims of an access token that is authentic and has not expired. No store is asked.
+    /// Returns the claims of an access token that is authentic and has not expired.
     pub(super) async fn claims(&self, access_token: &str) -> Result<Claims, AccountError> {
         let verified = self.access_tokens.verify(access_token, self.clock.now()).await;
         verified.map_err(|error| match error {
