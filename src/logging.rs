@@ -12,19 +12,22 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::audit::LOG_TARGET;
+use crate::{
+    audit::LOG_TARGET,
+    model::{ControlEscape, escape_control},
+};
 
-/// How a line of the log is written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text, for humans.
     Text,
-    /// For machines: one JSON object a line.
+    /// One JSON object per line, for machines.
     Json,
 }
 
 impl LogFormat {
-    /// Text on a terminal, JSON otherwise.
+    /// Returns [`LogFormat::Text`] if standard error is a terminal, else [`LogFormat::Json`].
     #[must_use]
     pub fn for_standard_error() -> Self {
         if io::stderr().is_terminal() { Self::Text } else { Self::Json }
@@ -54,21 +57,21 @@ impl FromStr for LogFormat {
 
 /// Starts the log.
 ///
-/// The level is that of our own lines. Libraries say `info` at the most: below that, they may print what they carry. The
-/// lines of the audit trail are written at every level but `off`.
+/// `level` applies to Postern. Dependencies are capped at `info`, because their more detailed lines may contain secrets.
+/// Audit events are written at every level but `off`.
 pub fn start(level: LevelFilter, format: LogFormat) {
     subscriber(level, format, io::stderr).init();
 }
 
-/// From now on a panic says where it was: in the log, or on standard error where there is none.
+/// Installs a panic hook that writes the location of a panic to the log, or to standard error if the log is off or not started.
 pub fn report_panics() {
     panic::set_hook(Box::new(|panic| {
-        // What a panic says may hold what it was about: the place is enough to find it.
-        let place = panic.location().map(ToString::to_string);
+        // The location only: the message of a panic may contain secrets.
+        let location = panic.location().map(ToString::to_string);
         if enabled!(Level::ERROR) {
-            error!(place, "a thread panicked");
+            error!(location, "a thread panicked");
         } else {
-            eprintln!("postern: a thread panicked at {}", place.unwrap_or_default());
+            eprintln!("postern: a thread panicked at {}", location.unwrap_or_default());
         }
     }));
 }
@@ -88,8 +91,8 @@ where
     registry().with(filter).with(lines)
 }
 
-/// Makes writers that write an event as one line without control characters. An error may hold what somebody else has
-/// said, a store for one, and the formats leave some of that as it is: the text a line feed, the JSON a U+009B.
+/// A writer that escapes control characters, so that each event is one line. An error may contain text of a store or a
+/// client, and the formats do not escape all of it: text leaves line feeds, JSON leaves U+009B.
 struct OneLine<W>(W);
 
 impl<'writer, W: MakeWriter<'writer>> MakeWriter<'writer> for OneLine<W> {
@@ -101,38 +104,19 @@ impl<'writer, W: MakeWriter<'writer>> MakeWriter<'writer> for OneLine<W> {
 }
 
 impl<W: io::Write> io::Write for OneLine<W> {
-    /// Takes an event, which comes as a whole.
+    /// Writes an event. `tracing_subscriber` passes each event in one call.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = text.strip_suffix('\n').unwrap_or(&text);
-        self.0.write_all(format!("{}\n", EscapeControl(line)).as_bytes())?;
+        let mut line = escape_control(line, ControlEscape::Json);
+        line.push('\n');
+        self.0.write_all(line.as_bytes())?;
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
-}
-
-/// A text, with what terminals and readers of lines take for more than a character written as in JSON: `\u000a`.
-struct EscapeControl<'text>(&'text str);
-
-impl fmt::Display for EscapeControl<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = self.0;
-        while let Some(place) = rest.find(is_control) {
-            let (before, from) = rest.split_at(place);
-            let mut from = from.chars();
-            let harmful = from.next().map_or(0, u32::from);
-            write!(formatter, "{before}\\u{harmful:04x}")?;
-            rest = from.as_str();
-        }
-        formatter.write_str(rest)
-    }
-}
-
-fn is_control(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }
 
 #[cfg(test)]
@@ -145,19 +129,19 @@ mod tests {
 
     use super::*;
 
-    /// Everything that a terminal or a reader of lines may take for more than a character, and what JSON has to escape.
+    /// Control characters and separators that start a line or control a terminal, and characters that JSON escapes.
     const HOSTILE: &str =
         "a\n2026-01-01T00:00:00Z ERROR forged\r\u{1b}[2Jb\u{9b}31mc\u{2028}d\u{2029}e\u{85}f\0g\u{7f}\"h\\i\tj\u{7}";
 
-    /// Where tests log to.
+    /// A log in memory.
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
 
     impl Log {
-        fn of(format: LogFormat, what: impl FnOnce()) -> String {
+        fn of(format: LogFormat, run: impl FnOnce()) -> String {
             let log = Self::default();
             let writer = log.clone();
-            with_default(subscriber(LevelFilter::TRACE, format, move || writer.clone()), what);
+            with_default(subscriber(LevelFilter::TRACE, format, move || writer.clone()), run);
             let bytes = log.0.lock().clone();
             String::from_utf8(bytes).expect("UTF-8")
         }
@@ -174,22 +158,22 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_harmless_line_whatever_it_holds() {
+    fn event_is_one_line_without_control_characters() {
         for format in [LogFormat::Text, LogFormat::Json] {
             let log = Log::of(format, || {
                 let error = io::Error::other(HOSTILE);
-                warn!(target: "postern", %error, quoted = ?error, text = HOSTILE, "said: {HOSTILE}");
+                warn!(target: "postern", %error, quoted = ?error, text = HOSTILE, "message: {HOSTILE}");
             });
 
             let line = log.strip_suffix('\n').expect("a line");
-            let is_more_than_a_character = |c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}';
-            assert!(!line.contains(is_more_than_a_character), "{line:?}");
+            let is_control = |c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}';
+            assert!(!line.contains(is_control), "{line:?}");
             assert_eq!(line.matches("forged").count(), 4, "nothing is left out: {line}");
         }
     }
 
     #[test]
-    fn what_json_holds_is_what_was_logged() {
+    fn json_line_contains_the_logged_text() {
         let log = Log::of(LogFormat::Json, || warn!(target: "postern", error = %HOSTILE, "{HOSTILE}"));
 
         let line: serde_json::Value = serde_json::from_str(&log).expect("JSON");
@@ -198,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_says_where_it_was_and_not_what_it_was_about() {
+    fn panic_is_logged_with_location_without_message() {
         report_panics();
         for format in [LogFormat::Text, LogFormat::Json] {
             let log = Log::of(format, || drop(panic::catch_unwind(|| panic!("with hunter2 in it"))));
@@ -210,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_say_info_at_the_most() {
+    fn dependencies_are_capped_at_info() {
         let log = Log::of(LogFormat::Text, || {
             tracing::debug!(target: "hyper", "with hunter2 in it");
             tracing::trace!(target: "postern::server", "ours");

@@ -1,6 +1,7 @@
-//! What an administrator does: to a user, whoever is signed in as them, and to all users at once.
+//! Administration of users by the command line.
 //!
-//! The users' store alone is asked. What ends sessions gives a new epoch, so it needs no session store to end them.
+//! The deciding write of each method is its one write to the user store. A new epoch ends sessions, so no session store is
+//! needed.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -12,41 +13,41 @@ use crate::{
     store::{Insert, StoreError, TimeBudget, UserStore, UserUpdate},
 };
 
-/// What it takes to administer users.
+/// The user administration: its methods are the use cases.
 pub struct UserAdmin {
-    /// Where users are kept.
+    /// Stores users.
     pub users: Arc<dyn UserStore>,
-    /// Hashes and judges passwords.
+    /// Hashes and validates passwords.
     pub hasher: Hasher,
-    /// What new passwords must be like: the same for an administrator.
+    /// The rules for new passwords.
     pub policy: Policy,
-    /// Tells the time.
+    /// The clock for the sign-up time.
     pub clock: Arc<dyn Clock>,
-    /// Records what has been done.
+    /// Records audit events.
     pub audit: Trail,
-    /// Who does it.
+    /// The origin of these events.
     pub origin: AuditOrigin,
 }
 
-/// A user that an administrator makes.
+/// The data of a user to create.
 #[derive(Debug)]
 pub struct NewUser {
-    /// What the user logs in with.
+    /// The email to log in with.
     pub email: Email,
-    /// What the user is shown by.
+    /// The display name.
     pub name: Name,
-    /// What the user may do.
+    /// The role.
     pub role: Role,
-    /// Judged by the policy, beside name and email.
+    /// The password, not yet validated.
     pub password: Password,
 }
 
-/// A user, as an administrator names one.
+/// A reference to a user by email or id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserRef {
-    /// Whoever has this email.
+    /// The user with this email.
     Email(Email),
-    /// Whoever has this id.
+    /// The user with this id.
     Id(UserId),
 }
 
@@ -61,7 +62,7 @@ impl FromStr for UserRef {
     }
 }
 
-/// Shows the email or id as it was normalised.
+/// Writes the normalised email, or the id.
 impl fmt::Display for UserRef {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -71,15 +72,15 @@ impl fmt::Display for UserRef {
     }
 }
 
-/// Neither an email nor an id.
+/// The text is neither an email nor an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("neither an email address nor the id of a user")]
+#[error("expected an email address or a user id")]
 pub struct InvalidUserRef;
 
-/// Why something was not done.
+/// The reason why an administrative action failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UserAdminError {
-    /// Nobody has this email or id.
+    /// No user has this email or id.
     #[error("there is no user {0}")]
     NoSuchUser(UserRef),
     /// Another user has this email.
@@ -88,23 +89,24 @@ pub enum UserAdminError {
     /// The policy does not accept the password.
     #[error("{}", sentences(.0))]
     PolicyViolations(Vec<PolicyViolation>),
-    /// The hashing threads are busy.
+    /// The hashing queue is too long.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
-    /// The store did not do what it was asked for.
+    /// The user store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-fn sentences(objections: &[PolicyViolation]) -> String {
-    objections.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+fn sentences(violations: &[PolicyViolation]) -> String {
+    violations.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 impl UserAdmin {
-    /// Makes a user. The insert decides.
+    /// Creates a user.
     ///
     /// # Errors
-    /// [`UserAdminError::EmailTaken`], [`UserAdminError::PolicyViolations`], or what the store says.
+    /// Returns [`UserAdminError::EmailTaken`] if another user has the email, [`UserAdminError::PolicyViolations`] if the
+    /// policy rejects the password, [`UserAdminError::Overloaded`] or [`UserAdminError::Store`].
     pub async fn create(&self, new: NewUser, time: &TimeBudget) -> Result<User, UserAdminError> {
         if self.users.by_email(&new.email, time).await?.is_some() {
             return Err(UserAdminError::EmailTaken);
@@ -121,67 +123,68 @@ impl UserAdmin {
         }
     }
 
-    /// Users, newest first.
+    /// Returns users, newest first.
     ///
     /// # Errors
-    /// What the store says.
+    /// Returns [`UserAdminError::Store`] if the user store fails.
     pub async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, UserAdminError> {
         Ok(self.users.list(query, time).await?)
     }
 
-    /// The user.
+    /// Returns the user.
     ///
     /// # Errors
-    /// [`UserAdminError::NoSuchUser`], or what the store says.
-    pub async fn find(&self, who: &UserRef, time: &TimeBudget) -> Result<User, UserAdminError> {
-        let found = match who {
+    /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, or [`UserAdminError::Store`].
+    pub async fn find(&self, user_ref: &UserRef, time: &TimeBudget) -> Result<User, UserAdminError> {
+        let found = match user_ref {
             UserRef::Email(email) => self.users.by_email(email, time).await?,
             UserRef::Id(id) => self.users.by_id(*id, time).await?,
         };
-        found.ok_or_else(|| UserAdminError::NoSuchUser(who.clone()))
+        found.ok_or_else(|| UserAdminError::NoSuchUser(user_ref.clone()))
     }
 
-    /// Sets a password, whatever the old one was. Every session of the user ends.
+    /// Sets a password, and ends every session of the user.
     ///
     /// # Errors
-    /// [`UserAdminError::NoSuchUser`], [`UserAdminError::PolicyViolations`], or what the store says.
+    /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, [`UserAdminError::PolicyViolations`] if the policy
+    /// rejects the password, [`UserAdminError::Overloaded`] or [`UserAdminError::Store`].
     pub async fn set_password(
         &self,
-        who: &UserRef,
+        user_ref: &UserRef,
         password: Password,
         time: &TimeBudget,
     ) -> Result<User, UserAdminError> {
-        let user = self.find(who, time).await?;
+        let user = self.find(user_ref, time).await?;
         let password = self.validated(password, &user.name, &user.email).await?;
         let hash = self.hasher.hash(password.password()).await?;
-        let user = self.update(who, &user, &UserUpdate::SetPassword(hash, Epoch::random()), time).await?;
+        let user = self.update(user_ref, &user, &UserUpdate::SetPassword(hash, Epoch::random()), time).await?;
         self.record(EventKind::AdminPasswordSet, &user);
         Ok(user)
     }
 
-    /// Gives the user another name.
+    /// Changes the user's name.
     ///
     /// # Errors
-    /// [`UserAdminError::NoSuchUser`], or what the store says.
-    pub async fn rename(&self, who: &UserRef, name: Name, time: &TimeBudget) -> Result<User, UserAdminError> {
-        let user = self.find(who, time).await?;
-        let user = self.update(who, &user, &UserUpdate::Rename(name), time).await?;
+    /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, or [`UserAdminError::Store`].
+    pub async fn rename(&self, user_ref: &UserRef, name: Name, time: &TimeBudget) -> Result<User, UserAdminError> {
+        let user = self.find(user_ref, time).await?;
+        let user = self.update(user_ref, &user, &UserUpdate::Rename(name), time).await?;
         self.record(EventKind::AdminUserRenamed, &user);
         Ok(user)
     }
 
-    /// Closes the account, or opens it again. Either way no session of before is in force afterwards.
+    /// Activates or deactivates the account. Both end every session of the user.
     ///
     /// # Errors
-    /// [`UserAdminError::NoSuchUser`], or what the store says.
+    /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, or [`UserAdminError::Store`].
     pub async fn set_status(
         &self,
-        who: &UserRef,
+        user_ref: &UserRef,
         status: AccountStatus,
         time: &TimeBudget,
     ) -> Result<User, UserAdminError> {
-        let user = self.find(who, time).await?;
-        let user = self.update(who, &user, &UserUpdate::SetStatus(status, Epoch::random()), time).await?;
+        let user = self.find(user_ref, time).await?;
+        let user = self.update(user_ref, &user, &UserUpdate::SetStatus(status, Epoch::random()), time).await?;
         let kind = match status {
             AccountStatus::Active => EventKind::AdminUserActivated,
             AccountStatus::Inactive => EventKind::AdminUserDeactivated,
@@ -190,14 +193,14 @@ impl UserAdmin {
         Ok(user)
     }
 
-    /// Deletes the user, and returns who that was.
+    /// Deletes the user, and returns the deleted user.
     ///
     /// # Errors
-    /// [`UserAdminError::NoSuchUser`], or what the store says.
-    pub async fn delete(&self, who: &UserRef, time: &TimeBudget) -> Result<User, UserAdminError> {
-        let user = self.find(who, time).await?;
+    /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, or [`UserAdminError::Store`].
+    pub async fn delete(&self, user_ref: &UserRef, time: &TimeBudget) -> Result<User, UserAdminError> {
+        let user = self.find(user_ref, time).await?;
         let deleted = self.users.delete(user.id, time).await?;
-        let deleted = deleted.ok_or_else(|| UserAdminError::NoSuchUser(who.clone()))?;
+        let deleted = deleted.ok_or_else(|| UserAdminError::NoSuchUser(user_ref.clone()))?;
         self.record(EventKind::AdminUserDeleted, &deleted);
         Ok(deleted)
     }
@@ -205,18 +208,18 @@ impl UserAdmin {
     /// Ends every session of the user.
     ///
     /// # Errors
-    /// [`UserAdminError::NoSuchUser`], or what the store says.
-    pub async fn end_sessions(&self, who: &UserRef, time: &TimeBudget) -> Result<User, UserAdminError> {
-        let user = self.find(who, time).await?;
-        let user = self.update(who, &user, &UserUpdate::EndSessions(Epoch::random()), time).await?;
+    /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, or [`UserAdminError::Store`].
+    pub async fn end_sessions(&self, user_ref: &UserRef, time: &TimeBudget) -> Result<User, UserAdminError> {
+        let user = self.find(user_ref, time).await?;
+        let user = self.update(user_ref, &user, &UserUpdate::EndSessions(Epoch::random()), time).await?;
         self.record(EventKind::AdminSessionsEnded, &user);
         Ok(user)
     }
 
-    /// Ends every session of every user, and returns how many users there are.
+    /// Ends every session of every user, and returns the number of users.
     ///
     /// # Errors
-    /// What the store says.
+    /// Returns [`UserAdminError::Store`] if the user store fails.
     pub async fn end_all_sessions(&self, time: &TimeBudget) -> Result<u64, UserAdminError> {
         let users = self.users.end_all_sessions(Epoch::random(), time).await?;
         self.record(EventKind::AdminAllSessionsEnded, AuditSubject::default().with_detail(format!("users: {users}")));
@@ -233,20 +236,20 @@ impl UserAdmin {
         name: &Name,
         email: &Email,
     ) -> Result<AcceptedPassword, UserAdminError> {
-        let judgement = self.hasher.validate(self.policy, password, Some(name.clone()), Some(email.clone())).await?;
-        judgement.map_err(UserAdminError::PolicyViolations)
+        let accepted = self.hasher.validate(self.policy, password, Some(name.clone()), Some(email.clone())).await?;
+        accepted.map_err(UserAdminError::PolicyViolations)
     }
 
     async fn update(
         &self,
-        who: &UserRef,
+        user_ref: &UserRef,
         user: &User,
         update: &UserUpdate,
         time: &TimeBudget,
     ) -> Result<User, UserAdminError> {
-        let edited = self.users.update(user.id, update, time).await?;
-        // Somebody else may have deleted the user meanwhile.
-        edited.ok_or_else(|| UserAdminError::NoSuchUser(who.clone()))
+        let updated = self.users.update(user.id, update, time).await?;
+        // The user may have been deleted meanwhile.
+        updated.ok_or_else(|| UserAdminError::NoSuchUser(user_ref.clone()))
     }
 }
 
@@ -255,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_named_by_email_or_id() {
+    fn user_ref_is_an_email_or_an_id() {
         let id = UserId::new(time::OffsetDateTime::UNIX_EPOCH);
 
         assert_eq!(id.to_string().parse(), Ok(UserRef::Id(id)));

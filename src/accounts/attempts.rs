@@ -1,114 +1,116 @@
-//! Attempts that the limiter counts.
+//! Applies the rate limits to logins, sign-ups and reauthentication.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
-    model::{self, Email, EventKind, UserId},
-    rate_limit::{AttemptOutcome, AttemptSubject, FAILURES_IN_A_ROW, LoginLimiter, Reservation},
+    model::{AuditSubject, Email, EventKind, UserId},
+    passwords::Overloaded,
+    rate_limit::{AttemptOutcome, AttemptSubject, FAILURES_IN_A_ROW, LoginLimiter, Permit, Reservation},
 };
 
+/// The account that a password is given for.
+#[derive(Clone, Copy)]
+pub(super) struct LoginAttempt<'attempt> {
+    /// The email; `None` if no account can have it.
+    pub email: Option<&'attempt Email>,
+    /// The user, if known before the password is verified.
+    pub user: Option<UserId>,
+}
+
 impl Accounts {
-    /// Makes an attempt to give the password of an account, unless too many have failed.
+    /// Runs `attempt`, which verifies a password, unless too many attempts at the account have failed.
     ///
     /// # Errors
-    /// [`AccountError::RateLimited`], [`AccountError::Overloaded`] and those of the attempt.
+    /// Returns [`AccountError::RateLimited`] if a limit is exceeded, [`AccountError::Overloaded`] if the queue is too
+    /// long, and the errors of `attempt`.
     pub(super) async fn with_login_limit<T>(
         &self,
         login: LoginAttempt<'_>,
         call: &CallContext,
         attempt: impl Future<Output = Result<T, AccountError>>,
     ) -> Result<T, AccountError> {
-        let LoginAttempt { email, user } = login;
-        // Before a store is asked: whoever would be turned away later costs nothing.
+        // Before any store call: under overload, a request that will be rejected costs nothing.
         self.hasher.check_capacity(0, Duration::ZERO)?;
         let Some(limiter) = &self.limiter else { return attempt.await };
+        let LoginAttempt { email, user } = login;
         let address = call.client.address;
         let _permit = match email {
-            Some(email) => {
-                let entry = limiter.join(email, address);
-                self.hasher.check_capacity(entry.ahead, Duration::ZERO)?;
-                let permit = entry.acquire(limiter.max_wait()).await?;
-                self.hasher.check_capacity(0, permit.waited)?;
-                Some(permit)
-            }
+            Some(email) => Some(self.permit(limiter, email, address).await?),
             None => None,
         };
         let subject = email.map_or(AttemptSubject::Address(address), |email| AttemptSubject::Account(email, address));
-        let reservation = self.reserved(limiter, subject, user, call).await?;
-        let (failures, outcome) = (reservation.at_account(), attempt.await);
-        let outcome_kind = match &outcome {
+        let reservation = self.reserve(limiter, subject, user, call).await?;
+        let failures = reservation.account_failures();
+        let result = attempt.await;
+        let outcome = match &result {
             Ok(_) => AttemptOutcome::Succeeded,
             Err(AccountError::InvalidCredentials | AccountError::WrongPassword) => AttemptOutcome::Failed,
             Err(_) => AttemptOutcome::Aborted,
         };
-        Box::pin(reservation.settle(outcome_kind, &call.time)).await;
-        let are_many = failures.is_some_and(|failures| failures % FAILURES_IN_A_ROW == 0);
-        if let (Some(email), AttemptOutcome::Failed, true) = (email, outcome_kind, are_many) {
+        Box::pin(reservation.settle(outcome, &call.time)).await;
+        let is_streak = failures.is_some_and(|failures| failures % FAILURES_IN_A_ROW == 0);
+        if let (Some(email), AttemptOutcome::Failed, true) = (email, outcome, is_streak) {
             self.audit_failure_streak(email, call).await;
         }
-        outcome
+        result
     }
 
-    /// Makes an attempt to sign up, unless there have been too many. One that finds the email taken counts as well: it has
-    /// told its caller something.
+    /// Runs `attempt`, which signs up a user, unless there have been too many from this address. A sign-up with a taken
+    /// email counts too, because its response reveals that the account exists.
     ///
     /// # Errors
-    /// [`AccountError::RateLimited`] and those of the attempt.
+    /// Returns [`AccountError::RateLimited`] if the limit is exceeded, [`AccountError::Overloaded`] if the hashing queue
+    /// is too long, and the errors of `attempt`.
     pub(super) async fn with_sign_up_limit<T>(
         &self,
         email: &Email,
         call: &CallContext,
         attempt: impl Future<Output = Result<T, AccountError>>,
     ) -> Result<T, AccountError> {
-        // Before a store is asked: under a flood, nobody learns whether an email is taken without its being counted.
+        // Before any store call: under overload, no client learns whether an email is taken without being counted.
         self.hasher.check_capacity(0, Duration::ZERO)?;
         let Some(limiter) = &self.limiter else { return attempt.await };
         let subject = AttemptSubject::SignUp(email, call.client.address);
-        let reservation = self.reserved(limiter, subject, None, call).await?;
-        let outcome = attempt.await;
-        let outcome_kind = match &outcome {
+        let reservation = self.reserve(limiter, subject, None, call).await?;
+        let result = attempt.await;
+        let outcome = match &result {
             Ok(_) => AttemptOutcome::Succeeded,
             Err(AccountError::EmailTaken) => AttemptOutcome::Failed,
             Err(_) => AttemptOutcome::Aborted,
         };
-        Box::pin(reservation.settle(outcome_kind, &call.time)).await;
-        outcome
+        Box::pin(reservation.settle(outcome, &call.time)).await;
+        result
     }
 
-    async fn reserved(
+    /// Waits until the attempt can run, unless its hash would then wait too long.
+    async fn permit(&self, limiter: &LoginLimiter, email: &Email, address: IpAddr) -> Result<Permit, Overloaded> {
+        let entry = limiter.join(email, address);
+        self.hasher.check_capacity(entry.ahead, Duration::ZERO)?;
+        let permit = entry.acquire(limiter.max_wait()).await?;
+        self.hasher.check_capacity(0, permit.waited)?;
+        Ok(permit)
+    }
+
+    async fn reserve(
         &self,
         limiter: &LoginLimiter,
         subject: AttemptSubject<'_>,
         user: Option<UserId>,
         call: &CallContext,
     ) -> Result<Reservation, AccountError> {
-        // On the heap: it is large, and not there for long.
+        // Boxed: this large future would otherwise be part of every request's future.
         let reserved = Box::pin(limiter.reserve(subject, &call.time)).await;
         reserved.map_err(|rate_limited| {
-            self.audit.record(
-                EventKind::Throttled,
-                model::AuditSubject::from(user).with_detail(rate_limited.limit),
-                call,
-            );
+            self.audit.record(EventKind::Throttled, AuditSubject::from(user).with_detail(rate_limited.limit), call);
             AccountError::RateLimited(rate_limited)
         })
     }
 
-    /// Says so where an account has met as many failures in a row as NIST allows, and each time that it has met as many
-    /// again. Nobody can log in to one that is not there.
+    /// Records [`EventKind::PasswordFailures`] if the email has an account.
     async fn audit_failure_streak(&self, email: &Email, call: &CallContext) {
         if let Ok(Some(user)) = self.users.by_email(email, &call.time).await {
             self.audit.record(EventKind::PasswordFailures, &user, call);
         }
     }
-}
-
-/// Whose password somebody gives.
-#[derive(Clone, Copy)]
-pub(super) struct LoginAttempt<'attempt> {
-    /// The email of the account; `None` where no account can have it.
-    pub email: Option<&'attempt Email>,
-    /// The user, where that is known before the password is.
-    pub user: Option<UserId>,
 }

@@ -1,4 +1,4 @@
-//! Whose request this is: from an access token to the user whose session is in force.
+//! Authentication: from an access token to the user of a valid session. It writes only the session's last use.
 
 use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
@@ -7,12 +7,12 @@ use crate::{
     tokens::{AccessTokenError, Claims},
 };
 
-/// A user whose session is in force, as of this request.
+/// A user with a valid session, as of this request.
 #[derive(Debug, Clone)]
 pub struct CurrentUser {
     /// The user.
     pub user: User,
-    /// The session that the access token speaks for.
+    /// The session of the access token.
     pub session: Session,
 }
 
@@ -23,18 +23,18 @@ impl From<&CurrentUser> for AuditSubject {
 }
 
 impl Accounts {
-    /// The user that an access token speaks for. Both stores are asked side by side.
+    /// Returns the user and the session of an access token.
     ///
     /// # Errors
-    /// [`AccountError::InvalidAccessToken`] and [`AccountError::AccessTokenExpired`]; [`AccountError::Store`] where a store that would
-    /// have to agree cannot be reached, and the other does not refuse.
+    /// Returns [`AccountError::InvalidAccessToken`] or [`AccountError::AccessTokenExpired`] if the token is not accepted,
+    /// and [`AccountError::Store`] if a store is unavailable and the other one does not reject the token.
     pub async fn authenticate(&self, access_token: &str, call: &CallContext) -> Result<CurrentUser, AccountError> {
         let claims = self.claims(access_token).await?;
         let (user, session) = self.user_and_session(&claims, call).await?;
         Ok(CurrentUser { user, session: session? })
     }
 
-    /// What an access token says that is authentic and has not expired.
+    /// Returns the claims of an access token that is authentic and has not expired.
     pub(super) async fn claims(&self, access_token: &str) -> Result<Claims, AccountError> {
         let verified = self.access_tokens.verify(access_token, self.clock.now()).await;
         verified.map_err(|error| match error {
@@ -43,8 +43,7 @@ impl Accounts {
         })
     }
 
-    /// The user that claims speak for, and their session: it is in force, or it is not known, because the session store
-    /// could not tell.
+    /// Returns the user of `claims`, and their session if it is valid, or the error of the session store.
     pub(super) async fn user_and_session(
         &self,
         claims: &Claims,
@@ -55,7 +54,7 @@ impl Accounts {
             self.users.by_id(claims.subject, &call.time),
             self.sessions.touch(claims.subject, claims.session, &call.time),
         );
-        // One store's definite no is enough, even where the other one cannot be reached.
+        // One store that rejects the claims is enough, even if the other one is unavailable.
         let is_gone =
             matches!(&user, Ok(user) if !user.as_ref().is_some_and(User::is_active)) || matches!(&session, Ok(None));
         if is_gone {

@@ -1,18 +1,18 @@
-//! A call of a use case: by whom, and how much time it has.
+//! The context of a call of a use case: client, request and time budget.
 
 use crate::{
     model::{AuditOrigin, Client},
     store::TimeBudget,
 };
 
-/// What every use case is told beside what it is asked for.
+/// The client, the request and the time budget of a call.
 #[derive(Debug)]
 pub struct CallContext {
-    /// Who asks.
+    /// The client that sent the request.
     pub client: Client,
     /// The id of the request: 1 to 128 characters of `[A-Za-z0-9._-]`.
     pub request_id: String,
-    /// The time that its store calls may take together.
+    /// The time that the store calls of this request may take together.
     pub time: TimeBudget,
 }
 

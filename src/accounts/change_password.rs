@@ -10,12 +10,13 @@ use crate::{
 };
 
 impl Accounts {
-    /// Replaces the password of whoever knows the old one. This session lives on, every other one ends: the write of
-    /// hash and epoch decides, and removing the ended sessions afterwards only tidies up.
+    /// Replaces the password of a user who gives the old one. This session survives, and every other one ends.
+    ///
+    /// Deciding write: the user's new hash, epoch and surviving session. After it: the ended sessions are removed.
     ///
     /// # Errors
-    /// [`AccountError::WrongPassword`]; [`AccountError::InvalidAccessToken`] where another change has ended this session
-    /// meanwhile; [`AccountError::Overloaded`], [`AccountError::Store`].
+    /// Returns [`AccountError::WrongPassword`] if `old` is wrong, [`AccountError::InvalidAccessToken`] if this session has
+    /// ended meanwhile, [`AccountError::RateLimited`], [`AccountError::Overloaded`] or [`AccountError::Store`].
     pub async fn change_password(
         &self,
         current: &CurrentUser,

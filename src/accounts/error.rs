@@ -2,43 +2,43 @@
 
 use crate::{passwords::Overloaded, rate_limit::RateLimited, store::StoreError};
 
-/// Why a use case did not do what it was asked for.
+/// The reason why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// Another user has this email.
-    #[error("the email is taken")]
+    #[error("another user has this email")]
     EmailTaken,
-    /// Unknown email, wrong password, inactive user, unusable password: which of them is not told.
+    /// Unknown email, wrong password or inactive user. The response does not reveal which.
     #[error("no active user has this email and password")]
     InvalidCredentials,
-    /// Not a token of ours, or its session or user is gone.
-    #[error("the access token is not valid")]
+    /// The access token is not authentic, or its session is not valid.
+    #[error("invalid access token")]
     InvalidAccessToken,
-    /// It was valid once.
-    #[error("the access token has expired")]
+    /// The access token is authentic but has expired.
+    #[error("expired access token")]
     AccessTokenExpired,
-    /// Malformed, forged, replaced, or its session or user is gone.
-    #[error("the refresh token is not valid")]
+    /// The refresh token is not authentic, superseded or reused, or its session is not valid.
+    #[error("invalid refresh token")]
     InvalidRefreshToken,
-    /// No session of this user that is in force has this id.
-    #[error("the user has no such session")]
+    /// No valid session of this user has this id.
+    #[error("the user has no valid session with this id")]
     SessionNotFound,
-    /// Not the user's password.
-    #[error("the password is not the user's")]
+    /// The password of a signed-in user is wrong.
+    #[error("wrong password")]
     WrongPassword,
-    /// Too many attempts have failed.
+    /// A limit on attempts is exceeded.
     #[error(transparent)]
     RateLimited(#[from] RateLimited),
     /// The hashing queue is too long.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
-    /// A store did not do what it was asked for.
+    /// A store call failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl AccountError {
-    /// Its name among the outcomes that metrics count.
+    /// Returns the outcome label in metrics.
     pub(super) fn label(&self) -> &'static str {
         match self {
             Self::EmailTaken => "email_taken",

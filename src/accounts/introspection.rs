@@ -1,4 +1,4 @@
-//! What other services are told: whom a request is from, and what a token is worth.
+//! Forward authentication and token introspection, for other services.
 
 use std::str::FromStr;
 
@@ -11,14 +11,14 @@ use crate::{
     tokens::Claims,
 };
 
-/// What is answered for others while the session store cannot be reached.
+/// How forward authentication responds while the session store is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SessionOutagePolicy {
-    /// Nothing: whether the session is in force is not known.
+    /// It fails, because the session may have ended.
     #[default]
     Refuse,
-    /// Whom an access token speaks for that is authentic and has not expired, where the account is open. It may be of a
-    /// session that has ended; for as long as an access token lives, as with services that check tokens by themselves.
+    /// It accepts an authentic access token of an active user until the token expires, as offline verification does. Its
+    /// session may have ended.
     Accept,
 }
 
@@ -34,34 +34,35 @@ impl FromStr for SessionOutagePolicy {
     }
 }
 
-/// Whom an access token speaks for, as others are told.
+/// The user of an access token, as other services see them.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// The user.
     pub user: User,
-    /// The session: in force, or not known to have ended ([`SessionOutagePolicy::Accept`]).
+    /// The session. If `is_degraded`, it may have ended.
     pub session: SessionId,
-    /// Whether nobody could say that the session is in force.
+    /// Whether the session store was unavailable ([`SessionOutagePolicy::Accept`]).
     pub is_degraded: bool,
 }
 
 impl Accounts {
-    /// Whom an access token speaks for: the same as [`Accounts::authenticate`] finds, but for what `without_sessions` allows.
+    /// Returns the user of an access token, as [`Accounts::authenticate`] does, except during an outage of the session
+    /// store, when `outage_policy` decides.
     ///
     /// # Errors
-    /// Those of [`Accounts::authenticate`].
+    /// Returns the errors of [`Accounts::authenticate`].
     pub async fn identify(
         &self,
         access_token: &str,
-        session_outage_policy: SessionOutagePolicy,
+        outage_policy: SessionOutagePolicy,
         call: &CallContext,
     ) -> Result<Identity, AccountError> {
         let claims = self.claims(access_token).await?;
         let (user, session) = self.user_and_session(&claims, call).await?;
         let is_degraded = match session {
-            Err(error @ StoreError::Unavailable { .. }) if session_outage_policy == SessionOutagePolicy::Accept => {
+            Err(error @ StoreError::Unavailable { .. }) if outage_policy == SessionOutagePolicy::Accept => {
                 self.metrics.accounts.identified_without_session.inc();
-                debug!(%error, user = %user.id, "a token is accepted for what it says by itself");
+                debug!(%error, user = %user.id, "session store unavailable; accepting an access token without it");
                 true
             }
             session => {
@@ -72,19 +73,19 @@ impl Accounts {
         Ok(Identity { user, session: claims.session, is_degraded })
     }
 
-    /// What an access token says whose session is in force; `None` where any other text is presented.
+    /// Returns the claims of an access token with a valid session; `None` for any other text.
     ///
     /// # Errors
-    /// [`AccountError::Store`], as [`Accounts::authenticate`]: what is not known is not told.
+    /// Returns [`AccountError::Store`] if a store is unavailable and the other one does not reject the token.
     pub async fn introspect(&self, token: &str, call: &CallContext) -> Result<Option<Claims>, AccountError> {
-        match self.claims_in_force(token, call).await {
+        match self.valid_claims(token, call).await {
             Ok(claims) => Ok(Some(claims)),
             Err(AccountError::InvalidAccessToken | AccountError::AccessTokenExpired) => Ok(None),
-            Err(refusal) => Err(refusal),
+            Err(error) => Err(error),
         }
     }
 
-    async fn claims_in_force(&self, token: &str, call: &CallContext) -> Result<Claims, AccountError> {
+    async fn valid_claims(&self, token: &str, call: &CallContext) -> Result<Claims, AccountError> {
         let claims = self.claims(token).await?;
         let (_, session) = self.user_and_session(&claims, call).await?;
         session?;
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_happens_without_sessions_is_one_of_two_words() {
+    fn session_outage_policy_is_accept_or_refuse() {
         assert_eq!("accept".parse(), Ok(SessionOutagePolicy::Accept));
         assert_eq!("refuse".parse(), Ok(SessionOutagePolicy::Refuse));
         for text in ["", "Accept", "on", "true"] {

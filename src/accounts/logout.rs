@@ -1,4 +1,4 @@
-//! Logout: of one session by its refresh token, and of all sessions at once.
+//! Logout of one session by its refresh token, and of all sessions of a user.
 
 use tracing::warn;
 
@@ -9,11 +9,13 @@ use crate::{
 };
 
 impl Accounts {
-    /// Ends the session of a refresh token, whichever of the session's tokens it is: holding one is the authority. A
-    /// session that has ended before is no error. The session store alone is asked.
+    /// Ends the session of any of its refresh tokens, superseded ones included. It succeeds if the session has already
+    /// ended.
+    ///
+    /// Deciding write: ending the session.
     ///
     /// # Errors
-    /// [`AccountError::InvalidRefreshToken`], [`AccountError::Store`].
+    /// Returns [`AccountError::InvalidRefreshToken`] if the token is not authentic, or [`AccountError::Store`].
     pub async fn logout(&self, refresh_token: &str, call: &CallContext) -> Result<(), AccountError> {
         let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| AccountError::InvalidRefreshToken)?;
         self.hasher.notice_request();
@@ -24,30 +26,32 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends every session of the user, this one included: the new epoch decides.
+    /// Ends every session of the user, this one included.
+    ///
+    /// Deciding write: the user's new epoch. After it: the ended sessions are removed.
     ///
     /// # Errors
-    /// [`AccountError::InvalidAccessToken`] where the user is gone by now; [`AccountError::Store`].
+    /// Returns [`AccountError::InvalidAccessToken`] if the user has been deleted meanwhile, or [`AccountError::Store`].
     pub async fn logout_everywhere(&self, current: &CurrentUser, call: &CallContext) -> Result<(), AccountError> {
         let update = UserUpdate::EndSessions(Epoch::random());
-        let edited = self.users.update(current.user.id, &update, &call.time).await?;
-        edited.ok_or(AccountError::InvalidAccessToken)?;
+        let updated = self.users.update(current.user.id, &update, &call.time).await?;
+        updated.ok_or(AccountError::InvalidAccessToken)?;
         self.audit.record(EventKind::LogoutEverywhere, current, call);
         let ended = self.remove_ended_sessions(&current.user, None, call).await;
         self.metrics.accounts.ended_by_logout_everywhere.inc_by(ended);
         Ok(())
     }
 
-    /// Removes the sessions that a new epoch, or the deletion of their user, has ended, and says how many there were. It
-    /// only tidies up: they are refused whether this succeeds or not.
+    /// Removes the sessions that a new epoch or the deletion of `former` has ended, except `survivor`, and returns their
+    /// number. A failure is only logged, because the epoch makes these sessions invalid in any case.
     pub(super) async fn remove_ended_sessions(
         &self,
         former: &User,
-        kept: Option<SessionId>,
+        survivor: Option<SessionId>,
         call: &CallContext,
     ) -> u64 {
-        self.sessions.remove_ended(former, kept, &call.time).await.unwrap_or_else(|error| {
-            warn!(%error, user = %former.id, "ended sessions could not be removed; they are refused all the same");
+        self.sessions.remove_ended(former, survivor, &call.time).await.unwrap_or_else(|error| {
+            warn!(%error, user = %former.id, "failed to remove ended sessions; they stay invalid");
             0
         })
     }

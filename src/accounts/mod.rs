@@ -1,7 +1,7 @@
 //! The use cases, a file each.
 //!
-//! Each use case has one deciding write. Writes before it are worthless without it and expire; writes after it are
-//! optional. A request can therefore be dropped at any point.
+//! Each use case has one deciding write, which its documentation names. Writes before it are worthless without it and
+//! expire; writes after it are optional. A request can therefore be dropped at any point.
 
 mod admin;
 mod attempts;

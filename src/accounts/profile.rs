@@ -1,4 +1,4 @@
-//! What users do with their own account: give it another name, and delete it.
+//! Rename and deletion of the user's own account.
 
 use super::{
     authenticate::CurrentUser, call_context::CallContext, error::AccountError, reauthentication::ReauthAction,
@@ -11,10 +11,12 @@ use crate::{
 };
 
 impl Accounts {
-    /// Gives the user another name, and returns the user as they are then.
+    /// Changes the user's name, and returns the updated user.
+    ///
+    /// Deciding write: the user's update.
     ///
     /// # Errors
-    /// [`AccountError::InvalidAccessToken`] where the user is gone by now; [`AccountError::Store`].
+    /// Returns [`AccountError::InvalidAccessToken`] if the user has been deleted meanwhile, or [`AccountError::Store`].
     pub async fn rename(&self, current: &CurrentUser, name: Name, call: &CallContext) -> Result<User, AccountError> {
         let renamed = self.users.update(current.user.id, &UserUpdate::Rename(name), &call.time).await?;
         let renamed = renamed.ok_or(AccountError::InvalidAccessToken)?;
@@ -22,12 +24,13 @@ impl Accounts {
         Ok(renamed)
     }
 
-    /// Deletes the account of whoever knows its password. The deletion of the user decides: without its user, no session
-    /// is in force.
+    /// Deletes the account of a user who gives its password. Without its user, no session is valid.
+    ///
+    /// Deciding write: the deletion of the user. After it: the sessions are removed.
     ///
     /// # Errors
-    /// [`AccountError::WrongPassword`]; [`AccountError::InvalidAccessToken`] where this session has ended meanwhile;
-    /// [`AccountError::Overloaded`], [`AccountError::Store`].
+    /// Returns [`AccountError::WrongPassword`] if the password is wrong, [`AccountError::InvalidAccessToken`] if this session
+    /// has ended meanwhile, [`AccountError::RateLimited`], [`AccountError::Overloaded`] or [`AccountError::Store`].
     pub async fn delete_account(
         &self,
         current: &CurrentUser,

@@ -1,4 +1,4 @@
-//! What a user confirms by the password: a compare-and-set on the hash that it was verified by.
+//! Reauthentication: actions that a signed-in user confirms with the password.
 
 use super::{
     attempts::LoginAttempt, authenticate::CurrentUser, call_context::CallContext, error::AccountError,
@@ -10,56 +10,58 @@ use crate::{
     store::{CompareAndSet, PasswordChange},
 };
 
-/// What is confirmed.
+/// The action that the password confirms.
 #[derive(Debug, Clone, Copy)]
 pub enum ReauthAction<'password> {
-    /// The password is replaced by this one, and the session that does it is kept.
+    /// Sets this password. The session that requests it survives.
     PasswordChange(&'password AcceptedPassword),
-    /// The account is deleted.
+    /// Deletes the account.
     Deletion,
 }
 
 impl Accounts {
-    /// Does what the user's password confirms, in one deciding write. Returns the user as they were before.
+    /// Verifies the user's password, then performs `action`. Returns the user as they were before.
+    ///
+    /// Deciding write: a compare-and-set on the verified hash and the epoch that was read with it.
     ///
     /// # Errors
-    /// [`AccountError::WrongPassword`]; [`AccountError::InvalidAccessToken`] where this session has ended meanwhile;
-    /// [`AccountError::RateLimited`], [`AccountError::Overloaded`], [`AccountError::Store`].
+    /// Returns [`AccountError::WrongPassword`] if the password is wrong, [`AccountError::InvalidAccessToken`] if this session
+    /// has ended meanwhile, [`AccountError::RateLimited`], [`AccountError::Overloaded`] or [`AccountError::Store`].
     pub(super) async fn reauthenticate(
         &self,
         current: &CurrentUser,
         password: &Password,
-        what: ReauthAction<'_>,
+        action: ReauthAction<'_>,
         call: &CallContext,
     ) -> Result<User, AccountError> {
-        let with_login_limit = LoginAttempt { email: Some(&current.user.email), user: Some(current.user.id) };
-        self.with_login_limit(with_login_limit, call, self.verify_and_write(current, password, what, call)).await
+        let attempt = LoginAttempt { email: Some(&current.user.email), user: Some(current.user.id) };
+        self.with_login_limit(attempt, call, self.write_with_retry(current, password, action, call)).await
     }
 
-    async fn verify_and_write(
+    async fn write_with_retry(
         &self,
         current: &CurrentUser,
         password: &Password,
-        what: ReauthAction<'_>,
+        action: ReauthAction<'_>,
         call: &CallContext,
     ) -> Result<User, AccountError> {
-        if self.write_confirmed(current, password, what, call).await? == CompareAndSet::Written {
+        if self.verify_and_write(current, password, action, call).await? == CompareAndSet::Written {
             return Ok(current.user.clone());
         }
-        // Once more: a login that has renewed the hash meanwhile has changed neither the password nor the epoch.
+        // Retry once: a login may have rehashed the password meanwhile, which changes neither password nor epoch.
         let current = self.reload(current, call).await?;
-        if self.write_confirmed(&current, password, what, call).await? == CompareAndSet::Written {
+        if self.verify_and_write(&current, password, action, call).await? == CompareAndSet::Written {
             return Ok(current.user);
         }
         self.reload(&current, call).await?;
         Err(AccountError::WrongPassword)
     }
 
-    async fn write_confirmed(
+    async fn verify_and_write(
         &self,
         current: &CurrentUser,
         password: &Password,
-        what: ReauthAction<'_>,
+        action: ReauthAction<'_>,
         call: &CallContext,
     ) -> Result<CompareAndSet, AccountError> {
         let (user, session) = (&current.user, &current.session);
@@ -67,7 +69,7 @@ impl Accounts {
             self.audit.record(EventKind::PasswordConfirmationFailed, current, call);
             return Err(AccountError::WrongPassword);
         }
-        let written = match what {
+        let written = match action {
             ReauthAction::PasswordChange(new) => {
                 let hash = self.hasher.hash(new.password()).await?;
                 let change = PasswordChange { hash, epoch: Epoch::random(), surviving_session: session.id };
@@ -78,7 +80,7 @@ impl Accounts {
         Ok(written?)
     }
 
-    /// The caller as of now, where the session is still in force.
+    /// Reads the user again, and returns them if the session is still valid.
     async fn reload(&self, current: &CurrentUser, call: &CallContext) -> Result<CurrentUser, AccountError> {
         let session = &current.session;
         let user = self.users.by_id(current.user.id, &call.time).await?;

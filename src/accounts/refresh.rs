@@ -1,4 +1,4 @@
-//! Refresh: new tokens for a session that is in force, by the table of the README.
+//! Refresh: new tokens for a valid session. Rows A, B, C and 1 to 6 are those of the table in docs/sessions.md.
 
 use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
@@ -6,46 +6,48 @@ use crate::{
     store::{Refresh, RefreshAttempt},
 };
 
-/// What a refresh hands out.
+/// The tokens that a refresh returns.
 pub struct Refreshed {
-    /// A new access token.
+    /// The new access token.
     pub access: String,
-    /// The refresh token that takes the place of the one that was presented; `None` where that one stays good.
+    /// The next refresh token; `None` if the presented one stays valid.
     pub refresh: Option<String>,
 }
 
 impl Accounts {
-    /// New tokens for whoever has the session's refresh token. The session store decides, in one step.
+    /// Exchanges a refresh token for new tokens.
+    ///
+    /// Deciding write: the session store decides on the token and updates or ends the session in one step.
     ///
     /// # Errors
-    /// [`AccountError::InvalidRefreshToken`], [`AccountError::Store`].
+    /// Returns [`AccountError::InvalidRefreshToken`] if the token is not accepted, or [`AccountError::Store`].
     pub async fn refresh(&self, refresh_token: &str, call: &CallContext) -> Result<Refreshed, AccountError> {
         let refreshes = &self.metrics.accounts.refreshes;
         refreshes.counted(self.exchange_token(refresh_token, call), AccountError::label).await
     }
 
     async fn exchange_token(&self, refresh_token: &str, call: &CallContext) -> Result<Refreshed, AccountError> {
-        // A: not authentic. No store is asked.
+        // A: the token is not authentic.
         let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| AccountError::InvalidRefreshToken)?;
         self.hasher.notice_request();
-        // B: the user is gone or inactive; or the session is not there, or not in force.
+        // B: the user is gone or inactive, or the session is not valid.
         let user = self.users.by_id(claims.user, &call.time).await?;
         let user = user.filter(User::is_active).ok_or(AccountError::InvalidRefreshToken)?;
         let attempt =
             RefreshAttempt { user, session: claims.session, counter: claims.counter, rotation: self.rotation() };
-        let Refresh::Decided(presentation, session) = self.sessions.refresh(&attempt, &call.time).await? else {
+        let Refresh::Decided(outcome, session) = self.sessions.refresh(&attempt, &call.time).await? else {
             return Err(AccountError::InvalidRefreshToken);
         };
-        self.record_outcome(presentation, &session, call);
+        self.record_outcome(outcome, &session, call);
         let access = || self.access_token(&session);
-        match presentation {
-            // C: without rotation, the token stays good.
+        match outcome {
+            // C: without rotation, the token stays valid.
             RefreshOutcome::Kept => Ok(Refreshed { access: access(), refresh: None }),
-            // 1, 2, 3 and 6: the successor, which is the same for all who share it.
+            // 1, 2, 3 and 6: the next token.
             RefreshOutcome::Next | RefreshOutcome::Shared | RefreshOutcome::LostResponse | RefreshOutcome::Rollback => {
                 Ok(Refreshed { access: access(), refresh: Some(self.next_token(&session)) })
             }
-            // C: without rotation, the session goes on. 4 and 5: theft, and it has ended.
+            // C: without rotation, the session continues. 4 and 5: reuse is detected, and the session has ended.
             RefreshOutcome::Outdated | RefreshOutcome::Superseded | RefreshOutcome::Reused => {
                 Err(AccountError::InvalidRefreshToken)
             }
@@ -56,19 +58,19 @@ impl Accounts {
         if self.rotation_enabled { Rotation::On(self.refresh_tokens.active_key()) } else { Rotation::Off }
     }
 
-    /// Counts and records what became of a token.
-    fn record_outcome(&self, presentation: RefreshOutcome, session: &Session, call: &CallContext) {
+    /// Counts the outcome, and records it in the audit trail if it is unusual.
+    fn record_outcome(&self, outcome: RefreshOutcome, session: &Session, call: &CallContext) {
         let metrics = &self.metrics.accounts;
-        metrics.presented(presentation.label());
-        if presentation.is_reuse() {
+        metrics.presented(outcome.label());
+        if outcome.is_reuse() {
             metrics.ended_by_theft.inc();
         }
-        let kind = match presentation {
+        let kind = match outcome {
             RefreshOutcome::Kept | RefreshOutcome::Outdated | RefreshOutcome::Next => return,
             RefreshOutcome::Shared | RefreshOutcome::LostResponse => EventKind::RefreshTokenReused,
             RefreshOutcome::Superseded | RefreshOutcome::Reused => EventKind::RefreshTokenTheft,
             RefreshOutcome::Rollback => EventKind::SessionStoreRollback,
         };
-        self.audit.record(kind, AuditSubject::from(session).with_detail(presentation.label()), call);
+        self.audit.record(kind, AuditSubject::from(session).with_detail(outcome.label()), call);
     }
 }

@@ -1,4 +1,4 @@
-//! The account service and its shared steps.
+//! The account service, and the steps that several use cases share.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -14,51 +14,51 @@ use crate::{
     tokens::{AccessTokens, RefreshClaims, RefreshTokens},
 };
 
-/// Everything that can be done with accounts, and what it takes.
+/// The account service: its methods are the use cases.
 pub struct Accounts {
-    /// Where users are kept.
+    /// Stores users.
     pub users: Arc<dyn UserStore>,
-    /// Where sessions are kept.
+    /// Stores sessions.
     pub sessions: Arc<dyn SessionStore>,
-    /// Hashes and judges passwords.
+    /// Hashes, verifies and validates passwords.
     pub hasher: Hasher,
-    /// What new passwords must be like.
+    /// The rules for new passwords.
     pub policy: Policy,
     /// Issues and verifies access tokens.
     pub access_tokens: AccessTokens,
     /// Issues and verifies refresh tokens.
     pub refresh_tokens: RefreshTokens,
-    /// Tells the time.
+    /// The clock for token times and the sign-up time. Session times are those of the store.
     pub clock: Arc<dyn Clock>,
-    /// How long tokens, sessions and copies of the published keys live.
+    /// The lifetimes of tokens, sessions and cached keys.
     pub lifetimes: Lifetimes,
-    /// How many sessions a user may have at once: the oldest ones end.
+    /// How many sessions a user may have at once. A login beyond that ends the oldest one.
     pub max_sessions: u32,
-    /// Limits attempts that fail; `None` where nothing is limited.
+    /// Limits failed logins and sign-ups; `None` if limits are off.
     pub limiter: Option<LoginLimiter>,
-    /// Whether a refresh replaces the refresh token.
+    /// Whether each refresh returns a new refresh token.
     pub rotation_enabled: bool,
-    /// Counts what happens.
+    /// Counts the outcomes of use cases.
     pub metrics: Arc<Metrics>,
-    /// Records what somebody may have to answer for.
+    /// Records audit events.
     pub audit: Trail,
 }
 
-/// How long tokens, sessions and copies of the published keys live.
+/// The lifetimes of tokens, sessions and cached keys.
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetimes {
-    /// How long an access token is accepted: the longest that a service which checks tokens by itself goes on trusting
-    /// a session that has ended (RFC 9700, section 2.2.1).
+    /// How long an access token is accepted. A service that verifies tokens offline trusts an ended session for at most
+    /// this time (RFC 9700, section 2.2.1).
     pub access: Duration,
-    /// From the opening of a session to its absolute end.
+    /// The time from login to the end of the session, which nothing extends.
     pub session: Duration,
-    /// How long a session may go unused before it ends; `None` where it may for its whole life.
+    /// How long a session may be unused before it ends; `None` for no idle limit.
     pub idle: Option<Duration>,
-    /// How long caches may keep the published keys (default 5 min, 1 s to 24 h, counted in whole seconds).
+    /// How long caches may keep the published keys (default 5 min, 1 s to 24 h, in whole seconds).
     pub published_keys: Duration,
 }
 
-/// What a login or a sign-up hands out.
+/// The tokens that a login or a sign-up returns.
 pub struct Tokens {
     /// The access token.
     pub access: String,
@@ -73,10 +73,11 @@ impl fmt::Debug for Tokens {
 }
 
 impl Accounts {
-    /// Judges a password that shall be set, beside as much of its owner as is known.
+    /// Validates a new password against the policy, which also compares it with `name` and `email` if they are known.
+    /// The inner result has the violations.
     ///
     /// # Errors
-    /// Where the hashing queue is too long. The policy's objections are a value.
+    /// Returns [`AccountError::Overloaded`] if the hashing queue is too long.
     pub async fn validate_password(
         &self,
         password: Password,
@@ -86,7 +87,7 @@ impl Accounts {
         Ok(self.hasher.validate(self.policy, password, name.cloned(), email.cloned()).await?)
     }
 
-    /// Opens a session in an epoch: the deciding write of a login.
+    /// Opens a session in the epoch of `user`, and ends the oldest sessions beyond `max_sessions`.
     pub(super) async fn open_session(&self, user: &User, call: &CallContext) -> Result<Session, StoreError> {
         let session = NewSession {
             id: SessionId::random(),
@@ -102,24 +103,24 @@ impl Accounts {
         let opened = self.sessions.open(&session, &call.time).await?;
         self.metrics.accounts.ended_as_too_many.inc_by(opened.ended);
         if opened.ended > 0 {
-            let displaced = AuditSubject::from(user).with_detail(format!("sessions ended: {}", opened.ended));
-            self.audit.record(EventKind::SessionsDisplaced, displaced, call);
+            let subject = AuditSubject::from(user).with_detail(format!("sessions ended: {}", opened.ended));
+            self.audit.record(EventKind::SessionsDisplaced, subject, call);
         }
         Ok(opened.session)
     }
 
-    /// The tokens of a session that has just been opened.
+    /// Returns the tokens of a new session.
     pub(super) fn first_tokens(&self, session: &Session) -> Tokens {
         Tokens { access: self.access_token(session), refresh: self.next_token(session) }
     }
 
-    /// The refresh token that a session has handed out last.
+    /// Returns the next refresh token of a session.
     pub(super) fn next_token(&self, session: &Session) -> String {
         let claims = RefreshClaims { user: session.user, session: session.id, counter: session.next };
         self.refresh_tokens.issue(claims, session.next_key)
     }
 
-    /// An access token for a session, accepted no longer than the session lasts.
+    /// Returns an access token that expires no later than the session.
     pub(super) fn access_token(&self, session: &Session) -> String {
         let now = self.clock.now();
         let expires = session.expires.min(now + self.lifetimes.access);

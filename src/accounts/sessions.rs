@@ -1,4 +1,4 @@
-//! A user's sessions: shown, and ended one at a time.
+//! Listing a user's sessions, and ending one of them.
 
 use std::cmp::Reverse;
 
@@ -6,10 +6,10 @@ use super::{authenticate::CurrentUser, call_context::CallContext, error::Account
 use crate::model::{AuditSubject, EventKind, Session, SessionId};
 
 impl Accounts {
-    /// The user's sessions that are in force, newest first.
+    /// Returns the user's valid sessions, newest first.
     ///
     /// # Errors
-    /// [`AccountError::Store`].
+    /// Returns [`AccountError::Store`] if the session store fails.
     pub async fn list_sessions(&self, current: &CurrentUser, call: &CallContext) -> Result<Vec<Session>, AccountError> {
         let mut sessions = self.sessions.list(current.user.id, &call.time).await?;
         sessions.retain(|session| current.user.is_session_valid(session.id, session.epoch));
@@ -17,17 +17,20 @@ impl Accounts {
         Ok(sessions)
     }
 
-    /// Ends one of the user's sessions, which may be the one that asks.
+    /// Ends one of the user's sessions, which may be the current one.
+    ///
+    /// Deciding write: ending the session.
     ///
     /// # Errors
-    /// [`AccountError::SessionNotFound`] where no session of this user that is in force has this id; [`AccountError::Store`].
+    /// Returns [`AccountError::SessionNotFound`] if no valid session of this user has this id, or [`AccountError::Store`].
     pub async fn end_session(
         &self,
         current: &CurrentUser,
         id: SessionId,
         call: &CallContext,
     ) -> Result<(), AccountError> {
-        // Found before it is ended: where an answer of the store is lost and the call repeated, it has ended already.
+        // Whether the session exists is decided before it is ended: a store call that is retried after a lost response
+        // finds that it has already ended.
         let sessions = self.list_sessions(current, call).await?;
         let session = sessions.iter().find(|session| session.id == id).ok_or(AccountError::SessionNotFound)?;
         let ended = self.sessions.end(session.user, session.id, &call.time).await?;

@@ -11,32 +11,35 @@ use crate::{
     store::Insert,
 };
 
-/// Who signs up, all of it valid.
+/// The data of a new user, already validated.
 #[derive(Debug)]
 pub struct SignUp {
-    /// What the user is shown by.
+    /// The display name.
     pub name: Name,
-    /// What the user logs in with.
+    /// The email to log in with.
     pub email: Email,
-    /// Judged beside name and email.
+    /// The password, validated together with name and email.
     pub password: AcceptedPassword,
 }
 
 impl Accounts {
-    /// Makes an account and logs its user in. The insert decides: the session is opened before, so that whoever is told
-    /// of an account has a session, and removed where the insert fails.
+    /// Creates a user and logs them in.
+    ///
+    /// Deciding write: the insert of the user. Before it: the session is opened, so that a created user always receives
+    /// tokens. If the insert fails, the session is removed.
     ///
     /// # Errors
-    /// [`AccountError::EmailTaken`], [`AccountError::RateLimited`], [`AccountError::Overloaded`], [`AccountError::Store`].
+    /// Returns [`AccountError::EmailTaken`] if another user has this email, [`AccountError::RateLimited`],
+    /// [`AccountError::Overloaded`] or [`AccountError::Store`].
     pub async fn sign_up(&self, sign_up: SignUp, call: &CallContext) -> Result<Tokens, AccountError> {
         let sign_ups = &self.metrics.accounts.sign_ups;
         let email = sign_up.email.clone();
-        let made = self.with_sign_up_limit(&email, call, self.create_account(sign_up, call));
-        sign_ups.counted(made, AccountError::label).await
+        let result = self.with_sign_up_limit(&email, call, self.create_user(sign_up, call));
+        sign_ups.counted(result, AccountError::label).await
     }
 
-    async fn create_account(&self, sign_up: SignUp, call: &CallContext) -> Result<Tokens, AccountError> {
-        // Asked for before the expensive hash; the insert asks again.
+    async fn create_user(&self, sign_up: SignUp, call: &CallContext) -> Result<Tokens, AccountError> {
+        // Check before the expensive hash. The insert checks again.
         if self.users.by_email(&sign_up.email, &call.time).await?.is_some() {
             return Err(AccountError::EmailTaken);
         }
@@ -51,7 +54,7 @@ impl Accounts {
                 Ok(tokens)
             }
             outcome => {
-                // A session without a user opens nothing; where it cannot be removed, it expires.
+                // A session without a user is not valid. If it cannot be removed, it expires.
                 let _ = self.sessions.end(session.user, session.id, &call.time).await;
                 Err(outcome.map_or_else(AccountError::Store, |_| AccountError::EmailTaken))
             }

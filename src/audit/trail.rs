@@ -1,4 +1,4 @@
-//! The trail: where events are recorded.
+//! The trail: logs events and queues them for the table.
 
 use std::{
     sync::{
@@ -23,14 +23,14 @@ use crate::{
     model::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind},
 };
 
-/// The log target of audit events: `logging` passes them at every log level.
+/// The log target of audit events. The log writes them at every level but `off`.
 pub const LOG_TARGET: &str = "audit";
 
-/// How many events that cost nothing to cause have a row of the table each second: a flood shall fill no disk. With some
-/// 300 bytes each, that is no more than 1.3 GB a day. The log has them all.
+/// How many events per second that are free to cause get a row in the table, so that a flood cannot fill the disk: at
+/// about 300 bytes each, at most 1.3 GB a day. The log has all of them.
 const FREE_EVENTS_PER_SECOND: u32 = 50;
 
-/// Records events. A clone is the same trail.
+/// Records events. A clone records into the same queue.
 #[derive(Clone)]
 pub struct Trail(Arc<Shared>);
 
@@ -38,19 +38,20 @@ struct Shared {
     clock: Arc<dyn Clock>,
     metrics: AuditMetrics,
     queue: Sender<AuditEvent>,
+    /// A lock of the standard library, because `uuid` implements its clock sequence for that one only.
     ids: std::sync::Mutex<ContextV7>,
     rate_cap: Mutex<RateCap>,
     is_full: Arc<AtomicBool>,
 }
 
-/// Events that have no row of the table yet.
+/// Events that wait for the table.
 pub struct EventQueue {
     pub(super) queue: Receiver<AuditEvent>,
     pub(super) is_full: Arc<AtomicBool>,
 }
 
 impl Trail {
-    /// A trail whose queue holds this many events, and what is in that queue.
+    /// Creates a trail and its queue, which holds `capacity` events.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, metrics: AuditMetrics, capacity: usize) -> (Self, EventQueue) {
         let (sender, queue) = mpsc::channel(capacity);
@@ -61,8 +62,8 @@ impl Trail {
         (Self(Arc::new(shared)), pending)
     }
 
-    /// Records an event: a line of the log, and a place in the queue for the table, where there is one. Nothing is waited
-    /// for.
+    /// Logs an event and adds it to the queue for the table. If the queue is full, drops it from the table and counts it.
+    /// Never blocks.
     pub fn record(&self, kind: EventKind, subject: impl Into<AuditSubject>, origin: impl Into<AuditOrigin>) {
         let at = whole_milliseconds(self.0.clock.now());
         let event = AuditEvent { id: self.0.id(at), at, kind, subject: subject.into(), origin: origin.into() };
@@ -78,7 +79,7 @@ impl Shared {
     }
 
     fn queue(&self, event: AuditEvent) {
-        if event.kind.is_free_to_cause() && !self.allows() {
+        if event.kind.is_free_to_cause() && !self.rate_cap.lock().allows(Instant::now()) {
             self.metrics.dropped_in_flood.inc();
             return;
         }
@@ -87,27 +88,23 @@ impl Shared {
             self.metrics.pending.dec();
             self.metrics.dropped_from_full_queue.inc();
             if matches!(error, TrySendError::Full(_)) && !self.is_full.swap(true, Ordering::Relaxed) {
-                warn!("the queue of audit events is full: the table misses what the log has until the store keeps up");
+                warn!("audit event queue full; dropping events from the table, not from the log");
             }
         }
     }
-
-    fn allows(&self) -> bool {
-        self.rate_cap.lock().takes(Instant::now())
-    }
 }
 
-/// How many more events that cost nothing to cause may have a row within the second that began then.
+/// Allows [`FREE_EVENTS_PER_SECOND`] events in each second.
 #[derive(Default)]
 struct RateCap {
-    began: Option<Instant>,
+    second_began: Option<Instant>,
     left: u32,
 }
 
 impl RateCap {
-    fn takes(&mut self, now: Instant) -> bool {
-        if self.began.is_none_or(|began| now.duration_since(began) >= Duration::from_secs(1)) {
-            *self = Self { began: Some(now), left: FREE_EVENTS_PER_SECOND };
+    fn allows(&mut self, now: Instant) -> bool {
+        if self.second_began.is_none_or(|began| now.duration_since(began) >= Duration::from_secs(1)) {
+            *self = Self { second_began: Some(now), left: FREE_EVENTS_PER_SECOND };
         }
         let is_allowed = self.left > 0;
         self.left = self.left.saturating_sub(1);
@@ -115,7 +112,7 @@ impl RateCap {
     }
 }
 
-/// One line. What others have made up is a text in quotes there, and nothing in it ends the line.
+/// Logs an event as one line.
 fn log(event: &AuditEvent) {
     let AuditEvent { id, kind, subject, origin, .. } = event;
     let (event, event_id) = (kind.name(), display(id.0));
@@ -142,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_fit_into_the_queue_is_counted_and_what_is_in_it_stays() {
+    async fn events_beyond_the_queue_are_counted_and_dropped() {
         let (trail, mut pending, metrics) = trail(2);
 
         for kind in [EventKind::SignUp, EventKind::Login, EventKind::Logout] {
@@ -152,12 +149,12 @@ mod tests {
         let text = metrics.render();
         assert!(text.contains("\npostern_audit_events_dropped_total{reason=\"queue_full\"} 1\n"), "{text}");
         assert!(text.contains("\npostern_audit_events_pending 2\n"), "{text}");
-        let kept = [pending.queue.try_recv(), pending.queue.try_recv()].map(|event| event.map(|event| event.kind));
-        assert_eq!(kept, [Ok(EventKind::SignUp), Ok(EventKind::Login)]);
+        let queued = [pending.queue.try_recv(), pending.queue.try_recv()].map(|event| event.map(|event| event.kind));
+        assert_eq!(queued, [Ok(EventKind::SignUp), Ok(EventKind::Login)]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_that_costs_nothing_has_few_rows_and_takes_nobody_elses() {
+    async fn flood_of_free_events_is_capped_and_displaces_no_other() {
         let (trail, mut pending, metrics) = trail(1000);
         let flood = || {
             for _ in 0..80 {
@@ -178,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ids_are_in_the_order_of_what_happened_within_a_millisecond_too() {
+    async fn ids_are_in_order_even_within_a_millisecond() {
         let (trail, mut pending, _) = trail(1000);
 
         for _ in 0..1000 {

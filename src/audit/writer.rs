@@ -1,4 +1,4 @@
-//! The task that writes the table, and removes from it what is past its retention.
+//! The task that writes events to the table and removes those past their retention.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -20,51 +20,51 @@ use crate::{
     store::{AuditStore, StoreError, TimeBudget},
 };
 
-/// How many rows are written at once.
+/// The maximum number of rows in one statement.
 const BATCH: usize = 500;
 
-/// How long a statement may take. Nobody waits for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time limit of a statement. No request waits for it.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How soon after a failure the batch is written again: twice as long each time, up to the second of these.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The delay before a failed batch is written again. It doubles up to [`MAX_RETRY_DELAY`].
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// How often old events are looked for, give or take a tenth, so that replicas do not prune together; the first time a few minutes after the start.
+/// The interval between prunings, ±10 % so that replicas do not prune at the same time, and the delay of the first one.
 const PRUNING_INTERVAL: Duration = Duration::from_hours(1);
 const FIRST_PRUNING: Duration = Duration::from_mins(5);
 
-/// How many are removed at once, and how soon more follow where there are more.
-const PRUNED_AT_ONCE: u32 = 1000;
-const BETWEEN_PRUNINGS: Duration = Duration::from_millis(100);
+/// The maximum number of events that one statement removes, and the delay before the next statement if it removed as many.
+const PRUNE_BATCH: u32 = 1000;
+const PRUNE_BATCH_DELAY: Duration = Duration::from_millis(100);
 
-/// How events are kept.
+/// How events are queued and kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How long they stay in the table (default 365 d, as PCI DSS 4.0.1, requirement 10.5.1, asks for); `None` for ever.
+    /// How long events stay in the table (default 365 d, as PCI DSS 4.0.1, requirement 10.5.1, asks for); `None` for ever.
     pub retention: Option<Duration>,
-    /// How many wait for the table at most: with some 500 bytes each, 5 MB where the store is away.
+    /// How many events may wait for the table: at about 500 bytes each, 10,000 use 5 MB while the store is unavailable.
     pub capacity: usize,
-    /// How long the first of a batch waits for others.
+    /// How long the first event of a batch waits for others.
     pub linger: Duration,
 }
 
 impl Settings {
-    /// Events are kept for so long; 10,000 may wait, and a batch is written each second.
+    /// Returns settings with this retention, a queue of 10,000 events and a batch each second.
     #[must_use]
     pub fn keeping(retention: Option<Duration>) -> Self {
         Self { retention, capacity: 10_000, linger: Duration::from_secs(1) }
     }
 }
 
-/// The task that writes the table.
+/// A handle to the task that writes the table.
 pub struct WriterHandle {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
     metrics: AuditMetrics,
 }
 
-/// A trail whose events go to this table, by way of a task that runs until it is finished.
+/// Starts the task that writes to `events`, and returns the trail whose events it writes.
 #[must_use]
 pub fn start(
     events: Arc<dyn AuditStore>,
@@ -80,29 +80,30 @@ pub fn start(
 }
 
 impl WriterHandle {
-    /// Writes what there is until then. What comes after this was called, or is left at the end, is in the log alone.
+    /// Stops the task after it has written the queue, or at `deadline`. Events that are recorded after this call, or remain
+    /// in the queue at the deadline, are in the log only.
     pub async fn finish(self, deadline: Instant) {
         self.stop.send_replace(true);
         let abort = self.task.abort_handle();
         if timeout_at(deadline, self.task).await.is_err() {
             abort.abort();
             let events = self.metrics.pending.get();
-            warn!(events, "audit events have not reached the table; the log has them");
+            warn!(events, "stopped before the audit events were in the table; the log has them");
         }
     }
 }
 
 impl EventQueue {
-    /// Writes what there is, once: for a command, which records no more. Returns how many there were.
+    /// Writes the queued events once, for a command at its end. Returns their number.
     ///
     /// # Errors
-    /// What the store says.
+    /// Returns [`StoreError`] if the store fails.
     pub async fn write(mut self, events: &dyn AuditStore) -> Result<usize, StoreError> {
         self.queue.close();
         let mut batch = Vec::new();
         while self.queue.recv_many(&mut batch, BATCH).await > 0 {}
         if !batch.is_empty() {
-            events.append(&batch, &TimeBudget::of(PATIENCE)).await?;
+            events.append(&batch, &TimeBudget::of(STATEMENT_TIMEOUT)).await?;
         }
         Ok(batch.len())
     }
@@ -118,7 +119,8 @@ struct Writer {
 }
 
 impl Writer {
-    /// Until it is to stop and nothing is left. It has one statement under way at a time, and so one connection.
+    /// Writes batches until the task is stopped and the queue is empty. Runs one statement at a time, so it uses one
+    /// connection.
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut batch = Vec::with_capacity(BATCH);
         while self.gather(&mut batch, &mut stop).await {
@@ -130,7 +132,8 @@ impl Writer {
         }
     }
 
-    /// Waits until there is a batch to write, or something to prune; false where there will not be any more.
+    /// Collects a batch until it is full, its linger has passed or a pruning is due. Returns false if the queue is closed and
+    /// empty.
     async fn gather(&mut self, batch: &mut Vec<AuditEvent>, stop: &mut watch::Receiver<bool>) -> bool {
         let mut due = self.next_pruning;
         loop {
@@ -149,23 +152,23 @@ impl Writer {
         }
     }
 
-    /// Until it is written.
+    /// Writes a batch, and retries until it succeeds.
     async fn write(&self, batch: &[AuditEvent]) {
-        let mut pause = FIRST_PAUSE;
+        let mut delay = FIRST_RETRY_DELAY;
         while let Err(error) = self.append(batch).await {
-            if pause == FIRST_PAUSE {
-                warn!(%error, "audit events cannot be written; they wait, and the log has them");
+            if delay == FIRST_RETRY_DELAY {
+                warn!(%error, "failed to write audit events; retrying");
             }
-            sleep(pause).await;
-            pause = (2 * pause).min(LONGEST_PAUSE);
+            sleep(delay).await;
+            delay = (2 * delay).min(MAX_RETRY_DELAY);
         }
-        if pause > FIRST_PAUSE {
+        if delay > FIRST_RETRY_DELAY {
             info!("audit events are written again");
         }
         self.metrics.pending.sub(i64::try_from(batch.len()).unwrap_or(i64::MAX));
         if self.pending.queue.len() <= self.settings.capacity / 2 && self.pending.is_full.swap(false, Ordering::Relaxed)
         {
-            info!("the queue of audit events has room again");
+            info!("audit event queue accepts events again");
         }
     }
 
@@ -173,20 +176,20 @@ impl Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        self.events.append(batch, &TimeBudget::of(PATIENCE)).await
+        self.events.append(batch, &TimeBudget::of(STATEMENT_TIMEOUT)).await
     }
 
-    /// Removes some events that are past their retention, and says when to look again.
+    /// Removes a batch of events past their retention, and schedules the next pruning.
     async fn prune(&mut self) {
         self.next_pruning = Instant::now() + jittered(PRUNING_INTERVAL);
         let Some(retention) = self.settings.retention else { return };
         let before = EventId::first_at(self.clock.now() - retention);
-        match self.events.prune(before, PRUNED_AT_ONCE, &TimeBudget::of(PATIENCE)).await {
-            Ok(removed) if removed == u64::from(PRUNED_AT_ONCE) => {
-                self.next_pruning = Instant::now() + BETWEEN_PRUNINGS;
+        match self.events.prune(before, PRUNE_BATCH, &TimeBudget::of(STATEMENT_TIMEOUT)).await {
+            Ok(removed) if removed == u64::from(PRUNE_BATCH) => {
+                self.next_pruning = Instant::now() + PRUNE_BATCH_DELAY;
             }
             Ok(_) => {}
-            Err(error) => warn!(%error, "old audit events could not be removed"),
+            Err(error) => warn!(%error, "failed to remove old audit events"),
         }
     }
 }
@@ -201,7 +204,7 @@ mod tests {
     use crate::model::{AuditOrigin, EventKind, EventQuery};
     use crate::{clock::SystemClock, metrics::Metrics};
 
-    /// What a table was asked for, and how often it has yet to fail.
+    /// A table that records its calls, and fails the next `failures` writes.
     #[derive(Default)]
     struct Table {
         appended: Mutex<Vec<usize>>,
@@ -250,8 +253,8 @@ mod tests {
     fn started(table: &Arc<Table>) -> (Trail, WriterHandle, Metrics) {
         let metrics = Metrics::new("");
         let settings = Settings::keeping(Some(DAY));
-        let (trail, writing) = start(table.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);
-        (trail, writing, metrics)
+        let (trail, writer) = start(table.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);
+        (trail, writer, metrics)
     }
 
     fn record(trail: &Trail, count: usize) {
@@ -261,9 +264,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn events_are_written_together_each_second_or_as_soon_as_a_batch_is_full() {
+    async fn events_are_written_each_second_or_in_full_batches() {
         let table = Arc::new(Table::default());
-        let (trail, _writing, metrics) = started(&table);
+        let (trail, _writer, metrics) = started(&table);
 
         record(&trail, 3);
         sleep(Duration::from_millis(900)).await;
@@ -279,9 +282,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_the_store_does_not_take_is_written_again_until_it_does() {
+    async fn failed_batch_is_retried_until_it_is_written() {
         let table = Arc::new(Table { failures: Mutex::new(20), ..Table::default() });
-        let (trail, _writing, metrics) = started(&table);
+        let (trail, _writer, metrics) = started(&table);
 
         record(&trail, 3);
         sleep(Duration::from_secs(30)).await;
@@ -294,31 +297,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_waits_for_what_is_left_and_no_longer_than_it_may() {
+    async fn finish_writes_the_queue_until_its_deadline() {
         let table = Arc::new(Table::default());
-        let (trail, writing, metrics) = started(&table);
+        let (trail, writer, metrics) = started(&table);
         record(&trail, BATCH + 7);
         let began = Instant::now();
-        writing.finish(began + Duration::from_secs(20)).await;
+        writer.finish(began + Duration::from_secs(20)).await;
         assert_eq!((table.appended(), metrics.audit.pending.get()), (vec![BATCH, 7], 0));
         assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
 
-        // What comes later is in the log alone.
+        // Later events are in the log only.
         record(&trail, 1);
         assert_eq!(metrics.audit.dropped_from_full_queue.get(), 1);
 
         let table = Arc::new(Table { failures: Mutex::new(u32::MAX), ..Table::default() });
-        let (trail, writing, _) = started(&table);
+        let (trail, writer, _) = started(&table);
         record(&trail, 1);
         let began = Instant::now();
-        writing.finish(began + Duration::from_secs(20)).await;
+        writer.finish(began + Duration::from_secs(20)).await;
         assert_eq!(began.elapsed().as_secs(), 20);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn old_events_are_removed_each_hour_until_none_is_left() {
+    async fn old_events_are_removed_each_hour_in_batches() {
         let table = Arc::new(Table { old: Mutex::new(2500), ..Table::default() });
-        let (_trail, _writing, _) = started(&table);
+        let (_trail, _writer, _) = started(&table);
 
         sleep(Duration::from_mins(4)).await;
         assert_eq!(table.prunings(), 0);
@@ -337,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_retention_nothing_is_removed() {
+    async fn without_retention_no_event_is_removed() {
         let (table, metrics) = (Arc::new(Table::default()), Metrics::new(""));
         let settings = Settings::keeping(None);
         let _running = start(table.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);

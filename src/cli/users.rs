@@ -8,7 +8,7 @@ use super::format::{Format, json};
 use crate::{
     accounts::{NewUser, UserAdmin, UserAdminError, UserRef},
     clock::rfc3339,
-    model::{AccountStatus, Cursor, Email, Name, Role, User, UserQuery},
+    model::{AccountStatus, ControlEscape, Cursor, Email, Name, Role, User, UserQuery, escape_control},
     passwords::Password,
     store::TimeBudget,
 };
@@ -174,7 +174,7 @@ fn view(user: &User, format: Format) -> String {
         Format::Json => json(&shown),
         Format::Text => {
             let UserView { id, email, name, role, status, created } = shown;
-            let name = escape_control(name);
+            let name = escape_control(name, ControlEscape::Rust);
             format!(
                 "id        {id}\nemail     {email}\nname      {name}\nrole      {role}\nstatus    {status}\ncreated   {created}"
             )
@@ -203,7 +203,11 @@ impl<'users> Page<'users> {
         }
         let mut text = format!("{:<20}  {:<36}  {:<8}  {:<13}  EMAIL, NAME", "CREATED", "ID", "STANDING", "ROLE");
         for UserView { id, email, name, role, status, created } in &self.users {
-            let _ = write!(text, "\n{created}  {id}  {status:<8}  {role:<13}  {email}, {}", escape_control(name));
+            let _ = write!(
+                text,
+                "\n{created}  {id}  {status:<8}  {role:<13}  {email}, {}",
+                escape_control(name, ControlEscape::Rust)
+            );
         }
         if let Some(next) = &self.next {
             let _ = write!(text, "\n\nFor the next page: --after {next}");
@@ -212,24 +216,19 @@ impl<'users> Page<'users> {
     }
 }
 
-/// A name as a terminal may show it: what turns the direction of writing or breaks lines is written out, so that nobody's
-/// row looks like another's (Unicode Technical Report 36, section 2.4).
-fn escape_control(name: &str) -> String {
-    let shown = |character| match character {
-        '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            character.escape_unicode().to_string()
-        }
-        _ => character.to_string(),
-    };
-    name.chars().map(shown).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::PasswordHash;
 
     #[test]
-    fn no_name_turns_the_direction_of_its_row() {
-        assert_eq!(escape_control("Zoë \u{202e}adA\u{2028}x"), "Zoë \\u{202e}adA\\u{2028}x");
+    fn printed_user_has_no_bidi_controls() {
+        let name = Name::from_store("Zoë \u{202e}adA\u{2028}x".to_owned());
+        let email = "zoe@example.org".parse().expect("an address");
+        let user = User::new(email, name, PasswordHash::new(String::new()), time::OffsetDateTime::UNIX_EPOCH);
+
+        let text = view(&user, Format::Text);
+
+        assert!(text.contains("\nname      Zoë \\u{202e}adA\\u{2028}x\n"), "{text}");
     }
 }

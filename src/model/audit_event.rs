@@ -1,4 +1,4 @@
-//! Events: what happened, to whom, and by whom.
+//! Audit events: their kinds, subjects and origins.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -6,33 +6,34 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
+    escape::{ControlEscape, escape_control},
     id::{SessionId, UserId},
     session::Session,
     user::User,
 };
 use crate::clock::unix_ms;
 
-/// Something that happened.
+/// An event of an account, a session or the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEvent {
-    /// Never given twice, in the order of what one server does.
+    /// The id. Ids are in the order of the events of one server.
     pub id: EventId,
-    /// When, to the millisecond.
+    /// The time, in whole milliseconds.
     pub at: OffsetDateTime,
-    /// What.
+    /// The kind.
     pub kind: EventKind,
-    /// To whom.
+    /// The account and the session that the event is about.
     pub subject: AuditSubject,
-    /// By whom, and from where.
+    /// The client, command or server that caused the event.
     pub origin: AuditOrigin,
 }
 
-/// Identifies an event: a UUIDv7 of its time (RFC 9562, section 5.7).
+/// The id of an event: a UUIDv7 of its time (RFC 9562, section 5.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventId(pub Uuid);
 
 impl EventId {
-    /// The least id that an event of this time may have.
+    /// Returns the lowest id that an event of this time can have.
     #[must_use]
     pub fn first_at(time: OffsetDateTime) -> Self {
         let milliseconds = u64::try_from(unix_ms(time)).unwrap_or_default();
@@ -40,67 +41,67 @@ impl EventId {
     }
 }
 
-/// What happened. The names are for good: others search and alert by them.
+/// The kind of an event. The names never change, because operators search and alert by them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
-    /// An account was made by whoever it is for, and a session opened.
+    /// A user signed up, which opened a session.
     SignUp,
     /// A session was opened with email and password.
     Login,
-    /// Nobody who may log in has this email and password.
+    /// A login was rejected.
     LoginFailed,
-    /// A request was refused because there had been too many.
+    /// A rate limit rejected a request.
     Throttled,
-    /// So many wrong passwords in a row that somebody should look.
+    /// [`FAILURES_IN_A_ROW`](crate::rate_limit::FAILURES_IN_A_ROW) passwords in a row were wrong.
     PasswordFailures,
-    /// A refresh token was presented that had been exchanged already, as two tabs or a lost answer have it; it was good.
+    /// A refresh token was used again and accepted, as after a lost response or from a second tab.
     RefreshTokenReused,
-    /// A refresh token was presented that nobody but a thief can have kept, or been left with: its session has ended.
+    /// Refresh-token reuse was detected, and the session ended.
     RefreshTokenTheft,
-    /// A refresh token was ahead of its session: the session store has lost writes.
+    /// A refresh token was newer than its session: the session store has lost writes.
     SessionStoreRollback,
-    /// A session was ended by its refresh token.
+    /// A session was ended with its refresh token.
     Logout,
-    /// A session was to be ended by its refresh token, and had ended before.
+    /// A session was to be ended with its refresh token, but had already ended.
     LogoutRepeated,
-    /// Every session of a user was ended by the user.
+    /// A user ended all their sessions.
     LogoutEverywhere,
-    /// A session was picked out and ended by its user.
+    /// A user ended one of their sessions.
     SessionEnded,
-    /// A user had too many sessions: the oldest ones ended.
+    /// A user had too many sessions, and the oldest ones ended.
     SessionsDisplaced,
-    /// A user has changed the password; every other session has ended.
+    /// A user changed the password, which ended every other session.
     PasswordChanged,
-    /// Whoever is signed in as a user did not know the password.
+    /// A signed-in user gave a wrong password to confirm an action.
     PasswordConfirmationFailed,
-    /// A user has taken another name.
+    /// A user changed their name.
     ProfileChanged,
-    /// A user has deleted the account.
+    /// A user deleted the account.
     AccountDeleted,
-    /// The keys that are in use are others than before.
+    /// A server loaded changed keys.
     KeysChanged,
-    /// A server has started, with these keys.
+    /// A server started.
     ServerStarted,
-    /// An administrator has made an account.
+    /// An administrator created a user.
     AdminUserCreated,
-    /// An administrator has given a user another name.
+    /// An administrator changed a user's name.
     AdminUserRenamed,
-    /// An administrator has set a user's password; every session has ended.
+    /// An administrator set a user's password, which ended every session.
     AdminPasswordSet,
-    /// An administrator has closed an account; every session has ended.
+    /// An administrator deactivated an account, which ended every session.
     AdminUserDeactivated,
-    /// An administrator has opened an account again.
+    /// An administrator activated an account.
     AdminUserActivated,
-    /// An administrator has deleted an account.
+    /// An administrator deleted an account.
     AdminUserDeleted,
-    /// An administrator has ended every session of a user.
+    /// An administrator ended all sessions of a user.
     AdminSessionsEnded,
-    /// An administrator has ended every session of every user.
+    /// An administrator ended all sessions of all users.
     AdminAllSessionsEnded,
 }
 
 impl EventKind {
-    /// Every kind, in the order of the README.
+    /// All kinds, in the order of docs/audit.md.
     pub const ALL: [Self; 27] = [
         Self::SignUp,
         Self::Login,
@@ -131,7 +132,7 @@ impl EventKind {
         Self::AdminAllSessionsEnded,
     ];
 
-    /// Its name.
+    /// Returns the stored name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -165,13 +166,13 @@ impl EventKind {
         }
     }
 
-    /// Whether somebody should look: then the log's line is a warning.
+    /// Returns whether the log line is a warning, because an operator should investigate.
     #[must_use]
     pub fn is_warning(self) -> bool {
         matches!(self, Self::PasswordFailures | Self::RefreshTokenTheft | Self::SessionStoreRollback)
     }
 
-    /// Whether one client can cause it again and again, as fast as requests can be sent: that costs no password hash.
+    /// Returns whether one client can repeat the event as fast as it sends requests, because it costs no password hash.
     #[must_use]
     pub fn is_free_to_cause(self) -> bool {
         matches!(self, Self::Throttled | Self::RefreshTokenReused | Self::LogoutRepeated | Self::ProfileChanged)
@@ -189,23 +190,24 @@ impl FromStr for EventKind {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let named = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        named.ok_or_else(|| format!("one of: {}", Self::ALL.map(Self::name).join(", ")))
+        named.ok_or_else(|| format!("expected one of: {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 
-/// Whom or what an event is about. Never an email: an account is known by its id, and an email that nobody has is nobody's.
+/// The account and the session that an event is about. It never contains an email: the id identifies the account, and an
+/// unknown email is not stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditSubject {
-    /// The user, where there is one.
+    /// The user, if there is one.
     pub user: Option<UserId>,
-    /// The session, where it is about one.
+    /// The session, if the event is about one.
     pub session: Option<SessionId>,
-    /// What else there is to tell, in a few words of ours.
+    /// More about the event. It contains no text of a client.
     pub detail: Option<String>,
 }
 
 impl AuditSubject {
-    /// The same, with what else there is to tell.
+    /// Adds a detail.
     #[must_use]
     pub fn with_detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
@@ -230,61 +232,50 @@ impl From<&Session> for AuditSubject {
     }
 }
 
-/// Who caused an event, and from where.
+/// The client, command or server that caused an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditOrigin {
-    /// The client's address.
+    /// The client's address, for a request.
     pub address: Option<IpAddr>,
-    /// The client's user agent, without the characters that could pass for more than a part of it.
+    /// The client's user agent, its control characters replaced.
     pub user_agent: Option<String>,
-    /// The id of the request.
+    /// The id of the request, for a request.
     pub request_id: Option<String>,
-    /// Who it was where it was no request: the server itself, or whoever has typed a command.
+    /// `server`, or the user of the command line; `None` for a request.
     pub actor: Option<String>,
 }
 
 impl AuditOrigin {
-    /// A request. The user agent is whatever its sender has made up.
+    /// Returns the origin of a request. Replaces control characters in the user agent, which the client chooses.
     #[must_use]
     pub fn request(address: IpAddr, user_agent: &str, request_id: &str) -> Self {
-        let user_agent = Some(escape_control(user_agent)).filter(|agent| !agent.is_empty());
+        let user_agent = Some(escape_control(user_agent, ControlEscape::Replacement)).filter(|agent| !agent.is_empty());
         Self { address: Some(address), user_agent, request_id: Some(request_id.to_owned()), actor: None }
     }
 
-    /// The server itself.
+    /// Returns the origin of an event that the server itself causes.
     #[must_use]
     pub fn server() -> Self {
         Self { actor: Some("server".to_owned()), ..Self::default() }
     }
 
-    /// Whoever has typed a command, by the number that the operating system knows them by.
+    /// Returns the origin of a command, by the user id in the operating system.
     #[must_use]
     pub fn command_line(user_id: u32) -> Self {
         Self { actor: Some(format!("command line, uid {user_id}")), ..Self::default() }
     }
 }
 
-/// A text in which nothing ends a line, moves a cursor, or turns the direction of writing (Unicode Technical Report 36,
-/// section 2.4), and that every store takes: PostgreSQL keeps no NUL.
-fn escape_control(text: &str) -> String {
-    let is_harmful = |character: char| {
-        let turns_or_breaks = matches!(character,
-            '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        character.is_control() || turns_or_breaks
-    };
-    text.replace(is_harmful, "\u{fffd}")
-}
-
-/// Which events are asked for, newest first.
+/// A query for events, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventQuery {
-    /// Only those about this user.
+    /// Only events about this user.
     pub user: Option<UserId>,
-    /// Only those of this kind.
+    /// Only events of this kind.
     pub kind: Option<EventKind>,
-    /// Only those from this time on.
+    /// Only events at or after this time.
     pub since: Option<OffsetDateTime>,
-    /// How many at most.
+    /// The maximum number of events.
     pub limit: u32,
 }
 
@@ -295,20 +286,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_of_kinds_are_for_good() {
+    fn names_of_event_kinds_do_not_change() {
         insta::assert_snapshot!(EventKind::ALL.map(EventKind::name).join(" "), @"sign_up login login_failed throttled password_failures refresh_token_reused refresh_token_theft session_store_rollback logout logout_repeated logout_everywhere session_ended sessions_displaced password_changed password_confirmation_failed profile_changed account_deleted keys_changed server_started admin_user_created admin_user_renamed admin_password_set admin_user_deactivated admin_user_activated admin_user_deleted admin_sessions_ended admin_all_sessions_ended");
     }
 
     #[test]
-    fn a_kind_is_read_by_its_name_and_every_kind_has_one_of_its_own() {
+    fn event_kind_is_parsed_from_its_unique_name() {
         for kind in EventKind::ALL {
             assert_eq!(kind.name().parse(), Ok(kind));
         }
-        assert!("Login".parse::<EventKind>().expect_err("no kind").starts_with("one of: sign_up, login, "));
+        assert!("Login".parse::<EventKind>().expect_err("no kind").starts_with("expected one of: sign_up, login, "));
     }
 
     #[test]
-    fn a_user_agent_is_one_line_of_text_whatever_was_sent() {
+    fn user_agent_is_one_line_without_control_characters() {
         let agent = "curl\n\u{1b}[31m\u{0}\u{85}\u{2028}\u{202e}x \"ë\" 👩";
 
         let origin = AuditOrigin::request(Ipv4Addr::LOCALHOST.into(), agent, "1");
@@ -319,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_id_of_a_time_is_not_above_any_other_of_it() {
+    fn first_event_id_of_a_time_is_its_lowest() {
         let time = time::macros::datetime!(2027-01-15 12:00:00.123 UTC);
 
         let first = EventId::first_at(time);

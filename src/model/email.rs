@@ -1,39 +1,40 @@
-//! Email addresses, which are what people log in with.
+//! Email addresses, which users log in with.
 
 use std::{fmt, str::FromStr};
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
-/// The longest address, in characters (RFC 5321 leaves 254 of its 256 octets of path; erratum 1690 of RFC 3696).
+/// The longest address, in characters (RFC 5321, section 4.5.3.1.3, without the angle brackets of its path; erratum
+/// 1690 of RFC 3696).
 pub const MAX_CHARACTERS: usize = 254;
 
-/// An email address, normalised: trimmed, in lower case, its domain in A-labels. Two spellings of one address are equal.
+/// A normalised email address: trimmed, in lower case, its domain in A-labels. Two spellings of one address are equal.
 ///
 /// ```
-/// use postern::accounts::Email;
+/// use postern::model::Email;
 ///
 /// let email: Email = " Ada@BÜCHER.example ".parse()?;
 /// assert_eq!(email.as_str(), "ada@xn--bcher-kva.example");
-/// # Ok::<(), postern::accounts::InvalidEmail>(())
+/// # Ok::<(), postern::model::InvalidEmail>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Email(String);
 
 impl Email {
-    /// The normalised address.
+    /// Returns the normalised address.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// An address that [`Email::as_str`] gave, as a store kept it.
+    /// Wraps an address that a store kept. The caller guarantees that [`Email::as_str`] returned it.
     #[must_use]
     pub fn from_store(stored: String) -> Self {
         Self(stored)
     }
 }
 
-/// Shows the domain alone: a whole address does not belong in a log.
+/// Prints only the domain, because a log must not contain whole addresses.
 impl fmt::Debug for Email {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let domain = self.0.rsplit_once('@').map_or("", |(_, domain)| domain);
@@ -41,22 +42,22 @@ impl fmt::Debug for Email {
     }
 }
 
-/// Why a text is not an email address.
+/// The reason why a text is not a valid email address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEmail {
-    /// Over [`MAX_CHARACTERS`], as written or normalised.
-    #[error("an email address has at most {MAX_CHARACTERS} characters")]
+    /// Longer than [`MAX_CHARACTERS`], before or after normalisation.
+    #[error("expected an email address of at most {MAX_CHARACTERS} characters")]
     TooLong,
-    /// Not `local@domain.tld`.
-    #[error("not an email address of the form local@domain.tld")]
+    /// Not of the form `local@domain.tld`.
+    #[error("expected an email address of the form local@domain.tld")]
     Malformed,
 }
 
 impl FromStr for Email {
     type Err = InvalidEmail;
 
-    /// Reads `local@domain.tld`: an ASCII dot-atom (RFC 5322, section 3.2.3; no quotes), and a domain of at least two
-    /// labels (no address literal) that UTS 46 turns into A-labels.
+    /// Parses `local@domain.tld`: an ASCII dot-atom (RFC 5322, section 3.2.3; no quoted string) and a domain of at least
+    /// two labels (no address literal), which UTS 46 converts to A-labels.
     fn from_str(written: &str) -> Result<Self, InvalidEmail> {
         let trimmed = written.trim();
         if trimmed.chars().count() > MAX_CHARACTERS {
@@ -100,17 +101,17 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_trimmed_and_put_into_lower_case() {
+    fn address_is_trimmed_and_lower_cased() {
         assert_eq!(parsed("\t Ada.Lovelace+notes@Example.ORG "), Ok("ada.lovelace+notes@example.org".to_owned()));
     }
 
     #[test]
-    fn a_domain_and_its_a_labels_are_one() {
+    fn domain_equals_its_a_labels() {
         assert_eq!(parsed("ada@bücher.example"), parsed("ada@xn--bcher-kva.example"));
     }
 
     #[test]
-    fn whatever_is_not_local_at_domain_dot_tld_is_refused() {
+    fn malformed_address_is_rejected() {
         for written in [
             "",
             "@",
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_at_most_254_characters() {
+    fn address_has_at_most_254_characters() {
         let local = "a".repeat(MAX_CHARACTERS - "@example.org".len());
 
         assert!(parsed(&format!("{local}@example.org")).is_ok());
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_debug_text_hides_who_it_is() {
+    fn debug_text_hides_the_local_part() {
         let email: Email = "ada@example.org".parse().expect("a valid address");
 
         assert_eq!(format!("{email:?}"), "Email(…@example.org)");
@@ -158,14 +159,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_normalised_address_is_its_own_normal_form(written in "\\PC{1,12}@(\\PC{1,8}\\.){1,2}[a-zA-Zü]{2,5}") {
+        fn normalised_address_is_its_own_normal_form(written in "\\PC{1,12}@(\\PC{1,8}\\.){1,2}[a-zA-Zü]{2,5}") {
             if let Ok(once) = parsed(&written) {
                 prop_assert_eq!(parsed(&once), Ok(once));
             }
         }
 
         #[test]
-        fn whatever_is_accepted_is_harmless_in_a_header_and_in_a_line_of_text(
+        fn accepted_address_is_printable_lower_case_ascii(
             local in r#"[a-z.+_-]{0,3}[\x00-\x20"(),:;<>@\[\]\x7fé.A-Z]?[a-z0-9]{1,3}"#,
             labels in prop::collection::vec("[A-Za-z0-9üßÅ中\u{ad}-]{1,8}|[a-z\u{200d}_]{1,64}", 1..6),
             around in "[ \t\r\n\u{3000}]{0,2}",
@@ -180,7 +181,7 @@ mod tests {
         }
 
         #[test]
-        fn an_address_of_plain_parts_is_accepted_in_any_case(
+        fn plain_address_is_accepted_in_any_case(
             local in "[a-z0-9]{1,12}(\\.[a-z0-9]{1,12}){0,2}",
             domain in "([a-z0-9]{1,20}\\.){1,3}[a-z]{2,6}",
         ) {

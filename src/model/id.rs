@@ -1,16 +1,19 @@
-//! What identifies users and sessions, and the epoch that ends them.
+//! Ids of users and sessions, and the epochs of users.
 
 use std::{fmt, str::FromStr};
 
 use time::OffsetDateTime;
 use uuid::{NoContext, Timestamp, Uuid, fmt::Hyphenated};
 
-/// Identifies a user for ever: a UUIDv7 (RFC 9562, section 5.7), so that a table is filled in the order of its key.
+/// The id of a user, never reused: a UUIDv7 (RFC 9562, section 5.7), so that rows are inserted in the order of their key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UserId(pub Uuid);
 
 impl UserId {
-    /// A new id, never given before, for a user that signed up at `time`.
+    /// Returns a new id for a user that signs up at `time`.
+    ///
+    /// # Panics
+    /// Panics if the operating system has no random bytes.
     #[must_use]
     pub fn new(time: OffsetDateTime) -> Self {
         let seconds = u64::try_from(time.unix_timestamp()).unwrap_or_default();
@@ -24,12 +27,15 @@ impl fmt::Display for UserId {
     }
 }
 
-/// Identifies a session for ever: a UUIDv4 (RFC 9562, section 5.4).
+/// The id of a session, never reused: a UUIDv4 (RFC 9562, section 5.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(pub Uuid);
 
 impl SessionId {
-    /// A new id, never given before.
+    /// Returns a new id.
+    ///
+    /// # Panics
+    /// Panics if the operating system has no random bytes.
     #[must_use]
     pub fn random() -> Self {
         Self(Uuid::new_v4())
@@ -39,7 +45,7 @@ impl SessionId {
 impl FromStr for SessionId {
     type Err = uuid::Error;
 
-    /// Reads the canonical text of a UUID, and no other of its forms.
+    /// Parses the hyphenated form of a UUID, and no other form.
     fn from_str(text: &str) -> Result<Self, uuid::Error> {
         text.parse().map(|id: Hyphenated| Self(id.into_uuid()))
     }
@@ -51,21 +57,21 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// The epoch of a user: 64 random bits, written into each session that is opened and replaced whenever all sessions
-/// shall end at once. Compared for equality only.
+/// The epoch of a user: 64 random bits. Each session stores the epoch of its login, and a new epoch ends all of them at
+/// once. Epochs are compared for equality only.
 ///
-/// A counter would do the same until a store comes back from an old copy and counts to the same number again.
+/// It is not a counter: a store that is restored from a backup could count to the same number again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(pub i64);
 
 impl Epoch {
-    /// A new epoch.
+    /// Returns a new epoch.
     ///
     /// # Panics
-    /// Where the system has no random numbers to give, as [`UserId::new`] and [`SessionId::random`] do.
+    /// Panics if the operating system has no random bytes.
     #[must_use]
     pub fn random() -> Self {
-        Self(getrandom::u64().expect("the system's random numbers are there once it has started").cast_signed())
+        Self(getrandom::u64().expect("the operating system has random bytes once it has started").cast_signed())
     }
 }
 
@@ -76,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_id_is_a_version_7_of_its_time_and_no_two_are_alike() {
+    fn user_id_is_a_unique_uuid_version_7_of_its_time() {
         let time = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
 
         let (first, second) = (UserId::new(time), UserId::new(time));
@@ -88,19 +94,19 @@ mod tests {
     }
 
     #[test]
-    fn a_session_id_is_a_version_4() {
+    fn session_id_is_a_unique_uuid_version_4() {
         assert_eq!(SessionId::random().0.get_version_num(), 4);
         assert_ne!(SessionId::random(), SessionId::random());
     }
 
     #[test]
-    fn no_two_epochs_are_alike() {
+    fn epochs_are_unique() {
         assert_ne!(Epoch::random(), Epoch::random());
     }
 
     proptest! {
         #[test]
-        fn a_session_has_one_text_but_for_the_case_of_its_letters(id in any::<u128>()) {
+        fn session_id_is_parsed_only_from_its_hyphenated_form(id in any::<u128>()) {
             let id = SessionId(Uuid::from_u128(id));
 
             for text in [id.to_string(), id.to_string().to_uppercase()] {

@@ -2,6 +2,7 @@
 
 mod audit_event;
 mod email;
+mod escape;
 mod id;
 mod name;
 mod pagination;
@@ -12,6 +13,7 @@ mod user;
 pub use self::{
     audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery},
     email::{Email, InvalidEmail, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
+    escape::{ControlEscape, escape_control},
     id::{Epoch, SessionId, UserId},
     name::{InvalidName, MAX_CHARACTERS as MAX_NAME_CHARACTERS, Name},
     pagination::{Cursor, InvalidCursor, UserQuery},

@@ -1,4 +1,4 @@
-//! The names that people are shown by.
+//! Display names.
 
 use std::str::FromStr;
 
@@ -7,43 +7,43 @@ use unicode_normalization::UnicodeNormalization;
 /// The longest name, in characters.
 pub const MAX_CHARACTERS: usize = 255;
 
-/// A person's name: trimmed, in NFC (Unicode Annex 15), without control characters, 1 to 255 characters.
+/// A display name: trimmed, in NFC (Unicode Annex 15), without control characters, 1 to 255 characters.
 ///
 /// ```
-/// use postern::accounts::Name;
+/// use postern::model::Name;
 ///
 /// let name: Name = "  Zoe\u{308} ".parse()?;
 /// assert_eq!(name.as_str(), "Zoë");
-/// # Ok::<(), postern::accounts::InvalidName>(())
+/// # Ok::<(), postern::model::InvalidName>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name(String);
 
 impl Name {
-    /// The normalised name.
+    /// Returns the normalised name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A name that [`Name::as_str`] gave, as a store kept it.
+    /// Wraps a name that a store kept. The caller guarantees that [`Name::as_str`] returned it.
     #[must_use]
     pub fn from_store(stored: String) -> Self {
         Self(stored)
     }
 }
 
-/// Why a text is not a name.
+/// The reason why a text is not a valid name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
-    /// Nothing but white space.
-    #[error("a name is not blank")]
+    /// Empty, or only white space.
+    #[error("expected a name that is not blank")]
     Blank,
-    /// Over [`MAX_CHARACTERS`].
-    #[error("a name has at most {MAX_CHARACTERS} characters")]
+    /// Longer than [`MAX_CHARACTERS`].
+    #[error("expected a name of at most {MAX_CHARACTERS} characters")]
     TooLong,
-    /// A control character (Unicode category Cc).
-    #[error("a name has no control characters")]
+    /// Contains a control character (Unicode category Cc).
+    #[error("expected a name without control characters")]
     ControlCharacter,
 }
 
@@ -72,28 +72,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_trimmed_and_composed() {
+    fn name_is_trimmed_and_composed() {
         let name: Name = "\u{a0}Zoe\u{308} \n".parse().expect("a valid name");
 
         assert_eq!(name.as_str(), "Zoë");
     }
 
     #[test]
-    fn a_name_has_1_to_255_characters() {
+    fn name_has_1_to_255_characters() {
         assert_eq!(" ".parse::<Name>(), Err(InvalidName::Blank));
         assert!("ë".repeat(255).parse::<Name>().is_ok());
         assert_eq!("ë".repeat(256).parse::<Name>(), Err(InvalidName::TooLong));
     }
 
     #[test]
-    fn a_control_character_is_refused() {
+    fn name_with_control_character_is_rejected() {
         assert_eq!("Ada\u{0}Lovelace".parse::<Name>(), Err(InvalidName::ControlCharacter));
         assert_eq!("Ada\nLovelace".parse::<Name>(), Err(InvalidName::ControlCharacter));
     }
 
     proptest! {
         #[test]
-        fn a_normalised_name_is_its_own_normal_form(
+        fn normalised_name_is_its_own_normal_form(
             written in "(?s)[ae \u{a0}\u{300}-\u{310}\u{958}\u{1100}\u{1161}\u{11a8}\u{2000}]{0,24}|\\PC{0,24}|.{0,300}",
         ) {
             if let Ok(name) = written.parse::<Name>() {

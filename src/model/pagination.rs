@@ -1,4 +1,4 @@
-//! Asking for users: all of them or some, a page at a time.
+//! Queries for users, a page at a time.
 
 use std::{fmt, str::FromStr};
 
@@ -8,44 +8,44 @@ use uuid::Uuid;
 
 use super::{id::UserId, user::User};
 
-/// Which users are asked for, newest first.
+/// A query for users, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserQuery {
-    /// Only those with this text in their email or name, whatever the case of its ASCII letters.
+    /// Only users with this text in their email or name. The case of ASCII letters is ignored.
     pub search: Option<String>,
-    /// Only those older than the last one of the page before.
+    /// Only users after this one: the last user of the previous page.
     pub after: Option<Cursor>,
-    /// How many at most.
+    /// The maximum number of users.
     pub limit: u32,
 }
 
-/// A place in the list of users, right after one of them; it holds whether or not that user still exists.
+/// The position after a user in the list of users. It stays valid if the user is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// When that user signed up, to the microsecond.
+    /// The time when the user signed up, in whole microseconds.
     pub created: OffsetDateTime,
-    /// That user's id, which orders those of one time.
+    /// The user's id, which orders users of the same time.
     pub id: UserId,
 }
 
 impl Cursor {
-    /// The place right after a user.
+    /// Returns the position after a user.
     #[must_use]
     pub fn after(user: &User) -> Self {
         Self { created: user.created, id: user.id }
     }
 }
 
-/// Not a cursor that we made.
+/// The text is not a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a cursor of a list of users")]
+#[error("expected the cursor of a previous page")]
 pub struct InvalidCursor;
 
-/// 32 characters of base64url: microseconds since 1970 (8 bytes) and the id (16).
+/// Writes 32 characters of base64url: microseconds since 1970 (8 bytes) and the id (16 bytes).
 impl fmt::Display for Cursor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let microseconds = i64::try_from(self.created.unix_timestamp_nanos() / 1_000)
-            .unwrap_or_else(|_| unreachable!("the range of years fits into 64 bits of microseconds"));
+            .unwrap_or_else(|_| unreachable!("the microseconds of all years in range fit into 64 bits"));
         let bytes = [microseconds.to_be_bytes().as_slice(), self.id.0.as_bytes()].concat();
         formatter.write_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_read_as_it_was_written() {
+    fn cursor_text_round_trips() {
         for microseconds in [0_i64, -1, 1_795_000_000_123_456] {
             let created = OffsetDateTime::UNIX_EPOCH + time::Duration::microseconds(microseconds);
             let cursor = Cursor { created, id: UserId::new(created.max(OffsetDateTime::UNIX_EPOCH)) };
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_did_not_write_is_no_cursor() {
+    fn other_text_is_not_a_cursor() {
         let far = URL_SAFE_NO_PAD.encode([[0x7f; 8].as_slice(), &[0; 16]].concat());
         for text in ["", "AAAA", "%", &far, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
             assert_eq!(text.parse::<Cursor>(), Err(InvalidCursor), "{text}");
@@ -90,8 +90,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_has_one_text(bytes in any::<[u8; 23]>(), end in "[A-Za-z0-9_-]|.{0,2}") {
-            // Most numbers of 64 bits are the microseconds of no year that has four digits.
+        fn cursor_has_one_text(bytes in any::<[u8; 23]>(), end in "[A-Za-z0-9_-]|.{0,2}") {
+            // The first byte is 0, because most 64-bit numbers of microseconds are outside the range of years.
             let text = URL_SAFE_NO_PAD.encode([[0].as_slice(), &bytes].concat());
             let text = format!("{}{end}", &text[..text.len() - 1]);
 

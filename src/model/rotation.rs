@@ -1,8 +1,10 @@
-//! What the counter of an authentic refresh token is worth: rows C and 1 to 6 of the README's table, in its order.
+//! Decides on an authentic refresh token by its counter: rows C and 1 to 6 of the table in docs/sessions.md, in its order.
 //!
-//! A client holds one token. Using it hands out its successor, and the client proves that it has that by using it. So
-//! whoever uses a token that is neither the one held nor its successor has a copy of what somebody else has used.
-//! `store/redis/session.refresh.lua` says the same where Redis has to decide in one step.
+//! A session has two counters. Its client last proved to have the *current* token, and received the *next* token in
+//! exchange. A client that stores the token of each response presents only these two, so any other token before the next
+//! one is a copy: reuse is detected.
+//!
+//! `store/redis/session.refresh.lua` implements the same rules, because Redis has to decide in one step.
 
 use std::time::Duration;
 
@@ -10,42 +12,42 @@ use time::OffsetDateTime;
 
 use super::session::{KeyTag, Session};
 
-/// How long after a rotation the token that was used is good for the same successor once more: two tabs, or a quick
-/// retry. Within this time a thief cannot be told from them.
+/// How long after a rotation the current token still returns the identical next token, for two tabs or a quick retry.
+/// Within this time a thief cannot be distinguished from them.
 pub const REUSE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Whether a refresh replaces the refresh token (RFC 9700, section 4.14.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// It does not: a session has one token until it ends.
+    /// A session keeps its refresh token until it ends.
     Off,
-    /// It does, and this key signs the successor.
+    /// Each refresh returns a new refresh token, signed with this key.
     On(KeyTag),
 }
 
-/// What became of a refresh token that a session in force was presented with.
+/// The outcome of presenting a refresh token to a valid session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshOutcome {
-    /// Without rotation: the token is good, and stays.
+    /// C, without rotation: the token is valid and stays valid.
     Kept,
-    /// Without rotation: another token has taken its place. The session goes on.
+    /// C, without rotation: the token is superseded. The session continues.
     Outdated,
-    /// The successor: its client has got it, and gets the next one.
+    /// 1: the next token. It becomes the current token, and its client gets a new next token.
     Next,
-    /// The token that was used just now: its client gets the same successor again.
+    /// 2: the current token, within [`REUSE_INTERVAL`]. Its client gets the identical next token.
     Shared,
-    /// The token that was used last, some time ago: the answer was lost, and its client gets another successor.
+    /// 3: the current token, later. The response was lost, and a new next token supersedes the lost one.
     LostResponse,
-    /// A successor in whose place another one was handed out: two have the token before it. The session has ended.
+    /// 4: a token between the current and the next one. Reuse is detected: the session ends.
     Superseded,
-    /// A token whose successor has been used: two have it. The session has ended.
+    /// 5: a token before the current one. Reuse is detected: the session ends.
     Reused,
-    /// A token that the session has yet to hand out: the store has lost writes. Its client gets the next one.
+    /// 6: a token after the next one: the store has lost writes. It becomes the current token.
     Rollback,
 }
 
 impl RefreshOutcome {
-    /// Every one, in the order of the table's rows.
+    /// All outcomes, in the order of the table.
     pub const ALL: [Self; 8] = [
         Self::Kept,
         Self::Outdated,
@@ -57,7 +59,7 @@ impl RefreshOutcome {
         Self::Rollback,
     ];
 
-    /// Its name, in metrics and in the answer of Redis.
+    /// Returns the name in metrics, in audit events and in the responses of the Redis script.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -72,7 +74,7 @@ impl RefreshOutcome {
         }
     }
 
-    /// Whether two have the same token, so that the session had to end.
+    /// Returns whether reuse was detected, which ends the session.
     #[must_use]
     pub fn is_reuse(self) -> bool {
         matches!(self, Self::Superseded | Self::Reused)
@@ -80,11 +82,12 @@ impl RefreshOutcome {
 }
 
 impl Session {
-    /// Presents this session, which is in force, with the counter of an authentic token, and notes what that changes.
+    /// Applies the counter of an authentic token to this session, which must be valid. The caller ends the session if
+    /// [`RefreshOutcome::is_reuse`].
     pub fn apply_refresh(&mut self, counter: u64, rotation: Rotation, now: OffsetDateTime) -> RefreshOutcome {
         let Rotation::On(key) = rotation else {
-            let is_good = counter == self.current || counter >= self.next;
-            return if is_good { RefreshOutcome::Kept } else { RefreshOutcome::Outdated };
+            let is_valid = counter == self.current || counter >= self.next;
+            return if is_valid { RefreshOutcome::Kept } else { RefreshOutcome::Outdated };
         };
         let is_recent = now - self.rotated <= REUSE_INTERVAL;
         let outcome = match counter {
@@ -98,15 +101,15 @@ impl Session {
         match outcome {
             RefreshOutcome::Next | RefreshOutcome::Rollback => {
                 self.current = counter;
-                self.hand_out(counter.saturating_add(1), key, now);
+                self.issue_next(counter.saturating_add(1), key, now);
             }
-            RefreshOutcome::LostResponse => self.hand_out(self.next.saturating_add(1), key, now),
+            RefreshOutcome::LostResponse => self.issue_next(self.next.saturating_add(1), key, now),
             _ => {}
         }
         outcome
     }
 
-    fn hand_out(&mut self, next: u64, key: KeyTag, now: OffsetDateTime) {
+    fn issue_next(&mut self, next: u64, key: KeyTag, now: OffsetDateTime) {
         self.next = next;
         self.next_key = key;
         self.rotated = now;
@@ -121,7 +124,7 @@ mod tests {
     const NEXT_KEY: KeyTag = KeyTag([2; 4]);
     const NOON: OffsetDateTime = time::macros::datetime!(2027-01-15 12:00 UTC);
 
-    /// A session that rotated at noon, and since then has held 4 and handed out 7.
+    /// Returns a session that rotated at noon, with the current token 4 and the next token 7.
     fn session() -> Session {
         Session {
             id: SessionId::random(),
@@ -139,8 +142,9 @@ mod tests {
         }
     }
 
-    /// What becomes of a token, and the session's held counter, successor and its key, and time of rotation afterwards.
-    fn presented(counter: u64, rotation: Rotation, later: Duration) -> (RefreshOutcome, (u64, u64, KeyTag, Duration)) {
+    /// Returns the outcome, and then the session's current and next counter, the key of the next token, and the time since
+    /// noon of its rotation.
+    fn refreshed(counter: u64, rotation: Rotation, later: Duration) -> (RefreshOutcome, (u64, u64, KeyTag, Duration)) {
         let mut session = session();
         let outcome = session.apply_refresh(counter, rotation, NOON + later);
         let rotated = (session.rotated - NOON).unsigned_abs();
@@ -148,27 +152,27 @@ mod tests {
     }
 
     #[test]
-    fn each_row_of_the_table_answers_and_writes_what_it_says() {
+    fn refresh_follows_rows_1_to_6_of_the_table() {
         let on = Rotation::On(NEXT_KEY);
         let (just_now, later) = (Duration::from_secs(10), Duration::from_millis(10_001));
         let unchanged = (4, 7, KEY, Duration::ZERO);
 
-        assert_eq!(presented(7, on, later), (RefreshOutcome::Next, (7, 8, NEXT_KEY, later)));
-        assert_eq!(presented(7, on, just_now), (RefreshOutcome::Next, (7, 8, NEXT_KEY, just_now)));
-        assert_eq!(presented(4, on, just_now), (RefreshOutcome::Shared, unchanged));
-        assert_eq!(presented(4, on, later), (RefreshOutcome::LostResponse, (4, 8, NEXT_KEY, later)));
-        for replaced in [5, 6] {
-            assert_eq!(presented(replaced, on, just_now), (RefreshOutcome::Superseded, unchanged));
+        assert_eq!(refreshed(7, on, later), (RefreshOutcome::Next, (7, 8, NEXT_KEY, later)));
+        assert_eq!(refreshed(7, on, just_now), (RefreshOutcome::Next, (7, 8, NEXT_KEY, just_now)));
+        assert_eq!(refreshed(4, on, just_now), (RefreshOutcome::Shared, unchanged));
+        assert_eq!(refreshed(4, on, later), (RefreshOutcome::LostResponse, (4, 8, NEXT_KEY, later)));
+        for superseded in [5, 6] {
+            assert_eq!(refreshed(superseded, on, just_now), (RefreshOutcome::Superseded, unchanged));
         }
-        for retired in [0, 3] {
-            assert_eq!(presented(retired, on, just_now), (RefreshOutcome::Reused, unchanged));
+        for reused in [0, 3] {
+            assert_eq!(refreshed(reused, on, just_now), (RefreshOutcome::Reused, unchanged));
         }
-        assert_eq!(presented(8, on, later), (RefreshOutcome::Rollback, (8, 9, NEXT_KEY, later)));
-        assert_eq!(presented(20, on, later), (RefreshOutcome::Rollback, (20, 21, NEXT_KEY, later)));
+        assert_eq!(refreshed(8, on, later), (RefreshOutcome::Rollback, (8, 9, NEXT_KEY, later)));
+        assert_eq!(refreshed(20, on, later), (RefreshOutcome::Rollback, (20, 21, NEXT_KEY, later)));
     }
 
     #[test]
-    fn without_rotation_nothing_is_written_and_nothing_is_theft() {
+    fn without_rotation_nothing_is_written_and_nothing_is_reuse() {
         for (counter, outcome) in [
             (0, RefreshOutcome::Outdated),
             (4, RefreshOutcome::Kept),
@@ -177,7 +181,7 @@ mod tests {
             (20, RefreshOutcome::Kept),
         ] {
             let later = Duration::from_hours(1);
-            assert_eq!(presented(counter, Rotation::Off, later), (outcome, (4, 7, KEY, Duration::ZERO)));
+            assert_eq!(refreshed(counter, Rotation::Off, later), (outcome, (4, 7, KEY, Duration::ZERO)));
             assert!(!outcome.is_reuse());
         }
     }

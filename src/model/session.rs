@@ -1,4 +1,4 @@
-//! Sessions: what a login opens and a logout ends.
+//! Sessions, which a login opens and a logout ends.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -6,77 +6,77 @@ use time::OffsetDateTime;
 
 use super::id::{Epoch, SessionId, UserId};
 
-/// The longest user agent that a session records, in bytes.
+/// The longest user agent that a session stores, in bytes.
 pub const MAX_USER_AGENT_BYTES: usize = 100;
 
-/// The counters of a session that has just been opened: its client has proved nothing yet, and token 1 is handed out.
+/// The current counter of a new session: its client has not proved to have a token yet.
 pub const FIRST_CURRENT: u64 = 0;
-/// See [`FIRST_CURRENT`].
+/// The next counter of a new session: the counter of the refresh token that the login returns.
 pub const FIRST_NEXT: u64 = 1;
 
-/// A session to be opened. The store adds the times, by its own clock.
+/// A session to open. The store adds the times by its own clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSession {
-    /// Never reused.
+    /// The id; never reused.
     pub id: SessionId,
-    /// Whose it is.
+    /// The user who owns the session.
     pub user: UserId,
-    /// The user's epoch, read together with the hash that was verified.
+    /// The user's epoch, read together with the verified hash.
     pub epoch: Epoch,
-    /// The id of the key that signs the first refresh token.
+    /// The key that signs the first refresh token.
     pub next_key: KeyTag,
-    /// From its opening to its absolute end, which nothing moves.
+    /// The time from login to the end of the session, which nothing extends.
     pub lifetime: Duration,
-    /// How long it may go unused before it ends; `None` where it may for its whole life.
+    /// How long the session may be unused before it ends; `None` for no idle limit.
     pub idle: Option<Duration>,
-    /// How many sessions its user may have at once, this one included: the oldest ones end.
+    /// How many sessions the user may have at once, this one included. The oldest ones beyond that end.
     pub max_sessions: u32,
-    /// The user's kept session, read together with the epoch.
+    /// The user's [`surviving_session`](super::User::surviving_session), read together with the epoch.
     pub surviving_session: Option<SessionId>,
-    /// Who opened it.
+    /// The client that opened the session.
     pub client: Client,
 }
 
-/// A session, as the store keeps it. It holds no token and no digest of one: only counters.
+/// A stored session. It contains counters, no token and no digest of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Never reused.
+    /// The id; never reused.
     pub id: SessionId,
-    /// Whose it is.
+    /// The user who owns the session.
     pub user: UserId,
-    /// The user's epoch when it was opened.
+    /// The user's epoch at the login.
     pub epoch: Epoch,
-    /// The counter of the refresh token that its client last proved to have.
+    /// The counter of the refresh token that the client last proved to have.
     pub current: u64,
-    /// The counter of the refresh token that was handed out in exchange.
+    /// The counter of the refresh token that the client received in exchange.
     pub next: u64,
-    /// The key that signed the successor.
+    /// The key that signed the next token.
     pub next_key: KeyTag,
-    /// When a successor was last handed out.
+    /// The time when the next token was issued.
     pub rotated: OffsetDateTime,
-    /// When it was opened.
+    /// The time of the login.
     pub created: OffsetDateTime,
-    /// Its absolute end.
+    /// The time when the session ends, used or not.
     pub expires: OffsetDateTime,
-    /// When it was last used, as exactly as that is noted.
+    /// The time of the last recorded use. Use is recorded at most once a minute.
     pub last_used: OffsetDateTime,
-    /// How long it may go unused before it ends.
+    /// How long the session may be unused before it ends; `None` for no idle limit.
     pub idle: Option<Duration>,
-    /// Who opened it.
+    /// The client that opened the session.
     pub client: Client,
 }
 
-/// Who opened a session.
+/// The client that opened a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
-    /// The address that the connection came from.
+    /// The client address: that of the connection, or the one that a trusted proxy reports.
     pub address: IpAddr,
-    /// The `User-Agent`, cut at [`MAX_USER_AGENT_BYTES`]; empty where there was none.
+    /// The `User-Agent`, cut at [`MAX_USER_AGENT_BYTES`]; empty if the request had none.
     pub user_agent: String,
 }
 
 impl Client {
-    /// A client, its user agent cut at the last character that ends within the limit.
+    /// Creates a client. Cuts its user agent at the last character boundary within [`MAX_USER_AGENT_BYTES`].
     #[must_use]
     pub fn new(address: IpAddr, user_agent: &str) -> Self {
         let end = user_agent.floor_char_boundary(MAX_USER_AGENT_BYTES);
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_user_agent_is_cut_between_characters() {
+    fn long_user_agent_is_cut_between_characters() {
         let agent = format!("{}ëë", "a".repeat(MAX_USER_AGENT_BYTES - 1));
 
         let client = Client::new(Ipv4Addr::LOCALHOST.into(), &agent);

@@ -1,4 +1,4 @@
-//! Users, as the store keeps them.
+//! Users, as stores keep them.
 
 use std::fmt;
 
@@ -13,28 +13,28 @@ use super::{
 /// A user's account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Never reused.
+    /// The id; never reused.
     pub id: UserId,
-    /// Unique among users.
+    /// The email to log in with; unique among users.
     pub email: Email,
-    /// What the user is shown by.
+    /// The display name.
     pub name: Name,
-    /// The hash of the password; `None` where no password shall open the account.
+    /// The hash of the password; `None` if no password is accepted.
     pub password: Option<PasswordHash>,
-    /// Whether the account may be used.
+    /// The status of the account.
     pub status: AccountStatus,
-    /// What the user may do beside what everybody may.
+    /// The role.
     pub role: Role,
-    /// The epoch that a session must have been opened in to be in force.
+    /// The epoch in which a session must have been opened to be valid.
     pub epoch: Epoch,
-    /// The one session that outlives the epoch it was opened in: the one that changed the password last.
+    /// The one session that stays valid although it was opened in another epoch: it made the last password change.
     pub surviving_session: Option<SessionId>,
     /// When the user signed up.
     pub created: OffsetDateTime,
 }
 
 impl User {
-    /// A user who signs up at `created`, with an id and an epoch that nobody has had: active, and a member.
+    /// Creates an active member with a new id and a new epoch.
     #[must_use]
     pub fn new(email: Email, name: Name, password: PasswordHash, created: OffsetDateTime) -> Self {
         Self {
@@ -50,52 +50,54 @@ impl User {
         }
     }
 
-    /// The rule that decides between the stores: whether a session that was opened in `opened_in` is in force for this
-    /// user. `store/redis/session.refresh.lua` says the same where a refresh has to decide in one step.
+    /// Returns whether a session that was opened in the epoch `opened_in` is valid for this user.
+    ///
+    /// This rule decides if the stores disagree. `store/redis/session.refresh.lua` implements the same rule, because Redis
+    /// has to decide on a refresh in one step.
     #[must_use]
     pub fn is_session_valid(&self, session: SessionId, opened_in: Epoch) -> bool {
         self.is_active() && (opened_in == self.epoch || self.surviving_session == Some(session))
     }
 
-    /// Whether the account may be used.
+    /// Returns whether the account may be used.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.status == AccountStatus::Active
     }
 }
 
-/// Whether an account may be used.
+/// The status of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountStatus {
-    /// It may.
+    /// The account may be used.
     Active,
-    /// An administrator has closed it.
+    /// An administrator has deactivated the account.
     Inactive,
 }
 
-/// What a user may do.
+/// The role of a user. It grants nothing yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// What everybody may: see to their own account.
+    /// The role of each new user.
     Member,
-    /// See to the accounts of others as well.
+    /// The role that `postern user create --admin` gives.
     Administrator,
 }
 
 /// The hash of a password: a PHC string, `$argon2id$v=19$m=…,t=…,p=…$salt$hash`.
 ///
-/// Not enough to log in with, but enough to guess the password offline: it cannot be printed.
+/// It cannot be printed: it is not enough to log in, but enough to guess the password offline.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// A hash in its PHC text, made by [`crate::passwords`] or kept by a store.
+    /// Wraps a PHC string that [`crate::passwords`] made or a store kept.
     #[must_use]
     pub fn new(phc: String) -> Self {
         Self(phc)
     }
 
-    /// The PHC string: for the store and for [`crate::passwords`] alone.
+    /// Returns the PHC string. Only stores and [`crate::passwords`] may read it.
     #[must_use]
     pub fn as_phc(&self) -> &str {
         &self.0
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_in_force_in_the_epoch_it_was_opened_in() {
+    fn session_is_valid_in_the_epoch_of_its_login() {
         let session = SessionId::random();
 
         assert!(ada().is_session_valid(session, Epoch(2)));
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kept_session_outlives_its_epoch() {
+    fn surviving_session_is_valid_in_a_later_epoch() {
         let session = SessionId::random();
         let user = User { surviving_session: Some(session), ..ada() };
 
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn no_session_of_an_inactive_user_is_in_force() {
+    fn no_session_of_an_inactive_user_is_valid() {
         let session = SessionId::random();
         let user = User { status: AccountStatus::Inactive, surviving_session: Some(session), ..ada() };
 
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_hash_cannot_be_printed() {
+    fn password_hash_cannot_be_printed() {
         let hash = PasswordHash::new("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA".to_owned());
 
         assert_eq!(format!("{hash:?}"), "PasswordHash(..)");

@@ -1,58 +1,60 @@
-//! What buckets and devices are named by: keyed digests of emails and addresses.
+//! Keyed digests of emails and addresses, which name buckets and devices.
 
 use std::{net::IpAddr, sync::Arc};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
+use super::limits::{ACCOUNT, ACCOUNT_IP};
 use crate::{
     keys::{Keyring, LiveKeyring},
     model::Email,
-    store::BucketKey,
+    store::{BucketKey, Limit},
 };
 
-/// Makes tags under the limiter keys.
+/// Derives each [`BucketKey`] with the limiter keys.
 pub struct BucketKeys {
-    keys: Arc<LiveKeyring>,
-    /// Where there is no limiter key: good for this process alone.
-    own: [u8; 32],
+    keyring: Arc<LiveKeyring>,
+    /// A random key of this process, for a keyring without a limiter key.
+    fallback: [u8; 32],
 }
 
 impl BucketKeys {
-    /// Tags under the limiter keys of the keyring.
-    pub fn new(keys: Arc<LiveKeyring>) -> Self {
-        let mut own = [0; 32];
-        getrandom::fill(&mut own).unwrap_or_else(|error| panic!("the operating system has no random bytes: {error}"));
-        Self { keys, own }
+    /// Uses the limiter keys of `keyring`.
+    pub fn new(keyring: Arc<LiveKeyring>) -> Self {
+        let mut fallback = [0; 32];
+        getrandom::fill(&mut fallback)
+            .unwrap_or_else(|error| panic!("the operating system has no random bytes: {error}"));
+        Self { keyring, fallback }
     }
 
-    /// The account of an email, whether there is one or not.
+    /// Returns the key of an account. The email need not have one.
     pub fn account(&self, email: &Email) -> BucketKey {
-        self.active("account", &[email.as_str().as_bytes()])
+        self.derive(ACCOUNT.name, &[email.as_str().as_bytes()])
     }
 
-    /// An account, from an address.
+    /// Returns the key of an account and an address together.
     pub fn account_ip(&self, email: &Email, address: IpAddr) -> BucketKey {
-        self.active("pair", &[email.as_str().as_bytes(), &network(address, 32)])
+        self.derive(ACCOUNT_IP.name, &[email.as_str().as_bytes(), &network(address, 32)])
     }
 
-    /// An address, for one purpose.
-    pub fn address(&self, purpose: &str, address: IpAddr) -> BucketKey {
-        self.active(purpose, &[&network(address, 32)])
+    /// Returns the key of an address for one limit.
+    pub fn address(&self, limit: &Limit, address: IpAddr) -> BucketKey {
+        self.derive(limit.name, &[&network(address, 32)])
     }
 
-    /// The device that an account is used from: the network that its address is in. The first tag is under the active key,
-    /// the others are under those of before.
+    /// Returns the keys of a device: an account and the network of an address. The first is derived with the active
+    /// limiter key, the others with previous ones.
     pub fn device(&self, email: &Email, address: IpAddr) -> Vec<BucketKey> {
-        let keyring = self.keys.current();
-        let tag = |key: &[u8; 32]| tag(key, "device", &[email.as_str().as_bytes(), &network(address, 24)]);
-        let tags: Vec<_> = keyring.limiter_keys().map(tag).collect();
-        if tags.is_empty() { vec![tag(&self.own)] } else { tags }
+        let keyring = self.keyring.current();
+        let parts = [email.as_str().as_bytes(), &network(address, 24)];
+        let keys: Vec<_> = keyring.limiter_keys().map(|key| derive(key, "device", &parts)).collect();
+        if keys.is_empty() { vec![derive(&self.fallback, "device", &parts)] } else { keys }
     }
 
-    fn active(&self, purpose: &str, parts: &[&[u8]]) -> BucketKey {
-        let keyring = self.keys.current();
-        tag(active_key(&keyring).unwrap_or(&self.own), purpose, parts)
+    fn derive(&self, purpose: &str, parts: &[&[u8]]) -> BucketKey {
+        let keyring = self.keyring.current();
+        derive(active_key(&keyring).unwrap_or(&self.fallback), purpose, parts)
     }
 }
 
@@ -60,24 +62,25 @@ fn active_key(keyring: &Keyring) -> Option<&[u8; 32]> {
     keyring.limiter_keys().next()
 }
 
-fn tag(key: &[u8; 32], purpose: &str, parts: &[&[u8]]) -> BucketKey {
+fn derive(key: &[u8; 32], purpose: &str, parts: &[&[u8]]) -> BucketKey {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"));
     for part in [&[purpose.as_bytes()], parts].concat() {
-        // The length before each: no two lists of parts are one text.
+        // The length before each part: two different lists of parts are never the same input.
         mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         mac.update(part);
     }
     let digest: [u8; 32] = mac.finalize().into_bytes().into();
-    let mut tag = [0; 16];
-    tag.copy_from_slice(&digest[..16]);
-    BucketKey(tag)
+    let mut key = [0; 16];
+    key.copy_from_slice(&digest[..16]);
+    BucketKey(key)
 }
 
-/// The network of an address: the first `bits_of_v4` bits of IPv4; of IPv6 the first 64, which is what a site has (RFC 6177).
-fn network(address: IpAddr, bits_of_v4: u32) -> Vec<u8> {
+/// Returns the network of an address: the first `ipv4_bits` bits of IPv4, and the first 64 of IPv6, the size that one
+/// site gets (RFC 6177).
+fn network(address: IpAddr, ipv4_bits: u32) -> Vec<u8> {
     match address.to_canonical() {
         IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32 - bits_of_v4).unwrap_or_default();
+            let mask = u32::MAX.checked_shl(32 - ipv4_bits).unwrap_or_default();
             (address.to_bits() & mask).to_be_bytes().to_vec()
         }
         IpAddr::V6(address) => address.octets()[..8].to_vec(),
@@ -88,34 +91,34 @@ fn network(address: IpAddr, bits_of_v4: u32) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn of(address: &str, bits_of_v4: u32) -> Vec<u8> {
-        network(address.parse().expect("an address"), bits_of_v4)
+    fn network_of(address: &str, ipv4_bits: u32) -> Vec<u8> {
+        network(address.parse().expect("an address"), ipv4_bits)
     }
 
     #[test]
-    fn of_ipv6_a_site_counts_as_one_address() {
-        assert_eq!(of("2001:db8:1:2::1", 32), of("2001:db8:1:2:ffff::9", 24));
-        assert_ne!(of("2001:db8:1:2::1", 32), of("2001:db8:1:3::1", 32));
+    fn ipv6_addresses_of_one_64_prefix_are_one() {
+        assert_eq!(network_of("2001:db8:1:2::1", 32), network_of("2001:db8:1:2:ffff::9", 24));
+        assert_ne!(network_of("2001:db8:1:2::1", 32), network_of("2001:db8:1:3::1", 32));
     }
 
     #[test]
-    fn of_ipv4_each_address_counts_and_a_device_is_its_network() {
-        assert_ne!(of("192.0.2.1", 32), of("192.0.2.2", 32));
-        assert_eq!(of("192.0.2.1", 24), of("192.0.2.200", 24));
-        assert_ne!(of("192.0.2.1", 24), of("192.0.3.1", 24));
+    fn ipv4_addresses_differ_and_devices_share_a_24_prefix() {
+        assert_ne!(network_of("192.0.2.1", 32), network_of("192.0.2.2", 32));
+        assert_eq!(network_of("192.0.2.1", 24), network_of("192.0.2.200", 24));
+        assert_ne!(network_of("192.0.2.1", 24), network_of("192.0.3.1", 24));
     }
 
     #[test]
-    fn an_ipv4_address_within_ipv6_is_that_address() {
-        assert_eq!(of("::ffff:192.0.2.1", 32), of("192.0.2.1", 32));
+    fn ipv4_mapped_address_equals_its_ipv4_address() {
+        assert_eq!(network_of("::ffff:192.0.2.1", 32), network_of("192.0.2.1", 32));
     }
 
     #[test]
-    fn parts_are_not_run_together() {
-        let key = [7; 32];
+    fn keys_depend_on_each_part_the_purpose_and_the_secret() {
+        let secret = [7; 32];
 
-        assert_ne!(tag(&key, "pair", &[b"ab", b"c"]), tag(&key, "pair", &[b"a", b"bc"]));
-        assert_ne!(tag(&key, "account", &[b"a"]), tag(&key, "device", &[b"a"]));
-        assert_ne!(tag(&key, "account", &[b"a"]), tag(&[8; 32], "account", &[b"a"]));
+        assert_ne!(derive(&secret, "pair", &[b"ab", b"c"]), derive(&secret, "pair", &[b"a", b"bc"]));
+        assert_ne!(derive(&secret, "account", &[b"a"]), derive(&secret, "device", &[b"a"]));
+        assert_ne!(derive(&secret, "account", &[b"a"]), derive(&[8; 32], "account", &[b"a"]));
     }
 }

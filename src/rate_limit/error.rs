@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// Too many attempts have failed.
+/// A limit rejects an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many attempts by the limit `{limit}`")]
 pub struct RateLimited {
     /// The name of the limit.
     pub limit: &'static str,
-    /// How long it will be until another attempt may be made.
+    /// The time until the limit allows another attempt.
     pub wait: Duration,
 }

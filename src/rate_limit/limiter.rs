@@ -1,4 +1,4 @@
-//! The limiter.
+//! The limiter: chooses the buckets and the store of each attempt.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -19,31 +19,28 @@ use crate::{
     store::{AttemptStore, Bucket, BucketKey, Limit, StoreError, TimeBudget},
 };
 
-/// The name that the shared store's time is spent under.
-const STORE: &str = "the store of attempts";
+/// The name of the shared store in its errors.
+const STORE: &str = "attempt store";
 
-/// Limits on attempts that fail.
+/// Limits failed logins and sign-ups.
 pub struct LoginLimiter {
-    /// Where all servers count; `None` where there is one server.
     shared: Option<Arc<dyn AttemptStore>>,
-    /// Where this server counts while the shared store cannot be reached, or alone.
     local: Arc<dyn AttemptStore>,
     bucket_keys: BucketKeys,
     queue: AttemptQueue,
-    /// The longest time that an attempt may wait for others from the same address at the same account.
     max_wait: Duration,
     metrics: RateLimitMetrics,
 }
 
-/// Where attempts are counted.
+/// The stores that count attempts.
 pub struct AttemptStores {
-    /// Where all servers count; `None` where there is one server.
+    /// Counts the attempts of all servers; `None` if there is only one server.
     pub shared: Option<Arc<dyn AttemptStore>>,
-    /// In this process.
+    /// Counts in the memory of this process: alone, or while the shared store is unavailable. It must never fail.
     pub local: Arc<dyn AttemptStore>,
 }
 
-/// The account and the address that an attempt is counted by.
+/// The account and the address that an attempt counts against.
 #[derive(Clone, Copy)]
 pub enum AttemptSubject<'attempt> {
     /// A login to an account.
@@ -55,92 +52,102 @@ pub enum AttemptSubject<'attempt> {
 }
 
 impl LoginLimiter {
-    /// Limits that nothing counts against yet. `max_wait` is the longest time that an attempt may wait for others from the
-    /// same address at the same account.
+    /// Creates a limiter. An attempt waits at most `max_wait` in the queue of its account and address.
     #[must_use]
     pub fn new(stores: AttemptStores, keys: Arc<LiveKeyring>, max_wait: Duration, metrics: RateLimitMetrics) -> Self {
         let AttemptStores { shared, local } = stores;
         Self { shared, local, bucket_keys: BucketKeys::new(keys), queue: AttemptQueue::default(), max_wait, metrics }
     }
 
-    /// Goes to the end of the line of an account and an address.
+    /// Adds an attempt to the queue of an account and an address.
     #[must_use]
     pub fn join(&self, email: &Email, address: IpAddr) -> QueueEntry {
         self.queue.join(self.bucket_keys.account_ip(email, address))
     }
 
-    /// The longest time that an attempt may stand in line.
+    /// Returns the longest time that an attempt may wait in a queue.
     #[must_use]
     pub fn max_wait(&self) -> Duration {
         self.max_wait
     }
 
-    /// Reserves an attempt, where all servers count or, while that cannot be reached, here.
+    /// Reserves an attempt in the shared store or, if that is unavailable, in the local one. The shared store gets a
+    /// quarter of `time`, so that an outage leaves enough for the other store calls of the request.
     ///
     /// # Errors
-    /// If a limit is exceeded.
+    /// Returns [`RateLimited`] if a limit is exceeded.
     pub async fn reserve(&self, subject: AttemptSubject<'_>, time: &TimeBudget) -> Result<Reservation, RateLimited> {
-        let reserved = self.decide(subject, time).await;
+        let reserved = self.reserve_in_any(subject, time).await;
         reserved.inspect_err(|rate_limited| self.metrics.refused(rate_limited.limit))
     }
 
-    async fn decide(&self, subject: AttemptSubject<'_>, time: &TimeBudget) -> Result<Reservation, RateLimited> {
+    async fn reserve_in_any(&self, subject: AttemptSubject<'_>, time: &TimeBudget) -> Result<Reservation, RateLimited> {
         if let Some(shared) = &self.shared {
-            let patience = time.quarter();
-            match time.limit(STORE, self.reserve_in(shared, subject, &patience)).await {
-                Ok(decided) => return decided,
-                Err(error) => debug!(%error, "attempts are counted by this server alone"),
+            let quarter = time.quarter();
+            match time.limit(STORE, self.reserve_in(shared, subject, &quarter)).await {
+                Ok(reserved) => return reserved,
+                Err(error) => debug!(%error, "shared attempt store unavailable; counting locally"),
             }
             self.metrics.local_fallback.inc();
         }
         match self.reserve_in(&self.local, subject, time).await {
-            Ok(decided) => decided,
-            Err(error) => unreachable!("memory does not fail: {error}"),
+            Ok(reserved) => reserved,
+            Err(error) => unreachable!("the local attempt store does not fail: {error}"),
         }
     }
 
     async fn reserve_in(
         &self,
-        attempts: &Arc<dyn AttemptStore>,
+        store: &Arc<dyn AttemptStore>,
         subject: AttemptSubject<'_>,
         time: &TimeBudget,
     ) -> Result<Result<Reservation, RateLimited>, StoreError> {
-        let bucket = |limit: &'static Limit, key| Bucket { key, limit };
-        let decided = match subject {
-            AttemptSubject::Account(email, address) => {
-                let devices = self.bucket_keys.device(email, address);
-                let reservation = Reservation::new(attempts, devices.first().copied());
-                let account_ip = bucket(&ACCOUNT_IP, self.bucket_keys.account_ip(email, address));
-                if knows_any(attempts, &devices, time).await? {
-                    return reservation.reserve(&[account_ip], time).await;
-                }
-                // First: an address that has used up its own must not fill buckets of accounts, nor be in their way.
-                let of_address = bucket(&ADDRESS, self.bucket_keys.address(ADDRESS.name, address));
-                let reservation = match reservation.reserve(&[of_address], time).await? {
-                    Ok(reservation) => reservation,
-                    Err(rate_limited) => return Ok(Err(rate_limited)),
-                };
-                reservation.reserve(&[account_ip, bucket(&ACCOUNT, self.bucket_keys.account(email))], time).await?
-            }
+        match subject {
+            AttemptSubject::Account(email, address) => self.reserve_login(store, email, address, time).await,
             AttemptSubject::Address(address) => {
-                let address = bucket(&ADDRESS, self.bucket_keys.address(ADDRESS.name, address));
-                Reservation::new(attempts, None).reserve(&[address], time).await?
+                let address = self.address_bucket(&ADDRESS, address);
+                Reservation::new(store, None).reserve(&[address], time).await
             }
             AttemptSubject::SignUp(email, address) => {
                 let device = self.bucket_keys.device(email, address).first().copied();
-                let address = bucket(&SIGN_UPS, self.bucket_keys.address(SIGN_UPS.name, address));
-                Reservation::new(attempts, device).reserve(&[address], time).await?
+                let address = self.address_bucket(&SIGN_UPS, address);
+                Reservation::new(store, device).reserve(&[address], time).await
             }
+        }
+    }
+
+    async fn reserve_login(
+        &self,
+        store: &Arc<dyn AttemptStore>,
+        email: &Email,
+        address: IpAddr,
+        time: &TimeBudget,
+    ) -> Result<Result<Reservation, RateLimited>, StoreError> {
+        let devices = self.bucket_keys.device(email, address);
+        let reservation = Reservation::new(store, devices.first().copied());
+        let account_ip = Bucket { key: self.bucket_keys.account_ip(email, address), limit: &ACCOUNT_IP };
+        if knows_any(store, &devices, time).await? {
+            return reservation.reserve(&[account_ip], time).await;
+        }
+        // The address first: an address over its own limit must not fill the buckets of accounts.
+        let reservation = match reservation.reserve(&[self.address_bucket(&ADDRESS, address)], time).await? {
+            Ok(reservation) => reservation,
+            Err(rate_limited) => return Ok(Err(rate_limited)),
         };
-        Ok(decided)
+        let account = Bucket { key: self.bucket_keys.account(email), limit: &ACCOUNT };
+        reservation.reserve(&[account_ip, account], time).await
+    }
+
+    fn address_bucket(&self, limit: &'static Limit, address: IpAddr) -> Bucket {
+        Bucket { key: self.bucket_keys.address(limit, address), limit }
     }
 }
 
 async fn knows_any(
-    attempts: &Arc<dyn AttemptStore>,
+    store: &Arc<dyn AttemptStore>,
     devices: &[BucketKey],
     time: &TimeBudget,
 ) -> Result<bool, StoreError> {
-    let known = join_all(devices.iter().map(|device| attempts.knows(device, time))).await;
+    let known = join_all(devices.iter().map(|device| store.knows(device, time))).await;
     known.into_iter().try_fold(false, |known, device| Ok(known | device?))
 }

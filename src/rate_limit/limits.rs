@@ -1,15 +1,15 @@
-//! How many attempts may fail.
+//! The limits: how many attempts may fail, and the delays after that.
 
 use std::time::Duration;
 
 use crate::store::Limit;
 
-/// How many attempts at one account may fail in a row, by everybody whose device is not known, before it stays at the
-/// longest wait until one succeeds (NIST SP 800-63B-4, section 3.2.2, has it disabled there; see SECURITY.md).
+/// The failures in a row at one account, from unknown devices, after which the account stays at the longest delay until
+/// a login succeeds. NIST SP 800-63B-4, section 3.2.2, requires the account to be disabled at this number; see
+/// docs/rate-limiting.md.
 pub const FAILURES_IN_A_ROW: u32 = 100;
 
-/// Nine failures cost nothing; from the tenth on, each has the next attempt wait, longer and longer up to a quarter of an
-/// hour: 96 guesses a day.
+/// The delays after each failure: none after the first nine, then up to 15 minutes, which allows 96 guesses a day.
 const BACKOFF: &[Duration] = &[
     Duration::ZERO,
     Duration::ZERO,
@@ -32,7 +32,7 @@ const BACKOFF: &[Duration] = &[
     Duration::from_mins(15),
 ];
 
-/// Failures at one account, from wherever.
+/// Failures at one account, from any address.
 pub static ACCOUNT: Limit = Limit {
     name: "account",
     charges: BACKOFF,
@@ -42,9 +42,11 @@ pub static ACCOUNT: Limit = Limit {
 };
 
 /// Failures at one account from one address.
+///
+/// The name stays `pair`: keys in Redis, bucket keys, metrics and audit events contain it.
 pub static ACCOUNT_IP: Limit = Limit { name: "pair", ..ACCOUNT };
 
-/// Failures from one address, at whatever account: a hundred at once, and then one every ten seconds.
+/// Failures from one address, at any account: 100 at once, then one every 10 seconds.
 pub static ADDRESS: Limit = Limit {
     name: "address",
     charges: &[Duration::from_secs(10)],
@@ -53,7 +55,7 @@ pub static ADDRESS: Limit = Limit {
     kept_on_from: u32::MAX,
 };
 
-/// Sign-ups from one address: two hundred at once, and then two hundred an hour.
+/// Sign-ups from one address: 200 at once, then one every 18 seconds.
 pub static SIGN_UPS: Limit = Limit {
     name: "sign_up",
     charges: &[Duration::from_secs(18)],
@@ -67,38 +69,39 @@ mod tests {
     use super::*;
     use crate::store::{GcraState, ReserveOutcome};
 
-    /// When each of so many attempts is made, all of which fail, by somebody who tries again as soon as that is allowed.
-    fn attempts(limit: &Limit, number: usize) -> Vec<u64> {
-        let (mut level, mut now) = (GcraState::default(), Duration::from_hours(1));
+    /// Returns the second of each of `count` failing attempts, if the client retries as soon as the limit allows.
+    fn attempt_times(limit: &Limit, count: usize) -> Vec<u64> {
+        let (mut state, mut now) = (GcraState::default(), Duration::from_hours(1));
         let attempt = |_| {
-            while let ReserveOutcome::Refused { wait } = level.reserve(limit, now) {
+            if let ReserveOutcome::Refused { wait } = state.reserve(limit, now) {
                 now += wait;
+                assert!(matches!(state.reserve(limit, now), ReserveOutcome::Made { .. }), "{wait:?} is long enough");
             }
             now.as_secs() - 3600
         };
-        (0..number).map(attempt).collect()
+        (0..count).map(attempt).collect()
     }
 
     #[test]
-    fn ten_failures_are_free_and_then_each_makes_the_next_wait_longer() {
-        let made = attempts(&ACCOUNT, 21);
+    fn ten_failures_are_free_then_delays_grow() {
+        let times = attempt_times(&ACCOUNT, 21);
 
-        assert_eq!(made[..10], [0; 10]);
-        let waits: Vec<_> = made[9..].windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(times[..10], [0; 10]);
+        let waits: Vec<_> = times[9..].windows(2).map(|two| two[1] - two[0]).collect();
         assert_eq!(waits, [1, 3, 5, 10, 30, 60, 120, 300, 600, 900, 900]);
     }
 
     #[test]
-    fn a_hundred_failures_from_an_address_are_free_and_then_six_a_minute() {
-        let made = attempts(&ADDRESS, 112);
+    fn address_has_100_free_failures_then_6_a_minute() {
+        let times = attempt_times(&ADDRESS, 112);
 
-        assert_eq!((made[99], made[100], made[111]), (0, 10, 120));
+        assert_eq!((times[99], times[100], times[111]), (0, 10, 120));
     }
 
     #[test]
-    fn two_hundred_sign_ups_from_an_address_are_free_and_then_as_many_an_hour() {
-        let made = attempts(&SIGN_UPS, 401);
+    fn address_has_200_free_sign_ups_then_200_an_hour() {
+        let times = attempt_times(&SIGN_UPS, 401);
 
-        assert_eq!((made[199], made[200], made[400]), (0, 18, 3618));
+        assert_eq!((times[199], times[200], times[400]), (0, 18, 3618));
     }
 }

@@ -1,8 +1,10 @@
-//! Limits on failed attempts and on sign-ups.
+//! Limits on failed logins and on sign-ups.
 //!
-//! The limiter reserves each attempt before anything is hashed, as if it had failed, and releases it if it has not failed.
-//! Parallel attempts therefore cannot exceed a limit. Attempts from a device that has logged in to the account before are
-//! limited by the failures of that account and address alone, so failures from elsewhere cannot lock its owner out.
+//! A login or a sign-up is an attempt. The limiter reserves each attempt as a failure before a password is hashed, and
+//! refunds it if it does not fail, so parallel attempts cannot exceed a limit. The limits are in `limits.rs`.
+//!
+//! An attempt from a device that has logged in to the account before counts only against the limit of that account and
+//! address, so failures from elsewhere cannot lock the owner out.
 
 mod bucket_keys;
 mod error;

@@ -1,5 +1,7 @@
-//! Attempts that stand in line: at one account from one address, only so many are under way at once, so that those that
-//! will succeed do not use up what may fail.
+//! Bounds the attempts in progress at one account from one address.
+//!
+//! An attempt in progress is reserved as a failure. Without the bound, parallel attempts with the correct password would
+//! exceed the limit on failures.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -7,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -15,58 +17,60 @@ use tokio::{
 
 use crate::{passwords::Overloaded, store::BucketKey};
 
-/// How many attempts of one line are under way at once: as many as may fail before there is a wait.
-const AT_ONCE: usize = 10;
+/// How many attempts of one account and address run at once: as many as may fail before a delay.
+const MAX_RUNNING: usize = 10;
 
-/// The lines that somebody stands in.
+/// The attempts that run or wait, by account and address.
 #[derive(Default)]
-pub struct AttemptQueue(Arc<Mutex<ByTag>>);
+pub struct AttemptQueue(Arc<Mutex<QueuesByKey>>);
 
-type ByTag = HashMap<BucketKey, Waiters>;
+type QueuesByKey = HashMap<BucketKey, KeyQueue>;
 
-/// Those who stand in a line or are under way.
-struct Waiters {
-    entries: Arc<Semaphore>,
-    count: usize,
+/// The attempts of one account and address.
+struct KeyQueue {
+    permits: Arc<Semaphore>,
+    /// Attempts that run or wait.
+    attempts: usize,
 }
 
 impl AttemptQueue {
-    /// Goes to the end of a line.
+    /// Adds an attempt at the end of the queue of `key`.
     pub fn join(&self, key: BucketKey) -> QueueEntry {
-        let mut queue = lock(&self.0);
-        let members =
-            queue.entry(key).or_insert_with(|| Waiters { entries: Arc::new(Semaphore::new(AT_ONCE)), count: 0 });
-        let ahead = (members.count + 1).saturating_sub(AT_ONCE);
-        members.count += 1;
-        QueueEntry { ahead, entries: Arc::clone(&members.entries), key, queue: Arc::clone(&self.0) }
+        let mut queues = self.0.lock();
+        let queue = queues
+            .entry(key)
+            .or_insert_with(|| KeyQueue { permits: Arc::new(Semaphore::new(MAX_RUNNING)), attempts: 0 });
+        queue.attempts += 1;
+        let ahead = queue.attempts.saturating_sub(MAX_RUNNING);
+        QueueEntry { ahead, permits: Arc::clone(&queue.permits), key, queues: Arc::clone(&self.0) }
     }
 }
 
-/// A place in a line, which is given up with it.
+/// An attempt in a queue. Dropping it removes the attempt.
 pub struct QueueEntry {
-    /// How many others have to come to their end first, but for those who are under way all at once.
+    /// How many attempts have to end before this one can run.
     pub ahead: usize,
-    entries: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     key: BucketKey,
-    queue: Arc<Mutex<ByTag>>,
+    queues: Arc<Mutex<QueuesByKey>>,
 }
 
-/// The right to be under way.
+/// Lets an attempt run until it is dropped.
 pub struct Permit {
-    /// How long it took to come.
+    /// How long the attempt waited.
     pub waited: Duration,
     _semaphore: OwnedSemaphorePermit,
     _entry: QueueEntry,
 }
 
 impl QueueEntry {
-    /// Waits for a turn.
+    /// Waits until the attempt can run, at most `max_wait`.
     ///
     /// # Errors
-    /// Where that takes too long.
+    /// Returns [`Overloaded`] if `max_wait` passes.
     pub async fn acquire(self, max_wait: Duration) -> Result<Permit, Overloaded> {
         let started = Instant::now();
-        let permit = timeout(max_wait, Arc::clone(&self.entries).acquire_owned()).await;
+        let permit = timeout(max_wait, Arc::clone(&self.permits).acquire_owned()).await;
         let permit = permit.map_err(|_| Overloaded { wait: started.elapsed() })?;
         let permit = permit.unwrap_or_else(|_| unreachable!("the semaphore is never closed"));
         Ok(Permit { waited: started.elapsed(), _semaphore: permit, _entry: self })
@@ -75,18 +79,14 @@ impl QueueEntry {
 
 impl Drop for QueueEntry {
     fn drop(&mut self) {
-        let mut queue = lock(&self.queue);
-        if let Entry::Occupied(mut members) = queue.entry(self.key) {
-            members.get_mut().count -= 1;
-            if members.get().count == 0 {
-                members.remove();
+        let mut queues = self.queues.lock();
+        if let Entry::Occupied(mut queue) = queues.entry(self.key) {
+            queue.get_mut().attempts -= 1;
+            if queue.get().attempts == 0 {
+                queue.remove();
             }
         }
     }
-}
-
-fn lock(queue: &Mutex<ByTag>) -> MutexGuard<'_, ByTag> {
-    queue.lock()
 }
 
 #[cfg(test)]
@@ -95,52 +95,54 @@ mod tests {
 
     use super::*;
 
-    const TAG: BucketKey = BucketKey([1; 16]);
+    const KEY: BucketKey = BucketKey([1; 16]);
+
+    async fn ten_permits(queue: &AttemptQueue) -> Vec<Permit> {
+        let mut permits = Vec::new();
+        for _ in 0..10 {
+            permits.push(queue.join(KEY).acquire(Duration::ZERO).await.expect("a permit"));
+        }
+        permits
+    }
 
     #[tokio::test(start_paused = true)]
-    async fn ten_are_under_way_at_once_and_the_next_one_waits_for_one_of_them() {
+    async fn eleventh_attempt_waits_for_one_of_ten() {
         let queue = AttemptQueue::default();
-        let mut turns = Vec::new();
-        for _ in 0..10 {
-            turns.push(queue.join(TAG).acquire(Duration::ZERO).await.expect("a turn"));
-        }
-        let mut eleventh = Box::pin(queue.join(TAG).acquire(Duration::from_secs(2)));
+        let mut permits = ten_permits(&queue).await;
+        let mut eleventh = Box::pin(queue.join(KEY).acquire(Duration::from_secs(2)));
         assert!(eleventh.as_mut().now_or_never().is_none());
 
-        turns.pop();
+        permits.pop();
 
         assert!(eleventh.await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_has_waited_too_long_is_told_so_and_other_lines_go_on() {
+    async fn wait_ends_in_time_and_other_keys_are_not_blocked() {
         let queue = AttemptQueue::default();
-        let mut turns = Vec::new();
-        for _ in 0..10 {
-            turns.push(queue.join(TAG).acquire(Duration::ZERO).await.expect("a turn"));
-        }
+        let _permits = ten_permits(&queue).await;
 
-        assert!(queue.join(TAG).acquire(Duration::from_secs(2)).await.is_err());
+        assert!(queue.join(KEY).acquire(Duration::from_secs(2)).await.is_err());
         assert!(queue.join(BucketKey([2; 16])).acquire(Duration::ZERO).await.is_ok());
     }
 
     #[test]
-    fn whoever_joins_knows_how_many_are_ahead() {
+    fn entry_counts_attempts_ahead() {
         let queue = AttemptQueue::default();
 
-        let entries: Vec<_> = (0..12).map(|_| queue.join(TAG)).collect();
+        let entries: Vec<_> = (0..12).map(|_| queue.join(KEY)).collect();
 
         assert_eq!(entries.iter().map(|entry| entry.ahead).collect::<Vec<_>>()[8..], [0, 0, 1, 2]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_line_that_everybody_has_left_is_no_more() {
+    async fn queue_without_attempts_is_removed() {
         let queue = AttemptQueue::default();
-        let turns = [queue.join(TAG).acquire(Duration::ZERO).await, queue.join(TAG).acquire(Duration::ZERO).await];
-        assert_eq!(lock(&queue.0).len(), 1);
+        let permits = [queue.join(KEY).acquire(Duration::ZERO).await, queue.join(KEY).acquire(Duration::ZERO).await];
+        assert_eq!(queue.0.lock().len(), 1);
 
-        drop(turns);
+        drop(permits);
 
-        assert!(lock(&queue.0).is_empty());
+        assert!(queue.0.lock().is_empty());
     }
 }

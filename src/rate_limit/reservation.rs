@@ -1,4 +1,4 @@
-//! An attempt that has been reserved, until it is known what became of it.
+//! A reserved attempt, from its reservation to its outcome.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,56 +11,62 @@ use super::{
 };
 use crate::store::{AttemptStore, Bucket, BucketKey, Limit, ReserveOutcome, StoreError, TimeBudget};
 
-/// What became of an attempt, as far as limits go.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// It did what it was for.
+    /// The login or sign-up succeeded.
     Succeeded,
-    /// It did not: it stands.
+    /// It was rejected in a way that lets the client learn about an account: the attempt counts.
     Failed,
-    /// It has not come to an end: nobody has learnt anything by it.
+    /// It ended without such a response, for example because a store failed: the attempt does not count.
     Aborted,
 }
 
-/// An attempt that may be made. It counts as one that has not been made until it is settled.
+/// A reserved attempt. Dropping it without [`Reservation::settle`] refunds it.
 pub struct Reservation {
-    attempts: Arc<dyn AttemptStore>,
+    store: Arc<dyn AttemptStore>,
     charges: Vec<Charge>,
-    /// What is known from now on where the attempt succeeds.
+    /// The device to remember if the attempt succeeds.
     device: Option<BucketKey>,
 }
 
-/// What has been reserved in a bucket.
+/// The charge of an attempt in one bucket.
 #[derive(Clone, Copy)]
 struct Charge {
     bucket: Bucket,
     amount: Duration,
+    /// The attempts in the bucket that have not been refunded, this one included.
     count: u32,
 }
 
+impl Charge {
+    fn is_of(&self, limit: &Limit) -> bool {
+        self.bucket.limit.name == limit.name
+    }
+}
+
 impl Reservation {
-    /// With nothing reserved yet. The device is known from now on where the attempt succeeds.
-    pub(super) fn new(attempts: &Arc<dyn AttemptStore>, device: Option<BucketKey>) -> Self {
-        Self { attempts: Arc::clone(attempts), charges: Vec::new(), device }
+    /// Creates a reservation without charges. `device` is remembered if the attempt succeeds.
+    pub(super) fn new(store: &Arc<dyn AttemptStore>, device: Option<BucketKey>) -> Self {
+        Self { store: Arc::clone(store), charges: Vec::new(), device }
     }
 
-    /// How many attempts at the account stand, with this one, that have not been given back; `None` where they do not
-    /// matter, because the device is known.
+    /// Returns the failures in a row at the account, this attempt included; `None` if its device is known.
     #[must_use]
-    pub fn at_account(&self) -> Option<u32> {
-        self.charges.iter().find(|charge| charge.bucket.limit.name == ACCOUNT.name).map(|charge| charge.count)
+    pub fn account_failures(&self) -> Option<u32> {
+        self.charges.iter().find(|charge| charge.is_of(&ACCOUNT)).map(|charge| charge.count)
     }
 
-    /// Reserves in more buckets, in all of them or in none.
+    /// Reserves the attempt in more buckets. If one of them rejects it, refunds all of its charges.
     pub(super) async fn reserve(
         mut self,
         buckets: &[Bucket],
         time: &TimeBudget,
     ) -> Result<Result<Self, RateLimited>, StoreError> {
-        let reservations = join_all(buckets.iter().map(|bucket| self.attempts.reserve(bucket, time))).await;
+        let outcomes = join_all(buckets.iter().map(|bucket| self.store.reserve(bucket, time))).await;
         let mut longest: Option<RateLimited> = None;
-        for (bucket, reservation) in buckets.iter().zip(reservations) {
-            match reservation? {
+        for (bucket, outcome) in buckets.iter().zip(outcomes) {
+            match outcome? {
                 ReserveOutcome::Made { charge, count } => {
                     self.charges.push(Charge { bucket: *bucket, amount: charge, count });
                 }
@@ -75,44 +81,44 @@ impl Reservation {
         Ok(Err(rate_limited))
     }
 
-    /// Lets what has been reserved stand, or gives it back.
+    /// Keeps the charges of a failed attempt, and refunds or clears those of another.
     pub async fn settle(mut self, outcome: AttemptOutcome, time: &TimeBudget) {
         let charges = std::mem::take(&mut self.charges);
         let settled = match outcome {
             AttemptOutcome::Failed => Ok(()),
-            AttemptOutcome::Aborted => refund(&self.attempts, &charges, time).await,
+            AttemptOutcome::Aborted => refund(&self.store, &charges, time).await,
             AttemptOutcome::Succeeded => self.release(&charges, time).await,
         };
         if let Err(error) = settled {
-            debug!(%error, "attempts that did not fail could not be given back");
+            debug!(%error, "failed to refund an attempt");
         }
     }
 
-    /// The failures before count no more, but for those from this address at other accounts; and the device is known.
+    /// Clears the failures of the account, refunds the charge of the address and remembers the device. The failures of
+    /// the address stay: they may be guesses at other accounts.
     async fn release(&self, charges: &[Charge], time: &TimeBudget) -> Result<(), StoreError> {
-        let is = |charge: &Charge, limit: &Limit| charge.bucket.limit.name == limit.name;
-        let cleared = charges.iter().filter(|charge| is(charge, &ACCOUNT) || is(charge, &ACCOUNT_IP));
-        let returned: Vec<_> = charges.iter().filter(|charge| is(charge, &ADDRESS)).copied().collect();
-        let (cleared, returned, remembered) = tokio::join!(
-            join_all(cleared.map(|charge| self.attempts.clear(&charge.bucket, time))),
-            refund(&self.attempts, &returned, time),
-            join_all(self.device.iter().map(|device| self.attempts.remember(device, time))),
+        let of_account = charges.iter().filter(|charge| charge.is_of(&ACCOUNT) || charge.is_of(&ACCOUNT_IP));
+        let of_address: Vec<_> = charges.iter().filter(|charge| charge.is_of(&ADDRESS)).copied().collect();
+        let (cleared, refunded, remembered) = tokio::join!(
+            join_all(of_account.map(|charge| self.store.clear(&charge.bucket, time))),
+            refund(&self.store, &of_address, time),
+            join_all(self.device.iter().map(|device| self.store.remember(device, time))),
         );
-        cleared.into_iter().chain(remembered).chain([returned]).collect()
+        cleared.into_iter().chain(remembered).chain([refunded]).collect()
     }
 }
 
 impl Drop for Reservation {
-    /// Whoever asked has gone away before there was an answer.
+    /// Refunds the attempt in the background if its request was dropped before [`Reservation::settle`].
     fn drop(&mut self) {
-        let (charges, attempts) = (std::mem::take(&mut self.charges), Arc::clone(&self.attempts));
+        let (charges, store) = (std::mem::take(&mut self.charges), Arc::clone(&self.store));
         if let (false, Ok(runtime)) = (charges.is_empty(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move { refund(&attempts, &charges, &TimeBudget::of(Duration::from_secs(1))).await });
+            runtime.spawn(async move { refund(&store, &charges, &TimeBudget::of(Duration::from_secs(1))).await });
         }
     }
 }
 
-async fn refund(attempts: &Arc<dyn AttemptStore>, charges: &[Charge], time: &TimeBudget) -> Result<(), StoreError> {
-    let returned = join_all(charges.iter().map(|charge| attempts.refund(&charge.bucket, charge.amount, time))).await;
-    returned.into_iter().collect()
+async fn refund(store: &Arc<dyn AttemptStore>, charges: &[Charge], time: &TimeBudget) -> Result<(), StoreError> {
+    let refunds = join_all(charges.iter().map(|charge| store.refund(&charge.bucket, charge.amount, time))).await;
+    refunds.into_iter().collect()
 }

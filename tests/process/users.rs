@@ -235,8 +235,8 @@ async fn command_with_a_closed_output_succeeds() {
 async fn user_must_be_named_by_email_or_id() {
     let postern = Postern::new();
 
-    postern.run(&["user", "show", "ada"]).await.expect_failed(64, "neither an email address nor the id of a user");
-    postern.run(&["user", "list", "--after", "x"]).await.expect_failed(64, "not a cursor");
+    postern.run(&["user", "show", "ada"]).await.expect_failed(64, "expected an email address or a user id");
+    postern.run(&["user", "list", "--after", "x"]).await.expect_failed(64, "expected the cursor");
     postern.run(&["user", "list", "--limit", "0"]).await.expect_failed(64, "--limit");
     postern.run(&["user", "create", "ada@example.org"]).await.expect_failed(64, "--name");
     postern.run(&["sessions", "end"]).await.expect_failed(64, "--all|--user");
