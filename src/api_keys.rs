@@ -10,13 +10,17 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
 use tracing::{error, info};
 
-use crate::{clock::Clock, os::private_files};
+use crate::{
+    clock::Clock,
+    os::private_files,
+    reloading::{ReloadEvent, Reloading, Source},
+};
 
 /// The shortest and the longest API key, in characters. 32 of base64 hold 192 bits: nobody guesses them, so that a plain
 /// digest keeps them.
@@ -25,8 +29,8 @@ const KEY_CHARACTERS: std::ops::RangeInclusive<usize> = 32..=256;
 /// The longest name of an operator, in characters.
 const MAX_NAME_CHARACTERS: usize = 64;
 
-/// The file is read again where it was read this long ago.
-const READ_AGAIN: Duration = Duration::SECOND;
+/// Minimum interval of reloads.
+const RELOAD_INTERVAL: Duration = Duration::SECOND;
 
 /// The name of an operator: for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,106 +84,95 @@ pub enum LineFault {
     Repeated,
 }
 
-/// Who is an operator. A change of the file counts from the first question that comes a second after the last reading; a
-/// file that cannot be used changes nothing, and the log says so once.
+/// The API clients and their keys. If the file has changed, the first call of [`Self::by_key`] a second or more after the
+/// last reload uses the new keys; if the file is unusable, the previous keys stay.
 pub struct ApiClients {
-    file: Option<PathBuf>,
+    keys: Arc<Reloading<ApiKeysFile>>,
     clock: Arc<dyn Clock>,
-    known: Mutex<Known>,
+    last_reload: Mutex<OffsetDateTime>,
 }
 
-/// What was read.
-struct Known {
-    keys: Arc<[ApiKey]>,
-    read: OffsetDateTime,
-    /// What is wrong with the file now, and has been told.
-    fault: Option<ApiKeysError>,
-}
+struct ApiKeysFile(PathBuf);
 
+/// A key, kept as its SHA-256 digest only.
+#[derive(PartialEq)]
 struct ApiKey {
-    operator: ApiClientName,
+    client: ApiClientName,
     digest: [u8; 32],
 }
 
 impl ApiClients {
-    /// Nobody is an operator.
+    /// Returns an empty set, which never changes.
     #[must_use]
     pub fn nobody(clock: Arc<dyn Clock>) -> Self {
-        Self::known(None, clock, Arc::new([]))
+        Self::new(Reloading::new(None, Vec::new()), clock)
     }
 
-    /// Those who have a key in this file.
+    /// Reads a file of API keys.
     ///
     /// # Errors
-    /// Where others may read it, or a line is wrong.
+    /// Returns [`ApiKeysError`] if others can read the file or if a line is invalid.
     pub fn of_file(file: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, ApiKeysError> {
         let keys = read(&file)?;
-        Ok(Self::known(Some(file), clock, keys))
+        Ok(Self::new(Reloading::new(Some(ApiKeysFile(file)), keys), clock))
     }
 
-    fn known(file: Option<PathBuf>, clock: Arc<dyn Clock>, keys: Arc<[ApiKey]>) -> Self {
-        let known = Mutex::new(Known { keys, read: clock.now(), fault: None });
-        Self { file, clock, known }
+    fn new(keys: Reloading<ApiKeysFile>, clock: Arc<dyn Clock>) -> Self {
+        let last_reload = Mutex::new(clock.now());
+        Self { keys: Arc::new(keys), clock, last_reload }
     }
 
-    /// Whose key this is.
+    /// Returns the client that has this key.
     pub async fn by_key(&self, key: &str) -> Option<ApiClientName> {
-        self.reload().await;
-        let keys = Arc::clone(&self.lock().keys);
+        if self.is_due() {
+            self.keys.reload().await;
+        }
+        let keys = self.keys.current();
         let digest = Sha256::digest(key);
-        // Each is compared, whether another one was found or not: how long it takes tells nothing.
+        // Compares every key, even after a match, so that the duration reveals nothing.
         keys.iter().fold(None, |found, known| {
             let is_same = bool::from(known.digest.ct_eq(digest.as_slice()));
-            if is_same { Some(known.operator.clone()) } else { found }
+            if is_same { Some(known.client.clone()) } else { found }
         })
     }
 
-    async fn reload(&self) {
-        let Some(file) = self.file.clone().filter(|_| self.is_due()) else { return };
-        let Ok(read) = tokio::task::spawn_blocking(move || read(&file)).await else { return };
-        let mut known = self.lock();
-        match read {
-            Ok(keys) => {
-                if known.fault.take().is_some() || !is_same(&known.keys, &keys) {
-                    info!(api_clients = names(&keys), "the API keys have been read");
-                }
-                known.keys = keys;
-            }
-            Err(fault) => {
-                if known.fault.as_ref() != Some(&fault) {
-                    error!(%fault, "the API keys stay as they were");
-                }
-                known.fault = Some(fault);
-            }
-        }
-    }
-
-    /// Whether it is time to read again: told to one caller, and the others do not wait.
+    /// Returns true to one caller per interval: the others use the current keys and wait for nothing.
     fn is_due(&self) -> bool {
-        let (mut known, now) = (self.lock(), self.clock.now());
-        // A clock that was put back must not stop it.
-        let is_due = (now - known.read).abs() >= READ_AGAIN;
+        let (mut last_reload, now) = (self.last_reload.lock(), self.clock.now());
+        // The absolute difference: a clock that was set back must not stop reloads.
+        let is_due = (now - *last_reload).abs() >= RELOAD_INTERVAL;
         if is_due {
-            known.read = now;
+            *last_reload = now;
         }
         is_due
     }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock()
-    }
 }
 
-fn is_same(before: &[ApiKey], now: &[ApiKey]) -> bool {
-    before.iter().map(|key| key.digest).eq(now.iter().map(|key| key.digest))
+impl Source for ApiKeysFile {
+    type Value = Vec<ApiKey>;
+    type Error = ApiKeysError;
+
+    fn reload(&self, current: &Vec<ApiKey>) -> Result<Option<Vec<ApiKey>>, ApiKeysError> {
+        let keys = read(&self.0)?;
+        Ok((keys != *current).then_some(keys))
+    }
+
+    fn log(&self, event: ReloadEvent<'_, Vec<ApiKey>>) {
+        match event {
+            ReloadEvent::Failed(error) => error!(error, "failed to reload API keys; keeping the previous set"),
+            ReloadEvent::Recovered(keys) | ReloadEvent::Changed(keys) => {
+                info!(api_clients = names(keys), "API keys reloaded");
+            }
+        }
+    }
 }
 
 /// Whose keys they are, in the order of the file.
 fn names(keys: &[ApiKey]) -> String {
-    keys.iter().map(|key| key.operator.as_str()).collect::<Vec<_>>().join(", ")
+    keys.iter().map(|key| key.client.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn read(path: &Path) -> Result<Arc<[ApiKey]>, ApiKeysError> {
+fn read(path: &Path) -> Result<Vec<ApiKey>, ApiKeysError> {
     let text = private_files::read_private(path)
         .map_err(|error| ApiKeysError::Unreadable { path: path.to_owned(), reason: error.to_string() })?;
     let mut digests = HashSet::new();
@@ -204,7 +197,7 @@ fn parse(line: &str) -> Result<ApiKey, LineFault> {
     if !KEY_CHARACTERS.contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(LineFault::Key);
     }
-    Ok(ApiKey { operator: ApiClientName(name.into()), digest: Sha256::digest(key).into() })
+    Ok(ApiKey { client: ApiClientName(name.into()), digest: Sha256::digest(key).into() })
 }
 
 impl fmt::Debug for ApiClients {

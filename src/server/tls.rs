@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::Arc,
 };
 
 use rustls::{
@@ -13,11 +13,14 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use sha2::{Digest as _, Sha256};
-use tokio::time::{Duration, sleep};
+use tokio::time::Duration;
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info};
 
-use crate::os::private_files::{self, NotPrivate};
+use crate::{
+    os::private_files::{self, NotPrivate},
+    reloading::{ReloadEvent, Reloading, Source},
+};
 
 /// How often the files are read.
 const READING_INTERVAL: Duration = Duration::from_secs(10);
@@ -70,15 +73,11 @@ pub enum TlsError {
 
 /// A certificate and its key, as they are now. What changes counts for the connections that are made ten seconds later; a
 /// pair that cannot be used changes nothing, and the log says so once.
-pub struct Tls {
-    files: TlsFiles,
-    current: RwLock<Loaded>,
-    failure: Mutex<Option<String>>,
-}
+pub struct Tls(Arc<Reloading<TlsFiles>>);
 
-/// What the files hold.
-struct Loaded {
-    /// Of both files: whether they have changed.
+/// A certificate and its key.
+pub(crate) struct Loaded {
+    /// Digest of both files.
     digest: [u8; 32],
     config: Arc<ServerConfig>,
 }
@@ -87,52 +86,36 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// Where they cannot be used.
+    /// Returns [`TlsError`] if the files are unusable.
     pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
-        let current = RwLock::new(Loaded::read(&files)?);
-        Ok(Self { files, current, failure: Mutex::default() })
+        let loaded = Loaded::read(&files)?;
+        Ok(Self(Arc::new(Reloading::new(Some(files), loaded))))
     }
 
-    /// Shakes hands with the certificate of now.
+    /// Returns an acceptor with the current certificate.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        TlsAcceptor::from(Arc::clone(&current.config))
+        TlsAcceptor::from(Arc::clone(&self.0.current().config))
     }
 
-    /// Reads the files every ten seconds, for as long as the process runs.
+    /// Reloads the files every ten seconds and never returns.
     pub async fn watch(self: Arc<Self>) {
-        loop {
-            sleep(READING_INTERVAL).await;
-            let tls = Arc::clone(&self);
-            // The disk may hang: nobody waits for it.
-            if let Err(error) = tokio::task::spawn_blocking(move || tls.reload()).await {
-                error!(%error, "reading the certificate failed");
-            }
-        }
+        Arc::clone(&self.0).watch(READING_INTERVAL).await;
+    }
+}
+
+impl Source for TlsFiles {
+    type Value = Loaded;
+    type Error = TlsError;
+
+    fn reload(&self, current: &Loaded) -> Result<Option<Loaded>, TlsError> {
+        let loaded = Loaded::read(self)?;
+        Ok((loaded.digest != current.digest).then_some(loaded))
     }
 
-    /// Reads the files now, and takes what they hold if that can be used as a whole.
-    pub fn reload(&self) {
-        let loaded = Loaded::read(&self.files);
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        match loaded {
-            Ok(loaded) => {
-                if failure.take().is_some() {
-                    info!("the certificate can be used again");
-                }
-                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-                if loaded.digest != current.digest {
-                    info!("the certificate has changed");
-                    *current = loaded;
-                }
-            }
-            Err(error) => {
-                let error = error.to_string();
-                if failure.as_ref() != Some(&error) {
-                    error!(error, "the certificate cannot be used: the last good one goes on");
-                    *failure = Some(error);
-                }
-            }
+    fn log(&self, event: ReloadEvent<'_, Loaded>) {
+        match event {
+            ReloadEvent::Failed(error) => error!(error, "failed to reload the certificate; keeping the previous one"),
+            ReloadEvent::Recovered(_) | ReloadEvent::Changed(_) => info!("certificate reloaded"),
         }
     }
 }

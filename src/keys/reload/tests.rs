@@ -4,11 +4,15 @@ use std::{fs, io::Write as _, process::Command};
 
 use parking_lot::Mutex;
 use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::keys::{
-    KeyState, MANIFEST, Purpose, add_next, emergency_rotate, list,
-    testing::{generated, rewrite},
+use crate::{
+    keys::{
+        KeyState, MANIFEST, Purpose, add_next, emergency_rotate, list,
+        testing::{generated, rewrite},
+    },
+    reloading::RELOAD_TIMEOUT,
 };
 
 fn next_key(directory: &Path) -> String {
@@ -125,7 +129,7 @@ async fn a_directory_that_hangs_holds_up_nobody_but_those_who_wait_for_it_and_is
     assert_eq!(keys.check(under(&known)).await, Ok(()));
     assert!(keys.is_readable());
     tokio::time::pause();
-    tokio::time::advance(PATIENCE).await;
+    tokio::time::advance(RELOAD_TIMEOUT).await;
     assert!(!keys.is_readable());
     tokio::time::resume();
 
@@ -150,7 +154,7 @@ async fn what_is_forged_has_nothing_read() {
 
 /// Reads the directory on this thread.
 fn read(keys: &LiveKeyring) {
-    keys.take(Keyring::load(&keys.directory));
+    keys.0.reload_blocking();
 }
 
 #[test]

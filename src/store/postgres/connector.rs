@@ -1,10 +1,7 @@
 //! Where connections are made to, and how.
 
-use std::sync::Arc;
-
 use deadpool_postgres::Connect;
 use futures_util::future::BoxFuture;
-use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 use tokio_postgres::{
     Client, Config, Error, NoTls,
@@ -18,13 +15,13 @@ use super::{
     error::{STORE, SchemaError},
     url::PostgresUrl,
 };
-use crate::store::StoreUrl as _;
+use crate::store::url::{Endpoint, ReloadingEndpoint, reloading_endpoint};
 
 /// Where PostgreSQL is. Where no connection can be made, the file of the URL is read again.
-pub struct Connector(RwLock<Arc<Endpoint>>);
+pub struct Connector(ReloadingEndpoint<PostgresEndpoint>);
 
 /// A URL, and what it takes to go there.
-struct Endpoint {
+struct PostgresEndpoint {
     url: PostgresUrl,
     tls: Option<MakeRustlsConnect>,
 }
@@ -35,7 +32,7 @@ impl Connector {
     /// # Errors
     /// Where TLS is asked for and cannot be set up.
     pub fn new(url: &PostgresUrl) -> Result<Self, SchemaError> {
-        Ok(Self(RwLock::new(Arc::new(Endpoint::of(url.clone())?))))
+        Ok(Self(reloading_endpoint(url.clone())?))
     }
 
     /// A connection of its own, and the task that carries it.
@@ -43,29 +40,24 @@ impl Connector {
     /// # Errors
     /// What PostgreSQL says, or the network.
     pub async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
-        let address = Arc::clone(&self.0.read());
-        match address.connect().await {
-            // With several hosts, the error of the last one is all that is told: another may have refused the password.
-            Err(error) => match self.reload_if_changed(&address) {
-                Some(renewed) => renewed.connect().await,
+        let endpoint = self.0.current();
+        match endpoint.connect().await {
+            // With several hosts, the error is that of the last one: another may have rejected the password.
+            Err(error) => match self.0.newer_than(&endpoint).await {
+                Some(newer) => newer.connect().await,
                 None => Err(error),
             },
             outcome => outcome,
         }
     }
-
-    /// Where to go instead of an address that was of no use: where others have just been, or where the file says now.
-    fn reload_if_changed(&self, refused: &Arc<Endpoint>) -> Option<Arc<Endpoint>> {
-        let mut address = self.0.write();
-        if Arc::ptr_eq(&address, refused) {
-            *address = Arc::new(refused.url.reload_if_changed(STORE).and_then(|url| Endpoint::of(url).ok())?);
-        }
-        Some(Arc::clone(&address))
-    }
 }
 
-impl Endpoint {
-    fn of(url: PostgresUrl) -> Result<Self, SchemaError> {
+impl Endpoint for PostgresEndpoint {
+    const STORE: &'static str = STORE;
+    type Url = PostgresUrl;
+    type Error = SchemaError;
+
+    fn new(url: PostgresUrl) -> Result<Self, SchemaError> {
         // Encrypted where the URL says `sslmode=require`, and then the certificate is verified. The default of libpq, which
         // encrypts where the server offers it and verifies nothing, would keep out nobody who can tamper with the connection.
         let is_encrypted = url.config.get_ssl_mode() == SslMode::Require;
@@ -73,6 +65,12 @@ impl Endpoint {
         Ok(Self { url, tls: tls.map_err(|_| SchemaError::NoRootCertificates)?.map(|(tls, _)| tls) })
     }
 
+    fn url(&self) -> &PostgresUrl {
+        &self.url
+    }
+}
+
+impl PostgresEndpoint {
     async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
         match &self.tls {
             Some(tls) => connect_by(&self.url.config, tls.clone()).await,

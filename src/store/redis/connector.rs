@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
-use parking_lot::RwLock;
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tokio::time::timeout;
 
 use super::{error::STORE, url::RedisUrl};
-use crate::store::{StoreError, StoreUrl};
+use crate::store::{
+    StoreError,
+    url::{Endpoint, ReloadingEndpoint, reloading_endpoint},
+};
 
 /// How long a connection may take to be made. Requests wait for it no longer than their own time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -17,45 +19,40 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_ATTEMPTS: usize = 16;
 
 /// Where connections are made to.
-pub struct Connector(RwLock<Arc<Endpoint>>);
+pub struct Connector(ReloadingEndpoint<RedisEndpoint>);
 
 /// A URL, and what makes connections by it.
-struct Endpoint {
+struct RedisEndpoint {
     url: RedisUrl,
     pool: Pool,
 }
 
 impl Connector {
     pub(super) fn new(url: &RedisUrl) -> Result<Self, StoreError> {
-        Ok(Self(RwLock::new(Arc::new(Endpoint::of(url.clone())?))))
+        Ok(Self(reloading_endpoint(url.clone())?))
     }
 
     /// A connection of its own. Where none can be made, the file of the URL may say something else by now: a password that
     /// is refused is not always told from other errors.
     pub(super) async fn connect(self: Arc<Self>) -> Result<MultiplexedConnection, StoreError> {
-        let address = Arc::clone(&self.0.read());
-        let made = match address.connect().await {
-            Err(error) => match self.reload_if_changed(&address) {
-                Some(renewed) => renewed.connect().await,
+        let endpoint = self.0.current();
+        let outcome = match endpoint.connect().await {
+            Err(error) => match self.0.newer_than(&endpoint).await {
+                Some(newer) => newer.connect().await,
                 None => Err(error),
             },
-            made => made,
+            outcome => outcome,
         };
-        made.map_err(|error| StoreError::unavailable(STORE, &error))
-    }
-
-    /// Where to go instead of an address that was of no use: where others have just been, or where the file says now.
-    fn reload_if_changed(&self, refused: &Arc<Endpoint>) -> Option<Arc<Endpoint>> {
-        let mut address = self.0.write();
-        if Arc::ptr_eq(&address, refused) {
-            *address = Arc::new(refused.url.reload_if_changed(STORE).and_then(|url| Endpoint::of(url).ok())?);
-        }
-        Some(Arc::clone(&address))
+        outcome.map_err(|error| StoreError::unavailable(STORE, &error))
     }
 }
 
-impl Endpoint {
-    fn of(url: RedisUrl) -> Result<Self, StoreError> {
+impl Endpoint for RedisEndpoint {
+    const STORE: &'static str = STORE;
+    type Url = RedisUrl;
+    type Error = StoreError;
+
+    fn new(url: RedisUrl) -> Result<Self, StoreError> {
         // The time of the request limits each response.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let manager = Manager::new_with_config(url.info.clone(), config).map_err(StoreError::from)?;
@@ -68,6 +65,12 @@ impl Endpoint {
         Ok(Self { url, pool: pool.map_err(|error| StoreError::unavailable(STORE, &error))? })
     }
 
+    fn url(&self) -> &RedisUrl {
+        &self.url
+    }
+}
+
+impl RedisEndpoint {
     /// A connection that has carried an answer: without a password, one is made whether Redis asks for one or not.
     async fn connect(&self) -> Result<MultiplexedConnection, PoolError> {
         let mut connection = Connection::take(self.pool.get().await?);

@@ -23,7 +23,7 @@ use crate::{
 };
 
 fn named(keyring: &Arc<Keyring>, format: AccessFormat, [issuer, audience]: [&str; 2]) -> AccessTokens {
-    let keys = Arc::new(LiveKeyring::of(Arc::clone(keyring)));
+    let keys = Arc::new(LiveKeyring::fixed(Arc::clone(keyring)));
     AccessTokens::new(keys, format, issuer.to_owned(), audience.to_owned()).expect("short tokens")
 }
 
@@ -176,7 +176,7 @@ fn no_other_text_stands_for_the_same_token() {
 #[test]
 fn a_refresh_token_is_no_access_token() {
     let keyring = keyring();
-    let refresh_tokens = RefreshTokens::new(Arc::new(LiveKeyring::of(Arc::clone(&keyring))));
+    let refresh_tokens = RefreshTokens::new(Arc::new(LiveKeyring::fixed(Arc::clone(&keyring))));
     let claims = RefreshClaims { user: UserId(Uuid::from_u128(1)), session: SessionId(Uuid::from_u128(2)), counter: 1 };
     let token = refresh_tokens.issue(claims, refresh_tokens.active_key());
     for format in AccessFormat::ALL {
@@ -316,7 +316,7 @@ fn settings_that_make_tokens_of_more_than_1024_bytes_are_refused() {
     for format in AccessFormat::ALL {
         let with_issuer = |length| {
             AccessTokens::new(
-                Arc::new(LiveKeyring::of(Arc::clone(&keyring))),
+                Arc::new(LiveKeyring::fixed(Arc::clone(&keyring))),
                 *format,
                 "x".repeat(length),
                 "postern".to_owned(),
