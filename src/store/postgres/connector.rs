@@ -1,4 +1,4 @@
-//! Where connections are made to, and how.
+//! Opens connections to PostgreSQL.
 
 use deadpool_postgres::Connect;
 use futures_util::future::BoxFuture;
@@ -17,28 +17,28 @@ use super::{
 };
 use crate::store::url::{Endpoint, ReloadingEndpoint, reloading_endpoint};
 
-/// Where PostgreSQL is. Where no connection can be made, the file of the URL is read again.
+/// Opens connections. If that fails, reloads the URL from its file and tries once more.
 pub struct Connector(ReloadingEndpoint<PostgresEndpoint>);
 
-/// A URL, and what it takes to go there.
+/// A URL and its TLS configuration.
 struct PostgresEndpoint {
     url: PostgresUrl,
     tls: Option<MakeRustlsConnect>,
 }
 
 impl Connector {
-    /// The server of a URL.
+    /// Prepares connections to a URL.
     ///
     /// # Errors
-    /// Where TLS is asked for and cannot be set up.
+    /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and the system has no root certificates.
     pub fn new(url: &PostgresUrl) -> Result<Self, SchemaError> {
         Ok(Self(reloading_endpoint(url.clone())?))
     }
 
-    /// A connection of its own, and the task that carries it.
+    /// Opens a connection, and returns it with the task that drives it.
     ///
     /// # Errors
-    /// What PostgreSQL says, or the network.
+    /// Returns the error of PostgreSQL or the network.
     pub async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
         let endpoint = self.0.current();
         match endpoint.connect().await {
@@ -58,8 +58,8 @@ impl Endpoint for PostgresEndpoint {
     type Error = SchemaError;
 
     fn new(url: PostgresUrl) -> Result<Self, SchemaError> {
-        // Encrypted where the URL says `sslmode=require`, and then the certificate is verified. The default of libpq, which
-        // encrypts where the server offers it and verifies nothing, would keep out nobody who can tamper with the connection.
+        // `sslmode=require` encrypts and verifies the certificate. The default of libpq, `prefer`, would encrypt without
+        // verification, which does not stop an active attacker.
         let is_encrypted = url.config.get_ssl_mode() == SslMode::Require;
         let tls = is_encrypted.then(MakeRustlsConnect::with_native_certs).transpose();
         Ok(Self { url, tls: tls.map_err(|_| SchemaError::NoRootCertificates)?.map(|(tls, _)| tls) })
@@ -87,13 +87,13 @@ where
     <T::TlsConnect as TlsConnect<tokio_postgres::Socket>>::Future: Send,
 {
     let (client, connection) = config.connect(tls).await?;
-    let carrying = tokio::spawn(async move {
-        // Whoever uses the connection learns of it, and says so.
+    let driver = tokio::spawn(async move {
+        // The client gets the same error, and its caller logs it.
         if let Err(error) = connection.await {
-            debug!(%error, "a connection to PostgreSQL has ended");
+            debug!(%error, "connection to PostgreSQL failed");
         }
     });
-    Ok((client, carrying))
+    Ok((client, driver))
 }
 
 impl Connect for Connector {

@@ -1,4 +1,4 @@
-//! Makes connections.
+//! Opens connections to Redis.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,16 +12,17 @@ use crate::store::{
     url::{Endpoint, ReloadingEndpoint, reloading_endpoint},
 };
 
-/// How long a connection may take to be made. Requests wait for it no longer than their own time.
+/// Time limit of opening a connection. Requests wait for it at most until their own deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most connections that are being made at once: more than [`SharedConnection`] begins while one hangs.
+/// Maximum number of concurrent attempts to connect: more than
+/// [`SharedConnection`](crate::store::reconnect::SharedConnection) starts while one hangs.
 const MAX_ATTEMPTS: usize = 16;
 
-/// Where connections are made to.
+/// Opens connections. If that fails, reloads the URL from its file and tries once more.
 pub struct Connector(ReloadingEndpoint<RedisEndpoint>);
 
-/// A URL, and what makes connections by it.
+/// A URL, and the pool that opens connections to it.
 struct RedisEndpoint {
     url: RedisUrl,
     pool: Pool,
@@ -32,8 +33,8 @@ impl Connector {
         Ok(Self(reloading_endpoint(url.clone())?))
     }
 
-    /// A connection of its own. Where none can be made, the file of the URL may say something else by now: a password that
-    /// is refused is not always told from other errors.
+    /// Opens a connection. Reloads the URL after any error, because a rejected password cannot always be distinguished from
+    /// other errors.
     pub(super) async fn connect(self: Arc<Self>) -> Result<MultiplexedConnection, StoreError> {
         let endpoint = self.0.current();
         let outcome = match endpoint.connect().await {
@@ -53,7 +54,7 @@ impl Endpoint for RedisEndpoint {
     type Error = StoreError;
 
     fn new(url: RedisUrl) -> Result<Self, StoreError> {
-        // The time of the request limits each response.
+        // No timeouts here: the deadline of the request limits each response.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let manager = Manager::new_with_config(url.info.clone(), config).map_err(StoreError::from)?;
         let pool = Pool::builder(manager)
@@ -71,7 +72,7 @@ impl Endpoint for RedisEndpoint {
 }
 
 impl RedisEndpoint {
-    /// A connection that has carried an answer: without a password, one is made whether Redis asks for one or not.
+    /// Opens a connection and sends a PING: without a password, Redis accepts a connection even if it requires one.
     async fn connect(&self) -> Result<MultiplexedConnection, PoolError> {
         let mut connection = Connection::take(self.pool.get().await?);
         let pong = timeout(CONNECT_TIMEOUT, redis::cmd("PING").exec_async(&mut connection)).await;

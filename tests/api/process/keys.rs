@@ -143,7 +143,7 @@ async fn a_step_is_refused_before_its_time_and_taken_then() {
     postern.run(&["keys", "retire", id]).await.expect_done();
 
     assert_eq!(keys_of(&postern).await.len(), 3);
-    postern.run(&["keys", "retire", id]).await.expect_failed(1, "there is no key");
+    postern.run(&["keys", "retire", id]).await.expect_failed(1, "no key has the id");
 }
 
 #[tokio::test]
@@ -268,7 +268,7 @@ async fn what_was_lost_is_told_and_nothing_is_made_in_its_place_unasked() {
     for arguments in [["keys", "list"], ["keys", "generate"]] {
         let ended = postern.run(&arguments).await;
         assert_eq!(ended.code, Some(1), "{ended:?}");
-        assert!(ended.stderr.contains("keyring.json is gone"), "{ended:?}");
+        assert!(ended.stderr.contains("keyring.json is missing"), "{ended:?}");
     }
     std::fs::rename(&away, &manifest).expect("it is there");
 
