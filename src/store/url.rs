@@ -56,7 +56,7 @@ pub enum UrlFileError {
     #[error("the file cannot be read: {0}")]
     Unreadable(#[from] NotPrivate),
     /// The file contains no valid URL.
-    #[error("the file has something wrong; right would be {0}")]
+    #[error("invalid content: expected {0}")]
     NoUrl(String),
 }
 
@@ -100,5 +100,55 @@ impl<E: Endpoint> Source for EndpointFile<E> {
             ReloadEvent::Failed(error) => warn!(store, error, "failed to reload the URL; keeping the previous one"),
             ReloadEvent::Recovered(_) | ReloadEvent::Changed(_) => info!(store, "URL reloaded"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{os::private_files::write_private, store::redis::RedisUrl};
+
+    struct TestEndpoint(RedisUrl);
+
+    impl Endpoint for TestEndpoint {
+        const STORE: &'static str = "a store";
+        type Url = RedisUrl;
+        type Error = String;
+
+        fn new(url: RedisUrl) -> Result<Self, String> {
+            Ok(Self(url))
+        }
+
+        fn url(&self) -> &RedisUrl {
+            &self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn endpoint_is_replaced_if_the_file_has_another_url() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("redis-url");
+        let write = |text: &str| write_private(&file, text.as_bytes()).expect("the file can be written");
+        write("redis://:first@localhost/1\n");
+        let endpoint = reloading_endpoint::<TestEndpoint>(RedisUrl::read(&file).expect("a URL")).expect("an endpoint");
+        let first = endpoint.current();
+
+        for text in ["redis://:first@localhost/1", "not a URL", ""] {
+            write(text);
+            assert!(endpoint.newer_than(&first).await.is_none(), "{text}");
+        }
+        write("redis://:second@localhost/2\n");
+        let second = endpoint.newer_than(&first).await.expect("another endpoint");
+
+        assert_eq!(second.0.to_string(), "redis://localhost:6379/2");
+        assert!(Arc::ptr_eq(&endpoint.current(), &second));
+    }
+
+    #[tokio::test]
+    async fn endpoint_of_a_url_without_a_file_never_changes() {
+        let url = "redis://localhost/1".parse().expect("a URL");
+        let endpoint = reloading_endpoint::<TestEndpoint>(url).expect("an endpoint");
+
+        assert!(endpoint.newer_than(&endpoint.current()).await.is_none());
     }
 }
