@@ -1,7 +1,7 @@
-//! Operators: services that may ask what a token is worth, by API keys of their own.
+//! API keys of the services that may introspect tokens.
 //!
-//! The keys stand in a file, one a line: the operator's name, white space, the key. Empty lines and lines that begin with
-//! `#` mean nothing. An operator may have several keys, so that one can take the place of another without a gap.
+//! A file lists the keys, one per line: the name of the API client, whitespace, the key. Empty lines and lines that start with
+//! `#` are ignored. A client may have several keys, so that a key can be replaced without an interruption.
 
 use std::{
     collections::HashSet,
@@ -10,176 +10,169 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use time::{Duration, OffsetDateTime};
 use tracing::{error, info};
 
-use crate::{clock::Clock, os::private_files};
+use crate::{
+    clock::Clock,
+    os::private_files,
+    reloading::{ReloadEvent, Reloading, Source},
+};
 
-/// The shortest and the longest API key, in characters. 32 of base64 hold 192 bits: nobody guesses them, so that a plain
-/// digest keeps them.
+/// Minimum and maximum length of an API key, in characters. 32 characters of base64 are 192 bits, which cannot be guessed
+/// from a digest without salt.
 const KEY_CHARACTERS: std::ops::RangeInclusive<usize> = 32..=256;
 
-/// The longest name of an operator, in characters.
+/// Maximum length of a client's name, in characters.
 const MAX_NAME_CHARACTERS: usize = 64;
 
-/// The file is read again where it was read this long ago.
-const READ_AGAIN: Duration = Duration::SECOND;
+/// Minimum interval of reloads.
+const RELOAD_INTERVAL: Duration = Duration::SECOND;
 
-/// The name of an operator: for the log.
+/// The name of an API client, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiClientName(Arc<str>);
 
 impl ApiClientName {
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Why a file of API keys cannot be used. What the file holds is never repeated.
+/// Why a file of API keys is unusable. Never contains the file's content.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiKeysError {
-    /// It is not there, or others may read it.
+    /// The file is unreadable, or others can read it.
     #[error("{}: {reason}", path.display())]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A line is wrong.
+    /// A line is invalid.
     #[error("{}, line {number}: {fault}", path.display())]
     Line {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which line, from 1.
+        /// Number of the line, from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The fault.
         fault: LineFault,
     },
 }
 
-/// What is wrong with a line of a file of API keys.
+/// The fault of a line in a file of API keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LineFault {
-    /// One word, or more than two.
-    #[error("right would be a name, white space, and a key")]
+    /// The line has fewer or more than two words.
+    #[error("expected a name, whitespace and a key")]
     NotTwoWords,
-    /// The first word is no name.
-    #[error("a name has 1 to {MAX_NAME_CHARACTERS} characters of A-Z a-z 0-9 . _ -")]
+    /// The name is invalid.
+    #[error("invalid name: expected 1 to {MAX_NAME_CHARACTERS} characters of A-Z a-z 0-9 . _ -")]
     Name,
-    /// The second word is no key.
-    #[error("a key has {} to {} characters of ASCII: `openssl rand -base64 32` makes one", KEY_CHARACTERS.start(), KEY_CHARACTERS.end())]
+    /// The key is invalid.
+    #[error("invalid key: expected {} to {} ASCII characters, as `openssl rand -base64 32` prints", KEY_CHARACTERS.start(), KEY_CHARACTERS.end())]
     Key,
-    /// The key stands on a line above.
-    #[error("a line above has the same key")]
+    /// An earlier line has the same key.
+    #[error("duplicate key: an earlier line has the same")]
     Repeated,
 }
 
-/// Who is an operator. A change of the file counts from the first question that comes a second after the last reading; a
-/// file that cannot be used changes nothing, and the log says so once.
+/// The API clients and their keys. If the file has changed, the first call of [`Self::by_key`] a second or more after the
+/// last reload uses the new keys; if the file is unusable, the previous keys stay.
 pub struct ApiClients {
-    file: Option<PathBuf>,
+    keys: Arc<Reloading<ApiKeysFile>>,
     clock: Arc<dyn Clock>,
-    known: Mutex<Known>,
+    last_reload: Mutex<OffsetDateTime>,
 }
 
-/// What was read.
-struct Known {
-    keys: Arc<[ApiKey]>,
-    read: OffsetDateTime,
-    /// What is wrong with the file now, and has been told.
-    fault: Option<ApiKeysError>,
-}
+struct ApiKeysFile(PathBuf);
 
+/// An API key, of which only the SHA-256 digest is stored.
+#[derive(PartialEq)]
 struct ApiKey {
-    operator: ApiClientName,
+    client: ApiClientName,
     digest: [u8; 32],
 }
 
 impl ApiClients {
-    /// Nobody is an operator.
+    /// Returns an empty set, which never changes.
     #[must_use]
     pub fn nobody(clock: Arc<dyn Clock>) -> Self {
-        Self::known(None, clock, Arc::new([]))
+        Self::new(Reloading::new(None, Vec::new()), clock)
     }
 
-    /// Those who have a key in this file.
+    /// Reads a file of API keys.
     ///
     /// # Errors
-    /// Where others may read it, or a line is wrong.
+    /// Returns [`ApiKeysError`] if others can read the file or if a line is invalid.
     pub fn of_file(file: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, ApiKeysError> {
         let keys = read(&file)?;
-        Ok(Self::known(Some(file), clock, keys))
+        Ok(Self::new(Reloading::new(Some(ApiKeysFile(file)), keys), clock))
     }
 
-    fn known(file: Option<PathBuf>, clock: Arc<dyn Clock>, keys: Arc<[ApiKey]>) -> Self {
-        let known = Mutex::new(Known { keys, read: clock.now(), fault: None });
-        Self { file, clock, known }
+    fn new(keys: Reloading<ApiKeysFile>, clock: Arc<dyn Clock>) -> Self {
+        let last_reload = Mutex::new(clock.now());
+        Self { keys: Arc::new(keys), clock, last_reload }
     }
 
-    /// Whose key this is.
+    /// Returns the client that has this key.
     pub async fn by_key(&self, key: &str) -> Option<ApiClientName> {
-        self.reload().await;
-        let keys = Arc::clone(&self.lock().keys);
+        if self.is_due() {
+            self.keys.reload().await;
+        }
+        let keys = self.keys.current();
         let digest = Sha256::digest(key);
-        // Each is compared, whether another one was found or not: how long it takes tells nothing.
+        // Compares every key, even after a match, so that the duration reveals nothing.
         keys.iter().fold(None, |found, known| {
             let is_same = bool::from(known.digest.ct_eq(digest.as_slice()));
-            if is_same { Some(known.operator.clone()) } else { found }
+            if is_same { Some(known.client.clone()) } else { found }
         })
     }
 
-    async fn reload(&self) {
-        let Some(file) = self.file.clone().filter(|_| self.is_due()) else { return };
-        let Ok(read) = tokio::task::spawn_blocking(move || read(&file)).await else { return };
-        let mut known = self.lock();
-        match read {
-            Ok(keys) => {
-                if known.fault.take().is_some() || !is_same(&known.keys, &keys) {
-                    info!(api_clients = names(&keys), "the API keys have been read");
-                }
-                known.keys = keys;
-            }
-            Err(fault) => {
-                if known.fault.as_ref() != Some(&fault) {
-                    error!(%fault, "the API keys stay as they were");
-                }
-                known.fault = Some(fault);
-            }
-        }
-    }
-
-    /// Whether it is time to read again: told to one caller, and the others do not wait.
+    /// Returns true to one caller per interval: the others use the current keys and wait for nothing.
     fn is_due(&self) -> bool {
-        let (mut known, now) = (self.lock(), self.clock.now());
-        // A clock that was put back must not stop it.
-        let is_due = (now - known.read).abs() >= READ_AGAIN;
+        let (mut last_reload, now) = (self.last_reload.lock(), self.clock.now());
+        // The absolute difference: a clock that was set back must not stop reloads.
+        let is_due = (now - *last_reload).abs() >= RELOAD_INTERVAL;
         if is_due {
-            known.read = now;
+            *last_reload = now;
         }
         is_due
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock()
+impl Source for ApiKeysFile {
+    type Value = Vec<ApiKey>;
+    type Error = ApiKeysError;
+
+    fn reload(&self, current: &Vec<ApiKey>) -> Result<Option<Vec<ApiKey>>, ApiKeysError> {
+        let keys = read(&self.0)?;
+        Ok((keys != *current).then_some(keys))
+    }
+
+    fn log(&self, event: ReloadEvent<'_, Vec<ApiKey>>) {
+        match event {
+            ReloadEvent::Failed(error) => error!(error, "failed to reload API keys; keeping the previous set"),
+            ReloadEvent::Recovered(keys) | ReloadEvent::Changed(keys) => {
+                info!(api_clients = names(keys), "API keys reloaded");
+            }
+        }
     }
 }
 
-fn is_same(before: &[ApiKey], now: &[ApiKey]) -> bool {
-    before.iter().map(|key| key.digest).eq(now.iter().map(|key| key.digest))
-}
-
-/// Whose keys they are, in the order of the file.
+/// Returns the names of the clients, in the order of the file.
 fn names(keys: &[ApiKey]) -> String {
-    keys.iter().map(|key| key.operator.as_str()).collect::<Vec<_>>().join(", ")
+    keys.iter().map(|key| key.client.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn read(path: &Path) -> Result<Arc<[ApiKey]>, ApiKeysError> {
+fn read(path: &Path) -> Result<Vec<ApiKey>, ApiKeysError> {
     let text = private_files::read_private(path)
         .map_err(|error| ApiKeysError::Unreadable { path: path.to_owned(), reason: error.to_string() })?;
     let mut digests = HashSet::new();
@@ -197,14 +190,14 @@ fn parse(line: &str) -> Result<ApiKey, LineFault> {
     let (Some(name), Some(key), None) = (words.next(), words.next(), words.next()) else {
         return Err(LineFault::NotTwoWords);
     };
-    let may_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if name.len() > MAX_NAME_CHARACTERS || !name.bytes().all(may_name) {
+    let is_name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if name.len() > MAX_NAME_CHARACTERS || !name.bytes().all(is_name_byte) {
         return Err(LineFault::Name);
     }
     if !KEY_CHARACTERS.contains(&key.len()) || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(LineFault::Key);
     }
-    Ok(ApiKey { operator: ApiClientName(name.into()), digest: Sha256::digest(key).into() })
+    Ok(ApiKey { client: ApiClientName(name.into()), digest: Sha256::digest(key).into() })
 }
 
 impl fmt::Debug for ApiClients {
@@ -223,16 +216,16 @@ mod tests {
     const KEY: &str = "Zm9ydHktZm91ciBjaGFyYWN0ZXJzIG9mIGJhc2U2NAo=";
     const OTHER_KEY: &str = "another-key-that-has-32-characters";
 
-    /// A clock that stands still where nobody moves it.
-    struct StillClock(Mutex<OffsetDateTime>);
+    /// A clock that only [`TestClock::advance`] moves, in both directions.
+    struct TestClock(Mutex<OffsetDateTime>);
 
-    impl StillClock {
-        fn move_by(&self, by: Duration) {
+    impl TestClock {
+        fn advance(&self, by: Duration) {
             *self.0.lock() += by;
         }
     }
 
-    impl Clock for StillClock {
+    impl Clock for TestClock {
         fn offset(&self) -> std::time::Duration {
             std::time::Duration::ZERO
         }
@@ -242,16 +235,16 @@ mod tests {
         }
     }
 
-    /// A file of API keys and a clock to read it by.
+    /// A file of API keys, and a clock.
     struct File {
         directory: tempfile::TempDir,
-        clock: Arc<StillClock>,
+        clock: Arc<TestClock>,
     }
 
     impl File {
-        fn of(text: &str) -> Self {
+        fn with(text: &str) -> Self {
             let directory = tempfile::tempdir().expect("a temporary directory");
-            let file = Self { directory, clock: Arc::new(StillClock(OffsetDateTime::UNIX_EPOCH.into())) };
+            let file = Self { directory, clock: Arc::new(TestClock(OffsetDateTime::UNIX_EPOCH.into())) };
             file.write(text);
             file
         }
@@ -274,9 +267,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_operator_is_known_by_each_of_their_keys_and_by_nothing_else() {
-        let text = format!("# who may ask\n\nbilling {KEY}\n \t billing\t{OTHER_KEY} \r\n");
-        let api_clients = File::of(&text).api_clients().expect("a file that is right");
+    async fn client_is_found_by_each_of_its_keys_only() {
+        let text = format!("# clients\n\nbilling {KEY}\n \t billing\t{OTHER_KEY} \r\n");
+        let api_clients = File::with(&text).api_clients().expect("a valid file");
 
         for key in [KEY, OTHER_KEY] {
             assert_eq!(name_of(&api_clients, key).await.as_deref(), Some("billing"));
@@ -287,9 +280,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_file_or_with_an_empty_one_nobody_is_an_operator() {
+    async fn missing_or_empty_file_has_no_clients() {
         let nobody = ApiClients::nobody(Arc::new(SystemClock));
-        let empty = File::of("# nobody yet\n").api_clients().expect("a file that is right");
+        let empty = File::with("# no clients yet\n").api_clients().expect("a valid file");
 
         for api_clients in [nobody, empty] {
             assert_eq!(name_of(&api_clients, KEY).await, None);
@@ -298,38 +291,38 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_is_told_by_its_number_and_fault_and_never_by_what_it_holds() {
-        let told = |line: &str| {
-            let file = File::of(&format!("# a comment\nbilling {OTHER_KEY}\n{line}\n"));
-            let error = file.api_clients().expect_err("a wrong line").to_string();
-            let said = error.strip_prefix(&format!("{}, ", file.path().display())).expect("the file").to_owned();
+    fn error_names_line_and_fault_but_not_the_content() {
+        let fault = |line: &str| {
+            let file = File::with(&format!("# a comment\nbilling {OTHER_KEY}\n{line}\n"));
+            let error = file.api_clients().expect_err("an invalid line").to_string();
+            let fault = error.strip_prefix(&format!("{}, ", file.path().display())).expect("the file").to_owned();
             let words = line.split_whitespace().filter(|word| word.len() > 5);
-            assert!(words.into_iter().all(|word| !said.contains(word)), "{said}");
-            said
+            assert!(words.into_iter().all(|word| !fault.contains(word)), "{fault}");
+            fault
         };
 
         let long_name = format!("{} {KEY}", "n".repeat(65));
         let too_long = format!("search {}", "k".repeat(257));
         let lines =
             [KEY, &format!("search {KEY} # new"), &format!("se:arch {KEY}"), &long_name, "search secret", &too_long];
-        let faults: Vec<_> = lines.into_iter().map(told).collect();
+        let faults: Vec<_> = lines.into_iter().map(fault).collect();
         insta::assert_debug_snapshot!(faults, @r#"
         [
-            "line 3: right would be a name, white space, and a key",
-            "line 3: right would be a name, white space, and a key",
-            "line 3: a name has 1 to 64 characters of A-Z a-z 0-9 . _ -",
-            "line 3: a name has 1 to 64 characters of A-Z a-z 0-9 . _ -",
-            "line 3: a key has 32 to 256 characters of ASCII: `openssl rand -base64 32` makes one",
-            "line 3: a key has 32 to 256 characters of ASCII: `openssl rand -base64 32` makes one",
+            "line 3: expected a name, whitespace and a key",
+            "line 3: expected a name, whitespace and a key",
+            "line 3: invalid name: expected 1 to 64 characters of A-Z a-z 0-9 . _ -",
+            "line 3: invalid name: expected 1 to 64 characters of A-Z a-z 0-9 . _ -",
+            "line 3: invalid key: expected 32 to 256 ASCII characters, as `openssl rand -base64 32` prints",
+            "line 3: invalid key: expected 32 to 256 ASCII characters, as `openssl rand -base64 32` prints",
         ]
         "#);
-        assert_eq!(told(&format!("search {}ü", "k".repeat(40))), faults[4]);
-        assert_eq!(told(&format!("search {OTHER_KEY}")), "line 3: a line above has the same key");
+        assert_eq!(fault(&format!("search {}ü", "k".repeat(40))), faults[4]);
+        assert_eq!(fault(&format!("search {OTHER_KEY}")), "line 3: duplicate key: an earlier line has the same");
     }
 
     #[test]
-    fn a_file_that_others_may_read_is_refused() {
-        let file = File::of(&format!("billing {KEY}\n"));
+    fn file_that_others_can_read_is_rejected() {
+        let file = File::with(&format!("billing {KEY}\n"));
         for mode in [0o644, 0o604, 0o660] {
             fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).expect("a mode");
             let error = file.api_clients().expect_err("exposed").to_string();
@@ -341,52 +334,52 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_of_the_file_counts_a_second_later() {
-        let file = File::of(&format!("billing {KEY}\n"));
-        let api_clients = file.api_clients().expect("a file that is right");
+    async fn changed_file_is_used_after_a_second() {
+        let file = File::with(&format!("billing {KEY}\n"));
+        let api_clients = file.api_clients().expect("a valid file");
 
         file.write(&format!("search {OTHER_KEY}\n"));
-        file.clock.move_by(Duration::milliseconds(999));
+        file.clock.advance(Duration::milliseconds(999));
         assert_eq!(name_of(&api_clients, KEY).await.as_deref(), Some("billing"));
 
-        file.clock.move_by(Duration::milliseconds(1));
+        file.clock.advance(Duration::milliseconds(1));
         assert_eq!(name_of(&api_clients, KEY).await, None);
         assert_eq!(name_of(&api_clients, OTHER_KEY).await.as_deref(), Some("search"));
     }
 
     #[tokio::test]
-    async fn a_clock_that_is_put_back_does_not_keep_an_old_key_alive() {
-        let file = File::of(&format!("billing {KEY}\n"));
-        let api_clients = file.api_clients().expect("a file that is right");
+    async fn removed_key_is_rejected_after_the_clock_is_set_back() {
+        let file = File::with(&format!("billing {KEY}\n"));
+        let api_clients = file.api_clients().expect("a valid file");
 
         file.write("");
-        file.clock.move_by(-Duration::HOUR);
+        file.clock.advance(-Duration::HOUR);
 
         assert_eq!(name_of(&api_clients, KEY).await, None);
     }
 
     #[tokio::test]
-    async fn a_file_that_cannot_be_used_changes_nothing_until_it_is_mended() {
-        let file = File::of(&format!("billing {KEY}\n"));
-        let api_clients = file.api_clients().expect("a file that is right");
+    async fn unusable_file_keeps_the_previous_keys() {
+        let file = File::with(&format!("billing {KEY}\n"));
+        let api_clients = file.api_clients().expect("a valid file");
 
-        for fault in ["billing", ""] {
-            file.write(fault);
-            if fault.is_empty() {
+        for content in ["billing", ""] {
+            file.write(content);
+            if content.is_empty() {
                 fs::remove_file(file.path()).expect("a file");
             }
-            file.clock.move_by(Duration::SECOND);
+            file.clock.advance(Duration::SECOND);
             assert_eq!(name_of(&api_clients, KEY).await.as_deref(), Some("billing"));
         }
 
         file.write(&format!("search {OTHER_KEY}\n"));
-        file.clock.move_by(Duration::SECOND);
+        file.clock.advance(Duration::SECOND);
         assert_eq!(name_of(&api_clients, KEY).await, None);
     }
 
     #[test]
-    fn operators_cannot_be_printed() {
-        let api_clients = File::of(&format!("billing {KEY}\n")).api_clients().expect("a file that is right");
+    fn api_keys_cannot_be_printed() {
+        let api_clients = File::with(&format!("billing {KEY}\n")).api_clients().expect("a valid file");
 
         assert_eq!(format!("{api_clients:?}"), "ApiClients(..)");
     }

@@ -34,6 +34,7 @@
 //! - `model/`: users, sessions, audit events and their parts
 //! - `metrics/`: counters and histograms
 //! - `clock.rs`: the time
+//! - `reloading.rs`: values that are reloaded when their files change
 //! - `os/`: control groups, private files, process hardening, resource limits
 //!
 //! A request enters through [`server`]. [`http::Service`] finds its handler in the table of `http/routes.rs`; the handler
@@ -78,6 +79,7 @@ pub mod model;
 pub mod os;
 pub mod passwords;
 pub mod rate_limit;
+mod reloading;
 pub mod server;
 pub mod store;
 pub mod tokens;

@@ -1,4 +1,4 @@
-//! An entry of the manifest: a key, its purpose and its state.
+//! Entries of the manifest: a key's id, purpose and state.
 
 use std::{fmt, path::Path, str::FromStr};
 
@@ -7,7 +7,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::clock::rfc3339;
 
-/// What a key is for.
+/// The purpose of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
@@ -15,12 +15,12 @@ pub enum Purpose {
     Access,
     /// Authenticates refresh tokens (HMAC-SHA-256, `k4.local`).
     Refresh,
-    /// Hides the emails that limits on failed logins are counted by (HMAC-SHA-256, `k4.local`).
+    /// Pseudonymises the emails in the counters of failed logins (HMAC-SHA-256, `k4.local`).
     Limiter,
 }
 
 impl Purpose {
-    /// Every purpose: a keyring has a key for each.
+    /// All purposes; a keyring has a key for each.
     pub const ALL: [Self; 3] = [Self::Access, Self::Refresh, Self::Limiter];
 }
 
@@ -43,15 +43,15 @@ impl FromStr for Purpose {
     }
 }
 
-/// Where a key stands in its life.
+/// The state of a key in its lifecycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
-    /// Verifies already, does not sign yet.
+    /// Verifies, but does not sign yet.
     Next,
-    /// Signs and verifies: exactly one for each purpose.
+    /// Signs and verifies; each purpose has exactly one active key.
     Active,
-    /// Signs no more, still verifies.
+    /// Verifies, but no longer signs.
     Retiring,
 }
 
@@ -65,12 +65,12 @@ impl fmt::Display for KeyState {
     }
 }
 
-/// Which key to activate.
+/// Selects the key to activate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySelector {
-    /// The next one of a purpose.
+    /// The next key of this purpose.
     NextOf(Purpose),
-    /// The one with this id.
+    /// The key with this id.
     Id(String),
 }
 
@@ -81,35 +81,35 @@ impl FromStr for KeySelector {
         if text.starts_with("k4.") {
             return Ok(Self::Id(text.to_owned()));
         }
-        text.parse().map(Self::NextOf).map_err(|expected| format!("an id of a key, or {expected}"))
+        text.parse().map(Self::NextOf).map_err(|expected| format!("a key id, or {expected}"))
     }
 }
 
-/// A line of the manifest.
+/// An entry of the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "ManifestEntry", into = "ManifestEntry")]
 pub struct KeyEntry {
-    /// The PASERK id: `k4.pid…` of the public half, `k4.lid…` of a symmetric key.
+    /// The PASERK id: `k4.pid…` of a public key, `k4.lid…` of a symmetric key.
     pub id: String,
-    /// What it is for.
+    /// The purpose.
     pub purpose: Purpose,
-    /// Where it stands in its life.
+    /// The current state.
     pub state: KeyState,
-    /// When it came into that state, in whole seconds.
+    /// Start of the current state, in whole seconds.
     pub since: OffsetDateTime,
-    /// When it was made, in whole seconds.
+    /// Time of creation, in whole seconds.
     pub created: OffsetDateTime,
-    /// The file beside the manifest that holds it.
+    /// Name of the key's file, in the directory of the manifest.
     pub file: String,
 }
 
-/// The same, as it is written: times as RFC 3339.
+/// The JSON form of [`KeyEntry`]; times are RFC 3339.
 #[derive(Serialize, Deserialize)]
 struct ManifestEntry {
     id: String,
     purpose: Purpose,
     state: KeyState,
-    /// Absent where the key has been in its first state ever since it was made.
+    /// Absent if the key is still in its first state.
     #[serde(default)]
     since: Option<String>,
     created: String,
@@ -121,11 +121,13 @@ impl TryFrom<ManifestEntry> for KeyEntry {
 
     fn try_from(written: ManifestEntry) -> Result<Self, String> {
         let ManifestEntry { id, purpose, state, since, created, file } = written;
-        // What is named here is read, and removed one day: it must be nothing else of somebody's.
+        // This file is read, and deleted later: it must not be outside the directory.
         if Path::new(&file).file_name() != Some(file.as_ref()) {
-            return Err(format!("`{file}` is no name of a file beside the manifest"));
+            return Err(format!("invalid file `{file}`: expected a file name without a directory"));
         }
-        let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).map_err(|_| format!("`{text}` is no time"));
+        let time = |text: &str| {
+            OffsetDateTime::parse(text, &Rfc3339).map_err(|_| format!("invalid time `{text}`: expected RFC 3339"))
+        };
         Ok(Self {
             since: time(since.as_deref().unwrap_or(&created))?,
             created: time(&created)?,

@@ -1,4 +1,4 @@
-//! Why keys cannot be used, or not be changed.
+//! Errors of key directories and of token verification.
 
 use std::{
     io,
@@ -7,87 +7,87 @@ use std::{
 
 use super::entry::{KeyState, Purpose};
 
-/// Why a directory of keys cannot be used, or not be changed as somebody asked.
+/// Why a key directory is unusable, or a change of it is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    /// No manifest there.
-    #[error("there are no keys in {}: run `postern keys generate` first", .0.display())]
+    /// The directory has neither a manifest nor keys.
+    #[error("no keys in {}: run `postern keys generate` first", .0.display())]
     Missing(PathBuf),
-    /// The manifest alone is gone.
-    #[error("keyring.json is gone from {}, and what it said of the keys there: restore it, or move them away and run `postern keys generate`, which signs everybody out", .0.display())]
+    /// The directory has keys, but no manifest.
+    #[error("keyring.json is missing from {}, which has keys: restore it, or move the keys away and run `postern keys generate`, which signs out all users", .0.display())]
     ManifestLost(PathBuf),
-    /// A dropped key's file could not be removed.
-    #[error("the key has been dropped, but its file stays, and has to be removed: {}: {source}", path.display())]
+    /// The file of a removed key could not be deleted.
+    #[error("the key has been dropped, but its file could not be deleted; delete it: {}: {source}", path.display())]
     FileStays {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// No key of this purpose, whatever its state.
-    #[error("there is no {purpose} key in {}: run `postern keys generate`", directory.display())]
+    /// The directory has no key of this purpose, in any state.
+    #[error("no {purpose} key in {}: run `postern keys generate`", directory.display())]
     MissingPurpose {
-        /// Which directory.
+        /// The directory.
         directory: PathBuf,
-        /// What there is no key for.
+        /// The purpose without a key.
         purpose: Purpose,
     },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A file that others may read, or that the group may write.
+    /// Others can read the file, or its group can write it.
     #[error("{} has mode {mode:04o}: others must not read it and the group must not write it (chmod 600, or 440)", path.display())]
     Exposed {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits.
         mode: u32,
     },
-    /// A file that does not hold what the manifest says.
+    /// The content of a file is invalid, or contradicts the manifest.
     #[error("{}: {reason}", path.display())]
     Invalid {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it; never its content.
+        /// The reason; never contains the content.
         reason: String,
     },
     /// No key has this id.
-    #[error("there is no key {0}")]
+    #[error("no key has the id {0}")]
     Unknown(String),
-    /// Nothing to activate.
-    #[error("there is no next {0} key: make one by `postern keys generate {0}`")]
+    /// The purpose has no next key to activate.
+    #[error("no next {0} key: run `postern keys generate {0}`")]
     NoNext(Purpose),
-    /// One is enough.
-    #[error("{id} is the next {purpose} key already")]
+    /// The purpose already has a next key.
+    #[error("{id} already is the next {purpose} key")]
     NextIsThere {
-        /// What a key was asked for.
+        /// The purpose.
         purpose: Purpose,
-        /// The one that is there.
+        /// The id of that key.
         id: String,
     },
-    /// The step does not follow on the key's state.
-    #[error("{id} is {state}, and not {needed}")]
+    /// The key's state does not allow the step.
+    #[error("{id} is {state}: expected a key that is {needed}")]
     WrongState {
-        /// Which key.
+        /// The id of the key.
         id: String,
-        /// The state that it is in.
+        /// The state of the key.
         state: KeyState,
-        /// The state that it would have to be in.
+        /// The state that the step requires.
         needed: KeyState,
     },
-    /// The step would be taken before everybody is ready for it.
+    /// The key has not been in its state for long enough.
     #[error("{id} has to stay {state} until {until}")]
     TooEarly {
-        /// Which key.
+        /// The id of the key.
         id: String,
-        /// The state that it is in.
+        /// The state of the key.
         state: KeyState,
-        /// When it has been in that state for long enough (RFC 3339).
+        /// The earliest time of the step (RFC 3339).
         until: String,
     },
 }
@@ -100,11 +100,11 @@ pub(super) fn invalid(path: &Path, reason: &str) -> KeyringError {
     KeyringError::Invalid { path: path.to_owned(), reason: reason.to_owned() }
 }
 
-/// Why a text is not taken for a token that a key of ours has signed.
+/// Why a token is not verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VerifyError {
-    /// Its shape, its signature or its claims are not ours.
+    /// The format, the signature or the claims are invalid.
     Invalid,
-    /// It names a key that the keyring does not have: one that was added since, perhaps.
+    /// The token names a key that is not in the keyring; it may have been added since the last reload.
     UnknownKey,
 }

@@ -1,4 +1,4 @@
-//! A set of keys, read as a whole.
+//! A complete set of keys.
 
 use std::{collections::HashMap, fmt};
 
@@ -12,12 +12,12 @@ use zeroize::Zeroizing;
 use super::entry::{KeyEntry, KeyState};
 use crate::model::KeyTag;
 
-/// The length of `k4.pid.` and of `k4.lid.`.
+/// Length of the prefixes `k4.pid.` and `k4.lid.`, in bytes.
 pub const ID_PREFIX_LENGTH: usize = 7;
 
 pub type SymmetricBytes = Zeroizing<[u8; 32]>;
 
-/// The keys in use, read as a whole.
+/// A complete set of keys: one active key for each purpose, and any number of next and retiring ones.
 pub struct Keyring {
     pub(super) entries: Vec<KeyEntry>,
     pub(super) signing: SigningKey,
@@ -27,53 +27,53 @@ pub struct Keyring {
     pub(super) limiter_keys: Vec<SymmetricBytes>,
 }
 
-/// The key that signs access tokens, and the footer that names it.
+/// The active key for access tokens.
 pub struct SigningKey {
-    /// Its PASERK id, `k4.pid.…`.
+    /// The PASERK id, `k4.pid.…`.
     pub id: String,
-    /// Signs.
+    /// The secret key.
     pub secret: AsymmetricSecretKey<V4>,
-    /// `{"kid":"k4.pid.…"}`.
+    /// The footer of a PASETO that this key signs: `{"kid":"k4.pid.…"}`.
     pub footer: String,
 }
 
-/// A key that verifies access tokens, as anybody may know it.
+/// The public part of a key that verifies access tokens.
 pub struct PublishedKey<'keyring> {
-    /// Its PASERK id, `k4.pid.…`.
+    /// The PASERK id, `k4.pid.…`.
     pub id: &'keyring str,
-    /// Where it stands in its life.
+    /// The state of the key.
     pub state: KeyState,
-    /// Verifies.
+    /// The public key.
     pub public: &'keyring AsymmetricPublicKey<V4>,
 }
 
 impl Keyring {
-    /// What the manifest says of the keys.
+    /// Returns the entries of the manifest, in the order of their creation.
     #[must_use]
     pub fn entries(&self) -> &[KeyEntry] {
         &self.entries
     }
 
-    /// Purpose, state and id of each key, which are no secrets.
+    /// Returns the purpose, state and id of each key, none of which is secret.
     #[must_use]
     pub fn summary(&self) -> String {
         let key = |key: &KeyEntry| format!("{} {} {}", key.purpose, key.state, key.id);
         self.entries.iter().map(key).collect::<Vec<_>>().join(", ")
     }
 
-    /// The key that signs access tokens.
+    /// Returns the key that signs access tokens.
     #[must_use]
     pub fn signing(&self) -> &SigningKey {
         &self.signing
     }
 
-    /// The public key with this id, whatever its state.
+    /// Returns the public key with this id, in any state.
     #[must_use]
     pub fn verifying(&self, id: &str) -> Option<&AsymmetricPublicKey<V4>> {
         self.verifying.get(id)
     }
 
-    /// Every key that verifies access tokens, in the order in which they were made.
+    /// Returns every key that verifies access tokens, in the order of their creation.
     pub fn published(&self) -> impl Iterator<Item = PublishedKey<'_>> {
         self.entries.iter().filter_map(|entry| {
             let public = self.verifying(&entry.id)?;
@@ -81,20 +81,20 @@ impl Keyring {
         })
     }
 
-    /// The tag of the key that authenticates new refresh tokens.
+    /// Returns the tag of the active refresh-token key.
     #[must_use]
     pub fn refresh(&self) -> KeyTag {
         self.refresh
     }
 
-    /// The refresh-token key with this tag, whatever its state.
+    /// Returns the refresh-token key with this tag, in any state.
     #[must_use]
     pub fn refresh_key(&self, tag: KeyTag) -> Option<&[u8; 32]> {
         self.refresh_keys.get(&tag).map(|key| &**key)
     }
 
-    /// The keys that emails are counted under, whatever their state: the first is the active one, for new counts; those
-    /// of before may be under another.
+    /// Returns the limiter keys in any state, the active one first. New counters use the active key; older ones may use
+    /// another.
     pub fn limiter_keys(&self) -> impl Iterator<Item = &[u8; 32]> {
         self.limiter_keys.iter().map(|key| &**key)
     }
@@ -116,15 +116,15 @@ pub fn symmetric_id(key: &SymmetricKey<V4>) -> String {
 
 fn paserk_text(id: &Id) -> String {
     let mut text = String::new();
-    id.fmt(&mut text).unwrap_or_else(|_| unreachable!("a String takes whatever is written"));
+    id.fmt(&mut text).unwrap_or_else(|_| unreachable!("writing to a String never fails"));
     text
 }
 
 #[cfg(test)]
 impl Keyring {
-    /// A keyring of one key, which signs and verifies under any name.
+    /// Returns a keyring with one key, which has this id.
     pub(crate) fn single(id: &str, secret: AsymmetricSecretKey<V4>) -> Self {
-        let public = AsymmetricPublicKey::try_from(&secret).expect("a key of two halves");
+        let public = AsymmetricPublicKey::try_from(&secret).expect("a key pair");
         let time = time::OffsetDateTime::UNIX_EPOCH;
         let entry = KeyEntry {
             id: id.to_owned(),
@@ -160,7 +160,7 @@ mod tests {
 
     /// `PASERK/k4.pid.json` of <https://github.com/paseto-standard/test-vectors> at ec2298cf7f47.
     #[test]
-    fn ids_are_those_of_the_published_vectors() {
+    fn ids_match_the_published_vectors() {
         for (key, id) in [
             (
                 "0000000000000000000000000000000000000000000000000000000000000000",
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_for_access_tokens_is_published_with_its_state() {
+    fn every_access_token_key_is_published_with_its_state() {
         let directory = generated();
         let (second, third) = (generated(), generated());
         rewrite(directory.path(), |keys| {

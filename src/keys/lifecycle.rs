@@ -1,4 +1,4 @@
-//! The life of a key: next, active, retiring, gone.
+//! The lifecycle of a key: next, active, retiring, removed.
 
 use std::path::Path;
 
@@ -13,65 +13,67 @@ use super::{
 };
 use crate::clock::rfc3339;
 
-/// What was done to a key; with the key as it is now, or was at last.
+/// A step in the lifecycle of a key, with the key's entry after it, or its last entry if it was removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// It was made.
+    /// The key was generated.
     Made(KeyEntry),
-    /// It signs from now on.
+    /// The key signs from now on.
     Activated(KeyEntry),
-    /// It signs no more.
+    /// The key no longer signs.
     Retiring(KeyEntry),
-    /// It is gone.
+    /// The key was removed.
     Dropped(KeyEntry),
 }
 
-/// Makes an active key for each purpose that has no key at all, and returns the new entries: none where nothing was
-/// missing. The directory is made where it is not there.
+/// Generates an active key for each purpose without a key, and returns the new entries. Creates the directory if it is
+/// missing.
 ///
 /// # Errors
-/// Where the directory cannot be written, or holds a manifest that cannot be read.
+/// Returns [`KeyringError`] if the directory is not writable or its manifest is unreadable.
 pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<Vec<KeyEntry>, KeyringError> {
-    let mut change = Changeset::begin_anew(directory)?;
+    let mut change = Changeset::begin_or_create(directory)?;
     let is_missing = |purpose: &Purpose| !change.keys().iter().any(|key| key.purpose == *purpose);
     let missing: Vec<_> = Purpose::ALL.into_iter().filter(is_missing).collect();
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    let made = missing.into_iter().map(|purpose| change.make(purpose, KeyState::Active, now));
-    let made = made.collect::<Result<_, _>>()?;
+    let generated = missing.into_iter().map(|purpose| change.generate(purpose, KeyState::Active, now));
+    let generated = generated.collect::<Result<_, _>>()?;
     change.commit()?;
-    Ok(made)
+    Ok(generated)
 }
 
-/// Makes the next key of a purpose: it verifies at once, and signs nothing before it is activated.
+/// Generates the next key of a purpose; it verifies at once, and signs after [`activate`]. A purpose without a key gets an
+/// active one.
 ///
 /// # Errors
-/// Where there is one already, or the directory cannot be read or written.
+/// Returns [`KeyringError::NextIsThere`] if the purpose has a next key, or another [`KeyringError`] if the directory is
+/// unusable or not writable.
 pub fn add_next(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Result<Step, KeyringError> {
-    let mut change = begin_on_good_set(directory)?;
+    let mut change = begin_on_valid_keys(directory)?;
     if let Some(KeyEntry { id, .. }) = change.keys_in(purpose, KeyState::Next).pop() {
         return Err(KeyringError::NextIsThere { purpose, id });
     }
     let is_first = change.keys().iter().all(|key| key.purpose != purpose);
     let state = if is_first { KeyState::Active } else { KeyState::Next };
-    let step = change.make(purpose, state, now).map(Step::Made)?;
+    let step = change.generate(purpose, state, now).map(Step::Made)?;
     change.commit()?;
     Ok(step)
 }
 
-/// Has a next key sign, and the one that did so retire.
+/// Makes a next key active, and the active key retiring.
 ///
 /// # Errors
-/// Where there is no such key, it is not next, or not yet for long enough.
+/// Returns [`KeyringError`] if the key does not exist, is not next, or has not been next for long enough.
 pub fn activate(
     directory: &Path,
-    which: &KeySelector,
+    selector: &KeySelector,
     times: &KeyTimes,
     now: OffsetDateTime,
 ) -> Result<Vec<Step>, KeyringError> {
-    let mut change = begin_on_good_set(directory)?;
-    let key = match which {
+    let mut change = begin_on_valid_keys(directory)?;
+    let key = match selector {
         KeySelector::Id(id) => find(&change, id, KeyState::Next)?,
         KeySelector::NextOf(purpose) => {
             change.keys_in(*purpose, KeyState::Next).into_iter().next().ok_or(KeyringError::NoNext(*purpose))?
@@ -83,12 +85,12 @@ pub fn activate(
     Ok(steps)
 }
 
-/// Drops a retiring key.
+/// Removes a retiring key.
 ///
 /// # Errors
-/// Where there is no such key, it is not retiring, or not yet for long enough.
+/// Returns [`KeyringError`] if the key does not exist, is not retiring, or has not been retiring for long enough.
 pub fn retire(directory: &Path, id: &str, times: &KeyTimes, now: OffsetDateTime) -> Result<Step, KeyringError> {
-    let mut change = begin_on_good_set(directory)?;
+    let mut change = begin_on_valid_keys(directory)?;
     let key = find(&change, id, KeyState::Retiring)?;
     check_due(&key, times, now)?;
     change.remove(&key);
@@ -96,21 +98,20 @@ pub fn retire(directory: &Path, id: &str, times: &KeyTimes, now: OffsetDateTime)
     Ok(Step::Dropped(key))
 }
 
-/// Takes every step that is due: drops retiring keys, activates the next one, and makes another that will be next. Done
-/// again at once, it does nothing.
+/// Takes every step that is due: removes retiring keys, activates the next key and generates another next key. Idempotent.
 ///
 /// # Errors
-/// Where the directory cannot be read or written.
+/// Returns [`KeyringError`] if the directory is unusable or not writable, or if the only requested purpose has no key.
 pub fn rotate(
     directory: &Path,
     purposes: &[Purpose],
     times: &KeyTimes,
     now: OffsetDateTime,
 ) -> Result<Vec<Step>, KeyringError> {
-    let mut change = begin_on_good_set(directory)?;
+    let mut change = begin_on_valid_keys(directory)?;
     let is_due = |key: &KeyEntry| times.due(key).is_some_and(|due| due <= now);
     let mut steps = Vec::new();
-    // The first key of a purpose is for `generate` to make: replicas of the version before may not know of it.
+    // Only `generate` creates the first key of a purpose: replicas of the previous version may not know the purpose.
     let has_key = |purpose: &&Purpose| change.keys().iter().any(|key| key.purpose == **purpose);
     let known: Vec<_> = purposes.iter().filter(has_key).collect();
     if let ([purpose], []) = (purposes, known.as_slice()) {
@@ -125,7 +126,7 @@ pub fn rotate(
             steps.extend(promote(&mut change, &key, now));
         }
         if change.keys_in(*purpose, KeyState::Next).is_empty() {
-            steps.push(Step::Made(change.make(*purpose, KeyState::Next, now)?));
+            steps.push(Step::Made(change.generate(*purpose, KeyState::Next, now)?));
         }
     }
     if !steps.is_empty() {
@@ -134,25 +135,25 @@ pub fn rotate(
     Ok(steps)
 }
 
-/// Puts a new key in the place of every key of a purpose, at once and whatever they signed. Whether those can still be
-/// read does not matter.
+/// Replaces all keys of a purpose by a new active key at once, which invalidates everything that they signed. The old keys
+/// may be unreadable.
 ///
 /// # Errors
-/// Where the directory cannot be written, or holds no manifest that can be read.
+/// Returns [`KeyringError`] if the manifest is missing or unreadable, or if the directory is not writable.
 pub fn emergency_rotate(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Result<Vec<Step>, KeyringError> {
     let mut change = Changeset::begin(directory)?;
-    let former: Vec<_> = change.keys().iter().filter(|key| key.purpose == purpose).cloned().collect();
-    let made = change.make(purpose, KeyState::Active, now)?;
-    for key in &former {
+    let previous: Vec<_> = change.keys().iter().filter(|key| key.purpose == purpose).cloned().collect();
+    let generated = change.generate(purpose, KeyState::Active, now)?;
+    for key in &previous {
         change.remove(key);
     }
     change.commit()?;
-    let dropped = former.into_iter().map(Step::Dropped);
-    Ok(std::iter::once(Step::Made(made)).chain(dropped).collect())
+    let removed = previous.into_iter().map(Step::Dropped);
+    Ok(std::iter::once(Step::Made(generated)).chain(removed).collect())
 }
 
-/// Begins a change, where servers can use the keys as they are: what is wrong with them shall not be carried on.
-fn begin_on_good_set(directory: &Path) -> Result<Changeset, KeyringError> {
+/// Begins a change if the current keys are usable: a change must not carry over an error.
+fn begin_on_valid_keys(directory: &Path) -> Result<Changeset, KeyringError> {
     let change = Changeset::begin(directory)?;
     Keyring::load(directory)?;
     Ok(change)
@@ -177,230 +178,11 @@ fn check_due(key: &KeyEntry, times: &KeyTimes, now: OffsetDateTime) -> Result<()
 }
 
 fn promote(change: &mut Changeset, key: &KeyEntry, now: OffsetDateTime) -> Vec<Step> {
-    let former = change.keys_in(key.purpose, KeyState::Active);
+    let previous = change.keys_in(key.purpose, KeyState::Active);
     let activated = Step::Activated(change.transition(key, KeyState::Active, now));
-    let retiring = former.iter().map(|key| Step::Retiring(change.transition(key, KeyState::Retiring, now)));
+    let retiring = previous.iter().map(|key| Step::Retiring(change.transition(key, KeyState::Retiring, now)));
     std::iter::once(activated).chain(retiring).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::BTreeSet, fs, time::Duration};
-
-    use super::{
-        super::{
-            manifest::list,
-            testing::{generated, rewrite, states},
-        },
-        KeyState::{Active, Next, Retiring},
-        Purpose::{Access, Limiter, Refresh},
-        *,
-    };
-
-    const TIMES: KeyTimes =
-        KeyTimes { max_age: Duration::from_mins(5), access: Duration::from_mins(5), refresh: Duration::from_hours(24) };
-
-    /// So many seconds after the keys of [`generated`] were made.
-    fn at(seconds: i64) -> OffsetDateTime {
-        OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(seconds)
-    }
-
-    fn id_of(directory: &Path, purpose: Purpose, state: KeyState) -> String {
-        let keys = list(directory).expect("a manifest");
-        keys.into_iter().find(|key| (key.purpose, key.state) == (purpose, state)).expect("such a key").id
-    }
-
-    /// Until when a key has to stay as it is.
-    #[track_caller]
-    fn too_early<T: std::fmt::Debug>(outcome: Result<T, KeyringError>) -> String {
-        match outcome {
-            Err(KeyringError::TooEarly { until, .. }) => until,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn each_purpose_gets_one_active_key_and_only_once() {
-        let directory = generated();
-
-        let again = generate(directory.path(), at(0)).expect("keys are there");
-
-        assert!(again.is_empty());
-        assert_eq!(states(directory.path()), [(Access, Active), (Refresh, Active), (Limiter, Active)]);
-    }
-
-    #[test]
-    fn of_those_who_generate_at_once_one_makes_the_keys() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let made: Vec<_> = std::thread::scope(|scope| {
-            let generate = || generate(directory.path(), at(0)).expect("keys").len();
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(generate)).collect();
-            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
-        });
-
-        assert_eq!(made.iter().filter(|made| **made > 0).count(), 1, "{made:?}");
-        let files = fs::read_dir(directory.path()).expect("a directory");
-        let files: BTreeSet<_> = files.map(|file| file.expect("a file").file_name()).collect();
-        assert_eq!(files.len(), 4, "{files:?}");
-    }
-
-    #[test]
-    fn a_purpose_has_one_next_key_which_does_not_sign() {
-        let directory = generated();
-        let signing = Keyring::load(directory.path()).expect("keys").signing().footer.clone();
-
-        add_next(directory.path(), Access, at(0)).expect("a next key");
-
-        let again = add_next(directory.path(), Access, at(0));
-        assert!(matches!(again, Err(KeyringError::NextIsThere { purpose: Access, .. })), "{again:?}");
-        let keyring = Keyring::load(directory.path()).expect("keys");
-        assert_eq!(keyring.signing().footer, signing);
-        assert!(keyring.verifying(&id_of(directory.path(), Access, Next)).is_some());
-    }
-
-    #[test]
-    fn a_next_key_is_activated_once_it_was_published_twice_the_maximal_age_and_half_a_minute() {
-        for purpose in Purpose::ALL {
-            let directory = generated();
-            add_next(directory.path(), purpose, at(1000)).expect("a next key");
-            let (former, next) = (id_of(directory.path(), purpose, Active), id_of(directory.path(), purpose, Next));
-
-            for which in [KeySelector::NextOf(purpose), KeySelector::Id(next.clone())] {
-                let just_before = at(1000 + 630) - time::Duration::nanoseconds(1);
-                assert_eq!(too_early(activate(directory.path(), &which, &TIMES, just_before)), "1970-01-01T00:27:10Z");
-            }
-            activate(directory.path(), &KeySelector::NextOf(purpose), &TIMES, at(1630)).expect("it is time");
-
-            assert_eq!(id_of(directory.path(), purpose, Active), next);
-            assert_eq!(id_of(directory.path(), purpose, Retiring), former);
-            let since = list(directory.path()).expect("a manifest").iter().map(|key| key.since).max();
-            assert_eq!(since, Some(at(1630)));
-            Keyring::load(directory.path()).expect("keys that can be used");
-        }
-    }
-
-    #[test]
-    fn a_retiring_key_is_dropped_a_minute_after_the_last_of_what_it_signed_has_expired() {
-        for (purpose, least) in [(Access, 360), (Refresh, 24 * 3600 + 60), (Limiter, 90 * 24 * 3600 + 60)] {
-            let directory = generated();
-            add_next(directory.path(), purpose, at(0)).expect("a next key");
-            activate(directory.path(), &KeySelector::NextOf(purpose), &TIMES, at(1000)).expect("it is time");
-            let id = id_of(directory.path(), purpose, Retiring);
-            let file =
-                list(directory.path()).expect("a manifest").into_iter().find(|key| key.id == id).expect("it").file;
-
-            let early = retire(directory.path(), &id, &TIMES, at(1000 + least - 1));
-            assert_eq!(too_early(early), rfc3339(at(1000 + least)));
-            assert!(directory.path().join(&file).exists());
-            retire(directory.path(), &id, &TIMES, at(1000 + least)).expect("it is time");
-
-            assert!(!directory.path().join(&file).exists());
-            assert!(list(directory.path()).expect("a manifest").iter().all(|key| key.id != id));
-            Keyring::load(directory.path()).expect("keys that can be used");
-        }
-    }
-
-    #[test]
-    fn a_state_begins_with_the_next_second() {
-        let directory = generated();
-
-        add_next(directory.path(), Access, at(0) + time::Duration::milliseconds(1)).expect("a next key");
-
-        assert_eq!(list(directory.path()).expect("a manifest").pop().map(|key| key.since), Some(at(1)));
-    }
-
-    #[test]
-    fn a_key_takes_one_step_after_the_other() {
-        let directory = generated();
-        let active = id_of(directory.path(), Access, Active);
-
-        let outcome = retire(directory.path(), &active, &TIMES, at(1_000_000));
-        assert!(
-            matches!(outcome, Err(KeyringError::WrongState { state: Active, needed: Retiring, .. })),
-            "{outcome:?}"
-        );
-        let outcome = activate(directory.path(), &KeySelector::Id(active), &TIMES, at(1_000_000));
-        assert!(matches!(outcome, Err(KeyringError::WrongState { state: Active, needed: Next, .. })), "{outcome:?}");
-        let outcome = activate(directory.path(), &KeySelector::NextOf(Access), &TIMES, at(1_000_000));
-        assert!(matches!(outcome, Err(KeyringError::NoNext(Access))), "{outcome:?}");
-        let outcome = retire(directory.path(), "k4.pid.x", &TIMES, at(1_000_000));
-        assert!(matches!(outcome, Err(KeyringError::Unknown(_))), "{outcome:?}");
-    }
-
-    #[test]
-    fn a_rotation_takes_each_step_when_it_is_due_and_once() {
-        let directory = generated();
-        let rotated = |seconds| {
-            let steps = rotate(directory.path(), &[Access], &TIMES, at(seconds)).expect("a rotation");
-            assert!(rotate(directory.path(), &[Access], &TIMES, at(seconds)).expect("a rotation").is_empty());
-            Keyring::load(directory.path()).expect("keys that can be used");
-            let name = |step: &Step| match step {
-                Step::Made(_) => "made",
-                Step::Activated(_) => "activated",
-                Step::Retiring(_) => "retiring",
-                Step::Dropped(_) => "dropped",
-            };
-            steps.iter().map(name).collect::<Vec<_>>().join(" ")
-        };
-
-        assert_eq!(rotated(0), "made");
-        assert_eq!(rotated(629), "");
-        assert_eq!(rotated(630), "activated retiring made");
-        assert_eq!(rotated(989), "");
-        assert_eq!(rotated(990), "dropped");
-        assert_eq!(rotated(1260), "activated retiring made");
-        assert_eq!(rotated(10_000), "dropped activated retiring made");
-        assert_eq!(states(directory.path())[..2], [(Refresh, Active), (Limiter, Active)]);
-    }
-
-    #[test]
-    fn an_emergency_leaves_one_new_key_of_the_purpose_and_the_others_as_they_are() {
-        let directory = generated();
-        rotate(directory.path(), &Purpose::ALL, &TIMES, at(0)).expect("next keys");
-        rotate(directory.path(), &[Access], &TIMES, at(1000)).expect("a retiring key, and a next one");
-        let before = list(directory.path()).expect("a manifest");
-        // It mends what nothing else does, too.
-        let broken = before.iter().find(|key| key.purpose == Access).expect("a key");
-        fs::write(directory.path().join(&broken.file), "broken").expect("it can be written");
-
-        let steps = emergency_rotate(directory.path(), Access, at(1000)).expect("a new key");
-
-        assert_eq!(steps.len(), 4, "{steps:?}");
-        let (of_purpose, others): (Vec<_>, Vec<_>) =
-            list(directory.path()).expect("a manifest").into_iter().partition(|key| key.purpose == Access);
-        assert!(matches!(&of_purpose[..], [key] if key.state == Active && !before.contains(key)), "{of_purpose:?}");
-        assert_eq!(others, before.iter().filter(|key| key.purpose != Access).cloned().collect::<Vec<_>>());
-        let gone =
-            before.iter().filter(|key| key.purpose == Access).all(|key| !directory.path().join(&key.file).exists());
-        assert!(gone);
-        Keyring::load(directory.path()).expect("keys that can be used");
-    }
-
-    #[test]
-    fn keys_that_cannot_be_used_are_not_changed() {
-        let directory = generated();
-        add_next(directory.path(), Access, at(0)).expect("a next key");
-        let next = list(directory.path()).expect("a manifest").pop().expect("a key");
-        fs::remove_file(directory.path().join(next.file)).expect("it is there");
-
-        assert!(activate(directory.path(), &KeySelector::NextOf(Access), &TIMES, at(1000)).is_err());
-        assert!(rotate(directory.path(), &Purpose::ALL, &TIMES, at(1000)).is_err());
-        assert!(add_next(directory.path(), Refresh, at(1000)).is_err());
-
-        rewrite(directory.path(), |keys| drop(keys.pop()));
-        rotate(directory.path(), &Purpose::ALL, &TIMES, at(1000)).expect("keys that can be used");
-    }
-
-    #[test]
-    fn a_purpose_without_a_key_is_left_alone_until_its_first_key_is_made_which_is_active() {
-        let directory = generated();
-        rewrite(directory.path(), |keys| keys.retain(|key| key.purpose != Limiter));
-
-        rotate(directory.path(), &Purpose::ALL, &TIMES, at(0)).expect("a rotation");
-        assert!(rotate(directory.path(), &[Limiter], &TIMES, at(0)).is_err());
-        assert!(states(directory.path()).iter().all(|(purpose, _)| *purpose != Limiter));
-
-        add_next(directory.path(), Limiter, at(0)).expect("a key");
-        assert_eq!(states(directory.path()).last(), Some(&(Limiter, Active)));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Reads a set of keys as a whole.
+//! Loads a complete set of keys.
 
 use std::{collections::HashMap, path::Path};
 
@@ -16,20 +16,21 @@ use super::{
 };
 use crate::model::KeyTag;
 
-/// How often a directory is read that changes under the reader's hands.
-const MAX_READINGS: usize = 5;
+/// Maximum number of attempts to read a directory that changes meanwhile.
+const MAX_ATTEMPTS: usize = 5;
 
 impl Keyring {
     /// Reads a directory that [`super::generate()`] filled.
     ///
-    /// What is read belongs together: every file holds the key that one manifest gives its id. Where one does not, the
-    /// manifest may have been replaced since, and a file that it named have gone; then the reading starts over.
+    /// Each file must contain the key whose id the manifest gives. If one does not, or is missing, and the manifest has been
+    /// replaced meanwhile, the load starts over.
     ///
     /// # Errors
-    /// Where a file is missing, exposed or not what the manifest says, or a purpose has not exactly one active key.
+    /// Returns [`KeyringError`] if a file is missing, exposed or contradicts the manifest, or if a purpose does not have
+    /// exactly one active key.
     pub fn load(directory: &Path) -> Result<Self, KeyringError> {
         let (mut manifest, mut loaded) = Self::read(directory);
-        for _ in 1..MAX_READINGS {
+        for _ in 1..MAX_ATTEMPTS {
             if loaded.is_ok() {
                 break;
             }
@@ -57,7 +58,7 @@ impl Keyring {
         let [access, refresh, limiter] = Purpose::ALL.map(|purpose| active(manifest, purpose));
         let (access, refresh) = (access?, refresh?);
         let limiter = match limiter {
-            // What the version before has made has none, and nothing counts by it yet.
+            // A directory of the previous version has no limiter key.
             Err(KeyringError::MissingPurpose { .. }) => None,
             limiter => Some(limiter?),
         };
@@ -82,13 +83,13 @@ impl Keyring {
                 }
                 Key::Symmetric(key) => {
                     let is_active = limiter.is_some_and(|limiter| limiter.id == entry.id);
-                    let place = if is_active { 0 } else { limiter_keys.len() };
-                    limiter_keys.insert(place, key);
+                    let index = if is_active { 0 } else { limiter_keys.len() };
+                    limiter_keys.insert(index, key);
                     true
                 }
             };
             if !is_first {
-                return Err(invalid(&manifest.directory.join(MANIFEST), &format!("{} is there twice", entry.id)));
+                return Err(invalid(&manifest.directory.join(MANIFEST), &format!("{} appears twice", entry.id)));
             }
         }
         let read = signing.zip(refresh_tag);
@@ -117,36 +118,36 @@ fn active(manifest: &Manifest, purpose: Purpose) -> Result<&KeyEntry, KeyringErr
     }
 }
 
-/// The key of an entry: the file holds what has the entry's id.
+/// Reads the key of an entry and checks its id.
 fn read_key(path: &Path, entry: &KeyEntry) -> Result<Key, KeyringError> {
     let text = read_private(path)?;
     let paserk = text.trim();
     let (id, key) = match entry.purpose {
         Purpose::Access => {
             let secret = AsymmetricSecretKey::<V4>::try_from(paserk)
-                .map_err(|_| invalid(path, "not a PASERK of the form k4.secret.…"))?;
+                .map_err(|_| invalid(path, "invalid content: expected a PASERK of the form k4.secret.…"))?;
             let public = AsymmetricPublicKey::<V4>::try_from(&secret)
-                .map_err(|_| invalid(path, "the two halves of the key do not belong together"))?;
+                .map_err(|_| invalid(path, "the public key does not match the secret key"))?;
             (public_id(&public), Key::Signing(AsymmetricKeyPair { public, secret }))
         }
         Purpose::Refresh | Purpose::Limiter => {
             let key = SymmetricKey::<V4>::try_from(paserk)
-                .map_err(|_| invalid(path, "not a PASERK of the form k4.local.…"))?;
+                .map_err(|_| invalid(path, "invalid content: expected a PASERK of the form k4.local.…"))?;
             (symmetric_id(&key), Key::Symmetric(bytes_of(&key)))
         }
     };
     if id != entry.id {
-        return Err(invalid(path, "it holds another key than the manifest says"));
+        return Err(invalid(path, "the file contains another key than the manifest says"));
     }
     Ok(key)
 }
 
-/// The first four bytes of the id's digest.
+/// Returns the first four bytes of the digest in a PASERK id.
 fn key_tag(id: &str, path: &Path) -> Result<KeyTag, KeyringError> {
     use base64::Engine as _;
     let digest = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(&id[ID_PREFIX_LENGTH..]).ok();
     let tag = digest.as_deref().and_then(<[u8]>::first_chunk).copied();
-    tag.map(KeyTag).ok_or_else(|| invalid(path, "its id is not a PASERK id"))
+    tag.map(KeyTag).ok_or_else(|| invalid(path, "invalid id: expected a PASERK id"))
 }
 
 fn bytes_of(key: &SymmetricKey<V4>) -> Zeroizing<[u8; 32]> {
@@ -170,55 +171,55 @@ mod tests {
     };
 
     #[test]
-    fn a_directory_without_keys_says_how_to_make_them() {
+    fn error_for_missing_keys_names_the_command() {
         let directory = tempfile::tempdir().expect("a temporary directory");
 
-        let error = Keyring::load(directory.path()).expect_err("nothing is there");
+        let error = Keyring::load(directory.path()).expect_err("an empty directory");
 
         assert!(error.to_string().contains("run `postern keys generate`"), "{error}");
     }
 
     #[test]
-    fn a_directory_without_a_key_for_each_purpose_says_how_to_make_them() {
+    fn error_for_a_missing_purpose_names_the_command() {
         for purpose in [Purpose::Access, Purpose::Refresh] {
             let directory = generated();
             rewrite(directory.path(), |keys| keys.retain(|key| key.purpose != purpose));
 
-            let error = Keyring::load(directory.path()).expect_err("one is missing").to_string();
+            let error = Keyring::load(directory.path()).expect_err("a key is missing").to_string();
             assert!(
                 error.contains(&format!("no {purpose} key")) && error.contains("run `postern keys generate`"),
                 "{error}"
             );
 
-            generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("it can be made");
+            generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys can be generated");
             Keyring::load(directory.path()).expect("every key");
         }
     }
 
     #[test]
-    fn a_directory_of_the_version_before_has_no_limiter_key_and_can_be_used() {
+    fn directory_without_a_limiter_key_is_usable() {
         let directory = generated();
         rewrite(directory.path(), |keys| keys.retain(|key| key.purpose != Purpose::Limiter));
 
         let keyring = Keyring::load(directory.path()).expect("keys");
         assert_eq!(keyring.limiter_keys().count(), 0);
 
-        generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("it can be made");
+        generate(directory.path(), OffsetDateTime::UNIX_EPOCH).expect("keys can be generated");
         assert_eq!(Keyring::load(directory.path()).expect("every key").limiter_keys().count(), 1);
     }
 
     #[test]
-    fn exactly_one_key_of_each_purpose_is_active() {
-        for place in 0..Purpose::ALL.len() {
+    fn each_purpose_needs_exactly_one_active_key() {
+        for index in 0..Purpose::ALL.len() {
             for state in [KeyState::Next, KeyState::Retiring] {
                 let directory = generated();
-                rewrite(directory.path(), |keys| keys[place].state = state);
+                rewrite(directory.path(), |keys| keys[index].state = state);
                 let error = Keyring::load(directory.path()).expect_err("none is active").to_string();
                 assert!(error.contains("key is active"), "{error}");
             }
 
             let (directory, other) = (generated(), generated());
-            let another = list(other.path()).expect("a manifest").remove(place);
+            let another = list(other.path()).expect("a manifest").remove(index);
             fs::copy(other.path().join(&another.file), directory.path().join(&another.file)).expect("a copy");
             rewrite(directory.path(), |keys| keys.push(another.clone()));
             let error = Keyring::load(directory.path()).expect_err("two are active").to_string();
@@ -227,61 +228,61 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_there_twice_is_refused() {
-        for place in [0, 1] {
+    fn duplicate_key_is_rejected() {
+        for index in [0, 1] {
             let directory = generated();
             rewrite(directory.path(), |keys| {
-                let twin = KeyEntry { state: KeyState::Retiring, ..keys[place].clone() };
+                let twin = KeyEntry { state: KeyState::Retiring, ..keys[index].clone() };
                 keys.push(twin);
             });
 
             let error = Keyring::load(directory.path()).expect_err("one key, two states").to_string();
 
-            assert!(error.contains("is there twice"), "{error}");
+            assert!(error.contains("appears twice"), "{error}");
         }
     }
 
     #[test]
-    fn a_file_that_does_not_hold_its_key_is_refused_and_not_repeated() {
+    fn file_without_its_key_is_rejected_and_not_printed() {
         let directory = generated();
         let keys = list(directory.path()).expect("a manifest");
-        for (place, key) in keys.iter().enumerate() {
+        for (index, key) in keys.iter().enumerate() {
             let file = directory.path().join(&key.file);
             let own = fs::read_to_string(&file).expect("a text");
             for content in ["", "k4.secret.hunter2", "k4.local.hunter2", "hunter2"] {
-                write_private(&file, content).expect("it can be written");
+                write_private(&file, content).expect("the file can be written");
                 let error = Keyring::load(directory.path()).expect_err("not the key").to_string();
                 assert!(!error.contains("hunter2"), "{error}");
             }
 
             let other = generated();
             let others = list(other.path()).expect("a manifest");
-            fs::copy(other.path().join(&others[place].file), &file).expect("a copy");
+            fs::copy(other.path().join(&others[index].file), &file).expect("a copy");
             let error = Keyring::load(directory.path()).expect_err("not the key");
             assert!(error.to_string().contains("another key than the manifest says"), "{error}");
-            write_private(&file, &own).expect("it can be written");
+            write_private(&file, &own).expect("the file can be written");
         }
     }
 
     #[test]
-    fn a_manifest_names_no_file_but_those_beside_it() {
+    fn manifest_names_only_files_in_its_directory() {
         for file in ["../keys.paserk", "/etc/passwd", "a/b", "..", ""] {
             let directory = generated();
             rewrite(directory.path(), |keys| file.clone_into(&mut keys[0].file));
 
-            let error = list(directory.path()).expect_err("not beside it").to_string();
+            let error = list(directory.path()).expect_err("a file elsewhere").to_string();
 
-            assert!(error.contains("no name of a file"), "{error}");
+            assert!(error.contains("expected a file name"), "{error}");
         }
     }
 
     #[test]
-    fn a_manifest_without_the_times_of_states_has_had_them_since_the_keys_were_made() {
+    fn missing_state_time_is_the_creation_time() {
         let directory = generated();
         let path = directory.path().join(MANIFEST);
         let text = fs::read_to_string(&path).expect("a text");
         let without: Vec<_> = text.lines().filter(|line| !line.contains("since")).collect();
-        write_private(&path, &without.join("\n")).expect("it can be written");
+        write_private(&path, &without.join("\n")).expect("the file can be written");
         assert!(without.len() < text.lines().count());
 
         let keys = list(directory.path()).expect("a manifest");
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_active_key_is_the_first_to_count_emails_under() {
+    fn active_limiter_key_comes_first() {
         let directory = generated();
         let first = Keyring::load(directory.path()).expect("keys").limiter_keys().next().copied();
         add_next(directory.path(), Purpose::Limiter, OffsetDateTime::UNIX_EPOCH).expect("a key");
@@ -307,34 +308,34 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_never_mixes_what_a_mounted_secret_was_and_is() {
+    fn load_never_mixes_two_versions_of_a_mounted_secret() {
         let generations = [generated(), generated()];
         let ids = generations.each_ref().map(|generation| list(generation.path()).expect("a manifest"));
         let mount = tempfile::tempdir().expect("a temporary directory");
-        let turn = |to: &Path| {
+        let switch = |to: &Path| {
             symlink(to, mount.path().join("..data_tmp")).expect("a link");
-            fs::rename(mount.path().join("..data_tmp"), mount.path().join("..data")).expect("it is replaced");
+            fs::rename(mount.path().join("..data_tmp"), mount.path().join("..data")).expect("the link is replaced");
         };
-        turn(generations[0].path());
+        switch(generations[0].path());
         for file in ids.iter().flatten().map(|key| key.file.as_str()).chain([MANIFEST]) {
             let _ = symlink(Path::new("..data").join(file), mount.path().join(file));
         }
 
         std::thread::scope(|scope| {
-            let turning = scope.spawn(|| {
+            let switching = scope.spawn(|| {
                 for generation in generations.iter().cycle().take(1000) {
-                    turn(generation.path());
+                    switch(generation.path());
                 }
             });
-            while !turning.is_finished() {
-                let keyring = Keyring::load(mount.path()).expect("a whole set");
+            while !switching.is_finished() {
+                let keyring = Keyring::load(mount.path()).expect("a complete set");
                 assert!(ids.iter().any(|ids| ids == keyring.entries()));
             }
         });
     }
 
     #[test]
-    fn a_reading_starts_over_where_the_manifest_was_replaced_meanwhile() {
+    fn load_starts_over_if_the_manifest_is_replaced() {
         let directory = generated();
         let slow = KeyEntry { file: "slow".to_owned(), ..list(directory.path()).expect("a manifest").remove(0) };
         let good = fs::read(directory.path().join(MANIFEST)).expect("a manifest");
@@ -344,10 +345,10 @@ mod tests {
 
         std::thread::scope(|scope| {
             let reading = scope.spawn(|| Keyring::load(directory.path()));
-            // Opened as soon as the reader is there, who finds nothing in it once it is closed.
+            // Opens when the reader has opened the pipe; closing it gives the reader an empty file.
             let writer = fs::OpenOptions::new().write(true).open(&pipe).expect("the pipe opens");
             crate::os::private_files::write_private(&directory.path().join(MANIFEST), &good)
-                .expect("it can be written");
+                .expect("the file can be written");
             drop(writer);
 
             reading.join().expect("no panic").expect("the keys of the new manifest");
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keyring_cannot_be_printed() {
+    fn keyring_cannot_be_printed() {
         let directory = generated();
         let keyring = Keyring::load(directory.path()).expect("keys");
 

@@ -1,4 +1,4 @@
-//! The manifest of a directory of keys, and the files beside it.
+//! The manifest of a key directory, and access to the files in it.
 
 use std::{
     fs, io,
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::os::private_files::{self, NotPrivate};
 
-/// The manifest's file name.
+/// File name of the manifest.
 pub const MANIFEST: &str = "keyring.json";
 
-/// The manifest, and the one directory in which the files are that it names.
+/// The manifest, and the resolved directory of its files.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
     pub(super) directory: PathBuf,
@@ -30,8 +30,8 @@ struct Document {
 }
 
 impl Manifest {
-    /// Reads it where it really is. A Secret is mounted behind a link, which is turned to another directory when the Secret
-    /// changes: whoever follows it once for each file meets files of both.
+    /// Reads the manifest after resolving links. Kubernetes mounts a Secret behind a link and redirects the link when the
+    /// Secret changes: following it once per file would mix files of two versions.
     pub(super) fn read(directory: &Path) -> Result<Self, KeyringError> {
         let named = directory.join(MANIFEST);
         let path = match fs::canonicalize(&named) {
@@ -47,7 +47,7 @@ impl Manifest {
         Ok(Self { directory, keys })
     }
 
-    /// Replaces it, as a whole.
+    /// Replaces the manifest atomically.
     pub(super) fn write(directory: &Path, keys: &[KeyEntry]) -> Result<(), KeyringError> {
         let path = directory.join(MANIFEST);
         let document = serde_json::to_string_pretty(&Document { keys: keys.to_vec() });
@@ -56,10 +56,10 @@ impl Manifest {
     }
 }
 
-/// The manifest's lines, in the order in which the keys were made.
+/// Returns the entries of the manifest, in the order of their creation.
 ///
 /// # Errors
-/// Where there is no manifest, or it cannot be read.
+/// Returns [`KeyringError`] if the manifest is missing or unreadable.
 pub fn list(directory: &Path) -> Result<Vec<KeyEntry>, KeyringError> {
     Manifest::read(directory).map(|manifest| manifest.keys)
 }

@@ -1,11 +1,11 @@
-//! The keys: a directory of PASERK files, and `keyring.json`, which gives each key its purpose and state.
+//! The keys: a directory of PASERK files, and `keyring.json`, the manifest, which gives each key its purpose and state.
 //!
-//! Each key has its own file, which holds only its PASERK text: `k4.secret…` signs access tokens, `k4.local…` authenticates
-//! texts that only Postern verifies. One rename of the manifest switches from one set of keys to the next, so a reader sees
-//! either the old set or the new one.
+//! Each key has a file that contains only its PASERK text: `k4.secret…` signs access tokens, `k4.local…` authenticates data
+//! that only Postern verifies. One rename of the manifest replaces one set of keys by the next, so a reader sees either the
+//! old set or the new one.
 //!
 //! A key is *next* until every server knows it, then *active*, and then *retiring* until everything that it signed has
-//! expired. [`Keyring`] is one set of keys, read as a whole; [`LiveKeyring`] is the current set.
+//! expired. [`Keyring`] is one complete set of keys; [`LiveKeyring`] is the current one.
 
 mod change;
 mod entry;

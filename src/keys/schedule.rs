@@ -1,4 +1,4 @@
-//! How long a key has to stay in a state.
+//! Minimum times in each key state.
 
 use std::time::Duration;
 
@@ -6,51 +6,51 @@ use time::OffsetDateTime;
 
 use super::entry::{KeyEntry, KeyState, Purpose};
 
-/// What a key is published for beside the caches: three times what a server takes to notice it.
+/// Added to the cache times of published keys: three reload intervals of a server.
 const PUBLISHING_MARGIN: Duration = Duration::from_secs(30);
 
-/// What a key is kept for beside the life of what it has signed: six times what a server takes to notice that it shall
-/// sign no more.
+/// Added to the lifetime of everything that a key has signed: six reload intervals, in which some server may still sign
+/// with it.
 const RETIRING_MARGIN: Duration = Duration::from_mins(1);
 
-/// The longest that anything is counted or known under a limiter key: devices, for 90 days. Nothing breaks where that is
-/// longer: a count starts anew, once.
-const LONGEST_COUNT: Duration = Duration::from_hours(90 * 24);
+/// Longest lifetime of data under a limiter key: known devices, 90 days. If data lives longer, its counter restarts once,
+/// which is harmless.
+const LIMITER_DATA_TTL: Duration = Duration::from_hours(90 * 24);
 
-/// What the times of keys follow from: the settings of the servers that use them.
+/// The server settings that determine how long keys stay in a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyTimes {
-    /// How long caches may keep the published keys.
+    /// How long caches keep the published keys.
     pub max_age: Duration,
-    /// How long an access token lives.
+    /// Lifetime of an access token.
     pub access: Duration,
-    /// How long a refresh token lives, at the longest.
+    /// Maximum lifetime of a refresh token.
     pub refresh: Duration,
 }
 
 impl KeyTimes {
-    /// From when on a next key may be activated, or a retiring one dropped; nothing is due to an active one.
+    /// Returns the earliest time to activate a next key or to remove a retiring one; `None` for an active key.
     ///
-    /// A next key is activated once every verifier has had the time to fetch it: a cache may hand out the set of before for
-    /// its maximal age, and a verifier keep it for as long again. Keys that are not published wait as long: their replicas
-    /// need no more than the margin where they share a directory, but some minutes where a Secret is brought to them.
+    /// A next key waits until every verifier can have fetched it: a cache may serve the previous set for `max_age`, and a
+    /// verifier may keep it for another `max_age`. Unpublished keys wait as long: replicas that share a directory need only
+    /// the margin, but Kubernetes takes minutes to update a mounted Secret.
     #[must_use]
     pub fn due(&self, key: &KeyEntry) -> Option<OffsetDateTime> {
-        let stay = match key.state {
+        let minimum = match key.state {
             KeyState::Next => 2 * self.max_age + PUBLISHING_MARGIN,
             KeyState::Active => return None,
-            KeyState::Retiring => self.longest_life(key.purpose) + RETIRING_MARGIN,
+            KeyState::Retiring => self.longest_lifetime(key.purpose) + RETIRING_MARGIN,
         };
-        // Far from any bound, unless somebody has written such a time into the manifest.
-        Some(key.since.saturating_add(time::Duration::try_from(stay).unwrap_or(time::Duration::MAX)))
+        // Saturates only if the manifest contains an extreme time.
+        Some(key.since.saturating_add(time::Duration::try_from(minimum).unwrap_or(time::Duration::MAX)))
     }
 
-    /// The longest life of what a key has signed.
-    fn longest_life(&self, purpose: Purpose) -> Duration {
+    /// Returns the longest lifetime of data that a key of this purpose has signed.
+    fn longest_lifetime(&self, purpose: Purpose) -> Duration {
         match purpose {
             Purpose::Access => self.access,
             Purpose::Refresh => self.refresh,
-            Purpose::Limiter => LONGEST_COUNT,
+            Purpose::Limiter => LIMITER_DATA_TTL,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the process may take of memory and processors: what its cgroup allows (cgroups(7)), and what the machine has.
+//! The memory and processors available to the process, by its cgroup (cgroups(7)) and the machine.
 
 use std::{
     fs,
@@ -6,47 +6,48 @@ use std::{
     thread,
 };
 
-/// The most memory that the process may take, in bytes: the least of the limits of its cgroup and of those above it, of
-/// either version, and of what the machine has. `None` where nothing tells. `root` is `/`, or a tree that looks like it.
+/// Returns the memory available to the process, in bytes: the minimum of the machine's memory and the limits of its cgroup
+/// and that cgroup's ancestors, version 1 or 2; `None` if all are unknown. `root` is `/`, or a test's copy of its layout.
 #[must_use]
 pub fn memory_limit(root: &Path) -> Option<u64> {
     let memberships = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-    let places = memberships.lines().filter_map(|line| places(root, line, "memory")).flatten();
-    // A limit that is none says `max`, or a number larger than any machine.
+    let directories = memberships.lines().filter_map(|line| directories(root, line, "memory")).flatten();
+    // Without a limit, the file contains `max` or a number larger than any machine's memory.
     let limit = |file: PathBuf| fs::read_to_string(file).ok()?.trim().parse().ok();
-    let limits = places
-        .filter_map(|place| limit(place.join("memory.max")).or_else(|| limit(place.join("memory.limit_in_bytes"))));
+    let limits = directories.filter_map(|directory| {
+        limit(directory.join("memory.max")).or_else(|| limit(directory.join("memory.limit_in_bytes")))
+    });
     limits.chain(machine_bytes(root)).min()
 }
 
-/// How many processors the process may use at once: the least of the quotas of its cgroup and of those above it, of either
-/// version, which may be a fraction, and of the processors that it may run on. `root` is `/`, or a tree that looks like it.
+/// Returns the number of processors available to the process: the minimum of its CPU affinity and the quotas of its cgroup
+/// and that cgroup's ancestors, version 1 or 2, which may be fractions. `root` is `/`, or a test's copy of its layout.
 #[must_use]
 pub fn processors(root: &Path) -> f64 {
     let memberships = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-    let places = memberships.lines().filter_map(|line| places(root, line, "cpu")).flatten();
-    // Rounded down from the quota where there is one, and counted otherwise.
+    let directories = memberships.lines().filter_map(|line| directories(root, line, "cpu")).flatten();
+    // With a quota, this number is the quota rounded down, otherwise the number of processors.
     let whole = thread::available_parallelism().map_or(1, usize::from);
     let whole = u32::try_from(whole).map_or(f64::MAX, f64::from);
-    // By microseconds of each period. A quota that is none says `max`, or less than nothing.
+    // Quota and period are in microseconds. Without a quota, the file contains `max` or a negative number.
     let read = |file: PathBuf| fs::read_to_string(file).ok();
-    let quotas = places.filter_map(|place| {
-        let both = read(place.join("cpu.max")).or_else(|| {
-            let quota = read(place.join("cpu.cfs_quota_us"))?;
-            Some(format!("{} {}", quota.trim(), read(place.join("cpu.cfs_period_us"))?))
+    let quotas = directories.filter_map(|directory| {
+        let both = read(directory.join("cpu.max")).or_else(|| {
+            let quota = read(directory.join("cpu.cfs_quota_us"))?;
+            Some(format!("{} {}", quota.trim(), read(directory.join("cpu.cfs_period_us"))?))
         })?;
         let (quota, period) = both.trim().split_once(' ')?;
         let quota = quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?;
         (quota > 0.0 && quota.is_finite()).then_some(quota)
     });
-    let least = quotas.fold(f64::MAX, f64::min);
-    // Less than a whole one more, or the quota is not what it was rounded from.
-    if least < whole + 1.0 { least } else { whole }
+    let minimum = quotas.fold(f64::MAX, f64::min);
+    // A larger quota than this was not rounded down to `whole`: the affinity limits the process.
+    if minimum < whole + 1.0 { minimum } else { whole }
 }
 
-/// Where the limits of a controller are, for a line of `/proc/self/cgroup`: `number:controllers:path`, where version 2 has no
-/// controllers.
-fn places(root: &Path, line: &str, controller: &str) -> Option<Vec<PathBuf>> {
+/// Returns the directories that may contain limits of a controller, for a line of `/proc/self/cgroup`. The line has the form
+/// `number:controllers:path`; version 2 has no controllers.
+fn directories(root: &Path, line: &str, controller: &str) -> Option<Vec<PathBuf>> {
     let mut fields = line.splitn(3, ':').skip(1);
     let (controllers, path) = (fields.next()?, fields.next()?);
     let mount = match controllers {
@@ -54,14 +55,14 @@ fn places(root: &Path, line: &str, controller: &str) -> Option<Vec<PathBuf>> {
         _ if controllers.split(',').any(|other| other == controller) => root.join("sys/fs/cgroup").join(controller),
         _ => return None,
     };
-    let place = mount.join(path.trim_start_matches('/'));
-    // In a container, the mount may begin with its own cgroup while the path begins with the machine's: what is not there
-    // is passed over, and the mount itself comes last.
-    let places = place.ancestors().take_while(|place| place.starts_with(&mount));
-    Some(places.map(Path::to_owned).collect())
+    let own = mount.join(path.trim_start_matches('/'));
+    // In a container, the mount may be the container's own cgroup while the path starts at the machine's root. Callers skip
+    // missing directories; the mount itself is the last one.
+    let directories = own.ancestors().take_while(|directory| directory.starts_with(&mount));
+    Some(directories.map(Path::to_owned).collect())
 }
 
-/// What the machine has: the first line of `/proc/meminfo`.
+/// Returns the memory of the machine, by `/proc/meminfo`.
 fn machine_bytes(root: &Path) -> Option<u64> {
     let text = fs::read_to_string(root.join("proc/meminfo")).ok()?;
     let kibibytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"))?;
@@ -75,12 +76,12 @@ mod tests {
     const MACHINE: (&str, &str) = ("proc/meminfo", "MemTotal:        2048 kB\nMemFree:          512 kB\n");
     const NO_LIMIT_V1: &str = "9223372036854771712\n";
 
-    /// The limit in a tree of these files, beside a machine of 2 MiB.
+    /// Returns the limit with these files on a machine with 2 MiB.
     fn limit(files: &[(&str, &str)]) -> Option<u64> {
         memory_limit(tree(files).path())
     }
 
-    /// A tree of these files, beside a machine of 2 MiB.
+    /// Creates a tree of these files, with a machine of 2 MiB.
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("a temporary directory");
         for (path, text) in files.iter().chain([&MACHINE]) {
@@ -92,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_that_of_the_cgroup() {
+    fn memory_limit_is_that_of_the_cgroup() {
         let files = [("proc/self/cgroup", "0::/pod/postern\n"), ("sys/fs/cgroup/pod/postern/memory.max", "1000000\n")];
 
         assert_eq!(limit(&files), Some(1_000_000));
     }
 
     #[test]
-    fn the_least_limit_counts_of_the_cgroup_and_of_those_above() {
+    fn memory_limit_is_the_minimum_of_all_ancestors() {
         for (own, above, top) in [("500000", "600000", "max"), ("max", "500000", "600000"), ("600000", "max", "500000")]
         {
             let files = [
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cgroup_of_version_1_has_its_limit_in_another_place() {
+    fn memory_limit_of_cgroup_version_1_is_found() {
         let files = [
             ("proc/self/cgroup", "9:name=systemd:/\n5:cpu,cpuacct:/\n4:hugetlb,memory:/docker/1a2b\n0::/\n"),
             ("sys/fs/cgroup/memory/docker/1a2b/memory.limit_in_bytes", "700000\n"),
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_whose_mount_begins_with_its_own_cgroup_has_the_limit_of_the_mount() {
+    fn memory_limit_of_a_container_is_that_of_its_mount() {
         let version_1 = [
             ("proc/self/cgroup", "4:memory:/kubepods/pod/1a2b\n"),
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", "700000\n"),
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_or_with_a_larger_one_it_is_what_the_machine_has() {
+    fn memory_limit_is_at_most_that_of_the_machine() {
         let version_2 = |limit| [("proc/self/cgroup", "0::/postern\n"), ("sys/fs/cgroup/postern/memory.max", limit)];
         let version_1 = [
             ("proc/self/cgroup", "4:memory:/postern\n"),
@@ -150,14 +151,14 @@ mod tests {
         }
     }
 
-    /// The processors that a tree of these files leaves.
+    /// Returns the number of processors with these files.
     fn processors_of(files: &[(&str, &str)]) -> f64 {
         let root = tree(files);
         processors(root.path())
     }
 
     #[test]
-    fn a_quota_of_processors_may_be_a_fraction_of_one() {
+    fn processor_quota_may_be_a_fraction() {
         let version_2 = [("proc/self/cgroup", "0::/postern\n"), ("sys/fs/cgroup/postern/cpu.max", "25000 100000\n")];
         let version_1 = [
             ("proc/self/cgroup", "1:cpu:/postern\n"),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_quota_or_with_a_larger_one_there_are_the_processors_of_the_machine() {
+    fn processors_are_at_most_those_of_the_machine() {
         let machine = processors(Path::new("/no/such/tree"));
         let version_2 = |quota| [("proc/self/cgroup", "0::/postern\n"), ("sys/fs/cgroup/postern/cpu.max", quota)];
         let version_1 = [
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_tells_there_is_no_limit() {
+    fn unknown_memory_has_no_limit() {
         assert_eq!(memory_limit(Path::new("/no/such/tree")), None);
     }
 }

@@ -1,18 +1,18 @@
-//! What others on the machine may see of the memory of this process: nothing, since passwords and keys are in it.
+//! Protection of the process memory, which contains passwords and keys.
 
 use std::io;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-/// From now on the process leaves no core dump, and no other process of the same user can read its memory or its
-/// environment (prctl(2), `PR_SET_DUMPABLE`; ptrace(2)).
+/// Disables core dumps, and prevents other processes of the same user from reading the memory and environment of this one
+/// (prctl(2), `PR_SET_DUMPABLE`; ptrace(2)).
 ///
 /// # Errors
-/// Where the system does not allow it, though it allows everybody as much.
+/// Returns the error of the system; neither call needs a privilege.
 pub fn forbid_memory_access() -> io::Result<()> {
     let nothing = Rlimit { current: Some(0), maximum: Some(0) };
     setrlimit(Resource::Core, nothing)?;
-    // The limit alone does not hold where the kernel pipes core dumps to a program (core(5)).
+    // The kernel ignores the limit if it pipes core dumps to a program (core(5)).
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
 }
@@ -24,8 +24,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_that_keeps_to_itself_cannot_be_dumped() {
-        forbid_memory_access().expect("everybody may");
+    fn process_with_protected_memory_cannot_be_dumped() {
+        forbid_memory_access().expect("no privilege is needed");
 
         assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
         assert_eq!(getrlimit(Resource::Core).maximum, Some(0));

@@ -1,4 +1,4 @@
-//! Files and directories that are for their owner alone.
+//! Files and directories that only their owner can access.
 
 use std::{
     fs, io,
@@ -11,24 +11,26 @@ use zeroize::Zeroizing;
 
 const OWNER_ONLY: u32 = 0o600;
 
-/// Why a file that is for its owner alone was not read.
+/// Why a private file was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum NotPrivate {
-    /// The system does not give it.
+    /// The file could not be opened or read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Others may read it, or the group may write it.
+    /// Others can read the file, or its group can write it.
     #[error("mode {mode:04o}: others must not read it and the group must not write it (chmod 600, or 440)")]
     Exposed {
-        /// Its permission bits.
+        /// The permission bits.
         mode: u32,
     },
 }
 
-/// Reads a file that owner and group alone may read: a Secret is mounted as root:fsGroup 0440.
+/// Reads a file that only its owner and group can read. The group is allowed because Kubernetes mounts Secrets as
+/// root:fsGroup with mode 0440.
 ///
 /// # Errors
-/// Where others may read it or the group may write it, or what the system says.
+/// Returns [`NotPrivate::Exposed`] if others can read the file or the group can write it, and [`NotPrivate::Io`] if it is
+/// unreadable.
 pub fn read_private(path: &Path) -> Result<Zeroizing<String>, NotPrivate> {
     let file = fs::File::open(path)?;
     let mode = file.metadata()?.permissions().mode() & 0o7777;
@@ -38,10 +40,10 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>, NotPrivate> {
     Ok(Zeroizing::new(io::read_to_string(file)?))
 }
 
-/// Makes a directory and its parents, with mode 0700 where they are not there yet, so that a power cut finds them.
+/// Creates a directory and its missing parents with mode 0700, and syncs them to disk.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the system.
 pub fn create_private_directory(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
@@ -50,24 +52,24 @@ pub fn create_private_directory(directory: &Path) -> io::Result<()> {
         create_private_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
     }
     match fs::DirBuilder::new().mode(0o700).create(directory) {
-        // Somebody else was faster.
+        // Another process created it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
         outcome => outcome.and_then(|()| sync_parent(directory)),
     }
 }
 
-/// Waits until a file or directory is on disk.
+/// Syncs a file or directory to disk.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the system.
 pub fn sync(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
 }
 
-/// Waits until the directory that holds this file or directory is on disk.
+/// Syncs the parent directory of a file or directory to disk.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the system.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         None => Ok(()),
@@ -76,26 +78,26 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens a file to append to; where it is not there, it is made with mode 0600.
+/// Opens a file for appending, and creates it with mode 0600 if it is missing.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the system.
 pub fn open_private(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().append(true).create(true).mode(OWNER_ONLY).open(path)
 }
 
-/// Makes an empty file with mode 0600, where there is nothing, not even a link.
+/// Creates an empty file with mode 0600.
 ///
 /// # Errors
-/// What the system says.
+/// Returns an error if the path exists, even as a link, or if the file cannot be created.
 pub fn create_private(path: &Path) -> io::Result<()> {
     fs::OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path).map(drop)
 }
 
-/// Whether another file of this size can be written beside this one. It is removed again.
+/// Checks that the disk has space for another file of this size, by writing and deleting one beside `path`.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the write.
 pub fn check_room(path: &Path, size_bytes: usize) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".room");
@@ -106,23 +108,23 @@ pub fn check_room(path: &Path, size_bytes: usize) -> io::Result<()> {
     written
 }
 
-/// Gives a file mode 0600.
+/// Sets the mode of a file to 0600.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the system.
 pub fn make_private(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(OWNER_ONLY))
 }
 
-/// Writes a file with mode 0600 that is there as a whole, on disk, or not at all.
+/// Writes a file with mode 0600 atomically, and syncs it to disk.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the system.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&temporary)?;
-    // Where an earlier attempt has left the file behind, it keeps the mode that it had.
+    // A file left by an earlier attempt has kept its mode.
     file.set_permissions(fs::Permissions::from_mode(OWNER_ONLY))?;
     file.write_all(content)?;
     file.sync_all()?;

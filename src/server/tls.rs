@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::{Mutex, RwLock};
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -14,11 +13,14 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use sha2::{Digest as _, Sha256};
-use tokio::time::{Duration, sleep};
+use tokio::time::Duration;
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info};
 
-use crate::os::private_files::{self, NotPrivate};
+use crate::{
+    os::private_files::{self, NotPrivate},
+    reloading::{ReloadEvent, Reloading, Source},
+};
 
 /// How often the files are read.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
@@ -71,15 +73,11 @@ pub enum TlsError {
 
 /// The current certificate and key. New files take effect within ten seconds, for new connections. If they are unusable,
 /// the previous pair stays in use, and the error is logged once.
-pub struct Tls {
-    files: TlsFiles,
-    current: RwLock<Loaded>,
-    failure: Mutex<Option<String>>,
-}
+pub struct Tls(Arc<Reloading<TlsFiles>>);
 
-/// A certificate and key that have been read.
-struct Loaded {
-    /// SHA-256 of both files, to detect changes.
+/// A certificate and its key.
+pub(crate) struct Loaded {
+    /// Digest of both files.
     digest: [u8; 32],
     config: Arc<ServerConfig>,
 }
@@ -88,52 +86,36 @@ impl Tls {
     /// Reads the files.
     ///
     /// # Errors
-    /// If a file is unreadable or invalid, or the key is exposed or does not match.
+    /// Returns [`TlsError`] if the files are unusable.
     pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
-        let current = RwLock::new(Loaded::read(&files)?);
-        Ok(Self { files, current, failure: Mutex::default() })
+        let loaded = Loaded::read(&files)?;
+        Ok(Self(Arc::new(Reloading::new(Some(files), loaded))))
     }
 
     /// Returns an acceptor with the current certificate.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        let current = self.current.read();
-        TlsAcceptor::from(Arc::clone(&current.config))
+        TlsAcceptor::from(Arc::clone(&self.0.current().config))
     }
 
-    /// Reloads the files every ten seconds. Never returns.
+    /// Reloads the files every ten seconds and never returns.
     pub async fn watch(self: Arc<Self>) {
-        loop {
-            sleep(RELOAD_INTERVAL).await;
-            let tls = Arc::clone(&self);
-            // On a blocking thread: the disk may hang.
-            if let Err(error) = tokio::task::spawn_blocking(move || tls.reload()).await {
-                error!(%error, "failed to reload the certificate");
-            }
-        }
+        Arc::clone(&self.0).watch(RELOAD_INTERVAL).await;
+    }
+}
+
+impl Source for TlsFiles {
+    type Value = Loaded;
+    type Error = TlsError;
+
+    fn reload(&self, current: &Loaded) -> Result<Option<Loaded>, TlsError> {
+        let loaded = Loaded::read(self)?;
+        Ok((loaded.digest != current.digest).then_some(loaded))
     }
 
-    /// Reads the files, and uses the certificate and key if both are usable.
-    pub fn reload(&self) {
-        let loaded = Loaded::read(&self.files);
-        let mut failure = self.failure.lock();
-        match loaded {
-            Ok(loaded) => {
-                if failure.take().is_some() {
-                    info!("certificate files are usable again");
-                }
-                let mut current = self.current.write();
-                if loaded.digest != current.digest {
-                    info!("certificate reloaded");
-                    *current = loaded;
-                }
-            }
-            Err(error) => {
-                let error = error.to_string();
-                if failure.as_ref() != Some(&error) {
-                    error!(error, "failed to reload the certificate; keeping the previous one");
-                    *failure = Some(error);
-                }
-            }
+    fn log(&self, event: ReloadEvent<'_, Loaded>) {
+        match event {
+            ReloadEvent::Failed(error) => error!(error, "failed to reload the certificate; keeping the previous one"),
+            ReloadEvent::Recovered(_) | ReloadEvent::Changed(_) => info!("certificate reloaded"),
         }
     }
 }

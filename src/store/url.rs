@@ -1,54 +1,43 @@
-//! URLs of stores, and the files that they are read from: where a password changes, the file has the new one.
+//! URLs of stores, and the files that hold them.
 
 use std::{
     fmt,
+    marker::PhantomData,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
 };
 
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
-use crate::os::private_files::{NotPrivate, read_private};
+use crate::{
+    os::private_files::{NotPrivate, read_private},
+    reloading::{ReloadEvent, Reloading, Source},
+};
 
-/// Where a store is, and how to log in there.
+/// The address of a store, with user and password.
 pub trait StoreUrl: FromStr<Err = String> {
-    /// The file that it was read from, if any.
+    /// Returns the file that the URL was read from, if any.
     fn file(&self) -> Option<&UrlFile>;
 
-    /// The same, read from this file.
+    /// Returns the same URL, read from this file.
     #[must_use]
     fn of(self, file: UrlFile) -> Self;
 
-    /// Reads it from a file that has nothing else, on one line.
+    /// Reads a URL from a file that contains nothing else.
     ///
     /// # Errors
-    /// Where the file cannot be read, is not for its owner alone, or has no such URL.
+    /// Returns [`UrlFileError`] if the file is unreadable, if others can read it, or if it contains no valid URL.
     fn read(path: &Path) -> Result<Self, UrlFileError> {
         let text = Zeroizing::new(read_private(path)?.trim().to_owned());
         let url: Self = text.parse().map_err(UrlFileError::NoUrl)?;
         Ok(url.of(UrlFile { path: path.to_owned(), text }))
     }
-
-    /// What its file says now, where that is something else. What is wrong with the file is logged.
-    fn reload_if_changed(&self, store: &'static str) -> Option<Self> {
-        let file = self.file()?;
-        match Self::read(&file.path) {
-            Ok(url) if url.file().is_some_and(|read| read.text != file.text) => {
-                info!(store, "the URL has changed, and is read again from its file");
-                Some(url)
-            }
-            Ok(_) => None,
-            Err(error) => {
-                warn!(store, %error, "the file of the URL cannot be read again");
-                None
-            }
-        }
-    }
 }
 
-/// A file, and what it said when it was read.
-#[derive(Clone)]
+/// A file of a URL, and its content when it was read.
+#[derive(Clone, PartialEq)]
 pub struct UrlFile {
     path: PathBuf,
     text: Zeroizing<String>,
@@ -60,13 +49,106 @@ impl fmt::Debug for UrlFile {
     }
 }
 
-/// Why a file of a URL is of no use. What it says is not repeated: it may hold the password.
+/// Why a file of a URL is unusable. Never contains the file's content, which may include the password.
 #[derive(Debug, thiserror::Error)]
 pub enum UrlFileError {
-    /// It was not read.
+    /// The file was not read.
     #[error("the file cannot be read: {0}")]
     Unreadable(#[from] NotPrivate),
-    /// It was read.
-    #[error("the file has something wrong; right would be {0}")]
+    /// The file contains no valid URL.
+    #[error("invalid content: expected {0}")]
     NoUrl(String),
+}
+
+/// A URL, together with everything that connecting to it requires.
+pub(super) trait Endpoint: Sized + Send + Sync + 'static {
+    const STORE: &'static str;
+    type Url: StoreUrl;
+    type Error: fmt::Display;
+
+    fn new(url: Self::Url) -> Result<Self, Self::Error>;
+
+    fn url(&self) -> &Self::Url;
+}
+
+/// The file of an endpoint's URL.
+pub(super) struct EndpointFile<E>(PathBuf, PhantomData<fn() -> E>);
+
+/// An endpoint that is rebuilt when a reload finds another URL in its file.
+pub(super) type ReloadingEndpoint<E> = Arc<Reloading<EndpointFile<E>>>;
+
+pub(super) fn reloading_endpoint<E: Endpoint>(url: E::Url) -> Result<ReloadingEndpoint<E>, E::Error> {
+    let file = url.file().map(|file| EndpointFile(file.path.clone(), PhantomData));
+    Ok(Arc::new(Reloading::new(file, E::new(url)?)))
+}
+
+impl<E: Endpoint> Source for EndpointFile<E> {
+    type Value = E;
+    type Error = String;
+
+    fn reload(&self, current: &E) -> Result<Option<E>, String> {
+        let url = E::Url::read(&self.0).map_err(|error| error.to_string())?;
+        if url.file() == current.url().file() {
+            return Ok(None);
+        }
+        E::new(url).map(Some).map_err(|error| error.to_string())
+    }
+
+    fn log(&self, event: ReloadEvent<'_, E>) {
+        let store = E::STORE;
+        match event {
+            ReloadEvent::Failed(error) => warn!(store, error, "failed to reload the URL; keeping the previous one"),
+            ReloadEvent::Recovered(_) | ReloadEvent::Changed(_) => info!(store, "URL reloaded"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{os::private_files::write_private, store::redis::RedisUrl};
+
+    struct TestEndpoint(RedisUrl);
+
+    impl Endpoint for TestEndpoint {
+        const STORE: &'static str = "a store";
+        type Url = RedisUrl;
+        type Error = String;
+
+        fn new(url: RedisUrl) -> Result<Self, String> {
+            Ok(Self(url))
+        }
+
+        fn url(&self) -> &RedisUrl {
+            &self.0
+        }
+    }
+
+    #[tokio::test]
+    async fn endpoint_is_replaced_if_the_file_has_another_url() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("redis-url");
+        let write = |text: &str| write_private(&file, text.as_bytes()).expect("the file can be written");
+        write("redis://:first@localhost/1\n");
+        let endpoint = reloading_endpoint::<TestEndpoint>(RedisUrl::read(&file).expect("a URL")).expect("an endpoint");
+        let first = endpoint.current();
+
+        for text in ["redis://:first@localhost/1", "not a URL", ""] {
+            write(text);
+            assert!(endpoint.newer_than(&first).await.is_none(), "{text}");
+        }
+        write("redis://:second@localhost/2\n");
+        let second = endpoint.newer_than(&first).await.expect("another endpoint");
+
+        assert_eq!(second.0.to_string(), "redis://localhost:6379/2");
+        assert!(Arc::ptr_eq(&endpoint.current(), &second));
+    }
+
+    #[tokio::test]
+    async fn endpoint_of_a_url_without_a_file_never_changes() {
+        let url = "redis://localhost/1".parse().expect("a URL");
+        let endpoint = reloading_endpoint::<TestEndpoint>(url).expect("an endpoint");
+
+        assert!(endpoint.newer_than(&endpoint.current()).await.is_none());
+    }
 }

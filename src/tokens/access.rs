@@ -13,25 +13,25 @@ use crate::{
     model::{SessionId, UserId},
 };
 
-/// The longest access token that any settings may lead to, in bytes: it travels in a header with every request.
+/// Maximum length of an access token, in bytes: every request carries one in a header.
 pub const MAX_ACCESS_TOKEN_BYTES: usize = 1024;
 
-/// Why an access token is refused.
+/// Why an access token is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AccessTokenError {
-    /// Not a token that this service would issue: its shape, key, issuer, audience or type is another.
+    /// The format, key, issuer, audience or type is not that of this service.
     #[error("not an access token of this service")]
     Invalid,
-    /// It was valid once.
+    /// The token has expired.
     #[error("the access token has expired")]
     Expired,
 }
 
-/// An access token could be longer than [`MAX_ACCESS_TOKEN_BYTES`].
+/// The settings would produce access tokens longer than [`MAX_ACCESS_TOKEN_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("issuer and audience make access tokens of {bytes} bytes: at most {MAX_ACCESS_TOKEN_BYTES} are allowed")]
+#[error("issuer and audience produce access tokens of {bytes} bytes: expected at most {MAX_ACCESS_TOKEN_BYTES}")]
 pub struct TokenTooLong {
-    /// How long it would be.
+    /// The length of the longest token.
     pub bytes: usize,
 }
 
@@ -45,11 +45,11 @@ pub struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// Tokens under the signing keys, from `issuer`, for `audience`.
+    /// Creates tokens for this issuer and audience.
     ///
     /// # Errors
-    /// Where the settings would lead to tokens that are too long. Only their times, and those by two digits at most, make
-    /// tokens of the same settings longer or shorter.
+    /// Returns [`TokenTooLong`] if the longest token of these settings would be too long. Tokens of the same settings differ
+    /// in length only by their times, by at most two digits.
     pub fn new(
         keys: Arc<LiveKeyring>,
         format: AccessFormat,
@@ -65,7 +65,7 @@ impl AccessTokens {
         }
     }
 
-    /// A token for this user's session, accepted until `expires` (cut to whole seconds).
+    /// Issues a token for a session of this user. The token is accepted until `expires`, rounded down to whole seconds.
     #[must_use]
     pub fn issue(&self, subject: UserId, session: SessionId, now: OffsetDateTime, expires: OffsetDateTime) -> String {
         let claims = Claims {
@@ -80,21 +80,22 @@ impl AccessTokens {
         self.format.sign(&claims, &self.keys.current())
     }
 
-    /// The keys that verify these tokens, for whoever checks them by themselves: a JSON text.
+    /// Returns the keys that verify these tokens, as JSON.
     #[must_use]
     pub fn published_keys(&self, set: KeySetFormat) -> String {
         set.of(&self.keys.current())
     }
 
-    /// What a valid token says: checked are its shape, key, issuer, audience and type, and then its expiry.
+    /// Verifies the format, key, issuer, audience and type of a token, then its expiry, and returns its claims. Reloads the
+    /// keys if the token names an unknown one.
     ///
     /// # Errors
-    /// Where one of them is not as it should be.
+    /// Returns [`AccessTokenError`] if a check fails.
     pub async fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
         self.check_claims(self.keys.check(|keyring| AccessFormat::verify(token, keyring)).await, now)
     }
 
-    /// The same under the keys of now: one that is not among them is not looked for.
+    /// Like [`AccessTokens::verify`], but never reloads the keys.
     ///
     /// # Errors
     /// Those of [`AccessTokens::verify`].

@@ -4,21 +4,21 @@ use time::OffsetDateTime;
 
 use crate::model::{SessionId, UserId};
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// Who issued it.
+    /// The issuer.
     pub issuer: String,
-    /// Whose it is.
+    /// The user.
     pub subject: UserId,
-    /// Whom it is for.
+    /// The audience.
     pub audience: String,
-    /// When it was issued, in whole seconds.
+    /// Time of issue, in whole seconds.
     pub issued: OffsetDateTime,
-    /// From when on it is refused, in whole seconds.
+    /// Expiry, in whole seconds: the first second in which the token is rejected.
     pub expires: OffsetDateTime,
-    /// Of this token alone: a random UUID in base64url, since its usual text would make tokens longer than they may be.
+    /// Unique id of this token: a random UUID in base64url, which is shorter than the usual text form.
     pub id: String,
-    /// The session that it speaks for.
+    /// The session.
     pub session: SessionId,
 }

@@ -9,31 +9,31 @@ use std::{fmt, str::FromStr};
 use super::{claims::Claims, key_set::KeySetFormat};
 use crate::keys::{Keyring, VerifyError};
 
-/// How access tokens are written. Every format that is compiled in is accepted; one is issued.
+/// The format of an access token. All compiled-in formats are accepted; a setting selects the one that is issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessFormat {
-    /// PASETO `v4.public` with PASETO's registered claims.
+    /// PASETO `v4.public` with the registered claims of PASETO.
     Paseto,
     /// PASETO `v4.public` with the claims of a JWT.
     #[cfg(feature = "jwt")]
     PasetoJwtClaims,
-    /// JWT, signed by `EdDSA` under the same keys.
+    /// JWT, signed with `EdDSA` and the same keys.
     #[cfg(feature = "jwt")]
     Jwt,
 }
 
-/// What a token's signature is, and so how it begins.
+/// The signature scheme of a token, which its prefix shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Envelope {
     /// PASETO `v4.public`.
     Paseto,
-    /// JWS, compact.
+    /// JWS compact serialization.
     #[cfg(feature = "jwt")]
     Jws,
 }
 
 impl AccessFormat {
-    /// Every format that is compiled in.
+    /// All formats that are compiled in.
     pub const ALL: &[Self] = &[
         Self::Paseto,
         #[cfg(feature = "jwt")]
@@ -42,10 +42,10 @@ impl AccessFormat {
         Self::Jwt,
     ];
 
-    /// The names of those that take the cargo feature `jwt`, compiled in or not.
+    /// Names of the formats that need the cargo feature `jwt`, compiled in or not.
     pub(super) const OF_THE_JWT_FEATURE: [&str; 2] = ["paseto-jwt-claims", "jwt"];
 
-    /// Where a verifier of this format looks for our keys.
+    /// Returns the key set that a verifier of this format needs.
     #[must_use]
     pub fn key_set(self) -> KeySetFormat {
         match self.envelope() {
@@ -55,19 +55,19 @@ impl AccessFormat {
         }
     }
 
-    /// Returns whether a compiled-in format publishes its keys in this form.
+    /// Returns whether a compiled-in format uses this key set.
     #[must_use]
     pub fn publishes(key_set: KeySetFormat) -> bool {
         Self::ALL.iter().any(|format| format.key_set() == key_set)
     }
 
-    /// A token with these claims, signed with the active key of a keyring.
+    /// Returns a token with these claims, signed with the active key.
     pub(super) fn sign(self, claims: &Claims, keyring: &Keyring) -> String {
         self.envelope().sign(&self.encode(claims), keyring)
     }
 
-    /// What a token of any format that is compiled in says, where a key of the keyring has signed it. One signature is
-    /// verified, and then the claims tell which format it is.
+    /// Verifies a token of any compiled-in format and returns its claims. Verifies one signature; the claims then determine
+    /// the format.
     pub(super) fn verify(token: &str, keyring: &Keyring) -> Result<Claims, VerifyError> {
         let envelope = Envelope::of(token).ok_or(VerifyError::Invalid)?;
         let payload = envelope.verify(token, keyring)?;
@@ -103,7 +103,7 @@ impl AccessFormat {
 }
 
 impl Envelope {
-    /// What a text is by its beginning.
+    /// Returns the envelope that the prefix of a token names.
     pub(super) fn of(token: &str) -> Option<Self> {
         match token {
             _ if token.starts_with(paseto::PREFIX) => Some(Self::Paseto),
@@ -150,9 +150,7 @@ impl FromStr for AccessFormat {
             return Ok(*format);
         }
         if Self::OF_THE_JWT_FEATURE.contains(&name) {
-            return Err(
-                "another binary: this one was built without the cargo feature `jwt`, which has that format".to_owned()
-            );
+            return Err("a format of this binary, which was built without the cargo feature `jwt`".to_owned());
         }
         let known: Vec<_> = Self::ALL.iter().map(ToString::to_string).collect();
         Err(format!("one of: {}", known.join(", ")))

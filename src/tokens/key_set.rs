@@ -1,4 +1,4 @@
-//! The published keys: whoever has them can check access tokens without asking us.
+//! The published keys, which allow offline verification of access tokens.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use pasetors::paserk::FormatAsPaserk as _;
@@ -6,18 +6,18 @@ use serde::Serialize;
 
 use crate::keys::{KeyState, Keyring, PublishedKey};
 
-/// A form in which the keys are published. Each has every key that verifies access tokens: those that sign next, too, so
-/// that a cache has them before the first token comes.
+/// A format of the published keys. Each contains every key that verifies access tokens, including the next one, so that
+/// caches have a key before its first token is issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeySetFormat {
-    /// `{"keys":[{"kid","paserk","state"}]}`, where `paserk` is `k4.public.…` and `state` `next`, `active` or `retiring`.
+    /// `{"keys":[{"kid","paserk","state"}]}`: `paserk` is `k4.public.…`, `state` is `next`, `active` or `retiring`.
     Paserk,
     /// A JWK Set (RFC 7517, section 5) of Ed25519 keys (RFC 8037, section 2).
     Jwk,
 }
 
 impl KeySetFormat {
-    /// The keys of a keyring, as a JSON text.
+    /// Returns the keys of a keyring as JSON.
     #[must_use]
     pub fn of(self, keyring: &Keyring) -> String {
         match self {
@@ -33,7 +33,7 @@ fn set<K: Serialize>(keys: impl Iterator<Item = K>) -> String {
         keys: Vec<K>,
     }
     let set = Set { keys: keys.collect() };
-    serde_json::to_string(&set).unwrap_or_else(|_| unreachable!("texts are always JSON"))
+    serde_json::to_string(&set).unwrap_or_else(|_| unreachable!("strings always serialize"))
 }
 
 #[derive(Serialize)]
@@ -46,7 +46,7 @@ struct PaserkKey<'keyring> {
 impl<'keyring> From<PublishedKey<'keyring>> for PaserkKey<'keyring> {
     fn from(key: PublishedKey<'keyring>) -> Self {
         let mut paserk = String::new();
-        key.public.fmt(&mut paserk).unwrap_or_else(|_| unreachable!("a String takes whatever is written"));
+        key.public.fmt(&mut paserk).unwrap_or_else(|_| unreachable!("writing to a String never fails"));
         Self { kid: key.id, paserk, state: key.state }
     }
 }
@@ -75,10 +75,10 @@ mod tests {
     use super::*;
     use crate::keys::testing::bytes;
 
-    /// `PASERK/k4.public.json` and `PASERK/k4.pid.json` of <https://github.com/paseto-standard/test-vectors>, as pasetors
-    /// 0.8.1 has them.
+    /// `PASERK/k4.public.json` and `PASERK/k4.pid.json` of <https://github.com/paseto-standard/test-vectors>, as in
+    /// pasetors 0.8.1.
     #[test]
-    fn a_key_is_published_in_the_forms_that_the_vectors_have() {
+    fn published_keys_match_the_vectors() {
         let bytes = bytes("707172737475767778797a7b7c7d7e7f808182838485868788898a8b8c8d8e8f");
         let public = AsymmetricPublicKey::<V4>::from(&bytes).expect("32 bytes");
         let key = PublishedKey {

@@ -1,6 +1,6 @@
-//! Access tokens, which anyone can verify offline, and refresh tokens, which only Postern can.
+//! Access tokens, which anyone can verify offline, and refresh tokens, which only Postern can verify.
 //!
-//! Neither needs a store: [`crate::accounts`] finds out whether the session of a token is valid.
+//! Neither needs a store: [`crate::accounts`] checks whether the session of a token is valid.
 
 mod access;
 mod claims;

@@ -1,15 +1,15 @@
-//! Refresh tokens: a session's id and a counter, authenticated.
+//! Refresh tokens: a session id and a counter, authenticated with a MAC.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
 //! | 0 | version, 1 |
 //! | 1–4 | tag of the key |
 //! | 5–20 | user id |
 //! | 21–36 | session id |
 //! | 37–44 | counter, big-endian |
-//! | 45–76 | HMAC-SHA-256 (RFC 2104, FIPS 180-4) of [`PURPOSE`] and all before it |
+//! | 45–76 | HMAC-SHA-256 (RFC 2104, FIPS 180-4) of [`PURPOSE`] and the bytes before |
 //!
-//! Written in base64url without padding (RFC 4648, section 5): 103 characters.
+//! The text is base64url without padding (RFC 4648, section 5): 103 characters.
 
 use std::sync::Arc;
 
@@ -27,67 +27,66 @@ const VERSION: u8 = 1;
 const SIGNED_BYTES: usize = 45;
 const BYTES: usize = SIGNED_BYTES + 32;
 
-/// What is authenticated before the token itself, so that the same key cannot be made to vouch for anything else.
+/// Domain separation: input of the MAC before the token, so that a MAC of other data with the same key is no token.
 const PURPOSE: &[u8] = b"postern refresh token\0";
 
-/// What an authentic refresh token says.
+/// The claims of an authentic refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshClaims {
-    /// Whose session.
+    /// The user.
     pub user: UserId,
-    /// Which session.
+    /// The session.
     pub session: SessionId,
-    /// Which of the session's tokens it is, in the order in which they were handed out.
+    /// Number of the token within its session, in the order of issue.
     pub counter: u64,
 }
 
-/// Malformed, forged, or of a key or version that is not known here.
+/// A refresh token is malformed or forged, or has an unknown key or version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an authentic refresh token")]
 pub struct InvalidRefreshToken;
 
-/// Issues and verifies refresh tokens. Nothing but the keys is needed: no store is asked.
+/// Issues and verifies refresh tokens. Needs only the keys, no store.
 #[derive(Debug)]
 pub struct RefreshTokens {
     keys: Arc<LiveKeyring>,
 }
 
 impl RefreshTokens {
-    /// Tokens under the refresh-token keys.
+    /// Creates tokens that use the refresh-token keys.
     #[must_use]
     pub fn new(keys: Arc<LiveKeyring>) -> Self {
         Self { keys }
     }
 
-    /// The key that [`RefreshTokens::issue`] signs new tokens with.
+    /// Returns the tag of the active refresh-token key.
     #[must_use]
     pub fn active_key(&self) -> KeyTag {
         self.keys.current().refresh()
     }
 
-    /// The token with these claims under this key: always the same text. Where the key is gone, which takes an emergency,
-    /// the active one stands in: the token says the same, and a session shall not end because of what signed an answer.
+    /// Issues the token with these claims and this key; equal arguments give equal tokens. If the key has been removed, which
+    /// only an emergency rotation does this early, uses the active key: the claims are the same, and the session continues.
     #[must_use]
     pub fn issue(&self, claims: RefreshClaims, tag: KeyTag) -> String {
         let keyring = self.keys.current();
-        let known = keyring.refresh_key(tag).map(|key| written(claims, tag, key));
+        let known = keyring.refresh_key(tag).map(|key| encode(claims, tag, key));
         known.unwrap_or_else(|| {
             let (tag, key) = (keyring.refresh(), keyring.refresh_key(keyring.refresh()));
-            written(claims, tag, key.unwrap_or_else(|| unreachable!("the active key is in the keyring")))
+            encode(claims, tag, key.unwrap_or_else(|| unreachable!("the active key is in the keyring")))
         })
     }
 
-    /// What an authentic token says.
+    /// Verifies a token and returns its claims. Reloads the keys if the token names an unknown one.
     ///
     /// # Errors
-    /// Where the text is not exactly what [`RefreshTokens::issue`] writes under one of the keys.
+    /// Returns [`InvalidRefreshToken`] if the text is not exactly a token that [`RefreshTokens::issue`] returns.
     pub async fn verify(&self, token: &str) -> Result<RefreshClaims, InvalidRefreshToken> {
-        let written = Layout::parse(token)?;
-        let checked = self.keys.check(|keyring| written.check(keyring)).await;
-        checked.map_err(|_| InvalidRefreshToken)
+        let layout = Layout::parse(token)?;
+        self.keys.check(|keyring| layout.check(keyring)).await.map_err(|_| InvalidRefreshToken)
     }
 
-    /// The same under the keys of now: one that is not among them is not looked for.
+    /// Like [`RefreshTokens::verify`], but never reloads the keys.
     ///
     /// # Errors
     /// Those of [`RefreshTokens::verify`].
@@ -96,13 +95,13 @@ impl RefreshTokens {
     }
 }
 
-/// A text that has the form of a token.
+/// The bytes of a token with a valid length and version, not authenticated yet.
 struct Layout([u8; BYTES]);
 
 impl Layout {
     fn parse(token: &str) -> Result<Self, InvalidRefreshToken> {
         let mut bytes = [0; BYTES];
-        // The engine refuses padding, foreign characters and stray trailing bits: one token has one text.
+        // The engine rejects padding, foreign characters and trailing bits, so each token has only one text.
         let length = URL_SAFE_NO_PAD.decode_slice(token, &mut bytes).map_err(|_| InvalidRefreshToken)?;
         if length != BYTES || bytes[0] != VERSION {
             return Err(InvalidRefreshToken);
@@ -122,7 +121,7 @@ impl Layout {
     }
 }
 
-fn written(claims: RefreshClaims, tag: KeyTag, key: &[u8; 32]) -> String {
+fn encode(claims: RefreshClaims, tag: KeyTag, key: &[u8; 32]) -> String {
     let mut token = Vec::with_capacity(BYTES);
     token.push(VERSION);
     token.extend_from_slice(&tag.0);
@@ -141,13 +140,12 @@ fn authenticated(key: &[u8; 32], signed: &[u8]) -> Hmac<Sha256> {
 
 fn field<const N: usize>(bytes: &[u8], start: usize) -> [u8; N] {
     let slice = bytes[start..].first_chunk();
-    *slice.unwrap_or_else(|| unreachable!("the layout's fields lie within the signed bytes"))
+    *slice.unwrap_or_else(|| unreachable!("all fields are within the signed bytes"))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-
     use time::OffsetDateTime;
 
     use super::*;
@@ -165,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_what_was_written_into_it() {
+    fn verified_token_returns_its_claims() {
         let tokens = RefreshTokens::new(keys());
 
         let token = issued(&tokens);
@@ -175,42 +173,42 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_another_keyring_is_refused() {
+    fn token_of_another_keyring_is_rejected() {
         let token = issued(&RefreshTokens::new(keys()));
 
         assert_eq!(RefreshTokens::new(keys()).verify_now(&token), Err(InvalidRefreshToken));
     }
 
     #[test]
-    fn where_a_key_is_gone_the_active_one_signs_the_same() {
+    fn active_key_signs_if_the_key_was_removed() {
         let tokens = RefreshTokens::new(keys());
-        let gone = KeyTag(tokens.active_key().0.map(|byte| !byte));
+        let removed = KeyTag(tokens.active_key().0.map(|byte| !byte));
 
-        let token = tokens.issue(claims(), gone);
+        let token = tokens.issue(claims(), removed);
 
         assert_eq!(token, issued(&tokens));
     }
 
     #[tokio::test]
-    async fn a_key_that_is_not_known_yet_is_looked_for() {
+    async fn unknown_key_reloads_the_keyring() {
         let (keys, directory) = keys_in_a_directory();
         let tokens = RefreshTokens::new(keys);
         keys::emergency_rotate(directory.path(), keys::Purpose::Refresh, OffsetDateTime::UNIX_EPOCH)
             .expect("a new key");
-        let elsewhere = RefreshTokens::new(Arc::new(LiveKeyring::open(directory.path()).expect("keys can be read")));
+        let other_server = RefreshTokens::new(Arc::new(LiveKeyring::open(directory.path()).expect("keys can be read")));
 
-        let token = issued(&elsewhere);
+        let token = issued(&other_server);
 
         assert_eq!(tokens.verify_now(&token), Err(InvalidRefreshToken));
         assert_eq!(tokens.verify(&token).await, Ok(claims()));
     }
 
     #[test]
-    fn no_other_text_stands_for_the_same_token() {
+    fn token_has_only_one_text() {
         let tokens = RefreshTokens::new(keys());
         let token = issued(&tokens);
 
-        // 77 bytes leave four unused bits in the last character: it has sixteen spellings in a lenient decoder.
+        // 77 bytes leave four unused bits in the last character: a lenient decoder would accept sixteen characters.
         let last = token.chars().last().expect("a token is not empty");
         for other in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".chars() {
             let text = format!("{}{other}", &token[..token.len() - 1]);
@@ -223,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_token_with_any_bit_changed_is_refused(byte in 0..BYTES, bit in 0_u8..8) {
+        fn token_with_a_changed_bit_is_rejected(byte in 0..BYTES, bit in 0_u8..8) {
             let tokens = RefreshTokens::new(shared_keys());
             let mut bytes = URL_SAFE_NO_PAD.decode(issued(&tokens)).expect("base64url");
 
@@ -233,7 +231,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_parser_panic(text in "\\PC{0,160}") {
+        fn parser_never_panics(text in "\\PC{0,160}") {
             prop_assert_eq!(RefreshTokens::new(shared_keys()).verify_now(&text), Err(InvalidRefreshToken));
         }
     }

@@ -1,14 +1,16 @@
-//! The set of keys that is in use, while its directory changes.
-
 use std::{fs, io::Write as _, process::Command};
 
 use parking_lot::Mutex;
 use time::OffsetDateTime;
+use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::keys::{
-    KeyState, MANIFEST, Purpose, add_next, emergency_rotate, list,
-    testing::{generated, rewrite},
+use crate::{
+    keys::{
+        KeyState, MANIFEST, Purpose, add_next, emergency_rotate, list,
+        testing::{generated, rewrite},
+    },
+    reloading::RELOAD_TIMEOUT,
 };
 
 fn next_key(directory: &Path) -> String {
@@ -16,7 +18,7 @@ fn next_key(directory: &Path) -> String {
     list(directory).expect("a manifest").pop().expect("a key").id
 }
 
-/// What verifies a token under a key.
+/// Returns a check that needs the key with this id.
 fn under(id: &str) -> impl Fn(&Keyring) -> Result<(), VerifyError> {
     |keyring| keyring.verifying(id).map(drop).ok_or(VerifyError::UnknownKey)
 }
@@ -26,7 +28,7 @@ fn opened(directory: &tempfile::TempDir) -> Arc<LiveKeyring> {
 }
 
 #[tokio::test]
-async fn a_new_set_is_taken_when_it_is_read() {
+async fn reload_replaces_the_set() {
     let directory = generated();
     let keys = opened(&directory);
     let id = next_key(directory.path());
@@ -38,24 +40,24 @@ async fn a_new_set_is_taken_when_it_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_directory_is_read_every_ten_seconds() {
+async fn directory_is_reloaded_every_ten_seconds() {
     let directory = generated();
     let keys = opened(&directory);
-    let following = tokio::spawn(Arc::clone(&keys).watch());
+    let watch = tokio::spawn(Arc::clone(&keys).watch());
     let id = next_key(directory.path());
     let start = Instant::now();
 
-    // The clock moves on by itself where nobody has anything to do.
-    while keys.current().verifying(&id).is_none() {
-        sleep(Duration::from_millis(100)).await;
-    }
+    // The paused clock advances whenever all tasks are idle.
+    let mut changes = keys.changes();
+    timeout(Duration::from_mins(1), changes.changed()).await.expect("a reload in time").expect("the keys exist");
 
     assert!((Duration::from_secs(10)..Duration::from_secs(11)).contains(&start.elapsed()), "{:?}", start.elapsed());
-    following.abort();
+    assert!(keys.current().verifying(&id).is_some());
+    watch.abort();
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_id_has_the_directory_read_at_once_and_once_a_second() {
+async fn unknown_id_reloads_at_once_and_once_a_second() {
     let directory = generated();
     let keys = opened(&directory);
 
@@ -73,18 +75,18 @@ async fn an_unknown_id_has_the_directory_read_at_once_and_once_a_second() {
     assert_eq!(keys.check(under(&first)).await, Err(VerifyError::UnknownKey));
 }
 
-/// A directory whose newest key is read from a pipe, so that reading lasts until somebody writes into it.
+/// Replaces the file of a new key by a pipe, so that a reload lasts until the test writes the key into it.
 fn with_a_pipe(directory: &Path) -> (String, PathBuf, Vec<u8>) {
     let id = next_key(directory);
     let file = directory.join(list(directory).expect("a manifest").pop().expect("a key").file);
     let paserk = fs::read(&file).expect("a text");
-    fs::remove_file(&file).expect("it is there");
+    fs::remove_file(&file).expect("the file exists");
     assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&file).status().expect("mkfifo").success());
     (id, file, paserk)
 }
 
 #[tokio::test]
-async fn whoever_meets_an_unknown_id_while_the_directory_is_read_waits_for_what_that_finds() {
+async fn unknown_id_waits_for_a_running_reload() {
     let directory = generated();
     let keys = opened(&directory);
     let (id, file, paserk) = with_a_pipe(directory.path());
@@ -94,12 +96,12 @@ async fn whoever_meets_an_unknown_id_while_the_directory_is_read_waits_for_what_
         tokio::spawn(async move { keys.check(under(&id)).await })
     };
     let reading = check();
-    // Opened as soon as the reader is there, who waits until there is something in it and it is closed.
+    // Opens when the reader has opened the pipe; the reader then waits until it is closed.
     let open = move || fs::OpenOptions::new().write(true).open(&file).expect("the pipe opens");
     let mut pipe = tokio::task::spawn_blocking(open).await.expect("no panic");
     let waiting = check();
     tokio::task::yield_now().await;
-    pipe.write_all(&paserk).expect("it is read");
+    pipe.write_all(&paserk).expect("the reader is there");
     drop(pipe);
 
     assert_eq!(reading.await.expect("no panic"), Ok(()));
@@ -107,7 +109,7 @@ async fn whoever_meets_an_unknown_id_while_the_directory_is_read_waits_for_what_
 }
 
 #[tokio::test]
-async fn a_directory_that_hangs_holds_up_nobody_but_those_who_wait_for_it_and_is_told_of() {
+async fn hanging_directory_delays_only_unknown_ids() {
     let directory = generated();
     let keys = opened(&directory);
     let known = keys.current().signing().id.clone();
@@ -125,11 +127,11 @@ async fn a_directory_that_hangs_holds_up_nobody_but_those_who_wait_for_it_and_is
     assert_eq!(keys.check(under(&known)).await, Ok(()));
     assert!(keys.is_readable());
     tokio::time::pause();
-    tokio::time::advance(PATIENCE).await;
+    tokio::time::advance(RELOAD_TIMEOUT).await;
     assert!(!keys.is_readable());
     tokio::time::resume();
 
-    pipe.write_all(&paserk).expect("it is read");
+    pipe.write_all(&paserk).expect("the reader is there");
     drop(pipe);
     for forged in forged {
         assert_eq!(forged.await.expect("no panic"), Err(VerifyError::UnknownKey));
@@ -138,7 +140,7 @@ async fn a_directory_that_hangs_holds_up_nobody_but_those_who_wait_for_it_and_is
 }
 
 #[tokio::test]
-async fn what_is_forged_has_nothing_read() {
+async fn forged_token_causes_no_reload() {
     let directory = generated();
     let keys = opened(&directory);
     let id = next_key(directory.path());
@@ -148,13 +150,13 @@ async fn what_is_forged_has_nothing_read() {
     assert!(keys.current().verifying(&id).is_none());
 }
 
-/// Reads the directory on this thread.
-fn read(keys: &LiveKeyring) {
-    keys.take(Keyring::load(&keys.directory));
+/// Reloads on this thread, whose log the tests capture.
+fn reload(keys: &LiveKeyring) {
+    keys.0.reload_blocking();
 }
 
 #[test]
-fn the_last_good_set_stays_in_use_where_the_directory_cannot_be_used() {
+fn unusable_directory_keeps_the_last_good_set() {
     let two_active = |directory: &Path| {
         next_key(directory);
         rewrite(directory, |keys| keys.iter_mut().for_each(|key| key.state = KeyState::Active));
@@ -162,57 +164,60 @@ fn the_last_good_set_stays_in_use_where_the_directory_cannot_be_used() {
     let half_written = |directory: &Path| {
         next_key(directory);
         let file = list(directory).expect("a manifest").pop().expect("a key").file;
-        fs::remove_file(directory.join(file)).expect("it is there");
+        fs::remove_file(directory.join(file)).expect("the file exists");
     };
-    let cut_off = |directory: &Path| {
+    let truncated = |directory: &Path| {
         let text = fs::read_to_string(directory.join(MANIFEST)).expect("a text");
-        fs::write(directory.join(MANIFEST), &text[..text.len() / 2]).expect("it can be written");
+        fs::write(directory.join(MANIFEST), &text[..text.len() / 2]).expect("the manifest can be written");
     };
-    let emptied = |directory: &Path| fs::remove_file(directory.join(MANIFEST)).expect("it is there");
-    let breaks: [&dyn Fn(&Path); 4] = [&two_active, &half_written, &cut_off, &emptied];
-    for breaks in breaks {
+    let emptied = |directory: &Path| fs::remove_file(directory.join(MANIFEST)).expect("the file exists");
+    let faults: [&dyn Fn(&Path); 4] = [&two_active, &half_written, &truncated, &emptied];
+    for fault in faults {
         let directory = generated();
         let keys = opened(&directory);
-        let (before, good) = (keys.current(), fs::read(directory.path().join(MANIFEST)).expect("a manifest"));
+        let (previous, good) = (keys.current(), fs::read(directory.path().join(MANIFEST)).expect("a manifest"));
 
-        breaks(directory.path());
-        read(&keys);
+        fault(directory.path());
+        reload(&keys);
         assert!(!keys.is_readable());
-        assert!(Arc::ptr_eq(&keys.current(), &before));
+        assert!(Arc::ptr_eq(&keys.current(), &previous));
 
-        crate::os::private_files::write_private(&directory.path().join(MANIFEST), &good).expect("it can be written");
-        read(&keys);
+        crate::os::private_files::write_private(&directory.path().join(MANIFEST), &good)
+            .expect("the manifest can be written");
+        reload(&keys);
         assert!(keys.is_readable());
     }
 }
 
 #[test]
-fn each_failure_is_logged_once_and_its_end_and_every_change_is_told_with_ids_and_states() {
+fn failure_and_recovery_are_logged_once() {
     let directory = generated();
     let keys = opened(&directory);
     let changes = keys.changes();
     let good = fs::read(directory.path().join(MANIFEST)).expect("a manifest");
-    let restore =
-        || crate::os::private_files::write_private(&directory.path().join(MANIFEST), &good).expect("it is written");
+    let restore = || {
+        crate::os::private_files::write_private(&directory.path().join(MANIFEST), &good)
+            .expect("the manifest can be written");
+    };
 
     let log = logged(|| {
-        read(&keys);
-        fs::remove_file(directory.path().join(MANIFEST)).expect("it is there");
-        read(&keys);
-        read(&keys);
-        fs::write(directory.path().join(MANIFEST), "{}").expect("it can be written");
-        read(&keys);
+        reload(&keys);
+        fs::remove_file(directory.path().join(MANIFEST)).expect("the file exists");
+        reload(&keys);
+        reload(&keys);
+        fs::write(directory.path().join(MANIFEST), "{}").expect("the manifest can be written");
+        reload(&keys);
         restore();
-        read(&keys);
+        reload(&keys);
         rewrite(directory.path(), |keys| keys.retain(|key| key.purpose != Purpose::Refresh));
-        read(&keys);
+        reload(&keys);
         restore();
-        read(&keys);
+        reload(&keys);
     });
-    let has_changed = || changes.has_changed().expect("the keys are there");
-    assert!(!has_changed(), "the last good set has gone on");
+    let has_changed = || changes.has_changed().expect("the keys exist");
+    assert!(!has_changed(), "the last good set stays");
     let id = next_key(directory.path());
-    read(&keys);
+    reload(&keys);
 
     let levels: Vec<_> = log.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(levels, ["ERROR", "ERROR", "INFO", "ERROR", "INFO"], "{log}");
@@ -221,7 +226,7 @@ fn each_failure_is_logged_once_and_its_end_and_every_change_is_told_with_ids_and
     assert!(change.contains(&format!("access next {id}")) && change.contains("refresh active k4.lid."), "{change}");
 }
 
-/// What is logged meanwhile.
+/// Returns the log of this thread during `work`.
 fn logged(work: impl FnOnce()) -> String {
     let log = Arc::new(Mutex::new(Vec::new()));
     let writer = Arc::clone(&log);

@@ -1,10 +1,7 @@
-//! Where connections are made to, and how.
-
-use std::sync::Arc;
+//! Opens connections to PostgreSQL.
 
 use deadpool_postgres::Connect;
 use futures_util::future::BoxFuture;
-use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 use tokio_postgres::{
     Client, Config, Error, NoTls,
@@ -18,61 +15,62 @@ use super::{
     error::{STORE, SchemaError},
     url::PostgresUrl,
 };
-use crate::store::StoreUrl as _;
+use crate::store::url::{Endpoint, ReloadingEndpoint, reloading_endpoint};
 
-/// Where PostgreSQL is. Where no connection can be made, the file of the URL is read again.
-pub struct Connector(RwLock<Arc<Endpoint>>);
+/// Opens connections. If that fails, reloads the URL from its file and tries once more.
+pub struct Connector(ReloadingEndpoint<PostgresEndpoint>);
 
-/// A URL, and what it takes to go there.
-struct Endpoint {
+/// A URL and its TLS configuration.
+struct PostgresEndpoint {
     url: PostgresUrl,
     tls: Option<MakeRustlsConnect>,
 }
 
 impl Connector {
-    /// The server of a URL.
+    /// Prepares connections to a URL.
     ///
     /// # Errors
-    /// Where TLS is asked for and cannot be set up.
+    /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and the system has no root certificates.
     pub fn new(url: &PostgresUrl) -> Result<Self, SchemaError> {
-        Ok(Self(RwLock::new(Arc::new(Endpoint::of(url.clone())?))))
+        Ok(Self(reloading_endpoint(url.clone())?))
     }
 
-    /// A connection of its own, and the task that carries it.
+    /// Opens a connection, and returns it with the task that drives it.
     ///
     /// # Errors
-    /// What PostgreSQL says, or the network.
+    /// Returns the error of PostgreSQL or the network.
     pub async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
-        let address = Arc::clone(&self.0.read());
-        match address.connect().await {
-            // With several hosts, the error of the last one is all that is told: another may have refused the password.
-            Err(error) => match self.reload_if_changed(&address) {
-                Some(renewed) => renewed.connect().await,
+        let endpoint = self.0.current();
+        match endpoint.connect().await {
+            // With several hosts, the error is that of the last one: another may have rejected the password.
+            Err(error) => match self.0.newer_than(&endpoint).await {
+                Some(newer) => newer.connect().await,
                 None => Err(error),
             },
             outcome => outcome,
         }
     }
-
-    /// Where to go instead of an address that was of no use: where others have just been, or where the file says now.
-    fn reload_if_changed(&self, refused: &Arc<Endpoint>) -> Option<Arc<Endpoint>> {
-        let mut address = self.0.write();
-        if Arc::ptr_eq(&address, refused) {
-            *address = Arc::new(refused.url.reload_if_changed(STORE).and_then(|url| Endpoint::of(url).ok())?);
-        }
-        Some(Arc::clone(&address))
-    }
 }
 
-impl Endpoint {
-    fn of(url: PostgresUrl) -> Result<Self, SchemaError> {
-        // Encrypted where the URL says `sslmode=require`, and then the certificate is verified. The default of libpq, which
-        // encrypts where the server offers it and verifies nothing, would keep out nobody who can tamper with the connection.
+impl Endpoint for PostgresEndpoint {
+    const STORE: &'static str = STORE;
+    type Url = PostgresUrl;
+    type Error = SchemaError;
+
+    fn new(url: PostgresUrl) -> Result<Self, SchemaError> {
+        // `sslmode=require` encrypts and verifies the certificate. The default of libpq, `prefer`, would encrypt without
+        // verification, which does not stop an active attacker.
         let is_encrypted = url.config.get_ssl_mode() == SslMode::Require;
         let tls = is_encrypted.then(MakeRustlsConnect::with_native_certs).transpose();
         Ok(Self { url, tls: tls.map_err(|_| SchemaError::NoRootCertificates)?.map(|(tls, _)| tls) })
     }
 
+    fn url(&self) -> &PostgresUrl {
+        &self.url
+    }
+}
+
+impl PostgresEndpoint {
     async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
         match &self.tls {
             Some(tls) => connect_by(&self.url.config, tls.clone()).await,
@@ -89,13 +87,13 @@ where
     <T::TlsConnect as TlsConnect<tokio_postgres::Socket>>::Future: Send,
 {
     let (client, connection) = config.connect(tls).await?;
-    let carrying = tokio::spawn(async move {
-        // Whoever uses the connection learns of it, and says so.
+    let driver = tokio::spawn(async move {
+        // The client gets the same error, and its caller logs it.
         if let Err(error) = connection.await {
-            debug!(%error, "a connection to PostgreSQL has ended");
+            debug!(%error, "connection to PostgreSQL failed");
         }
     });
-    Ok((client, carrying))
+    Ok((client, driver))
 }
 
 impl Connect for Connector {

@@ -9,11 +9,11 @@ use tokio_postgres::{
 
 use crate::store::{StoreUrl, UrlFile};
 
-/// How long a connection may take to be made, and then to have its schema checked. Requests wait for either no longer than
-/// their own time.
+/// Time limit of opening a connection, and of checking its schema afterwards. Requests wait for each at most until their own
+/// deadline.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where PostgreSQL is, and how to log in there. It cannot be printed whole: what is shown leaves out user and password.
+/// The URL of PostgreSQL, with user and password. `Display` and `Debug` omit both.
 #[derive(Clone)]
 pub struct PostgresUrl {
     pub(super) config: Config,
@@ -25,7 +25,7 @@ impl FromStr for PostgresUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        // Of a password that has an `@`, the parser takes the rest for a host or a database, which would be shown.
+        // If the password contains an `@`, the parser treats the rest of it as a host or database, which would be printed.
         let is_host = |host: &Host| !matches!(host, Host::Tcp(name) if name.contains('@'));
         let is_database = |config: &Config| !config.get_dbname().is_some_and(|name| name.contains('@'));
         let has_hosts = |config: &Config| {
@@ -34,12 +34,12 @@ impl FromStr for PostgresUrl {
         let config = text.parse::<Config>().ok().filter(|config| is_url && has_hosts(config));
         let mut config = config.ok_or("postgres://user:password@host:5432/database, with ?sslmode=require for TLS")?;
         config.application_name("postern");
-        // The primary, even where one name leads to a server that was it once: an epoch read from a replica may be stale.
+        // Only the primary, even if a host name still resolves to a former one: an epoch read from a replica may be stale.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         if config.get_connect_timeout().is_none() {
-            // The hosts are tried one after the other: one that swallows everything must leave time for the others.
-            let tries = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX).saturating_add(1);
-            config.connect_timeout(CONNECT_TIMEOUT / tries);
+            // The driver tries the hosts in order: one that never responds must leave time for the others.
+            let attempts = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX).saturating_add(1);
+            config.connect_timeout(CONNECT_TIMEOUT / attempts);
         }
         Ok(Self { config, file: None })
     }

@@ -1,62 +1,60 @@
-//! Makes connections.
+//! Opens connections to Redis.
 
 use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
-use parking_lot::RwLock;
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tokio::time::timeout;
 
 use super::{error::STORE, url::RedisUrl};
-use crate::store::{StoreError, StoreUrl};
+use crate::store::{
+    StoreError,
+    url::{Endpoint, ReloadingEndpoint, reloading_endpoint},
+};
 
-/// How long a connection may take to be made. Requests wait for it no longer than their own time.
+/// Time limit of opening a connection. Requests wait for it at most until their own deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most connections that are being made at once: more than [`SharedConnection`] begins while one hangs.
+/// Maximum number of concurrent attempts to connect: more than
+/// [`SharedConnection`](crate::store::reconnect::SharedConnection) starts while one hangs.
 const MAX_ATTEMPTS: usize = 16;
 
-/// Where connections are made to.
-pub struct Connector(RwLock<Arc<Endpoint>>);
+/// Opens connections. If that fails, reloads the URL from its file and tries once more.
+pub struct Connector(ReloadingEndpoint<RedisEndpoint>);
 
-/// A URL, and what makes connections by it.
-struct Endpoint {
+/// A URL, and the pool that opens connections to it.
+struct RedisEndpoint {
     url: RedisUrl,
     pool: Pool,
 }
 
 impl Connector {
     pub(super) fn new(url: &RedisUrl) -> Result<Self, StoreError> {
-        Ok(Self(RwLock::new(Arc::new(Endpoint::of(url.clone())?))))
+        Ok(Self(reloading_endpoint(url.clone())?))
     }
 
-    /// A connection of its own. Where none can be made, the file of the URL may say something else by now: a password that
-    /// is refused is not always told from other errors.
+    /// Opens a connection. Reloads the URL after any error, because a rejected password cannot always be distinguished from
+    /// other errors.
     pub(super) async fn connect(self: Arc<Self>) -> Result<MultiplexedConnection, StoreError> {
-        let address = Arc::clone(&self.0.read());
-        let made = match address.connect().await {
-            Err(error) => match self.reload_if_changed(&address) {
-                Some(renewed) => renewed.connect().await,
+        let endpoint = self.0.current();
+        let outcome = match endpoint.connect().await {
+            Err(error) => match self.0.newer_than(&endpoint).await {
+                Some(newer) => newer.connect().await,
                 None => Err(error),
             },
-            made => made,
+            outcome => outcome,
         };
-        made.map_err(|error| StoreError::unavailable(STORE, &error))
-    }
-
-    /// Where to go instead of an address that was of no use: where others have just been, or where the file says now.
-    fn reload_if_changed(&self, refused: &Arc<Endpoint>) -> Option<Arc<Endpoint>> {
-        let mut address = self.0.write();
-        if Arc::ptr_eq(&address, refused) {
-            *address = Arc::new(refused.url.reload_if_changed(STORE).and_then(|url| Endpoint::of(url).ok())?);
-        }
-        Some(Arc::clone(&address))
+        outcome.map_err(|error| StoreError::unavailable(STORE, &error))
     }
 }
 
-impl Endpoint {
-    fn of(url: RedisUrl) -> Result<Self, StoreError> {
-        // The time of the request limits each response.
+impl Endpoint for RedisEndpoint {
+    const STORE: &'static str = STORE;
+    type Url = RedisUrl;
+    type Error = StoreError;
+
+    fn new(url: RedisUrl) -> Result<Self, StoreError> {
+        // No timeouts here: the deadline of the request limits each response.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let manager = Manager::new_with_config(url.info.clone(), config).map_err(StoreError::from)?;
         let pool = Pool::builder(manager)
@@ -68,7 +66,13 @@ impl Endpoint {
         Ok(Self { url, pool: pool.map_err(|error| StoreError::unavailable(STORE, &error))? })
     }
 
-    /// A connection that has carried an answer: without a password, one is made whether Redis asks for one or not.
+    fn url(&self) -> &RedisUrl {
+        &self.url
+    }
+}
+
+impl RedisEndpoint {
+    /// Opens a connection and sends a PING: without a password, Redis accepts a connection even if it requires one.
     async fn connect(&self) -> Result<MultiplexedConnection, PoolError> {
         let mut connection = Connection::take(self.pool.get().await?);
         let pong = timeout(CONNECT_TIMEOUT, redis::cmd("PING").exec_async(&mut connection)).await;

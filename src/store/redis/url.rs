@@ -6,7 +6,7 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 
 use crate::store::{StoreUrl, UrlFile};
 
-/// Where Redis is, and how to log in there. It cannot be printed whole: what is shown leaves out user and password.
+/// The URL of Redis, with user and password. `Display` and `Debug` omit both.
 #[derive(Clone)]
 pub struct RedisUrl {
     pub(super) info: ConnectionInfo,

@@ -1,5 +1,5 @@
-//! JWTs: the signature (JWS compact serialization, RFC 7515; `EdDSA` over Ed25519, RFC 8037), and JWT-shaped claims
-//! (RFC 7519, section 4.1, and the two that Django's Simple JWT adds), for services that expect them.
+//! JWTs: the signature (JWS compact serialization, RFC 7515; `EdDSA` with Ed25519, RFC 8037), and JWT claims (RFC 7519,
+//! section 4.1, and the two that Django's Simple JWT adds).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_compact::{PublicKey, SecretKey, Signature};
@@ -13,18 +13,18 @@ use crate::{
     tokens::Claims,
 };
 
-/// How every token begins: `{"` and a letter, in base64url.
+/// Prefix of every token: `{"` in base64url.
 pub const PREFIX: &str = "eyJ";
 
-/// The one algorithm: there is no table in which `none`, or a MAC under the public key, could be looked up.
+/// The only algorithm. Without a table of algorithms, a token cannot select `none` or a MAC with the public key.
 const ALGORITHM: &str = "EdDSA";
 
 const TYPE: &str = "JWT";
 
-/// What `token_type` says: whoever else takes tokens with these claims tells them from refresh tokens by it.
+/// Value of `token_type`, by which other services distinguish access tokens from refresh tokens.
 const TOKEN_TYPE: &str = "access";
 
-/// Exactly these members: one that we do not understand may change what the signature means, and `crit` says so.
+/// Exactly these fields: an unknown one may change the meaning of the signature, as `crit` does (RFC 7515, section 4.1.11).
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -39,12 +39,12 @@ pub fn sign(payload: &[u8], keyring: &Keyring) -> String {
     let header = Header { alg: ALGORITHM.to_owned(), kid: key.id.clone(), typ: TYPE.to_owned() };
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(to_json(&header)), URL_SAFE_NO_PAD.encode(payload));
     let secret = SecretKey::from_slice(key.secret.as_bytes());
-    let secret = secret.unwrap_or_else(|_| unreachable!("a secret key of version 4 is one of Ed25519"));
+    let secret = secret.unwrap_or_else(|_| unreachable!("a v4 secret key is an Ed25519 key"));
     let signature = URL_SAFE_NO_PAD.encode(secret.sign(&signed, None));
     format!("{signed}.{signature}")
 }
 
-/// The payload of a token that a key of the keyring has signed.
+/// Verifies the signature of a token and returns its payload.
 pub fn verify(token: &str, keyring: &Keyring) -> Result<Vec<u8>, VerifyError> {
     let (signed, signature) = token.rsplit_once('.').ok_or(VerifyError::Invalid)?;
     let (header, payload) = signed.split_once('.').ok_or(VerifyError::Invalid)?;
@@ -52,7 +52,7 @@ pub fn verify(token: &str, keyring: &Keyring) -> Result<Vec<u8>, VerifyError> {
     if header.alg != ALGORITHM || header.typ != TYPE {
         return Err(VerifyError::Invalid);
     }
-    // Were there a fourth part, the full stop before it would stand here, which is no character of base64url.
+    // If there are more than three parts, this one contains a `.`, which base64url rejects.
     let payload = decoded(payload)?;
     let signature = decoded(signature)?;
     let key = keyring.verifying(&header.kid).ok_or(VerifyError::UnknownKey)?;
@@ -62,22 +62,22 @@ pub fn verify(token: &str, keyring: &Keyring) -> Result<Vec<u8>, VerifyError> {
     Ok(payload)
 }
 
-/// Whether this is the signature of a public key (RFC 8032, section 5.1.7).
+/// Returns whether a signature is valid (RFC 8032, section 5.1.7).
 fn is_signed(message: &[u8], signature: &[u8], public: &[u8]) -> bool {
     let read = PublicKey::from_slice(public).and_then(|key| Ok((key, Signature::from_slice(signature)?)));
     read.is_ok_and(|(key, signature)| key.verify(message, &signature).is_ok())
 }
 
-/// The engine refuses padding, foreign characters and stray trailing bits: one token has one text.
+/// Decodes base64url. The engine rejects padding, foreign characters and trailing bits, so each token has only one text.
 fn decoded(part: &str) -> Result<Vec<u8>, VerifyError> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| VerifyError::Invalid)
 }
 
 fn to_json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_else(|_| unreachable!("texts, numbers and ids are always JSON"))
+    serde_json::to_vec(value).unwrap_or_else(|_| unreachable!("strings, numbers and ids always serialize"))
 }
 
-/// Exactly these claims, times as `NumericDate`.
+/// Exactly these claims; times are `NumericDate`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Payload {
@@ -92,7 +92,7 @@ struct Payload {
     user_id: Uuid,
 }
 
-/// The claims as a JSON object.
+/// Returns the claims as JSON.
 pub fn encode(claims: &Claims) -> Vec<u8> {
     to_json(&Payload {
         iss: claims.issuer.clone(),
@@ -107,7 +107,7 @@ pub fn encode(claims: &Claims) -> Vec<u8> {
     })
 }
 
-/// The claims that [`encode`] wrote; `None` for any other payload.
+/// Returns the claims of a payload, or `None` if [`encode`] did not write it.
 pub fn decode(payload: &[u8]) -> Option<Claims> {
     let payload: Payload = serde_json::from_slice(payload).ok()?;
     if payload.token_type != TOKEN_TYPE || payload.user_id != payload.sub {
@@ -133,7 +133,7 @@ mod tests {
 
     /// RFC 8032, section 7.1, tests 1 to 3: public key, message, signature.
     #[test]
-    fn published_signatures_are_verified_and_no_other() {
+    fn published_signatures_are_verified_and_others_rejected() {
         for (public, message, signature) in [
             (
                 "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
@@ -155,18 +155,18 @@ mod tests {
             assert!(is_signed(&message, &signature, &public));
 
             assert!(!is_signed(&[&message[..], b"x"].concat(), &signature, &public));
-            for place in [0, 31, 32, 63] {
+            for index in [0, 31, 32, 63] {
                 let mut other = signature.clone();
-                other[place] ^= 1;
-                assert!(!is_signed(&message, &other, &public), "{place}");
+                other[index] ^= 1;
+                assert!(!is_signed(&message, &other, &public), "{index}");
             }
             assert!(!is_signed(&message, &signature[..63], &public));
         }
     }
 
-    /// RFC 8037, appendix A: the key of A.1 and A.2, its thumbprint by A.3 as its name, and the signature of A.4.
+    /// RFC 8037, appendix A: the key of A.1 and A.2, its thumbprint of A.3 as the key id, and the signature of A.4.
     #[test]
-    fn the_published_key_has_its_published_form_and_signature() {
+    fn published_key_matches_the_rfc_with_its_signature() {
         const D: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
         const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
         const KEY_ID: &str = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
@@ -192,7 +192,7 @@ mod tests {
         }
         "#);
         assert!(is_signed(SIGNED.as_bytes(), &decoded(SIGNATURE).expect("base64url"), &decoded(X).expect("base64url")));
-        // The whole token names no key, and so is none of ours.
+        // The RFC's token names no key, so it is rejected.
         assert_eq!(verify(&format!("{SIGNED}.{SIGNATURE}"), &keyring), Err(VerifyError::Invalid));
         let ours = sign(b"Example of Ed25519 signing", &keyring);
         assert_eq!(verify(&ours, &keyring), Ok(b"Example of Ed25519 signing".to_vec()));

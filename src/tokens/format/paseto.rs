@@ -1,4 +1,4 @@
-//! PASETO `v4.public` (the PASETO specification, version 4; Ed25519 by RFC 8032), and the claims of the default format.
+//! PASETO `v4.public` (PASETO specification, version 4; Ed25519 of RFC 8032), and the claims of the default format.
 
 use pasetors::{
     Public,
@@ -16,20 +16,20 @@ use crate::{
     tokens::Claims,
 };
 
-/// How every token of this version and purpose begins.
+/// Prefix of every token of this version and purpose.
 pub const PREFIX: &str = "v4.public.";
 
-/// How far a verifier's clock may lag behind ours before it finds a new token not yet valid.
+/// How far a verifier's clock may lag behind before it rejects a new token as not yet valid.
 const NOT_BEFORE_LEEWAY: Duration = Duration::seconds(30);
 
-/// Signs a payload with the active key, which the footer names.
+/// Signs a non-empty payload with the active key, which the footer names.
 pub fn sign(payload: &[u8], keyring: &Keyring) -> String {
     let key = keyring.signing();
     PublicToken::sign(&key.secret, payload, Some(key.footer.as_bytes()), None)
-        .unwrap_or_else(|_| unreachable!("a key from the keyring signs whatever is not empty"))
+        .unwrap_or_else(|_| unreachable!("a valid key signs any non-empty payload"))
 }
 
-/// The payload of a token that a key of the keyring has signed.
+/// Verifies the signature of a token and returns its payload.
 pub fn verify(token: &str, keyring: &Keyring) -> Result<Vec<u8>, VerifyError> {
     let token = UntrustedToken::<Public, V4>::try_from(token).map_err(|_| VerifyError::Invalid)?;
     let footer = token.untrusted_footer();
@@ -45,8 +45,8 @@ struct Footer {
     kid: String,
 }
 
-/// Exactly these claims, all but the last of them PASETO's registered ones (its specification, implementation guide, part
-/// 4), times as RFC 3339 texts.
+/// Exactly these claims: the registered ones (PASETO specification, implementation guide, part 4) and `sid`. Times are
+/// RFC 3339.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Payload {
@@ -60,7 +60,7 @@ struct Payload {
     sid: Uuid,
 }
 
-/// The claims as the payload of the default format.
+/// Returns the claims as JSON.
 pub fn encode(claims: &Claims) -> Vec<u8> {
     let payload = Payload {
         iss: claims.issuer.clone(),
@@ -72,13 +72,13 @@ pub fn encode(claims: &Claims) -> Vec<u8> {
         jti: claims.id.clone(),
         sid: claims.session.0,
     };
-    serde_json::to_vec(&payload).unwrap_or_else(|_| unreachable!("texts and ids are always JSON"))
+    serde_json::to_vec(&payload).unwrap_or_else(|_| unreachable!("strings and ids always serialize"))
 }
 
-/// The claims that [`encode`] wrote; `None` for any other payload.
+/// Returns the claims of a payload, or `None` if [`encode`] did not write it.
 pub fn decode(payload: &[u8]) -> Option<Claims> {
     let payload: Payload = serde_json::from_slice(payload).ok()?;
-    // Written for others, whose clocks may lag behind; our own clocks decide by the expiry alone.
+    // Only other verifiers use it; Postern decides by the expiry alone.
     OffsetDateTime::parse(&payload.nbf, &Rfc3339).ok()?;
     Some(Claims {
         issuer: payload.iss,
@@ -117,21 +117,21 @@ mod tests {
     }
 
     #[test]
-    fn the_published_token_is_signed_and_verified() {
+    fn published_token_is_signed_and_verified() {
         assert_eq!(sign(PAYLOAD.as_bytes(), &keyring()), S_2);
         assert_eq!(verify(S_2, &keyring()), Ok(PAYLOAD.as_bytes().to_vec()));
     }
 
-    /// The first one names no key, and the second one depends on something that is not in it.
+    /// The first token names no key, and the second needs an implicit assertion.
     #[test]
-    fn published_tokens_of_other_uses_are_refused() {
+    fn published_tokens_of_other_uses_are_rejected() {
         for token in [S_1, S_3] {
             assert_eq!(verify(token, &keyring()), Err(VerifyError::Invalid), "{token}");
         }
     }
 
     #[test]
-    fn published_tokens_that_must_be_refused_are() {
+    fn published_invalid_tokens_are_rejected() {
         for token in FAILURES {
             assert_eq!(verify(token, &keyring()), Err(VerifyError::Invalid), "{token}");
         }

@@ -1,4 +1,4 @@
-//! Signatures by other algorithms, and under other headers.
+//! Signatures with other algorithms and other headers.
 
 use ed25519_compact::SecretKey;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -7,7 +7,7 @@ use sha2::Sha256;
 
 use super::*;
 
-/// `base64url(header).base64url(payload)`, and what signs it.
+/// Returns `base64url(header).base64url(payload).base64url(signature)`.
 fn jws(header: &Value, payload: &Value, sign: impl Fn(&str) -> Vec<u8>) -> String {
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", encode(header), encode(payload));
@@ -15,14 +15,14 @@ fn jws(header: &Value, payload: &Value, sign: impl Fn(&str) -> Vec<u8>) -> Strin
     format!("{signed}.{signature}")
 }
 
-/// Signs as we do.
+/// Signs like the service.
 fn ed25519(keyring: &Keyring) -> impl Fn(&str) -> Vec<u8> {
     let secret = SecretKey::from_slice(keyring.signing().secret.as_bytes()).expect("a key");
     move |signed: &str| secret.sign(signed, None).to_vec()
 }
 
 #[test]
-fn no_algorithm_but_ours_is_taken_even_where_our_key_has_signed() {
+fn other_algorithm_is_rejected_even_with_our_key() {
     let keyring = keyring();
     let kid = &keyring.signing().id;
     for format in AccessFormat::ALL {
@@ -38,7 +38,7 @@ fn no_algorithm_but_ours_is_taken_even_where_our_key_has_signed() {
 }
 
 #[test]
-fn the_public_key_is_no_secret_of_a_mac() {
+fn public_key_as_mac_secret_is_rejected() {
     let keyring = keyring();
     let public = keyring.verifying(&keyring.signing().id).expect("a key").as_bytes();
     let header = json!({"alg": "HS256", "kid": keyring.signing().id, "typ": "JWT"});
@@ -58,7 +58,7 @@ fn the_public_key_is_no_secret_of_a_mac() {
 }
 
 #[test]
-fn no_other_version_or_purpose_of_paseto_is_taken() {
+fn other_paseto_version_or_purpose_is_rejected() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
         let tokens = tokens(&keyring, *format);
@@ -73,9 +73,8 @@ fn no_other_version_or_purpose_of_paseto_is_taken() {
     }
 }
 
-/// Wherever PASETOs are accepted: everywhere.
 #[test]
-fn a_footer_has_exactly_the_member_that_ours_has() {
+fn footer_with_other_fields_is_rejected() {
     let keyring = keyring();
     let (key, good) = (keyring.signing(), payload(AccessFormat::Paseto, &keyring).to_string());
     let is_accepted = |footer: Option<&str>| {
@@ -97,9 +96,8 @@ fn a_footer_has_exactly_the_member_that_ours_has() {
     assert!(!is_accepted(None));
 }
 
-/// Wherever JWTs are accepted.
 #[test]
-fn a_header_has_exactly_the_members_that_ours_has() {
+fn jwt_header_with_other_fields_is_rejected() {
     let keyring = keyring();
     for format in AccessFormat::ALL.iter().filter(|format| format.key_set() == KeySetFormat::Jwk) {
         let (tokens, payload) = (tokens(&keyring, *format), payload(*format, &keyring));
@@ -107,7 +105,7 @@ fn a_header_has_exactly_the_members_that_ours_has() {
         let ours = json!({"alg": "EdDSA", "kid": keyring.signing().id, "typ": "JWT"});
         assert!(is_accepted(&ours));
 
-        for (member, value) in [
+        for (field, value) in [
             ("crit", json!(["exp"])),
             ("b64", json!(false)),
             ("jwk", json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})),
@@ -118,15 +116,15 @@ fn a_header_has_exactly_the_members_that_ours_has() {
             ("alg", json!({"EdDSA": null})),
         ] {
             let mut other = ours.clone();
-            other[member] = value;
+            other[field] = value;
             assert!(!is_accepted(&other), "{other}");
         }
-        for member in ["alg", "kid", "typ"] {
+        for field in ["alg", "kid", "typ"] {
             let mut other = ours.clone();
-            other.as_object_mut().expect("an object").remove(member);
+            other.as_object_mut().expect("an object").remove(field);
             assert!(!is_accepted(&other), "{other}");
         }
         let of_another_format = self::payload(AccessFormat::Paseto, &keyring).to_string();
-        assert!(is_refused(*format, &keyring, &of_another_format));
+        assert!(is_rejected(*format, &keyring, &of_another_format));
     }
 }

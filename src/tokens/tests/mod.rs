@@ -1,4 +1,4 @@
-//! The suite that every format passes: each sentence is tried on each format that is compiled in.
+//! The conformance suite of the token formats: each test runs on every format that is compiled in.
 
 mod forgeries;
 
@@ -22,14 +22,14 @@ use crate::{
     model::{SessionId, UserId},
 };
 
-fn named(keyring: &Arc<Keyring>, format: AccessFormat, [issuer, audience]: [&str; 2]) -> AccessTokens {
-    let keys = Arc::new(LiveKeyring::of(Arc::clone(keyring)));
+fn tokens_named(keyring: &Arc<Keyring>, format: AccessFormat, [issuer, audience]: [&str; 2]) -> AccessTokens {
+    let keys = Arc::new(LiveKeyring::fixed(Arc::clone(keyring)));
     AccessTokens::new(keys, format, issuer.to_owned(), audience.to_owned()).expect("short tokens")
 }
 
-/// Tokens of the default settings.
+/// Returns tokens with the default settings.
 fn tokens(keyring: &Arc<Keyring>, format: AccessFormat) -> AccessTokens {
-    named(keyring, format, ["postern", "postern"])
+    tokens_named(keyring, format, ["postern", "postern"])
 }
 
 fn noon() -> OffsetDateTime {
@@ -41,20 +41,20 @@ fn issued(tokens: &AccessTokens) -> String {
     tokens.issue(user, session, noon(), noon() + Duration::from_mins(5))
 }
 
-/// What a good token says.
+/// Returns the payload of a valid token.
 fn payload(format: AccessFormat, keyring: &Arc<Keyring>) -> Value {
     let payload = format.envelope().verify(&issued(&tokens(keyring, format)), keyring).expect("a good token");
     serde_json::from_slice(&payload).expect("JSON")
 }
 
-/// Whether a token that says this, under a good signature, is refused.
-fn is_refused(format: AccessFormat, keyring: &Arc<Keyring>, payload: &str) -> bool {
+/// Returns whether a token with this payload and a valid signature is rejected.
+fn is_rejected(format: AccessFormat, keyring: &Arc<Keyring>, payload: &str) -> bool {
     let token = format.envelope().sign(payload.as_bytes(), keyring);
     tokens(keyring, format).verify_now(&token, noon()) == Err(AccessTokenError::Invalid)
 }
 
 #[test]
-fn a_token_is_accepted_until_the_second_it_expires_by_whatever_format_is_set() {
+fn token_is_accepted_until_it_expires_whatever_the_set_format() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
         let token = issued(&tokens(&keyring, *format));
@@ -73,7 +73,7 @@ fn a_token_is_accepted_until_the_second_it_expires_by_whatever_format_is_set() {
 }
 
 #[test]
-fn another_key_issuer_or_audience_is_refused_before_the_expiry_is_looked_at() {
+fn other_key_issuer_or_audience_is_rejected_before_expiry() {
     let (keyring, other_keyring) = (keyring(), testing::keyring());
     let much_later = noon() + Duration::from_hours(1);
     for format in AccessFormat::ALL {
@@ -81,8 +81,8 @@ fn another_key_issuer_or_audience_is_refused_before_the_expiry_is_looked_at() {
 
         for other in [
             tokens(&other_keyring, *format),
-            named(&keyring, *format, ["x", "postern"]),
-            named(&keyring, *format, ["postern", "x"]),
+            tokens_named(&keyring, *format, ["x", "postern"]),
+            tokens_named(&keyring, *format, ["postern", "x"]),
         ] {
             assert_eq!(ours.verify_now(&issued(&other), much_later), Err(AccessTokenError::Invalid), "{format}");
         }
@@ -90,7 +90,7 @@ fn another_key_issuer_or_audience_is_refused_before_the_expiry_is_looked_at() {
 }
 
 #[test]
-fn a_key_that_has_been_dropped_is_told_from_a_signature_that_is_not_its_own() {
+fn removed_key_and_wrong_signature_are_different_errors() {
     let (keyring, without_it) = (keyring(), testing::keyring());
     let another_secret = pasetors::keys::AsymmetricSecretKey::from(without_it.signing().secret.as_bytes());
     let impostor = Arc::new(Keyring::single(&keyring.signing().id, another_secret.expect("a key")));
@@ -104,7 +104,7 @@ fn a_key_that_has_been_dropped_is_told_from_a_signature_that_is_not_its_own() {
 }
 
 #[test]
-fn a_verifier_whose_clock_is_behind_accepts_a_new_token_and_one_ahead_loses_no_second_of_it() {
+fn verifier_with_a_slow_clock_accepts_a_new_token() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
         let tokens = tokens(&keyring, *format);
@@ -119,33 +119,33 @@ fn a_verifier_whose_clock_is_behind_accepts_a_new_token_and_one_ahead_loses_no_s
 }
 
 #[test]
-fn a_token_cut_off_anywhere_is_refused() {
+fn truncated_token_is_rejected() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
         let tokens = tokens(&keyring, *format);
         let token = issued(&tokens);
 
-        for place in 0..token.len() {
-            assert!(tokens.verify_now(&token[..place], noon()).is_err(), "{format}: {place} from the front");
+        for length in 0..token.len() {
+            assert!(tokens.verify_now(&token[..length], noon()).is_err(), "{format}: the first {length}");
         }
-        for place in 1..=token.len() {
-            assert!(tokens.verify_now(&token[place..], noon()).is_err(), "{format}: without the first {place}");
+        for start in 1..=token.len() {
+            assert!(tokens.verify_now(&token[start..], noon()).is_err(), "{format}: without the first {start}");
         }
     }
 }
 
 #[test]
-fn a_token_with_any_bit_changed_is_refused() {
+fn token_with_a_changed_bit_is_rejected() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
         let tokens = tokens(&keyring, *format);
         let token = issued(&tokens).into_bytes();
 
-        for place in 0..token.len() {
-            // The eighth would make it no text.
+        for index in 0..token.len() {
+            // With the eighth bit set, the bytes are not valid UTF-8.
             for bit in 0..7 {
                 let mut other = token.clone();
-                other[place] ^= 1_u8 << bit;
+                other[index] ^= 1_u8 << bit;
                 let other = String::from_utf8(other).expect("ASCII");
                 assert!(tokens.verify_now(&other, noon()).is_err(), "{format}: {other}");
             }
@@ -154,16 +154,16 @@ fn a_token_with_any_bit_changed_is_refused() {
 }
 
 #[test]
-fn no_other_text_stands_for_the_same_token() {
+fn token_has_only_one_text() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
         let tokens = tokens(&keyring, *format);
         let token = issued(&tokens);
         let parts: Vec<_> = token.split('.').collect();
 
-        let padded = (0..parts.len()).map(|place| {
+        let padded = (0..parts.len()).map(|index| {
             let mut parts: Vec<_> = parts.iter().map(ToString::to_string).collect();
-            parts[place].push('=');
+            parts[index].push('=');
             parts.join(".")
         });
         let around = [format!("{token}."), format!("{token}.e30"), format!(".{token}"), format!("{token}\n")];
@@ -174,9 +174,9 @@ fn no_other_text_stands_for_the_same_token() {
 }
 
 #[test]
-fn a_refresh_token_is_no_access_token() {
+fn refresh_token_is_rejected_as_access_token() {
     let keyring = keyring();
-    let refresh_tokens = RefreshTokens::new(Arc::new(LiveKeyring::of(Arc::clone(&keyring))));
+    let refresh_tokens = RefreshTokens::new(Arc::new(LiveKeyring::fixed(Arc::clone(&keyring))));
     let claims = RefreshClaims { user: UserId(Uuid::from_u128(1)), session: SessionId(Uuid::from_u128(2)), counter: 1 };
     let token = refresh_tokens.issue(claims, refresh_tokens.active_key());
     for format in AccessFormat::ALL {
@@ -185,42 +185,42 @@ fn a_refresh_token_is_no_access_token() {
 }
 
 #[test]
-fn claims_that_are_missing_malformed_or_given_twice_are_refused_and_so_are_more() {
+fn missing_malformed_duplicate_or_extra_claims_are_rejected() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
         let good = payload(*format, &keyring);
-        assert!(!is_refused(*format, &keyring, &good.to_string()));
+        assert!(!is_rejected(*format, &keyring, &good.to_string()));
 
         for name in good.as_object().expect("an object").keys() {
             let mut without = good.clone();
             without.as_object_mut().expect("an object").remove(name);
-            assert!(is_refused(*format, &keyring, &without.to_string()), "{format} without {name}");
+            assert!(is_rejected(*format, &keyring, &without.to_string()), "{format} without {name}");
 
             let mut with_null = good.clone();
             with_null[name] = Value::Null;
-            assert!(is_refused(*format, &keyring, &with_null.to_string()), "{format} without {name}");
+            assert!(is_rejected(*format, &keyring, &with_null.to_string()), "{format} without {name}");
 
-            // The one that may be any text.
+            // The token id may be any string.
             if name != "jti" {
                 let mut with_another = good.clone();
                 with_another[name] = json!("x");
-                assert!(is_refused(*format, &keyring, &with_another.to_string()), "{format} with {name} x");
+                assert!(is_rejected(*format, &keyring, &with_another.to_string()), "{format} with {name} x");
             }
 
             let twice = format!("{{\"{name}\":{},{}", good[name], &good.to_string()[1..]);
-            assert!(is_refused(*format, &keyring, &twice), "{format} with {name} twice");
+            assert!(is_rejected(*format, &keyring, &twice), "{format} with {name} twice");
         }
         let mut more = good.clone();
         more["admin"] = json!(true);
-        assert!(is_refused(*format, &keyring, &more.to_string()), "{format}");
+        assert!(is_rejected(*format, &keyring, &more.to_string()), "{format}");
         for other in ["", "null", "[]", "7", "\"x\"", "{}", "{"] {
-            assert!(is_refused(*format, &keyring, &format!("{other} ")), "{format}: {other}");
+            assert!(is_rejected(*format, &keyring, &format!("{other} ")), "{format}: {other}");
         }
     }
 }
 
 #[test]
-fn a_token_of_another_type_or_user_is_refused() {
+fn token_of_another_type_or_user_is_rejected() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
         let good = payload(*format, &keyring);
@@ -233,20 +233,20 @@ fn a_token_of_another_type_or_user_is_refused() {
         ] {
             let mut other = good.clone();
             other[claim] = value;
-            assert!(is_refused(*format, &keyring, &other.to_string()), "{format}: {other}");
+            assert!(is_rejected(*format, &keyring, &other.to_string()), "{format}: {other}");
         }
     }
 }
 
-/// The payload without its random id.
+/// Removes the random id from a payload.
 fn without_id(mut payload: Value) -> Value {
-    let id = payload.as_object_mut().and_then(|members| members.remove("jti")).expect("an id");
+    let id = payload.as_object_mut().and_then(|claims| claims.remove("jti")).expect("an id");
     assert_eq!(id.as_str().map(str::len), Some(22));
     payload
 }
 
 #[test]
-fn the_default_claims_are_those_that_are_documented() {
+fn default_claims_are_as_documented() {
     let keyring = keyring();
 
     insta::assert_json_snapshot!(without_id(payload(AccessFormat::Paseto, &keyring)), @r#"
@@ -263,7 +263,7 @@ fn the_default_claims_are_those_that_are_documented() {
 }
 
 #[test]
-fn jwt_shaped_claims_are_exactly_those_that_are_documented() {
+fn jwt_claims_are_as_documented() {
     let keyring = keyring();
     for format in AccessFormat::ALL.iter().filter(|format| **format != AccessFormat::Paseto) {
         insta::allow_duplicates! {
@@ -284,39 +284,39 @@ fn jwt_shaped_claims_are_exactly_those_that_are_documented() {
 }
 
 #[test]
-fn a_token_names_its_key_in_the_footer_of_a_paseto_and_in_the_header_of_a_jwt() {
+fn token_names_its_key_in_paseto_footer_or_jwt_header() {
     let keyring = keyring();
     let kid = &keyring.signing().id;
     for format in AccessFormat::ALL {
         let token = issued(&tokens(&keyring, *format));
 
         let parts: Vec<_> = token.split('.').collect();
-        let (place, named) = match format.key_set() {
+        let (index, named) = match format.key_set() {
             KeySetFormat::Paserk => (3, format!(r#"{{"kid":"{kid}"}}"#)),
             KeySetFormat::Jwk => (0, format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"JWT"}}"#)),
         };
-        assert_eq!(URL_SAFE_NO_PAD.decode(parts[place]).as_deref(), Ok(named.as_bytes()), "{format}");
+        assert_eq!(URL_SAFE_NO_PAD.decode(parts[index]).as_deref(), Ok(named.as_bytes()), "{format}");
     }
 }
 
 #[test]
-fn a_token_of_the_default_settings_has_at_most_512_bytes_and_one_of_another_format_640() {
+fn token_has_at_most_512_bytes_or_640_as_jwt() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
         let token = issued(&tokens(&keyring, *format));
 
-        let most = if *format == AccessFormat::Paseto { 512 } else { 640 };
-        assert!(token.len() <= most, "{format}: {} bytes", token.len());
+        let limit = if *format == AccessFormat::Paseto { 512 } else { 640 };
+        assert!(token.len() <= limit, "{format}: {} bytes", token.len());
     }
 }
 
 #[test]
-fn settings_that_make_tokens_of_more_than_1024_bytes_are_refused() {
+fn settings_with_tokens_over_1024_bytes_are_rejected() {
     let keyring = keyring();
     for format in AccessFormat::ALL {
         let with_issuer = |length| {
             AccessTokens::new(
-                Arc::new(LiveKeyring::of(Arc::clone(&keyring))),
+                Arc::new(LiveKeyring::fixed(Arc::clone(&keyring))),
                 *format,
                 "x".repeat(length),
                 "postern".to_owned(),
@@ -328,34 +328,34 @@ fn settings_that_make_tokens_of_more_than_1024_bytes_are_refused() {
 
         let token = issued(&with_issuer(longest).expect("short tokens"));
         assert!((1018..=MAX_ACCESS_TOKEN_BYTES).contains(&token.len()), "{format}: {} bytes", token.len());
-        let refusal = with_issuer(longest + 1).expect_err("too long");
-        assert!(refusal.bytes > MAX_ACCESS_TOKEN_BYTES, "{format}: {refusal}");
+        let error = with_issuer(longest + 1).expect_err("too long");
+        assert!(error.bytes > MAX_ACCESS_TOKEN_BYTES, "{format}: {error}");
     }
 }
 
 #[test]
-fn a_format_that_is_not_compiled_in_names_its_feature() {
+fn error_for_a_missing_format_names_its_feature() {
     for name in AccessFormat::OF_THE_JWT_FEATURE {
         match name.parse::<AccessFormat>() {
             Ok(format) => assert_eq!(format.to_string(), name),
-            Err(refusal) => assert!(refusal.contains("cargo feature `jwt`"), "{refusal}"),
+            Err(error) => assert!(error.contains("cargo feature `jwt`"), "{error}"),
         }
     }
     assert_eq!("paseto".parse(), Ok(AccessFormat::Paseto));
-    let refusal = "paseto-v4".parse::<AccessFormat>().expect_err("no format");
-    assert!(refusal.starts_with("one of: paseto"), "{refusal}");
+    let error = "paseto-v4".parse::<AccessFormat>().expect_err("an unknown format");
+    assert!(error.starts_with("one of: paseto"), "{error}");
 }
 
 #[tokio::test]
-async fn a_key_that_is_not_known_yet_is_looked_for() {
+async fn unknown_key_reloads_the_keyring() {
     for format in AccessFormat::ALL {
         let (keys, directory) = testing::keys_in_a_directory();
         let named = || "postern".to_owned();
         let ours = AccessTokens::new(keys, *format, named(), named()).expect("short tokens");
         keys::emergency_rotate(directory.path(), keys::Purpose::Access, OffsetDateTime::UNIX_EPOCH).expect("a new key");
-        let elsewhere = Arc::new(Keyring::load(directory.path()).expect("keys can be read"));
+        let other_server = Arc::new(Keyring::load(directory.path()).expect("keys can be read"));
 
-        let token = issued(&tokens(&elsewhere, *format));
+        let token = issued(&tokens(&other_server, *format));
 
         assert!(ours.verify_now(&token, noon()).is_err(), "{format}");
         assert!(ours.verify(&token, noon()).await.is_ok(), "{format}");
@@ -364,7 +364,7 @@ async fn a_key_that_is_not_known_yet_is_looked_for() {
 
 proptest! {
     #[test]
-    fn a_token_says_what_was_written_into_it(
+    fn verified_token_returns_its_claims(
         user in any::<u128>(), session in any::<u128>(), now_ms in 30_000..253_402_300_799_999_i64, life_s in 1..1_000_000_i64,
     ) {
         let keyring = testing::shared_keys().current();
@@ -388,7 +388,7 @@ proptest! {
 }
 
 #[test]
-fn each_format_has_its_keys_in_a_set_that_is_published() {
+fn key_set_of_each_format_is_published() {
     for format in AccessFormat::ALL {
         assert!(AccessFormat::publishes(format.key_set()), "{format}");
     }
