@@ -17,6 +17,7 @@ mod embedded {
     mod common;
     mod connection_close;
     mod connections;
+    mod connections_http2;
     mod cors;
     mod faults;
     mod key_rotation;
@@ -28,12 +29,13 @@ mod embedded {
     mod password_change;
     mod probes;
     mod profile;
+    mod rate_limit;
+    mod rate_limit_addresses;
     mod refresh;
     mod rotation;
     mod session_termination;
     mod sessions;
     mod sign_up;
-    mod throttle;
     mod token_checks;
 }
 
@@ -54,12 +56,13 @@ mod postgres_redis {
     mod password_change;
     mod probes;
     mod profile;
+    mod rate_limit;
+    mod rate_limit_addresses;
     mod refresh;
     mod rotation;
     mod session_termination;
     mod sessions;
     mod sign_up;
     mod stored_secrets;
-    mod throttle;
     mod token_checks;
 }

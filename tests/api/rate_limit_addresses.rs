@@ -1,0 +1,76 @@
+//! Limits of client addresses, and the addresses that count.
+
+use std::net::IpAddr;
+
+use super::{
+    Service,
+    rate_limit::{ELSEWHERE, HOME, WRONG, behind_proxy, retry_after},
+};
+use crate::support::PASSWORD;
+
+#[tokio::test]
+async fn address_that_fails_at_many_accounts_is_limited() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+    let failures = service.failures_until_refused(|_| ELSEWHERE.to_owned()).await;
+
+    assert!((100..115).contains(&failures), "{failures}");
+    service.log_in_from("198.51.100.2", "not an address", WRONG).await.expect_problem(401, "invalid_credentials");
+    service.log_in_from("198.51.100.2", "somebody@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
+    service.log_in_from(HOME, "ada@example.org", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn ipv6_site_counts_as_one_address() {
+    let service = behind_proxy().await;
+
+    let failures = service.failures_until_refused(|number| format!("2001:db8::{number:x}")).await;
+
+    assert!((100..115).contains(&failures), "{failures}");
+    let other_site = service.log_in_from("2001:db8:0:1::1", "somebody@example.org", WRONG).await;
+    other_site.expect_problem(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn sign_ups_of_an_address_are_limited_after_200() {
+    let service = behind_proxy().await;
+    service.sign_up_from(ELSEWHERE, "ada0@example.org").await.expect(201);
+    // Sign-ups with a taken email count as well, since each reveals something.
+    let (mut sign_ups, mut answer) = (0, service.sign_up_from(ELSEWHERE, "ada0@example.org").await);
+    while answer.status == 409 && sign_ups < 1000 {
+        sign_ups += 1;
+        answer = service.sign_up_from(ELSEWHERE, "ada0@example.org").await;
+    }
+    let wait = retry_after(answer);
+
+    assert!((199..215).contains(&sign_ups), "{sign_ups}");
+
+    service.sign_up_from(HOME, "ada1@example.org").await.expect(201);
+    service.advance(wait);
+    service.sign_up_from(ELSEWHERE, "ada2@example.org").await.expect(201);
+}
+
+#[tokio::test]
+async fn forwarded_address_counts_from_trusted_proxies_only() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    for host in 1..=16 {
+        service.fail_from(&format!("198.51.100.{host}"), "ada@example.org", 1).await;
+    }
+
+    // All of them count for the one address, which is also that of the sign-up.
+    retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await);
+    let sessions = ada.sessions().await.expect(200);
+    assert!(sessions["sessions"][0]["ip"].as_str().expect("a text").parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()));
+}
+
+#[tokio::test]
+async fn session_shows_the_address_seen_by_the_trusted_proxy() {
+    let service = behind_proxy().await;
+    service.sign_up_from("203.0.113.9, 192.0.2.1", "ada@example.org").await.expect(201);
+
+    let ada = service.logged_in("ada@example.org", PASSWORD).await;
+
+    let sessions = ada.sessions().await.expect(200);
+    assert_eq!(sessions["sessions"][1]["ip"], HOME);
+}
