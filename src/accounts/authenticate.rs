@@ -4,7 +4,7 @@ use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
     model::{AuditSubject, Session, User},
     store::StoreError,
-    tokens::{AccessTokenError, Claims},
+    tokens::{AccessTokenError, Claims, RefreshClaims},
 };
 
 /// A user whose session is in force, as of this request.
@@ -34,13 +34,27 @@ impl Accounts {
         Ok(CurrentUser { user, session: session? })
     }
 
-    /// What an access token says that is authentic and has not expired.
+    /// Returns the claims of an access token that is authentic and has not expired.
     pub(super) async fn claims(&self, access_token: &str) -> Result<Claims, AccountError> {
         let verified = self.access_tokens.verify(access_token, self.clock.now()).await;
-        verified.map_err(|error| match error {
+        self.notice_verified(verified).map_err(|error| match error {
             AccessTokenError::Invalid => AccountError::InvalidAccessToken,
             AccessTokenError::Expired => AccountError::AccessTokenExpired,
         })
+    }
+
+    /// Returns the claims of a refresh token that is authentic.
+    pub(super) async fn refresh_claims(&self, refresh_token: &str) -> Result<RefreshClaims, AccountError> {
+        let verified = self.refresh_tokens.verify(refresh_token).await;
+        self.notice_verified(verified).map_err(|_| AccountError::InvalidRefreshToken)
+    }
+
+    /// Makes a hashing thread yield to the request if its token was verified. A forged token must not slow down logins.
+    fn notice_verified<C, E>(&self, verified: Result<C, E>) -> Result<C, E> {
+        if verified.is_ok() {
+            self.hasher.notice_request();
+        }
+        verified
     }
 
     /// The user that claims speak for, and their session: it is in force, or it is not known, because the session store
@@ -50,7 +64,6 @@ impl Accounts {
         claims: &Claims,
         call: &CallContext,
     ) -> Result<(User, Result<Session, StoreError>), AccountError> {
-        self.hasher.notice_request();
         let (user, session) = tokio::join!(
             self.users.by_id(claims.subject, &call.time),
             self.sessions.touch(claims.subject, claims.session, &call.time),
