@@ -52,7 +52,7 @@ impl Readiness {
             let pinged = sent..=accounts.clock.now();
             for (store, response) in [("users", users), ("sessions", sessions)] {
                 match response {
-                    Err(error) if pending.contains(&store) => warn!(%error, "not ready yet"),
+                    Err(error) if pending.contains(&store) => warn!(store, %error, "store is not reachable; retrying"),
                     Ok(health) if pending.contains(&store) => {
                         pending.retain(|pending| *pending != store);
                         warn_about(store, &health, &pinged);
@@ -61,7 +61,7 @@ impl Readiness {
                 }
             }
             if pending.is_empty() {
-                info!("each store has answered");
+                info!("all stores responded");
                 return;
             }
             sleep(PAUSE).await;
@@ -102,9 +102,9 @@ fn warn_about(store: &str, health: &StoreHealth, pinged: &RangeInclusive<OffsetD
     let difference = (health.clock - *pinged.end()).max(*pinged.start() - health.clock);
     if difference > CLOCK_TOLERANCE {
         let seconds_ahead = (health.clock - *pinged.end()).whole_seconds();
-        warn!(store, seconds_ahead, "the clocks of this store and of this server disagree: let NTP set both");
+        warn!(store, seconds_ahead, "store and server clocks differ; synchronize both with NTP");
     }
     if let Some(warning) = &health.warning {
-        warn!(store, warning, "this store may lose what it keeps");
+        warn!(store, warning, "this store may lose data");
     }
 }

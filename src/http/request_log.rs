@@ -66,7 +66,7 @@ impl RequestLog {
         let (id, api_client, duration_ms) = (self.id.as_str(), self.api_client_name(), self.duration_ms());
         match status {
             500 => error!(id, method, route, api_client, status, cause, duration_ms, "request failed"),
-            503 => warn!(id, method, route, api_client, status, code, cause, duration_ms, "request refused"),
+            503 => warn!(id, method, route, api_client, status, code, cause, duration_ms, "request rejected"),
             _ => info!(id, method, route, api_client, status, code, duration_ms, "request"),
         }
     }
@@ -85,7 +85,7 @@ impl Drop for RequestLog {
         if !self.in_flight.is_answered() {
             let (method, route) = (self.method, self.route);
             let (id, api_client, duration_ms) = (self.id.as_str(), self.api_client_name(), self.duration_ms());
-            info!(id, method, route, api_client, duration_ms, "request ended without an answer");
+            info!(id, method, route, api_client, duration_ms, "request ended without a response");
         }
     }
 }

@@ -122,7 +122,7 @@ async fn a_request_whose_caller_hangs_up_is_a_line_of_the_log_too() {
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let told: Vec<_> = lines.iter().filter(|line| line["route"] == "/token/").collect();
     assert_eq!(told.len(), 1, "{log}");
-    assert_eq!(told[0]["message"], "request ended without an answer");
+    assert_eq!(told[0]["message"], "request ended without a response");
 }
 
 #[tokio::test]

@@ -163,7 +163,7 @@ async fn a_store_that_goes_down_later_does_not_look_like_one_that_was_never_ther
     assert_eq!(postern.run(&["keys", "generate"]).await.code, Some(0));
     let mut serving = postern.serve().await;
     let mut log = BufReader::new(&mut serving.stderr).lines();
-    while !log.next_line().await.expect("a line").expect("a line").contains("each store has answered") {}
+    while !log.next_line().await.expect("a line").expect("a line").contains("all stores responded") {}
 
     proxy.cut().await;
 

@@ -41,7 +41,7 @@ async fn a_redis_that_would_throw_sessions_away_is_warned_about_at_the_start() {
 
     let mut serving = postern.serve().await;
 
-    let warning = logged(&mut serving, "may lose what it keeps").await;
+    let warning = logged(&mut serving, "may lose data").await;
     assert_eq!((&warning["level"], &warning["store"]), (&"WARN".into(), &"sessions".into()));
     assert!(warning["warning"].as_str().expect("a text").contains("maxmemory-policy is allkeys-lru"), "{warning}");
 }
@@ -54,7 +54,7 @@ async fn a_redis_that_keeps_what_it_has_is_not_warned_about() {
 
     let line = logged(&mut serving, "").await;
     let mut lines = vec![line];
-    while lines.last().is_some_and(|line| line["message"] != "each store has answered") {
+    while lines.last().is_some_and(|line| line["message"] != "all stores responded") {
         lines.push(logged(&mut serving, "").await);
     }
     assert!(lines.iter().all(|line| line["level"] == "INFO"), "{lines:?}");
