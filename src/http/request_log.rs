@@ -90,8 +90,8 @@ impl Drop for RequestLog {
     }
 }
 
-/// Returns the method if HTTP defines it. A client can send any token of any length as its method: those are not logged,
-/// and would give the metrics any number of labels.
+/// Returns the method if HTTP defines it. Any other is arbitrary client input, which must not reach the log or become the
+/// label of a metric.
 fn method_label(method: &Method) -> &'static str {
     KNOWN_METHODS.iter().find(|known| *known == method).map_or("other", Method::as_str)
 }
