@@ -86,7 +86,7 @@ pub async fn ours(service: &Arc<Service>) -> SendRequest<Empty<Bytes>> {
     let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
     connect(service_fn(move |request| {
         let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.answer(request, peer).await) }
+        async move { Ok::<_, Infallible>(service.respond(request, peer).await) }
     }))
     .await
 }

@@ -1,6 +1,6 @@
 //! HTTP: converts a request to the call of a use case, and its outcome to a response.
 //!
-//! [`routes`] is the table of all routes. [`Service`] responds to a request in the order of the steps of its `answer`.
+//! [`routes`] is the table of all routes. [`Service`] responds to a request in the order of the steps of its `respond`.
 
 mod auth;
 mod body;

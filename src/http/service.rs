@@ -1,4 +1,4 @@
-//! The service of a listener: responds to a request in the order of the steps of [`Service::answer`].
+//! The service of a listener: responds to a request in the order of the steps of [`Service::respond`].
 
 use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
@@ -87,7 +87,7 @@ impl Service {
 
     /// Responds to a request. Always returns a response and logs one event, even if the handler panics or exceeds its
     /// deadline.
-    pub async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
+    pub async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
         let (route, route_match) = self.router.find(request.method(), request.uri().path());
         let (log, headers) = self.start(&request, route);
         let context = self.context(&request, &log, peer);
@@ -102,7 +102,7 @@ impl Service {
     }
 
     /// Responds to a request whose head is invalid, without routing it.
-    pub fn refuse(&self, request: &Request<Incoming>, error: HeadError) -> Response {
+    pub fn reject(&self, request: &Request<Incoming>, error: HeadError) -> Response {
         let (log, headers) = self.start(request, None);
         headers.apply(log.finish(Err(error.into())))
     }

@@ -89,8 +89,8 @@ impl Connection {
             Box::pin(async move {
                 let has_farewell = request.version() == Version::HTTP_2;
                 let mut response = match bad.or_else(|| bad_http2(&request)) {
-                    Some(bad) => service.refuse(&request, bad),
-                    None => service.answer(request, peer).await,
+                    Some(bad) => service.reject(&request, bad),
+                    None => service.respond(request, peer).await,
                 };
                 if !has_farewell && under_way.is_last() {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
