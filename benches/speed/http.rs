@@ -85,7 +85,7 @@ pub async fn connect_to_postern(service: &Arc<Service>) -> SendRequest<Empty<Byt
     let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
     connect(service_fn(move |request| {
         let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.answer(request, peer).await) }
+        async move { Ok::<_, Infallible>(service.respond(request, peer).await) }
     }))
     .await
 }

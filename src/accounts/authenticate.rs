@@ -4,7 +4,7 @@ use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
     model::{AuditSubject, Session, User},
     store::StoreError,
-    tokens::{AccessTokenError, Claims},
+    tokens::{AccessTokenError, Claims, RefreshClaims},
 };
 
 /// A user with a valid session, as of this request.
@@ -37,10 +37,24 @@ impl Accounts {
     /// Returns the claims of an access token that is authentic and has not expired.
     pub(super) async fn claims(&self, access_token: &str) -> Result<Claims, AccountError> {
         let verified = self.access_tokens.verify(access_token, self.clock.now()).await;
-        verified.map_err(|error| match error {
+        self.notice_verified(verified).map_err(|error| match error {
             AccessTokenError::Invalid => AccountError::InvalidAccessToken,
             AccessTokenError::Expired => AccountError::AccessTokenExpired,
         })
+    }
+
+    /// Returns the claims of an authentic refresh token.
+    pub(super) async fn refresh_claims(&self, refresh_token: &str) -> Result<RefreshClaims, AccountError> {
+        let verified = self.refresh_tokens.verify(refresh_token).await;
+        self.notice_verified(verified).map_err(|_| AccountError::InvalidRefreshToken)
+    }
+
+    /// Makes a hashing thread yield to the request if its token was verified. A forged token must not slow down logins.
+    fn notice_verified<C, E>(&self, verified: Result<C, E>) -> Result<C, E> {
+        if verified.is_ok() {
+            self.hasher.notice_request();
+        }
+        verified
     }
 
     /// Returns the user of `claims`, and their session if it is valid, or the error of the session store.
@@ -49,7 +63,6 @@ impl Accounts {
         claims: &Claims,
         call: &CallContext,
     ) -> Result<(User, Result<Session, StoreError>), AccountError> {
-        self.hasher.notice_request();
         let (user, session) = tokio::join!(
             self.users.by_id(claims.subject, &call.time),
             self.sessions.touch(claims.subject, claims.session, &call.time),

@@ -17,8 +17,7 @@ impl Accounts {
     /// # Errors
     /// Returns [`AccountError::InvalidRefreshToken`] if the token is not authentic, or [`AccountError::Store`].
     pub async fn logout(&self, refresh_token: &str, call: &CallContext) -> Result<(), AccountError> {
-        let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| AccountError::InvalidRefreshToken)?;
-        self.hasher.notice_request();
+        let claims = self.refresh_claims(refresh_token).await?;
         let ended = self.sessions.end(claims.user, claims.session, &call.time).await?;
         self.metrics.accounts.ended_by_logout.inc_by(ended);
         let subject = AuditSubject { user: Some(claims.user), session: Some(claims.session), detail: None };

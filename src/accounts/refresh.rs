@@ -28,8 +28,7 @@ impl Accounts {
 
     async fn exchange_token(&self, refresh_token: &str, call: &CallContext) -> Result<Refreshed, AccountError> {
         // A: the token is not authentic.
-        let claims = self.refresh_tokens.verify(refresh_token).await.map_err(|_| AccountError::InvalidRefreshToken)?;
-        self.hasher.notice_request();
+        let claims = self.refresh_claims(refresh_token).await?;
         // B: the user is gone or inactive, or the session is not valid.
         let user = self.users.by_id(claims.user, &call.time).await?;
         let user = user.filter(User::is_active).ok_or(AccountError::InvalidRefreshToken)?;

@@ -341,8 +341,8 @@ mod tests {
         assert_eq!(mistakes_of(&[("POSTERN_CORS_ORIGINS", "https://app.example.org,")]).len(), 1);
         assert_eq!(
             mistakes_of(&[("POSTERN_CORS_ORIGINS", "*")]),
-            ["POSTERN_CORS_ORIGINS: `*` is wrong; right would be origins as browsers write them, as in \
-                https://app.example.org, parted by commas; `*` would let every page in the world try passwords"]
+            ["POSTERN_CORS_ORIGINS: `*` is wrong; right would be comma-separated origins such as \
+                https://app.example.org; `*` would let every web page try passwords"]
         );
     }
 }

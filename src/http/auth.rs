@@ -1,4 +1,4 @@
-//! Who may call: the third column of the table.
+//! Authentication: the third column of the route table.
 
 use hyper::{HeaderMap, header};
 
@@ -8,43 +8,44 @@ use crate::{
     api_keys::ApiClientName,
 };
 
-/// Admits callers, and hands what it knows of them to the handler.
+/// Authenticates the caller of a route.
 pub trait Authenticator {
-    /// What a handler gets to know of its caller.
+    /// The caller, as the handler receives it.
     type Caller: Send;
 
-    /// The caller, or why they are not admitted.
-    fn admit(
+    /// Returns the caller, or the error if the caller may not use the route.
+    fn authenticate(
         self,
         context: &Context,
         headers: &HeaderMap,
     ) -> impl Future<Output = Result<Self::Caller, ApiError>> + Send;
 }
 
-/// Everybody; nothing is known of them.
+/// Accepts every request, without authentication.
 #[derive(Clone, Copy)]
 pub struct Public;
 
-/// A caller of whom nothing is known.
+/// The caller of a [`Public`] route.
 pub struct Anonymous;
 
-/// Whoever has an access token of a session that is in force.
+/// Accepts an access token whose session is valid.
 #[derive(Clone, Copy)]
 pub struct SignedIn;
 
-/// Whoever is [`SignedIn`], as far as others are told: the settings may have more accepted while the session store cannot
-/// be reached.
+/// Accepts the same tokens as [`SignedIn`]. If the session store is unavailable, [`SessionOutagePolicy`] decides.
+///
+/// [`SessionOutagePolicy`]: crate::accounts::SessionOutagePolicy
 #[derive(Clone, Copy)]
 pub struct ForwardAuth;
 
-/// Whoever has an operator's API key.
+/// Accepts the API key of an API client.
 #[derive(Clone, Copy)]
 pub struct ApiClient;
 
 impl Authenticator for Public {
     type Caller = Anonymous;
 
-    async fn admit(self, _: &Context, _: &HeaderMap) -> Result<Anonymous, ApiError> {
+    async fn authenticate(self, _: &Context, _: &HeaderMap) -> Result<Anonymous, ApiError> {
         Ok(Anonymous)
     }
 }
@@ -52,7 +53,7 @@ impl Authenticator for Public {
 impl Authenticator for SignedIn {
     type Caller = CurrentUser;
 
-    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<CurrentUser, ApiError> {
+    async fn authenticate(self, context: &Context, headers: &HeaderMap) -> Result<CurrentUser, ApiError> {
         let token = bearer_token(headers)?;
         Ok(context.accounts.authenticate(token, &context.call).await?)
     }
@@ -61,7 +62,7 @@ impl Authenticator for SignedIn {
 impl Authenticator for ForwardAuth {
     type Caller = Identity;
 
-    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<Identity, ApiError> {
+    async fn authenticate(self, context: &Context, headers: &HeaderMap) -> Result<Identity, ApiError> {
         let token = bearer_token(headers)?;
         let session_outage_policy = context.token_check.session_outage_policy;
         Ok(context.accounts.identify(token, session_outage_policy, &context.call).await?)
@@ -71,21 +72,21 @@ impl Authenticator for ForwardAuth {
 impl Authenticator for ApiClient {
     type Caller = ApiClientName;
 
-    async fn admit(self, context: &Context, headers: &HeaderMap) -> Result<ApiClientName, ApiError> {
+    async fn authenticate(self, context: &Context, headers: &HeaderMap) -> Result<ApiClientName, ApiError> {
         let key = bearer_token(headers)?;
         let name = context.token_check.api_clients.by_key(key).await.ok_or(ApiError::InvalidApiKey)?;
-        // A request has one caller: nobody has set it before.
+        // Cannot be set already: a request is authenticated once.
         let _ = context.api_client.set(name.clone());
         Ok(name)
     }
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750, section 2.1).
+/// Returns the token of `Authorization: Bearer …` (RFC 6750, section 2.1).
 pub fn bearer_token(headers: &HeaderMap) -> Result<&str, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (first, second) = (values.next(), values.next());
     let value = first.ok_or(ApiError::NotAuthenticated)?.as_bytes();
-    // Which of two would count? Neither.
+    // A proxy may check one header and Postern the other: reject both.
     if second.is_some() {
         return Err(ApiError::InvalidToken);
     }
@@ -107,32 +108,32 @@ mod tests {
     fn token_of(values: &[&str]) -> Result<String, &'static str> {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
+            headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
         }
-        bearer_token(&headers).map(str::to_owned).map_err(|problem| problem.code().unwrap_or_default())
+        bearer_token(&headers).map(str::to_owned).map_err(|error| error.code().unwrap_or_default())
     }
 
     #[test]
-    fn the_scheme_is_read_in_any_case() {
+    fn scheme_is_case_insensitive() {
         assert_eq!(token_of(&["Bearer abc"]), Ok("abc".to_owned()));
         assert_eq!(token_of(&["bearer  abc"]), Ok("abc".to_owned()));
     }
 
     #[test]
-    fn nothing_another_scheme_or_no_token_is_not_authenticated() {
+    fn no_header_other_scheme_or_no_token_is_not_authenticated() {
         for values in [&[][..], &["Basic YTpi"], &["Basic ü"], &["Bearer"], &["Bearer "], &["BearerX abc"]] {
             assert_eq!(token_of(values), Err("not_authenticated"), "{values:?}");
         }
     }
 
     #[test]
-    fn two_tokens_are_none() {
+    fn two_authorization_headers_are_rejected() {
         assert_eq!(token_of(&["Bearer abc", "Bearer abc"]), Err("invalid_token"));
     }
 
     proptest! {
         #[test]
-        fn a_token_is_what_stands_behind_the_scheme_without_the_blanks_around_it(
+        fn token_follows_the_scheme_and_is_trimmed(
             scheme in "[Bb][Ee][Aa][Rr][Ee][Rr]|[A-Za-z]{1,8}", blanks in "[ \\t]{0,2}", token in "[!-~ü\t ]{0,20}",
         ) {
             let token = token.trim_matches(['\t', ' ']);

@@ -1,4 +1,4 @@
-//! Bodies, read whole and within limits.
+//! Request bodies, read whole and within limits.
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{
@@ -11,26 +11,22 @@ use zeroize::Zeroizing;
 
 use super::{context::Context, error::ApiError};
 
-/// The type of a body that is a JSON object.
-pub const JSON: &str = "application/json";
-
-/// The type of a body that is a form (WHATWG URL, section 5).
+/// The media type of a form (WHATWG URL, section 5).
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The largest body that is read, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
-/// Whether there is one content type, and it is this one, whatever its parameters.
-pub fn is_of_type(headers: &HeaderMap, content_type: &str) -> bool {
+/// Returns whether there is exactly one `Content-Type`, and it has this media type. Parameters are ignored.
+pub fn has_content_type(headers: &HeaderMap, media_type: &str) -> bool {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return false };
     let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(content_type.as_bytes())
+    essence.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
-/// The whole body, within its size and the request's time.
+/// Reads the whole body, within the size limit and the deadline of the request.
 pub async fn read_body(body: Incoming, context: &Context) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    // Refused by its declared length before any of it is asked for.
+    // Reject by the declared length before reading anything: hyper then sends no `100 Continue`.
     if body.size_hint().lower() > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
         return Err(ApiError::TooLarge);
     }
@@ -38,7 +34,7 @@ pub async fn read_body(body: Incoming, context: &Context) -> Result<Zeroizing<Ve
 }
 
 async fn collect(body: Incoming) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    // Its full size from the start: a buffer that grows leaves copies of what it held behind.
+    // Allocate the full size: a buffer that grows leaves unwiped copies of its content behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES));
     let mut body = Limited::new(body, MAX_BODY_BYTES);
     while let Some(frame) = body.frame().await {
@@ -56,24 +52,23 @@ async fn collect(body: Incoming) -> Result<Zeroizing<Vec<u8>>, ApiError> {
 mod tests {
     use hyper::header::HeaderValue;
 
-    use super::*;
+    use super::{super::response::JSON, *};
 
     #[test]
-    fn there_is_one_content_type_and_it_may_have_parameters() {
-        let is_json_of = |values: &[&'static str]| {
-            let values = values.iter().map(|value| (header::CONTENT_TYPE, HeaderValue::from_static(value)));
-            let headers = values.fold(HeaderMap::new(), |mut headers, (name, value)| {
-                headers.append(name, value);
-                headers
-            });
-            is_of_type(&headers, JSON)
+    fn content_type_occurs_once_and_may_have_parameters() {
+        let is_json = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONTENT_TYPE, HeaderValue::from_static(value));
+            }
+            has_content_type(&headers, JSON)
         };
 
-        assert!(is_json_of(&["application/json"]));
-        assert!(is_json_of(&["Application/JSON ; charset=utf-8"]));
+        assert!(is_json(&["application/json"]));
+        assert!(is_json(&["Application/JSON ; charset=utf-8"]));
         for values in [&[][..], &["text/plain"], &["application/json-patch+json"], &["application/json", "text/plain"]]
         {
-            assert!(!is_json_of(values), "{values:?}");
+            assert!(!is_json(values), "{values:?}");
         }
     }
 }

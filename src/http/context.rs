@@ -1,4 +1,4 @@
-//! What a handler gets beside its caller and its input.
+//! The context of a request: the services and limits that handlers use.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -13,38 +13,38 @@ use crate::{
     api_keys::{ApiClientName, ApiClients},
 };
 
-/// How long a request may take.
+/// The time limits of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestLimits {
-    /// From its head to its answer.
+    /// From the request head to the response.
     pub request: Duration,
-    /// For its store calls together; waiting for a hash is not counted.
+    /// For all store calls together. Waiting for a hash is not counted.
     pub store: Duration,
 }
 
-/// What a handler has beside its caller and its input.
+/// The first argument of every handler; its caller and its input are the other two.
 pub struct Context {
-    /// What can be done.
+    /// The use cases.
     pub accounts: Arc<Accounts>,
-    /// Whether traffic may come.
+    /// Whether this replica takes traffic.
     pub readiness: Arc<Readiness>,
-    /// What other services are told.
+    /// The settings of `/verify/` and `/introspect/`.
     pub token_check: Arc<TokenCheckConfig>,
-    /// Which operator has been admitted: for the log.
+    /// The API client that was authenticated, for the log.
     pub api_client: Arc<OnceLock<ApiClientName>>,
-    /// Who asks, and how much time there is for the stores.
+    /// The client, the request id and the time budget of the store calls.
     pub call: CallContext,
-    /// When the request must have been answered.
+    /// The time by which the response must be ready.
     pub deadline: Instant,
-    /// What its path has in place of the pattern's parameter, as it was sent.
-    pub parameter: Option<String>,
+    /// The value of the path parameter, as it was sent.
+    pub path_parameter: Option<String>,
 }
 
-/// To whom other services are vouched for, and when.
+/// Settings for the endpoints that check tokens for other services.
 #[derive(Debug)]
 pub struct TokenCheckConfig {
-    /// Who may introspect tokens.
+    /// The API clients that may introspect tokens.
     pub api_clients: ApiClients,
-    /// What `/verify/` answers while the session store cannot be reached.
+    /// The response of `/verify/` if the session store is unavailable.
     pub session_outage_policy: SessionOutagePolicy,
 }

@@ -1,6 +1,6 @@
-//! Scripts of other origins (Fetch, section 3.2, "CORS protocol"): which may read answers. None by default.
+//! CORS (Fetch, section 3.2): the origins whose scripts may read responses. None by default.
 //!
-//! No cookie is used, so nothing of a user's is sent by a browser on its own, and no answer allows credentials.
+//! Responses never allow credentials: Postern sets no cookies, so a browser has none to send.
 
 use std::{str::FromStr, sync::Arc};
 
@@ -10,19 +10,16 @@ use hyper::{
     http::uri::Scheme,
 };
 
-use super::response::Response;
-
-/// What a script may send beside what every script may.
+/// Request headers that a script may send in addition to the CORS-safelisted ones.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, x-request-id");
 
-/// What a script may read beside what every script may.
+/// Response headers that a script may read in addition to the CORS-safelisted ones.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("x-request-id, retry-after, www-authenticate");
 
-/// How long a browser may keep the answer to a preflight, in seconds: so long, at most, a path or origin that is removed
-/// goes on being asked.
+/// How long a browser may cache a preflight response, in seconds. A removed origin can pass preflights for this long.
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("600");
 
-/// An origin as a browser writes it: `https://app.example.org`.
+/// An origin as browsers serialize it, such as `https://app.example.org`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(HeaderValue);
 
@@ -30,20 +27,20 @@ impl FromStr for Origin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const RIGHT: &str = "origins as browsers write them, as in https://app.example.org, parted by commas";
+        const EXPECTED: &str = "comma-separated origins such as https://app.example.org";
         if text == "*" {
-            return Err(format!("{RIGHT}; `*` would let every page in the world try passwords"));
+            return Err(format!("{EXPECTED}; `*` would let every web page try passwords"));
         }
-        let is_written_so =
-            !text.contains('*') && text.parse().is_ok_and(|uri: Uri| serialised(&uri).as_deref() == Some(text));
-        let value = HeaderValue::from_str(text).ok().filter(|_| is_written_so);
-        value.map(Self).ok_or_else(|| RIGHT.to_owned())
+        let is_serialized =
+            !text.contains('*') && text.parse().is_ok_and(|uri: Uri| serialize(&uri).as_deref() == Some(text));
+        let value = HeaderValue::from_str(text).ok().filter(|_| is_serialized);
+        value.map(Self).ok_or_else(|| EXPECTED.to_owned())
     }
 }
 
-/// Scheme, host and port of a URL as a browser writes them (HTML, "serialization of an origin"): in lower case, without
-/// the port that goes with the scheme.
-fn serialised(uri: &Uri) -> Option<String> {
+/// Returns the scheme, host and port of a URL as browsers serialize them (HTML, "serialization of an origin"): in lower
+/// case, without the default port of the scheme.
+fn serialize(uri: &Uri) -> Option<String> {
     let scheme = uri.scheme().filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme))?;
     let host = uri.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
     let default_port = if *scheme == Scheme::HTTPS { 443 } else { 80 };
@@ -51,7 +48,7 @@ fn serialised(uri: &Uri) -> Option<String> {
     Some(format!("{scheme}://{host}{}", port.map(|port| format!(":{port}")).unwrap_or_default()))
 }
 
-/// The origins whose scripts may read answers. Where there are none, nothing is said of origins at all.
+/// The origins whose scripts may read responses. If there are none, responses have no CORS headers.
 #[derive(Debug, Clone, Default)]
 pub struct Origins(Arc<[Origin]>);
 
@@ -62,7 +59,7 @@ impl FromIterator<Origin> for Origins {
 }
 
 impl Origins {
-    /// What a request asks for.
+    /// Reads the CORS headers of a request.
     pub fn cors_request(&self, method: &Method, headers: &HeaderMap) -> CorsRequest {
         let origin = headers.get(header::ORIGIN);
         let origin = origin.filter(|origin| self.0.iter().any(|Origin(known)| known == *origin));
@@ -74,7 +71,7 @@ impl Origins {
     }
 }
 
-/// What a request asks for, of which origins are told.
+/// The CORS headers of a request, checked against the allowed origins.
 #[derive(Debug)]
 pub struct CorsRequest {
     depends_on_origin: bool,
@@ -83,15 +80,15 @@ pub struct CorsRequest {
 }
 
 impl CorsRequest {
-    /// Tells the browser whether the script may read the answer; to a preflight, what it may ask.
-    pub fn apply(&mut self, response: &mut Response) {
-        let headers = response.headers_mut();
+    /// Adds the CORS headers of the response.
+    pub fn apply(self, headers: &mut HeaderMap) {
         if self.depends_on_origin {
             headers.append(header::VARY, HeaderValue::from_static("origin"));
         }
-        let Some(origin) = self.origin.take() else { return };
+        let Some(origin) = self.origin else { return };
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        // What has the method OPTIONS itself, as `/verify/` has, is asked by proxies: they get no preflight's answer.
+        // A path with a handler for OPTIONS, such as `/verify/`, responds without `Allow` and is not preflighted: only
+        // proxies call it.
         match headers.get(header::ALLOW).cloned().filter(|_| self.is_preflight) {
             None => drop(headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS)),
             Some(allow) => headers.extend([
@@ -108,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_written_as_browsers_write_it() {
+    fn origin_is_serialized_as_in_browsers() {
         for origin in ["https://app.example.org", "http://localhost:3000", "https://[::1]:8443", "http://x:443"] {
             assert!(origin.parse::<Origin>().is_ok(), "{origin}");
         }
@@ -136,9 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn an_asterisk_is_refused_with_the_reason() {
-        let error = "*".parse::<Origin>().expect_err("no origin");
+    fn wildcard_origin_is_rejected_with_a_reason() {
+        let error = "*".parse::<Origin>().expect_err("not an origin");
 
-        assert!(error.ends_with("`*` would let every page in the world try passwords"), "{error}");
+        assert!(error.ends_with("`*` would let every web page try passwords"), "{error}");
     }
 }

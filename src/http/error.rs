@@ -1,93 +1,93 @@
-//! THE error → response table.
+//! The table of errors: status, code and sentence of each.
 
 use hyper::{
     StatusCode,
     header::{self, HeaderValue},
 };
-use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use serde::Serialize;
 
-use super::response::{Response, json, methods};
+use super::{
+    field_errors::FieldErrors,
+    response::{Response, allow_header, json},
+};
 use crate::{accounts::AccountError, passwords::Overloaded, rate_limit::RateLimited, store::StoreError};
 
-/// Why a request was not answered as its caller wished.
+/// An error that a client receives.
 #[derive(Debug)]
 pub enum ApiError {
-    /// No such path.
+    /// No route matches the path.
     NotFound,
-    /// The path has other methods.
+    /// The path does not support the method.
     MethodNotAllowed {
-        /// Which ones.
+        /// The supported methods: the value of `Allow`.
         allow: String,
     },
-    /// The body has another type than JSON, or than a form where one is taken.
+    /// The body is not JSON, nor a form on an endpoint that accepts one.
     UnsupportedMediaType,
     /// The body is too large.
     TooLarge,
-    /// Head or body did not arrive in time.
+    /// The request body did not arrive in time.
     RequestTimeout,
-    /// What has arrived is no request, or could be read as two.
+    /// The request is malformed, or ambiguous between two readings.
     BadRequest,
-    /// The head is too large, or has too many headers.
-    HeadTooLarge,
-    /// The body is not one JSON object, or form, without repeated members.
+    /// The body is not a JSON object or form, or has duplicate fields.
     MalformedJson,
-    /// Members are missing or wrong.
+    /// Fields are missing or invalid.
     ValidationFailed(FieldErrors),
     /// Another user has the email.
     EmailTaken,
-    /// Email and password open no account.
+    /// No active account has this email and password.
     InvalidCredentials,
-    /// No access token was sent.
+    /// The request has no bearer token.
     NotAuthenticated,
-    /// The access token is worth nothing.
+    /// The access token is invalid, or its session or user is gone.
     InvalidToken,
-    /// The API key is no operator's.
+    /// No API client has this API key.
     InvalidApiKey,
-    /// The access token was worth something once.
+    /// The access token has expired.
     TokenExpired,
-    /// The refresh token is worth nothing.
+    /// The refresh token is invalid, or its session or user is gone.
     InvalidRefreshToken,
-    /// The user has no such session.
+    /// The user has no valid session with this id.
     SessionNotFound,
-    /// This member should hold the user's password, and does not.
+    /// This field does not hold the user's current password.
     WrongPassword(&'static str),
-    /// Too many attempts have failed.
+    /// Too many attempts failed.
     TooManyAttempts(RateLimited),
-    /// Too many passwords wait to be hashed.
+    /// The hashing queue is too long.
     Overloaded(Overloaded),
-    /// A store that is needed did not answer.
+    /// A store failed, and a retry may succeed.
     Unavailable(StoreError),
-    /// The request was not answered in time.
+    /// The handler exceeded the deadline of the request.
     DeadlinePassed,
-    /// A store holds what it should not.
+    /// A store holds invalid data.
     Corrupt(StoreError),
-    /// A mistake of ours.
+    /// A bug: the handler panicked, or an invariant is broken.
     Internal,
 }
 
 #[derive(Serialize)]
-struct Body<'problem> {
+struct Body<'error> {
     error: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
     #[serde(skip_serializing_if = "FieldErrors::is_empty")]
-    fields: &'problem FieldErrors,
+    fields: &'error FieldErrors,
 }
 
 impl ApiError {
-    /// Status, code, and the sentence for the client. The 404 and the 500 have no code: they are those of the API that
-    /// this service replaces.
+    /// Returns the status, the code and the sentence for the client. The 404 and the 500 have no code: their bodies are
+    /// those of the API that Postern replaces.
     #[rustfmt::skip]
-    fn answer(&self) -> (StatusCode, Option<&'static str>, &'static str) {
+    fn parts(&self) -> (StatusCode, Option<&'static str>, &'static str) {
         match self {
             Self::NotFound                => (StatusCode::NOT_FOUND,              None,                           "The endpoint was not found"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED,     Some("method_not_allowed"),     "This method is not allowed here"),
             Self::UnsupportedMediaType    => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Some("unsupported_media_type"), "Send the body as application/json"),
             Self::TooLarge                => (StatusCode::PAYLOAD_TOO_LARGE,      Some("too_large"),              "The body is larger than 16 KiB"),
             Self::RequestTimeout          => (StatusCode::REQUEST_TIMEOUT,        Some("request_timeout"),        "The request did not arrive in time"),
-            Self::BadRequest              => (StatusCode::BAD_REQUEST,            Some("bad_request"),            "This is not a request that can be read in one way"),
-            Self::HeadTooLarge            => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Some("head_too_large"), "The head is larger than 32 KiB (16 KiB over HTTP/2), or has more than 64 headers"),
-            Self::MalformedJson           => (StatusCode::BAD_REQUEST,            Some("malformed_json"),         "The body is not a JSON object with each member once"),
+            Self::BadRequest              => (StatusCode::BAD_REQUEST,            Some("bad_request"),            "The request is malformed or ambiguous"),
+            Self::MalformedJson           => (StatusCode::BAD_REQUEST,            Some("malformed_json"),         "The body must be a JSON object without duplicate fields"),
             Self::ValidationFailed(_)     => (StatusCode::BAD_REQUEST,            Some("validation_failed"),      "Some fields are missing or not valid"),
             Self::EmailTaken              => (StatusCode::CONFLICT,               Some("email_taken"),            "A user with this email already exists"),
             Self::InvalidCredentials      => (StatusCode::UNAUTHORIZED,           Some("invalid_credentials"),    "No active account has this email and password"),
@@ -107,12 +107,12 @@ impl ApiError {
         }
     }
 
-    /// The code that clients may rely on.
+    /// Returns the code, which is part of the API, unlike the sentence.
     pub fn code(&self) -> Option<&'static str> {
-        self.answer().1
+        self.parts().1
     }
 
-    /// What broke, where something did: for the log.
+    /// Returns the cause for the log: clients never see it.
     pub fn cause(&self) -> Option<String> {
         match self {
             Self::Unavailable(error) | Self::Corrupt(error) => Some(error.to_string()),
@@ -122,15 +122,14 @@ impl ApiError {
         }
     }
 
-    /// The response.
     pub fn into_response(self) -> Response {
-        let (status, code, error) = self.answer();
+        let (status, code, error) = self.parts();
         let fields = self.fields();
         let mut response = json(status, &Body { error, code, fields: &fields });
         let headers = response.headers_mut();
         match &self {
             Self::MethodNotAllowed { allow } => {
-                headers.insert(header::ALLOW, methods(allow));
+                headers.insert(header::ALLOW, allow_header(allow));
             }
             Self::InvalidToken | Self::InvalidApiKey | Self::TokenExpired => {
                 let challenge = HeaderValue::from_static(r#"Bearer realm="postern", error="invalid_token""#);
@@ -140,8 +139,8 @@ impl ApiError {
                 let challenge = HeaderValue::from_static(r#"Bearer realm="postern""#);
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
-            Self::TooLarge | Self::RequestTimeout | Self::BadRequest | Self::HeadTooLarge => {
-                // The rest of the request is still on its way, and nobody will read it.
+            Self::TooLarge | Self::RequestTimeout | Self::BadRequest => {
+                // The rest of the request is never read.
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             _ if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) => {
@@ -157,7 +156,7 @@ impl ApiError {
         match self {
             Self::ValidationFailed(errors) => return errors.clone(),
             Self::EmailTaken => fields.add("email", "A user with this email already exists."),
-            Self::WrongPassword(member) => fields.add(member, "The password is wrong."),
+            Self::WrongPassword(field) => fields.add(field, "The password is wrong."),
             _ => {}
         }
         fields
@@ -165,7 +164,7 @@ impl ApiError {
 
     fn retry_after_seconds(&self) -> u64 {
         match self {
-            // Not a moment too early.
+            // Round up: a retry must not come too early.
             Self::TooManyAttempts(RateLimited { wait, .. }) => {
                 wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX)
             }
@@ -176,39 +175,18 @@ impl ApiError {
 }
 
 impl ApiError {
-    /// The problem of a request whose `member` was to hold the user's password.
-    pub fn confirmed_by(member: &'static str) -> impl Fn(AccountError) -> Self {
-        move |refusal| match refusal {
-            AccountError::WrongPassword => Self::WrongPassword(member),
-            refusal => refusal.into(),
-        }
-    }
-}
-
-/// Why a head is not taken, whoever it asks for what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeadError {
-    /// It is none, or could be read in two ways.
-    Malformed,
-    /// It is too large, or has too many headers.
-    TooLarge,
-    /// It has not arrived in time.
-    TooSlow,
-}
-
-impl From<HeadError> for ApiError {
-    fn from(bad: HeadError) -> Self {
-        match bad {
-            HeadError::Malformed => Self::BadRequest,
-            HeadError::TooLarge => Self::HeadTooLarge,
-            HeadError::TooSlow => Self::RequestTimeout,
+    /// Returns a conversion that reports a wrong password as an error of this field.
+    pub fn for_password_field(field: &'static str) -> impl Fn(AccountError) -> Self {
+        move |error| match error {
+            AccountError::WrongPassword => Self::WrongPassword(field),
+            error => error.into(),
         }
     }
 }
 
 impl From<AccountError> for ApiError {
-    fn from(refusal: AccountError) -> Self {
-        match refusal {
+    fn from(error: AccountError) -> Self {
+        match error {
             AccountError::EmailTaken => Self::EmailTaken,
             AccountError::InvalidCredentials => Self::InvalidCredentials,
             AccountError::InvalidAccessToken => Self::InvalidToken,
@@ -224,35 +202,6 @@ impl From<AccountError> for ApiError {
     }
 }
 
-/// What is wrong with each member, in the order in which it was found.
-#[derive(Debug, Clone, Default)]
-pub struct FieldErrors(Vec<(&'static str, Vec<String>)>);
-
-impl FieldErrors {
-    /// Adds a sentence to a member.
-    pub fn add(&mut self, member: &'static str, sentence: impl Into<String>) {
-        match self.0.iter_mut().find(|(name, _)| *name == member) {
-            Some((_, sentences)) => sentences.push(sentence.into()),
-            None => self.0.push((member, vec![sentence.into()])),
-        }
-    }
-
-    /// Whether nothing is wrong.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl Serialize for FieldErrors {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (member, sentences) in &self.0 {
-            map.serialize_entry(member, sentences)?;
-        }
-        map.end()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, slice, time::Duration};
@@ -261,9 +210,9 @@ mod tests {
 
     use super::*;
 
-    /// One of each.
-    fn every_problem() -> Vec<ApiError> {
-        let broken = StoreError::Unavailable { store: "store", reason: "it is down".to_owned() };
+    /// Returns one error of each variant.
+    fn all_errors() -> Vec<ApiError> {
+        let unavailable = StoreError::Unavailable { store: "store", reason: "it is down".to_owned() };
         vec![
             ApiError::NotFound,
             ApiError::MethodNotAllowed { allow: "GET".to_owned() },
@@ -271,7 +220,6 @@ mod tests {
             ApiError::TooLarge,
             ApiError::RequestTimeout,
             ApiError::BadRequest,
-            ApiError::HeadTooLarge,
             ApiError::MalformedJson,
             ApiError::ValidationFailed(FieldErrors::default()),
             ApiError::EmailTaken,
@@ -285,7 +233,7 @@ mod tests {
             ApiError::WrongPassword("password"),
             ApiError::TooManyAttempts(RateLimited { limit: "account", wait: Duration::from_millis(2_001) }),
             ApiError::Overloaded(Overloaded { wait: Duration::from_millis(2_500) }),
-            ApiError::Unavailable(broken),
+            ApiError::Unavailable(unavailable),
             ApiError::DeadlinePassed,
             ApiError::Corrupt(StoreError::Corrupt { store: "store", reason: "it is torn".to_owned() }),
             ApiError::Internal,
@@ -293,10 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn statuses_and_codes_are_those_that_clients_rely_on() {
-        let answers = every_problem().into_iter().map(|problem| problem.answer());
+    fn statuses_and_codes_do_not_change() {
+        let errors = all_errors();
+        let parts = errors.iter().map(ApiError::parts);
         let codes: Vec<_> =
-            answers.map(|(status, code, _)| format!("{} {}", status.as_u16(), code.unwrap_or("–"))).collect();
+            parts.map(|(status, code, _)| format!("{} {}", status.as_u16(), code.unwrap_or("–"))).collect();
 
         insta::assert_snapshot!(codes.join("\n"), @r"
         404 –
@@ -305,7 +254,6 @@ mod tests {
         413 too_large
         408 request_timeout
         400 bad_request
-        431 head_too_large
         400 malformed_json
         400 validation_failed
         409 email_taken
@@ -327,23 +275,23 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_lists_exactly_these_statuses_and_codes() {
+    fn api_document_lists_all_statuses_and_codes() {
         let row = |(status, code, _): (StatusCode, Option<&str>, &str)| match code {
             Some(code) => format!("| {} | `{code}` |", status.as_u16()),
             None => format!("| {} | – |", status.as_u16()),
         };
-        let ours: BTreeSet<_> = every_problem().iter().map(|problem| row(problem.answer())).collect();
+        let expected: BTreeSet<_> = all_errors().iter().map(|error| row(error.parts())).collect();
 
         let status = |line: &str| line.split('|').nth(1).and_then(|cell| cell.trim().parse::<u16>().ok());
         let is_row = |line: &&str| status(line).is_some_and(|status| status >= 400);
-        let readme = include_str!("../../docs/api.md").lines().filter(is_row);
-        let documented: BTreeSet<_> =
-            readme.map(|line| line.split_inclusive('|').take(3).collect::<String>()).collect();
+        let rows = include_str!("../../docs/api.md").lines().filter(is_row);
+        let documented: BTreeSet<_> = rows.map(|line| line.split_inclusive('|').take(3).collect::<String>()).collect();
 
-        assert_eq!(documented, ours);
+        assert_eq!(documented, expected);
     }
 
-    /// Each refusal that a response of the page may be: the codes that its schema admits. One without a body is none.
+    /// Returns the codes that the schema of an OpenAPI response allows. `None` stands for an error without a code; a
+    /// response without a body has no codes.
     fn codes_of(response: &Value) -> Vec<Option<String>> {
         if response.get("content").is_none() {
             return Vec::new();
@@ -361,46 +309,45 @@ mod tests {
     }
 
     #[test]
-    fn the_openapi_page_lists_exactly_these_statuses_and_codes() {
-        let ours: BTreeSet<_> = every_problem()
+    fn openapi_document_lists_all_statuses_and_codes() {
+        let expected: BTreeSet<_> = all_errors()
             .iter()
-            .map(ApiError::answer)
+            .map(ApiError::parts)
             .map(|(status, code, _)| (status.as_str().to_owned(), code.map(str::to_owned)))
             .collect();
 
-        let page: Value = serde_json::from_str(include_str!("handlers/openapi.json")).expect("the page is JSON");
-        let operations = page["paths"].as_object().into_iter().flatten().filter_map(|(_, item)| item.as_object());
+        let document: Value = serde_json::from_str(include_str!("handlers/openapi.json")).expect("JSON");
+        let operations = document["paths"].as_object().into_iter().flatten().filter_map(|(_, item)| item.as_object());
         let responses = operations.flatten().filter_map(|(_, operation)| operation["responses"].as_object()).flatten();
         let shared = responses.filter_map(|(status, response)| Some((status.as_str(), response["$ref"].as_str()?)));
-        // What no operation answers: there is none on such a path, or with such a method, or in such a head.
-        let everywhere = [
+        // Responses that belong to no operation: the request was rejected before it reached one.
+        let unrouted = [
             ("404", "#/components/responses/NotFound"),
             ("405", "#/components/responses/MethodNotAllowed"),
             ("400", "#/components/responses/BadRequest"),
-            ("431", "#/components/responses/HeadTooLarge"),
         ];
-        let listed = shared.chain(everywhere).flat_map(|(status, reference)| {
-            let response = page.pointer(reference.trim_start_matches('#')).expect("a response");
+        let listed = shared.chain(unrouted).flat_map(|(status, reference)| {
+            let response = document.pointer(reference.trim_start_matches('#')).expect("a response");
             codes_of(response).into_iter().map(move |code| (status.to_owned(), code))
         });
 
-        assert_eq!(listed.collect::<BTreeSet<_>>(), ours);
+        assert_eq!(listed.collect::<BTreeSet<_>>(), expected);
     }
 
     #[tokio::test]
-    async fn the_404_and_the_500_are_those_of_the_api_that_this_one_replaces() {
-        for (problem, body) in [
+    async fn bodies_of_404_and_500_do_not_change() {
+        for (error, body) in [
             (ApiError::NotFound, r#"{"error":"The endpoint was not found"}"#),
             (ApiError::Internal, r#"{"error":"Internal server error"}"#),
         ] {
-            let collected = http_body_util::BodyExt::collect(problem.into_response().into_body()).await;
+            let collected = http_body_util::BodyExt::collect(error.into_response().into_body()).await;
             assert_eq!(collected.expect("a whole body").to_bytes(), body);
         }
     }
 
     #[test]
-    fn retry_after_is_told_in_whole_seconds_rounded_up() {
-        let retry_after = |problem: ApiError| problem.into_response().headers()[header::RETRY_AFTER].clone();
+    fn retry_after_is_in_whole_seconds_rounded_up() {
+        let retry_after = |error: ApiError| error.into_response().headers()[header::RETRY_AFTER].clone();
 
         assert_eq!(retry_after(ApiError::Overloaded(Overloaded { wait: Duration::from_millis(2_500) })), "3");
         assert_eq!(retry_after(ApiError::DeadlinePassed), "1");

@@ -1,4 +1,4 @@
-//! What of this ring is no use to anybody but the fuzz targets of `tests/fuzz`: its parsers, each by itself.
+//! Entry points for the fuzz targets of `tests/fuzz`: the parsers of this module, one at a time.
 
 use hyper::{
     HeaderMap,
@@ -6,9 +6,9 @@ use hyper::{
 };
 use serde_json::{Value, json};
 
-use super::{auth, body, error::ApiError, extract::Fields, request_log};
+use super::{auth, body, error::ApiError, fields::Fields, request_id, response};
 
-/// What a body is said to be.
+/// The type of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyKind {
     /// A JSON object.
@@ -17,48 +17,48 @@ pub enum BodyKind {
     Form,
 }
 
-/// What a handler makes of a body when it asks for some members.
+/// The result of taking some text fields from a body.
 #[derive(Debug, PartialEq)]
 pub struct Taken<const N: usize> {
-    /// The texts, in the order in which they were asked for.
+    /// The texts, in the order of the names.
     pub texts: [Option<String>; N],
-    /// What it objects to: the `fields` of its answer. `Null` where it goes on.
+    /// The `fields` of the error response; `Null` if all fields are valid.
     pub objections: Value,
 }
 
-/// Asks a body for the texts of some members; `None` where it is answered `malformed_json`.
+/// Takes the texts of some fields from a body. Returns `None` if the response is `malformed_json`.
 #[must_use]
 pub fn take<const N: usize>(kind: BodyKind, body: &[u8], names: [&'static str; N]) -> Option<Taken<N>> {
-    let mut members = match kind {
+    let mut fields = match kind {
         BodyKind::Json => Fields::parse_json(body),
         BodyKind::Form => Fields::parse_form(body),
     }?;
-    let texts = names.map(|name| members.text(name).map(|text| text.to_string()));
-    let objections = match members.finish(Some(())) {
+    let texts = names.map(|name| fields.text(name).map(|text| text.to_string()));
+    let objections = match fields.finish(Some(())) {
         Err(ApiError::ValidationFailed(errors)) => json!(errors),
         _ => Value::Null,
     };
     Some(Taken { texts, objections })
 }
 
-/// The token of some `Authorization` headers, or the code of the refusal; `None` where HTTP has no such header.
+/// Returns the token of some `Authorization` headers, or the error code. Returns `None` if a value is not valid in HTTP.
 #[must_use]
 pub fn bearer_token(values: &[&[u8]]) -> Option<Result<String, &'static str>> {
     let headers = headers(&header::AUTHORIZATION, values)?;
     let token = auth::bearer_token(&headers).map(str::to_owned);
-    Some(token.map_err(|problem| problem.code().unwrap_or_default()))
+    Some(token.map_err(|error| error.code().unwrap_or_default()))
 }
 
-/// Whether some `Content-Type` headers say that a body is a JSON object; `None` where HTTP has no such header.
+/// Returns whether some `Content-Type` headers declare a JSON body. Returns `None` if a value is not valid in HTTP.
 #[must_use]
 pub fn is_json(values: &[&[u8]]) -> Option<bool> {
-    headers(&header::CONTENT_TYPE, values).map(|headers| body::is_of_type(&headers, body::JSON))
+    headers(&header::CONTENT_TYPE, values).map(|headers| body::has_content_type(&headers, response::JSON))
 }
 
-/// Whether a request may bring this as its id.
+/// Returns whether a client may choose this request id.
 #[must_use]
 pub fn is_request_id(id: &[u8]) -> bool {
-    request_log::is_request_id(id)
+    request_id::is_valid(id)
 }
 
 fn headers(name: &HeaderName, values: &[&[u8]]) -> Option<HeaderMap> {

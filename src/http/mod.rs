@@ -1,19 +1,23 @@
-//! HTTP: from a request to a use case, and from its outcome to a response.
+//! HTTP: converts a request to the call of a use case, and its outcome to a response.
 //!
-//! [`routes`] is the table of all routes; [`Service`] responds to a request in the order of the lines of its `answer`.
+//! [`routes`] is the table of all routes. [`Service`] responds to a request in the order of the steps of its `respond`.
 
 mod auth;
 mod body;
 mod client_ip;
+mod common_headers;
 mod context;
 mod cors;
 mod error;
 mod extract;
+mod field_errors;
+mod fields;
 #[cfg(any(fuzzing, clippy))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod handlers;
 mod readiness;
+mod request_id;
 mod request_log;
 mod response;
 mod router;
@@ -24,7 +28,6 @@ pub use self::{
     client_ip::TrustedProxies,
     context::{RequestLimits, TokenCheckConfig},
     cors::{Origin, Origins},
-    error::HeadError,
     readiness::Readiness,
     router::{MethodFilter, Router},
     service::Service,

@@ -1,4 +1,4 @@
-//! Whether this replica takes traffic.
+//! Readiness: whether this replica takes traffic.
 
 use std::{
     ops::RangeInclusive,
@@ -15,77 +15,96 @@ use crate::{
     store::{StoreError, StoreHealth, TimeBudget},
 };
 
-/// How far a store's clock may be from ours before the log says so: far more than a clock that is kept right ever is, and
-/// far less than what tokens and sessions would notice.
+/// How far the clock of a store may be off before a warning is logged: far more than between clocks that NTP sets, and far
+/// less than would affect tokens and sessions.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
-/// Whether traffic may come: once each store has answered, and until the process drains.
+/// Whether this replica takes traffic: from the first response of each store until it drains.
 #[derive(Debug, Default)]
 pub struct Readiness {
-    users_answered: AtomicBool,
-    sessions_answered: AtomicBool,
-    pub(super) draining: AtomicBool,
+    users_responded: AtomicBool,
+    sessions_responded: AtomicBool,
+    is_draining: AtomicBool,
+}
+
+/// A phase in the life of a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadyState {
+    /// Some store has not responded yet.
+    Starting,
+    /// Each store has responded at least once.
+    Ready,
+    /// The process is about to stop.
+    Draining,
 }
 
 impl Readiness {
-    /// Asks the stores until each has answered once, whether anybody asks about that or not: a store that goes down later
-    /// shall not look like one that was never there.
+    /// Waits until each store has responded once, and pings both every second until then. It does not rely on the readiness
+    /// probe: if nothing probes, a store that goes down later must not look like one that never responded.
     ///
-    /// What is amiss with them is logged: settings that lose sessions, and clocks that disagree.
+    /// Logs a warning if the configuration of a store can lose sessions, or if its clock is off.
     pub async fn wait_for_stores(&self, accounts: &Accounts, store_timeout: Duration) {
         const PAUSE: Duration = Duration::from_secs(1);
-        let mut unmet = vec!["users", "sessions"];
+        let mut pending = vec!["users", "sessions"];
         loop {
-            let asked = accounts.clock.now();
-            let (users, sessions) = self.ask(accounts, &TimeBudget::of(store_timeout)).await;
-            let asked = asked..=accounts.clock.now();
-            for (store, answer) in [("users", users), ("sessions", sessions)] {
-                match answer {
-                    Err(error) if unmet.contains(&store) => warn!(%error, "not ready yet"),
-                    Ok(health) if unmet.contains(&store) => {
-                        unmet.retain(|unmet| *unmet != store);
-                        say_what_is_amiss(store, &health, &asked);
+            let sent = accounts.clock.now();
+            let (users, sessions) = self.ping_stores(accounts, &TimeBudget::of(store_timeout)).await;
+            let pinged = sent..=accounts.clock.now();
+            for (store, response) in [("users", users), ("sessions", sessions)] {
+                match response {
+                    Err(error) if pending.contains(&store) => warn!(store, %error, "store is not reachable; retrying"),
+                    Ok(health) if pending.contains(&store) => {
+                        pending.retain(|pending| *pending != store);
+                        warn_about(store, &health, &pinged);
                     }
                     _ => {}
                 }
             }
-            if unmet.is_empty() {
-                info!("each store has answered");
+            if pending.is_empty() {
+                info!("all stores responded");
                 return;
             }
             sleep(PAUSE).await;
         }
     }
 
-    /// Takes this replica out of service for good: it is about to stop.
+    /// Takes this replica out of service for good.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::SeqCst);
+        self.is_draining.store(true, Ordering::SeqCst);
     }
 
-    pub(super) async fn ask(
+    /// Pings the store of users and the store of sessions at the same time, and records their responses.
+    pub async fn ping_stores(
         &self,
         accounts: &Accounts,
         time: &TimeBudget,
     ) -> (Result<StoreHealth, StoreError>, Result<StoreHealth, StoreError>) {
         let (users, sessions) = tokio::join!(accounts.users.ping(time), accounts.sessions.ping(time));
-        self.users_answered.fetch_or(users.is_ok(), Ordering::SeqCst);
-        self.sessions_answered.fetch_or(sessions.is_ok(), Ordering::SeqCst);
+        self.users_responded.fetch_or(users.is_ok(), Ordering::SeqCst);
+        self.sessions_responded.fetch_or(sessions.is_ok(), Ordering::SeqCst);
         (users, sessions)
     }
 
-    pub(super) fn have_answered(&self) -> bool {
-        self.users_answered.load(Ordering::SeqCst) && self.sessions_answered.load(Ordering::SeqCst)
+    /// Returns the current state, without a call to a store.
+    pub fn state(&self) -> ReadyState {
+        let have_responded =
+            self.users_responded.load(Ordering::SeqCst) && self.sessions_responded.load(Ordering::SeqCst);
+        match (self.is_draining.load(Ordering::SeqCst), have_responded) {
+            (true, _) => ReadyState::Draining,
+            (false, true) => ReadyState::Ready,
+            (false, false) => ReadyState::Starting,
+        }
     }
 }
 
-/// Says what a store that was asked within this time should be looked at for.
-fn say_what_is_amiss(store: &str, health: &StoreHealth, asked: &RangeInclusive<OffsetDateTime>) {
-    let apart = (health.clock - *asked.end()).max(*asked.start() - health.clock);
-    if apart > CLOCK_TOLERANCE {
-        let seconds_ahead = (health.clock - *asked.end()).whole_seconds();
-        warn!(store, seconds_ahead, "the clocks of this store and of this server disagree: let NTP set both");
+/// Logs a warning if a store that was pinged in this interval has a clock that is off, or a risky configuration.
+fn warn_about(store: &str, health: &StoreHealth, pinged: &RangeInclusive<OffsetDateTime>) {
+    let difference = (health.clock - *pinged.end()).max(*pinged.start() - health.clock);
+    if difference > CLOCK_TOLERANCE {
+        let seconds_ahead = (health.clock - *pinged.end()).whole_seconds();
+        warn!(store, seconds_ahead, "store and server clocks differ; synchronize both with NTP");
     }
     if let Some(warning) = &health.warning {
-        warn!(store, warning, "this store may lose what it keeps");
+        warn!(store, warning, "this store may lose data");
     }
 }

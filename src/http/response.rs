@@ -1,4 +1,4 @@
-//! What callers are answered where all went well.
+//! Successful responses.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -12,15 +12,14 @@ use serde::Serialize;
 
 use crate::metrics;
 
-/// The type of every body but that of the metrics.
-const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 
-/// An answer. Its body is whole: nothing is streamed.
+/// A response whose body is in memory: nothing is streamed.
 pub type Response = hyper::Response<Full<Bytes>>;
 
-/// What a handler answers.
+/// The output of a handler.
 pub trait IntoResponse {
-    /// The answer as a response.
+    /// Converts the output to a response.
     fn into_response(self) -> Response;
 }
 
@@ -30,28 +29,28 @@ pub struct Json<T>(pub T);
 /// 201 with a JSON body.
 pub struct Created<T>(pub T);
 
-/// 204: there is nothing to tell.
+/// 204 without a body.
 pub struct NoContent;
 
-/// 200 without a body: what there is to tell stands in these headers.
+/// 200 with these headers and without a body.
 pub struct Headers(pub Vec<(HeaderName, HeaderValue)>);
 
-/// 200 or 503 with a JSON body: for probes.
+/// The response of a probe: 200 or 503 with a JSON body.
 pub struct Probe<T> {
-    /// 200 where it is, 503 where it is not.
+    /// Selects 200 if true, and 503 if false.
     pub is_ready: bool,
-    /// What to tell.
+    /// The body.
     pub body: T,
 }
 
-/// 200 with metrics.
+/// 200 with metrics in the Prometheus text format.
 pub struct MetricsText(pub String);
 
-/// 200 with a JSON text that is the same for everybody, and that caches may keep.
+/// 200 with a JSON text that is the same for all clients, and that caches may store.
 pub struct CachedJson {
-    /// The text.
+    /// The body.
     pub text: Cow<'static, str>,
-    /// How long caches may keep it, in whole seconds.
+    /// How long caches may store it. Fractions of a second are dropped.
     pub max_age: Duration,
 }
 
@@ -104,17 +103,17 @@ impl IntoResponse for CachedJson {
             Cow::Borrowed(text) => with_body(text, JSON),
             Cow::Owned(text) => with_body(text, JSON),
         };
-        let caching = HeaderValue::from_str(&format!("public, max-age={}", self.max_age.as_secs()));
-        let caching = caching.unwrap_or_else(|_| unreachable!("words and a number are visible ASCII"));
-        response.headers_mut().insert(header::CACHE_CONTROL, caching);
+        let cache_control = HeaderValue::from_str(&format!("public, max-age={}", self.max_age.as_secs()));
+        let cache_control = cache_control.unwrap_or_else(|_| unreachable!("letters and digits are visible ASCII"));
+        response.headers_mut().insert(header::CACHE_CONTROL, cache_control);
         response
     }
 }
 
-/// 204 that says which methods a path has.
+/// Returns the response to `OPTIONS`: 204 with the methods of the path.
 pub fn options(allow: &str) -> Response {
     let mut response = no_content();
-    response.headers_mut().insert(header::ALLOW, methods(allow));
+    response.headers_mut().insert(header::ALLOW, allow_header(allow));
     response
 }
 
@@ -124,20 +123,19 @@ fn no_content() -> Response {
     response
 }
 
-/// A list of methods as the value of `Allow`.
-pub fn methods(allow: &str) -> HeaderValue {
+/// Converts a list of methods to the value of `Allow`.
+pub fn allow_header(allow: &str) -> HeaderValue {
     HeaderValue::from_str(allow).unwrap_or_else(|_| unreachable!("methods are visible ASCII"))
 }
 
-/// A response with a JSON body.
+/// Returns a response with a JSON body.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(body).unwrap_or_else(|_| unreachable!("our bodies are structs of texts"));
+    let body = serde_json::to_vec(body).unwrap_or_else(|_| unreachable!("all bodies are structs of text"));
     let mut response = with_body(body, JSON);
     *response.status_mut() = status;
     response
 }
 
-/// 200 with a body of this type.
 fn with_body(body: impl Into<Bytes>, content_type: &'static str) -> Response {
     let mut response = Response::new(Full::new(body.into()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

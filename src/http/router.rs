@@ -1,4 +1,4 @@
-//! One matchit tree whose value is a set of methods.
+//! The router: a matchit tree of paths, each with a handler for each method.
 
 use std::{fmt, pin::Pin, sync::Arc};
 
@@ -12,19 +12,19 @@ use super::{
     response::{IntoResponse, Response},
 };
 
-/// A line of the table.
+/// A row of the route table.
 pub struct Route {
     method: MethodFilter,
     path: &'static str,
     handler: Handler,
 }
 
-/// The methods that a line of the table is for.
+/// The methods that a route handles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MethodFilter {
-    /// This one; `HEAD` beside `GET`.
+    /// This method. `GET` includes `HEAD`.
     One(Method),
-    /// Whatever a request may name, `OPTIONS` and those that HTTP does not know included.
+    /// Every method, including `OPTIONS` and methods that HTTP does not define.
     Any,
 }
 
@@ -43,11 +43,16 @@ impl fmt::Display for MethodFilter {
     }
 }
 
-type Handler = Arc<dyn Fn(Context, Request<Incoming>) -> Answer + Send + Sync>;
-type Answer = Pin<Box<dyn Future<Output = Result<Response, ApiError>> + Send>>;
+type Handler = Arc<dyn Fn(Context, Request<Incoming>) -> HandlerFuture + Send + Sync>;
+type HandlerFuture = Pin<Box<dyn Future<Output = Result<Response, ApiError>> + Send>>;
 
-/// A line of the table: `handler` answers `method` on `path` for callers that `access` admits.
-pub fn route<A, I, O, F, Fut>(method: impl Into<MethodFilter>, path: &'static str, access: A, handler: F) -> Route
+/// Returns a route: `handler` responds to `method` on `path` for the callers that `authenticator` accepts.
+pub fn route<A, I, O, F, Fut>(
+    method: impl Into<MethodFilter>,
+    path: &'static str,
+    authenticator: A,
+    handler: F,
+) -> Route
 where
     A: Authenticator + Copy + Send + Sync + 'static,
     I: FromRequest + 'static,
@@ -57,9 +62,9 @@ where
 {
     let handler: Handler = Arc::new(move |context, request| {
         Box::pin(async move {
-            // Who calls comes before what they say: a stranger's body is not even read.
-            let caller = access.admit(&context, request.headers()).await?;
-            let input = I::read(request, &context).await?;
+            // Authenticate first: the body of an unauthenticated request is never read.
+            let caller = authenticator.authenticate(&context, request.headers()).await?;
+            let input = I::from_request(request, &context).await?;
             Ok(handler(context, caller, input).await?.into_response())
         })
     });
@@ -78,25 +83,25 @@ struct Methods {
     routes: Vec<(MethodFilter, Handler)>,
 }
 
-/// What the table says of a request.
+/// The route of a request.
 pub enum RouteMatch {
-    /// It has a handler.
+    /// A handler for its path and method.
     Handler {
-        /// Answers it.
+        /// The handler.
         handler: Handler,
-        /// What the path has in place of the pattern's parameter, as it was sent; of several, the last.
-        parameter: Option<String>,
+        /// The value of the last parameter of the path, as it was sent.
+        path_parameter: Option<String>,
     },
-    /// It asks what may be asked: the value of `Allow`.
+    /// `OPTIONS` on a path without a handler for it. Holds the value of `Allow`.
     Options(String),
 }
 
 impl Router {
-    /// A router of these routes for a listener, whose name metrics know it by. Paths are matchit's patterns: `{id}` stands
-    /// for one segment, and `{*rest}` at the end for one character or more, slashes included.
+    /// Returns the router of a listener; metrics use `listener` as a label. Paths are matchit patterns: `{id}` matches one
+    /// segment, and `{*rest}` at the end matches one or more characters, including slashes.
     ///
     /// # Panics
-    /// Where two of the paths cannot be told apart: a mistake in the table.
+    /// If two paths conflict: a bug in the route table.
     #[must_use]
     pub fn new(listener: &'static str, routes: impl IntoIterator<Item = Route>) -> Self {
         let mut table: Vec<Methods> = Vec::new();
@@ -111,7 +116,7 @@ impl Router {
         let mut tree = matchit::Router::new();
         for methods in table {
             let bare = methods.path.trim_end_matches('/');
-            // What takes the rest of a path takes the slash at its end, too.
+            // `{*rest}` also matches the trailing slash.
             let takes_rest = bare.ends_with('}') && bare.contains("{*");
             let slashed = (!takes_rest).then(|| format!("{bare}/"));
             for path in [bare.to_owned()].into_iter().chain(slashed) {
@@ -122,43 +127,43 @@ impl Router {
         Self { listener, routes: listed, tree }
     }
 
-    /// The name of its listener.
+    /// Returns the name of the listener.
     #[must_use]
     pub fn listener(&self) -> &'static str {
         self.listener
     }
 
-    /// The table: each method and path, in its order.
+    /// Returns the method and path of each route, in the order of the table.
     pub fn routes(&self) -> impl Iterator<Item = (&MethodFilter, &'static str)> {
         self.routes.iter().map(|(method, path)| (method, *path))
     }
 
-    /// What the table says of a method on a path, and the path's pattern where it has one. `HEAD` is served wherever
-    /// `GET` is, and `OPTIONS` everywhere.
+    /// Returns the pattern that matches a path, if any, and the route of a method on it. `HEAD` uses the handler of `GET`;
+    /// `OPTIONS` is allowed on every path.
     pub fn find(&self, method: &Method, path: &str) -> (Option<&'static str>, Result<RouteMatch, ApiError>) {
         let Ok(found) = self.tree.at(path) else { return (None, Err(ApiError::NotFound)) };
         let methods = found.value;
-        let found = match methods.handler(method) {
+        let route_match = match methods.handler(method) {
             Some(handler) => Ok(RouteMatch::Handler {
                 handler: Arc::clone(handler),
-                parameter: found.params.iter().last().map(|(_, text)| text.to_owned()),
+                path_parameter: found.params.iter().last().map(|(_, text)| text.to_owned()),
             }),
             None if method == Method::OPTIONS => Ok(RouteMatch::Options(methods.allow())),
             None => Err(ApiError::MethodNotAllowed { allow: methods.allow() }),
         };
-        (Some(methods.path), found)
+        (Some(methods.path), route_match)
     }
 }
 
 impl Methods {
-    /// Of a method by its own name, or else of any method.
+    /// Returns the handler of this method, or else that of any method.
     fn handler(&self, method: &Method) -> Option<&Handler> {
         let wanted = MethodFilter::One(if method == Method::HEAD { Method::GET } else { method.clone() });
-        let of = |wanted: &MethodFilter| self.routes.iter().find(|(allowed, _)| allowed == wanted);
-        of(&wanted).or_else(|| of(&MethodFilter::Any)).map(|(_, handler)| handler)
+        let find = |wanted: &MethodFilter| self.routes.iter().find(|(filter, _)| filter == wanted);
+        find(&wanted).or_else(|| find(&MethodFilter::Any)).map(|(_, handler)| handler)
     }
 
-    /// Asked only where some method is not allowed.
+    /// Returns the value of `Allow`. Never called for a path with [`MethodFilter::Any`].
     fn allow(&self) -> String {
         let mut allowed = Vec::new();
         for (method, _) in &self.routes {
@@ -183,7 +188,7 @@ mod tests {
     };
     use super::*;
 
-    async fn nothing(_: Context, _: Anonymous, _: NoBody) -> Result<NoContent, ApiError> {
+    async fn no_content(_: Context, _: Anonymous, _: NoBody) -> Result<NoContent, ApiError> {
         Ok(NoContent)
     }
 
@@ -191,53 +196,53 @@ mod tests {
         Router::new(
             "test",
             [
-                route(Method::GET, "/things/", Public, nothing),
-                route(Method::DELETE, "/things/{id}/", Public, nothing),
-                route(MethodFilter::Any, "/anything/", Public, nothing),
-                route(MethodFilter::Any, "/anything/{*rest}", Public, nothing),
+                route(Method::GET, "/things/", Public, no_content),
+                route(Method::DELETE, "/things/{id}/", Public, no_content),
+                route(MethodFilter::Any, "/anything/", Public, no_content),
+                route(MethodFilter::Any, "/anything/{*rest}", Public, no_content),
             ],
         )
     }
 
-    /// The pattern that is found, and its parameter; or the code of the refusal.
-    fn found(method: &str, path: &str) -> String {
+    /// Returns the matching pattern with its parameter or the value of `Allow`; or else the error code.
+    fn find(method: &str, path: &str) -> String {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let router = router();
         match router.find(&method, path) {
-            (Some(pattern), Ok(RouteMatch::Handler { parameter, .. })) => {
-                format!("{pattern} {}", parameter.as_deref().unwrap_or("-"))
+            (Some(pattern), Ok(RouteMatch::Handler { path_parameter, .. })) => {
+                format!("{pattern} {}", path_parameter.as_deref().unwrap_or("-"))
             }
             (Some(pattern), Ok(RouteMatch::Options(allow))) => format!("{pattern} {allow}"),
-            (_, Err(problem)) => problem.code().unwrap_or("not found").to_owned(),
-            (None, Ok(_)) => unreachable!("what is found has a pattern"),
+            (_, Err(error)) => error.code().unwrap_or("not found").to_owned(),
+            (None, Ok(_)) => unreachable!("every route has a pattern"),
         }
     }
 
     #[test]
-    fn a_parameter_is_one_segment_as_it_was_sent() {
+    fn parameter_is_one_segment_as_it_was_sent() {
         for path in ["/things/a%2Fb", "/things/a%2Fb/"] {
-            assert_eq!(found("DELETE", path), "/things/{id}/ a%2Fb");
-            assert_eq!(found("OPTIONS", path), "/things/{id}/ DELETE, OPTIONS");
-            assert_eq!(found("GET", path), "method_not_allowed");
+            assert_eq!(find("DELETE", path), "/things/{id}/ a%2Fb");
+            assert_eq!(find("OPTIONS", path), "/things/{id}/ DELETE, OPTIONS");
+            assert_eq!(find("GET", path), "method_not_allowed");
         }
-        assert_eq!(found("DELETE", "/things/"), "method_not_allowed");
-        assert_eq!(found("DELETE", "/things//"), "not found");
-        assert_eq!(found("DELETE", "/things/a/b"), "not found");
+        assert_eq!(find("DELETE", "/things/"), "method_not_allowed");
+        assert_eq!(find("DELETE", "/things//"), "not found");
+        assert_eq!(find("DELETE", "/things/a/b"), "not found");
     }
 
     #[test]
-    fn a_path_of_any_method_has_them_all() {
+    fn any_method_includes_unknown_methods() {
         for method in ["GET", "HEAD", "POST", "OPTIONS", "TRACE", "BREW"] {
-            assert_eq!(found(method, "/anything"), "/anything/ -");
-            assert_eq!(found(method, "/anything/"), "/anything/ -");
+            assert_eq!(find(method, "/anything"), "/anything/ -");
+            assert_eq!(find(method, "/anything/"), "/anything/ -");
         }
     }
 
     #[test]
-    fn the_rest_of_a_path_is_whatever_follows() {
+    fn rest_parameter_matches_one_or_more_characters() {
         for rest in ["a", "a/", "a//b", "/", "../a", "%2e%2e/a"] {
-            assert_eq!(found("GET", &format!("/anything/{rest}")), format!("/anything/{{*rest}} {rest}"));
+            assert_eq!(find("GET", &format!("/anything/{rest}")), format!("/anything/{{*rest}} {rest}"));
         }
-        assert_eq!(found("GET", "/anythingelse"), "not found");
+        assert_eq!(find("GET", "/anythingelse"), "not found");
     }
 }

@@ -1,7 +1,7 @@
-//! THE TABLE: what is served, to whom, and by which handler.
+//! The route table: method, path, required authentication and handler of every endpoint.
 //!
-//! The third column is a type: a handler that takes a `CurrentUser` does not compile beside `Public`, so the table
-//! cannot lie about who may call what.
+//! The third column is a type. A handler that takes a `CurrentUser` does not compile with `Public`, so the table always
+//! shows the authentication that a handler really has.
 
 use hyper::Method;
 
@@ -12,36 +12,36 @@ use super::{
 };
 use crate::tokens::{AccessFormat, KeySetFormat};
 
-/// The public API. Every path is served with and without its trailing slash.
+/// Returns the routes of the public API. Each path is served with and without a trailing slash.
 #[must_use]
 #[rustfmt::skip]
 pub fn public() -> Router {
     let always = [
-        //    method          path                        caller      handler
-        route(Method::POST,   "/create-user/",            Public,     users::sign_up),
-        route(Method::POST,   "/token/",                  Public,     sessions::login),
-        route(Method::POST,   "/refresh/",                Public,     sessions::refresh),
-        route(Method::POST,   "/logout/",                 Public,     sessions::logout),
-        route(Method::GET,    "/profile/",                SignedIn,   users::profile),
-        route(Method::PATCH,  "/profile/",                SignedIn,   users::rename),
-        route(Method::DELETE, "/profile/",                SignedIn,   users::delete),
-        route(Method::POST,   "/change-password/",        SignedIn,   passwords::change),
-        route(Method::GET,    "/sessions/",               SignedIn,   sessions::list),
-        route(Method::DELETE, "/sessions/{id}/",          SignedIn,   sessions::end),
-        route(Method::POST,   "/logout-everywhere/",      SignedIn,   sessions::logout_everywhere),
-        route(MethodFilter::Any,   "/verify/",                 ForwardAuth, forward_auth::verify),
-        route(MethodFilter::Any,   "/verify/{*rest}",          ForwardAuth, forward_auth::verify),
-        route(Method::POST,   "/introspect/",             ApiClient,   introspection::introspect),
-        route(Method::GET,    "/healthz",                 Public,     health::health),
-        route(Method::GET,    "/openapi.json",            Public,     openapi::page),
-        route(Method::GET,    "/.well-known/paserk.json", Public,     key_sets::paserk),
+        //    method             path                        caller       handler
+        route(Method::POST,      "/create-user/",            Public,      users::sign_up),
+        route(Method::POST,      "/token/",                  Public,      sessions::login),
+        route(Method::POST,      "/refresh/",                Public,      sessions::refresh),
+        route(Method::POST,      "/logout/",                 Public,      sessions::logout),
+        route(Method::GET,       "/profile/",                SignedIn,    users::profile),
+        route(Method::PATCH,     "/profile/",                SignedIn,    users::rename),
+        route(Method::DELETE,    "/profile/",                SignedIn,    users::delete),
+        route(Method::POST,      "/change-password/",        SignedIn,    passwords::change),
+        route(Method::GET,       "/sessions/",               SignedIn,    sessions::list),
+        route(Method::DELETE,    "/sessions/{id}/",          SignedIn,    sessions::end),
+        route(Method::POST,      "/logout-everywhere/",      SignedIn,    sessions::logout_everywhere),
+        route(MethodFilter::Any, "/verify/",                 ForwardAuth, forward_auth::verify),
+        route(MethodFilter::Any, "/verify/{*rest}",          ForwardAuth, forward_auth::verify),
+        route(Method::POST,      "/introspect/",             ApiClient,   introspection::introspect),
+        route(Method::GET,       "/healthz",                 Public,      health::health),
+        route(Method::GET,       "/openapi.json",            Public,      openapi::document),
+        route(Method::GET,       "/.well-known/paserk.json", Public,      key_sets::paserk),
     ];
-    // Where a format that is built in is checked by it.
+    // Served only if a token format is compiled in that needs a JWK Set.
     let jwks = route(Method::GET, "/.well-known/jwks.json", Public, key_sets::jwks);
     Router::new("public", always.into_iter().chain(AccessFormat::publishes(KeySetFormat::Jwk).then_some(jwks)))
 }
 
-/// The operations listener, which the public never reaches.
+/// Returns the routes of the operations listener, which must not be exposed to the public.
 #[must_use]
 #[rustfmt::skip]
 pub fn operations() -> Router {

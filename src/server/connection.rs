@@ -33,10 +33,7 @@ use super::{
     stream::{Protocol, TrackedStream},
     tls::Tls,
 };
-use crate::{
-    clock::jittered,
-    http::{HeadError, Service},
-};
+use crate::{clock::jittered, http::Service};
 
 /// The most bytes of an HTTP/1 request head.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -95,9 +92,9 @@ impl Connection {
             Box::pin(async move {
                 let is_http2 = request.version() == Version::HTTP_2;
                 let mut response = if request_head::is_valid(&request) {
-                    service.answer(request, peer).await
+                    service.respond(request, peer).await
                 } else {
-                    service.refuse(&request, HeadError::Malformed)
+                    service.reject(&request)
                 };
                 if !is_http2 && in_flight.is_last() {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

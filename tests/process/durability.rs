@@ -118,7 +118,7 @@ async fn abandoned_request_is_logged() {
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let told: Vec<_> = lines.iter().filter(|line| line["route"] == "/token/").collect();
     assert_eq!(told.len(), 1, "{log}");
-    assert_eq!(told[0]["message"], "request ended without an answer");
+    assert_eq!(told[0]["message"], "request ended without a response");
 }
 
 #[tokio::test]

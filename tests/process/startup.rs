@@ -145,7 +145,7 @@ async fn store_that_goes_down_later_leaves_the_server_ready() {
     let proxy = Proxy::start(&redis).await;
     let postern = Postern::on(database, proxy.instead_of(&redis)).with_keys().await;
     let mut serving = postern.serve().await;
-    serving.logged("each store has answered").await;
+    serving.logged("all stores responded").await;
 
     proxy.cut().await;
 

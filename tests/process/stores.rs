@@ -17,7 +17,7 @@ async fn redis_that_may_evict_sessions_is_warned_about() {
 
     let mut serving = postern.serve().await;
 
-    let warning = serving.logged_json("may lose what it keeps").await;
+    let warning = serving.logged_json("may lose data").await;
     assert_eq!((&warning["level"], &warning["store"]), (&"WARN".into(), &"sessions".into()));
     assert!(warning["warning"].as_str().expect("a text").contains("maxmemory-policy is allkeys-lru"), "{warning}");
 }
@@ -29,7 +29,7 @@ async fn redis_without_eviction_is_not_warned_about() {
     let mut serving = postern.serve().await;
 
     let mut lines = vec![serving.logged_json("").await];
-    while lines.last().is_some_and(|line| line["message"] != "each store has answered") {
+    while lines.last().is_some_and(|line| line["message"] != "all stores responded") {
         lines.push(serving.logged_json("").await);
     }
     assert!(lines.iter().all(|line| line["level"] == "INFO"), "{lines:?}");

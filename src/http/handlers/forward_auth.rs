@@ -7,7 +7,7 @@ use crate::{
     http::{context::Context, error::ApiError, extract::NoBody, response::Headers},
 };
 
-/// Any method, `/verify/` and below: who the request is from, for the proxy that asks before it passes the request on.
+/// Any method, `/verify/` and below: returns the user and session of a request to the proxy that forwards it.
 pub async fn verify(_: Context, identity: Identity, _: NoBody) -> Result<Headers, ApiError> {
     let mut headers = vec![
         header("x-user-id", &identity.user.id.to_string())?,
@@ -20,11 +20,13 @@ pub async fn verify(_: Context, identity: Identity, _: NoBody) -> Result<Headers
     Ok(Headers(headers))
 }
 
-/// Refuses what would end a header and begin another one, or be read differently by whoever comes next. No address that
-/// this service takes has such characters, but a store may have been filled by others.
+/// Returns a header, or an error if the value could inject another header or be parsed differently by the proxy. A valid
+/// [`Email`] never does, but other programs may have written to the store.
+///
+/// [`Email`]: crate::model::Email
 fn header(name: &'static str, value: &str) -> Result<(HeaderName, HeaderValue), ApiError> {
-    let is_harmless = value.bytes().all(|byte| byte.is_ascii_graphic());
-    let value = HeaderValue::from_str(value).ok().filter(|_| is_harmless);
+    let is_safe = value.bytes().all(|byte| byte.is_ascii_graphic());
+    let value = HeaderValue::from_str(value).ok().filter(|_| is_safe);
     Ok((HeaderName::from_static(name), value.ok_or(ApiError::Internal)?))
 }
 
@@ -33,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_be_read_as_more_than_one_header_is_never_sent() {
+    fn header_value_that_could_inject_a_header_is_rejected() {
         assert!(header("x-user-email", "a!#$%&'*+-/=?^_`{|}~@example.org").is_ok());
         for value in ["a\r\nX-User-Id: b", "a\nb", "a\0", "a b", "a\tb", "\u{e4}@example.org", "a\u{7f}"] {
             assert!(matches!(header("x-user-email", value), Err(ApiError::Internal)), "{value:?}");

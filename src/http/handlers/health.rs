@@ -1,7 +1,5 @@
 //! Probes and metrics.
 
-use std::sync::atomic::Ordering;
-
 use serde::Serialize;
 
 use crate::{
@@ -10,18 +8,19 @@ use crate::{
         context::Context,
         error::ApiError,
         extract::NoBody,
+        readiness::ReadyState,
         response::{Json, MetricsText, Probe},
     },
     store::{StoreError, StoreHealth},
 };
 
-/// What a probe is answered.
+/// The response of a probe that calls no store.
 #[derive(Serialize)]
 pub struct Status {
     status: &'static str,
 }
 
-/// What the readiness probe is answered: each store's state as of now.
+/// The response of the readiness probe, with the current state of each store.
 #[derive(Serialize)]
 pub struct ReadyStatus {
     status: &'static str,
@@ -31,33 +30,37 @@ pub struct ReadyStatus {
 
 const OK: Status = Status { status: "ok" };
 
-/// `GET /healthz`: the public API is served. No store is asked.
+/// `GET /healthz`: the public API is served. Calls no store.
 pub async fn health(_: Context, _: Anonymous, _: NoBody) -> Result<Json<Status>, ApiError> {
     Ok(Json(OK))
 }
 
-/// `GET /livez`: the process answers. No store is asked: a restart would not mend one.
+/// `GET /livez`: the process responds. Calls no store, because a restart would not repair one.
 pub async fn live(_: Context, _: Anonymous, _: NoBody) -> Result<Json<Status>, ApiError> {
     Ok(Json(OK))
 }
 
-/// `GET /readyz`: 503 until each store has answered once, and while draining. A shared store that goes down later is
-/// named, but taking every replica out of service would only hide its 503s.
+/// `GET /readyz`: 503 until each store has responded once, and during draining. If a store goes down later, the body says
+/// so, but the status stays 200: the replicas share the store, and taking all of them out of service would only hide
+/// their 503s.
 pub async fn ready(context: Context, _: Anonymous, _: NoBody) -> Result<Probe<ReadyStatus>, ApiError> {
     let readiness = &context.readiness;
-    let (users, sessions) = readiness.ask(&context.accounts, &context.call.time).await;
-    let draining = readiness.draining.load(Ordering::SeqCst);
-    let is_ready = readiness.have_answered() && !draining;
-    let status = match (draining, is_ready) {
-        (true, _) => "draining",
-        (false, true) => "ready",
-        (false, false) => "starting",
+    let (users, sessions) = readiness.ping_stores(&context.accounts, &context.call.time).await;
+    let state = readiness.state();
+    let status = match state {
+        ReadyState::Starting => "starting",
+        ReadyState::Ready => "ready",
+        ReadyState::Draining => "draining",
     };
-    let state = |answer: &Result<StoreHealth, StoreError>| if answer.is_ok() { "up" } else { "down" };
-    Ok(Probe { is_ready, body: ReadyStatus { status, users: state(&users), sessions: state(&sessions) } })
+    let body = ReadyStatus { status, users: store_status(&users), sessions: store_status(&sessions) };
+    Ok(Probe { is_ready: state == ReadyState::Ready, body })
 }
 
-/// `GET /metrics`: everything that is counted, for Prometheus. No store is asked.
+fn store_status(response: &Result<StoreHealth, StoreError>) -> &'static str {
+    if response.is_ok() { "up" } else { "down" }
+}
+
+/// `GET /metrics`: all metrics in the Prometheus text format. Calls no store.
 pub async fn metrics(context: Context, _: Anonymous, _: NoBody) -> Result<MetricsText, ApiError> {
     Ok(MetricsText(context.accounts.metrics.render()))
 }

@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use crate::{
     api_keys::ApiClientName,
-    http::{context::Context, error::ApiError, extract::JsonOrForm, response::Json},
+    http::{context::Context, error::ApiError, fields::JsonOrForm, response::Json},
 };
 
-/// What an operator is told of a token (RFC 7662, section 2.2).
+/// The response about a token (RFC 7662, section 2.2).
 #[derive(Serialize)]
 pub struct Introspection {
     active: bool,
@@ -52,9 +52,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_token_that_is_worth_nothing_nothing_else_is_told() {
-        let told = serde_json::to_string(&Introspection { active: false, token: None });
+    fn response_about_an_inactive_token_has_no_other_field() {
+        let json = serde_json::to_string(&Introspection { active: false, token: None });
 
-        assert_eq!(told.expect("JSON"), r#"{"active":false}"#);
+        assert_eq!(json.expect("JSON"), r#"{"active":false}"#);
     }
 }

@@ -1,21 +1,21 @@
-//! The published keys: what it takes to check access tokens by oneself.
+//! The published keys, with which other services verify access tokens offline.
 
 use crate::{
     http::{auth::Anonymous, context::Context, error::ApiError, extract::NoBody, response::CachedJson},
     tokens::KeySetFormat,
 };
 
-/// `GET /.well-known/paserk.json`: PASERK texts, for PASETO. No store is asked.
+/// `GET /.well-known/paserk.json`: the keys as PASERK texts, for PASETO. Calls no store.
 pub async fn paserk(context: Context, _: Anonymous, _: NoBody) -> Result<CachedJson, ApiError> {
-    Ok(published(&context, KeySetFormat::Paserk))
+    Ok(key_set(&context, KeySetFormat::Paserk))
 }
 
-/// `GET /.well-known/jwks.json`: a JWK Set, for JWTs. No store is asked.
+/// `GET /.well-known/jwks.json`: the keys as a JWK Set, for JWTs. Calls no store.
 pub async fn jwks(context: Context, _: Anonymous, _: NoBody) -> Result<CachedJson, ApiError> {
-    Ok(published(&context, KeySetFormat::Jwk))
+    Ok(key_set(&context, KeySetFormat::Jwk))
 }
 
-fn published(context: &Context, set: KeySetFormat) -> CachedJson {
-    let text = context.accounts.access_tokens.published_keys(set).into();
+fn key_set(context: &Context, format: KeySetFormat) -> CachedJson {
+    let text = context.accounts.access_tokens.published_keys(format).into();
     CachedJson { text, max_age: context.accounts.lifetimes.published_keys }
 }

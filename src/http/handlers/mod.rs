@@ -1,4 +1,4 @@
-//! The handlers, a file for each subject.
+//! The handlers, one file for each subject.
 
 pub mod forward_auth;
 pub mod health;

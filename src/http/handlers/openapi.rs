@@ -1,17 +1,17 @@
-//! The OpenAPI page.
+//! The OpenAPI document.
 
 use std::time::Duration;
 
 use crate::http::{auth::Anonymous, context::Context, error::ApiError, extract::NoBody, response::CachedJson};
 
-const PAGE: &str = include_str!("openapi.json");
+const DOCUMENT: &str = include_str!("openapi.json");
 
-/// It changes with a release.
+/// How long caches may store the document, which changes with each release.
 const MAX_AGE: Duration = Duration::from_mins(5);
 
-/// `GET /openapi.json`: everything that the public API answers. No store is asked.
-pub async fn page(_: Context, _: Anonymous, _: NoBody) -> Result<CachedJson, ApiError> {
-    Ok(CachedJson { text: PAGE.into(), max_age: MAX_AGE })
+/// `GET /openapi.json`: the description of the public API. Calls no store.
+pub async fn document(_: Context, _: Anonymous, _: NoBody) -> Result<CachedJson, ApiError> {
+    Ok(CachedJson { text: DOCUMENT.into(), max_age: MAX_AGE })
 }
 
 #[cfg(test)]
@@ -26,18 +26,18 @@ mod tests {
         tokens::{AccessFormat, KeySetFormat},
     };
 
-    /// The methods that a path of the page may have (OpenAPI 3.1, Path Item Object).
+    /// The methods of a path (OpenAPI 3.1, Path Item Object).
     const EVERY_METHOD: [&str; 8] = ["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"];
 
-    fn page() -> Value {
-        serde_json::from_str(PAGE).expect("the page is JSON")
+    fn parsed() -> Value {
+        serde_json::from_str(DOCUMENT).expect("JSON")
     }
 
     #[test]
-    fn the_page_lists_exactly_the_routes() {
+    fn document_lists_all_routes() {
         let router = routes::public();
-        // The page has no pattern for the rest of a path, and no word for any method but the eight that it knows.
-        let ours = router.routes().flat_map(|(method, path)| {
+        // OpenAPI has no pattern for the rest of a path, and only these methods.
+        let expected = router.routes().flat_map(|(method, path)| {
             let methods = if *method == MethodFilter::Any {
                 EVERY_METHOD.map(str::to_owned).to_vec()
             } else {
@@ -46,59 +46,59 @@ mod tests {
             methods.into_iter().map(move |method| format!("{method} {}", path.replace('*', "")))
         });
 
-        let page = page();
-        let paths = page["paths"].as_object().expect("paths");
+        let document = parsed();
+        let paths = document["paths"].as_object().expect("paths");
         let listed = paths.iter().flat_map(|(path, item)| {
-            let members = item.as_object().expect("an object").keys().map(|name| name.to_ascii_uppercase());
-            let methods = members.filter(|name| EVERY_METHOD.contains(&name.as_str()));
+            let names = item.as_object().expect("an object").keys().map(|name| name.to_ascii_uppercase());
+            let methods = names.filter(|name| EVERY_METHOD.contains(&name.as_str()));
             methods.map(move |method| format!("{method} {path}"))
         });
 
-        // A path of which the page says that it is not there everywhere.
-        let is_there =
+        // The document describes this path as optional.
+        let is_served =
             |route: &String| AccessFormat::publishes(KeySetFormat::Jwk) || route != "GET /.well-known/jwks.json";
-        assert_eq!(listed.filter(is_there).collect::<BTreeSet<_>>(), ours.collect::<BTreeSet<_>>());
+        assert_eq!(listed.filter(is_served).collect::<BTreeSet<_>>(), expected.collect::<BTreeSet<_>>());
     }
 
     #[test]
-    fn the_page_is_of_this_version() {
-        assert_eq!(page()["info"]["version"], env!("CARGO_PKG_VERSION"));
+    fn document_has_the_version_of_the_crate() {
+        assert_eq!(parsed()["info"]["version"], env!("CARGO_PKG_VERSION"));
     }
 
-    /// Every object on the page that has this member, with its JSON pointer.
-    fn having(member: &str, place: String, value: &Value, found: &mut Vec<String>) {
+    /// Collects the JSON pointers of all objects that have this field.
+    fn find_objects_with(field: &str, pointer: String, value: &Value, found: &mut Vec<String>) {
         let children: Vec<(String, &Value)> = match value {
             Value::Object(object) => object.iter().map(|(name, child)| (name.replace('/', "~1"), child)).collect(),
             Value::Array(items) => items.iter().enumerate().map(|(i, child)| (i.to_string(), child)).collect(),
             _ => return,
         };
         for (name, child) in children {
-            having(member, format!("{place}/{name}"), child, found);
+            find_objects_with(field, format!("{pointer}/{name}"), child, found);
         }
-        if value.get(member).is_some() {
-            found.push(place);
+        if value.get(field).is_some() {
+            found.push(pointer);
         }
     }
 
     #[test]
-    fn every_example_is_what_its_schema_says() {
-        let page = page();
-        let mut places = Vec::new();
-        having("examples", String::new(), &page, &mut places);
+    fn examples_match_their_schemas() {
+        let document = parsed();
+        let mut pointers = Vec::new();
+        find_objects_with("examples", String::new(), &document, &mut pointers);
 
-        assert!(places.len() > 5, "{places:?}");
-        for place in places {
-            let holder = page.pointer(&place).expect("a place on the page");
-            let is_schema = place.starts_with("/components/schemas/");
-            let mut schema = page.clone();
-            schema["$ref"] = json!(format!("#{place}{}", if is_schema { "" } else { "/schema" }));
+        assert!(pointers.len() > 5, "{pointers:?}");
+        for pointer in pointers {
+            let holder = document.pointer(&pointer).expect("the pointer was found");
+            let is_schema = pointer.starts_with("/components/schemas/");
+            let mut schema = document.clone();
+            schema["$ref"] = json!(format!("#{pointer}{}", if is_schema { "" } else { "/schema" }));
             let validator = jsonschema::draft202012::new(&schema).expect("a schema");
             let examples: Vec<&Value> = match &holder["examples"] {
                 Value::Array(examples) => examples.iter().collect(),
                 examples => examples.as_object().into_iter().flatten().map(|(_, example)| &example["value"]).collect(),
             };
             for example in examples {
-                validator.validate(example).unwrap_or_else(|error| panic!("{place}: {error}"));
+                validator.validate(example).unwrap_or_else(|error| panic!("{pointer}: {error}"));
             }
         }
     }

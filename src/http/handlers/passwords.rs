@@ -1,9 +1,9 @@
-//! Password change, and what every new password goes through.
+//! Password change, and the validation of new passwords.
 
 use super::sessions::Message;
 use crate::{
     accounts::CurrentUser,
-    http::{context::Context, error::ApiError, extract::Fields, response::Json},
+    http::{context::Context, error::ApiError, fields::Fields, response::Json},
     model::{Email, Name},
     passwords::AcceptedPassword,
 };
@@ -19,24 +19,24 @@ pub async fn change(context: Context, current: CurrentUser, mut body: Fields) ->
     }
     let (old, new) = body.finish(valid)?;
     let changed = context.accounts.change_password(&current, &old, &new, &context.call).await;
-    changed.map_err(ApiError::confirmed_by("old_password"))?;
+    changed.map_err(ApiError::for_password_field("old_password"))?;
     Ok(Json(Message { message: "Password changed successfully" }))
 }
 
-/// A member that holds a new password: one sentence for each objection to it.
+/// Takes a new password from a field, and adds an error for each violation of the password policy.
 pub async fn validated_password(
     context: &Context,
     body: &mut Fields,
-    member: &'static str,
+    field: &'static str,
     name: Option<&Name>,
     email: Option<&Email>,
 ) -> Result<Option<AcceptedPassword>, ApiError> {
-    let Some(password) = body.password(member) else { return Ok(None) };
+    let Some(password) = body.password(field) else { return Ok(None) };
     match context.accounts.validate_password(password, name, email).await? {
         Ok(password) => Ok(Some(password)),
-        Err(objections) => {
-            for objection in objections {
-                body.add_error(member, objection.to_string());
+        Err(violations) => {
+            for violation in violations {
+                body.add_error(field, violation.to_string());
             }
             Ok(None)
         }

@@ -1,4 +1,4 @@
-//! Login, refresh, logout; and the sessions that somebody has.
+//! Login, refresh and logout, and the list of sessions.
 
 use serde::Serialize;
 
@@ -9,20 +9,21 @@ use crate::{
         auth::Anonymous,
         context::Context,
         error::ApiError,
-        extract::{Fields, NoBody, Path, PathParameter},
+        extract::{NoBody, Path, PathParameter},
+        fields::Fields,
         response::{Json, NoContent},
     },
     model::SessionId,
 };
 
-/// A sentence, and nothing else.
+/// A response that only confirms the success.
 #[derive(Serialize)]
 pub struct Message {
-    /// The sentence.
+    /// A sentence for people.
     pub message: &'static str,
 }
 
-/// What a login is answered.
+/// The response of a login.
 #[derive(Serialize)]
 pub struct TokenPair {
     access: String,
@@ -39,7 +40,7 @@ pub async fn login(context: Context, _: Anonymous, mut body: Fields) -> Result<J
     Ok(Json(TokenPair { access: tokens.access, refresh: tokens.refresh }))
 }
 
-/// What a refresh is answered.
+/// The response of a refresh.
 #[derive(Serialize)]
 pub struct NewTokens {
     access: String,
@@ -63,13 +64,13 @@ pub async fn logout(context: Context, _: Anonymous, mut body: Fields) -> Result<
     Ok(Json(Message { message: "Logged out successfully" }))
 }
 
-/// The sessions of a user.
+/// The response of `GET /sessions/`.
 #[derive(Serialize)]
 pub struct SessionList {
     sessions: Vec<SessionView>,
 }
 
-/// What users are shown of a session of theirs.
+/// A session, as shown to its user.
 #[derive(Serialize)]
 struct SessionView {
     id: String,
@@ -78,14 +79,14 @@ struct SessionView {
     expires: String,
     ip: String,
     user_agent: String,
-    /// Whether it is the one that asks.
+    /// Whether the request was made in this session.
     current: bool,
 }
 
 /// `GET /sessions/`
 pub async fn list(context: Context, current: CurrentUser, _: NoBody) -> Result<Json<SessionList>, ApiError> {
     let sessions = context.accounts.list_sessions(&current, &context.call).await?;
-    let shown = sessions.into_iter().map(|session| SessionView {
+    let views = sessions.into_iter().map(|session| SessionView {
         id: session.id.to_string(),
         created: rfc3339(session.created),
         last_used: rfc3339(session.last_used),
@@ -94,11 +95,11 @@ pub async fn list(context: Context, current: CurrentUser, _: NoBody) -> Result<J
         user_agent: session.client.user_agent,
         current: session.id == current.session.id,
     });
-    Ok(Json(SessionList { sessions: shown.collect() }))
+    Ok(Json(SessionList { sessions: views.collect() }))
 }
 
 impl PathParameter for SessionId {
-    fn unknown() -> ApiError {
+    fn not_found() -> ApiError {
         ApiError::SessionNotFound
     }
 }

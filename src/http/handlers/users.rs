@@ -1,4 +1,4 @@
-//! Sign-up, and what users do with their own profile.
+//! Sign-up, and the profile of the current user.
 
 use serde::Serialize;
 
@@ -10,13 +10,14 @@ use crate::{
         auth::Anonymous,
         context::Context,
         error::ApiError,
-        extract::{Fields, NoBody},
+        extract::NoBody,
+        fields::Fields,
         response::{Created, Json, NoContent},
     },
     model::User,
 };
 
-/// What a sign-up is answered.
+/// The response of a sign-up.
 #[derive(Serialize)]
 pub struct SignedUp {
     message: &'static str,
@@ -36,7 +37,7 @@ pub async fn sign_up(context: Context, _: Anonymous, mut body: Fields) -> Result
     Ok(Created(SignedUp { message, access: tokens.access, refresh: tokens.refresh }))
 }
 
-/// What the current user is shown of themselves.
+/// The profile of the current user.
 #[derive(Serialize)]
 pub struct Profile {
     name: String,
@@ -72,6 +73,6 @@ pub async fn delete(context: Context, current: CurrentUser, mut body: Fields) ->
     let password = body.password("password");
     let password = body.finish(password)?;
     let deleted = context.accounts.delete_account(&current, &password, &context.call).await;
-    deleted.map_err(ApiError::confirmed_by("password"))?;
+    deleted.map_err(ApiError::for_password_field("password"))?;
     Ok(NoContent)
 }

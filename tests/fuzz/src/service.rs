@@ -136,7 +136,7 @@ async fn converse(service: &Arc<http::Service>, said: &[u8]) -> Conversation {
     let answer = service_fn(|request: Request<Incoming>| {
         let (service, asked, method) = (Arc::clone(service), Arc::clone(&asked), request.method().to_string());
         async move {
-            let answer = service.answer(request, SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000))).await;
+            let answer = service.respond(request, SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000))).await;
             asked.lock().expect("nobody panics with the lock").push((method, answer.status().as_u16()));
             Ok::<_, Infallible>(answer)
         }
