@@ -94,9 +94,9 @@ macro_rules! rows {
 
 rows! {
     postgres_refuses: Postgres(Refuses), WITHOUT_POSTGRES, AtOnce, "down", "Connection refused";
-    the_network_loses_what_postgres_is_sent: Postgres(NetworkLoses), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
-    postgres_is_frozen: Postgres(Frozen), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
-    postgres_answers_too_late: Postgres(AnswersLate), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
+    the_network_loses_what_postgres_is_sent: Postgres(NetworkLoses), WITHOUT_POSTGRES, StoreTimeout, "down", "no response in time";
+    postgres_is_frozen: Postgres(Frozen), WITHOUT_POSTGRES, StoreTimeout, "down", "no response in time";
+    postgres_answers_too_late: Postgres(AnswersLate), WITHOUT_POSTGRES, StoreTimeout, "down", "no response in time";
     answers_of_postgres_break_off: Postgres(AnswersTornApart), WITHOUT_POSTGRES, AtOnce, "down", "communicating with the server";
     postgres_has_restarted: Postgres(Restarted), AS_ALWAYS, AtOnce, "up", "";
     postgres_starts: Postgres(Starting), WITHOUT_POSTGRES, AtOnce, "down", "not accepting connections (57P03)";
@@ -106,9 +106,9 @@ rows! {
     postgres_has_no_connections_left: Postgres(NoConnectionsLeft), WITHOUT_POSTGRES, AtOnce, "down", "(53300)";
     the_password_of_postgres_is_rotated: Postgres(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
     redis_refuses: Redis(Refuses), WITHOUT_REDIS, AtOnce, "down", "Connection refused";
-    the_network_loses_what_redis_is_sent: Redis(NetworkLoses), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
-    redis_is_frozen: Redis(Frozen), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
-    redis_answers_too_late: Redis(AnswersLate), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
+    the_network_loses_what_redis_is_sent: Redis(NetworkLoses), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
+    redis_is_frozen: Redis(Frozen), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
+    redis_answers_too_late: Redis(AnswersLate), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
     answers_of_redis_break_off: Redis(AnswersTornApart), WITHOUT_REDIS, AtOnce, "down", "";
     redis_has_restarted_empty: Redis(Restarted),
         Answers { signed_in: 401, password_change: 401, refresh: 401, ..AS_ALWAYS }, AtOnce, "up", "";
