@@ -92,7 +92,7 @@ pub fn client() -> Client {
 
 /// The time of a call that takes as long as it takes.
 pub fn time() -> TimeBudget {
-    TimeBudget::of(Duration::from_mins(1))
+    TimeBudget::new(Duration::from_mins(1))
 }
 
 fn call() -> CallContext {

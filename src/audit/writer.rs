@@ -102,7 +102,7 @@ impl EventQueue {
         let mut batch = Vec::new();
         while self.queue.recv_many(&mut batch, BATCH).await > 0 {}
         if !batch.is_empty() {
-            events.append(&batch, &TimeBudget::of(PATIENCE)).await?;
+            events.append(&batch, &TimeBudget::new(PATIENCE)).await?;
         }
         Ok(batch.len())
     }
@@ -173,7 +173,7 @@ impl Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        self.events.append(batch, &TimeBudget::of(PATIENCE)).await
+        self.events.append(batch, &TimeBudget::new(PATIENCE)).await
     }
 
     /// Removes some events that are past their retention, and says when to look again.
@@ -181,7 +181,7 @@ impl Writer {
         self.next_pruning = Instant::now() + jittered(PRUNING_INTERVAL);
         let Some(retention) = self.settings.retention else { return };
         let before = EventId::first_at(self.clock.now() - retention);
-        match self.events.prune(before, PRUNED_AT_ONCE, &TimeBudget::of(PATIENCE)).await {
+        match self.events.prune(before, PRUNED_AT_ONCE, &TimeBudget::new(PATIENCE)).await {
             Ok(removed) if removed == u64::from(PRUNED_AT_ONCE) => {
                 self.next_pruning = Instant::now() + BETWEEN_PRUNINGS;
             }

@@ -37,7 +37,7 @@ impl Readiness {
         let mut unmet = vec!["users", "sessions"];
         loop {
             let asked = accounts.clock.now();
-            let (users, sessions) = self.ask(accounts, &TimeBudget::of(store_timeout)).await;
+            let (users, sessions) = self.ask(accounts, &TimeBudget::new(store_timeout)).await;
             let asked = asked..=accounts.clock.now();
             for (store, answer) in [("users", users), ("sessions", sessions)] {
                 match answer {

@@ -130,7 +130,7 @@ impl Service {
         CallContext {
             client: Client::new(self.trusted_proxies.client(peer.ip(), headers), &String::from_utf8_lossy(user_agent)),
             request_id: record.id().to_owned(),
-            time: TimeBudget::of(self.limits.store).by(deadline),
+            time: TimeBudget::new(self.limits.store).with_deadline(deadline),
         }
     }
 

@@ -38,7 +38,7 @@ pub static ACCOUNT: Limit = Limit {
     charges: BACKOFF,
     burst: Duration::ZERO,
     ttl: Duration::from_hours(24),
-    kept_on_from: FAILURES_IN_A_ROW,
+    long_ttl_from: FAILURES_IN_A_ROW,
 };
 
 /// Failures at one account from one address.
@@ -50,7 +50,7 @@ pub static ADDRESS: Limit = Limit {
     charges: &[Duration::from_secs(10)],
     burst: Duration::from_secs(99 * 10),
     ttl: Duration::ZERO,
-    kept_on_from: u32::MAX,
+    long_ttl_from: u32::MAX,
 };
 
 /// Sign-ups from one address: two hundred at once, and then two hundred an hour.
@@ -59,7 +59,7 @@ pub static SIGN_UPS: Limit = Limit {
     charges: &[Duration::from_secs(18)],
     burst: Duration::from_secs(199 * 18),
     ttl: Duration::ZERO,
-    kept_on_from: u32::MAX,
+    long_ttl_from: u32::MAX,
 };
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
     fn attempts(limit: &Limit, number: usize) -> Vec<u64> {
         let (mut level, mut now) = (GcraState::default(), Duration::from_hours(1));
         let attempt = |_| {
-            while let ReserveOutcome::Refused { wait } = level.reserve(limit, now) {
+            while let ReserveOutcome::Denied { wait } = level.reserve(limit, now) {
                 now += wait;
             }
             now.as_secs() - 3600

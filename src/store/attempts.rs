@@ -67,7 +67,7 @@ pub struct Limit {
     /// The minimum time for which a bucket is kept after its last attempt.
     pub ttl: Duration,
     /// The count from which a bucket is kept for [`DEVICE_KNOWN_FOR`] instead of `ttl`.
-    pub kept_on_from: u32,
+    pub long_ttl_from: u32,
 }
 
 impl Limit {
@@ -84,14 +84,14 @@ impl Limit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReserveOutcome {
     /// The attempt may take place.
-    Made {
+    Allowed {
         /// The charge, for a refund.
         charge: Duration,
         /// The number of attempts without a refund, including this one.
         count: u32,
     },
     /// The attempt may not take place.
-    Refused {
+    Denied {
         /// The time until another attempt may; greater than zero.
         wait: Duration,
     },
@@ -111,7 +111,7 @@ impl GcraState {
     pub fn reserve(&mut self, limit: &Limit, now: Duration) -> ReserveOutcome {
         let wait = self.until.saturating_sub(limit.burst).saturating_sub(now);
         if !wait.is_zero() {
-            return ReserveOutcome::Refused { wait };
+            return ReserveOutcome::Denied { wait };
         }
         self.count = self.count.saturating_add(1);
         let charge = limit.charge(self.count);
@@ -120,7 +120,7 @@ impl GcraState {
         if !charge.is_zero() {
             self.until = self.until.max(now) + charge;
         }
-        ReserveOutcome::Made { charge, count: self.count }
+        ReserveOutcome::Allowed { charge, count: self.count }
     }
 
     /// Refunds an attempt.
@@ -132,7 +132,7 @@ impl GcraState {
     /// Returns the time until which the state must be kept.
     #[must_use]
     pub fn kept_until(&self, limit: &Limit, now: Duration) -> Duration {
-        let ttl = if self.count >= limit.kept_on_from { DEVICE_KNOWN_FOR } else { limit.ttl };
+        let ttl = if self.count >= limit.long_ttl_from { DEVICE_KNOWN_FOR } else { limit.ttl };
         self.until.max(now + ttl)
     }
 }
@@ -147,7 +147,7 @@ mod tests {
         charges: &[Duration::from_secs(10)],
         burst: Duration::from_secs(20),
         ttl: Duration::ZERO,
-        kept_on_from: u32::MAX,
+        long_ttl_from: u32::MAX,
     };
 
     /// Charges nothing for the first attempt, one second for the second, and three seconds for each further one.
@@ -156,7 +156,7 @@ mod tests {
         charges: &[Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)],
         burst: Duration::ZERO,
         ttl: Duration::from_mins(1),
-        kept_on_from: 4,
+        long_ttl_from: 4,
     };
 
     const fn at(seconds: u64) -> Duration {
@@ -164,11 +164,11 @@ mod tests {
     }
 
     fn allowed(charge: u64, count: u32) -> ReserveOutcome {
-        ReserveOutcome::Made { charge: Duration::from_secs(charge), count }
+        ReserveOutcome::Allowed { charge: Duration::from_secs(charge), count }
     }
 
     fn denied(wait: u64) -> ReserveOutcome {
-        ReserveOutcome::Refused { wait: Duration::from_secs(wait) }
+        ReserveOutcome::Denied { wait: Duration::from_secs(wait) }
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl AttemptStore for MemoryAttempts {
         let (mut entries, now) = self.lock_now();
         let mut state = entries.find(key(bucket), now).map(|entry| entry.state).unwrap_or_default();
         let outcome = state.reserve(bucket.limit, now);
-        if matches!(outcome, ReserveOutcome::Made { .. }) {
+        if matches!(outcome, ReserveOutcome::Allowed { .. }) {
             entries.insert(key(bucket), Entry { state, expires: state.kept_until(bucket.limit, now) }, now);
         }
         Ok(outcome)
@@ -151,9 +151,9 @@ mod tests {
             charges: &[Duration::from_secs(10)],
             burst: Duration::from_secs(10),
             ttl: Duration::from_hours(24),
-            kept_on_from: u32::MAX,
+            long_ttl_from: u32::MAX,
         };
-        let (time, attempts) = (TimeBudget::of(Duration::ZERO), MemoryAttempts::new(Arc::new(SystemClock)));
+        let (time, attempts) = (TimeBudget::new(Duration::ZERO), MemoryAttempts::new(Arc::new(SystemClock)));
         let bucket = Bucket { key: key(1), limit: &LIMIT };
         let reserve = || attempts.reserve(&bucket, &time).now_or_never().expect("ready").expect("no error");
         let refund = || attempts.refund(&bucket, LIMIT.charge(1), &time).now_or_never();
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn full_store_evicts_the_entries_that_expire_first() {
-        let (time, attempts) = (TimeBudget::of(Duration::ZERO), MemoryAttempts::new(Arc::new(SystemClock)));
+        let (time, attempts) = (TimeBudget::new(Duration::ZERO), MemoryAttempts::new(Arc::new(SystemClock)));
         let remember =
             |number| attempts.remember(&key(number), &time).now_or_never().expect("ready").expect("no error");
         let knows = |number| attempts.knows(&key(number), &time).now_or_never().expect("ready").expect("no error");

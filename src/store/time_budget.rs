@@ -26,13 +26,13 @@ struct Spending {
 impl TimeBudget {
     /// Creates a budget of which nothing is spent.
     #[must_use]
-    pub fn of(left: Duration) -> Self {
+    pub fn new(left: Duration) -> Self {
         Self { spending: Mutex::new(Spending { left, calls: 0, since: Instant::now() }), deadline: None }
     }
 
     /// Limits the budget to the deadline of its request.
     #[must_use]
-    pub fn by(self, deadline: Instant) -> Self {
+    pub fn with_deadline(self, deadline: Instant) -> Self {
         Self { deadline: Some(deadline), ..self }
     }
 
@@ -55,7 +55,7 @@ impl TimeBudget {
     /// Returns a new budget with a quarter of the time left, for an optional call.
     #[must_use]
     pub fn quarter(&self) -> Self {
-        Self::of(self.left() / 4)
+        Self::new(self.left() / 4)
     }
 
     /// Returns the time left.
@@ -109,7 +109,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_of_a_request_share_their_time() {
-        let time = TimeBudget::of(Duration::from_secs(5));
+        let time = TimeBudget::new(Duration::from_secs(5));
 
         assert_eq!(time.limit("store", takes(2)).await, Ok(()));
         assert_eq!(time.left(), Duration::from_secs(3));
@@ -123,7 +123,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_left_ends_at_the_deadline_of_the_request() {
-        let time = TimeBudget::of(Duration::from_secs(5)).by(Instant::now() + Duration::from_secs(7));
+        let time = TimeBudget::new(Duration::from_secs(5)).with_deadline(Instant::now() + Duration::from_secs(7));
 
         assert_eq!(time.left(), Duration::from_secs(5));
         tokio::time::advance(Duration::from_secs(4)).await;
@@ -132,7 +132,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_between_calls_costs_nothing() {
-        let time = TimeBudget::of(Duration::from_secs(5));
+        let time = TimeBudget::new(Duration::from_secs(5));
 
         assert_eq!(time.limit("store", takes(2)).await, Ok(()));
         tokio::time::advance(Duration::from_mins(1)).await;
@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn concurrent_calls_spend_the_time_once() {
-        let time = TimeBudget::of(Duration::from_secs(5));
+        let time = TimeBudget::new(Duration::from_secs(5));
         let two_seconds = || async {
             tokio::time::timeout(Duration::from_secs(2), pending::<()>()).await.unwrap_err();
             Ok(())

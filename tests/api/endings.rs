@@ -37,7 +37,7 @@ impl People {
     async fn event(&self, event: Event) {
         let (this, user_admin) = (&self.this, self.service.user_admin());
         let (who, time) =
-            (UserRef::Email(this.email.parse().expect("an address")), TimeBudget::of(Duration::from_mins(1)));
+            (UserRef::Email(this.email.parse().expect("an address")), TimeBudget::new(Duration::from_mins(1)));
         match event {
             Event::Logout => drop(this.log_out().await.expect(200)),
             Event::EndOne => assert_eq!(self.other.end_session(&this.session_id().await).await.status, 204),
@@ -174,7 +174,7 @@ async fn activation_revives_nothing() {
     let people = People::meet().await;
     people.event(Event::Deactivation).await;
     let who = UserRef::Email(people.this.email.parse().expect("an address"));
-    let (user_admin, time) = (people.service.user_admin(), TimeBudget::of(Duration::from_mins(1)));
+    let (user_admin, time) = (people.service.user_admin(), TimeBudget::new(Duration::from_mins(1)));
 
     user_admin.set_status(&who, postern::model::AccountStatus::Active, &time).await.expect("a user");
 

@@ -337,7 +337,7 @@ async fn refreshes_late(limits: RequestLimits) {
     for counter in [claims.counter, claims.counter + 1] {
         let rotation = Rotation::On(service.accounts.refresh_tokens.active_key());
         let attempt = RefreshAttempt { user: user.clone(), session: claims.session, counter, rotation };
-        let refresh = elsewhere.refresh(&attempt, &TimeBudget::of(Duration::from_mins(1))).await.expect("an answer");
+        let refresh = elsewhere.refresh(&attempt, &TimeBudget::new(Duration::from_mins(1))).await.expect("an answer");
         assert!(matches!(refresh, Refresh::Decided(RefreshOutcome::Next, _)), "{refresh:?}");
     }
     service.backend().redis.mend().await;
@@ -345,7 +345,7 @@ async fn refreshes_late(limits: RequestLimits) {
 
     // By the second question, Redis has read whatever came before the first.
     for _ in 0..2 {
-        let sessions = elsewhere.list(user.id, &TimeBudget::of(Duration::from_mins(1))).await.expect("an answer");
+        let sessions = elsewhere.list(user.id, &TimeBudget::new(Duration::from_mins(1))).await.expect("an answer");
         assert_eq!(sessions.len(), 1, "the session goes on");
     }
 }

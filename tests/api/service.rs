@@ -49,7 +49,7 @@ pub fn call() -> CallContext {
     CallContext {
         client: Client::new([127, 0, 0, 1].into(), ""),
         request_id: "a-test".to_owned(),
-        time: TimeBudget::of(Duration::from_mins(1)),
+        time: TimeBudget::new(Duration::from_mins(1)),
     }
 }
 
@@ -303,13 +303,13 @@ impl Server {
     /// The user as the store has it.
     pub async fn user(&self, email: &str) -> User {
         let email = email.parse().expect("a valid address");
-        let time = TimeBudget::of(Duration::from_mins(1));
+        let time = TimeBudget::new(Duration::from_mins(1));
         self.counting.users.by_email(&email, &time).await.expect("an answer").expect("a user")
     }
 
     /// Puts a user into the store as no sign-up would.
     pub async fn insert(&self, user: &User) {
-        let time = TimeBudget::of(Duration::from_mins(1));
+        let time = TimeBudget::new(Duration::from_mins(1));
         self.counting.users.insert(user, &time).await.expect("an answer");
     }
 
@@ -332,7 +332,7 @@ impl Server {
     async fn audited_by(&self, query: EventQuery, count: usize) -> Vec<AuditEvent> {
         let query = EventQuery { limit: 10_000, ..query };
         loop {
-            let time = TimeBudget::of(Duration::from_mins(1));
+            let time = TimeBudget::new(Duration::from_mins(1));
             let mut events = self.events.list(&query, &time).await.expect("an answer");
             if events.len() >= count {
                 events.reverse();

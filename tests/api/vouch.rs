@@ -222,7 +222,7 @@ async fn either_question_costs_one_call_to_each_store_and_a_forged_token_none() 
 async fn others_are_told_of_whatever_ends_a_session_at_once_by_every_server() {
     let service = Service::start().await;
     let second = service.second().await;
-    let time = TimeBudget::of(Duration::from_mins(1));
+    let time = TimeBudget::new(Duration::from_mins(1));
     let [logged_out, changed, closed, deleted] =
         ["logout@example.org", "change@example.org", "close@example.org", "delete@example.org"];
 

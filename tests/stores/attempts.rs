@@ -19,7 +19,7 @@ static GROWING: Limit = Limit {
     charges: &[Duration::ZERO, Duration::from_mins(2), Duration::from_mins(10)],
     burst: Duration::ZERO,
     ttl: Duration::from_hours(24),
-    kept_on_from: 5,
+    long_ttl_from: 5,
 };
 
 /// Three at once, and then one in ten minutes.
@@ -28,7 +28,7 @@ static STEADY: Limit = Limit {
     charges: &[Duration::from_mins(10)],
     burst: Duration::from_mins(20),
     ttl: Duration::ZERO,
-    kept_on_from: u32::MAX,
+    long_ttl_from: u32::MAX,
 };
 
 fn key() -> BucketKey {
@@ -57,15 +57,15 @@ impl Counted {
 
     async fn made(&self, bucket: &Bucket) -> (Duration, u32) {
         match self.reserve(bucket).await {
-            ReserveOutcome::Made { charge, count } => (charge, count),
-            ReserveOutcome::Refused { wait } => panic!("refused for {wait:?}"),
+            ReserveOutcome::Allowed { charge, count } => (charge, count),
+            ReserveOutcome::Denied { wait } => panic!("refused for {wait:?}"),
         }
     }
 
     async fn refused(&self, bucket: &Bucket) -> Duration {
         match self.reserve(bucket).await {
-            ReserveOutcome::Refused { wait } => wait,
-            ReserveOutcome::Made { count, .. } => panic!("made, as number {count}"),
+            ReserveOutcome::Denied { wait } => wait,
+            ReserveOutcome::Allowed { count, .. } => panic!("made, as number {count}"),
         }
     }
 
@@ -161,7 +161,7 @@ async fn of_parallel_attempts_no_more_are_made_than_there_is_room_for() {
 
     let reservations = attempts.join_all().await;
 
-    assert_eq!(reservations.iter().filter(|made| matches!(made, ReserveOutcome::Made { .. })).count(), 3);
+    assert_eq!(reservations.iter().filter(|made| matches!(made, ReserveOutcome::Allowed { .. })).count(), 3);
 }
 
 #[tokio::test]
@@ -247,11 +247,11 @@ async fn decides_alike(counted: &Counted, limit: &'static Limit, steps: Vec<Step
 
 /// What is charged by store and rule; nothing where both refuse.
 fn agreed(decided: (ReserveOutcome, ReserveOutcome)) -> Result<Option<Duration>, TestCaseError> {
-    if let (ReserveOutcome::Refused { wait }, ReserveOutcome::Refused { wait: expected }) = decided {
+    if let (ReserveOutcome::Denied { wait }, ReserveOutcome::Denied { wait: expected }) = decided {
         prop_assert!(wait <= expected && wait + ASKING > expected, "{:?} for {:?}", wait, expected);
         return Ok(None);
     }
     prop_assert_eq!(decided.0, decided.1);
-    let ReserveOutcome::Made { charge, .. } = decided.0 else { return Ok(None) };
+    let ReserveOutcome::Allowed { charge, .. } = decided.0 else { return Ok(None) };
     Ok(Some(charge))
 }

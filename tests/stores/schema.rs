@@ -57,7 +57,7 @@ async fn a_server_that_takes_no_writes_is_not_asked() {
 
     let users = PostgresStore::new(&standby, Duration::from_mins(1)).expect("a pool");
 
-    let outcome = users.ping(&TimeBudget::of(Duration::from_mins(1))).await;
+    let outcome = users.ping(&TimeBudget::new(Duration::from_mins(1))).await;
     assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
 }
 
@@ -83,7 +83,7 @@ async fn a_replica_of_the_version_before_goes_on_serving_after_a_migration() {
     sql(&database, insert).await;
 
     let users = PostgresStore::new(&url, Duration::from_mins(1)).expect("a pool");
-    let time = TimeBudget::of(Duration::from_mins(1));
+    let time = TimeBudget::new(Duration::from_mins(1));
     let email = "ada@example.org".parse().expect("an address");
     let user = users.by_email(&email, &time).await.expect("an answer").expect("a user");
     assert_eq!(user.role, Role::Member);

@@ -95,7 +95,7 @@ impl Kept {
 }
 
 pub fn time() -> TimeBudget {
-    TimeBudget::of(Duration::from_mins(1))
+    TimeBudget::new(Duration::from_mins(1))
 }
 
 /// Whether the token was good, and stays.
@@ -142,7 +142,7 @@ async fn a_store_answers_a_ping() {
 async fn a_store_without_time_is_unavailable() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
-    let none = TimeBudget::of(Duration::ZERO);
+    let none = TimeBudget::new(Duration::ZERO);
 
     assert!(matches!(kept.stores.users.by_id(user.id, &none).await, Err(StoreError::Unavailable { .. })));
     let found = kept.stores.sessions.touch(user.id, SessionId::random(), &none).await;

@@ -28,7 +28,7 @@ impl AttemptStore for RedisStore {
         invocation
             .arg(milliseconds(limit.burst))
             .arg(milliseconds(limit.ttl))
-            .arg(limit.kept_on_from)
+            .arg(limit.long_ttl_from)
             .arg(milliseconds(DEVICE_KNOWN_FOR));
         for charge in limit.charges {
             invocation.arg(milliseconds(*charge));
@@ -36,8 +36,8 @@ impl AttemptStore for RedisStore {
         // Run again, it would count as two attempts.
         let (wait, charge, count): (u64, u64, u32) = self.run_once(&invocation, time).await?;
         Ok(match wait {
-            0 => ReserveOutcome::Made { charge: Duration::from_millis(charge), count },
-            wait => ReserveOutcome::Refused { wait: Duration::from_millis(wait) },
+            0 => ReserveOutcome::Allowed { charge: Duration::from_millis(charge), count },
+            wait => ReserveOutcome::Denied { wait: Duration::from_millis(wait) },
         })
     }
 

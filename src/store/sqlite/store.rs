@@ -129,7 +129,7 @@ mod tests {
     }
 
     async fn pragma(store: &SqliteStore, name: &'static str) -> rusqlite::types::Value {
-        let time = TimeBudget::of(Duration::from_mins(1));
+        let time = TimeBudget::new(Duration::from_mins(1));
         let read = move |transaction: &Transaction<'_>| {
             transaction.pragma_query_value(None, name, |row| row.get(0)).map_err(StoreError::from)
         };
@@ -152,7 +152,7 @@ mod tests {
     async fn panic_fails_only_its_own_job() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = open(directory.path()).expect("an empty directory can be opened");
-        let time = TimeBudget::of(Duration::from_mins(1));
+        let time = TimeBudget::new(Duration::from_mins(1));
 
         let outcome: Result<(), _> = store.write(&time, |_| panic!("a panic on purpose")).await;
 

@@ -111,7 +111,7 @@ impl Failure {
 
 /// A call that waits no longer than others.
 fn soon() -> CallContext {
-    CallContext { time: TimeBudget::of(STORE_TIMEOUT), ..call() }
+    CallContext { time: TimeBudget::new(STORE_TIMEOUT), ..call() }
 }
 
 fn session_of(user: &User) -> NewSession {
