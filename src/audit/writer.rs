@@ -103,7 +103,7 @@ impl EventQueue {
         let mut batch = Vec::new();
         while self.queue.recv_many(&mut batch, BATCH).await > 0 {}
         if !batch.is_empty() {
-            events.append(&batch, &TimeBudget::of(STATEMENT_TIMEOUT)).await?;
+            events.append(&batch, &TimeBudget::new(STATEMENT_TIMEOUT)).await?;
         }
         Ok(batch.len())
     }
@@ -176,7 +176,7 @@ impl Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        self.events.append(batch, &TimeBudget::of(STATEMENT_TIMEOUT)).await
+        self.events.append(batch, &TimeBudget::new(STATEMENT_TIMEOUT)).await
     }
 
     /// Removes a batch of events past their retention, and schedules the next pruning.
@@ -184,7 +184,7 @@ impl Writer {
         self.next_pruning = Instant::now() + jittered(PRUNING_INTERVAL);
         let Some(retention) = self.settings.retention else { return };
         let before = EventId::first_at(self.clock.now() - retention);
-        match self.events.prune(before, PRUNE_BATCH, &TimeBudget::of(STATEMENT_TIMEOUT)).await {
+        match self.events.prune(before, PRUNE_BATCH, &TimeBudget::new(STATEMENT_TIMEOUT)).await {
             Ok(removed) if removed == u64::from(PRUNE_BATCH) => {
                 self.next_pruning = Instant::now() + PRUNE_BATCH_DELAY;
             }

@@ -53,7 +53,7 @@ impl AuditCommand {
         events: &dyn AuditStore,
         now: OffsetDateTime,
     ) -> Result<String, AuditError> {
-        let time = TimeBudget::of(PATIENCE);
+        let time = TimeBudget::new(PATIENCE);
         let user = match &self.user {
             Some(who) => Some(id(who, users, &time).await?),
             None => None,

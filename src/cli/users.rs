@@ -73,7 +73,7 @@ impl UserCommand {
     /// Without a new password, where [`UserCommand::asks_for_password`].
     pub async fn run(self, user_admin: &UserAdmin, password: Option<Password>) -> Result<String, UserAdminError> {
         let asked = || password.expect("it was asked for");
-        let time = &TimeBudget::of(PATIENCE);
+        let time = &TimeBudget::new(PATIENCE);
         let done = match self.action {
             UserAction::Create(email, name, role) => {
                 let new = NewUser { email, name, role, password: asked() };
@@ -114,7 +114,7 @@ impl UserCommand {
                 Done { user, sentence: "has no session any more" }
             }
             UserAction::EndAllSessions => {
-                let users = user_admin.end_all_sessions(&TimeBudget::of(PATIENCE_FOR_ALL)).await?;
+                let users = user_admin.end_all_sessions(&TimeBudget::new(PATIENCE_FOR_ALL)).await?;
                 return Ok(format!("every session has ended, of {users} users"));
             }
         };

@@ -48,7 +48,7 @@ impl Readiness {
         let mut pending = vec!["users", "sessions"];
         loop {
             let sent = accounts.clock.now();
-            let (users, sessions) = self.ping_stores(accounts, &TimeBudget::of(store_timeout)).await;
+            let (users, sessions) = self.ping_stores(accounts, &TimeBudget::new(store_timeout)).await;
             let pinged = sent..=accounts.clock.now();
             for (store, response) in [("users", users), ("sessions", sessions)] {
                 match response {

@@ -132,7 +132,7 @@ impl Service {
             call: CallContext {
                 client: Client::new(address, &String::from_utf8_lossy(user_agent)),
                 request_id: log.id().as_str().to_owned(),
-                time: TimeBudget::of(self.limits.store).by(deadline),
+                time: TimeBudget::new(self.limits.store).with_deadline(deadline),
             },
             deadline,
             path_parameter: None,

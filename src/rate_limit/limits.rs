@@ -38,7 +38,7 @@ pub static ACCOUNT: Limit = Limit {
     charges: BACKOFF,
     burst: Duration::ZERO,
     ttl: Duration::from_hours(24),
-    kept_on_from: FAILURES_IN_A_ROW,
+    long_ttl_from: FAILURES_IN_A_ROW,
 };
 
 /// Failures at one account from one address.
@@ -52,7 +52,7 @@ pub static ADDRESS: Limit = Limit {
     charges: &[Duration::from_secs(10)],
     burst: Duration::from_secs(99 * 10),
     ttl: Duration::ZERO,
-    kept_on_from: u32::MAX,
+    long_ttl_from: u32::MAX,
 };
 
 /// Sign-ups from one address: 200 at once, then one every 18 seconds.
@@ -61,7 +61,7 @@ pub static SIGN_UPS: Limit = Limit {
     charges: &[Duration::from_secs(18)],
     burst: Duration::from_secs(199 * 18),
     ttl: Duration::ZERO,
-    kept_on_from: u32::MAX,
+    long_ttl_from: u32::MAX,
 };
 
 #[cfg(test)]
@@ -73,9 +73,9 @@ mod tests {
     fn attempt_times(limit: &Limit, count: usize) -> Vec<u64> {
         let (mut state, mut now) = (GcraState::default(), Duration::from_hours(1));
         let attempt = |_| {
-            if let ReserveOutcome::Refused { wait } = state.reserve(limit, now) {
+            if let ReserveOutcome::Denied { wait } = state.reserve(limit, now) {
                 now += wait;
-                assert!(matches!(state.reserve(limit, now), ReserveOutcome::Made { .. }), "{wait:?} is long enough");
+                assert!(matches!(state.reserve(limit, now), ReserveOutcome::Allowed { .. }), "{wait:?} is long enough");
             }
             now.as_secs() - 3600
         };

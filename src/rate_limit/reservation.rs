@@ -67,13 +67,13 @@ impl Reservation {
         let mut longest: Option<RateLimited> = None;
         for (bucket, outcome) in buckets.iter().zip(outcomes) {
             match outcome? {
-                ReserveOutcome::Made { charge, count } => {
+                ReserveOutcome::Allowed { charge, count } => {
                     self.charges.push(Charge { bucket: *bucket, amount: charge, count });
                 }
-                ReserveOutcome::Refused { wait } if longest.is_none_or(|longest| longest.wait < wait) => {
+                ReserveOutcome::Denied { wait } if longest.is_none_or(|longest| longest.wait < wait) => {
                     longest = Some(RateLimited { limit: bucket.limit.name, wait });
                 }
-                ReserveOutcome::Refused { .. } => {}
+                ReserveOutcome::Denied { .. } => {}
             }
         }
         let Some(rate_limited) = longest else { return Ok(Ok(self)) };
@@ -113,7 +113,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let (charges, store) = (std::mem::take(&mut self.charges), Arc::clone(&self.store));
         if let (false, Ok(runtime)) = (charges.is_empty(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move { refund(&store, &charges, &TimeBudget::of(Duration::from_secs(1))).await });
+            runtime.spawn(async move { refund(&store, &charges, &TimeBudget::new(Duration::from_secs(1))).await });
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What is kept of attempts, so that too many that fail can be refused: a trait, and its rule.
+//! The contract of attempt stores, and the algorithm that decides whether an attempt is allowed.
 //!
-//! A bucket is filled by the generic cell rate algorithm (ITU-T I.371, annex A) in its form of virtual scheduling, with one
-//! addition: what an attempt costs may grow with the number of those before it.
+//! A bucket follows the generic cell rate algorithm (ITU-T I.371, annex A) in its virtual scheduling form, with one
+//! addition: the charge of an attempt may grow with the number of attempts before it.
 
 use std::time::Duration;
 
@@ -9,118 +9,130 @@ use async_trait::async_trait;
 
 use super::{error::StoreError, time_budget::TimeBudget};
 
-/// Keeps count of attempts, and knows devices. All times are the store's own.
+/// Counts attempts in buckets and remembers devices, for rate limits.
+///
+/// A bucket behaves as a [`GcraState`] that exists from its first reservation until [`GcraState::kept_until`]. A bucket
+/// that is not stored is empty. All times are taken from the store's own clock.
+///
+/// Every method is one atomic operation, on one key. A call counts against `time` while it runs, and fails with
+/// [`StoreError::Unavailable`] when that is used up. An implementation may repeat a call whose connection broke, but
+/// not [`reserve`](Self::reserve) or [`refund`](Self::refund), which would count twice.
 #[async_trait]
 pub trait AttemptStore: Send + Sync {
-    /// Reserves an attempt in one step: it counts as one that fails until it is given back.
+    /// Reserves an attempt if the bucket allows one, as [`GcraState::reserve`] does. The attempt counts as failed until
+    /// it is refunded or the bucket is cleared. A denied attempt changes nothing.
     async fn reserve(&self, bucket: &Bucket, time: &TimeBudget) -> Result<ReserveOutcome, StoreError>;
 
-    /// Gives back an attempt that was reserved at this charge: it has not taken place, or not failed.
+    /// Refunds an attempt that did not take place or did not fail, as [`GcraState::refund`] does. `charge` is the one
+    /// that [`reserve`](Self::reserve) returned. An empty bucket stays empty, and a bucket whose count becomes 0 is
+    /// removed, so that attempts which cost nothing leave nothing behind.
     async fn refund(&self, bucket: &Bucket, charge: Duration, time: &TimeBudget) -> Result<(), StoreError>;
 
-    /// Empties a bucket.
+    /// Removes a bucket.
     async fn clear(&self, bucket: &Bucket, time: &TimeBudget) -> Result<(), StoreError>;
 
-    /// Whether a device was remembered within the last [`DEVICE_KNOWN_FOR`].
+    /// Returns whether the device was remembered within the last [`DEVICE_KNOWN_FOR`].
     async fn knows(&self, device: &BucketKey, time: &TimeBudget) -> Result<bool, StoreError>;
 
-    /// Remembers a device from now on.
+    /// Remembers a device for [`DEVICE_KNOWN_FOR`] from now.
     async fn remember(&self, device: &BucketKey, time: &TimeBudget) -> Result<(), StoreError>;
 }
 
-/// How long a device is remembered after the last login from there.
+/// How long a device is remembered after the last login from it (90 days).
 pub const DEVICE_KNOWN_FOR: Duration = Duration::from_hours(90 * 24);
 
-/// What names a bucket or a device: a keyed digest, which tells nobody of whom or of which address it is.
+/// The key of a bucket or a device: a keyed digest, which does not reveal the account or the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketKey(pub [u8; 16]);
 
-/// What counts the attempts of one origin, or at one account.
+/// A counter of the attempts by one origin, or at one account.
 #[derive(Debug, Clone, Copy)]
 pub struct Bucket {
-    /// Which one.
+    /// Identifies the bucket among those of its limit.
     pub key: BucketKey,
-    /// How many it takes.
+    /// How many attempts it allows.
     pub limit: &'static Limit,
 }
 
-/// How many attempts a bucket takes, and how fast.
+/// The limit of a bucket: how many attempts it allows, and at which rate.
 #[derive(Debug)]
 pub struct Limit {
-    /// What it is called in metrics.
+    /// The name in metrics and in the keys of Redis.
     pub name: &'static str,
-    /// What each attempt costs that has not been given back: the first, the second, and so on; each further one as the last.
+    /// The charges of the first attempt without a refund, the second, and so on; the last charge is that of all further
+    /// ones.
     pub charges: &'static [Duration],
-    /// How far ahead of the time the charges may be for another attempt.
+    /// How far the sum of the charges may be ahead of the time while another attempt is allowed.
     pub burst: Duration,
-    /// How long a bucket is kept after its last attempt, at least.
+    /// The minimum time for which a bucket is kept after its last attempt.
     pub ttl: Duration,
-    /// How many attempts without success make it be kept for [`DEVICE_KNOWN_FOR`].
-    pub kept_on_from: u32,
+    /// The count from which a bucket is kept for [`DEVICE_KNOWN_FOR`] instead of `ttl`.
+    pub long_ttl_from: u32,
 }
 
 impl Limit {
-    /// What the attempt costs that becomes number `count`, counted from 1.
+    /// Returns the charge of the attempt that raises the count to `count`.
     #[must_use]
     pub fn charge(&self, count: u32) -> Duration {
         let last = self.charges.len().saturating_sub(1);
-        let place = usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX).min(last);
-        self.charges.get(place).copied().unwrap_or_default()
+        let index = usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX).min(last);
+        self.charges.get(index).copied().unwrap_or_default()
     }
 }
 
-/// What became of an attempt.
+/// The outcome of a reservation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReserveOutcome {
-    /// It may take place.
-    Made {
-        /// What was charged for it.
+    /// The attempt may take place.
+    Allowed {
+        /// The charge, for a refund.
         charge: Duration,
-        /// How many have been reserved, and not been given back, with this one.
+        /// The number of attempts without a refund, including this one.
         count: u32,
     },
-    /// It may not.
-    Refused {
-        /// How long it will be until another may; more than nothing.
+    /// The attempt may not take place.
+    Denied {
+        /// The time until another attempt may; greater than zero.
         wait: Duration,
     },
 }
 
-/// The rule, by the time that has passed since some beginning: what a bucket keeps.
+/// The state of a bucket. Times are durations since an origin that the store chooses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GcraState {
-    /// How many attempts have been reserved and not been given back.
+    /// The number of attempts without a refund.
     pub count: u32,
-    /// When what they cost will have passed: the theoretical arrival time.
+    /// When their charges will have elapsed: the theoretical arrival time of the algorithm.
     pub until: Duration,
 }
 
 impl GcraState {
-    /// Reserves an attempt, where there is room.
+    /// Reserves an attempt, unless the charges are more than `limit.burst` ahead of `now`.
     pub fn reserve(&mut self, limit: &Limit, now: Duration) -> ReserveOutcome {
         let wait = self.until.saturating_sub(limit.burst).saturating_sub(now);
         if !wait.is_zero() {
-            return ReserveOutcome::Refused { wait };
+            return ReserveOutcome::Denied { wait };
         }
         self.count = self.count.saturating_add(1);
         let charge = limit.charge(self.count);
-        // What costs nothing moves nothing: another attempt may have read the time a little earlier, or a clock been put back.
+        // An attempt without a charge must not move `until`: another one may have read the time slightly earlier, or
+        // the clock may have been set back, and would then have to wait.
         if !charge.is_zero() {
             self.until = self.until.max(now) + charge;
         }
-        ReserveOutcome::Made { charge, count: self.count }
+        ReserveOutcome::Allowed { charge, count: self.count }
     }
 
-    /// Gives an attempt back.
+    /// Refunds an attempt.
     pub fn refund(&mut self, charge: Duration) {
         self.count = self.count.saturating_sub(1);
         self.until = self.until.saturating_sub(charge);
     }
 
-    /// Until when it has to be kept.
+    /// Returns the time until which the state must be kept.
     #[must_use]
     pub fn kept_until(&self, limit: &Limit, now: Duration) -> Duration {
-        let ttl = if self.count >= limit.kept_on_from { DEVICE_KNOWN_FOR } else { limit.ttl };
+        let ttl = if self.count >= limit.long_ttl_from { DEVICE_KNOWN_FOR } else { limit.ttl };
         self.until.max(now + ttl)
     }
 }
@@ -129,88 +141,88 @@ impl GcraState {
 mod tests {
     use super::*;
 
-    /// Three at once, and then one in ten seconds.
+    /// Allows three attempts at once, then one every ten seconds.
     static STEADY: Limit = Limit {
         name: "steady",
         charges: &[Duration::from_secs(10)],
         burst: Duration::from_secs(20),
         ttl: Duration::ZERO,
-        kept_on_from: u32::MAX,
+        long_ttl_from: u32::MAX,
     };
 
-    /// One for nothing, and then one after a second, and each further one after three.
-    static GROWING: Limit = Limit {
-        name: "growing",
+    /// Charges nothing for the first attempt, one second for the second, and three seconds for each further one.
+    static BACKOFF: Limit = Limit {
+        name: "backoff",
         charges: &[Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)],
         burst: Duration::ZERO,
         ttl: Duration::from_mins(1),
-        kept_on_from: 4,
+        long_ttl_from: 4,
     };
 
     const fn at(seconds: u64) -> Duration {
         Duration::from_secs(1000 + seconds)
     }
 
-    fn made(charge: u64, count: u32) -> ReserveOutcome {
-        ReserveOutcome::Made { charge: Duration::from_secs(charge), count }
+    fn allowed(charge: u64, count: u32) -> ReserveOutcome {
+        ReserveOutcome::Allowed { charge: Duration::from_secs(charge), count }
     }
 
-    fn refused(wait: u64) -> ReserveOutcome {
-        ReserveOutcome::Refused { wait: Duration::from_secs(wait) }
+    fn denied(wait: u64) -> ReserveOutcome {
+        ReserveOutcome::Denied { wait: Duration::from_secs(wait) }
     }
 
     #[test]
-    fn as_many_as_the_tolerance_has_room_for_are_taken_at_once_and_then_one_by_one() {
-        let mut level = GcraState::default();
+    fn burst_is_allowed_at_once_and_then_one_at_a_time() {
+        let mut state = GcraState::default();
 
         for count in 1..=3 {
-            assert_eq!(level.reserve(&STEADY, at(0)), made(10, count));
+            assert_eq!(state.reserve(&STEADY, at(0)), allowed(10, count));
         }
-        assert_eq!(level.reserve(&STEADY, at(0)), refused(10));
-        assert_eq!(level.reserve(&STEADY, at(9)), refused(1));
-        assert_eq!(level.reserve(&STEADY, at(10)), made(10, 4));
-        assert_eq!(level.reserve(&STEADY, at(10)), refused(10));
+        assert_eq!(state.reserve(&STEADY, at(0)), denied(10));
+        assert_eq!(state.reserve(&STEADY, at(9)), denied(1));
+        assert_eq!(state.reserve(&STEADY, at(10)), allowed(10, 4));
+        assert_eq!(state.reserve(&STEADY, at(10)), denied(10));
     }
 
     #[test]
-    fn what_is_given_back_can_be_reserved_again() {
-        let mut level = GcraState::default();
+    fn refunded_attempt_can_be_reserved_again() {
+        let mut state = GcraState::default();
         for _ in 0..3 {
-            level.reserve(&STEADY, at(0));
+            state.reserve(&STEADY, at(0));
         }
 
-        level.refund(Duration::from_secs(10));
+        state.refund(Duration::from_secs(10));
 
-        assert_eq!(level.reserve(&STEADY, at(0)), made(10, 3));
-        assert_eq!(level.reserve(&STEADY, at(0)), refused(10));
+        assert_eq!(state.reserve(&STEADY, at(0)), allowed(10, 3));
+        assert_eq!(state.reserve(&STEADY, at(0)), denied(10));
     }
 
     #[test]
-    fn an_attempt_that_costs_nothing_has_nobody_wait_whatever_time_they_have_read() {
-        let mut level = GcraState::default();
+    fn free_attempt_delays_no_attempt_with_an_earlier_time() {
+        let mut state = GcraState::default();
 
-        assert_eq!(level.reserve(&GROWING, at(5)), made(0, 1));
-        assert_eq!(level.reserve(&GROWING, at(0)), made(1, 2));
+        assert_eq!(state.reserve(&BACKOFF, at(5)), allowed(0, 1));
+        assert_eq!(state.reserve(&BACKOFF, at(0)), allowed(1, 2));
     }
 
     #[test]
-    fn the_wait_grows_with_the_attempts() {
-        let mut level = GcraState::default();
+    fn wait_grows_with_the_attempts() {
+        let mut state = GcraState::default();
 
-        assert_eq!(level.reserve(&GROWING, at(0)), made(0, 1));
-        assert_eq!(level.reserve(&GROWING, at(0)), made(1, 2));
-        assert_eq!(level.reserve(&GROWING, at(0)), refused(1));
-        assert_eq!(level.reserve(&GROWING, at(1)), made(3, 3));
-        assert_eq!(level.reserve(&GROWING, at(1)), refused(3));
-        assert_eq!(level.reserve(&GROWING, at(100)), made(3, 4));
+        assert_eq!(state.reserve(&BACKOFF, at(0)), allowed(0, 1));
+        assert_eq!(state.reserve(&BACKOFF, at(0)), allowed(1, 2));
+        assert_eq!(state.reserve(&BACKOFF, at(0)), denied(1));
+        assert_eq!(state.reserve(&BACKOFF, at(1)), allowed(3, 3));
+        assert_eq!(state.reserve(&BACKOFF, at(1)), denied(3));
+        assert_eq!(state.reserve(&BACKOFF, at(100)), allowed(3, 4));
     }
 
     #[test]
-    fn a_bucket_is_kept_until_its_charges_have_passed_and_for_its_time() {
-        let level = |count, until| GcraState { count, until: at(until) };
+    fn bucket_is_kept_for_its_charges_and_its_ttl() {
+        let state = |count, until| GcraState { count, until: at(until) };
 
-        assert_eq!(level(3, 30).kept_until(&STEADY, at(0)), at(30));
-        assert_eq!(level(3, 30).kept_until(&GROWING, at(0)), at(60));
-        assert_eq!(level(4, 30).kept_until(&GROWING, at(0)), at(0) + DEVICE_KNOWN_FOR);
+        assert_eq!(state(3, 30).kept_until(&STEADY, at(0)), at(30));
+        assert_eq!(state(3, 30).kept_until(&BACKOFF, at(0)), at(60));
+        assert_eq!(state(4, 30).kept_until(&BACKOFF, at(0)), at(0) + DEVICE_KNOWN_FOR);
     }
 }

@@ -5,17 +5,21 @@ use async_trait::async_trait;
 use super::{error::StoreError, time_budget::TimeBudget};
 use crate::model::{AuditEvent, EventId, EventQuery};
 
-/// Keeps audit events. What is kept never changes, and is removed by its age alone.
+/// Stores audit events. A stored event never changes, and is removed only because of its age.
+///
+/// Every method is one atomic operation. A call counts against `time` while it runs, and fails with
+/// [`StoreError::Unavailable`] when that is used up. A call fails with [`StoreError::Corrupt`] if a stored event cannot
+/// be read.
 #[async_trait]
 pub trait AuditStore: Send + Sync {
-    /// Appends events, all or none of them; those that are there already are left out, so that an append whose answer was
-    /// lost may be repeated.
+    /// Appends all of the events or none of them. Events whose ids are stored already are skipped, so an append whose
+    /// response was lost can be repeated.
     async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError>;
 
-    /// Events, newest first.
+    /// Returns at most `query.limit` events that match the query, newest first (by id, descending).
     async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError>;
 
-    /// Removes the oldest events, at most so many, whose ids are less than this one, and returns how many. One of the last
-    /// 23 hours is not removed, and none with it.
+    /// Removes the oldest events whose ids are less than `before`, at most `limit` of them, and returns their number.
+    /// If one of them is younger than 23 hours, the call fails and removes nothing: the shortest retention is one day.
     async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError>;
 }

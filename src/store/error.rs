@@ -1,28 +1,29 @@
-//! Errors of stores.
+//! The error of store calls.
 
-/// Something broke. Expected outcomes are values of the methods above.
+/// A store call that failed. Expected outcomes are not errors, but values that the store traits return.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The store cannot be reached, refuses, or does not answer in time: whether a write took place is not known.
+    /// The store cannot be reached, returned an error, or did not respond in time. It is unknown whether a write took
+    /// effect.
     #[error("{store} is unavailable: {reason}")]
     Unavailable {
-        /// Which store.
+        /// The name of the store.
         store: &'static str,
-        /// What happened; for the log.
+        /// The cause, for the log.
         reason: String,
     },
-    /// The store answers something that we never wrote.
-    #[error("{store} holds something that cannot be read: {reason}")]
+    /// The store returned data that Postern does not write.
+    #[error("{store} returned invalid data: {reason}")]
     Corrupt {
-        /// Which store.
+        /// The name of the store.
         store: &'static str,
-        /// What is wrong with it; for the log, never with its content.
+        /// The cause, for the log; it never contains the data.
         reason: String,
     },
 }
 
 impl StoreError {
-    /// Its name among the outcomes that metrics count.
+    /// Returns the name of the outcome in metrics.
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {

@@ -2,11 +2,11 @@
 
 use ::time::OffsetDateTime;
 
-/// What a store says of itself.
+/// The response of a store to a ping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreHealth {
-    /// The time by its clock.
+    /// The store's current time.
     pub clock: OffsetDateTime,
-    /// What is amiss with its settings, as a sentence for the log.
+    /// A problem with the store's settings, as a clause for the log.
     pub warning: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Stores whose calls are counted and timed.
+//! Wrappers that count and time the calls of stores.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,28 +17,28 @@ use crate::{
     model::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
 };
 
-/// The same users, with each call counted and timed.
+/// Returns a store that counts and times each call of `users`.
 #[must_use]
 pub fn instrumented_users(users: Arc<dyn UserStore>, calls: CallMetrics) -> Arc<dyn UserStore> {
     Arc::new(Instrumented { store: users, calls })
 }
 
-/// The same sessions, with each call counted and timed.
+/// Returns a store that counts and times each call of `sessions`.
 #[must_use]
 pub fn instrumented_sessions(sessions: Arc<dyn SessionStore>, calls: CallMetrics) -> Arc<dyn SessionStore> {
     Arc::new(Instrumented { store: sessions, calls })
 }
 
-/// The same attempts, with each call counted and timed.
+/// Returns a store that counts and times each call of `attempts`.
 #[must_use]
 pub fn instrumented_attempts(attempts: Arc<dyn AttemptStore>, calls: CallMetrics) -> Arc<dyn AttemptStore> {
     Arc::new(Instrumented { store: attempts, calls })
 }
 
-/// Passes each call on to the store, and counts what becomes of it.
-pub struct Instrumented<S: ?Sized> {
-    pub store: Arc<S>,
-    pub calls: CallMetrics,
+/// A store that forwards each call to another one, and counts its outcome and duration.
+struct Instrumented<S: ?Sized> {
+    store: Arc<S>,
+    calls: CallMetrics,
 }
 
 impl<S: ?Sized> Instrumented<S> {

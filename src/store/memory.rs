@@ -1,4 +1,4 @@
-//! Attempts in the memory of this process: for the embedded store, and where the shared store cannot be reached.
+//! Attempts in the memory of the process: used beside the embedded store, and while Redis cannot be reached.
 
 use std::{
     collections::HashMap,
@@ -16,79 +16,74 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// How many buckets and devices are kept: some ten megabytes. Where there are more, half of them go, those first that would
-/// go soonest anyway.
+/// The maximum number of buckets and devices, which take about ten megabytes. If there are more, the half that expires
+/// first is evicted.
 const MAX_ENTRIES: usize = 100_000;
 
-/// Attempts in memory. What is kept is forgotten when the process ends.
+/// Attempts and devices in memory, which are lost when the process ends.
 pub struct MemoryAttempts {
     started: Instant,
     clock: Arc<dyn Clock>,
-    kept: Mutex<Kept>,
+    entries: Mutex<Entries>,
 }
 
 #[derive(Default)]
-struct Kept {
-    entries: HashMap<Key, Entry>,
-}
+struct Entries(HashMap<Key, Entry>);
 
-/// A tag, and what it is for.
+/// The name of a limit or [`DEVICE`], and the key of a bucket or a device.
 type Key = (&'static str, BucketKey);
 
-/// What the tags of devices are for.
+/// The first part of a device's key.
 const DEVICE: &str = "device";
 
 struct Entry {
-    level: GcraState,
-    /// Until when it is kept, since the start of the process.
-    until: Duration,
+    state: GcraState,
+    /// When the entry expires, since the start of the process.
+    expires: Duration,
 }
 
 impl MemoryAttempts {
-    /// Nothing has been attempted yet.
+    /// Creates an empty store.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { started: Instant::now(), clock, kept: Mutex::default() }
+        Self { started: Instant::now(), clock, entries: Mutex::default() }
     }
 
-    /// The time since the start, which no change of the system's clock moves.
+    /// Returns the time since the start, which does not depend on the system clock.
     fn now(&self) -> Duration {
         self.started.elapsed() + self.clock.offset()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock()
-    }
-
-    /// What is kept, and the time, which is read afterwards: whoever came first has the earlier one.
-    fn kept_now(&self) -> (MutexGuard<'_, Kept>, Duration) {
-        let kept = self.kept();
-        (kept, self.now())
+    /// Locks the entries and then reads the time, so that times increase in the order of the locks.
+    fn lock_now(&self) -> (MutexGuard<'_, Entries>, Duration) {
+        let entries = self.entries.lock();
+        (entries, self.now())
     }
 }
 
-impl Kept {
+impl Entries {
     fn find(&mut self, key: Key, now: Duration) -> Option<&mut Entry> {
-        self.entries.get_mut(&key).filter(|entry| entry.until > now)
+        self.0.get_mut(&key).filter(|entry| entry.expires > now)
     }
 
-    fn keep(&mut self, key: Key, entry: Entry, now: Duration) {
-        if self.entries.len() >= MAX_ENTRIES {
-            self.evict_if_full(now);
+    fn insert(&mut self, key: Key, entry: Entry, now: Duration) {
+        if self.0.len() >= MAX_ENTRIES {
+            self.evict(now);
         }
-        self.entries.insert(key, entry);
+        self.0.insert(key, entry);
     }
 
-    fn evict_if_full(&mut self, now: Duration) {
-        self.entries.retain(|_, entry| entry.until > now);
-        if self.entries.len() < MAX_ENTRIES {
+    /// Removes the expired entries, and then the half that expires first if there are still too many.
+    fn evict(&mut self, now: Duration) {
+        self.0.retain(|_, entry| entry.expires > now);
+        if self.0.len() < MAX_ENTRIES {
             return;
         }
-        let mut ends: Vec<_> = self.entries.values().map(|entry| entry.until).collect();
-        let middle = ends.len() / 2;
-        let (_, median, _) = ends.select_nth_unstable(middle);
+        let mut expiries: Vec<_> = self.0.values().map(|entry| entry.expires).collect();
+        let middle = expiries.len() / 2;
+        let (_, median, _) = expiries.select_nth_unstable(middle);
         let median = *median;
-        self.entries.retain(|_, entry| entry.until > median);
+        self.0.retain(|_, entry| entry.expires > median);
     }
 }
 
@@ -99,40 +94,40 @@ fn key(bucket: &Bucket) -> Key {
 #[async_trait]
 impl AttemptStore for MemoryAttempts {
     async fn reserve(&self, bucket: &Bucket, _: &TimeBudget) -> Result<ReserveOutcome, StoreError> {
-        let (mut kept, now) = self.kept_now();
-        let mut level = kept.find(key(bucket), now).map(|entry| entry.level).unwrap_or_default();
-        let reservation = level.reserve(bucket.limit, now);
-        if matches!(reservation, ReserveOutcome::Made { .. }) {
-            kept.keep(key(bucket), Entry { level, until: level.kept_until(bucket.limit, now) }, now);
+        let (mut entries, now) = self.lock_now();
+        let mut state = entries.find(key(bucket), now).map(|entry| entry.state).unwrap_or_default();
+        let outcome = state.reserve(bucket.limit, now);
+        if matches!(outcome, ReserveOutcome::Allowed { .. }) {
+            entries.insert(key(bucket), Entry { state, expires: state.kept_until(bucket.limit, now) }, now);
         }
-        Ok(reservation)
+        Ok(outcome)
     }
 
     async fn refund(&self, bucket: &Bucket, charge: Duration, _: &TimeBudget) -> Result<(), StoreError> {
-        let (mut kept, now) = self.kept_now();
-        if let Some(entry) = kept.find(key(bucket), now) {
-            entry.level.refund(charge);
-            // What is refused costs its sender nothing, and so must leave nothing behind.
-            if entry.level.count == 0 {
-                kept.entries.remove(&key(bucket));
+        let (mut entries, now) = self.lock_now();
+        if let Some(entry) = entries.find(key(bucket), now) {
+            entry.state.refund(charge);
+            // An attempt that cost its sender nothing must leave nothing behind.
+            if entry.state.count == 0 {
+                entries.0.remove(&key(bucket));
             }
         }
         Ok(())
     }
 
     async fn clear(&self, bucket: &Bucket, _: &TimeBudget) -> Result<(), StoreError> {
-        self.kept().entries.remove(&key(bucket));
+        self.entries.lock().0.remove(&key(bucket));
         Ok(())
     }
 
     async fn knows(&self, device: &BucketKey, _: &TimeBudget) -> Result<bool, StoreError> {
-        let (mut kept, now) = self.kept_now();
-        Ok(kept.find((DEVICE, *device), now).is_some())
+        let (mut entries, now) = self.lock_now();
+        Ok(entries.find((DEVICE, *device), now).is_some())
     }
 
     async fn remember(&self, device: &BucketKey, _: &TimeBudget) -> Result<(), StoreError> {
-        let (mut kept, now) = self.kept_now();
-        kept.keep((DEVICE, *device), Entry { level: GcraState::default(), until: now + DEVICE_KNOWN_FOR }, now);
+        let (mut entries, now) = self.lock_now();
+        entries.insert((DEVICE, *device), Entry { state: GcraState::default(), expires: now + DEVICE_KNOWN_FOR }, now);
         Ok(())
     }
 }
@@ -150,40 +145,40 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_has_got_everything_back_is_no_more() {
+    fn fully_refunded_bucket_is_removed() {
         static LIMIT: Limit = Limit {
             name: "limit",
             charges: &[Duration::from_secs(10)],
             burst: Duration::from_secs(10),
             ttl: Duration::from_hours(24),
-            kept_on_from: u32::MAX,
+            long_ttl_from: u32::MAX,
         };
-        let (time, attempts) = (TimeBudget::of(Duration::ZERO), MemoryAttempts::new(Arc::new(SystemClock)));
+        let (time, attempts) = (TimeBudget::new(Duration::ZERO), MemoryAttempts::new(Arc::new(SystemClock)));
         let bucket = Bucket { key: key(1), limit: &LIMIT };
-        let reserve = || attempts.reserve(&bucket, &time).now_or_never().expect("no waiting").expect("memory");
+        let reserve = || attempts.reserve(&bucket, &time).now_or_never().expect("ready").expect("no error");
         let refund = || attempts.refund(&bucket, LIMIT.charge(1), &time).now_or_never();
         reserve();
         reserve();
 
         refund();
-        assert_eq!(attempts.kept().entries.len(), 1);
+        assert_eq!(attempts.entries.lock().0.len(), 1);
         refund();
 
-        assert!(attempts.kept().entries.is_empty());
+        assert!(attempts.entries.lock().0.is_empty());
     }
 
     #[test]
-    fn where_there_are_too_many_those_go_that_would_go_soonest() {
-        let (time, attempts) = (TimeBudget::of(Duration::ZERO), MemoryAttempts::new(Arc::new(SystemClock)));
+    fn full_store_evicts_the_entries_that_expire_first() {
+        let (time, attempts) = (TimeBudget::new(Duration::ZERO), MemoryAttempts::new(Arc::new(SystemClock)));
         let remember =
-            |number| attempts.remember(&key(number), &time).now_or_never().expect("no waiting").expect("memory");
-        let knows = |number| attempts.knows(&key(number), &time).now_or_never().expect("no waiting").expect("memory");
+            |number| attempts.remember(&key(number), &time).now_or_never().expect("ready").expect("no error");
+        let knows = |number| attempts.knows(&key(number), &time).now_or_never().expect("ready").expect("no error");
 
         for number in 0..=MAX_ENTRIES {
             remember(number);
         }
 
-        assert!(attempts.kept().entries.len() <= MAX_ENTRIES);
+        assert!(attempts.entries.lock().0.len() <= MAX_ENTRIES);
         assert!(!knows(0));
         assert!(knows(MAX_ENTRIES - 1) && knows(MAX_ENTRIES));
     }

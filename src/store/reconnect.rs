@@ -1,4 +1,4 @@
-//! The way to a store: shared by all who ask it, and made anew when it is lost, without a stampede.
+//! A shared connection that reconnects with backoff.
 
 use std::{
     sync::{
@@ -17,33 +17,34 @@ use tokio::{
 use super::error::StoreError;
 use crate::clock::jittered;
 
-/// From the beginning of the first attempt to that of the next one. Each pause is twice the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// The time from the start of the first attempt to the start of the next one. It doubles with each attempt.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(25);
 
-/// The longest pause: a fraction of the time that requests have for their store calls, so that a store which is back is
-/// met within the next one.
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest time between the starts of two attempts: a fraction of the time that a request has for its store calls,
+/// so that the next request reaches a store that has recovered.
+const MAX_BACKOFF: Duration = Duration::from_millis(250);
 
-/// A connection that is made when it is wanted. While there is none, attempts to make one begin after pauses that grow, one
-/// at a time but for those that hang: what was sent into a network that swallows everything is not answered when that is
-/// mended, and nobody shall wait for it. Everybody who asks meanwhile waits for the same attempts.
-pub struct SharedConnection<C> {
+/// A shared connection that is opened on demand and reconnects with backoff.
+///
+/// While there is no connection, all callers wait for the same attempts. An attempt starts after the backoff even if
+/// the one before hangs: a packet that a broken network lost gets no response after the network has recovered.
+pub(super) struct SharedConnection<C> {
     connect: Connect<C>,
     state: Arc<watch::Sender<ConnectionState<C>>>,
-    answers: AtomicU64,
+    responses: AtomicU64,
 }
 
 type Connect<C> = Box<dyn Fn() -> BoxFuture<'static, Result<C, StoreError>> + Send + Sync>;
 
 struct ConnectionState<C> {
     open: Option<Open<C>>,
-    /// How many attempts have begun.
-    begun: u64,
-    /// How many of them since an answer came last.
-    unanswered: u32,
-    /// When the next one may begin.
-    next: Instant,
-    /// The attempt that has failed and began last.
+    /// The number of attempts started.
+    started: u64,
+    /// The number of attempts started since the last response.
+    started_since_response: u32,
+    /// When the next attempt may start.
+    next_attempt: Instant,
+    /// The failed attempt that started last.
     failure: Option<ConnectFailure>,
 }
 
@@ -52,34 +53,40 @@ struct ConnectFailure {
     error: StoreError,
 }
 
-/// A connection that was open when it was handed out.
+/// A connection that was open when [`SharedConnection::open`] returned it.
 #[derive(Clone)]
-pub struct Open<C> {
-    /// The connection.
-    pub connection: C,
+pub(super) struct Open<C> {
+    pub(super) connection: C,
     attempt: u64,
 }
 
 impl<C: Clone + Send + Sync + 'static> SharedConnection<C> {
-    /// A link that is made by `connect` when it is wanted, which must end by itself.
-    pub fn new<F>(connect: impl Fn() -> F + Send + Sync + 'static) -> Self
+    /// Creates a shared connection that `connect` opens on demand. `connect` must have a time limit.
+    pub(super) fn new<F>(connect: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<C, StoreError>> + Send + 'static,
     {
-        let state = ConnectionState { open: None, begun: 0, unanswered: 0, next: Instant::now(), failure: None };
+        let state = ConnectionState {
+            open: None,
+            started: 0,
+            started_since_response: 0,
+            next_attempt: Instant::now(),
+            failure: None,
+        };
         let state = Arc::new(watch::Sender::new(state));
-        Self { connect: Box::new(move || Box::pin(connect())), state, answers: AtomicU64::new(0) }
+        Self { connect: Box::new(move || Box::pin(connect())), state, responses: AtomicU64::new(0) }
     }
 
-    /// The connection. Where there is none, waits for one, or for the failure of an attempt that has begun since.
+    /// Returns the connection. If there is none, waits for one, or for the failure of an attempt that started after the
+    /// call.
     ///
     /// # Errors
-    /// That of the attempt.
-    pub async fn open(&self) -> Result<Open<C>, StoreError> {
+    /// Returns the error of that attempt.
+    pub(super) async fn open(&self) -> Result<Open<C>, StoreError> {
         let mut state = self.state.subscribe();
-        let before = state.borrow().begun;
+        let before = state.borrow().started;
         loop {
-            let next = {
+            let next_attempt = {
                 let state = state.borrow_and_update();
                 if let Some(open) = &state.open {
                     return Ok(open.clone());
@@ -87,36 +94,36 @@ impl<C: Clone + Send + Sync + 'static> SharedConnection<C> {
                 if let Some(failure) = state.failure.as_ref().filter(|failure| failure.attempt > before) {
                     return Err(failure.error.clone());
                 }
-                state.next
+                state.next_attempt
             };
             tokio::select! {
                 biased;
                 _ = state.changed() => {}
-                () = sleep_until(next) => self.begin_attempt(),
+                () = sleep_until(next_attempt) => self.start_attempt(),
             }
         }
     }
 
-    /// An answer has come over the connection: when it is lost, pauses begin anew with the shortest.
-    pub fn has_answered(&self) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        if self.state.borrow().unanswered > 0 {
+    /// Records that a response came over the connection, which resets the backoff.
+    pub(super) fn record_response(&self) {
+        self.responses.fetch_add(1, Ordering::Relaxed);
+        if self.state.borrow().started_since_response > 0 {
             self.state.send_if_modified(|state| {
-                state.unanswered = 0;
+                state.started_since_response = 0;
                 false
             });
         }
     }
 
-    /// How many answers have come: whoever has waited in vain learns whether others have, too.
-    pub fn answers(&self) -> u64 {
-        self.answers.load(Ordering::Relaxed)
+    /// Returns the number of responses, from which a call that timed out learns whether others got one meanwhile.
+    pub(super) fn responses(&self) -> u64 {
+        self.responses.load(Ordering::Relaxed)
     }
 
-    /// The connection is not to be used again. Returns whether it was the current one.
-    pub fn invalidate(&self, lost: &Open<C>) -> bool {
+    /// Discards a connection. Returns whether it was the current one.
+    pub(super) fn invalidate(&self, discarded: &Open<C>) -> bool {
         self.state.send_if_modified(|state| {
-            let is_current = state.open.as_ref().is_some_and(|open| open.attempt == lost.attempt);
+            let is_current = state.open.as_ref().is_some_and(|open| open.attempt == discarded.attempt);
             if is_current {
                 state.open = None;
             }
@@ -124,23 +131,24 @@ impl<C: Clone + Send + Sync + 'static> SharedConnection<C> {
         })
     }
 
-    /// Whether there is a connection now.
-    pub fn is_open(&self) -> bool {
+    /// Returns whether there is a connection now.
+    pub(super) fn is_open(&self) -> bool {
         self.state.borrow().open.is_some()
     }
 
-    /// How many wait for one.
-    pub fn waiting(&self) -> usize {
+    /// Returns the number of callers that wait for a connection.
+    pub(super) fn waiting(&self) -> usize {
         if self.is_open() { 0 } else { self.state.receiver_count() }
     }
 
-    /// Begins an attempt, unless somebody else has.
+    /// Starts an attempt, if one is due.
     ///
-    /// It is a task of its own: a request that has less time left than that takes would only ever begin.
-    fn begin_attempt(&self) {
+    /// The attempt is a separate task: a request with too little time left would otherwise cancel each attempt it
+    /// starts.
+    fn start_attempt(&self) {
         let mut due = None;
         self.state.send_if_modified(|state| {
-            due = state.begin_attempt();
+            due = state.start_attempt();
             false
         });
         let Some(attempt) = due else { return };
@@ -153,16 +161,16 @@ impl<C: Clone + Send + Sync + 'static> SharedConnection<C> {
 }
 
 impl<C> ConnectionState<C> {
-    /// The number of the attempt that is to begin now, if it is time for one.
-    fn begin_attempt(&mut self) -> Option<u64> {
+    /// Returns the number of the attempt to start now, if one is due.
+    fn start_attempt(&mut self) -> Option<u64> {
         let now = Instant::now();
-        if self.open.is_some() || self.next > now {
+        if self.open.is_some() || self.next_attempt > now {
             return None;
         }
-        self.next = now + jittered(pause_after(self.unanswered));
-        self.unanswered = self.unanswered.saturating_add(1);
-        self.begun += 1;
-        Some(self.begun)
+        self.next_attempt = now + jittered(backoff_after(self.started_since_response));
+        self.started_since_response = self.started_since_response.saturating_add(1);
+        self.started += 1;
+        Some(self.started)
     }
 
     fn end_attempt(&mut self, attempt: u64, outcome: Result<C, StoreError>) {
@@ -178,21 +186,21 @@ impl<C> ConnectionState<C> {
     }
 }
 
-fn pause_after(attempts: u32) -> Duration {
-    2_u32.checked_pow(attempts).map_or(LONGEST_PAUSE, |factor| FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE))
+fn backoff_after(attempts: u32) -> Duration {
+    2_u32.checked_pow(attempts).map_or(MAX_BACKOFF, |factor| INITIAL_BACKOFF.saturating_mul(factor).min(MAX_BACKOFF))
 }
 
-/// Why a store did not do what it was asked.
-pub enum CallError {
-    /// The connection was no more, and another one may do better.
+/// The error of a store call, which says whether a retry may help.
+pub(super) enum CallError {
+    /// The connection broke: a retry on another one may succeed.
     Connection(StoreError),
-    /// Anything else.
+    /// Any other error.
     Other(StoreError),
 }
 
 impl From<CallError> for StoreError {
-    fn from(broken: CallError) -> Self {
-        match broken {
+    fn from(error: CallError) -> Self {
+        match error {
             CallError::Connection(error) | CallError::Other(error) => error,
         }
     }
@@ -206,21 +214,20 @@ mod tests {
     };
 
     use futures_util::{FutureExt as _, future::join_all};
-    use tokio::time::advance;
-
     use parking_lot::Mutex;
+    use tokio::time::advance;
 
     use super::*;
 
-    /// A store, as a link meets it: how often it was tried, and what comes of an attempt.
+    /// A fake store that counts the attempts to connect to it.
     #[derive(Default)]
     struct Store {
         attempts: AtomicU32,
-        answer: Mutex<Answer>,
+        behavior: Mutex<Behavior>,
     }
 
     #[derive(Default, Clone, Copy)]
-    enum Answer {
+    enum Behavior {
         #[default]
         Accepts,
         Refuses,
@@ -228,23 +235,23 @@ mod tests {
     }
 
     impl Store {
-        fn link(self: &Arc<Self>) -> SharedConnection<u32> {
+        fn connection(self: &Arc<Self>) -> SharedConnection<u32> {
             let store = Arc::clone(self);
             SharedConnection::new(move || {
                 let number = store.attempts.fetch_add(1, Ordering::SeqCst) + 1;
-                let answer = *store.answer.lock();
+                let behavior = *store.behavior.lock();
                 async move {
-                    match answer {
-                        Answer::Accepts => Ok(number),
-                        Answer::Refuses => Err(StoreError::unavailable("store", "refused")),
-                        Answer::Hangs => pending().await,
+                    match behavior {
+                        Behavior::Accepts => Ok(number),
+                        Behavior::Refuses => Err(StoreError::unavailable("store", "refused")),
+                        Behavior::Hangs => pending().await,
                     }
                 }
             })
         }
 
-        fn now(&self, answer: Answer) {
-            *self.answer.lock() = answer;
+        fn set(&self, behavior: Behavior) {
+            *self.behavior.lock() = behavior;
         }
 
         fn attempts(&self) -> u32 {
@@ -253,84 +260,87 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_share_one_connection() {
+    async fn all_callers_share_one_connection() {
         let store = Arc::new(Store::default());
-        let link = store.link();
+        let connection = store.connection();
 
-        let opened = join_all((0..10).map(|_| link.open())).await;
+        let opened = join_all((0..10).map(|_| connection.open())).await;
 
         assert!(opened.iter().all(|open| open.as_ref().is_ok_and(|open| open.connection == 1)));
         assert_eq!(store.attempts(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_has_answered_is_replaced_at_once_and_what_has_not_after_a_pause() {
+    async fn reconnects_at_once_after_a_response_and_else_after_a_backoff() {
         let store = Arc::new(Store::default());
-        let link = store.link();
-        let first = link.open().await.expect("it accepts");
-        link.has_answered();
-        advance(LONGEST_PAUSE * 2).await;
+        let connection = store.connection();
+        let first = connection.open().await.expect("the store accepts");
+        connection.record_response();
+        advance(MAX_BACKOFF * 2).await;
 
-        link.invalidate(&first);
-        let second = link.open().now_or_never();
-        assert!(second.is_none(), "it is made by a task of its own");
+        connection.invalidate(&first);
+        let second = connection.open().now_or_never();
+        assert!(second.is_none(), "a separate task opens it");
         tokio::task::yield_now().await;
-        let second = link.open().now_or_never().expect("it is there").expect("it accepts");
-        link.invalidate(&first);
-        assert!(link.is_open(), "a later one is not lost with an earlier one");
+        let second = connection.open().now_or_never().expect("it is open").expect("the store accepts");
+        connection.invalidate(&first);
+        assert!(connection.is_open(), "a later connection stays when an earlier one is discarded");
 
-        link.invalidate(&second);
-        assert!(link.open().now_or_never().is_none());
+        connection.invalidate(&second);
+        assert!(connection.open().now_or_never().is_none());
         tokio::task::yield_now().await;
-        assert!(link.open().now_or_never().is_none());
-        assert_eq!(link.open().await.expect("it accepts").connection, 3);
+        assert!(connection.open().now_or_never().is_none());
+        assert_eq!(connection.open().await.expect("the store accepts").connection, 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_refuses_is_tried_less_and_less_often_however_many_ask() {
+    async fn attempts_back_off_regardless_of_the_number_of_callers() {
         let store = Arc::new(Store::default());
-        store.now(Answer::Refuses);
-        let link = store.link();
-        let begun = Instant::now();
+        store.set(Behavior::Refuses);
+        let connection = store.connection();
+        let started = Instant::now();
 
-        while begun.elapsed() < Duration::from_secs(10) {
-            let refused = join_all((0..100).map(|_| link.open())).await;
-            assert!(refused.iter().all(Result::is_err));
+        let mut rounds = 0;
+        while started.elapsed() < Duration::from_secs(10) {
+            rounds += 1;
+            assert!(rounds <= 100, "the attempts do not back off");
+            let outcomes = join_all((0..100).map(|_| connection.open())).await;
+            assert!(outcomes.iter().all(Result::is_err));
         }
 
-        // 25, 50, 100 and 200 ms, and then 250, give or take a tenth.
+        // 25, 50, 100 and 200 ms, then 250 ms, ±10 %.
         let attempts = store.attempts();
         assert!((4 + 35..=4 + 44).contains(&attempts), "{attempts}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_is_back_is_met_within_the_longest_pause_by_whoever_asks_next() {
-        for away in [Answer::Refuses, Answer::Hangs] {
+    async fn recovered_store_is_reached_within_the_maximum_backoff() {
+        for outage in [Behavior::Refuses, Behavior::Hangs] {
             let store = Arc::new(Store::default());
-            store.now(away);
-            let link = store.link();
-            let _ = tokio::time::timeout(Duration::from_mins(1), link.open()).await;
+            store.set(outage);
+            let connection = store.connection();
+            let _ = tokio::time::timeout(Duration::from_mins(1), connection.open()).await;
             for _ in 0..10 {
-                let _ = tokio::time::timeout(Duration::from_secs(1), link.open()).await;
+                let _ = tokio::time::timeout(Duration::from_secs(1), connection.open()).await;
             }
 
-            store.now(Answer::Accepts);
-            let begun = Instant::now();
-            link.open().await.expect("it is back");
+            store.set(Behavior::Accepts);
+            let started = Instant::now();
+            connection.open().await.expect("the store has recovered");
 
-            assert!(begun.elapsed() <= jittered(LONGEST_PAUSE) * 2, "{:?}", begun.elapsed());
+            assert!(started.elapsed() <= jittered(MAX_BACKOFF) * 2, "{:?}", started.elapsed());
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_told_of_a_failure_that_was_before_they_asked() {
+    async fn failure_before_the_call_is_not_returned() {
         let store = Arc::new(Store::default());
-        store.now(Answer::Refuses);
-        let link = store.link();
-        assert!(link.open().await.is_err());
+        store.set(Behavior::Refuses);
+        let connection = store.connection();
+        assert!(connection.open().await.is_err());
 
-        store.now(Answer::Accepts);
+        store.set(Behavior::Accepts);
 
-        assert!(link.open().await.is_ok());
+        assert!(connection.open().await.is_ok());
     }
 }

@@ -7,66 +7,88 @@ use async_trait::async_trait;
 use super::{error::StoreError, health::StoreHealth, time_budget::TimeBudget};
 use crate::model::{NewSession, RefreshOutcome, Rotation, Session, SessionId, User, UserId};
 
-/// Keeps sessions. All times are the store's own.
+/// Stores sessions.
+///
+/// A session is stored from [`open`](Self::open) until it is ended, reaches its `expires`, or, if it has an idle limit,
+/// goes unused for that long after its `last_used`. No method finds a session that has ended in one of these ways, even
+/// if the store has not removed it yet. All times are taken from the store's own clock.
+///
+/// A stored session is valid if [`User::is_session_valid`] says so for its user. The store does not know users, and never
+/// deletes a session for that reason alone, since the epoch may have been read stale. Only `open` creates a session: a
+/// write that finds no session must not bring one back.
+///
+/// Every method but [`touch`](Self::touch) is one atomic operation: if its future is dropped, all of its effect or none
+/// takes place. A call counts against `time` while it runs, and fails with [`StoreError::Unavailable`] when that is
+/// used up. A call fails with [`StoreError::Corrupt`] if a stored session cannot be read. An implementation may repeat
+/// any call whose connection broke: the repetition leaves the same state, but may report an ended session as not found.
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Opens a session: the only write that makes one. Where its user has too many then, those that are out of force go,
-    /// and then the oldest ones end.
+    /// Opens a session, with the store's time as `created`, `rotated` and `last_used`. If the user then has more than
+    /// `session.max_sessions` sessions, removes first those that are not valid for the epoch and surviving session of
+    /// `session`, and then ends the oldest ones.
     async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError>;
 
-    /// The session that a request speaks for, unless it has ended, expired, or gone unused for too long. Whether it is in
-    /// force is for [`User::is_session_valid`] to say. That it is used is noted.
+    /// Returns a session and records that it is used, to [`LAST_USED_RESOLUTION`]. The caller decides whether it is
+    /// valid ([`User::is_session_valid`]). If only recording the use fails, an implementation may return the session
+    /// nevertheless.
     async fn touch(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError>;
 
-    /// Every session of a user that has not ended, in no particular order: those that are not in force as well.
+    /// Returns every stored session of a user, in any order, including those that are not valid.
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError>;
 
-    /// Decides about a refresh token in one step: by [`User::is_session_valid`], and then by [`Session::apply_refresh`]. Where
-    /// that finds a theft, the session has ended. That it is used is noted.
+    /// Applies a refresh token to its session: checks [`User::is_session_valid`], then applies
+    /// [`Session::apply_refresh`] and stores the result. Ends the session if the outcome is a reuse
+    /// ([`RefreshOutcome::is_reuse`]); otherwise records that the session is used, unless the outcome is
+    /// [`RefreshOutcome::Outdated`]. Of concurrent calls with one token, each sees the result of the one before.
+    ///
+    /// A call must take no effect after `time` is used up: if its client has used a later token meanwhile, a late
+    /// refresh would look like a reuse and end the session.
     async fn refresh(&self, attempt: &RefreshAttempt, time: &TimeBudget) -> Result<Refresh, StoreError>;
 
-    /// Ends a session; one that is not there has ended before. Returns how many have ended now: one or none.
+    /// Ends a session. Returns the number of sessions that this call ended: 0 if it is not stored, otherwise 1.
     async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError>;
 
-    /// Removes the sessions that were in force for a user as the user was, but for `kept`: a new epoch, or the user's
-    /// deletion, has ended them. Those that were opened since stay, however late this comes. Returns how many there were.
+    /// Removes the sessions that a new epoch, or the deletion of their user, has ended: those whose epoch is that of
+    /// `former`, the user before that write, and its surviving session, but not `kept`. Sessions that were opened in a
+    /// later epoch stay, no matter how late this call is. Returns the number of sessions removed that had neither ended
+    /// nor expired before.
     async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError>;
 
-    /// Whether the store answers, and what it has to say of itself.
+    /// Checks that the store responds, and returns its clock and any problem with its settings.
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError>;
 }
 
-/// How exactly a session's last use is noted: a use within this time after the noted one is not written, which would
-/// cost a write a request.
+/// The resolution of a session's `last_used`. A use is not written if the recorded one is less than this time ago;
+/// otherwise every request would cost a write.
 pub const LAST_USED_RESOLUTION: Duration = Duration::from_mins(1);
 
-/// A session that has been opened.
+/// The result of opening a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
-    /// The session.
+    /// The session, as it is stored.
     pub session: Session,
-    /// How many sessions of its user have ended, since they would have been too many.
+    /// The number of valid sessions of the user that ended because of the limit.
     pub ended: u64,
 }
 
-/// An authentic refresh token.
+/// An authentic refresh token and the state that it is checked against.
 #[derive(Debug, Clone)]
 pub struct RefreshAttempt {
-    /// Whose session, as read just before.
+    /// The user of the session, as read just before.
     pub user: User,
-    /// Which session.
+    /// The session that the token names.
     pub session: SessionId,
     /// The counter that the token carries.
     pub counter: u64,
-    /// Whether it is to be replaced.
+    /// Whether the refresh replaces the token.
     pub rotation: Rotation,
 }
 
-/// What became of a refresh token.
+/// The outcome of a refresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refresh {
-    /// The session has ended, expired, gone unused for too long, or is not in force.
+    /// The session is not stored or not valid.
     NotValid,
-    /// The session was presented with it; and the session as it is afterwards, or was when it ended.
+    /// The token was applied to the session, which is returned as it is afterwards, or as it was when it ended.
     Decided(RefreshOutcome, Session),
 }

@@ -1,4 +1,4 @@
-//! The time that the store calls of one request may take together.
+//! The time limit that the store calls of one request share.
 
 use std::{future::Future, time::Duration};
 
@@ -7,12 +7,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::StoreError;
 
-/// The time that the store calls of one request may take together. It passes only while a call is under way, so that
-/// waiting for a hash costs nothing; calls side by side pass it once.
+/// The time that the store calls of one request may take together. It elapses only while a call runs, so waiting for a
+/// password hash costs nothing; concurrent calls spend it once.
 #[derive(Debug)]
 pub struct TimeBudget {
     spending: Mutex<Spending>,
-    /// When whoever asked has been answered, one way or the other.
+    /// When the request ends, even if time is left.
     deadline: Option<Instant>,
 }
 
@@ -24,41 +24,41 @@ struct Spending {
 }
 
 impl TimeBudget {
-    /// This much time, none of it spent.
+    /// Creates a budget of which nothing is spent.
     #[must_use]
-    pub fn of(left: Duration) -> Self {
+    pub fn new(left: Duration) -> Self {
         Self { spending: Mutex::new(Spending { left, calls: 0, since: Instant::now() }), deadline: None }
     }
 
-    /// The same, of a request that is answered by then.
+    /// Limits the budget to the deadline of its request.
     #[must_use]
-    pub fn by(self, deadline: Instant) -> Self {
+    pub fn with_deadline(self, deadline: Instant) -> Self {
         Self { deadline: Some(deadline), ..self }
     }
 
-    /// Runs a call to a store; when the time is up it is dropped, and the store counts as unavailable.
+    /// Runs a call to a store, and drops it when the time is used up.
     ///
     /// # Errors
-    /// The call's own, or [`StoreError::Unavailable`].
+    /// Returns the error of the call, or [`StoreError::Unavailable`] if the time is used up.
     pub async fn limit<T>(
         &self,
         store: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let spending = self.start();
-        // A timer may be a millisecond late, in which a fast store would answer a call that has no time left.
-        let is_up = spending.deadline <= Instant::now();
-        let outcome = if is_up { None } else { timeout_at(spending.deadline, call).await.ok() };
-        outcome.unwrap_or_else(|| Err(StoreError::unavailable(store, "no answer in time")))
+        // Without this check a fast store could still respond: a timer may fire a millisecond late.
+        let is_used_up = spending.deadline <= Instant::now();
+        let outcome = if is_used_up { None } else { timeout_at(spending.deadline, call).await.ok() };
+        outcome.unwrap_or_else(|| Err(StoreError::unavailable(store, "no response in time")))
     }
 
-    /// A quarter of what is left, for what can be done without.
+    /// Returns a new budget with a quarter of the time left, for an optional call.
     #[must_use]
     pub fn quarter(&self) -> Self {
-        Self::of(self.left() / 4)
+        Self::new(self.left() / 4)
     }
 
-    /// How much is left.
+    /// Returns the time left.
     #[must_use]
     pub fn left(&self) -> Duration {
         let spending = self.lock();
@@ -108,8 +108,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_calls_of_a_request_share_their_time() {
-        let time = TimeBudget::of(Duration::from_secs(5));
+    async fn calls_of_a_request_share_their_time() {
+        let time = TimeBudget::new(Duration::from_secs(5));
 
         assert_eq!(time.limit("store", takes(2)).await, Ok(()));
         assert_eq!(time.left(), Duration::from_secs(3));
@@ -117,13 +117,13 @@ mod tests {
 
         let started = Instant::now();
         let last: Result<(), _> = time.limit("store", pending()).await;
-        assert_eq!(last, Err(StoreError::unavailable("store", "no answer in time")));
+        assert_eq!(last, Err(StoreError::unavailable("store", "no response in time")));
         assert_eq!(started.elapsed().as_secs(), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_more_is_left_than_until_the_request_is_answered() {
-        let time = TimeBudget::of(Duration::from_secs(5)).by(Instant::now() + Duration::from_secs(7));
+    async fn time_left_ends_at_the_deadline_of_the_request() {
+        let time = TimeBudget::new(Duration::from_secs(5)).with_deadline(Instant::now() + Duration::from_secs(7));
 
         assert_eq!(time.left(), Duration::from_secs(5));
         tokio::time::advance(Duration::from_secs(4)).await;
@@ -131,8 +131,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_between_calls_is_free() {
-        let time = TimeBudget::of(Duration::from_secs(5));
+    async fn time_between_calls_costs_nothing() {
+        let time = TimeBudget::new(Duration::from_secs(5));
 
         assert_eq!(time.limit("store", takes(2)).await, Ok(()));
         tokio::time::advance(Duration::from_mins(1)).await;
@@ -143,8 +143,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_side_by_side_pass_it_once() {
-        let time = TimeBudget::of(Duration::from_secs(5));
+    async fn concurrent_calls_spend_the_time_once() {
+        let time = TimeBudget::new(Duration::from_secs(5));
         let two_seconds = || async {
             tokio::time::timeout(Duration::from_secs(2), pending::<()>()).await.unwrap_err();
             Ok(())

@@ -5,21 +5,31 @@ use async_trait::async_trait;
 use super::{error::StoreError, health::StoreHealth, time_budget::TimeBudget};
 use crate::model::{AccountStatus, Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery};
 
-/// Keeps users.
+/// Stores users.
+///
+/// Every method is one atomic operation: if its future is dropped, all of its effect or none takes place. A call counts
+/// against `time` while it runs, and fails with [`StoreError::Unavailable`] when that is used up. A call fails with
+/// [`StoreError::Corrupt`] if a stored user cannot be read. A lookup that finds nothing is `None`, not an error.
+///
+/// An implementation may repeat a call whose connection broke only if the repetition leaves the same state and returns
+/// the same result: [`insert`](Self::insert) and the methods that only read.
 #[async_trait]
 pub trait UserStore: Send + Sync {
-    /// Adds a user, unless its email is taken. Adding the very same user again is [`Insert::Created`], so that an
-    /// insert whose answer was lost may be repeated.
+    /// Inserts a user, unless another user has the same email: of two concurrent inserts with one email, exactly one is
+    /// [`Insert::Created`]. Inserting a user whose id and email are stored already is also [`Insert::Created`], so an
+    /// insert whose response was lost can be repeated.
     async fn insert(&self, user: &User, time: &TimeBudget) -> Result<Insert, StoreError>;
 
-    /// The user with this email.
+    /// Returns the user with this email. An [`Email`] is normalised, so the comparison is exact.
     async fn by_email(&self, email: &Email, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 
-    /// The user with this id, from the primary: an epoch must not be stale.
+    /// Returns the user with this id. Every write that completed before the call is visible: a replica must not answer,
+    /// because a stale epoch would accept sessions that have ended.
     async fn by_id(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 
-    /// Replaces the hash that was verified by one of the same password, where `verified` is still the user's hash and
-    /// epoch and the user is active. The epoch stays: no session ends.
+    /// Replaces the password hash with another hash of the same password, as a compare-and-set: only if the stored user
+    /// is active and still has the id, the password hash and the epoch of `verified`. A user without a password never
+    /// matches. The epoch stays the same, so no session ends.
     async fn rehash(
         &self,
         verified: &User,
@@ -27,8 +37,8 @@ pub trait UserStore: Send + Sync {
         time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError>;
 
-    /// Replaces hash and epoch and keeps one session in force, under the conditions of [`UserStore::rehash`]. Every other
-    /// session of the user has ended with this write.
+    /// Sets the password hash, the epoch and the surviving session, under the conditions of [`rehash`](Self::rehash).
+    /// This write ends every other session of the user, because their epoch differs from the new one.
     async fn change_password(
         &self,
         verified: &User,
@@ -36,65 +46,67 @@ pub trait UserStore: Send + Sync {
         time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError>;
 
-    /// Users, newest first; with as many as were asked for, there may be more.
+    /// Returns at most `query.limit` users that match the query, newest first (by `created`, then by id, both
+    /// descending). If it returns `query.limit` users, there may be more.
     async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError>;
 
-    /// What is done to a user, whatever the user is now: by an administrator, or by the user. Returns the user as it is
-    /// then, where there is one.
+    /// Updates a user unconditionally. Returns the user after the update, or `None` if no user has this id.
     async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 
-    /// Deletes a user, and with it every session: without its user, none is in force. Returns whom it has deleted.
+    /// Deletes a user unconditionally. Returns the deleted user, or `None` if no user has this id. The user's sessions
+    /// end with this write, because a session is valid only while its user exists.
     async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 
-    /// Deletes a user under the conditions of [`UserStore::rehash`].
+    /// Deletes a user under the conditions of [`rehash`](Self::rehash).
     async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError>;
 
-    /// Ends every session of every user in one statement, which gives all users one new epoch. Returns how many there are.
+    /// Ends every session of every user: sets the epoch of all users to `epoch` and clears their surviving sessions.
+    /// Returns the number of users.
     async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError>;
 
-    /// Whether the store answers, and what it has to say of itself.
+    /// Checks that the store responds, and returns its clock and any problem with its settings.
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError>;
 }
 
-/// What became of a new user.
+/// The outcome of an insert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Insert {
-    /// It is kept.
+    /// The user is stored.
     Created,
-    /// Another user has its email.
+    /// Another user has the email; nothing was written.
     EmailTaken,
 }
 
-/// What became of a conditional write.
+/// The outcome of a compare-and-set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompareAndSet {
-    /// It was made.
+    /// The user matched and was written.
     Written,
-    /// The user is not any more what it was when it was read; nothing was written.
+    /// The user has changed since it was read, is inactive, or no longer exists; nothing was written.
     Stale,
 }
 
-/// What a password change writes.
+/// The columns that a password change writes.
 #[derive(Debug, Clone)]
 pub struct PasswordChange {
     /// The new hash.
     pub hash: PasswordHash,
-    /// The new epoch, which ends the sessions of the old one.
+    /// The new epoch, which ends the sessions that were opened in earlier ones.
     pub epoch: Epoch,
-    /// The session that goes on: the one that changed the password.
+    /// The session that changed the password; it stays valid.
     pub surviving_session: SessionId,
 }
 
-/// What is done to a user, whatever the user is now. What gives a new epoch ends every session of the user, the one that
-/// changed the password last included.
+/// An unconditional update of a user. A variant with an [`Epoch`] sets it as the user's epoch and clears the surviving
+/// session, which ends every session of the user.
 #[derive(Debug, Clone)]
 pub enum UserUpdate {
-    /// Gives another name.
+    /// Sets the name.
     Rename(Name),
-    /// Sets a password.
+    /// Sets the password hash.
     SetPassword(PasswordHash, Epoch),
-    /// Closes the account, or opens it again.
+    /// Deactivates or activates the account.
     SetStatus(AccountStatus, Epoch),
-    /// Nothing but the new epoch.
+    /// Sets only the epoch.
     EndSessions(Epoch),
 }

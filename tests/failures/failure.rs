@@ -111,7 +111,7 @@ impl Failure {
 
 /// A call with the store timeout of the service.
 fn soon() -> CallContext {
-    CallContext { time: TimeBudget::of(STORE_TIMEOUT), ..call() }
+    CallContext { time: TimeBudget::new(STORE_TIMEOUT), ..call() }
 }
 
 fn session_of(user: &User) -> NewSession {

@@ -98,9 +98,9 @@ macro_rules! rows {
 
 rows! {
     postgres_refuses_connections: Postgres(Refuses), WITHOUT_POSTGRES, AtOnce, "down", "Connection refused";
-    network_drops_everything_sent_to_postgres: Postgres(NetworkLoses), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
-    postgres_is_frozen: Postgres(Frozen), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
-    postgres_answers_too_late: Postgres(AnswersLate), WITHOUT_POSTGRES, StoreTimeout, "down", "no answer in time";
+    network_drops_everything_sent_to_postgres: Postgres(NetworkLoses), WITHOUT_POSTGRES, StoreTimeout, "down", "no response in time";
+    postgres_is_frozen: Postgres(Frozen), WITHOUT_POSTGRES, StoreTimeout, "down", "no response in time";
+    postgres_answers_too_late: Postgres(AnswersLate), WITHOUT_POSTGRES, StoreTimeout, "down", "no response in time";
     responses_of_postgres_are_truncated: Postgres(AnswersTornApart), WITHOUT_POSTGRES, AtOnce, "down", "communicating with the server";
     postgres_has_restarted: Postgres(Restarted), AS_ALWAYS, AtOnce, "up", "";
     postgres_is_starting: Postgres(Starting), WITHOUT_POSTGRES, AtOnce, "down", "not accepting connections (57P03)";
@@ -110,9 +110,9 @@ rows! {
     postgres_is_out_of_connections: Postgres(NoConnectionsLeft), WITHOUT_POSTGRES, AtOnce, "down", "(53300)";
     password_of_postgres_is_rotated: Postgres(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
     redis_refuses_connections: Redis(Refuses), WITHOUT_REDIS, AtOnce, "down", "Connection refused";
-    network_drops_everything_sent_to_redis: Redis(NetworkLoses), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
-    redis_is_frozen: Redis(Frozen), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
-    redis_answers_too_late: Redis(AnswersLate), WITHOUT_REDIS, StoreTimeout, "down", "no answer in time";
+    network_drops_everything_sent_to_redis: Redis(NetworkLoses), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
+    redis_is_frozen: Redis(Frozen), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
+    redis_answers_too_late: Redis(AnswersLate), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
     responses_of_redis_are_truncated: Redis(AnswersTornApart), WITHOUT_REDIS, AtOnce, "down", "";
     redis_has_restarted_empty: Redis(Restarted),
         Answers { signed_in: 401, password_change: 401, refresh: 401, ..AS_ALWAYS }, AtOnce, "up", "";

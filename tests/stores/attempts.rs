@@ -20,7 +20,7 @@ static GROWING: Limit = Limit {
     charges: &[Duration::ZERO, Duration::from_mins(2), Duration::from_mins(10)],
     burst: Duration::ZERO,
     ttl: Duration::from_hours(24),
-    kept_on_from: 5,
+    long_ttl_from: 5,
 };
 
 /// Three attempts at once, and then one in ten minutes.
@@ -29,7 +29,7 @@ static STEADY: Limit = Limit {
     charges: &[Duration::from_mins(10)],
     burst: Duration::from_mins(20),
     ttl: Duration::ZERO,
-    kept_on_from: u32::MAX,
+    long_ttl_from: u32::MAX,
 };
 
 fn key() -> BucketKey {
@@ -58,15 +58,15 @@ impl Counted {
 
     async fn made(&self, bucket: &Bucket) -> (Duration, u32) {
         match self.reserve(bucket).await {
-            ReserveOutcome::Made { charge, count } => (charge, count),
-            ReserveOutcome::Refused { wait } => panic!("refused for {wait:?}"),
+            ReserveOutcome::Allowed { charge, count } => (charge, count),
+            ReserveOutcome::Denied { wait } => panic!("refused for {wait:?}"),
         }
     }
 
     async fn refused(&self, bucket: &Bucket) -> Duration {
         match self.reserve(bucket).await {
-            ReserveOutcome::Refused { wait } => wait,
-            ReserveOutcome::Made { count, .. } => panic!("made, as number {count}"),
+            ReserveOutcome::Denied { wait } => wait,
+            ReserveOutcome::Allowed { count, .. } => panic!("made, as number {count}"),
         }
     }
 
@@ -162,7 +162,7 @@ async fn parallel_attempts_stay_within_the_limit() {
 
     let reservations = attempts.join_all().await;
 
-    assert_eq!(reservations.iter().filter(|made| matches!(made, ReserveOutcome::Made { .. })).count(), 3);
+    assert_eq!(reservations.iter().filter(|made| matches!(made, ReserveOutcome::Allowed { .. })).count(), 3);
 }
 
 #[tokio::test]
@@ -248,11 +248,11 @@ async fn decides_alike(counted: &Counted, limit: &'static Limit, steps: Vec<Step
 
 /// Returns the charge of store and rule, which must agree; `None` if both refuse.
 fn agreed(decided: (ReserveOutcome, ReserveOutcome)) -> Result<Option<Duration>, TestCaseError> {
-    if let (ReserveOutcome::Refused { wait }, ReserveOutcome::Refused { wait: expected }) = decided {
+    if let (ReserveOutcome::Denied { wait }, ReserveOutcome::Denied { wait: expected }) = decided {
         prop_assert!(wait <= expected && wait + ASKING > expected, "{:?} for {:?}", wait, expected);
         return Ok(None);
     }
     prop_assert_eq!(decided.0, decided.1);
-    let ReserveOutcome::Made { charge, .. } = decided.0 else { return Ok(None) };
+    let ReserveOutcome::Allowed { charge, .. } = decided.0 else { return Ok(None) };
     Ok(Some(charge))
 }

@@ -138,7 +138,7 @@ async fn store_answers_a_ping() {
 async fn store_call_without_time_is_unavailable() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
-    let none = TimeBudget::of(Duration::ZERO);
+    let none = TimeBudget::new(Duration::ZERO);
 
     assert!(matches!(kept.stores.users.by_id(user.id, &none).await, Err(StoreError::Unavailable { .. })));
     let found = kept.stores.sessions.touch(user.id, SessionId::random(), &none).await;

@@ -115,7 +115,7 @@ pub fn access_tokens(keys: &Arc<LiveKeyring>, format: AccessFormat) -> AccessTok
 
 /// A budget that suffices on a busy machine.
 pub fn time() -> TimeBudget {
-    TimeBudget::of(Duration::from_mins(1))
+    TimeBudget::new(Duration::from_mins(1))
 }
 
 /// A call by a client on this machine.

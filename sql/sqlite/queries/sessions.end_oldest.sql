@@ -1,5 +1,6 @@
 -- sessions.end_oldest
--- Leaves room for the one that is about to be opened: those that are out of force go before the others.
+-- Ends the sessions beyond the limit before another one is opened: first those that are not valid, then the oldest.
+-- Returns whether each was valid.
 DELETE FROM sessions
 WHERE user = :user AND id IN (
     SELECT id FROM sessions

@@ -1,5 +1,5 @@
 -- sessions.prune
--- Some that have expired, and those that this user has not used for too long.
+-- Removes up to 16 expired sessions of any user, and those of this user that exceeded their idle limit.
 DELETE FROM sessions
 WHERE (user, id) IN (
     SELECT user, id FROM (SELECT user, id FROM sessions WHERE expires <= :now ORDER BY expires LIMIT 16)

@@ -1,5 +1,5 @@
 -- sessions.remove_ended
--- Those that were in force for a user as the user was, but for one: an epoch that has passed never comes back.
+-- Removes the sessions that were valid for a user before a write, except one. An epoch is never used again.
 DELETE FROM sessions
 WHERE user = :user AND (epoch = :former_epoch OR id IS :former_kept) AND id IS NOT :kept
   AND expires > :now AND (idle IS NULL OR last_used + idle > :now)

@@ -1,4 +1,4 @@
-//! Audit events.
+//! Audit events in PostgreSQL.
 
 use std::net::IpAddr;
 
@@ -51,7 +51,7 @@ impl AuditStore for PostgresStore {
     }
 }
 
-/// A column of the rows that events become.
+/// Returns one column of the rows to insert.
 fn values<'events, T>(events: &'events [AuditEvent], value: impl Fn(&'events AuditEvent) -> T) -> Vec<T> {
     events.iter().map(value).collect()
 }

@@ -1,4 +1,4 @@
-//! How many connections may be in use at once: as many as the pool may have, or for a while as many as PostgreSQL gives.
+//! A limit on the connections in use, which shrinks for a while if PostgreSQL has no free slots.
 
 use std::{
     sync::{
@@ -15,60 +15,65 @@ use tokio::{
 
 use crate::clock::jittered;
 
-/// The most connections that a server opens. PostgreSQL allows 100 in all by default, and a statement takes well under a
-/// millisecond: more connections than this do not answer more requests.
-pub const MAX_CONNECTIONS: usize = 16;
+/// The maximum number of connections of a server. PostgreSQL allows 100 in total by default, and a statement takes well
+/// under a millisecond, so more connections would not raise the throughput.
+pub(super) const MAX_CONNECTIONS: usize = 16;
 
-/// How long a place stays closed: PostgreSQL, which had no connection left for it, is not asked again for so long.
-const CLOSED_FOR: Duration = Duration::from_secs(10);
+/// How long a permit stays withdrawn after PostgreSQL has rejected a connection for lack of slots.
+const SHRINK_DURATION: Duration = Duration::from_secs(10);
 
-/// Places for connections that are in use.
-pub struct ConnectionLimit {
-    open: Arc<Semaphore>,
-    closed: Arc<AtomicUsize>,
+/// Permits for connections in use.
+pub(super) struct ConnectionLimit {
+    permits: Arc<Semaphore>,
+    withdrawn: Arc<AtomicUsize>,
     waiting: AtomicUsize,
 }
 
 impl Default for ConnectionLimit {
     fn default() -> Self {
-        Self { open: Arc::new(Semaphore::new(MAX_CONNECTIONS)), closed: Arc::default(), waiting: AtomicUsize::new(0) }
+        Self {
+            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            withdrawn: Arc::default(),
+            waiting: AtomicUsize::new(0),
+        }
     }
 }
 
 impl ConnectionLimit {
-    /// Waits for a place.
-    pub async fn take(&self) -> OwnedSemaphorePermit {
-        let _waiting = Waiting::among(&self.waiting);
-        let slot = Arc::clone(&self.open).acquire_owned().await;
-        slot.unwrap_or_else(|_| unreachable!("the semaphore is never closed"))
+    /// Waits for a permit.
+    pub(super) async fn acquire(&self) -> OwnedSemaphorePermit {
+        let _waiting = Waiting::count(&self.waiting);
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        permit.unwrap_or_else(|_| unreachable!("the semaphore is never closed"))
     }
 
-    /// Closes a place for a while, unless it is the last one: whoever has it must forget it then.
-    pub fn shrink(&self) -> bool {
-        let count = |closed: usize| (closed + 1 < MAX_CONNECTIONS).then_some(closed + 1);
-        let is_closed = self.closed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_ok();
-        if is_closed {
-            let (open, closed) = (Arc::clone(&self.open), Arc::clone(&self.closed));
+    /// Withdraws a permit for a while, unless it is the last one. If it returns true, the caller must forget its own
+    /// permit.
+    pub(super) fn shrink(&self) -> bool {
+        let increment = |withdrawn: usize| (withdrawn + 1 < MAX_CONNECTIONS).then_some(withdrawn + 1);
+        let is_withdrawn = self.withdrawn.fetch_update(Ordering::Relaxed, Ordering::Relaxed, increment).is_ok();
+        if is_withdrawn {
+            let (permits, withdrawn) = (Arc::clone(&self.permits), Arc::clone(&self.withdrawn));
             tokio::spawn(async move {
-                sleep(jittered(CLOSED_FOR)).await;
-                closed.fetch_sub(1, Ordering::Relaxed);
-                open.add_permits(1);
+                sleep(jittered(SHRINK_DURATION)).await;
+                withdrawn.fetch_sub(1, Ordering::Relaxed);
+                permits.add_permits(1);
             });
         }
-        is_closed
+        is_withdrawn
     }
 
-    /// How many wait for a place.
-    pub fn waiting(&self) -> usize {
+    /// Returns the number of callers that wait for a permit.
+    pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 }
 
-/// Somebody who waits, or does not any more.
+/// Counts a waiting caller until it is dropped.
 struct Waiting<'count>(&'count AtomicUsize);
 
 impl<'count> Waiting<'count> {
-    fn among(count: &'count AtomicUsize) -> Self {
+    fn count(count: &'count AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
@@ -87,28 +92,28 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn places_that_were_closed_open_again_and_one_is_always_open() {
-        let places = ConnectionLimit::default();
-        let mut taken: Vec<_> = Vec::new();
+    async fn withdrawn_permits_return_and_one_is_never_withdrawn() {
+        let limit = ConnectionLimit::default();
+        let mut permits: Vec<_> = Vec::new();
         for _ in 0..MAX_CONNECTIONS {
-            taken.push(places.take().await);
+            permits.push(limit.acquire().await);
         }
-        assert!(places.take().now_or_never().is_none());
-        assert_eq!(places.waiting(), 0);
+        assert!(limit.acquire().now_or_never().is_none());
+        assert_eq!(limit.waiting(), 0);
 
         let mut left = Vec::new();
-        for slot in taken {
-            if places.shrink() { slot.forget() } else { left.push(slot) }
+        for permit in permits {
+            if limit.shrink() { permit.forget() } else { left.push(permit) }
         }
         assert_eq!(left.len(), 1);
-        assert!(places.take().now_or_never().is_none());
+        assert!(limit.acquire().now_or_never().is_none());
         drop(left);
-        let only = places.take().now_or_never().expect("one is open");
+        let last = limit.acquire().now_or_never().expect("one permit is left");
 
-        sleep(2 * CLOSED_FOR).await;
-        drop(only);
-        let all: Vec<_> = (0..MAX_CONNECTIONS).filter_map(|_| places.take().now_or_never()).collect();
+        sleep(2 * SHRINK_DURATION).await;
+        drop(last);
+        let all: Vec<_> = (0..MAX_CONNECTIONS).filter_map(|_| limit.acquire().now_or_never()).collect();
         assert_eq!(all.len(), MAX_CONNECTIONS);
-        assert!(places.take().now_or_never().is_none(), "and no more than before");
+        assert!(limit.acquire().now_or_never().is_none(), "the limit is as before");
     }
 }

@@ -1,4 +1,4 @@
-//! Errors of PostgreSQL.
+//! Errors of PostgreSQL and of its schema.
 
 use std::error::Error;
 
@@ -6,7 +6,8 @@ use tokio_postgres::error::DbError;
 
 use crate::store::StoreError;
 
-pub const STORE: &str = "PostgreSQL";
+/// The name of the store in errors and logs.
+pub(super) const STORE: &str = "PostgreSQL";
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
@@ -14,50 +15,50 @@ impl From<tokio_postgres::Error> for StoreError {
     }
 }
 
-/// What an error says together with its causes, which the drivers leave out. Of what PostgreSQL said, message and code;
-/// its detail may hold values.
-pub fn error_chain(error: &(dyn Error + 'static)) -> String {
-    let sentence = |error: &(dyn Error + 'static)| match error.downcast_ref::<DbError>() {
-        Some(refusal) => format!("{} ({})", refusal.message(), refusal.code().code()),
+/// Returns the messages of an error and its causes, which the drivers leave out of their own messages. Of an error that
+/// PostgreSQL returned, takes the message and the code but not the detail, which may contain values.
+pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
+    let message = |error: &(dyn Error + 'static)| match error.downcast_ref::<DbError>() {
+        Some(error) => format!("{} ({})", error.message(), error.code().code()),
         None => error.to_string(),
     };
-    let mut reason = sentence(error).trim().to_owned();
+    let mut chain = message(error).trim().to_owned();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let sentence = sentence(error);
-        // Some errors say their causes themselves.
-        if !reason.ends_with(sentence.trim()) {
-            reason = format!("{reason}: {}", sentence.trim());
+        let message = message(error);
+        // Some errors include the message of their cause.
+        if !chain.ends_with(message.trim()) {
+            chain = format!("{chain}: {}", message.trim());
         }
         cause = error.source();
     }
-    reason
+    chain
 }
 
-/// Why a schema cannot be served.
+/// The error of a schema check or a migration.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// A migration is missing.
-    #[error("the schema of PostgreSQL is at version {found}, and {needed} is needed: run `postern migrate`")]
+    #[error("PostgreSQL has schema version {found}, expected at least {needed}: run `postern migrate`")]
     TooOld {
-        /// Zero where there is none at all.
+        /// The version in the database, or 0 if there is no schema.
         found: i32,
-        /// The latest that this binary knows.
+        /// The latest version that this binary knows.
         needed: i32,
     },
-    /// PostgreSQL did not answer, or not as it should.
+    /// The connection to PostgreSQL or a statement failed.
     #[error("PostgreSQL: {}", error_chain(.0))]
     Unreachable(#[from] tokio_postgres::Error),
-    /// PostgreSQL did not answer in time.
-    #[error("PostgreSQL does not answer")]
+    /// PostgreSQL did not respond in time.
+    #[error("PostgreSQL did not respond in time")]
     Silent,
-    /// TLS was asked for, and the system has no root certificates to verify a server by.
-    #[error("TLS to PostgreSQL needs root certificates, and none could be read (Debian: ca-certificates)")]
+    /// TLS is required, and the system has no root certificates to verify the server with.
+    #[error("no root certificates for TLS to PostgreSQL (install ca-certificates on Debian)")]
     NoRootCertificates,
-    /// Others kept a table locked.
-    #[error("PostgreSQL could not be migrated: a table stays locked, by a dump perhaps; try again later")]
+    /// Another session kept a table locked.
+    #[error("failed to migrate PostgreSQL: a table is locked, perhaps by a dump; try again later")]
     Locked,
-    /// A migration failed; nothing of it was kept.
-    #[error("PostgreSQL could not be migrated: {}", error_chain(.0))]
+    /// A migration failed and was rolled back.
+    #[error("failed to migrate PostgreSQL: {}", error_chain(.0))]
     Migration(#[from] refinery::Error),
 }

@@ -1,4 +1,4 @@
-//! The pool of connections.
+//! The connection pool and the statements that run on it.
 
 use std::time::Duration;
 
@@ -27,21 +27,23 @@ use crate::{
     },
 };
 
-/// Users and audit events in PostgreSQL. Connections are made when they are needed, and each checks the schema first.
+/// Users and audit events in PostgreSQL, over a pool of connections that are opened on demand. Each new connection
+/// checks the schema first.
 pub struct PostgresStore {
     pool: Pool,
-    limit: ConnectionLimit,
-    /// Open as long as PostgreSQL answers, as far as is known. Until then, its attempts are all that fills the pool.
-    shared: SharedConnection<()>,
+    connection_limit: ConnectionLimit,
+    /// Open while PostgreSQL responds, as far as is known. While it is closed, only its attempts open connections of
+    /// the pool.
+    availability: SharedConnection<()>,
     retries: RetryBudget,
 }
 
 impl PostgresStore {
-    /// A pool of connections, none of them open yet. PostgreSQL ends a statement that takes longer than `statement_timeout`:
-    /// nobody waits for it any more, and it would keep its place, and take effect when nobody expects it.
+    /// Creates a store without opening a connection yet. PostgreSQL cancels a statement that takes longer than
+    /// `statement_timeout`: its caller has given up, and it would otherwise occupy a connection and take effect late.
     ///
     /// # Errors
-    /// Where TLS is asked for and cannot be set up.
+    /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and it cannot be set up.
     pub fn new(url: &PostgresUrl, statement_timeout: Duration) -> Result<Self, SchemaError> {
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(url.config.clone(), Connector::new(url)?, config);
@@ -53,7 +55,7 @@ impl PostgresStore {
                     client.batch_execute(&set_up).await?;
                     check_schema_of(client).await
                 };
-                // The pool's own limit ends before its hooks, and a hook that hangs would keep its place for ever.
+                // The pool's own timeout does not cover its hooks, and a hook that hangs would never free its slot.
                 let checked = timeout(CONNECT_TIMEOUT, check).await.unwrap_or(Err(SchemaError::Silent));
                 checked.map_err(|error| HookError::message(error.to_string()))
             })
@@ -66,14 +68,14 @@ impl PostgresStore {
             .runtime(Runtime::Tokio1)
             .build();
         let pool = pool.unwrap_or_else(|_| unreachable!("a pool with timeouts has a runtime"));
-        let shared = SharedConnection::new({
+        let availability = SharedConnection::new({
             let pool = pool.clone();
-            move || connect_one(pool.clone())
+            move || ensure_connection(pool.clone())
         });
-        Ok(Self { pool, limit: ConnectionLimit::default(), shared, retries: RetryBudget::default() })
+        Ok(Self { pool, connection_limit: ConnectionLimit::default(), availability, retries: RetryBudget::default() })
     }
 
-    /// Runs one statement. The connection is held for no longer than that.
+    /// Runs one statement, and holds a connection for no longer than that.
     pub(super) async fn query(
         &self,
         query: &'static str,
@@ -84,8 +86,8 @@ impl PostgresStore {
         Ok(self.attempt(query, params, time).await?)
     }
 
-    /// Runs a statement that leaves the same behind when it is run twice; once more, within the budget, where the connection
-    /// was broken, as all are when PostgreSQL restarts.
+    /// Runs an idempotent statement, and retries it once, within the retry budget, if the connection broke, as all
+    /// connections do when PostgreSQL restarts.
     pub(super) async fn query_idempotent(
         &self,
         query: &'static str,
@@ -106,12 +108,12 @@ impl PostgresStore {
         params: &[&(dyn ToSql + Sync)],
         time: &TimeBudget,
     ) -> Result<Vec<Row>, CallError> {
-        let open = time.limit(STORE, self.shared.open()).await.map_err(CallError::Other)?;
+        let open = time.limit(STORE, self.availability.open()).await.map_err(CallError::Other)?;
         let lease = time.limit(STORE, self.lease(&open)).await.map_err(|error| {
-            self.shared.invalidate(&open);
+            self.availability.invalidate(&open);
             CallError::Other(error)
         })?;
-        let begun = Instant::now();
+        let started = Instant::now();
         let run = async {
             let client = lease.client();
             let rows = match client.prepare_cached(query).await {
@@ -123,89 +125,89 @@ impl PostgresStore {
         match time.limit(STORE, run).await {
             Ok(Ok(rows)) => {
                 lease.return_to_pool();
-                self.shared.has_answered();
+                self.availability.record_response();
                 Ok(rows)
             }
             Ok(Err(error)) if ends_connections(&error) => {
-                // The others are of the same server, unless they have been made since.
-                if self.shared.invalidate(&open) {
+                // The other connections belong to the same server, unless they were opened since.
+                if self.availability.invalidate(&open) {
                     self.pool.retain(|_, _| false);
                 }
                 Err(CallError::Connection(error.into()))
             }
             Ok(Err(error)) => Err(CallError::Other(error.into())),
             Err(error) => {
-                self.shared.invalidate(&open);
-                // Others may lead nowhere as well, and who is given one would wait as long, but for those in use.
-                self.pool.retain(|_, metrics| metrics.last_used() < begun.elapsed());
+                self.availability.invalidate(&open);
+                // Connections that have been idle since may be dead too, and their next callers would wait as long.
+                self.pool.retain(|_, metrics| metrics.last_used() < started.elapsed());
                 Err(CallError::Other(error))
             }
         }
     }
 
-    /// A connection of the pool. Where PostgreSQL has no more to give, one of those that there are has to do, or that are
-    /// being made.
+    /// Returns a connection of the pool. If PostgreSQL has no free slots, waits for an existing or pending connection.
     async fn lease(&self, open: &Open<()>) -> Result<Lease, StoreError> {
-        let (mut slot, mut open) = (self.limit.take().await, open.clone());
+        let (mut permit, mut open) = (self.connection_limit.acquire().await, open.clone());
         loop {
             match self.get().await? {
                 Err(error) if is_out_of_connections(&error) => {
                     if self.pool.status().size == 0 {
-                        self.shared.invalidate(&open);
-                        open = self.shared.open().await?;
-                    } else if self.limit.shrink() {
-                        slot.forget();
-                        slot = self.limit.take().await;
+                        self.availability.invalidate(&open);
+                        open = self.availability.open().await?;
+                    } else if self.connection_limit.shrink() {
+                        permit.forget();
+                        permit = self.connection_limit.acquire().await;
                     }
                 }
                 connection => {
                     let connection =
                         connection.map_err(|error| StoreError::unavailable(STORE, &error_chain(&error)))?;
-                    return Ok(Lease { connection: Some(connection), _slot: slot });
+                    return Ok(Lease { connection: Some(connection), _permit: permit });
                 }
             }
         }
     }
 
-    /// What the pool gives. Where a connection has to be made, a task of its own makes it: a request that has less time left
-    /// than that takes would only ever begin. What comes too late for the request goes to the pool. Who waits for one of the
-    /// others gives up the place in the queue together with the request.
+    /// Takes a connection from the pool. If the pool is not full, a separate task does that, because the pool may have
+    /// to open a connection: a request with too little time left would otherwise cancel each attempt it starts. A
+    /// connection that comes too late for the request goes to the pool. A request that waits in a full pool leaves the
+    /// queue when it is dropped.
     async fn get(&self) -> Result<Result<Object, PoolError>, StoreError> {
         let pool = self.pool.clone();
         let Status { size, max_size, .. } = pool.status();
         if size >= max_size {
             return Ok(pool.get().await);
         }
-        let made = tokio::spawn(async move { pool.get().await }).await;
-        made.map_err(|error| StoreError::unavailable(STORE, &error))
+        let outcome = tokio::spawn(async move { pool.get().await }).await;
+        outcome.map_err(|error| StoreError::unavailable(STORE, &error))
     }
 
-    /// How the pool is used now.
+    /// Returns the current use of the pool.
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
         let Status { max_size, size, available, waiting } = self.pool.status();
         let in_use = size.saturating_sub(available);
-        let waiting = waiting + self.shared.waiting() + self.limit.waiting();
+        let waiting = waiting + self.availability.waiting() + self.connection_limit.waiting();
         PoolStats { idle: available, in_use, max: max_size, waiting, retries: self.retries.counts() }
     }
 }
 
-/// Has the pool make a connection, unless it has one.
-async fn connect_one(pool: Pool) -> Result<(), StoreError> {
+/// Opens a connection in the pool, unless it has one.
+async fn ensure_connection(pool: Pool) -> Result<(), StoreError> {
     match pool.get().await {
-        // It has answered, and there are connections, if all of them in use.
+        // PostgreSQL responded, and there are connections, even if all are in use.
         Err(error) if is_out_of_connections(&error) && pool.status().size > 0 => Ok(()),
-        made => made.map(drop).map_err(|error| StoreError::unavailable(STORE, &error_chain(&error))),
+        outcome => outcome.map(drop).map_err(|error| StoreError::unavailable(STORE, &error_chain(&error))),
     }
 }
 
-/// Whether others have all the connections that PostgreSQL gives.
+/// Returns whether PostgreSQL has no free slots.
 fn is_out_of_connections(error: &PoolError) -> bool {
     matches!(error, PoolError::Backend(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS))
 }
 
-/// Whether no connection of the pool is to be used again: this one is no more, or PostgreSQL is about to end it, or says
-/// that it takes no writes, as one does that is the primary no more.
+/// Returns whether all connections of the pool must be discarded after this error: the connection broke, PostgreSQL
+/// shuts down, or it rejects writes because it is no longer the primary.
 fn ends_connections(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         Some(code) => *code == SqlState::READ_ONLY_SQL_TRANSACTION || code.code().starts_with("57P"),
@@ -213,17 +215,17 @@ fn ends_connections(error: &tokio_postgres::Error) -> bool {
     }
 }
 
-/// A connection that is closed, unless it is given back: where its user was dropped or got an error, it may be broken or
-/// still owe an answer, and whoever got it next would wait for that.
+/// A connection that is closed when it is dropped, unless it was returned to the pool. If its call was dropped or
+/// failed, the connection may be broken or still have a response outstanding, for which its next user would wait.
 struct Lease {
     connection: Option<Object>,
-    /// Given up after the connection.
-    _slot: OwnedSemaphorePermit,
+    /// Released after the connection.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Lease {
     fn client(&self) -> &Object {
-        self.connection.as_ref().unwrap_or_else(|| unreachable!("a lease is given back once, at its end"))
+        self.connection.as_ref().unwrap_or_else(|| unreachable!("return_to_pool consumes the lease"))
     }
 
     fn return_to_pool(mut self) {

@@ -1,4 +1,4 @@
-//! The schema: whether it is new enough, and what brings it up to date.
+//! The check and the migration of the PostgreSQL schema.
 
 use std::{error::Error, time::Duration};
 
@@ -15,30 +15,33 @@ mod migrations {
     refinery::embed_migrations!("sql/postgres/migrations");
 }
 
-/// How long a migration waits for a lock on a table: whoever comes after it waits as long, requests included.
+/// How long a migration waits for a table lock. Statements that need the table queue behind it for as long.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long it gives way to those, and how often.
+/// How long a migration lets those statements through before it tries again.
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often a migration tries to get its locks: for half a minute in total.
 const LOCK_ATTEMPTS: u32 = 30;
 
-/// The key of the advisory lock that one migration at a time holds: "postern" in ASCII.
+/// The key of the advisory lock that serialises migrations: "postern" in ASCII.
 const MIGRATION_LOCK: i64 = 0x0070_6f73_7465_726e;
 
 const SCHEMA_EXISTS: &str = include_str!("../../../sql/postgres/queries/schema.exists.sql");
 const SCHEMA_VERSION: &str = include_str!("../../../sql/postgres/queries/schema.version.sql");
 
-/// Brings the schema up to date and returns how many migrations were applied. Replicas that call it at once take turns.
-/// Where a table is locked, as by a dump, each migration gives way and is tried again, for half a minute.
+/// Migrates the schema to the latest version, and returns the number of migrations applied. Concurrent calls run one
+/// after the other. While a table is locked, for example by a dump, tries again for half a minute.
 ///
 /// # Errors
-/// Where PostgreSQL does not answer, or a migration fails.
+/// Returns [`SchemaError::Locked`] if a table stays locked, or another [`SchemaError`] if PostgreSQL does not respond
+/// or a migration fails.
 pub async fn migrate(url: &PostgresUrl) -> Result<usize, SchemaError> {
     let mut client = connect(url).await?;
-    // Given back when the connection ends, whatever becomes of the migrations.
+    // The lock is released when the connection ends.
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
     client.batch_execute(&format!("SET lock_timeout = {}", LOCK_TIMEOUT.as_millis())).await?;
-    // A replica that is one version behind may call this too: what it does not know is not its business.
+    // A replica of the previous version may call this too: it ignores migrations that it does not know.
     let runner = migrations::migrations::runner().set_abort_missing(false);
     let before = schema_version(&client).await?;
     for _ in 0..LOCK_ATTEMPTS {
@@ -59,20 +62,19 @@ fn is_lock_timeout(error: &(dyn Error + 'static)) -> bool {
     code == Some(&SqlState::LOCK_NOT_AVAILABLE) || error.source().is_some_and(is_lock_timeout)
 }
 
-/// Whether the schema is as new as this binary needs it. A newer one serves: migrations keep older replicas running.
+/// Checks that the schema is at least at the version that this binary needs. A newer one is accepted, because
+/// migrations stay compatible with replicas of the previous version.
 ///
 /// # Errors
-/// Where it is too old, or PostgreSQL does not answer.
+/// Returns [`SchemaError::TooOld`] if a migration is missing, or another [`SchemaError`] if PostgreSQL does not
+/// respond.
 pub async fn check_schema(url: &PostgresUrl) -> Result<(), SchemaError> {
     let check = async { check_schema_of(&connect(url).await?).await };
     timeout(CONNECT_TIMEOUT, check).await.unwrap_or(Err(SchemaError::Silent))
 }
 
-/// The same, of a connection.
-///
-/// # Errors
-/// The same.
-pub async fn check_schema_of(client: &Client) -> Result<(), SchemaError> {
+/// Checks the schema as [`check_schema`] does, over a given connection.
+pub(super) async fn check_schema_of(client: &Client) -> Result<(), SchemaError> {
     let migrations = migrations::migrations::runner();
     let needed = migrations.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default();
     match schema_version(client).await? {
@@ -81,16 +83,16 @@ pub async fn check_schema_of(client: &Client) -> Result<(), SchemaError> {
     }
 }
 
-/// The latest migration that was applied; zero where there is none.
+/// Returns the version of the latest applied migration, or 0 if there is none.
 async fn schema_version(client: &Client) -> Result<i32, SchemaError> {
     let exists: bool = client.query_one(SCHEMA_EXISTS, &[]).await?.try_get(0)?;
     let found: Option<i32> = if exists { client.query_one(SCHEMA_VERSION, &[]).await?.try_get(0)? } else { None };
     Ok(found.unwrap_or_default())
 }
 
-/// A connection of its own, outside the pool.
+/// Opens a connection outside the pool.
 async fn connect(url: &PostgresUrl) -> Result<Client, SchemaError> {
-    let server = Connector::new(url)?;
-    let connected = timeout(CONNECT_TIMEOUT, server.connect()).await.map_err(|_| SchemaError::Silent)?;
+    let connector = Connector::new(url)?;
+    let connected = timeout(CONNECT_TIMEOUT, connector.connect()).await.map_err(|_| SchemaError::Silent)?;
     Ok(connected.map(|(client, _)| client)?)
 }

@@ -1,4 +1,4 @@
-//! The statements.
+//! Users in PostgreSQL.
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
@@ -77,8 +77,9 @@ impl UserStore for PostgresStore {
         time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
         let old = verified.password.as_ref().map(PasswordHash::as_phc);
-        let (hash, epoch, kept) = (change.hash.as_phc(), change.epoch.0, change.surviving_session.0);
-        let params: &[&(dyn ToSql + Sync)] = &[&verified.id.0, &old, &verified.epoch.0, &hash, &epoch, &kept];
+        let (hash, epoch, surviving_session) = (change.hash.as_phc(), change.epoch.0, change.surviving_session.0);
+        let params: &[&(dyn ToSql + Sync)] =
+            &[&verified.id.0, &old, &verified.epoch.0, &hash, &epoch, &surviving_session];
         Ok(compare_and_set(&self.query(CHANGE_PASSWORD, params, time).await?))
     }
 
@@ -120,7 +121,7 @@ impl UserStore for PostgresStore {
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         let rows = self.query_idempotent("SELECT clock_timestamp() AS clock", &[], time).await?;
-        let row = rows.first().ok_or_else(|| StoreError::corrupt(STORE, "no time"))?;
+        let row = rows.first().ok_or_else(|| StoreError::corrupt(STORE, "no row for the time"))?;
         Ok(StoreHealth { clock: column(row, "clock")?, warning: None })
     }
 }

@@ -1,3 +1,5 @@
--- attempt.clear: empties a bucket.
--- KEYS  bucket
+-- attempt.clear: removes a bucket.
+-- KEYS     bucket
+-- ARGV     offset_ms
+-- Returns  nothing
 redis.call('DEL', KEYS[1])

@@ -1,7 +1,8 @@
--- What every script about attempts begins with, after the clock.
+-- The prelude of the scripts about attempts, after clock.lua.
 
--- Count and end of the charges of a bucket. Until when it is kept is written down, and decides; the TTL tidies up.
-local function level(key)
+-- Returns the count of a bucket and the end of its charges (fields `count` and `until`), or zeros if the bucket has expired.
+-- The field `kept_until` decides when it expires; the TTL only removes the key.
+local function read_state(key)
   local record = redis.call('HMGET', key, 'count', 'until', 'kept_until')
   if not record[1] or tonumber(record[3]) <= now then
     return 0, 0

@@ -1,11 +1,11 @@
-//! The scripts of attempts.
+//! The Lua scripts of [`AttemptStore`](crate::store::AttemptStore).
 
 use redis::Script;
 
 use super::scripts::script;
 
-/// One for each operation.
-pub struct AttemptScripts {
+/// One script for each operation.
+pub(super) struct AttemptScripts {
     pub(super) reserve: Script,
     pub(super) refund: Script,
     pub(super) clear: Script,
@@ -14,7 +14,7 @@ pub struct AttemptScripts {
 }
 
 impl AttemptScripts {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let prelude = include_str!("attempt.lua");
         Self {
             reserve: script(prelude, include_str!("attempt.reserve.lua")),

@@ -1,5 +1,7 @@
-//! Attempts and known devices: each is one key, since they lie in different slots of a cluster. The calls of one request
-//! go out side by side over the one connection, and so are pipelined.
+//! Attempts and devices in Redis.
+//!
+//! Each bucket and each device is one key, in any slot of a cluster. The concurrent calls of one request are pipelined
+//! over the shared connection.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -10,8 +12,8 @@ use super::{connection::RedisStore, scripts::milliseconds};
 use crate::store::{AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, ReserveOutcome, StoreError, TimeBudget};
 
 impl RedisStore {
-    /// A script about one key, with the first of its arguments.
-    fn about<'script>(&self, script: &'script Script, key: String) -> ScriptInvocation<'script> {
+    /// Prepares a script with its one key and the clock offset, its first argument.
+    fn prepare<'script>(&self, script: &'script Script, key: String) -> ScriptInvocation<'script> {
         let mut invocation = script.prepare_invoke();
         invocation.key(key).arg(self.offset_ms());
         invocation
@@ -22,39 +24,39 @@ impl RedisStore {
 impl AttemptStore for RedisStore {
     async fn reserve(&self, bucket: &Bucket, time: &TimeBudget) -> Result<ReserveOutcome, StoreError> {
         let limit = bucket.limit;
-        let mut invocation = self.about(&self.attempt_scripts.reserve, bucket_key(bucket));
+        let mut invocation = self.prepare(&self.attempt_scripts.reserve, bucket_key(bucket));
         invocation
             .arg(milliseconds(limit.burst))
             .arg(milliseconds(limit.ttl))
-            .arg(limit.kept_on_from)
+            .arg(limit.long_ttl_from)
             .arg(milliseconds(DEVICE_KNOWN_FOR));
         for charge in limit.charges {
             invocation.arg(milliseconds(*charge));
         }
-        // Twice, it would count as two.
+        // Run again, it would count as two attempts.
         let (wait, charge, count): (u64, u64, u32) = self.run_once(&invocation, time).await?;
         Ok(match wait {
-            0 => ReserveOutcome::Made { charge: Duration::from_millis(charge), count },
-            wait => ReserveOutcome::Refused { wait: Duration::from_millis(wait) },
+            0 => ReserveOutcome::Allowed { charge: Duration::from_millis(charge), count },
+            wait => ReserveOutcome::Denied { wait: Duration::from_millis(wait) },
         })
     }
 
     async fn refund(&self, bucket: &Bucket, charge: Duration, time: &TimeBudget) -> Result<(), StoreError> {
-        let mut invocation = self.about(&self.attempt_scripts.refund, bucket_key(bucket));
+        let mut invocation = self.prepare(&self.attempt_scripts.refund, bucket_key(bucket));
         invocation.arg(milliseconds(charge));
         self.run_once(&invocation, time).await
     }
 
     async fn clear(&self, bucket: &Bucket, time: &TimeBudget) -> Result<(), StoreError> {
-        self.run_idempotent(&self.about(&self.attempt_scripts.clear, bucket_key(bucket)), time).await
+        self.run_idempotent(&self.prepare(&self.attempt_scripts.clear, bucket_key(bucket)), time).await
     }
 
     async fn knows(&self, device: &BucketKey, time: &TimeBudget) -> Result<bool, StoreError> {
-        self.run_idempotent(&self.about(&self.attempt_scripts.knows, device_key(device)), time).await
+        self.run_idempotent(&self.prepare(&self.attempt_scripts.knows, device_key(device)), time).await
     }
 
     async fn remember(&self, device: &BucketKey, time: &TimeBudget) -> Result<(), StoreError> {
-        let mut invocation = self.about(&self.attempt_scripts.remember, device_key(device));
+        let mut invocation = self.prepare(&self.attempt_scripts.remember, device_key(device));
         invocation.arg(milliseconds(DEVICE_KNOWN_FOR));
         self.run_idempotent(&invocation, time).await
     }
@@ -70,7 +72,7 @@ fn device_key(device: &BucketKey) -> String {
 
 fn hexadecimal(prefix: String, key: &BucketKey) -> String {
     key.0.iter().fold(prefix, |mut key, byte| {
-        write!(key, "{byte:02x}").unwrap_or_else(|_| unreachable!("a String takes whatever is written"));
+        write!(key, "{byte:02x}").unwrap_or_else(|_| unreachable!("writing to a String does not fail"));
         key
     })
 }

@@ -1,8 +1,8 @@
--- What every script begins with. ARGV[1] is how far a test has moved the clock, in milliseconds.
+-- The prelude of all scripts. ARGV[1] is the clock offset in ms, which is 0 except in tests; `now` is in ms since 1970.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + ARGV[1]
 
--- Lua would write a large number with an exponent.
+-- Formats an integer. Lua would write a large one with an exponent.
 local function decimal(number)
   return string.format('%.0f', number)
 end

@@ -1,4 +1,4 @@
-//! The connection that all requests share.
+//! The shared connection to Redis.
 
 use std::sync::Arc;
 
@@ -19,11 +19,12 @@ use crate::{
 
 /// Sessions and attempts in Redis, over one multiplexed connection that all requests share.
 ///
-/// Checking one out of a pool for each request would cost a round trip more, since the pool asks each connection whether it
-/// is alive: in four runs, sharing gave 1.9 to 2.0 times as many calls a second to one caller, 1.6 to 3.0 to 16 at once, and
-/// 2.9 to 4.3 to 64 (`scripts/with-stores cargo bench --bench redis_connection`, on loopback).
+/// A pool would cost an additional round trip per request, because it checks each connection before it hands it out. In
+/// four runs on loopback, sharing one connection gave 1.9 to 2.0 times as many calls per second to one caller, 1.6 to
+/// 3.0 times as many to 16 concurrent callers, and 2.9 to 4.3 times as many to 64 (`scripts/with-stores cargo bench
+/// --bench redis_connection`).
 pub struct RedisStore {
-    shared: SharedConnection<MultiplexedConnection>,
+    connection: SharedConnection<MultiplexedConnection>,
     retries: RetryBudget,
     pub(super) session_scripts: SessionScripts,
     pub(super) attempt_scripts: AttemptScripts,
@@ -32,15 +33,15 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// The Redis at this address; no connection is made yet. Redis tells the time, and `clock` adds how far
-    /// a test has moved it.
+    /// Creates a store for the Redis at this URL, without connecting yet. The time is that of Redis plus the offset of
+    /// `clock`.
     ///
     /// # Errors
-    /// Where the address cannot be used.
+    /// Returns [`StoreError::Unavailable`] if the URL cannot be used.
     pub fn new(url: &RedisUrl, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let server = Arc::new(Connector::new(url)?);
+        let connector = Arc::new(Connector::new(url)?);
         Ok(Self {
-            shared: SharedConnection::new(move || Arc::clone(&server).connect()),
+            connection: SharedConnection::new(move || Arc::clone(&connector).connect()),
             retries: RetryBudget::default(),
             session_scripts: SessionScripts::new(),
             attempt_scripts: AttemptScripts::new(),
@@ -49,9 +50,10 @@ impl RedisStore {
         })
     }
 
-    /// Runs a script; once more, within the budget, where the connection turned out to be broken, which does no harm:
-    /// each script leaves the same behind when it is run twice. What the first one has ended, though, the second one finds
-    /// gone: nobody is told then of a theft, or of how many there were.
+    /// Runs an idempotent script, and retries it once, within the retry budget, if the connection broke.
+    ///
+    /// Idempotent means that running it twice leaves the same state. The result may differ: a session that the first
+    /// run ended is not found by the second, so a reuse, or the number of ended sessions, is not reported.
     pub(super) async fn run_idempotent<T: redis::FromRedisValue>(
         &self,
         invocation: &ScriptInvocation<'_>,
@@ -65,7 +67,7 @@ impl RedisStore {
         Ok(outcome?)
     }
 
-    /// Runs a script that may take effect once only.
+    /// Runs a script that is not idempotent, without retries.
     pub(super) async fn run_once<T: redis::FromRedisValue>(
         &self,
         invocation: &ScriptInvocation<'_>,
@@ -80,56 +82,56 @@ impl RedisStore {
         invocation: &ScriptInvocation<'_>,
         time: &TimeBudget,
     ) -> Result<T, CallError> {
-        let (mut used, answers) = (None, self.shared.answers());
+        let (mut used, responses) = (None, self.connection.responses());
         let run = async {
-            let open = used.insert(self.shared.open().await?);
+            let open = used.insert(self.connection.open().await?);
             Ok(invocation.invoke_async(&mut open.connection).await)
         };
         let outcome = time.limit(STORE, run).await;
         let Some(open) = used else { return Err(CallError::Other(outcome.err().unwrap_or_else(no_connection))) };
         match outcome {
-            Ok(Ok(answer)) => {
-                self.shared.has_answered();
-                Ok(answer)
+            Ok(Ok(response)) => {
+                self.connection.record_response();
+                Ok(response)
             }
             Ok(Err(error)) => {
                 if ends_connection(&error) {
-                    self.shared.invalidate(&open);
+                    self.connection.invalidate(&open);
                 }
                 let is_dropped = error.is_connection_dropped();
                 Err(if is_dropped { CallError::Connection(error.into()) } else { CallError::Other(error.into()) })
             }
             Err(error) => {
-                // Nothing has come over it in that time for anybody: it leads nowhere.
-                if self.shared.answers() == answers {
-                    self.shared.invalidate(&open);
+                // No call got a response over it in that time, so the connection is probably dead.
+                if self.connection.responses() == responses {
+                    self.connection.invalidate(&open);
                 }
                 Err(CallError::Other(error))
             }
         }
     }
 
-    /// How far a test has moved the clock.
+    /// Returns the offset of the clock, which is zero except in tests.
     pub(super) fn offset_ms(&self) -> u64 {
         milliseconds(self.clock.offset())
     }
 
-    /// How the one connection is used now: as long as it is there, all requests share it.
+    /// Returns the current use of the one connection.
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
         let retries = self.retries.counts();
         PoolStats {
             idle: 0,
-            in_use: usize::from(self.shared.is_open()),
+            in_use: usize::from(self.connection.is_open()),
             max: 1,
-            waiting: self.shared.waiting(),
+            waiting: self.connection.waiting(),
             retries,
         }
     }
 }
 
-/// Whether a connection that has brought this error is not to be used again. It is, where Redis has answered that it takes
-/// no writes or is at work; all else may be said by a server that has become a replica, and answers a PING all the same.
+/// Returns whether a connection must be discarded after this error. It may be used again if Redis is full, cannot save
+/// or is busy. Any other error may come from a server that has become a replica, which still responds to a PING.
 fn ends_connection(error: &RedisError) -> bool {
     !matches!(error.code(), Some("OOM" | "MISCONF" | "BUSY"))
 }

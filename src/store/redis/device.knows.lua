@@ -1,5 +1,6 @@
--- device.knows: whether a device is known.
--- KEYS  device
--- ARGV  offset_ms
+-- device.knows: looks up a device.
+-- KEYS     device
+-- ARGV     offset_ms
+-- Returns  1 if the device is remembered, otherwise 0
 local known_until = redis.call('GET', KEYS[1])
 return known_until and tonumber(known_until) > now and 1 or 0

@@ -1,4 +1,5 @@
--- device.remember: a device is known from now on. When that ends is written down, and decides; the TTL tidies up.
--- KEYS  device
--- ARGV  offset_ms, known_for_ms
+-- device.remember: remembers a device. The stored end of that time decides; the TTL only removes the key.
+-- KEYS     device
+-- ARGV     offset_ms, duration in ms
+-- Returns  nothing
 redis.call('SET', KEYS[1], decimal(now + ARGV[2]), 'PX', ARGV[2])

@@ -1,10 +1,11 @@
-//! Errors of Redis.
+//! The conversion of Redis errors.
 
 use redis::RedisError;
 
 use crate::store::StoreError;
 
-pub const STORE: &str = "Redis";
+/// The name of the store in errors and logs.
+pub(super) const STORE: &str = "Redis";
 
 impl From<RedisError> for StoreError {
     fn from(error: RedisError) -> Self {

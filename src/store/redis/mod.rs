@@ -1,8 +1,8 @@
 //! Sessions and attempts in Redis.
 //!
-//! A session is the hash `session:{<user id>}:<session id>` with a TTL. `sessions:{<user id>}` is a sorted set of a user's
-//! session ids by expiry, for listing and pruning only. The braces put all keys of a user into one cluster slot, so each
-//! operation is one script. A session stores its own expiry, which decides; the TTL removes the key afterwards.
+//! A session is the hash `session:{<user id>}:<session id>` with a TTL. `sessions:{<user id>}` is a sorted set of a
+//! user's session ids by expiry, for listing and pruning only. The braces put all keys of a user into one cluster slot,
+//! so each operation is one script. A session stores its own expiry, which decides; the TTL removes the key afterwards.
 
 mod attempt_scripts;
 mod attempts;

@@ -1,4 +1,4 @@
-//! The time of the server.
+//! An estimate of the time of the Redis server.
 
 use std::time::Instant;
 
@@ -7,30 +7,32 @@ use parking_lot::Mutex;
 use super::scripts::milliseconds;
 use crate::store::TimeBudget;
 
-/// What is known of the server's time: a refresh that reaches the server when nobody can wait for it any more must take no
-/// effect, for its client may have gone on elsewhere, and would look like a thief. (What has been sent when a caller hangs
-/// up before that is not called back.) Where the server's clock is put back, late ones count for as long, until it is next
-/// heard of; where it is put forward, or another server answers, the first refresh is tried twice.
+/// The last known time of the Redis server, which gives a refresh a deadline on the server's clock.
+///
+/// A refresh that reaches the server after its caller has given up must take no effect: the client may have retried
+/// already, and the late refresh would look like a reuse. A refresh that was sent before its caller hung up still takes
+/// effect. If the server's clock is set back, late refreshes are accepted for as long, until the next response. If it
+/// is set forward, or another server responds, the first refresh is tried twice.
 #[derive(Default)]
-pub struct ServerTime(Mutex<Option<Heard>>);
+pub(super) struct ServerTime(Mutex<Option<Observation>>);
 
-/// What the server said, in milliseconds since 1970, and when that was heard.
+/// A time of the server, in milliseconds since 1970, and when it was received.
 #[derive(Clone, Copy)]
-struct Heard {
+struct Observation {
     time_ms: u64,
-    at: Instant,
+    received: Instant,
 }
 
 impl ServerTime {
-    pub(super) fn hear(&self, time_ms: u64) {
-        let heard = Heard { time_ms, at: Instant::now() };
-        *self.0.lock() = Some(heard);
+    pub(super) fn record(&self, time_ms: u64) {
+        let observation = Observation { time_ms, received: Instant::now() };
+        *self.0.lock() = Some(observation);
     }
 
-    /// Until when somebody waits who has this much time, in milliseconds since 1970 by the server's clock: rather too early
-    /// than too late, since what was heard was said before. 0 where nothing has been heard.
-    pub(super) fn not_after_ms(&self, time: &TimeBudget) -> u64 {
-        let heard = *self.0.lock();
-        heard.map_or(0, |heard| heard.time_ms.saturating_add(milliseconds(heard.at.elapsed() + time.left())))
+    /// Returns the end of the time budget on the server's clock, in milliseconds since 1970, or 0 if the server's time
+    /// is unknown. The result may be early but not late, because a time is received after the server read it.
+    pub(super) fn deadline_ms(&self, time: &TimeBudget) -> u64 {
+        let last = *self.0.lock();
+        last.map_or(0, |last| last.time_ms.saturating_add(milliseconds(last.received.elapsed() + time.left())))
     }
 }

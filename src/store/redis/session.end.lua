@@ -1,7 +1,7 @@
--- session.end: ends a session, if it is there.
--- KEYS  session, index
--- ARGV  offset_ms, id
--- Gives how many have ended: one, or none where it was there no more.
+-- session.end: ends a session.
+-- KEYS     session, index
+-- ARGV     offset_ms, session id
+-- Returns  the number of sessions ended: 1, or 0 if it was not stored
 local ended = find(KEYS[1]) and 1 or 0
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], ARGV[2])

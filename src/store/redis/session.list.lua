@@ -1,7 +1,7 @@
--- session.list: every session of a user that is there. Their keys lie in the slot of the index.
--- KEYS  index
--- ARGV  offset_ms, prefix of the sessions' keys
--- Gives pairs of id and record.
+-- session.list: lists the stored sessions of a user, whose keys are in the slot of the index.
+-- KEYS     index
+-- ARGV     offset_ms, prefix of the session keys
+-- Returns  a list of {session id, record}
 local sessions = {}
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local record = find(ARGV[2] .. id)

@@ -1,34 +1,41 @@
--- What every script about sessions begins with, after the clock.
+-- The prelude of the scripts about sessions, after clock.lua.
+--
+-- A session is a hash. Its fields `held` and `successor` are the counters of the current and the next refresh token, and
+-- `successor_key` names the key that signs the next one.
 
--- The order of a session's record. Times and `idle` are in milliseconds; an `idle` of 0 is none.
+-- The order of the fields in a record. Times and `idle` are in ms; an `idle` of 0 means no idle limit.
 local FIELDS = {'epoch', 'held', 'successor', 'successor_key', 'rotated', 'created', 'expires', 'last_used', 'idle',
   'address', 'user_agent'}
-local EPOCH, HELD, SUCCESSOR, SUCCESSOR_KEY, ROTATED, CREATED, EXPIRES, LAST_USED, IDLE = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local EPOCH, CURRENT, NEXT, NEXT_KEY, ROTATED, CREATED, EXPIRES, LAST_USED, IDLE = 1, 2, 3, 4, 5, 6, 7, 8, 9
 
--- A write that changes nothing, and is refused where any other one would be. It comes before all others: once a script has
--- written anything, a server that is full takes the rest.
+-- Makes a write that changes nothing, and fails if the server accepts no writes. A script must make it before any other
+-- write: after its first write, a full server accepts the rest of the script.
 local function write_nothing(call, key)
   return call('SETRANGE', key .. ':', 0, '')
 end
 
--- Fails where this server may not know any more what is so, because it has become a replica or misses its own. One that is
--- full, or cannot save, is believed.
-local function decide(key)
+-- Returns whether an error says only that the server is full or cannot save. Such a server still has all data.
+local function is_out_of_space(error)
+  return error:find('OOM', 1, true) or error:find('MISCONF', 1, true)
+end
+
+-- Fails if the server's data may be stale, because it has become a replica or lacks the replicas that it requires.
+local function fail_unless_primary(key)
   local outcome = write_nothing(redis.pcall, key)
-  if type(outcome) == 'table' and not (outcome.err:find('OOM', 1, true) or outcome.err:find('MISCONF', 1, true)) then
-    -- Once more, to fail.
+  if type(outcome) == 'table' and not is_out_of_space(outcome.err) then
+    -- Repeats the write without pcall, which ends the script with the error.
     write_nothing(redis.call, key)
   end
 end
 
--- The record of a session that has neither ended nor expired, nor gone unused for too long.
+-- Returns the record of a session, or nil if it has ended, expired, or exceeded its idle limit.
 local function find(key)
-  decide(key)
+  fail_unless_primary(key)
   local record = redis.call('HMGET', key, unpack(FIELDS))
   if not record[EXPIRES] or tonumber(record[EXPIRES]) <= now then
     return nil
   end
-  -- One that an earlier version has opened.
+  -- A session that an earlier version opened has no `idle`.
   record[IDLE] = record[IDLE] or '0'
   local idle = tonumber(record[IDLE])
   if idle > 0 and tonumber(record[LAST_USED]) + idle <= now then
@@ -37,17 +44,17 @@ local function find(key)
   return record
 end
 
--- Gives a session's key its TTL, which only tidies up: the record decides.
+-- Sets the TTL of a session's key, which only removes the key: the record decides when the session ends.
 local function set_ttl(key, record)
-  local left, idle = tonumber(record[EXPIRES]) - now, tonumber(record[IDLE])
-  if idle > 0 and idle < left then
-    left = idle
+  local ttl, idle = tonumber(record[EXPIRES]) - now, tonumber(record[IDLE])
+  if idle > 0 and idle < ttl then
+    ttl = idle
   end
-  redis.call('PEXPIRE', key, decimal(left))
+  redis.call('PEXPIRE', key, decimal(ttl))
 end
 
--- Notes that a session is used, unless its last use was noted less than a resolution ago. A server that is full, or cannot
--- save, still says what a session is that need not be used.
+-- Records that a session is used, unless the recorded use is less than `resolution` ago. If the server is full or cannot
+-- save, the use of a session without an idle limit is not recorded; with an idle limit, the script fails.
 local function record_use(key, record, resolution)
   if now - tonumber(record[LAST_USED]) < tonumber(resolution) then
     return
@@ -56,8 +63,8 @@ local function record_use(key, record, resolution)
   if type(outcome) == 'number' then
     record[LAST_USED] = decimal(now)
     set_ttl(key, record)
-  elseif tonumber(record[IDLE]) > 0 or not (outcome.err:find('OOM', 1, true) or outcome.err:find('MISCONF', 1, true)) then
-    -- Once more, to fail.
+  elseif tonumber(record[IDLE]) > 0 or not is_out_of_space(outcome.err) then
+    -- Repeats the write without pcall, which ends the script with the error.
     redis.call('HSET', key, 'last_used', decimal(now))
   end
 end

@@ -1,11 +1,11 @@
--- session.open: makes a session's key, the only script that does, and enters it into the index of its user. Where the
--- user has too many sessions then, those that are out of force go, and then the oldest ones: their keys lie in the slot
--- of the index.
--- KEYS  session, index
--- ARGV  offset_ms, prefix of the sessions' keys, id, max_sessions, lifetime_ms, idle_ms,
---       epoch, held, successor, successor_key, address, user_agent, kept session of the user
--- Gives the record, and how many have ended that were in force, as far as whoever opens this one knows: a login that took
--- its time may have read an epoch that has passed.
+-- session.open: creates a session's key (no other script does) and adds it to the index of its user. If the user then has
+-- too many sessions, ends those that are not valid, and then the oldest ones; their keys are in the slot of the index.
+-- KEYS     session, index
+-- ARGV     offset_ms, prefix of the session keys, session id, max_sessions, lifetime_ms, idle_ms or 0,
+--          epoch, counter of the current token, counter of the next token, key of the next token, address, user agent,
+--          surviving session of the user or ''
+-- Returns  the record, and the number of valid sessions that ended. Valid is by the epoch and the surviving session in
+--          ARGV, which may be outdated if the login took long.
 local id, index = ARGV[3], KEYS[2]
 write_nothing(redis.call, KEYS[1])
 local lifetime, time, ended = tonumber(ARGV[5]), decimal(now), 0
@@ -16,19 +16,20 @@ if redis.call('ZCARD', index) >= tonumber(ARGV[4]) then
   for _, other in ipairs(redis.call('ZRANGE', index, 0, -1)) do
     local record = other ~= id and find(ARGV[2] .. other)
     if record then
-      local is_in_force = record[EPOCH] == ARGV[7] or other == ARGV[13]
-      others[#others + 1] = {other, is_in_force and 1 or 0, tonumber(record[CREATED])}
+      local is_valid = record[EPOCH] == ARGV[7] or other == ARGV[13]
+      others[#others + 1] = {other, is_valid and 1 or 0, tonumber(record[CREATED])}
     else
       redis.call('ZREM', index, other)
     end
   end
+  -- Valid sessions first, then newest first.
   table.sort(others, function(one, another)
     return one[2] > another[2] or (one[2] == another[2] and one[3] > another[3])
   end)
-  for place = tonumber(ARGV[4]), #others do
-    redis.call('DEL', ARGV[2] .. others[place][1])
-    redis.call('ZREM', index, others[place][1])
-    ended = ended + others[place][2]
+  for position = tonumber(ARGV[4]), #others do
+    redis.call('DEL', ARGV[2] .. others[position][1])
+    redis.call('ZREM', index, others[position][1])
+    ended = ended + others[position][2]
   end
 end
 

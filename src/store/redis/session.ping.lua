@@ -1,7 +1,8 @@
--- session.ping: the server's time, and what it does when it is full (nothing where it does not say).
--- KEYS  any, for its slot
--- ARGV  offset_ms
-decide(KEYS[1])
+-- session.ping: reads the server's time and its eviction policy.
+-- KEYS     any key, for its slot
+-- ARGV     offset_ms
+-- Returns  the time in ms, and `maxmemory-policy` or nil if the server does not report it
+fail_unless_primary(KEYS[1])
 local memory = redis.pcall('INFO', 'memory')
-local eviction = type(memory) == 'string' and string.match(memory, 'maxmemory_policy:([%w-]+)')
-return { decimal(now), eviction or false }
+local policy = type(memory) == 'string' and string.match(memory, 'maxmemory_policy:([%w-]+)')
+return { decimal(now), policy or false }

@@ -1,50 +1,51 @@
--- session.refresh: decides about an authentic refresh token, by the table of the README, row by row. Says in one step
--- what User::is_session_valid and Session::apply_refresh say in Rust.
--- KEYS  session, index
--- ARGV  offset_ms, id, counter, epoch of the user, kept session of the user, resolution of last_used in ms,
---       key of a new successor or nothing where tokens do not rotate, how long a token is shared in ms,
---       until when the caller waits in ms since 1970, by the clock of this server, or 0 where that is not known
--- Gives the time, the name of the outcome, and the session's record as it is then, or was when it ended.
-local id, counter, key = ARGV[2], tonumber(ARGV[3]), ARGV[7]
+-- session.refresh: applies an authentic refresh token to its session, in one step: `User::is_session_valid` and
+-- `Session::apply_refresh` are the same rules in Rust. The rows are those of the table in docs/sessions.md.
+-- KEYS     session, index
+-- ARGV     offset_ms, session id, counter of the token, epoch of the user, surviving session of the user or '',
+--          resolution of `last_used` in ms, key of the next token or '' if rotation is off, reuse interval in ms,
+--          deadline of the caller in ms since 1970 on this server's clock, or 0 if unknown
+-- Returns  the time in ms, the label of the outcome, and the record after the refresh (or before its end) or nil
+local id, counter, next_key = ARGV[2], tonumber(ARGV[3]), ARGV[7]
 
--- The caller has given up, and may have presented a later token since: this one would look stolen.
+-- The caller has given up, and its client may have used a later token since: this one would look like a reuse.
 if tonumber(ARGV[9]) > 0 and now > tonumber(ARGV[9]) then
   return {decimal(now), 'too_late', false}
 end
 
--- B: not there, or out of force by the rule of the epoch. Nothing is deleted: the user may have been read stale.
+-- Row B: not stored or not valid. Nothing is deleted, because the user may have been read stale.
 local record = find(KEYS[1])
 if not record or (record[EPOCH] ~= ARGV[4] and id ~= ARGV[5]) then
   return {decimal(now), 'not_valid', false}
 end
-local current, next_counter = tonumber(record[HELD]), tonumber(record[SUCCESSOR])
+local current, next_counter = tonumber(record[CURRENT]), tonumber(record[NEXT])
 local is_recent = now - tonumber(record[ROTATED]) <= tonumber(ARGV[8])
 
-local function hand_out(new_current, new_next)
-  record[HELD], record[SUCCESSOR], record[SUCCESSOR_KEY] = decimal(new_current), decimal(new_next), key
+-- Stores the counters of the current and the next token.
+local function rotate(new_current, new_next)
+  record[CURRENT], record[NEXT], record[NEXT_KEY] = decimal(new_current), decimal(new_next), next_key
   record[ROTATED] = decimal(now)
-  redis.call('HSET', KEYS[1], 'held', record[HELD], 'successor', record[SUCCESSOR], 'successor_key', key,
+  redis.call('HSET', KEYS[1], 'held', record[CURRENT], 'successor', record[NEXT], 'successor_key', next_key,
     'rotated', record[ROTATED])
 end
 
 local outcome
-if key == '' then                                              -- C
+if next_key == '' then                                         -- row C
   local is_good = counter == current or counter >= next_counter
   outcome = is_good and 'kept' or 'outdated'
-elseif counter == next_counter then                            -- 1
-  hand_out(counter, counter + 1)
+elseif counter == next_counter then                            -- row 1
+  rotate(counter, counter + 1)
   outcome = 'next'
-elseif counter == current and is_recent then                   -- 2
+elseif counter == current and is_recent then                   -- row 2
   outcome = 'shared'
-elseif counter == current then                                 -- 3
-  hand_out(current, next_counter + 1)
+elseif counter == current then                                 -- row 3
+  rotate(current, next_counter + 1)
   outcome = 'lost_response'
-elseif current < counter and counter < next_counter then       -- 4
+elseif current < counter and counter < next_counter then       -- row 4
   outcome = 'superseded'
-elseif counter < current then                                  -- 5
+elseif counter < current then                                  -- row 5
   outcome = 'reused'
-else                                                           -- 6
-  hand_out(counter, counter + 1)
+else                                                           -- row 6
+  rotate(counter, counter + 1)
   outcome = 'rollback'
 end
 

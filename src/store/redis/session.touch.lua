@@ -1,6 +1,7 @@
--- session.touch: the record of a session that a request speaks for, if it is there; notes that it is used.
--- KEYS  session
--- ARGV  offset_ms, resolution of last_used in ms
+-- session.touch: finds a session and records that it is used.
+-- KEYS     session
+-- ARGV     offset_ms, resolution of `last_used` in ms
+-- Returns  the session's record, or nil if it is not stored
 local record = find(KEYS[1])
 if not record then
   return false

@@ -1,11 +1,11 @@
-//! The scripts of sessions.
+//! The Lua scripts of [`SessionStore`](crate::store::SessionStore).
 
 use redis::Script;
 
 use super::scripts::script;
 
-/// One for each operation.
-pub struct SessionScripts {
+/// One script for each operation.
+pub(super) struct SessionScripts {
     pub(super) open: Script,
     pub(super) touch: Script,
     pub(super) list: Script,
@@ -16,7 +16,7 @@ pub struct SessionScripts {
 }
 
 impl SessionScripts {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let prelude = include_str!("session.lua");
         Self {
             open: script(prelude, include_str!("session.open.lua")),

@@ -16,8 +16,8 @@ use crate::{
 };
 
 impl RedisStore {
-    /// What the script says of a refresh: the outcome, and the session; `None` where it came too late by what was heard of
-    /// the server's time before.
+    /// Runs the refresh script. Returns the outcome and the session, or `None` if the deadline on the server's clock
+    /// had passed.
     async fn try_refresh(
         &self,
         attempt: &RefreshAttempt,
@@ -32,16 +32,16 @@ impl RedisStore {
             .arg(session.to_string())
             .arg(*counter)
             .arg(user.epoch.0)
-            .arg(id_or_nothing(user.surviving_session))
+            .arg(id_or_empty(user.surviving_session))
             .arg(milliseconds(LAST_USED_RESOLUTION))
             .arg(match rotation {
                 Rotation::Off => String::new(),
                 Rotation::On(key) => key_number(*key).to_string(),
             })
             .arg(milliseconds(REUSE_INTERVAL))
-            .arg(self.server_time.not_after_ms(time));
+            .arg(self.server_time.deadline_ms(time));
         let (now, outcome, record): (u64, String, Option<Record>) = self.run_idempotent(&invocation, time).await?;
-        self.server_time.hear(now);
+        self.server_time.record(now);
         Ok((outcome != "too_late").then_some((outcome, record)))
     }
 }
@@ -65,7 +65,7 @@ impl SessionStore for RedisStore {
             .arg(key_number(session.next_key))
             .arg(session.client.address.to_string())
             .arg(&session.client.user_agent)
-            .arg(id_or_nothing(session.surviving_session));
+            .arg(id_or_empty(session.surviving_session));
         let (record, ended) = self.run_idempotent(&invocation, time).await?;
         Ok(Opened { session: read(session.user, session.id, record)?, ended })
     }
@@ -92,16 +92,17 @@ impl SessionStore for RedisStore {
         if !attempt.user.is_active() {
             return Ok(Refresh::NotValid);
         }
-        let mut answer = self.try_refresh(attempt, time).await?;
-        if answer.is_none() {
-            // It is here in time: the server's clock, or the server, has changed since it was last heard of.
-            answer = self.try_refresh(attempt, time).await?;
+        let mut result = self.try_refresh(attempt, time).await?;
+        if result.is_none() {
+            // The response came in time, so the server or its clock has changed since its time was last recorded.
+            result = self.try_refresh(attempt, time).await?;
         }
-        let (outcome, record) = answer.ok_or_else(|| StoreError::unavailable(STORE, "the refresh came too late"))?;
+        let (label, record) =
+            result.ok_or_else(|| StoreError::unavailable(STORE, "the refresh reached it too late"))?;
         let Some(record) = record else { return Ok(Refresh::NotValid) };
-        let presentation = RefreshOutcome::ALL.into_iter().find(|presentation| presentation.label() == outcome);
-        let presentation = presentation.ok_or_else(|| StoreError::corrupt(STORE, "an unknown outcome"))?;
-        Ok(Refresh::Decided(presentation, read(attempt.user.id, attempt.session, record)?))
+        let outcome = RefreshOutcome::ALL.into_iter().find(|outcome| outcome.label() == label);
+        let outcome = outcome.ok_or_else(|| StoreError::corrupt(STORE, "unknown refresh outcome"))?;
+        Ok(Refresh::Decided(outcome, read(attempt.user.id, attempt.session, record)?))
     }
 
     async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError> {
@@ -117,27 +118,24 @@ impl SessionStore for RedisStore {
             .arg(self.offset_ms())
             .arg(session_key_prefix(former.id))
             .arg(former.epoch.0)
-            .arg(id_or_nothing(former.surviving_session))
-            .arg(id_or_nothing(kept));
+            .arg(id_or_empty(former.surviving_session))
+            .arg(id_or_empty(kept));
         self.run_idempotent(&invocation, time).await
     }
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         let mut invocation = self.session_scripts.ping.prepare_invoke();
         invocation.key(index_key(UserId(uuid::Uuid::nil()))).arg(self.offset_ms());
-        let (now, eviction): (u64, Option<String>) = self.run_idempotent(&invocation, time).await?;
-        self.server_time.hear(now);
-        Ok(StoreHealth {
-            clock: read_time(now.cast_signed())?,
-            warning: eviction.as_deref().and_then(eviction_warning),
-        })
+        let (now, policy): (u64, Option<String>) = self.run_idempotent(&invocation, time).await?;
+        self.server_time.record(now);
+        Ok(StoreHealth { clock: read_time(now.cast_signed())?, warning: policy.as_deref().and_then(eviction_warning) })
     }
 }
 
-/// What is amiss with how Redis makes room when it is full.
-fn eviction_warning(eviction: &str) -> Option<String> {
-    (eviction != "noeviction").then(|| {
-        format!("maxmemory-policy is {eviction}: when Redis is full it will end sessions and forget failed logins; set noeviction")
+/// Returns a warning if Redis evicts keys when it is full.
+fn eviction_warning(policy: &str) -> Option<String> {
+    (policy != "noeviction").then(|| {
+        format!("maxmemory-policy is {policy}: a full Redis evicts sessions and failed logins; set noeviction")
     })
 }
 
@@ -153,7 +151,7 @@ fn index_key(user: UserId) -> String {
     format!("sessions:{{{user}}}")
 }
 
-fn id_or_nothing(session: Option<SessionId>) -> String {
+fn id_or_empty(session: Option<SessionId>) -> String {
     session.map(|session| session.to_string()).unwrap_or_default()
 }
 
@@ -161,7 +159,8 @@ fn key_number(key: KeyTag) -> u32 {
     u32::from_be_bytes(key.0)
 }
 
-/// epoch, held, successor, `next_key`, rotated, created, expires, `last_used`, idle, address, user agent
+/// The fields `epoch`, `held`, `successor`, `successor_key`, `rotated`, `created`, `expires`, `last_used`, `idle`,
+/// `address` and `user_agent`, in the order of `session.lua`.
 type Record = (i64, u64, u64, u32, i64, i64, i64, i64, u64, String, String);
 
 fn read(user: UserId, id: SessionId, record: Record) -> Result<Session, StoreError> {
@@ -183,5 +182,5 @@ fn read(user: UserId, id: SessionId, record: Record) -> Result<Session, StoreErr
 }
 
 fn read_time(milliseconds: i64) -> Result<OffsetDateTime, StoreError> {
-    from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))
+    from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))
 }

@@ -1,4 +1,4 @@
-//! Audit events.
+//! Audit events in SQLite.
 
 use async_trait::async_trait;
 use rusqlite::{Row, Transaction, named_params};
@@ -74,7 +74,7 @@ fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
     let address = address.map(|address| address.parse()).transpose();
     Ok(AuditEvent {
         id: EventId(row.get("id").map(Uuid::from_bytes)?),
-        at: from_unix_ms(row.get("at")?).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))?,
+        at: from_unix_ms(row.get("at")?).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))?,
         kind: read_event_kind(STORE, &kind)?,
         subject: AuditSubject {
             user: id("user_id")?.map(UserId),

@@ -1,4 +1,4 @@
-//! The data directory: who may use it, and as what.
+//! The data directory of the embedded store, and the locks that guard it.
 
 use std::{
     fs,
@@ -13,14 +13,14 @@ use crate::{
     store::sqlite::{backup, schema},
 };
 
-/// The file that holds everything but the keys.
+/// The SQLite file, with all data except the keys.
 const FILE: &str = "postern.db";
 
-/// The file that the one server of the directory has locked.
+/// The file that the server of the directory keeps locked.
 const LOCK_FILE: &str = "server.lock";
 
-/// A data directory that is being opened: whoever else opens it waits until this is dropped, so that a command neither
-/// keeps a server from starting nor finds it half-way.
+/// A data directory while it is being opened. It holds an exclusive lock until it is dropped, so that a command neither
+/// prevents a server from starting nor sees a server that has started only in part.
 #[derive(Debug)]
 pub struct DataDirectory {
     directory: PathBuf,
@@ -28,44 +28,46 @@ pub struct DataDirectory {
 }
 
 impl DataDirectory {
-    /// Waits for those who are opening the directory, which is made where it is not there.
+    /// Waits for the lock on the directory. Creates the directory if it does not exist.
     ///
     /// # Errors
-    /// Where the directory cannot be used.
+    /// Returns [`DataDirError::Io`] if the directory cannot be created or locked.
     pub fn open(directory: &Path) -> Result<Self, DataDirError> {
         private_files::create_private_directory(directory)
             .map_err(|source| DataDirError::Io { path: directory.to_owned(), source })?;
-        Self::take_turn(directory)
+        Self::wait_for_lock(directory)
     }
 
-    /// The same for a directory in which something has been kept before: nothing is made.
+    /// Waits for the lock on a directory that contains a store.
     ///
     /// # Errors
-    /// Where there is no store, or the directory cannot be used.
+    /// Returns [`DataDirError::Nothing`] if there is no store, or [`DataDirError::Io`] if the directory cannot be
+    /// locked.
     pub fn existing(directory: &Path) -> Result<Self, DataDirError> {
         if !directory.join(FILE).exists() {
             return Err(DataDirError::Nothing(directory.to_owned()));
         }
-        Self::take_turn(directory)
+        Self::wait_for_lock(directory)
     }
 
-    fn take_turn(directory: &Path) -> Result<Self, DataDirError> {
+    fn wait_for_lock(directory: &Path) -> Result<Self, DataDirError> {
         let io_error = |source| DataDirError::Io { path: directory.to_owned(), source };
         let open_lock =
             fs::File::open(directory).and_then(|open_lock| open_lock.lock().map(|()| open_lock)).map_err(io_error)?;
         Ok(Self { directory: directory.to_owned(), open_lock })
     }
 
-    /// Whether nothing has been kept in it yet.
+    /// Returns whether the directory contains no store yet.
     #[must_use]
     pub fn is_new(&self) -> bool {
         !self.directory.join(FILE).exists()
     }
 
-    /// Makes this process the one server of the directory.
+    /// Takes the server lock, which makes this process the only server of the directory.
     ///
     /// # Errors
-    /// Where another server has it.
+    /// Returns [`DataDirError::Locked`] if another server has the lock, or [`DataDirError::Io`] if the lock file cannot
+    /// be opened.
     pub fn lock(&self) -> Result<ServerLock, DataDirError> {
         let path = self.directory.join(LOCK_FILE);
         let io_error = |source| DataDirError::Io { path: path.clone(), source };
@@ -77,14 +79,15 @@ impl DataDirectory {
         }
     }
 
-    /// The store, for whoever has the lock: one that was copied back is put into service, and the schema is brought up
-    /// to date after keeping a copy of the file as it was (`postern.v1.db` for schema 1).
+    /// Opens the store as the server of the directory. Restores a backup that was copied over the file, and migrates
+    /// the schema after a backup of the file (`postern.v1.db` for schema version 1).
     ///
     /// # Errors
-    /// Where the file cannot be opened, or is of a newer schema.
+    /// Returns [`DataDirError::TooNew`] if the schema is newer, or another [`DataDirError`] if the file cannot be
+    /// opened, backed up or migrated.
     pub fn store(&self, _lock: &ServerLock, clock: Arc<dyn Clock>) -> Result<SqliteStore, DataDirError> {
         let path = self.file()?;
-        // SQLite makes files that others may read; those beside this one take over its mode.
+        // SQLite would create a file that others may read. The files beside it get the mode of this one.
         private_files::open_private(&path).map_err(|source| DataDirError::Io { path: path.clone(), source })?;
         backup::restore(&path)?;
         let mut writer = schema::connect(&path)?;
@@ -92,10 +95,12 @@ impl DataDirectory {
         SqliteStore::start(writer, &path, clock)
     }
 
-    /// The store beside the server that has the lock.
+    /// Opens the store while a server has the lock.
     ///
     /// # Errors
-    /// Where the file cannot be opened, or server and file are not of this version.
+    /// Returns [`DataDirError::OtherVersion`] if the schema is not at the version of this binary,
+    /// [`DataDirError::CopiedOver`] if a backup was copied over the file, or another [`DataDirError`] if the file
+    /// cannot be opened.
     pub fn store_beside_server(&self, clock: Arc<dyn Clock>) -> Result<SqliteStore, DataDirError> {
         let path = self.file()?;
         if backup::is_backup(&path)? {
@@ -108,11 +113,11 @@ impl DataDirectory {
         SqliteStore::start(writer, &path, clock)
     }
 
-    /// Copies the store into a new file, as it is at one moment, whether a server runs or not. Copying that file back to
-    /// the place of the store restores it.
+    /// Writes a backup of the store to a new file, whether a server is running or not.
     ///
     /// # Errors
-    /// Where the new file cannot be written, or is there already.
+    /// Returns [`DataDirError::Exists`] if the target exists, or another [`DataDirError`] if the store cannot be read
+    /// or the backup cannot be written.
     pub fn back_up(self, target: &Path) -> Result<(), DataDirError> {
         let path = self.file()?;
         match self.lock() {
@@ -122,21 +127,21 @@ impl DataDirectory {
             Err(error) => return Err(error),
         }
         let store = schema::connect(&path)?;
-        // Copying may take long, and a server may have to start meanwhile.
+        // A backup may take long, and a server must be able to start meanwhile.
         drop(self.open_lock);
         backup::write(&store, target)
     }
 
-    /// By an absolute path: SQLite might take a relative one for a URI.
+    /// Returns the absolute path of the SQLite file: SQLite may read a relative one as a URI.
     fn file(&self) -> Result<PathBuf, DataDirError> {
         let file = self.directory.join(FILE);
         std::path::absolute(&file).map_err(|source| DataDirError::Io { path: file, source })
     }
 }
 
-/// The right to be the one server of a data directory, until it is dropped or the process ends.
+/// The lock of the only server of a data directory, until it is dropped or the process ends.
 #[derive(Debug)]
-pub struct ServerLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] fs::File);
+pub struct ServerLock(#[expect(dead_code, reason = "the lock is held as long as the file is open")] fs::File);
 
 #[cfg(test)]
 mod tests {
@@ -146,14 +151,14 @@ mod tests {
     use crate::clock::SystemClock;
 
     #[tokio::test]
-    async fn its_files_are_for_the_owner_alone() {
+    async fn files_are_readable_only_by_their_owner() {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let directory = DataDirectory::open(temporary.path()).expect("a directory");
-        let lock = directory.lock().expect("nobody else runs here");
+        let lock = directory.lock().expect("no other server");
         let _store = directory.store(&lock, Arc::new(SystemClock)).expect("an empty directory can be opened");
 
         let files: Vec<_> = fs::read_dir(temporary.path()).expect("a directory").map(Result::unwrap).collect();
-        assert_eq!(files.len(), 4, "the file, its log, the index of its log, and the lock");
+        assert_eq!(files.len(), 4, "the SQLite file, its WAL, the index of the WAL, and the lock file");
         for file in files {
             let mode = file.metadata().expect("metadata").permissions().mode() & 0o777;
             assert_eq!(mode, 0o600, "{:?}", file.path());
@@ -161,10 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn one_server_at_a_time_has_a_directory() {
+    fn directory_has_one_server_at_a_time() {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let directory = DataDirectory::open(temporary.path()).expect("a directory");
-        let first = directory.lock().expect("nobody else runs here");
+        let first = directory.lock().expect("no other server");
 
         assert!(matches!(directory.lock(), Err(DataDirError::Locked(_))));
 
@@ -173,36 +178,36 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_was_put_back_can_be_backed_up_before_anybody_serves_it() {
+    fn copied_backup_can_be_backed_up_before_a_server_starts() {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let file = temporary.path().join(FILE);
         let (first, second) = (temporary.path().join("first.db"), temporary.path().join("second.db"));
         let store = schema::connect(&file).expect("a new file");
         store.execute_batch("CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')").expect("valid SQL");
-        backup::write(&store, &first).expect("a copy");
+        backup::write(&store, &first).expect("a backup");
         store.execute("INSERT INTO notes VALUES ('later')", []).expect("valid SQL");
-        let log = fs::read(file.with_extension("db-wal")).expect("a log");
+        let wal = fs::read(file.with_extension("db-wal")).expect("a WAL");
         drop(store);
 
-        // As after a kill: the log with the later note lies beside what was copied back.
-        fs::copy(&first, &file).expect("copied back");
-        fs::write(file.with_extension("db-wal"), log).expect("a log");
-        DataDirectory::existing(temporary.path()).expect("a store").back_up(&second).expect("a copy");
+        // As after a kill: the WAL with the later note is beside the backup that was copied over the file.
+        fs::copy(&first, &file).expect("a copy");
+        fs::write(file.with_extension("db-wal"), wal).expect("a WAL");
+        DataDirectory::existing(temporary.path()).expect("a store").back_up(&second).expect("a backup");
 
-        let notes = schema::connect(&second).expect("a copy");
+        let notes = schema::connect(&second).expect("a backup");
         let count: i32 = notes.query_row("SELECT count(*) FROM notes", [], |row| row.get(0)).expect("a row");
         assert_eq!(count, 1);
     }
 
     #[test]
-    fn a_command_beside_a_server_of_another_version_is_refused() {
+    fn command_beside_a_server_of_another_version_is_rejected() {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let directory = DataDirectory::open(temporary.path()).expect("a directory");
-        let _lock = directory.lock().expect("nobody else runs here");
+        let _lock = directory.lock().expect("no other server");
         schema::connect(&directory.file().expect("a path")).expect("a file without a schema");
 
-        let refusal = directory.store_beside_server(Arc::new(SystemClock));
+        let outcome = directory.store_beside_server(Arc::new(SystemClock));
 
-        assert!(matches!(refusal, Err(DataDirError::OtherVersion(_))));
+        assert!(matches!(outcome, Err(DataDirError::OtherVersion(_))));
     }
 }

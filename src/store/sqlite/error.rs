@@ -6,69 +6,69 @@ use rusqlite::ErrorCode;
 
 use crate::store::StoreError;
 
-/// The name that errors and logs call this store by.
-pub const STORE: &str = "embedded store";
+/// The name of the store in errors and logs.
+pub(super) const STORE: &str = "embedded store";
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            // Without a code it was not SQLite, but a value of a kind that was not expected.
+            // An error without a code is not from SQLite: a value has an unexpected type.
             None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::corrupt(STORE, &error),
             Some(_) => Self::unavailable(STORE, &error),
         }
     }
 }
 
-/// Why a data directory cannot be used.
+/// The error of opening, migrating or backing up a data directory.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    /// Another server has it.
+    /// Another server uses the data directory.
     #[error("another server is running on {}", .0.display())]
     Locked(PathBuf),
-    /// A server of another version has it.
+    /// A server of another version uses the data directory.
     #[error("the server on {} is of another version: stop it first", .0.display())]
     OtherVersion(PathBuf),
-    /// A copy was put into the place of the file under a running server.
-    #[error("{} was copied over while a server runs: stop the server, copy again, start it", .0.display())]
+    /// A backup was copied over the store while a server was running.
+    #[error("{} was copied over while a server was running: stop the server, copy again, restart it", .0.display())]
     CopiedOver(PathBuf),
-    /// A file that was to be made is there already.
+    /// The file to write exists already.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
-    /// Nothing has been kept there.
+    /// The directory contains no store.
     #[error("there is no store in {}", .0.display())]
     Nothing(PathBuf),
-    /// A newer version of Postern has written it.
-    #[error("{} was written by a newer version: its schema is {found}, this binary knows {known}", path.display())]
+    /// A newer version of Postern wrote the file.
+    #[error("{} has schema version {found} of a newer Postern, expected at most {known}", path.display())]
     TooNew {
         /// The file.
         path: PathBuf,
-        /// The file's schema.
+        /// The schema version of the file.
         found: i32,
-        /// The latest schema of this binary.
+        /// The latest schema version that this binary knows.
         known: i32,
     },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// SQLite refused.
+    /// SQLite returned an error.
     #[error("{}: {source}", path.display())]
     Database {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// The schema could not be brought up to date.
+    /// A migration failed.
     #[error("{}: {source}", path.display())]
     Migration {
         /// The file.
         path: PathBuf,
-        /// What the migration said.
+        /// The error of the migration.
         source: Box<refinery::Error>,
     },
 }

@@ -1,4 +1,4 @@
-//! Connections, and the schema that they find.
+//! Connections to the SQLite file, and its schema.
 
 use std::{path::Path, time::Duration};
 
@@ -12,14 +12,14 @@ mod migrations {
     refinery::embed_migrations!("sql/sqlite/migrations");
 }
 
-/// How long a statement waits for another process that is writing.
+/// How long a statement waits while another process writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What SQLite needs beside the file at least: the index of its log is made in pieces of this size.
-const ROOM_BYTES: usize = 32 * 1024;
+/// The minimum free space that SQLite needs beside the file: it allocates the index of the WAL in blocks of this size.
+const MIN_FREE_BYTES: usize = 32 * 1024;
 
-/// A connection to the file, which is made where it is not there.
-pub fn connect(path: &Path) -> Result<Connection, DataDirError> {
+/// Opens a connection to the file, and creates the file if it does not exist.
+pub(super) fn connect(path: &Path) -> Result<Connection, DataDirError> {
     let open = || {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -28,25 +28,26 @@ pub fn connect(path: &Path) -> Result<Connection, DataDirError> {
         connection.pragma_update(None, "trusted_schema", false)?;
         Ok(connection)
     };
-    open().map_err(|source| not_connected(path, source))
+    open().map_err(|source| open_error(path, source))
 }
 
-/// SQLite says "disk I/O error" where the disk is full. Where the system refuses a file beside the store too, it says why.
-fn not_connected(path: &Path, source: rusqlite::Error) -> DataDirError {
+/// Returns the cause of a failed open. SQLite reports "disk I/O error" if the disk is full, so a test file beside the
+/// store gets the exact error of the operating system.
+fn open_error(path: &Path, source: rusqlite::Error) -> DataDirError {
     let is_vague = matches!(source.sqlite_error_code(), Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen));
-    match is_vague.then(|| private_files::check_room(path, ROOM_BYTES)) {
+    match is_vague.then(|| private_files::check_room(path, MIN_FREE_BYTES)) {
         Some(Err(source)) => DataDirError::Io { path: path.to_owned(), source },
         _ => DataDirError::Database { path: path.to_owned(), source },
     }
 }
 
-/// Applies the migrations that are missing, after keeping a copy of the file as it was.
-pub fn migrate_schema(connection: &mut Connection, path: &Path) -> Result<(), DataDirError> {
+/// Applies the missing migrations, after a backup of the file.
+pub(super) fn migrate_schema(connection: &mut Connection, path: &Path) -> Result<(), DataDirError> {
     migrate(connection, path, migrations::migrations::runner())
 }
 
-/// Whether no migration is missing, and none is there that this binary does not know.
-pub fn is_up_to_date(connection: &Connection, path: &Path) -> Result<bool, DataDirError> {
+/// Returns whether the file is at the latest schema version that this binary knows.
+pub(super) fn is_up_to_date(connection: &Connection, path: &Path) -> Result<bool, DataDirError> {
     let found = schema_version(connection);
     let found = found.map_err(|source| DataDirError::Database { path: path.to_owned(), source })?;
     Ok(found == Some(latest(&migrations::migrations::runner())))
@@ -62,28 +63,28 @@ fn migrate(connection: &mut Connection, path: &Path, runner: Runner) -> Result<(
     match schema_version(connection).map_err(database_error)? {
         Some(found) if found > known => return Err(DataDirError::TooNew { path: path.to_owned(), found, known }),
         Some(found) if found == known => return Ok(()),
-        Some(found) => keep_copy(connection, path, found)?,
+        Some(found) => write_backup(connection, path, found)?,
         None => {}
     }
     let migration_error = |source| DataDirError::Migration { path: path.to_owned(), source: Box::new(source) };
-    // In one transaction: otherwise each migration is one and the note that it was applied another, and a crash between the
-    // two would have the next start apply it again, and fail.
+    // Grouped into one transaction. Otherwise a migration and the record of it are two transactions, and after a crash
+    // between them the next start would apply the migration again and fail.
     runner.set_grouped(true).run(connection).map(drop).map_err(migration_error)
 }
 
 fn schema_version(connection: &Connection) -> rusqlite::Result<Option<i32>> {
-    let is_there = "SELECT 1 FROM sqlite_master WHERE name = 'refinery_schema_history'";
-    if connection.query_row(is_there, [], |_| Ok(())).optional()?.is_none() {
+    let exists = "SELECT 1 FROM sqlite_master WHERE name = 'refinery_schema_history'";
+    if connection.query_row(exists, [], |_| Ok(())).optional()?.is_none() {
         return Ok(None);
     }
     connection.query_row("SELECT max(version) FROM refinery_schema_history", [], |row| row.get(0))
 }
 
-fn keep_copy(connection: &Connection, path: &Path, version: i32) -> Result<(), DataDirError> {
-    let copy = path.with_extension(format!("v{version}.db"));
-    // One from an earlier attempt is older than the file.
-    backup::remove_if_there(&copy)?;
-    backup::write(connection, &copy)
+fn write_backup(connection: &Connection, path: &Path, version: i32) -> Result<(), DataDirError> {
+    let target = path.with_extension(format!("v{version}.db"));
+    // A backup from an earlier attempt is outdated.
+    backup::remove_if_exists(&target)?;
+    backup::write(connection, &target)
 }
 
 #[cfg(test)]
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_file_is_migrated_after_a_copy_was_kept() {
+    fn older_file_is_backed_up_and_migrated() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("postern.db");
         let mut connection = connect(&path).expect("an empty file");
@@ -107,8 +108,8 @@ mod tests {
         migrate(&mut connection, &path, Runner::new(&[first, second])).expect("the second version");
 
         assert_eq!(schema_version(&connection), Ok(Some(2)));
-        let copy = Connection::open(path.with_extension("v1.db")).expect("a copy");
-        let note: String = copy.query_row("SELECT text FROM notes", [], |row| row.get(0)).expect("a row");
+        let backup = Connection::open(path.with_extension("v1.db")).expect("a backup");
+        let note: String = backup.query_row("SELECT text FROM notes", [], |row| row.get(0)).expect("a row");
         assert_eq!(note, "kept");
     }
 
@@ -119,14 +120,14 @@ mod tests {
         let mut connection = connect(&path).expect("an empty file");
         let (first, broken) = (step("V1__first", "CREATE TABLE notes (text TEXT)"), step("V2__broken", "CREATE"));
 
-        migrate(&mut connection, &path, Runner::new(&[first.clone(), broken])).expect_err("no SQL");
+        migrate(&mut connection, &path, Runner::new(&[first.clone(), broken])).expect_err("invalid SQL");
 
         assert_eq!(schema_version(&connection), Ok(None));
         migrate(&mut connection, &path, Runner::new(&[first])).expect("the first version");
     }
 
     #[test]
-    fn a_user_of_the_first_schema_is_a_member_in_the_present_one() {
+    fn user_of_the_first_schema_becomes_a_member() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("postern.db");
         let mut connection = connect(&path).expect("an empty file");
@@ -137,18 +138,18 @@ mod tests {
                     VALUES (zeroblob(16), 'ada@example.org', 'Ada', 'active', 1, 0)";
         connection.execute(user, []).expect("valid SQL");
 
-        migrate_schema(&mut connection, &path).expect("the present version");
+        migrate_schema(&mut connection, &path).expect("the latest version");
 
         let role: String = connection.query_row("SELECT role FROM users", [], |row| row.get(0)).expect("a user");
         assert_eq!(role, "member");
     }
 
     #[test]
-    fn a_newer_file_is_refused() {
+    fn newer_file_is_rejected() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("postern.db");
         let mut newer = connect(&path).expect("an empty file");
-        migrate_schema(&mut newer, &path).expect("the present version");
+        migrate_schema(&mut newer, &path).expect("the latest version");
         newer.execute("UPDATE refinery_schema_history SET version = 99 WHERE version = 1", []).expect("valid SQL");
 
         assert!(matches!(migrate_schema(&mut newer, &path), Err(DataDirError::TooNew { found: 99, .. })));

@@ -23,7 +23,7 @@ use crate::{
 const OPEN: &str = include_str!("../../../sql/sqlite/queries/sessions.open.sql");
 const FIND: &str = include_str!("../../../sql/sqlite/queries/sessions.find.sql");
 const LIST: &str = include_str!("../../../sql/sqlite/queries/sessions.list.sql");
-const RECORD_USE: &str = include_str!("../../../sql/sqlite/queries/sessions.note_use.sql");
+const RECORD_USE: &str = include_str!("../../../sql/sqlite/queries/sessions.record_use.sql");
 const ROTATE: &str = include_str!("../../../sql/sqlite/queries/sessions.rotate.sql");
 const END: &str = include_str!("../../../sql/sqlite/queries/sessions.end.sql");
 const REMOVE_ENDED: &str = include_str!("../../../sql/sqlite/queries/sessions.remove_ended.sql");
@@ -43,11 +43,11 @@ impl SessionStore for SqliteStore {
         let Some(mut session) = found else { return Ok(None) };
         if must_record_use(&session, now) {
             session.last_used = now;
-            let noted = session.clone();
-            let noted = self.write(time, move |transaction| record_use(transaction, &noted)).await;
-            // The session is what it is, noted or not.
-            if let Err(error) = noted {
-                debug!(%error, user = %user, session = %session.id, "the use of a session could not be noted");
+            let copy = session.clone();
+            let outcome = self.write(time, move |transaction| record_use(transaction, &copy)).await;
+            // The session can be used even if that is not recorded.
+            if let Err(error) = outcome {
+                debug!(%error, %user, session = %session.id, "failed to record the use of a session");
             }
         }
         Ok(Some(session))
@@ -76,12 +76,13 @@ impl SessionStore for SqliteStore {
 
     async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError> {
         let (user, former_epoch, now) = (former.id, former.epoch.0, unix_ms(self.now()));
-        let [former_kept, kept] = [former.surviving_session, kept].map(|session| session.map(|id| *id.0.as_bytes()));
+        let [former_surviving, kept] =
+            [former.surviving_session, kept].map(|session| session.map(|id| *id.0.as_bytes()));
         let write = move |transaction: &Transaction<'_>| {
             let params = named_params! {
                 ":user": user.0.as_bytes(),
                 ":former_epoch": former_epoch,
-                ":former_kept": former_kept,
+                ":former_kept": former_surviving,
                 ":kept": kept,
                 ":now": now,
             };
@@ -95,7 +96,7 @@ impl SessionStore for SqliteStore {
     }
 }
 
-fn opened(session: NewSession, now: OffsetDateTime) -> Session {
+fn new_session(session: NewSession, now: OffsetDateTime) -> Session {
     Session {
         id: session.id,
         user: session.user,
@@ -119,16 +120,15 @@ fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> 
         ":user": user,
         ":id": id,
         ":epoch": new.epoch.0,
-        ":kept_session": new.surviving_session.map(|kept| *kept.0.as_bytes()),
+        ":kept_session": new.surviving_session.map(|session| *session.0.as_bytes()),
         ":max_sessions": new.max_sessions,
         ":now": time,
     };
-    let were_in_force: Vec<bool> = transaction
+    let were_valid: Vec<Option<bool>> = transaction
         .prepare_cached(END_OLDEST)
-        .and_then(|mut statement| statement.query_map(params, |row| row.get::<_, Option<bool>>(0))?.collect())
-        .map(|rows: Vec<Option<bool>>| rows.into_iter().flatten().collect())?;
-    let ended = were_in_force.into_iter().filter(|was| *was).count();
-    let session = opened(new, now);
+        .and_then(|mut statement| statement.query_map(params, |row| row.get(0))?.collect())?;
+    let ended = were_valid.into_iter().filter(|was_valid| *was_valid == Some(true)).count();
+    let session = new_session(new, now);
     let params = named_params! {
         ":user": user,
         ":id": id,
@@ -154,22 +154,22 @@ fn refresh(
     now: OffsetDateTime,
 ) -> Result<Refresh, StoreError> {
     let found = find(transaction, attempt.user.id, attempt.session, now)?;
-    let in_force = found.filter(|session| attempt.user.is_session_valid(session.id, session.epoch));
-    let Some(mut session) = in_force else { return Ok(Refresh::NotValid) };
+    let valid = found.filter(|session| attempt.user.is_session_valid(session.id, session.epoch));
+    let Some(mut session) = valid else { return Ok(Refresh::NotValid) };
     let before = session.clone();
-    let presentation = session.apply_refresh(attempt.counter, attempt.rotation, now);
-    if presentation.is_reuse() {
+    let outcome = session.apply_refresh(attempt.counter, attempt.rotation, now);
+    if outcome.is_reuse() {
         end(transaction, session.user, session.id, unix_ms(now))?;
-        return Ok(Refresh::Decided(presentation, session));
+        return Ok(Refresh::Decided(outcome, session));
     }
     if session != before {
         rotate(transaction, &session)?;
     }
-    if presentation != RefreshOutcome::Outdated && must_record_use(&session, now) {
+    if outcome != RefreshOutcome::Outdated && must_record_use(&session, now) {
         session.last_used = now;
         record_use(transaction, &session)?;
     }
-    Ok(Refresh::Decided(presentation, session))
+    Ok(Refresh::Decided(outcome, session))
 }
 
 fn rotate(transaction: &Transaction<'_>, session: &Session) -> Result<u64, StoreError> {
@@ -216,7 +216,7 @@ fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
     let counter = |column: &str| row.get(column).map(i64::cast_unsigned).map_err(StoreError::from);
     let time = |column: &str| {
         let milliseconds = row.get(column)?;
-        from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))
+        from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))
     };
     let address: String = row.get("address")?;
     Ok(Session {

@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file, a writer thread and a reader thread.
+//! The embedded store: a writer thread and a reader thread on one SQLite file.
 
 use std::{
     io,
@@ -19,7 +19,7 @@ use crate::{
     store::{StoreError, TimeBudget},
 };
 
-/// The embedded store. Its threads end with it.
+/// The embedded store. Its threads end when it is dropped.
 pub struct SqliteStore {
     writer: Worker,
     reader: Worker,
@@ -27,7 +27,7 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// The store in a file whose schema is as this binary needs it, written by way of a connection that is there.
+    /// Starts the threads for a file whose schema is up to date. `writer` is an open connection to it.
     pub(super) fn start(writer: Connection, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, DataDirError> {
         let reader = schema::connect(path)?;
         let start = |name, connection| {
@@ -36,7 +36,7 @@ impl SqliteStore {
         Ok(Self { writer: start("store-writer", writer)?, reader: start("store-reader", reader)?, clock })
     }
 
-    /// The time, as exactly as it is kept.
+    /// Returns the time in whole milliseconds, as it is stored.
     pub(super) fn now(&self) -> OffsetDateTime {
         whole_milliseconds(self.clock.now())
     }
@@ -60,7 +60,7 @@ impl SqliteStore {
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// A thread that owns a connection and does one job after the other.
+/// A thread that owns a connection and runs one job after the other.
 struct Worker(mpsc::Sender<Job>);
 
 impl Worker {
@@ -68,7 +68,7 @@ impl Worker {
         let (jobs, queue) = mpsc::channel::<Job>();
         thread::Builder::new().name(name.to_owned()).spawn(move || {
             for job in queue {
-                // A panic drops the job's transaction, which rolls it back, and its reply; the thread goes on.
+                // A panic rolls the job's transaction back and drops its reply. The thread continues.
                 let _ = panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
             }
         })?;
@@ -80,22 +80,22 @@ impl Worker {
         behavior: TransactionBehavior,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             if reply.is_closed() {
                 return;
             }
             let outcome = transact(connection, behavior, |transaction| {
-                // The file may have been locked for long: what nobody waits for any more takes no effect.
+                // The file may have been locked for long. If the caller is gone by now, the job must take no effect.
                 if reply.is_closed() {
-                    return Err(StoreError::unavailable(STORE, "nobody waits for it any more"));
+                    return Err(StoreError::unavailable(STORE, "the caller is gone"));
                 }
                 job(transaction)
             });
             let _ = reply.send(outcome);
         });
-        self.0.send(job).map_err(|_| StoreError::unavailable(STORE, "its thread has ended"))?;
-        answer.await.map_err(|_| StoreError::unavailable(STORE, "a job panicked"))?
+        self.0.send(job).map_err(|_| StoreError::unavailable(STORE, "the thread has ended"))?;
+        response.await.map_err(|_| StoreError::unavailable(STORE, "the job panicked"))?
     }
 }
 
@@ -110,8 +110,8 @@ fn transact<T>(
     Ok(outcome)
 }
 
-/// Runs a statement, and returns how many rows it has changed.
-pub fn execute(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<u64, StoreError> {
+/// Runs a statement, and returns the number of rows that it changed.
+pub(super) fn execute(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<u64, StoreError> {
     let changed = transaction.prepare_cached(query).and_then(|mut statement| statement.execute(params))?;
     Ok(u64::try_from(changed).unwrap_or(u64::MAX))
 }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     async fn pragma(store: &SqliteStore, name: &'static str) -> rusqlite::types::Value {
-        let time = TimeBudget::of(Duration::from_mins(1));
+        let time = TimeBudget::new(Duration::from_mins(1));
         let read = move |transaction: &Transaction<'_>| {
             transaction.pragma_query_value(None, name, |row| row.get(0)).map_err(StoreError::from)
         };
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_commit_waits_for_the_disk() {
+    async fn commits_wait_for_the_disk() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = open(directory.path()).expect("an empty directory can be opened");
 
@@ -149,10 +149,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_ends_its_job_and_nothing_else() {
+    async fn panic_fails_only_its_own_job() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = open(directory.path()).expect("an empty directory can be opened");
-        let time = TimeBudget::of(Duration::from_mins(1));
+        let time = TimeBudget::new(Duration::from_mins(1));
 
         let outcome: Result<(), _> = store.write(&time, |_| panic!("a panic on purpose")).await;
 

@@ -143,9 +143,9 @@ fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Insert, StoreErr
     if execute(transaction, INSERT, params)? == 1 {
         return Ok(Insert::Created);
     }
-    let holder = find(transaction, BY_EMAIL, named_params! {":email": user.email.as_str()})?;
-    let is_the_same = holder.is_some_and(|holder| holder.id == user.id);
-    Ok(if is_the_same { Insert::Created } else { Insert::EmailTaken })
+    let stored = find(transaction, BY_EMAIL, named_params! {":email": user.email.as_str()})?;
+    let is_repetition = stored.is_some_and(|stored| stored.id == user.id);
+    Ok(if is_repetition { Insert::Created } else { Insert::EmailTaken })
 }
 
 fn compare_and_set(
@@ -206,6 +206,6 @@ fn user(row: &Row<'_>) -> Result<User, StoreError> {
         role: read_role(STORE, &role)?,
         epoch: Epoch(row.get("epoch")?),
         surviving_session: surviving_session.map(|bytes| SessionId(Uuid::from_bytes(bytes))),
-        created: from_unix_ms(created).ok_or_else(|| StoreError::corrupt(STORE, "a time out of range"))?,
+        created: from_unix_ms(created).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))?,
     })
 }

@@ -1,4 +1,4 @@
--- sessions.note_use
+-- sessions.record_use
 UPDATE sessions
 SET last_used = :now
 WHERE user = :user AND id = :id
