@@ -111,7 +111,7 @@ impl App<'_> {
             access_tokens: access_tokens.map_err(|error| {
                 ExitError::Settings(vec![ConfigError {
                     name: "POSTERN_ISSUER, POSTERN_AUDIENCE",
-                    sentence: error.to_string(),
+                    message: error.to_string(),
                 }])
             })?,
             refresh_tokens: RefreshTokens::new(Arc::clone(&keys)),

@@ -60,11 +60,11 @@ impl CalibrateCommand {
         let asked_for = self.memory.unwrap_or(LEAST_MEMORY);
         if there_is < asked_for {
             let [there_is, asked_for] = [there_is, asked_for].map(ByteSize::b);
-            let sentence = format!(
+            let message = format!(
                 "{asked_for} for each hashing thread (POSTERN_HASH_THREADS: {}) is more than the memory limit leaves, {there_is}",
                 config.threads
             );
-            return Err(ConfigError { name: "--memory", sentence });
+            return Err(ConfigError { name: "--memory", message });
         }
         Ok(self.memory.unwrap_or(there_is.min(MOST_MEMORY)))
     }

@@ -225,12 +225,12 @@ fn argument(setting: &Setting) -> Arg {
         .global(true)
         .hide_short_help(true)
         .help_heading("Settings")
-        .help(format!("{} [{}] [default: {}]", setting.help, setting.name, setting.default))
+        .help(format!("{} [{}] [default: {}]", setting.help(), setting.name, setting.default))
 }
 
 fn after_help() -> String {
     let secrets = SETTINGS.iter().filter(|setting| setting.is_secret);
-    let lines: Vec<_> = secrets.map(|setting| format!("  {:<14} {}", setting.name, setting.help)).collect();
+    let lines: Vec<_> = secrets.map(|setting| format!("  {:<14} {}", setting.name, setting.help())).collect();
     format!(
         "Secrets, from the environment only:\n{}\n\n\
          Settings are shown by `--help`, not by `-h`.\n\n\

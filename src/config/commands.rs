@@ -5,8 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     hash_budget::{memory_limit, share},
     reader::Reader,
-    settings::{ConfigError, DATA_DIR, DATABASE, DATABASE_URL, PASSWORD_MIN_LENGTH, REDIS, Values},
+    setting::ConfigError,
+    settings::{DATA_DIR, DATABASE, PASSWORD_MIN_LENGTH, REDIS},
     stores::EmbeddedConfig,
+    values::Values,
 };
 use crate::{accounts::Lifetimes, keys::KeyTimes, passwords::HasherSettings, store::postgres::PostgresUrl};
 
@@ -16,9 +18,12 @@ use crate::{accounts::Lifetimes, keys::KeyTimes, passwords::HasherSettings, stor
 /// Where it is not set, or not a URL.
 pub fn for_migrate(values: &Values) -> Result<PostgresUrl, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
-    let url = reader.url(DATABASE);
-    if !values.has(DATABASE) {
-        reader.error(&DATABASE_URL, "not set: the embedded store migrates itself when it is served");
+    let url = reader.url(&DATABASE);
+    if !reader.is_set(&DATABASE) {
+        reader.error(
+            &DATABASE.url,
+            "not set: expected the URL of PostgreSQL (the embedded store migrates when a server starts)",
+        );
     }
     reader.finish(url).and_then(|url| url.ok_or_else(Vec::new))
 }
@@ -50,13 +55,13 @@ pub enum UsersStore {
 pub fn for_users(values: &Values) -> Result<UsersConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
     let config = UsersConfig {
-        store: match reader.url(DATABASE) {
+        store: match reader.url(&DATABASE) {
             Some(url) => UsersStore::Postgres(Box::new(url)),
             None => UsersStore::Embedded(reader.embedded()),
         },
         // One password: nobody waits behind it.
         hashing: HasherSettings { threads: 1, max_wait: Duration::from_mins(1), ..reader.hashing() },
-        password_min_length: reader.number(&PASSWORD_MIN_LENGTH, 8, 64),
+        password_min_length: reader.read(&PASSWORD_MIN_LENGTH),
     };
     reader.finish(config)
 }
@@ -67,8 +72,9 @@ pub fn for_users(values: &Values) -> Result<UsersConfig, Vec<ConfigError>> {
 /// Where the stores are not embedded.
 pub fn for_backup(values: &Values) -> Result<EmbeddedConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
-    if values.has(DATABASE) {
-        reader.error(&DATABASE_URL, "set: PostgreSQL is backed up by its own tools (pg_dump, base backups)");
+    if reader.is_set(&DATABASE) {
+        reader
+            .error(&DATABASE.url, "set: expected the embedded store (back up PostgreSQL with pg_dump or base backups)");
     }
     let embedded = reader.embedded();
     reader.finish(embedded)
@@ -89,8 +95,8 @@ pub struct KeysConfig {
 /// Every mistake.
 pub fn for_keys(values: &Values) -> Result<KeysConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
-    let is_embedded = !values.has(DATABASE) && !values.has(REDIS);
-    let data_dir = reader.path(&DATA_DIR);
+    let is_embedded = !reader.is_set(&DATABASE) && !reader.is_set(&REDIS);
+    let data_dir = reader.read(&DATA_DIR);
     let Lifetimes { access, session, published_keys, .. } = reader.lifetimes();
     let config = KeysConfig {
         directory: reader.keys_dir(is_embedded, &data_dir),

@@ -27,7 +27,7 @@ fn leaves_too_little(threads: usize, processors: f64) -> bool {
 }
 
 /// Why a server cannot hash like this within a memory limit in bytes, if so.
-pub fn objection(hashing: &HasherSettings, limit: u64) -> Option<String> {
+pub fn excess_memory(hashing: &HasherSettings, limit: u64) -> Option<String> {
     let (threads, memory_kib) = (hashing.threads as u64, hashing.parameters.memory_kib);
     let needed = threads * u64::from(memory_kib) * 1024 + BASELINE_MEMORY_BYTES;
     let excess = needed.checked_sub(limit).filter(|excess| *excess > 0)?;
@@ -60,9 +60,9 @@ mod tests {
 
     #[test]
     fn what_hashes_at_once_and_all_else_fit_into_the_limit_or_by_how_much_they_do_not() {
-        assert_eq!(objection(&hashing(2), 70 * MIB), None);
+        assert_eq!(excess_memory(&hashing(2), 70 * MIB), None);
         assert_eq!(
-            objection(&hashing(4), 70 * MIB).expect("too much"),
+            excess_memory(&hashing(4), 70 * MIB).expect("too much"),
             "19.0 MiB for each hashing thread (POSTERN_HASH_THREADS: 4) and 32.0 MiB for all else are 108.0 MiB, 38.0 MiB \
              more than the memory limit of 70.0 MiB: lower either, or raise the limit"
         );
@@ -79,7 +79,7 @@ mod tests {
     fn lanes_share_the_memory_of_a_hash() {
         let parameters = HashParameters { lanes: 4, ..hashing(2).parameters };
 
-        assert_eq!(objection(&HasherSettings { parameters, ..hashing(2) }, 70 * MIB), None);
+        assert_eq!(excess_memory(&HasherSettings { parameters, ..hashing(2) }, 70 * MIB), None);
     }
 
     #[test]
@@ -90,8 +90,8 @@ mod tests {
             HasherSettings { parameters, ..hashing(2) }
         };
 
-        assert_eq!(objection(&hashing(memory_kib), 70 * MIB), None);
-        assert!(objection(&hashing(memory_kib + 1), 70 * MIB).is_some());
+        assert_eq!(excess_memory(&hashing(memory_kib), 70 * MIB), None);
+        assert!(excess_memory(&hashing(memory_kib + 1), 70 * MIB).is_some());
         assert_eq!(share(2, MIB), 0);
     }
 }

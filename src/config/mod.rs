@@ -7,8 +7,10 @@ mod commands;
 mod hash_budget;
 mod reader;
 mod serve;
+mod setting;
 mod settings;
 mod stores;
+mod values;
 
 pub use self::{
     commands::{
@@ -17,6 +19,8 @@ pub use self::{
     },
     hash_budget::BASELINE_MEMORY_BYTES,
     serve::Config,
-    settings::{ConfigError, SETTINGS, Setting, Source, Values},
+    setting::{ConfigError, Setting},
+    settings::SETTINGS,
     stores::{EmbeddedConfig, Stores},
+    values::{Source, Values},
 };
