@@ -273,5 +273,5 @@ async fn as_many_files_may_be_open_as_the_system_lets_it_and_too_few_are_told() 
     assert!(!log.contains("POSTERN_MAX_CONNECTIONS"), "{log}");
     let (limit, log) = under("ulimit -n 400").await;
     assert_eq!(limit, "400");
-    assert!(log.contains("fewer files may be open than POSTERN_MAX_CONNECTIONS needs"), "{log}");
+    assert!(log.contains("the limit of open files is too low for POSTERN_MAX_CONNECTIONS"), "{log}");
 }
