@@ -147,7 +147,7 @@ async fn a_command_says_what_the_trail_does_not_have_and_has_done_it_all_the_sam
 
     assert_eq!(created.code, Some(0), "{created:?}");
     assert!(created.stdout.contains("has been created"), "{created:?}");
-    assert!(created.stderr.contains("the audit trail does not have it"), "{created:?}");
+    assert!(created.stderr.contains("failed to write to the audit trail"), "{created:?}");
     postern.run(&["user", "show", "ada@example.org"]).await.expect_done();
 }
 

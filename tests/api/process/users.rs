@@ -107,7 +107,7 @@ async fn the_policy_for_passwords_is_the_same_and_a_taken_email_is_refused() {
         let refused = postern.run_with_input(&create, "12345\n").await;
         assert!(refused.stderr.contains("at least 8 characters. This password is entirely numeric."), "{refused:?}");
         refused.expect_failed(1, "too easily guessed");
-        postern.run_with_input(&create, "").await.expect_failed(1, "must hold the password");
+        postern.run_with_input(&create, "").await.expect_failed(1, "it must hold the password");
         postern.run(&["user", "show", "ada@example.org"]).await.expect_failed(1, "there is no user ada@example.org");
 
         postern.run_with_input(&create, PASSWORD).await.expect_done();
@@ -235,7 +235,7 @@ async fn sessions_of_one_user_or_of_all_are_ended() {
         serving.expect_in_force(&grace).await;
 
         let said = postern.run(&["sessions", "end", "--all"]).await.expect_done();
-        assert_eq!(said, "every session has ended, of 2 users\n");
+        assert_eq!(said, "ended every session of 2 users\n");
         serving.expect_ended(&grace).await;
         serving.log_in("ada@example.org", PASSWORD).await.expect(200);
     }
@@ -277,7 +277,7 @@ async fn a_command_that_waits_for_its_store_heeds_an_interrupt() {
     kill_process(pid, Signal::INT).expect("it can be signalled");
 
     let ended = Ended::of(&renaming.wait_with_output().await.expect("it ends"));
-    ended.expect_failed(1, "interrupted: whether it was done is not known");
+    ended.expect_failed(1, "interrupted: the outcome is unknown");
 }
 
 #[tokio::test]
