@@ -1,7 +1,7 @@
 //! The settings.
 //!
 //! A setting is an environment variable. Each setting except the secrets is also a flag (`POSTERN_LISTEN`, `--listen`),
-//! which takes precedence. All invalid settings are reported at once.
+//! which takes precedence. All invalid settings are reported at once. `settings.rs` declares them.
 
 mod commands;
 mod hash_budget;

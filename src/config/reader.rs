@@ -158,17 +158,20 @@ impl<'values> Reader<'values> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::settings::SETTINGS;
-    use super::{super::serve::Config, *};
+    use super::{
+        super::{serve::Config, settings::SETTINGS},
+        *,
+    };
+    use crate::http::Origin;
 
-    /// What is said of a setting with this text, and of none beside it.
-    fn said(name: &str, text: &str) -> Vec<ConfigError> {
+    /// Returns the errors if only this setting is set.
+    fn errors_of(name: &str, text: &str) -> Vec<ConfigError> {
         let values = Values::new(|_| None, |other| (other == name).then(|| text.to_owned()));
         Config::for_serve(&values).err().unwrap_or_default()
     }
 
-    /// A text that a setting could be meant by, or any other.
-    fn some_text() -> impl Strategy<Value = String> {
+    /// Generates values that resemble valid ones, and arbitrary ones.
+    fn any_value() -> impl Strategy<Value = String> {
         prop_oneof![
             "[-+]?[0-9]{1,20}(\\.[0-9]{1,3})?( ?([kmgtp]i?b|ns|ms|s|m|h|d|days|y))?",
             "(\\[::\\]|127\\.0\\.0\\.1|localhost)?:[0-9]{1,6}",
@@ -179,32 +182,35 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_setting_is_taken_or_named_whatever_its_text(setting in prop::sample::select(SETTINGS), text in some_text()) {
-            let errors = said(setting.name, &text);
+        fn any_value_is_accepted_or_its_setting_is_named(setting in prop::sample::select(SETTINGS), text in any_value()) {
+            let errors = errors_of(setting.name, &text);
 
-            // Beside a URL, another one is missed, and a directory of keys; beside a certificate, its key. Of two listeners, the
-            // second one gives way.
-            let has_others = ["DATABASE_URL", "DATABASE_URL_FILE", "REDIS_URL", "REDIS_URL_FILE", "POSTERN_LISTEN", "POSTERN_TLS_CERT", "POSTERN_TLS_KEY"].contains(&setting.name);
-            let is_named = |error: &ConfigError| error.name == setting.name || has_others;
+            // These settings require others, and an error about equal addresses names the second listener.
+            let involves_others = [
+                "DATABASE_URL", "DATABASE_URL_FILE", "REDIS_URL", "REDIS_URL_FILE",
+                "POSTERN_LISTEN", "POSTERN_TLS_CERT", "POSTERN_TLS_KEY",
+            ];
+            let is_named =
+                |error: &ConfigError| error.name == setting.name || involves_others.contains(&setting.name);
             prop_assert!(errors.iter().all(is_named), "{:?}", errors);
             prop_assert!(errors.iter().all(|error| !error.message.is_empty()));
         }
 
         #[test]
-        fn of_a_wrong_url_no_more_is_told_than_of_any_other(text in some_text()) {
+        fn errors_reveal_nothing_of_an_invalid_url(text in any_value()) {
             for (name, scheme) in [("DATABASE_URL", "postgres"), ("REDIS_URL", "redis")] {
-                // No scheme of either.
-                let wrong = format!("x{text}");
-                let told = |text: &str| said(name, text);
+                // Not a valid scheme.
+                let invalid = format!("x{text}");
+                let errors = |text: &str| errors_of(name, text);
 
-                prop_assert_eq!(told(&wrong), told("x"));
-                prop_assert!(told(&wrong).iter().any(|error| error.message.contains(scheme)));
+                prop_assert_eq!(errors(&invalid), errors("x"));
+                prop_assert!(errors(&invalid).iter().any(|error| error.message.contains(scheme)));
             }
         }
     }
 
-    fn mistakes_of(environment: &[(&str, &str)]) -> Vec<String> {
-        read(environment).expect_err("wrong settings")
+    fn errors_for(environment: &[(&str, &str)]) -> Vec<String> {
+        read(environment).expect_err("invalid settings")
     }
 
     fn read(environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
@@ -215,31 +221,31 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_has_a_key() {
+    fn certificate_and_key_require_each_other() {
         let both = [("POSTERN_TLS_CERT", "cert.pem"), ("POSTERN_TLS_KEY", "key.pem")];
 
         assert!(read(&both).is_ok_and(|config| config.tls.is_some()));
         assert!(read(&[]).is_ok_and(|config| config.tls.is_none()));
         assert_eq!(
-            mistakes_of(&both[..1]),
+            errors_for(&both[..1]),
             ["POSTERN_TLS_KEY: not set although POSTERN_TLS_CERT is: expected both or neither"]
         );
         assert_eq!(
-            mistakes_of(&both[1..]),
+            errors_for(&both[1..]),
             ["POSTERN_TLS_CERT: not set although POSTERN_TLS_KEY is: expected both or neither"]
         );
     }
 
     #[test]
-    fn origins_are_a_list() {
+    fn origins_are_separated_by_commas() {
         let listed = ("POSTERN_CORS_ORIGINS", "https://app.example.org, http://localhost:3000");
 
         assert!(read(&[listed]).is_ok());
-        assert_eq!(mistakes_of(&[("POSTERN_CORS_ORIGINS", "https://app.example.org,")]).len(), 1);
+        assert_eq!(errors_for(&[("POSTERN_CORS_ORIGINS", "https://app.example.org,")]).len(), 1);
+        let expected = "*".parse::<Origin>().expect_err("no origin");
         assert_eq!(
-            mistakes_of(&[("POSTERN_CORS_ORIGINS", "*")]),
-            ["POSTERN_CORS_ORIGINS: invalid value `*`: expected origins as browsers write them, as in \
-                https://app.example.org, parted by commas; `*` would let every page in the world try passwords"]
+            errors_for(&[("POSTERN_CORS_ORIGINS", "*")]),
+            [format!("POSTERN_CORS_ORIGINS: invalid value `*`: expected {expected}")]
         );
     }
 }

@@ -26,72 +26,72 @@ use crate::{
     tokens::AccessFormat,
 };
 
-/// The settings, parsed.
+/// The settings of a server.
 #[derive(Debug)]
 pub struct Config {
-    /// The public listener.
+    /// The address of the public listener.
     pub listen: SocketAddr,
-    /// The operations listener.
+    /// The address of the operations listener.
     pub ops_listen: SocketAddr,
-    /// The certificate of the public listener.
+    /// The certificate and the key of the public listener, if it uses TLS.
     pub tls: Option<TlsFiles>,
-    /// The origins whose scripts may read answers.
+    /// The origins whose scripts may read responses.
     pub origins: Origins,
-    /// Where users and sessions are kept.
+    /// The stores of users and sessions.
     pub stores: Stores,
     /// The directory of the embedded store.
     pub data_dir: PathBuf,
     /// The directory of the keys.
     pub keys_dir: PathBuf,
-    /// Claim `iss`.
+    /// The claim `iss` of access tokens.
     pub issuer: String,
-    /// Claim `aud`.
+    /// The claim `aud` of access tokens.
     pub audience: String,
     /// The format of new access tokens.
     pub access_format: AccessFormat,
-    /// How long tokens and sessions live.
+    /// The lifetimes of tokens, sessions and published keys.
     pub lifetimes: Lifetimes,
-    /// How many sessions a user may have at once.
+    /// The maximum number of sessions of a user.
     pub max_sessions: u32,
     /// Whether a refresh replaces the refresh token.
     pub refresh_rotation: bool,
-    /// The file of the operators' API keys.
+    /// The file of API keys.
     pub api_keys_file: Option<PathBuf>,
-    /// The shortest new password, in code points.
+    /// The minimum length of a new password, in code points.
     pub password_min_length: usize,
-    /// How passwords are hashed.
+    /// The hashing settings.
     pub hashing: HasherSettings,
-    /// How long a request may take.
+    /// The time limits of a request.
     pub limits: RequestLimits,
-    /// How many connections the public listener has at once.
+    /// The maximum number of connections of the public listener.
     pub max_connections: usize,
-    /// How long a connection may go without a request.
+    /// The maximum time between requests on a connection.
     pub idle_timeout: Duration,
-    /// How old a connection may grow.
+    /// The age at which a connection is closed gracefully.
     pub max_connection_age: Duration,
-    /// What `/verify/` answers while the session store cannot be reached.
+    /// The policy of `/verify/` while the session store is unreachable.
     pub verify_degraded: SessionOutagePolicy,
-    /// Whether attempts that fail are limited.
+    /// Whether failed logins and sign-ups are limited.
     pub rate_limiting: bool,
-    /// Whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,
-    /// How long audit events stay in their table; `None` for ever.
+    /// How long audit events are stored. `None`: unlimited.
     pub audit_retention: Option<Duration>,
-    /// From SIGTERM to the last accepted connection.
+    /// The time after SIGTERM in which connections are still accepted.
     pub drain_delay: Duration,
-    /// After that, how long requests under way may take.
+    /// After the drain delay, the maximum time for requests in progress.
     pub shutdown_grace: Duration,
-    /// What is logged.
+    /// The lowest level that is logged.
     pub log: LevelFilter,
-    /// How it is written.
+    /// The format of the log.
     pub log_format: LogFormat,
 }
 
 impl Config {
-    /// Everything that `serve` needs.
+    /// Returns the settings of `serve`.
     ///
     /// # Errors
-    /// Every mistake.
+    /// Returns every error if a setting is invalid.
     pub fn for_serve(values: &Values) -> Result<Self, Vec<ConfigError>> {
         let mut reader = Reader::new(values);
         let stores = reader.stores();
@@ -133,7 +133,7 @@ impl Config {
         reader.finish(config)
     }
 
-    /// Whether the hashing threads leave less than half a processor, of those that this process may use, to all else.
+    /// Returns whether the hashing threads leave less than half a CPU of the quota of this process.
     #[must_use]
     pub fn hashing_is_oversubscribed(&self) -> bool {
         is_oversubscribed(self.hashing.threads)
@@ -160,12 +160,12 @@ mod tests {
     }
 
     fn errors(environment: &[(&str, &str)]) -> Vec<String> {
-        let errors = Config::for_serve(&values(environment)).expect_err("wrong settings");
+        let errors = Config::for_serve(&values(environment)).expect_err("invalid settings");
         errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn the_defaults_are_valid() {
+    fn defaults_are_valid() {
         let config = Config::for_serve(&values(&[])).expect("valid defaults");
 
         assert!(matches!(config.stores, Stores::Embedded));
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_setting_is_reported_at_once_with_what_would_be_right() {
+    fn all_invalid_settings_are_reported_at_once() {
         insta::assert_debug_snapshot!(
             errors(&[
                 ("POSTERN_LISTEN", "8000"),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sessions_are_like_is_checked_and_read() {
+    fn session_settings_are_validated() {
         insta::assert_debug_snapshot!(
             errors(&[
                 ("POSTERN_SESSION_IDLE_TTL", "1m"),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_stay_as_long_as_what_they_sign_by_the_settings_of_the_servers() {
+    fn key_times_follow_from_the_lifetimes() {
         let config = for_keys(&values(&[
             ("POSTERN_KEYS_MAX_AGE", "1m"),
             ("POSTERN_ACCESS_TTL", "2m"),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn one_url_alone_is_refused() {
+    fn one_store_url_alone_is_rejected() {
         let url = "postgres://postern:hunter2@localhost/postern";
 
         let found = errors(&[("DATABASE_URL", url), ("POSTERN_KEYS_DIR", "keys")]);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_listeners_have_addresses_of_their_own() {
+    fn listeners_must_have_different_addresses() {
         let same = "127.0.0.1:8000";
 
         assert_eq!(errors(&[("POSTERN_LISTEN", same), ("POSTERN_OPS_LISTEN", same)]).len(), 1);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_url_is_not_repeated() {
+    fn errors_do_not_repeat_store_urls() {
         let found = errors(&[
             ("DATABASE_URL", "mysql://postern:hunter2@localhost"),
             ("REDIS_URL", "http://:hunter2@localhost"),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_wins_over_the_environment_and_an_empty_value_is_none() {
+    fn flags_take_precedence_and_empty_values_are_unset() {
         let flag = |setting: &Setting| (setting.name == "POSTERN_ISSUER").then(|| "flag".to_owned());
         let environment = |name: &str| match name {
             "POSTERN_ISSUER" | "POSTERN_AUDIENCE" => Some("environment".to_owned()),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_never_shown() {
+    fn secrets_are_not_displayed() {
         let values = values(&[("REDIS_URL", "redis://:hunter2@localhost")]);
 
         assert_eq!(values.display(&REDIS_URL.setting), ("(set, not shown)", Source::Environment));
