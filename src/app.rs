@@ -1,12 +1,12 @@
-//! What a server consists of, put together by the settings.
+//! Builds the parts of a server from its settings.
 
 use std::{path::Path, sync::Arc};
 
 use postern::{
     accounts::Accounts,
     api_keys::ApiClients,
-    audit::Trail,
-    clock::Clock,
+    audit::{self, Trail, WriterHandle},
+    clock::{Clock, SystemClock},
     config::{Config, ConfigError, Stores},
     http::{Readiness, Router, Service, TokenCheckConfig, routes},
     keys::{self, LiveKeyring},
@@ -19,34 +19,37 @@ use postern::{
         AttemptStore, AuditStore, SessionStore, UserStore, instrumented_attempts, instrumented_sessions,
         instrumented_users,
         memory::MemoryAttempts,
-        postgres::{self, PostgresStore, SchemaError},
-        redis::RedisStore,
+        postgres::{self, PostgresStore, PostgresUrl, SchemaError},
+        redis::{RedisStore, RedisUrl},
         sqlite::{DataDirectory, ServerLock},
     },
-    tokens::{AccessTokens, RefreshTokens},
+    tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
 use tracing::warn;
 
 use crate::exit::ExitError;
 
-/// Places of the operations listener, where the public one has more: probes and scrapers are few.
+/// The maximum number of connections of the operations listener: there are few probes and scrapers.
 const OPERATIONS_CONNECTIONS: usize = 1000;
 
-/// Open files beside those of connections: of stores, keys, the log, and the runtime.
+/// The number of open files besides connections: stores, keys, the log and the runtime.
 const OTHER_FILES: usize = 100;
 
-/// Puts a server together.
+/// Builds the parts of a server.
 pub struct App<'config> {
-    /// By these settings.
     pub config: &'config Config,
-    /// With this time.
-    pub clock: Arc<dyn Clock>,
-    /// Counted here.
-    pub metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
 }
 
-impl App<'_> {
-    /// The data directory of the embedded store, for this server alone, with keys beside it.
+impl<'config> App<'config> {
+    pub fn new(config: &'config Config) -> Self {
+        let formats: Vec<_> = AccessFormat::ALL.iter().map(ToString::to_string).collect();
+        Self { config, clock: Arc::new(SystemClock), metrics: Arc::new(Metrics::new(&formats.join(","))) }
+    }
+
+    /// Opens and locks the data directory of the embedded store, and makes the first keys. Returns `None` if the stores
+    /// are PostgreSQL and Redis.
     pub fn lock_data(&self) -> Result<Option<(DataDirectory, ServerLock)>, ExitError> {
         if !matches!(self.config.stores, Stores::Embedded) {
             return Ok(None);
@@ -57,44 +60,57 @@ impl App<'_> {
         Ok(Some((directory, lock)))
     }
 
-    /// The stores of the settings; the embedded one is in the directory that has been locked.
+    /// Opens the stores. The embedded store is in the locked directory.
     pub async fn open_stores(&self, data: Option<(DataDirectory, ServerLock)>) -> Result<OpenStores, ExitError> {
-        let local = Arc::new(MemoryAttempts::new(Arc::clone(&self.clock)));
         match (&self.config.stores, data) {
-            (Stores::Embedded, None) => unreachable!("the data directory of an embedded store has been locked"),
-            (Stores::Embedded, Some((directory, lock))) => {
-                let store = Arc::new(directory.store(&lock, Arc::clone(&self.clock))?);
-                Ok(OpenStores {
-                    users: store.clone(),
-                    sessions: store.clone(),
-                    attempts: AttemptStores { shared: None, local },
-                    audit: store,
-                    _lock: Some(lock),
-                })
-            }
-            (Stores::PostgresRedis(database, redis_url), _) => {
-                match postgres::check_schema(database).await {
-                    // Not ready, but nothing that a restart would mend: each connection checks the schema when it is made.
-                    Err(error @ (SchemaError::Unreachable(_) | SchemaError::Silent)) => warn!(%error, "not ready yet"),
-                    checked => checked?,
-                }
-                let users = Arc::new(PostgresStore::new(database, self.config.limits.store)?);
-                let redis = Arc::new(RedisStore::new(redis_url, Arc::clone(&self.clock))?);
-                let (watched_users, watched_redis) = (Arc::clone(&users), Arc::clone(&redis));
-                self.metrics.watch_pool("PostgreSQL", move || watched_users.pool_stats());
-                self.metrics.watch_pool("Redis", move || watched_redis.pool_stats());
-                Ok(OpenStores {
-                    users: users.clone(),
-                    sessions: redis.clone(),
-                    attempts: AttemptStores { shared: Some(redis), local },
-                    audit: users,
-                    _lock: None,
-                })
-            }
+            (Stores::Embedded, None) => unreachable!("the data directory of an embedded store is locked"),
+            (Stores::Embedded, Some((directory, lock))) => self.open_embedded(&directory, lock),
+            (Stores::PostgresRedis(database, redis), _) => self.open_postgres_redis(database, redis).await,
         }
     }
 
-    /// Everything that can be done with accounts.
+    fn open_embedded(&self, directory: &DataDirectory, lock: ServerLock) -> Result<OpenStores, ExitError> {
+        let store = Arc::new(directory.store(&lock, Arc::clone(&self.clock))?);
+        Ok(OpenStores {
+            users: store.clone(),
+            sessions: store.clone(),
+            attempts: AttemptStores { shared: None, local: self.local_attempts() },
+            audit: store,
+            _lock: Some(lock),
+        })
+    }
+
+    async fn open_postgres_redis(&self, database: &PostgresUrl, redis_url: &RedisUrl) -> Result<OpenStores, ExitError> {
+        match postgres::check_schema(database).await {
+            // The server starts but is not ready: a restart would not help, and each new connection checks the schema.
+            Err(error @ (SchemaError::Unreachable(_) | SchemaError::Silent)) => warn!(%error, "not ready yet"),
+            checked => checked?,
+        }
+        let users = Arc::new(PostgresStore::new(database, self.config.limits.store)?);
+        let redis = Arc::new(RedisStore::new(redis_url, Arc::clone(&self.clock))?);
+        let (watched_users, watched_redis) = (Arc::clone(&users), Arc::clone(&redis));
+        self.metrics.watch_pool("PostgreSQL", move || watched_users.pool_stats());
+        self.metrics.watch_pool("Redis", move || watched_redis.pool_stats());
+        Ok(OpenStores {
+            users: users.clone(),
+            sessions: redis.clone(),
+            attempts: AttemptStores { shared: Some(redis), local: self.local_attempts() },
+            audit: users,
+            _lock: None,
+        })
+    }
+
+    fn local_attempts(&self) -> Arc<MemoryAttempts> {
+        Arc::new(MemoryAttempts::new(Arc::clone(&self.clock)))
+    }
+
+    /// Starts the task that writes audit events.
+    pub fn start_audit(&self, stores: &OpenStores) -> (Trail, WriterHandle) {
+        let settings = audit::Settings::keeping(self.config.audit_retention);
+        audit::start(Arc::clone(&stores.audit), Arc::clone(&self.clock), self.metrics.audit.clone(), settings)
+    }
+
+    /// Starts the hashing threads, and builds the use cases.
     pub fn accounts(&self, stores: &OpenStores, keys: Arc<LiveKeyring>, audit: Trail) -> Result<Accounts, ExitError> {
         let Self { config, metrics, .. } = self;
         let hasher = Hasher::start(config.hashing, metrics.hashing.clone())?;
@@ -111,7 +127,7 @@ impl App<'_> {
             access_tokens: access_tokens.map_err(|error| {
                 ExitError::Settings(vec![ConfigError {
                     name: "POSTERN_ISSUER, POSTERN_AUDIENCE",
-                    sentence: error.to_string(),
+                    message: error.to_string(),
                 }])
             })?,
             refresh_tokens: RefreshTokens::new(Arc::clone(&keys)),
@@ -127,13 +143,14 @@ impl App<'_> {
 
     fn limiter(&self, attempts: &AttemptStores, keys: Arc<LiveKeyring>) -> LoginLimiter {
         let calls = &self.metrics.store_calls;
-        let counted = |attempts: &Arc<dyn AttemptStore>| instrumented_attempts(Arc::clone(attempts), calls.clone());
+        let instrumented =
+            |attempts: &Arc<dyn AttemptStore>| instrumented_attempts(Arc::clone(attempts), calls.clone());
         let attempts =
-            AttemptStores { shared: attempts.shared.as_ref().map(counted), local: Arc::clone(&attempts.local) };
+            AttemptStores { shared: attempts.shared.as_ref().map(instrumented), local: Arc::clone(&attempts.local) };
         LoginLimiter::new(attempts, keys, self.config.hashing.max_wait, self.metrics.limiter.clone())
     }
 
-    /// What other services are told.
+    /// Reads the API keys.
     pub fn token_check(&self) -> Result<TokenCheckConfig, ExitError> {
         let api_clients = match &self.config.api_keys_file {
             Some(file) => ApiClients::of_file(file.clone(), Arc::clone(&self.clock))?,
@@ -142,11 +159,11 @@ impl App<'_> {
         Ok(TokenCheckConfig { api_clients, session_outage_policy: self.config.verify_degraded })
     }
 
-    /// The keys, which the process follows from now on as they change.
+    /// Opens the keys, and watches them for changes from now on.
     pub fn open_keys(&self) -> Result<Arc<LiveKeyring>, ExitError> {
         let keys = Arc::new(LiveKeyring::open(&self.config.keys_dir)?);
         if keys.current().limiter_keys().next().is_none() {
-            warn!("there is no limiter key: once every replica has this version, `postern keys generate` makes it");
+            warn!("the limiter key is missing: run `postern keys generate` when every replica has this version");
         }
         let watched = Arc::clone(&keys);
         self.metrics.watch_keys(move || watched.is_readable());
@@ -154,20 +171,18 @@ impl App<'_> {
         Ok(keys)
     }
 
-    /// What the public listener serves.
     pub fn public(
         &self,
         accounts: &Arc<Accounts>,
         readiness: &Arc<Readiness>,
-        token_check: Arc<TokenCheckConfig>,
+        token_check: TokenCheckConfig,
     ) -> Service {
         let service = self.service(routes::public(), accounts, readiness);
-        let service = service.with_token_check(token_check).with_origins(self.config.origins.clone());
+        let service = service.with_token_check(Arc::new(token_check)).with_origins(self.config.origins.clone());
         let service = service.with_trusted_proxies(self.config.trusted_proxies.clone());
         if self.config.tls.is_some() { service.with_hsts() } else { service }
     }
 
-    /// What the operations listener serves.
     pub fn operations(&self, accounts: &Arc<Accounts>, readiness: &Arc<Readiness>) -> Service {
         self.service(routes::operations(), accounts, readiness)
     }
@@ -176,12 +191,11 @@ impl App<'_> {
         Service::new(router, Arc::clone(accounts), Arc::clone(readiness), self.config.limits)
     }
 
-    /// The limits of the public listener.
     pub fn public_limits(&self) -> ConnectionLimits {
-        self.limits(self.config.max_connections)
+        let limits = self.limits(self.config.max_connections);
+        ConnectionLimits { timeouts: limits.timeouts.stopping_within(self.config.shutdown_grace), ..limits }
     }
 
-    /// The limits of the operations listener.
     pub fn operations_limits(&self) -> ConnectionLimits {
         self.limits(self.config.max_connections.min(OPERATIONS_CONNECTIONS))
     }
@@ -194,28 +208,28 @@ impl App<'_> {
         }
     }
 
-    /// Each connection is an open file: as many may be open as the system lets us.
+    /// Raises the limit of open files as far as the system allows, because each connection is an open file.
     pub fn raise_open_files_limit(&self) {
         let connections = self.public_limits().max_connections.saturating_add(self.operations_limits().max_connections);
         let needed = u64::try_from(connections.saturating_add(OTHER_FILES)).unwrap_or(u64::MAX);
         if let Some(limit) = os::raise_open_files_limit().filter(|limit| *limit < needed) {
-            warn!(limit, needed, "fewer files may be open than POSTERN_MAX_CONNECTIONS needs");
+            warn!(limit, needed, "the limit of open files is too low for POSTERN_MAX_CONNECTIONS");
         }
     }
 }
 
-/// The stores, by what they can do.
+/// The open stores.
 pub struct OpenStores {
     pub users: Arc<dyn UserStore>,
     pub sessions: Arc<dyn SessionStore>,
     pub attempts: AttemptStores,
     pub audit: Arc<dyn AuditStore>,
-    /// Held as long as the embedded store is.
+    /// Keeps the data directory locked.
     _lock: Option<ServerLock>,
 }
 
-/// Keys for a data directory in which nothing has been kept yet. Keys that are missing later have been lost, and new ones
-/// would end every session.
+/// Generates the keys of a new data directory. Never later: keys that are missing then are lost, and new ones would end
+/// every session.
 pub fn make_first_keys(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<(), ExitError> {
     if directory.is_new() {
         keys::generate(keys_dir, clock.now())?;

@@ -1,13 +1,13 @@
-//! The commands that need the users' store: what they open, and what is left to do when they are done.
+//! The commands that run once.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use postern::{
     accounts::UserAdmin,
     audit::Trail,
-    cli::{self, AuditCommand, UserCommand},
+    cli::{self, AuditCommand, CalibrateCommand, KeysCommand, Report, UserCommand},
     clock::{Clock, SystemClock},
-    config::{UsersConfig, UsersStore},
+    config::{self, Config, SETTINGS, Setting, UsersConfig, UsersStore, Values},
     metrics::Metrics,
     model::AuditOrigin,
     passwords::{Hasher, Policy},
@@ -22,25 +22,82 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{app::make_first_keys, exit::ExitError, runtime::run_async};
 
-/// How long PostgreSQL may take for a statement of a command.
+/// The time limit of PostgreSQL for a statement of a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// More events than a command records.
-const EVENTS: usize = 16;
+/// The capacity of the audit queue: more events than a command records.
+const MAX_EVENTS: usize = 16;
 
-/// Does something about users, and returns what to print.
-pub fn users(task: UserCommand, config: &UsersConfig) -> Result<String, ExitError> {
+/// The text to print, and an error to report after it.
+pub struct Output {
+    pub text: String,
+    pub error: Option<ExitError>,
+}
+
+impl From<String> for Output {
+    fn from(text: String) -> Self {
+        Self { text, error: None }
+    }
+}
+
+impl From<Report> for Output {
+    fn from(Report { text, fault }: Report) -> Self {
+        Self { text, error: fault.map(ExitError::from) }
+    }
+}
+
+pub fn migrate(values: &Values) -> Result<Output, ExitError> {
+    let url = config::for_migrate(values).map_err(ExitError::Settings)?;
+    let applied = run_async(async { Ok(postgres::migrate(&url).await?) })?;
+    Ok(format!("PostgreSQL is up to date: {applied} migrations applied").into())
+}
+
+pub fn back_up(target: &Path, values: &Values) -> Result<Output, ExitError> {
+    let config = config::for_backup(values).map_err(ExitError::Settings)?;
+    DataDirectory::existing(&config.data_dir)?.back_up(target)?;
+    let (target, keys) = (target.display(), config.keys_dir.display());
+    Ok(format!("{target}: backup of the embedded store, without the keys; the keys are in {keys}").into())
+}
+
+pub fn calibrate(command: &CalibrateCommand, values: &Values) -> Result<Output, ExitError> {
+    let config = config::for_calibration(values).map_err(ExitError::Settings)?;
+    let report = command.run(&config).map_err(|error| ExitError::Settings(vec![error]))?;
+    Ok(report.into())
+}
+
+pub fn keys(command: &KeysCommand, values: &Values) -> Result<Output, ExitError> {
+    let config = config::for_keys(values).map_err(ExitError::Settings)?;
+    Ok(command.run(&config, SystemClock.now())?.into())
+}
+
+pub fn write_manual(directory: &Path) -> Result<Output, ExitError> {
+    cli::write_manual(directory)?;
+    Ok(format!("{0}: manual pages; read them with: man -M {0} postern", directory.display()).into())
+}
+
+/// Returns a row for each setting, and the errors of `serve`.
+pub fn show_config(values: &Values) -> Output {
+    let row = |setting: &Setting| {
+        let (value, source) = values.display(setting);
+        format!("{:<28} {source:<12} {value}", setting.name)
+    };
+    let text = SETTINGS.iter().map(row).collect::<Vec<_>>().join("\n");
+    Output { text, error: Config::for_serve(values).err().map(ExitError::Settings) }
+}
+
+pub fn users(command: UserCommand, values: &Values) -> Result<Output, ExitError> {
+    let config = config::for_users(values).map_err(ExitError::Settings)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     run_async(async {
-        // An interrupt that ended the process at the prompt would leave the terminal without echo.
+        // Handled, because an interrupt that ended the process at the prompt would leave the terminal without echo.
         let mut interrupts = signal(SignalKind::interrupt())?;
-        // Before the store is opened: people take their time, and a restore may come in between.
-        let password = task.asks_for_password().then(cli::password::ask).transpose()?;
-        // A first user may come before the first server; whoever looks for one in the wrong place makes nothing.
-        let open = if task.makes_first_user() { DataDirectory::open } else { DataDirectory::existing };
-        let (users, events) = open_users(config, open, &clock).await?;
+        // Before the store is opened, because a restore may happen while a person types.
+        let password = command.asks_for_password().then(cli::password::ask).transpose()?;
+        // The first user may be created before the first server runs. Other commands create no store.
+        let open = if command.creates_user() { DataDirectory::open } else { DataDirectory::existing };
+        let (users, events) = open_users(&config, open, &clock).await?;
         let metrics = Metrics::new("");
-        let (audit, pending) = Trail::new(Arc::clone(&clock), metrics.audit, EVENTS);
+        let (audit, queue) = Trail::new(Arc::clone(&clock), metrics.audit, MAX_EVENTS);
         let user_admin = UserAdmin {
             users,
             hasher: Hasher::start(config.hashing, metrics.hashing)?,
@@ -49,37 +106,37 @@ pub fn users(task: UserCommand, config: &UsersConfig) -> Result<String, ExitErro
             audit,
             origin: AuditOrigin::command_line(getuid().as_raw()),
         };
-        let done: Result<_, ExitError> = tokio::select! {
-            done = task.run(&user_admin, password) => Ok(done?),
-            _ = interrupts.recv() => Err("interrupted: whether it was done is not known".into()),
+        let outcome = tokio::select! {
+            outcome = command.run(&user_admin, password) => outcome.map_err(ExitError::from),
+            _ = interrupts.recv() => Err("interrupted: the outcome is unknown".into()),
         };
-        if let Err(error) = pending.write(&*events).await {
-            eprintln!("postern: this has been done, but the audit trail does not have it: {error}");
+        if let Err(error) = queue.write(&*events).await {
+            eprintln!("postern: failed to write to the audit trail what this command did: {error}");
         }
-        done
+        Ok(outcome?.into())
     })
 }
 
-/// Shows events, as they are printed.
-pub fn audit(task: &AuditCommand, config: &UsersConfig) -> Result<String, ExitError> {
+pub fn audit(command: &AuditCommand, values: &Values) -> Result<Output, ExitError> {
+    let config = config::for_users(values).map_err(ExitError::Settings)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     run_async(async {
-        let (users, events) = open_users(config, DataDirectory::existing, &clock).await?;
-        Ok(task.run(&*users, &*events, clock.now()).await?)
+        let (users, events) = open_users(&config, DataDirectory::existing, &clock).await?;
+        Ok(command.run(&*users, &*events, clock.now()).await?.into())
     })
 }
 
-type Open = fn(&Path) -> Result<DataDirectory, DataDirError>;
+type OpenDirectory = fn(&Path) -> Result<DataDirectory, DataDirError>;
 
-/// The users' store, by what it can do.
+/// Opens the store of users as its two contracts.
 async fn open_users(
     config: &UsersConfig,
-    open: Open,
+    open: OpenDirectory,
     clock: &Arc<dyn Clock>,
 ) -> Result<(Arc<dyn UserStore>, Arc<dyn AuditStore>), ExitError> {
     match &config.store {
         UsersStore::Embedded(embedded) => {
-            let store = Arc::new(open_beside(&open(&embedded.data_dir)?, &embedded.keys_dir, clock)?);
+            let store = Arc::new(open_embedded(&open(&embedded.data_dir)?, &embedded.keys_dir, clock)?);
             Ok((store.clone(), store))
         }
         UsersStore::Postgres(database) => {
@@ -90,8 +147,8 @@ async fn open_users(
     }
 }
 
-/// The embedded store for a command, beside the server that may be running.
-fn open_beside(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<SqliteStore, ExitError> {
+/// Opens the embedded store, also while a server uses it.
+fn open_embedded(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<SqliteStore, ExitError> {
     match directory.lock() {
         Ok(lock) => {
             make_first_keys(directory, keys_dir, clock)?;

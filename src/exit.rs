@@ -7,14 +7,14 @@ use postern::config::ConfigError;
 /// Invalid settings or arguments (`EX_USAGE` of sysexits.h).
 pub const INVALID_SETTINGS: u8 = 64;
 
-/// Ends the process with an error.
+/// An error that ends the process.
 pub enum ExitError {
     Settings(Vec<ConfigError>),
     Other(Box<dyn Error>),
 }
 
 impl ExitError {
-    /// Prints each error, and returns the exit code.
+    /// Prints each error to standard error. Returns the exit code.
     pub fn report(self) -> ExitCode {
         match self {
             Self::Settings(errors) => {

@@ -1,8 +1,8 @@
 //! # Postern
 //!
-//! A small service that keeps an application's user accounts: sign-up, login, refresh, logout, profile, password change.
-//! Users are kept in PostgreSQL and sessions in Redis, or both in an embedded store; access tokens can be checked offline
-//! by anyone who has the public key.
+//! A small service that keeps the user accounts of an application: sign-up, login, refresh, logout, profile, password
+//! change. It stores users in PostgreSQL and sessions in Redis, or both in an embedded store. Other services verify access
+//! tokens offline with the published keys.
 //!
 //! ## Layers
 //!
@@ -12,25 +12,25 @@
 //! - `main.rs`: arguments, command, exit code
 //! - `serve.rs`: the life of a server: start, signals, drain
 //! - `commands.rs`: the commands that run once
-//! - `app.rs`: puts a server together from its parts
+//! - `app.rs`: builds the parts of a server from its settings
 //! - `runtime.rs`: the asynchronous runtime of a command
 //! - `exit.rs`: errors that end the process, exit codes
 //! - `cli/`: the command line
 //! - `config/`: the settings
 //! - `server/`: connections: listener, TLS, limits, deadlines, shutdown
-//! - `http/`: requests and responses: the routes, their handlers, errors
+//! - `http/`: requests and responses: routes, handlers, errors
 //! - `accounts/`: the use cases, a file each
-//! - `rate_limit/`: limits on failed attempts
+//! - `rate_limit/`: limits on failed logins and on sign-ups
 //! - `api_keys.rs`: the keys of services that introspect tokens
 //! - `logging.rs`: the log
 //! - `audit/`: the audit trail
 //! - `tokens/`: access tokens and refresh tokens
-//! - `keys/`: the keyring: its files, their states, rotation
+//! - `keys/`: the keyring: files, states, rotation
 //! - `passwords/`: policy, hashing threads, calibration
 //! - `store/postgres/`: users and audit events in PostgreSQL
 //! - `store/redis/`: sessions and attempts in Redis
 //! - `store/sqlite/`: the embedded store
-//! - `store/`: the contracts of the stores, and what adapters share
+//! - `store/`: the contracts of the stores, and tools for adapters
 //! - `model/`: users, sessions, audit events and their parts
 //! - `metrics/`: counters and histograms
 //! - `clock.rs`: the time
@@ -39,31 +39,34 @@
 //!
 //! A request enters through [`server`]. [`http::Service`] finds its handler in the table of `http/routes.rs`; the handler
 //! calls a use case of [`accounts`], which calls the [`store`] contracts, hashes with [`passwords`] and signs with
-//! [`tokens`]. Only `app.rs` and `commands.rs` name concrete stores.
+//! [`tokens`]. Only `app.rs`, `commands.rs` and [`config`] name concrete stores.
 //!
-//! ## What always holds
+//! ## Invariants
 //!
-//! - Each use case has one deciding write: one statement or one script. What is written before is worthless without it and
-//!   expires; what is written after is optional. A dropped future leaves all of the deciding write or nothing.
-//! - The epoch decides between the stores: a session is in force when it is kept, its user is active, and it was opened in
-//!   the user's present epoch or is the one that changed the password last. A mismatch refuses and never deletes.
-//! - Every write of a password hash is a compare-and-set on the hash that was verified and the epoch that was read.
+//! - Each use case has one deciding write: one statement or one script. Writes before it are worthless without it and
+//!   expire; writes after it are optional. If a request is cancelled, all of the deciding write has taken effect, or
+//!   nothing.
+//! - The epoch decides between the stores: a session is valid if it exists, its user is active, and it was opened in the
+//!   user's current epoch or is the surviving session of the last password change. A mismatch rejects a session and never
+//!   deletes it.
+//! - Every write of a password hash is a compare-and-set on the hash that was verified and the epoch that was read; only an
+//!   administrator's is unconditional.
 //! - User and session ids are never reused and never serial.
-//! - No pooled connection is held while a password is hashed; hashing has threads of its own and a bounded queue, and a
-//!   caller who has hung up is not hashed for.
-//! - An unknown email costs exactly what a wrong password costs.
+//! - No pooled connection is held while a password is hashed. Hashing has its own threads and a bounded queue, and nothing
+//!   is hashed for a client that has disconnected.
+//! - An unknown email costs exactly as much as a wrong password.
 //! - Nothing stored is enough to log in: no token, no digest usable as one, no password, no key.
-//! - Unknown is not invalid: a store that cannot be reached leads to 503, never to 401, and within its timeout.
-//! - No health is latched: nothing needs a restart to recover. Start-up does not depend on how many users there are.
-//! - A set of keys is taken as a whole or not at all, and the last good one stays in use. A key is known to everybody before
-//!   it signs, and kept until everything that it has signed has expired.
-//! - The audit trail slows no request: an event is a line of the log at once, and whoever writes the table is not waited for.
-//! - Secrets cannot be printed, are wiped, and are compared in constant time; files that we make are for their owner alone,
-//!   and so is the memory of the process.
-//! - An event is one line of the log, whatever it holds.
+//! - Unknown is not invalid: an unreachable store gives 503 within its timeout, never 401.
+//! - No health is latched: nothing needs a restart to recover. The cost of a start does not depend on the number of users.
+//! - A set of keys is adopted as a whole or not at all, and the last valid one stays in use. A key is known everywhere
+//!   before it signs, and kept until everything that it has signed has expired.
+//! - The audit trail delays no request: an event is logged at once, and a task writes the table.
+//! - Secrets cannot be printed, are wiped after use, and are compared in constant time. Files are readable by their owner
+//!   only, and the memory of the process by no other process.
+//! - A log event is one line, whatever it contains.
 //! - hyper's service error is `Infallible`, and a panic becomes one 500.
-//! - Nothing of a connection takes longer than its time, whatever the client does or leaves undone; and no byte of HTTP/1
-//!   reaches hyper that could be read in two ways.
+//! - Every part of a connection has a deadline, whatever the client does. No byte of HTTP/1 reaches hyper if it can be read
+//!   in two ways.
 
 pub mod accounts;
 pub mod api_keys;

@@ -3,98 +3,174 @@
 use std::{io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use postern::{
-    audit::{self, Trail},
-    clock::SystemClock,
+    accounts::Accounts,
+    audit::{Trail, WriterHandle},
     config::{Config, Stores},
-    http::Readiness,
+    http::{Readiness, Service, TokenCheckConfig},
     keys::LiveKeyring,
-    metrics::Metrics,
     model::{AuditOrigin, AuditSubject, EventKind},
     server::{self, ConnectionLimits, ListenerConfig, Phase, Tls},
-    tokens::AccessFormat,
+    store::sqlite::{DataDirectory, ServerLock},
 };
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
+    task::JoinHandle,
     time::{Instant, sleep, timeout_at},
 };
 use tracing::{info, warn};
 
 use crate::{app::App, exit::ExitError};
 
-/// What the audit trail has at the least to write what is left, however much of the grace requests have taken.
-const LAST_WRITES: Duration = Duration::from_secs(1);
+/// The least time to write the remaining audit events, even if requests have used up the grace period.
+const MIN_AUDIT_FLUSH: Duration = Duration::from_secs(1);
 
-/// Serves until a signal, drains, and says how it ended.
+/// Serves until a signal, then drains. Returns success if every request was completed.
 pub async fn serve(config: Config, mut signals: Signals) -> Result<ExitCode, ExitError> {
-    let formats: Vec<_> = AccessFormat::ALL.iter().map(ToString::to_string).collect();
-    let (clock, metrics) = (Arc::new(SystemClock), Arc::new(Metrics::new(&formats.join(","))));
-    let app = App { config: &config, clock: clock.clone(), metrics: Arc::clone(&metrics) };
-    // First what may be wrong with files: nothing is opened for a server that will not start.
-    let token_check = Arc::new(app.token_check()?);
-    let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
-    let data = app.lock_data()?;
-    let keys = app.open_keys()?;
-    let Some(stores) = signals.or_signal(app.open_stores(data)).await? else { return Ok(ExitCode::SUCCESS) };
-    let settings = audit::Settings::keeping(config.audit_retention);
-    let (trail, writing) = audit::start(Arc::clone(&stores.audit), clock, metrics.audit.clone(), settings);
-    let accounts = Arc::new(app.accounts(&stores, Arc::clone(&keys), trail.clone())?);
-    let readiness = Arc::new(Readiness::default());
-    let listener = bind(config.listen).await?;
-    let ops_listener = bind(config.ops_listen).await?;
-    print_addresses(&config, &listener, &ops_listener)?;
-    tokio::spawn(record_keys(keys, trail));
+    let app = App::new(&config);
+    let mut files = OpenFiles::open(&app)?;
+    let opening = app.open_stores(files.data.take());
+    let Some(stores) = signals.or_signal(opening).await? else { return Ok(ExitCode::SUCCESS) };
+    let (trail, audit_writer) = app.start_audit(&stores);
+    let accounts = Arc::new(app.accounts(&stores, Arc::clone(&files.keys), trail.clone())?);
+    let listeners = Listeners::bind(&config).await?;
+    listeners.print_addresses(&config)?;
+    tokio::spawn(record_keys(Arc::clone(&files.keys), trail));
+    let running = Running::start(&app, &accounts, listeners, files);
 
-    tokio::spawn({
-        let (readiness, accounts) = (Arc::clone(&readiness), Arc::clone(&accounts));
-        async move { readiness.wait_for_stores(&accounts, config.limits.store).await }
-    });
-    app.raise_open_files_limit();
-    let start = |listener, service, limits, tls| {
-        let (phase, followed) = watch::channel(Phase::Serving);
-        let config = ListenerConfig { listener, service: Arc::new(service), limits, tls };
-        (phase, tokio::spawn(server::serve(config, followed)))
-    };
-    let public = app.public(&accounts, &readiness, token_check);
-    if let Some(tls) = tls.clone() {
-        tokio::spawn(tls.watch());
-    }
-    let limits = app.public_limits();
-    let limits = ConnectionLimits { timeouts: limits.timeouts.stopping_within(config.shutdown_grace), ..limits };
-    let (phase, mut public) = start(listener, public, limits, tls);
-    // Probes are answered to the end: it is not told to stop. Nor has it TLS: those who ask are on a network of their own.
-    let (_go_on, operations) =
-        start(ops_listener, app.operations(&accounts, &readiness), app.operations_limits(), None);
-
-    // Outside the macro, which looks at its fields only where the line is logged.
+    // Not inside `info!`, which evaluates its fields only if the event is logged.
     let signal = signals.next().await;
     info!(signal, "stopping");
-    readiness.drain();
-    phase.send_replace(Phase::Draining);
-    let drain = async {
-        sleep(config.drain_delay).await;
-        phase.send_replace(Phase::Closing);
-        let deadline = Instant::now() + config.shutdown_grace;
-        let drained = timeout_at(deadline, &mut public).await.is_ok_and(|ended| ended.is_ok());
-        // What has not ended by then is cut off.
-        public.abort();
-        writing.finish(deadline.max(Instant::now() + LAST_WRITES)).await;
-        drained
-    };
-    let drained = tokio::select! {
-        drained = drain => drained,
-        signal = second_signal() => {
-            warn!(signal, "stopping at once");
-            false
-        }
-    };
-    operations.abort();
+    let drained = running.stop(&config, audit_writer).await;
     info!(drained, "stopped");
     Ok(if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Records which keys there are at the start, and each change of them.
+/// The files of a server. They are opened before anything else starts, because an invalid one ends the start.
+struct OpenFiles {
+    token_check: TokenCheckConfig,
+    tls: Option<Arc<Tls>>,
+    data: Option<(DataDirectory, ServerLock)>,
+    keys: Arc<LiveKeyring>,
+}
+
+impl OpenFiles {
+    fn open(app: &App) -> Result<Self, ExitError> {
+        Ok(Self {
+            token_check: app.token_check()?,
+            tls: app.config.tls.clone().map(Tls::open).transpose()?.map(Arc::new),
+            data: app.lock_data()?,
+            keys: app.open_keys()?,
+        })
+    }
+}
+
+/// The bound sockets.
+struct Listeners {
+    public: TcpListener,
+    operations: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, ExitError> {
+        Ok(Self { public: bind(config.listen).await?, operations: bind(config.ops_listen).await? })
+    }
+
+    /// Prints the addresses and the stores, as the only line on standard output.
+    fn print_addresses(&self, config: &Config) -> std::io::Result<()> {
+        let (public, operations) = (self.public.local_addr()?, self.operations.local_addr()?);
+        let data = match &config.stores {
+            Stores::Embedded => format!("embedded store in {}", absolute(&config.data_dir)),
+            Stores::PostgresRedis(database, redis) => format!("users in {database}, sessions in {redis}"),
+        };
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        writeln!(std::io::stdout(), "Postern listens on {scheme}://{public} (operations on {operations}), {data}")
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ExitError> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| ExitError::from(format!("cannot listen on {address}: {error}")))
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// The tasks of a running server.
+struct Running {
+    readiness: Arc<Readiness>,
+    public: ListenerTask,
+    operations: ListenerTask,
+}
+
+/// The task of a listener, and its phase.
+struct ListenerTask {
+    phase: watch::Sender<Phase>,
+    task: JoinHandle<()>,
+}
+
+impl ListenerTask {
+    fn spawn(listener: TcpListener, service: Service, limits: ConnectionLimits, tls: Option<Arc<Tls>>) -> Self {
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let listening = ListenerConfig { listener, service: Arc::new(service), limits, tls };
+        Self { phase, task: tokio::spawn(server::serve(listening, phases)) }
+    }
+}
+
+impl Running {
+    fn start(app: &App, accounts: &Arc<Accounts>, listeners: Listeners, files: OpenFiles) -> Self {
+        let readiness = Arc::new(Readiness::default());
+        spawn_store_checks(&readiness, accounts, app.config.limits.store);
+        app.raise_open_files_limit();
+        let public = app.public(accounts, &readiness, files.token_check);
+        if let Some(tls) = files.tls.clone() {
+            tokio::spawn(tls.watch());
+        }
+        // The operations listener has no TLS: probes and scrapers use a private network.
+        let operations = app.operations(accounts, &readiness);
+        Self {
+            public: ListenerTask::spawn(listeners.public, public, app.public_limits(), files.tls),
+            operations: ListenerTask::spawn(listeners.operations, operations, app.operations_limits(), None),
+            readiness,
+        }
+    }
+
+    /// Drains unless a second signal comes. Returns whether every request was completed.
+    async fn stop(mut self, config: &Config, audit_writer: WriterHandle) -> bool {
+        self.readiness.drain();
+        self.public.phase.send_replace(Phase::Draining);
+        let drained = tokio::select! {
+            drained = self.drain(config, audit_writer) => drained,
+            signal = second_signal() => {
+                warn!(signal, "stopping without draining");
+                false
+            }
+        };
+        // Only now: probes get responses until the end.
+        self.operations.task.abort();
+        drained
+    }
+
+    /// Closes the public listener after the drain delay, and aborts the requests that exceed the grace period.
+    async fn drain(&mut self, config: &Config, audit_writer: WriterHandle) -> bool {
+        sleep(config.drain_delay).await;
+        self.public.phase.send_replace(Phase::Closing);
+        let deadline = Instant::now() + config.shutdown_grace;
+        let drained = timeout_at(deadline, &mut self.public.task).await.is_ok_and(|ended| ended.is_ok());
+        self.public.task.abort();
+        audit_writer.finish(deadline.max(Instant::now() + MIN_AUDIT_FLUSH)).await;
+        drained
+    }
+}
+
+fn spawn_store_checks(readiness: &Arc<Readiness>, accounts: &Arc<Accounts>, timeout: Duration) {
+    let (readiness, accounts) = (Arc::clone(readiness), Arc::clone(accounts));
+    tokio::spawn(async move { readiness.wait_for_stores(&accounts, timeout).await });
+}
+
+/// Records the keys of the start, and each change.
 async fn record_keys(keys: Arc<LiveKeyring>, trail: Trail) {
     let mut changes = keys.changes();
     let mut kind = EventKind::ServerStarted;
@@ -108,30 +184,10 @@ async fn record_keys(keys: Arc<LiveKeyring>, trail: Trail) {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ExitError> {
-    let listener = TcpListener::bind(address).await;
-    listener.map_err(|error| ExitError::from(format!("cannot listen on {address}: {error}")))
-}
-
-/// The one line on standard output: where we listen, and where the data is.
-fn print_addresses(config: &Config, public: &TcpListener, operations: &TcpListener) -> std::io::Result<()> {
-    let (public, operations) = (public.local_addr()?, operations.local_addr()?);
-    let data = match &config.stores {
-        Stores::Embedded => format!("embedded store in {}", absolute(&config.data_dir)),
-        Stores::PostgresRedis(database, redis) => format!("users in {database}, sessions in {redis}"),
-    };
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
-    writeln!(std::io::stdout(), "Postern listens on {scheme}://{public} (operations on {operations}), {data}")
-}
-
-fn absolute(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
-}
-
-/// A signal that is not the first one's echo: `timeout`, for one, signals a process and then its group.
+/// Waits for a second signal, other than a duplicate of the first: `timeout` signals a process and then its group.
 async fn second_signal() -> &'static str {
-    const ECHO: Duration = Duration::from_millis(100);
-    sleep(ECHO).await;
+    const DUPLICATES: Duration = Duration::from_millis(100);
+    sleep(DUPLICATES).await;
     match Signals::new() {
         Ok(mut signals) => signals.next().await,
         Err(_) => std::future::pending().await,
@@ -149,12 +205,12 @@ impl Signals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// What comes of a step of the start, unless a signal comes first.
+    /// Runs a step of the start. Returns `None` if a signal comes first.
     pub async fn or_signal<T, E>(&mut self, step: impl Future<Output = Result<T, E>>) -> Result<Option<T>, E> {
         tokio::select! {
             biased;
             signal = self.next() => {
-                info!(signal, "stopped before it served");
+                info!(signal, "stopped during the start");
                 Ok(None)
             }
             done = step => done.map(Some),

@@ -79,7 +79,7 @@ fn settings_table_matches_the_code() {
     let page = "docs/configuration.md";
     let expected: Vec<_> = SETTINGS
         .iter()
-        .map(|setting| format!("| `{}` | {} | {} |", setting.name, setting.default, setting.help))
+        .map(|setting| format!("| `{}` | {} | {} |", setting.name, setting.default, setting.help()))
         .collect();
 
     let documented = rows_of(page, &["| `POSTERN_", "| `DATABASE_URL", "| `REDIS_URL"]);

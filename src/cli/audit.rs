@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::format::{Format, json};
+use super::output::{Format, json};
 use crate::{
     accounts::UserRef,
     clock::rfc3339,
@@ -13,69 +13,69 @@ use crate::{
     store::{AuditStore, StoreError, TimeBudget, UserStore},
 };
 
-/// How long the command waits for the store: where few events are wanted of many, it may read for a while.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The time limit of the store: a filter that matches few of many events reads for a while.
+const STORE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Which events to show, and how.
+/// The command `audit list`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditCommand {
-    /// Only those about this user; one who is gone is known by the id alone.
+    /// Only events of this user. A deleted user is found by the id only.
     pub user: Option<UserRef>,
-    /// Only those of this kind.
+    /// Only events of this kind.
     pub kind: Option<EventKind>,
-    /// Only those that are younger than this.
+    /// Only events younger than this.
     pub since: Option<Duration>,
-    /// How many at most.
+    /// The maximum number of events.
     pub limit: u32,
-    /// How to say it.
+    /// The format of the output.
     pub format: Format,
 }
 
-/// Why there is nothing to show.
+/// An error of the command `audit list`.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// Nobody has this email now.
-    #[error("there is no user {0}; the events of one who is gone are found by the id")]
+    /// No user has this email.
+    #[error("there is no user {0}: expected an existing email, or the id of a deleted user")]
     NoSuchUser(UserRef),
-    /// The store did not do what it was asked for.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl AuditCommand {
-    /// The events, as they are printed, newest first.
+    /// Returns the events to print, newest first.
     ///
     /// # Errors
-    /// Where they could not be read.
+    /// Returns [`AuditError`] if there is no such user or the store fails.
     pub async fn run(
         &self,
         users: &dyn UserStore,
         events: &dyn AuditStore,
         now: OffsetDateTime,
     ) -> Result<String, AuditError> {
-        let time = TimeBudget::new(PATIENCE);
+        let time = TimeBudget::new(STORE_TIMEOUT);
         let user = match &self.user {
-            Some(who) => Some(id(who, users, &time).await?),
+            Some(user) => Some(user_id(user, users, &time).await?),
             None => None,
         };
         let since = self.since.map(|since| now - since);
         let query = EventQuery { user, kind: self.kind, since, limit: self.limit };
         let events = events.list(&query, &time).await?;
-        Ok(said(&events, self.format))
+        Ok(render(&events, self.format))
     }
 }
 
-async fn id(who: &UserRef, users: &dyn UserStore, time: &TimeBudget) -> Result<UserId, AuditError> {
-    match who {
+async fn user_id(user: &UserRef, users: &dyn UserStore, time: &TimeBudget) -> Result<UserId, AuditError> {
+    match user {
         UserRef::Id(id) => Ok(*id),
         UserRef::Email(email) => {
-            let user = users.by_email(email, time).await?;
-            user.map(|user| user.id).ok_or_else(|| AuditError::NoSuchUser(who.clone()))
+            let found = users.by_email(email, time).await?;
+            found.map(|found| found.id).ok_or_else(|| AuditError::NoSuchUser(user.clone()))
         }
     }
 }
 
-/// An event, as programs see one.
+/// An event as JSON.
 #[derive(Serialize)]
 struct EventView<'event> {
     id: String,
@@ -107,10 +107,10 @@ impl<'event> EventView<'event> {
         }
     }
 
-    /// What there is to tell beside time and kind, in one line. What others have made up is in quotes.
-    fn rest(&self) -> String {
+    /// Returns the fields besides time and kind, on one line. The user agent is quoted: a client chooses it.
+    fn details(&self) -> String {
         let agent = self.user_agent.map(|agent| format!("{agent:?}"));
-        let parts = [
+        let fields = [
             ("user", self.user.as_deref()),
             ("session", self.session.as_deref()),
             ("from", self.address.as_deref().or(self.actor)),
@@ -118,8 +118,7 @@ impl<'event> EventView<'event> {
             ("request", self.request_id),
             ("agent", agent.as_deref()),
         ];
-        let told = parts.into_iter().filter_map(|(name, value)| value.map(|value| format!("  {name} {value}")));
-        told.collect()
+        fields.into_iter().filter_map(|(name, value)| Some(format!("  {name} {}", value?))).collect()
     }
 }
 
@@ -128,14 +127,14 @@ struct EventListView<'events> {
     events: Vec<EventView<'events>>,
 }
 
-fn said(events: &[AuditEvent], format: Format) -> String {
+fn render(events: &[AuditEvent], format: Format) -> String {
     let events: Vec<_> = events.iter().map(EventView::of).collect();
     if format == Format::Json {
         return json(&EventListView { events });
     }
     let mut text = format!("{:<20}  {:<28}  ABOUT", "AT", "EVENT");
     for event in &events {
-        let _ = write!(text, "\n{}  {:<28}{}", event.at, event.event, event.rest());
+        let _ = write!(text, "\n{}  {:<28}{}", event.at, event.event, event.details());
     }
     text
 }

@@ -1,8 +1,8 @@
-//! The command line as clap reads it.
+//! The definition of the command line.
 
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
-use super::calibrate::{memory, target};
+use super::calibrate::{parse_memory, parse_target};
 use crate::{
     accounts::UserRef,
     config::{SETTINGS, Setting},
@@ -10,13 +10,13 @@ use crate::{
     model::{Cursor, Email, EventKind, Name},
 };
 
-/// How many events `audit list` shows, unless the command says otherwise.
+/// The default number of events of `audit list`.
 const EVENTS: &str = "100";
 
-/// How many users a page of `user list` has, unless the command says otherwise.
+/// The default number of users on a page of `user list`.
 const PAGE: &str = "50";
 
-/// The whole command line.
+/// Returns the definition of the command line.
 #[must_use]
 pub fn command() -> Command {
     Command::new("postern")
@@ -26,7 +26,7 @@ pub fn command() -> Command {
         .args(SETTINGS.iter().filter(|setting| !setting.is_secret).map(argument))
         .arg(migrate())
         .subcommand(Command::new("serve").about("Serve the API (the default)").arg(migrate()))
-        .subcommand(Command::new("migrate").about("Bring the schema of PostgreSQL up to date, and exit"))
+        .subcommand(Command::new("migrate").about("Migrate the PostgreSQL schema and exit"))
         .subcommand(user())
         .subcommand(sessions())
         .subcommand(keys())
@@ -34,122 +34,138 @@ pub fn command() -> Command {
         .subcommand(calibrate())
         .subcommand(
             Command::new("backup")
-                .about("Copy the embedded store into a new file, whether it is served or not; the keys are not in it")
-                .arg(path("FILE", "The new file; copied back to the place of the store, it restores it")),
+                .about("Copy the embedded store, without the keys, into a new file, also while a server uses it")
+                .arg(path("FILE", "The new file; to restore it, copy it over the file of the store")),
         )
-        .subcommand(Command::new("config").about("Show every setting, its value, and where that came from"))
+        .subcommand(Command::new("config").about("Print every setting, its value and its source"))
         .subcommand(
-            Command::new("completions").about("Print the completions for a shell").arg(
+            Command::new("completions").about("Print the completion script of a shell").arg(
                 Arg::new("SHELL").required(true).value_parser(value_parser!(clap_complete::Shell)).help("The shell"),
             ),
         )
         .subcommand(
             Command::new("manual")
-                .about("Write the manual: a page for each command, as man(1) reads them")
-                .arg(path("DIRECTORY", "Where to write them, as in /usr/local/share/man")),
+                .about("Write a manual page for each command")
+                .arg(path("DIRECTORY", "The directory of manuals, such as /usr/local/share/man")),
         )
 }
 
 fn user() -> Command {
     let json = Arg::new("json").long("json").global(true).action(ArgAction::SetTrue).help("Print JSON");
-    let password = "The password is asked for twice; where standard input is no terminal, it is read from there";
+    let password = "The command asks for the password twice. If standard input is not a terminal, the command reads the password from it";
     Command::new("user")
-        .about("Make, show and change users, beside a running server or without one")
+        .about("Create, list and change users, with or without a running server")
         .subcommand_required(true)
         .arg(json)
         .subcommand(
             Command::new("create")
-                .about("Make a user")
+                .about("Create a user")
                 .after_help(password)
-                .arg(Arg::new("EMAIL").required(true).value_parser(parsed::<Email>).help("What the user logs in with"))
-                .arg(name().long("name").help("What the user is shown by"))
-                .arg(Arg::new("admin").long("admin").action(ArgAction::SetTrue).help("Make an administrator")),
-        )
-        .subcommand(
-            Command::new("list")
-                .about("Show users, newest first")
-                .arg(Arg::new("search").long("search").value_name("TEXT").help("Only those with this in email or name"))
+                .arg(Arg::new("EMAIL").required(true).value_parser(parsed::<Email>).help("The email for the login"))
+                .arg(name().long("name").help("The display name"))
                 .arg(
-                    Arg::new("limit")
-                        .long("limit")
-                        .value_name("NUMBER")
-                        .default_value(PAGE)
-                        .value_parser(value_parser!(u32).range(1..=1000))
-                        .help("How many, 1 to 1000"),
-                )
-                .arg(
-                    Arg::new("after")
-                        .long("after")
-                        .value_name("CURSOR")
-                        .value_parser(parsed::<Cursor>)
-                        .help("Those after a page that ended with this cursor"),
+                    Arg::new("admin")
+                        .long("admin")
+                        .action(ArgAction::SetTrue)
+                        .help("Give the role administrator, which grants nothing yet"),
                 ),
         )
-        .subcommand(Command::new("show").about("Show a user").arg(who()))
+        .subcommand(user_list())
+        .subcommand(Command::new("show").about("Show a user").arg(user_ref()))
         .subcommand(
             Command::new("set-password")
-                .about("Set a user's password, and end their sessions")
+                .about("Set the password of a user and end all sessions of the user")
                 .after_help(password)
-                .arg(who()),
+                .arg(user_ref()),
         )
         .subcommand(
-            Command::new("rename").about("Give a user another name").arg(who()).arg(name().help("The new name")),
+            Command::new("rename").about("Change the name of a user").arg(user_ref()).arg(name().help("The new name")),
         )
-        .subcommand(Command::new("deactivate").about("Close a user's account, and end their sessions").arg(who()))
-        .subcommand(Command::new("activate").about("Open a user's account again").arg(who()))
-        .subcommand(Command::new("delete").about("Delete a user for good, and end their sessions").arg(who()))
+        .subcommand(
+            Command::new("deactivate")
+                .about("Deactivate the account of a user and end all sessions of the user")
+                .arg(user_ref()),
+        )
+        .subcommand(Command::new("activate").about("Activate the account of a user").arg(user_ref()))
+        .subcommand(
+            Command::new("delete").about("Delete a user permanently and end all sessions of the user").arg(user_ref()),
+        )
+}
+
+fn user_list() -> Command {
+    Command::new("list")
+        .about("List users, newest first")
+        .arg(
+            Arg::new("search")
+                .long("search")
+                .value_name("TEXT")
+                .help("Only users with this text in their email or name"),
+        )
+        .arg(
+            Arg::new("limit")
+                .long("limit")
+                .value_name("NUMBER")
+                .default_value(PAGE)
+                .value_parser(value_parser!(u32).range(1..=1000))
+                .help("Maximum number of users (1 to 1000)"),
+        )
+        .arg(
+            Arg::new("after")
+                .long("after")
+                .value_name("CURSOR")
+                .value_parser(parsed::<Cursor>)
+                .help("Start after this cursor, which the previous page ended with"),
+        )
 }
 
 fn sessions() -> Command {
     let end = Command::new("end")
-        .about("End sessions: their tokens are refused from the next request on")
-        .arg(Arg::new("all").long("all").action(ArgAction::SetTrue).help("Those of every user"))
-        .arg(who().long("user").value_name("USER").required(false))
+        .about("End sessions; the next request with their tokens is rejected")
+        .arg(Arg::new("all").long("all").action(ArgAction::SetTrue).help("The sessions of every user"))
+        .arg(user_ref().long("user").value_name("USER").required(false))
         .group(ArgGroup::new("whose").args(["all", "USER"]).required(true));
     Command::new("sessions").about("End sessions").subcommand_required(true).subcommand(end)
 }
 
 fn keys() -> Command {
-    let settings = "Run it with the settings of the servers: how long keys stay in a state follows from \
-                    POSTERN_KEYS_MAX_AGE, POSTERN_ACCESS_TTL and POSTERN_REFRESH_TTL";
+    let settings = "Run this command with the settings of the servers: POSTERN_KEYS_MAX_AGE, POSTERN_ACCESS_TTL and \
+                    POSTERN_REFRESH_TTL determine how long a key stays in a state";
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
     let emergency = Arg::new("emergency").long("emergency").action(ArgAction::SetTrue).requires("PURPOSE");
     let key = Arg::new("KEY").required(true).value_parser(parsed::<KeySelector>);
-    let id = Arg::new("ID").required(true).value_parser(value_parser!(String)).help("As `keys list` shows it");
+    let id = Arg::new("ID").required(true).value_parser(value_parser!(String)).help("The id, as in `keys list`");
     Command::new("keys")
-        .about("Make, show and rotate the keys that tokens are signed with, beside running servers or without")
+        .about("Generate, list and rotate the keys of tokens and rate limits, with or without running servers")
         .subcommand_required(true)
         .subcommand(
             Command::new("generate")
-                .about("Make the active keys that are missing; with PURPOSE, the next key of that purpose")
-                .arg(purpose().help("Make a next key of this purpose: access, refresh or limiter")),
+                .about("Generate missing active keys; with PURPOSE, the next key of that purpose")
+                .arg(purpose().help("The purpose of the next key: access, refresh or limiter")),
         )
         .subcommand(
             Command::new("list")
-                .about("Show the keys: purpose, state and since when, id, and what may be done with them from when on")
+                .about("List the keys, their states and the earliest time of their next step")
                 .after_help(settings)
                 .arg(json),
         )
         .subcommand(
             Command::new("activate")
-                .about("Have a next key sign, and the one that did so retire; refused before everybody knows the key")
+                .about("Activate a next key and retire the active one; fails until every server and cache knows the next key")
                 .after_help(settings)
-                .arg(key.help("The id of a next key, or its purpose: access, refresh or limiter")),
+                .arg(key.help("The id or the purpose of a next key: access, refresh or limiter")),
         )
         .subcommand(
             Command::new("retire")
-                .about("Drop a retiring key; refused before everything that it has signed has expired")
+                .about("Delete a retiring key; fails until everything that the key has signed has expired")
                 .after_help(settings)
                 .arg(id),
         )
         .subcommand(
             Command::new("rotate")
-                .about(
-                    "Take every step that is due: drop retiring keys, activate next ones, make those that come after",
-                )
+                .about("Take every step that is due: delete retiring keys, activate next keys, generate new next keys")
                 .after_help(settings)
-                .arg(purpose().help("Only the keys for this: access, refresh or limiter"))
-                .arg(emergency.help("Replace every key of the purpose at once: what they have signed is refused")),
+                .arg(purpose().help("Only keys of this purpose: access, refresh or limiter"))
+                .arg(emergency.help("Replace every key of the purpose immediately; everything that they have signed is rejected")),
         )
 }
 
@@ -159,34 +175,34 @@ fn audit() -> Command {
     let since = Arg::new("since").long("since").value_name("TIME").value_parser(humantime::parse_duration);
     let limit = Arg::new("limit").long("limit").value_name("NUMBER").default_value(EVENTS);
     let limit = limit.value_parser(value_parser!(u32).range(1..=100_000));
-    Command::new("audit").about("Show the audit trail").subcommand_required(true).subcommand(
+    Command::new("audit").about("Read the audit trail").subcommand_required(true).subcommand(
         Command::new("list")
-            .about("Show audit events, newest first")
-            .arg(who().long("user").value_name("USER").required(false).id("user"))
-            .arg(event.help("Only those of this kind, as in login_failed"))
-            .arg(since.help("Only those that are younger than this, as in 24h"))
-            .arg(limit.help("How many, 1 to 100000"))
+            .about("List audit events, newest first")
+            .arg(user_ref().long("user").value_name("USER").required(false).id("user"))
+            .arg(event.help("Only events of this kind, such as login_failed"))
+            .arg(since.help("Only events younger than this, such as 24h"))
+            .arg(limit.help("Maximum number of events (1 to 100000)"))
             .arg(json),
     )
 }
 
 fn calibrate() -> Command {
-    let limits = "It measures with as many hashes at once as a server makes (POSTERN_HASH_THREADS) and within the memory \
-                  limit of its cgroup: run it where the server is to run, with nothing else to do there";
+    let limits = "The command hashes on POSTERN_HASH_THREADS threads, as a server does, and stays within the memory limit \
+                  of its cgroup. Run it on the machine of the server while the machine is idle";
     let argument = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
     Command::new("calibrate")
-        .about("Measure what a password hash may cost here, and print the settings for it, never below OWASP's minimum")
+        .about("Measure password hashing on this machine and print settings for it, at least OWASP's minimum")
         .after_help(limits)
         .arg(
             argument("target", "TIME")
                 .default_value("250ms")
-                .value_parser(target)
-                .help("The longest time that a hash may take, 1ms to 1m"),
+                .value_parser(parse_target)
+                .help("Maximum time of a hash (1ms to 1m)"),
         )
         .arg(
             argument("memory", "SIZE")
-                .value_parser(memory)
-                .help("The most memory that a hash may have, 19MiB to 4GiB; without it, what the limit leaves"),
+                .value_parser(parse_memory)
+                .help("Maximum memory of a hash (19MiB to 4GiB); by default what the memory limit allows"),
         )
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
 }
@@ -195,8 +211,8 @@ fn purpose() -> Arg {
     Arg::new("PURPOSE").value_parser(parsed::<Purpose>)
 }
 
-fn who() -> Arg {
-    Arg::new("USER").required(true).value_parser(parsed::<UserRef>).help("Email or id")
+fn user_ref() -> Arg {
+    Arg::new("USER").required(true).value_parser(parsed::<UserRef>).help("The email or the id of a user")
 }
 
 fn name() -> Arg {
@@ -212,10 +228,7 @@ fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, T::Err> {
 }
 
 fn migrate() -> Arg {
-    Arg::new("migrate")
-        .long("migrate")
-        .action(ArgAction::SetTrue)
-        .help("Bring the schema of PostgreSQL up to date before serving")
+    Arg::new("migrate").long("migrate").action(ArgAction::SetTrue).help("Migrate the PostgreSQL schema before serving")
 }
 
 fn argument(setting: &Setting) -> Arg {
@@ -225,16 +238,16 @@ fn argument(setting: &Setting) -> Arg {
         .global(true)
         .hide_short_help(true)
         .help_heading("Settings")
-        .help(format!("{} [{}] [default: {}]", setting.help, setting.name, setting.default))
+        .help(format!("{} [{}] [default: {}]", setting.help(), setting.name, setting.default))
 }
 
 fn after_help() -> String {
     let secrets = SETTINGS.iter().filter(|setting| setting.is_secret);
-    let lines: Vec<_> = secrets.map(|setting| format!("  {:<14} {}", setting.name, setting.help)).collect();
+    let lines: Vec<_> = secrets.map(|setting| format!("  {:<14} {}", setting.name, setting.help())).collect();
     format!(
-        "Secrets, from the environment only:\n{}\n\n\
-         Settings are shown by `--help`, not by `-h`.\n\n\
-         Exit codes: 0 done, 1 failed or forced to stop, 64 wrong settings or arguments.",
+        "Secrets (environment only):\n{}\n\n\
+         `--help` lists the settings, `-h` does not.\n\n\
+         Exit codes: 0 done, 1 failed or forced to stop, 64 invalid settings or arguments.",
         lines.join("\n")
     )
 }

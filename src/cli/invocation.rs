@@ -1,4 +1,4 @@
-//! Reads the command line.
+//! Parses the command line.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,8 @@ use super::{
     audit::AuditCommand,
     calibrate::CalibrateCommand,
     command::command,
-    format::Format,
     keys::KeysCommand,
+    output::Format,
     users::{UserAction, UserCommand},
 };
 use crate::{
@@ -21,79 +21,81 @@ use crate::{
     model::{AccountStatus, Role, UserQuery},
 };
 
-/// What the process was asked to do.
+/// A subcommand with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Task {
-    /// Serve the API; with `migrate`, bring PostgreSQL's schema up to date before.
+pub enum Subcommand {
+    /// Serve the API. This is the default.
     Serve {
-        /// Whether `--migrate` was given.
+        /// Whether to migrate the schema of PostgreSQL first.
         migrate: bool,
     },
-    /// Bring PostgreSQL's schema up to date.
+    /// Migrate the schema of PostgreSQL.
     Migrate,
-    /// Something about users or their sessions.
+    /// Manage users or their sessions.
     Users(UserCommand),
-    /// Something about the keys.
+    /// Manage the keys.
     Keys(KeysCommand),
-    /// Show the audit trail.
+    /// List audit events.
     Audit(AuditCommand),
-    /// Measure what a password hash may cost.
+    /// Measure password hashes.
     Calibrate(CalibrateCommand),
     /// Copy the embedded store into a new file.
     BackUp(PathBuf),
-    /// Show the settings.
+    /// Print the settings.
     ShowConfig,
-    /// Print the completions for a shell.
+    /// Print the completion script of a shell.
     Completions(Shell),
-    /// Write the manual into a directory.
+    /// Write the manual pages into a directory.
     Manual(PathBuf),
 }
 
-/// What the process was asked to do, and with which settings.
+/// A parsed command line.
 pub struct Invocation {
-    /// What to do.
-    pub task: Task,
-    /// The flags, and the environment.
+    /// The subcommand.
+    pub subcommand: Subcommand,
+    /// The settings from flags and environment.
     pub values: Values,
 }
 
-/// Reads the command line.
+/// Parses the command line.
 ///
 /// # Errors
-/// What clap has to say: a mistake, or the help that was asked for.
+/// Returns the error of clap, which may also be the help.
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Invocation, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
     let flag = |setting: &Setting| {
         if setting.is_secret { None } else { matches.get_one::<String>(setting.name).cloned() }
     };
-    Ok(Invocation { task: task(&matches), values: Values::of_process(flag) })
+    Ok(Invocation { subcommand: subcommand(&matches), values: Values::of_process(flag) })
 }
 
-fn task(matches: &ArgMatches) -> Task {
+fn subcommand(matches: &ArgMatches) -> Subcommand {
     match matches.subcommand() {
-        Some(("serve", serve)) => Task::Serve { migrate: serve.get_flag("migrate") || matches.get_flag("migrate") },
-        Some(("migrate", _)) => Task::Migrate,
-        Some(("user", user)) => Task::Users(user_task(user)),
-        Some(("sessions", sessions)) => Task::Users(sessions_task(sessions)),
-        Some(("keys", keys)) => Task::Keys(keys_task(keys)),
-        Some(("audit", audit)) => Task::Audit(audit_task(audit)),
-        Some(("calibrate", calibrate)) => Task::Calibrate(CalibrateCommand {
+        Some(("serve", serve)) => {
+            Subcommand::Serve { migrate: serve.get_flag("migrate") || matches.get_flag("migrate") }
+        }
+        Some(("migrate", _)) => Subcommand::Migrate,
+        Some(("user", user)) => Subcommand::Users(user_command(user)),
+        Some(("sessions", sessions)) => Subcommand::Users(sessions_command(sessions)),
+        Some(("keys", keys)) => Subcommand::Keys(keys_command(keys)),
+        Some(("audit", audit)) => Subcommand::Audit(audit_command(audit)),
+        Some(("calibrate", calibrate)) => Subcommand::Calibrate(CalibrateCommand {
             target: required(calibrate, "target"),
             memory: calibrate.get_one("memory").copied(),
             format: Format::of(calibrate),
         }),
-        Some(("backup", backup)) => Task::BackUp(required(backup, "FILE")),
-        Some(("config", _)) => Task::ShowConfig,
-        Some(("completions", completions)) => Task::Completions(required(completions, "SHELL")),
-        Some(("manual", manual)) => Task::Manual(required(manual, "DIRECTORY")),
-        _ => Task::Serve { migrate: matches.get_flag("migrate") },
+        Some(("backup", backup)) => Subcommand::BackUp(required(backup, "FILE")),
+        Some(("config", _)) => Subcommand::ShowConfig,
+        Some(("completions", completions)) => Subcommand::Completions(required(completions, "SHELL")),
+        Some(("manual", manual)) => Subcommand::Manual(required(manual, "DIRECTORY")),
+        _ => Subcommand::Serve { migrate: matches.get_flag("migrate") },
     }
 }
 
-fn user_task(user: &ArgMatches) -> UserCommand {
-    let Some((name, arguments)) = user.subcommand() else { unreachable!("clap asks for a command") };
+fn user_command(user: &ArgMatches) -> UserCommand {
+    let Some((name, arguments)) = user.subcommand() else { unreachable!("clap requires a subcommand") };
     let format = Format::of(arguments);
-    let who = || required(arguments, "USER");
+    let user_ref = || required(arguments, "USER");
     let action = match name {
         "create" => {
             let role = if arguments.get_flag("admin") { Role::Administrator } else { Role::Member };
@@ -104,25 +106,25 @@ fn user_task(user: &ArgMatches) -> UserCommand {
             after: arguments.get_one("after").copied(),
             limit: required(arguments, "limit"),
         }),
-        "show" => UserAction::Show(who()),
-        "set-password" => UserAction::SetPassword(who()),
-        "rename" => UserAction::Rename(who(), required(arguments, "NAME")),
-        "deactivate" => UserAction::SetStatus(who(), AccountStatus::Inactive),
-        "activate" => UserAction::SetStatus(who(), AccountStatus::Active),
-        "delete" => UserAction::Delete(who()),
-        other => unreachable!("clap knows no command user {other}"),
+        "show" => UserAction::Show(user_ref()),
+        "set-password" => UserAction::SetPassword(user_ref()),
+        "rename" => UserAction::Rename(user_ref(), required(arguments, "NAME")),
+        "deactivate" => UserAction::SetStatus(user_ref(), AccountStatus::Inactive),
+        "activate" => UserAction::SetStatus(user_ref(), AccountStatus::Active),
+        "delete" => UserAction::Delete(user_ref()),
+        other => unreachable!("clap accepts no subcommand {other}"),
     };
     UserCommand { action, format }
 }
 
-fn sessions_task(sessions: &ArgMatches) -> UserCommand {
-    let whose = sessions.subcommand_matches("end").and_then(|end| end.get_one::<UserRef>("USER"));
-    let action = whose.map_or(UserAction::EndAllSessions, |who| UserAction::EndSessions(who.clone()));
+fn sessions_command(sessions: &ArgMatches) -> UserCommand {
+    let user_ref = sessions.subcommand_matches("end").and_then(|end| end.get_one::<UserRef>("USER"));
+    let action = user_ref.cloned().map_or(UserAction::EndAllSessions, UserAction::EndSessions);
     UserCommand { action, format: Format::Text }
 }
 
-fn audit_task(audit: &ArgMatches) -> AuditCommand {
-    let Some(("list", list)) = audit.subcommand() else { unreachable!("clap asks for a command") };
+fn audit_command(audit: &ArgMatches) -> AuditCommand {
+    let Some(("list", list)) = audit.subcommand() else { unreachable!("clap requires a subcommand") };
     AuditCommand {
         user: list.get_one("user").cloned(),
         kind: list.get_one("event").copied(),
@@ -132,8 +134,8 @@ fn audit_task(audit: &ArgMatches) -> AuditCommand {
     }
 }
 
-fn keys_task(keys: &ArgMatches) -> KeysCommand {
-    let Some((name, arguments)) = keys.subcommand() else { unreachable!("clap asks for a command") };
+fn keys_command(keys: &ArgMatches) -> KeysCommand {
+    let Some((name, arguments)) = keys.subcommand() else { unreachable!("clap requires a subcommand") };
     let purpose = || arguments.get_one::<Purpose>("PURPOSE").copied();
     match name {
         "generate" => purpose().map_or(KeysCommand::Generate, KeysCommand::AddNext),
@@ -142,13 +144,13 @@ fn keys_task(keys: &ArgMatches) -> KeysCommand {
         "retire" => KeysCommand::Retire(required(arguments, "ID")),
         "rotate" if arguments.get_flag("emergency") => KeysCommand::EmergencyRotate(required(arguments, "PURPOSE")),
         "rotate" => KeysCommand::Rotate(purpose().map_or(Purpose::ALL.to_vec(), |purpose| vec![purpose])),
-        other => unreachable!("clap knows no command keys {other}"),
+        other => unreachable!("clap accepts no subcommand {other}"),
     }
 }
 
-/// An argument that clap has seen to.
+/// Returns an argument that clap requires.
 fn required<T: Clone + Send + Sync + 'static>(arguments: &ArgMatches, name: &str) -> T {
-    arguments.get_one(name).cloned().unwrap_or_else(|| unreachable!("clap asks for {name}"))
+    arguments.get_one(name).cloned().unwrap_or_else(|| unreachable!("clap requires {name}"))
 }
 
 #[cfg(test)]
@@ -160,34 +162,34 @@ mod tests {
         parse(std::iter::once("postern").chain(arguments.iter().copied()).map(Into::into))
     }
 
-    fn task_of(arguments: &[&str]) -> Task {
-        parsed(arguments).map(|invocation| invocation.task).expect("valid arguments")
+    fn subcommand_of(arguments: &[&str]) -> Subcommand {
+        parsed(arguments).map(|invocation| invocation.subcommand).expect("valid arguments")
     }
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_is_consistent() {
         command().debug_assert();
     }
 
     #[test]
-    fn serving_is_the_default() {
-        assert_eq!(task_of(&[]), Task::Serve { migrate: false });
-        assert_eq!(task_of(&["--migrate"]), Task::Serve { migrate: true });
-        assert_eq!(task_of(&["serve", "--migrate"]), Task::Serve { migrate: true });
-        assert_eq!(task_of(&["--migrate", "serve"]), Task::Serve { migrate: true });
-        assert_eq!(task_of(&["--listen", "127.0.0.1:0"]), Task::Serve { migrate: false });
+    fn serve_is_the_default() {
+        assert_eq!(subcommand_of(&[]), Subcommand::Serve { migrate: false });
+        assert_eq!(subcommand_of(&["--migrate"]), Subcommand::Serve { migrate: true });
+        assert_eq!(subcommand_of(&["serve", "--migrate"]), Subcommand::Serve { migrate: true });
+        assert_eq!(subcommand_of(&["--migrate", "serve"]), Subcommand::Serve { migrate: true });
+        assert_eq!(subcommand_of(&["--listen", "127.0.0.1:0"]), Subcommand::Serve { migrate: false });
     }
 
     #[test]
-    fn each_command_has_its_task() {
-        assert_eq!(task_of(&["migrate"]), Task::Migrate);
-        assert_eq!(task_of(&["config"]), Task::ShowConfig);
+    fn commands_without_arguments_are_parsed() {
+        assert_eq!(subcommand_of(&["migrate"]), Subcommand::Migrate);
+        assert_eq!(subcommand_of(&["config"]), Subcommand::ShowConfig);
     }
 
     #[test]
-    fn each_command_about_keys_has_its_task() {
-        let keys = |arguments: &[&str]| match task_of(&[&["keys"], arguments].concat()) {
-            Task::Keys(task) => task,
+    fn key_commands_are_parsed() {
+        let keys = |arguments: &[&str]| match subcommand_of(&[&["keys"], arguments].concat()) {
+            Subcommand::Keys(command) => command,
             other => panic!("{other:?}"),
         };
 
@@ -203,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn an_emergency_is_one_of_a_purpose_that_is_named() {
+    fn emergency_rotation_requires_a_purpose() {
         assert!(parsed(&["keys", "rotate", "--emergency"]).is_err());
         assert!(parsed(&["keys", "rotate", "everything"]).is_err());
     }
 
     #[test]
-    fn a_setting_is_a_flag_before_and_after_the_command() {
+    fn settings_are_flags_before_and_after_the_command() {
         for arguments in [["--issuer", "me", "config"], ["config", "--issuer", "me"]] {
             let invocation = parsed(&arguments).expect("valid arguments");
             let issuer = SETTINGS.iter().find(|setting| setting.flag() == "issuer").expect("a setting");
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_no_flag() {
+    fn secrets_have_no_flag() {
         assert!(parsed(&["--database-url", "postgres://localhost"]).is_err());
     }
 }

@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::command::command;
 
-/// The completions of a shell, as it reads them.
+/// Returns the completion script of a shell.
 #[must_use]
 pub fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
@@ -15,20 +15,20 @@ pub fn completions(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// Writes the manual's pages below a directory: `man1/postern.1`, `man1/postern-user.1` …
+/// Writes a manual page for each command into a directory: `man1/postern.1`, `man1/postern-user.1` …
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the file system.
 pub fn write_manual(directory: &Path) -> io::Result<()> {
     let section = directory.join("man1");
     fs::create_dir_all(&section)?;
-    // The settings stand on the first page, whole, and on no other.
+    // Only the first page lists the settings.
     let mut command = command().mut_args(|argument| argument.global(false).hide_short_help(false));
     command.build();
     write_pages(&command, &section)
 }
 
-/// A page for a command, and for each below it but those that clap adds, which are about help.
+/// Writes a page for a command and for each of its subcommands, except those that clap adds for help.
 fn write_pages(command: &Command, section: &Path) -> io::Result<()> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let mut page = Vec::new();

@@ -3,10 +3,10 @@
 mod audit;
 mod calibrate;
 mod command;
-mod format;
 mod invocation;
 mod keys;
 mod manual;
+mod output;
 pub mod password;
 mod users;
 
@@ -14,9 +14,9 @@ pub use self::{
     audit::{AuditCommand, AuditError},
     calibrate::CalibrateCommand,
     command::command,
-    format::Format,
-    invocation::{Invocation, Task, parse},
-    keys::{KeysCommand, KeysDone},
+    invocation::{Invocation, Subcommand, parse},
+    keys::KeysCommand,
     manual::{completions, write_manual},
+    output::{Format, Report},
     users::{UserAction, UserCommand},
 };

@@ -1,4 +1,4 @@
-//! Asking for a new password.
+//! The prompt for a new password.
 
 use std::io::{self, BufRead, IsTerminal as _, Read as _};
 
@@ -6,27 +6,28 @@ use zeroize::Zeroizing;
 
 use crate::passwords::Password;
 
-/// More than any password has, in bytes: no code point takes more than four, and NFC shortens none to a third.
+/// The maximum size of the input in bytes: above every valid password, because a code point has at most four bytes and
+/// NFC shortens no text to a third.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// Why there is no new password.
+/// An error of the prompt.
 #[derive(Debug, thiserror::Error)]
 pub enum NoPassword {
-    /// Two different ones were typed.
+    /// The two passwords differ.
     #[error("the two passwords are not the same")]
     Different,
-    /// Standard input does not hold one line.
-    #[error("standard input must hold the password, in one line")]
+    /// Standard input is not one line.
+    #[error("invalid standard input: it must hold the password on one line")]
     NotOneLine,
-    /// Neither terminal nor standard input can be read.
-    #[error("the password cannot be read: {0}")]
+    /// Neither the terminal nor standard input can be read.
+    #[error("failed to read the password: {0}")]
     Unreadable(#[from] io::Error),
 }
 
-/// A new password: asked for twice, without echo, or read from standard input where that is no terminal.
+/// Asks twice for a new password, without echo. Reads it from standard input if that is no terminal.
 ///
 /// # Errors
-/// Where there is none.
+/// Returns [`NoPassword`] if the two differ, or the input is invalid or unreadable.
 pub fn ask() -> Result<Password, NoPassword> {
     let input = io::stdin();
     if !input.is_terminal() {
@@ -55,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_one_line_and_its_end_is_not_part_of_it() {
+    fn password_is_one_line_without_its_line_ending() {
         for text in ["secure_password", "secure_password\n", "secure_password\r\n"] {
             let password = read_from(text).expect("one line");
             assert!(password.is_same_as(&Password::new("secure_password")), "{text:?}");
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_two_lines_or_an_endless_one_is_no_password() {
+    fn empty_multiline_or_endless_input_is_rejected() {
         for text in ["", "\n", "\r\n", "one\ntwo\n", &"x".repeat(20_000)] {
             assert!(read_from(text).is_none(), "{} bytes", text.len());
         }

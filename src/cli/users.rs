@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde::Serialize;
 
-use super::format::{Format, json};
+use super::output::{Format, json};
 use crate::{
     accounts::{NewUser, UserAdmin, UserAdminError, UserRef},
     clock::rfc3339,
@@ -13,35 +13,35 @@ use crate::{
     store::TimeBudget,
 };
 
-/// How long a command waits for the store.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit of the store for a command.
+const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the one statement may take that changes every user.
-const PATIENCE_FOR_ALL: Duration = Duration::from_mins(10);
+/// The time limit of the statement that changes every user.
+const STORE_TIMEOUT_FOR_ALL: Duration = Duration::from_mins(10);
 
-/// What to do, and how to say what was done.
+/// A command about users or their sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserCommand {
-    /// What to do.
+    /// The action.
     pub action: UserAction,
-    /// How to say it.
+    /// The format of the output.
     pub format: Format,
 }
 
-/// What to do.
+/// The action of a [`UserCommand`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserAction {
-    /// Make a user.
+    /// Create a user.
     Create(Email, Name, Role),
-    /// Show users.
+    /// List users.
     List(UserQuery),
     /// Show a user.
     Show(UserRef),
-    /// Set a password.
+    /// Set the password, and end the sessions.
     SetPassword(UserRef),
-    /// Give another name.
+    /// Change the name.
     Rename(UserRef, Name),
-    /// Close the account, or open it again.
+    /// Deactivate or activate the account.
     SetStatus(UserRef, AccountStatus),
     /// Delete the user.
     Delete(UserRef),
@@ -52,92 +52,69 @@ pub enum UserAction {
 }
 
 impl UserCommand {
-    /// Whether it may be the first thing that is done in a place.
+    /// Returns whether the command creates a user, possibly the first one of a new store.
     #[must_use]
-    pub fn makes_first_user(&self) -> bool {
+    pub fn creates_user(&self) -> bool {
         matches!(self.action, UserAction::Create(..))
     }
 
-    /// Whether it takes a new password.
+    /// Returns whether the command needs a new password.
     #[must_use]
     pub fn asks_for_password(&self) -> bool {
         matches!(self.action, UserAction::Create(..) | UserAction::SetPassword(_))
     }
 
-    /// Does it, and returns what to print.
+    /// Runs the command. Returns the text to print.
     ///
     /// # Errors
-    /// Where it could not be done.
+    /// Returns [`UserAdminError`] if the action fails.
     ///
     /// # Panics
-    /// Without a new password, where [`UserCommand::asks_for_password`].
+    /// Panics without a new password if [`UserCommand::asks_for_password`] returns `true`.
     pub async fn run(self, user_admin: &UserAdmin, password: Option<Password>) -> Result<String, UserAdminError> {
-        let asked = || password.expect("it was asked for");
-        let time = &TimeBudget::new(PATIENCE);
-        let done = match self.action {
+        let password = || password.expect("the caller has asked for the password");
+        let time = &TimeBudget::new(STORE_TIMEOUT);
+        let (user, result) = match self.action {
             UserAction::Create(email, name, role) => {
-                let new = NewUser { email, name, role, password: asked() };
-                Done { user: user_admin.create(new, time).await?, sentence: "has been created" }
+                let new = NewUser { email, name, role, password: password() };
+                (user_admin.create(new, time).await?, "has been created")
             }
             UserAction::List(query) => {
-                // One more tells whether there is a next page.
+                // One more user shows whether there is a next page.
                 let with_next = UserQuery { limit: query.limit + 1, ..query.clone() };
                 let users = user_admin.list(&with_next, time).await?;
-                return Ok(Page::new(query.limit, &users).said(self.format));
+                return Ok(UserListView::new(query.limit, &users).render(self.format));
             }
-            UserAction::Show(who) => {
-                let user = user_admin.find(&who, time).await?;
-                return Ok(view(&user, self.format));
+            UserAction::Show(user) => return Ok(render(&user_admin.find(&user, time).await?, self.format)),
+            UserAction::SetPassword(user) => {
+                let user = user_admin.set_password(&user, password(), time).await?;
+                (user, "has a new password; every session has ended")
             }
-            UserAction::SetPassword(who) => {
-                let user = user_admin.set_password(&who, asked(), time).await?;
-                Done { user, sentence: "has a new password; every session has ended" }
-            }
-            UserAction::Rename(who, name) => {
-                let user = user_admin.rename(&who, name, time).await?;
-                Done { user, sentence: "has a new name" }
-            }
-            UserAction::SetStatus(who, status) => {
-                let user = user_admin.set_status(&who, status, time).await?;
-                let sentence = match status {
+            UserAction::Rename(user, name) => (user_admin.rename(&user, name, time).await?, "has a new name"),
+            UserAction::SetStatus(user, status) => {
+                let result = match status {
                     AccountStatus::Active => "is active",
                     AccountStatus::Inactive => "is inactive; every session has ended",
                 };
-                Done { user, sentence }
+                (user_admin.set_status(&user, status, time).await?, result)
             }
-            UserAction::Delete(who) => {
-                let user = user_admin.delete(&who, time).await?;
-                Done { user, sentence: "has been deleted; every session has ended" }
+            UserAction::Delete(user) => {
+                (user_admin.delete(&user, time).await?, "has been deleted; every session has ended")
             }
-            UserAction::EndSessions(who) => {
-                let user = user_admin.end_sessions(&who, time).await?;
-                Done { user, sentence: "has no session any more" }
-            }
+            UserAction::EndSessions(user) => (user_admin.end_sessions(&user, time).await?, "has no sessions"),
             UserAction::EndAllSessions => {
-                let users = user_admin.end_all_sessions(&TimeBudget::new(PATIENCE_FOR_ALL)).await?;
-                return Ok(format!("every session has ended, of {users} users"));
+                let users = user_admin.end_all_sessions(&TimeBudget::new(STORE_TIMEOUT_FOR_ALL)).await?;
+                return Ok(format!("ended every session of {users} users"));
             }
         };
-        Ok(done.said(self.format))
+        Ok(match self.format {
+            Format::Text => format!("{} ({}) {result}", user.email.as_str(), user.id),
+            Format::Json => render(&user, self.format),
+        })
     }
 }
 
-/// What was done to a user.
-struct Done {
-    user: User,
-    sentence: &'static str,
-}
-
-impl Done {
-    fn said(&self, format: Format) -> String {
-        match format {
-            Format::Text => format!("{} ({}) {}", self.user.email.as_str(), self.user.id, self.sentence),
-            Format::Json => view(&self.user, format),
-        }
-    }
-}
-
-/// A user, as programs see one.
+/// A user as JSON.
 #[derive(Serialize)]
 struct UserView<'user> {
     id: String,
@@ -168,12 +145,12 @@ impl<'user> UserView<'user> {
     }
 }
 
-fn view(user: &User, format: Format) -> String {
-    let shown = UserView::of(user);
+fn render(user: &User, format: Format) -> String {
+    let view = UserView::of(user);
     match format {
-        Format::Json => json(&shown),
+        Format::Json => json(&view),
         Format::Text => {
-            let UserView { id, email, name, role, status, created } = shown;
+            let UserView { id, email, name, role, status, created } = view;
             let name = escape_control(name, ControlEscape::Rust);
             format!(
                 "id        {id}\nemail     {email}\nname      {name}\nrole      {role}\nstatus    {status}\ncreated   {created}"
@@ -182,26 +159,26 @@ fn view(user: &User, format: Format) -> String {
     }
 }
 
-/// Some users, and where to go on.
+/// A page of users as JSON.
 #[derive(Serialize)]
-struct Page<'users> {
+struct UserListView<'users> {
     users: Vec<UserView<'users>>,
-    /// `None` where there are no more.
+    /// The cursor of the next page, if there is one.
     next: Option<String>,
 }
 
-impl<'users> Page<'users> {
+impl<'users> UserListView<'users> {
     fn new(limit: u32, users: &'users [User]) -> Self {
         let shown = &users[..users.len().min(limit as usize)];
         let next = shown.last().filter(|_| shown.len() < users.len()).map(|user| Cursor::after(user).to_string());
         Self { users: shown.iter().map(UserView::of).collect(), next }
     }
 
-    fn said(&self, format: Format) -> String {
+    fn render(&self, format: Format) -> String {
         if format == Format::Json {
             return json(self);
         }
-        let mut text = format!("{:<20}  {:<36}  {:<8}  {:<13}  EMAIL, NAME", "CREATED", "ID", "STANDING", "ROLE");
+        let mut text = format!("{:<20}  {:<36}  {:<8}  {:<13}  EMAIL, NAME", "CREATED", "ID", "STATUS", "ROLE");
         for UserView { id, email, name, role, status, created } in &self.users {
             let _ = write!(
                 text,
@@ -227,7 +204,7 @@ mod tests {
         let email = "zoe@example.org".parse().expect("an address");
         let user = User::new(email, name, PasswordHash::new(String::new()), time::OffsetDateTime::UNIX_EPOCH);
 
-        let text = view(&user, Format::Text);
+        let text = render(&user, Format::Text);
 
         assert!(text.contains("\nname      Zoë \\u{202e}adA\\u{2028}x\n"), "{text}");
     }

@@ -5,92 +5,98 @@ use std::{path::PathBuf, time::Duration};
 use super::{
     hash_budget::{memory_limit, share},
     reader::Reader,
-    settings::{ConfigError, DATA_DIR, DATABASE, DATABASE_URL, PASSWORD_MIN_LENGTH, REDIS, Values},
+    setting::ConfigError,
+    settings::{DATA_DIR, DATABASE, PASSWORD_MIN_LENGTH, REDIS},
     stores::EmbeddedConfig,
+    values::Values,
 };
 use crate::{accounts::Lifetimes, keys::KeyTimes, passwords::HasherSettings, store::postgres::PostgresUrl};
 
-/// The database that `migrate` is for.
+/// Returns the database of `migrate`.
 ///
 /// # Errors
-/// Where it is not set, or not a URL.
+/// Returns every error if the URL is not set or invalid.
 pub fn for_migrate(values: &Values) -> Result<PostgresUrl, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
-    let url = reader.url(DATABASE);
-    if !values.has(DATABASE) {
-        reader.error(&DATABASE_URL, "not set: the embedded store migrates itself when it is served");
+    let url = reader.url(&DATABASE);
+    if !reader.is_set(&DATABASE) {
+        reader.error(
+            &DATABASE.url,
+            "not set: expected the URL of PostgreSQL (the embedded store migrates when a server starts)",
+        );
     }
     reader.finish(url).and_then(|url| url.ok_or_else(Vec::new))
 }
 
-/// What commands about users need.
+/// The settings of commands about users.
 #[derive(Debug)]
 pub struct UsersConfig {
-    /// Where users are kept.
+    /// The store of users.
     pub store: UsersStore,
-    /// How passwords are hashed.
+    /// The hashing settings.
     pub hashing: HasherSettings,
-    /// The shortest new password, in code points.
+    /// The minimum length of a new password, in code points.
     pub password_min_length: usize,
 }
 
-/// Where users are kept, wherever sessions are.
+/// The store of users.
 #[derive(Debug)]
 pub enum UsersStore {
-    /// In the data directory.
+    /// The embedded store.
     Embedded(EmbeddedConfig),
-    /// In PostgreSQL.
+    /// PostgreSQL.
     Postgres(Box<PostgresUrl>),
 }
 
-/// What commands about users need: the users' store alone.
+/// Returns the settings of commands about users, which need no session store.
 ///
 /// # Errors
-/// Every mistake.
+/// Returns every error if a setting is invalid.
 pub fn for_users(values: &Values) -> Result<UsersConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
     let config = UsersConfig {
-        store: match reader.url(DATABASE) {
+        store: match reader.url(&DATABASE) {
             Some(url) => UsersStore::Postgres(Box::new(url)),
             None => UsersStore::Embedded(reader.embedded()),
         },
-        // One password: nobody waits behind it.
+        // A command hashes one password, so nothing queues behind it.
         hashing: HasherSettings { threads: 1, max_wait: Duration::from_mins(1), ..reader.hashing() },
-        password_min_length: reader.number(&PASSWORD_MIN_LENGTH, 8, 64),
+        password_min_length: reader.read(&PASSWORD_MIN_LENGTH),
     };
     reader.finish(config)
 }
 
-/// The embedded store that `backup` is for.
+/// Returns the embedded store of `backup`.
 ///
 /// # Errors
-/// Where the stores are not embedded.
+/// Returns every error if the stores are not embedded or a setting is invalid.
 pub fn for_backup(values: &Values) -> Result<EmbeddedConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
-    if values.has(DATABASE) {
-        reader.error(&DATABASE_URL, "set: PostgreSQL is backed up by its own tools (pg_dump, base backups)");
+    if reader.is_set(&DATABASE) {
+        reader
+            .error(&DATABASE.url, "set: expected the embedded store (back up PostgreSQL with pg_dump or base backups)");
     }
     let embedded = reader.embedded();
     reader.finish(embedded)
 }
 
-/// What commands about keys need.
+/// The settings of commands about keys.
 #[derive(Debug)]
 pub struct KeysConfig {
     /// The directory of the keys.
     pub directory: PathBuf,
-    /// What the times of keys follow from.
+    /// The lifetimes that determine how long a key stays in a state.
     pub times: KeyTimes,
 }
 
-/// What commands about keys need.
+/// Returns the settings of commands about keys.
 ///
 /// # Errors
-/// Every mistake.
+/// Returns every error if a setting is invalid.
 pub fn for_keys(values: &Values) -> Result<KeysConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
-    let is_embedded = !values.has(DATABASE) && !values.has(REDIS);
-    let data_dir = reader.path(&DATA_DIR);
+    let is_embedded = !reader.is_set(&DATABASE) && !reader.is_set(&REDIS);
+    let data_dir = reader.read(&DATA_DIR);
     let Lifetimes { access, session, published_keys, .. } = reader.lifetimes();
     let config = KeysConfig {
         directory: reader.keys_dir(is_embedded, &data_dir),
@@ -99,21 +105,21 @@ pub fn for_keys(values: &Values) -> Result<KeysConfig, Vec<ConfigError>> {
     reader.finish(config)
 }
 
-/// What `calibrate` needs.
+/// The settings of `calibrate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CalibrationConfig {
-    /// How many threads hash at once.
+    /// The number of hashing threads.
     pub threads: usize,
-    /// The most memory that each of them can have, in bytes; `None` where no limit is known.
-    pub memory: Option<u64>,
+    /// The maximum memory of each thread in bytes. `None` if there is no limit.
+    pub memory_bytes: Option<u64>,
 }
 
-/// What `calibrate` needs: how many threads a server would hash on, and what it could give each of them.
+/// Returns the hashing threads of a server and their memory.
 ///
 /// # Errors
-/// Every mistake.
+/// Returns every error if a setting is invalid.
 pub fn for_calibration(values: &Values) -> Result<CalibrationConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
     let threads = reader.hash_threads();
-    reader.finish(CalibrationConfig { threads, memory: memory_limit().map(|limit| share(threads, limit)) })
+    reader.finish(CalibrationConfig { threads, memory_bytes: memory_limit().map(|limit| share(threads, limit)) })
 }

@@ -1,14 +1,16 @@
 //! The settings.
 //!
 //! A setting is an environment variable. Each setting except the secrets is also a flag (`POSTERN_LISTEN`, `--listen`),
-//! which takes precedence. All invalid settings are reported at once.
+//! which takes precedence. All invalid settings are reported at once. `settings.rs` declares them.
 
 mod commands;
 mod hash_budget;
 mod reader;
 mod serve;
+mod setting;
 mod settings;
 mod stores;
+mod values;
 
 pub use self::{
     commands::{
@@ -17,6 +19,8 @@ pub use self::{
     },
     hash_budget::BASELINE_MEMORY_BYTES,
     serve::Config,
-    settings::{ConfigError, SETTINGS, Setting, Source, Values},
+    setting::{ConfigError, Setting},
+    settings::SETTINGS,
     stores::{EmbeddedConfig, Stores},
+    values::{Source, Values},
 };

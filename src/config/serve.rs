@@ -4,15 +4,18 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use tracing_subscriber::filter::LevelFilter;
 
-use super::hash_budget::is_oversubscribed;
 use super::{
+    hash_budget::is_oversubscribed,
     reader::Reader,
+    setting::ConfigError,
     settings::{
-        API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, ConfigError, DATA_DIR, DRAIN_DELAY, IDLE_TIMEOUT, ISSUER, LISTEN,
-        LOG, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REFRESH_ROTATION,
-        REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE, TRUSTED_PROXIES, VERIFY_DEGRADED, Values,
+        ACCESS_FORMAT, API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, CORS_ORIGINS, DATA_DIR, DRAIN_DELAY, IDLE_TIMEOUT,
+        ISSUER, LISTEN, LOG, LOG_FORMAT, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN,
+        PASSWORD_MIN_LENGTH, REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE,
+        TRUSTED_PROXIES, VERIFY_DEGRADED,
     },
     stores::Stores,
+    values::Values,
 };
 use crate::{
     accounts::{Lifetimes, SessionOutagePolicy},
@@ -23,117 +26,114 @@ use crate::{
     tokens::AccessFormat,
 };
 
-/// The settings, parsed.
+/// The settings of a server.
 #[derive(Debug)]
 pub struct Config {
-    /// The public listener.
+    /// The address of the public listener.
     pub listen: SocketAddr,
-    /// The operations listener.
+    /// The address of the operations listener.
     pub ops_listen: SocketAddr,
-    /// The certificate of the public listener.
+    /// The certificate and the key of the public listener, if it uses TLS.
     pub tls: Option<TlsFiles>,
-    /// The origins whose scripts may read answers.
+    /// The origins whose scripts may read responses.
     pub origins: Origins,
-    /// Where users and sessions are kept.
+    /// The stores of users and sessions.
     pub stores: Stores,
     /// The directory of the embedded store.
     pub data_dir: PathBuf,
     /// The directory of the keys.
     pub keys_dir: PathBuf,
-    /// Claim `iss`.
+    /// The claim `iss` of access tokens.
     pub issuer: String,
-    /// Claim `aud`.
+    /// The claim `aud` of access tokens.
     pub audience: String,
     /// The format of new access tokens.
     pub access_format: AccessFormat,
-    /// How long tokens and sessions live.
+    /// The lifetimes of tokens, sessions and published keys.
     pub lifetimes: Lifetimes,
-    /// How many sessions a user may have at once.
+    /// The maximum number of sessions of a user.
     pub max_sessions: u32,
     /// Whether a refresh replaces the refresh token.
     pub refresh_rotation: bool,
-    /// The file of the operators' API keys.
+    /// The file of API keys.
     pub api_keys_file: Option<PathBuf>,
-    /// The shortest new password, in code points.
+    /// The minimum length of a new password, in code points.
     pub password_min_length: usize,
-    /// How passwords are hashed.
+    /// The hashing settings.
     pub hashing: HasherSettings,
-    /// How long a request may take.
+    /// The time limits of a request.
     pub limits: RequestLimits,
-    /// How many connections the public listener has at once.
+    /// The maximum number of connections of the public listener.
     pub max_connections: usize,
-    /// How long a connection may go without a request.
+    /// The maximum time between requests on a connection.
     pub idle_timeout: Duration,
-    /// How old a connection may grow.
+    /// The age at which a connection is closed gracefully.
     pub max_connection_age: Duration,
-    /// What `/verify/` answers while the session store cannot be reached.
+    /// The policy of `/verify/` while the session store is unreachable.
     pub verify_degraded: SessionOutagePolicy,
-    /// Whether attempts that fail are limited.
+    /// Whether failed logins and sign-ups are limited.
     pub rate_limiting: bool,
-    /// Whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,
-    /// How long audit events stay in their table; `None` for ever.
+    /// How long audit events are stored. `None`: unlimited.
     pub audit_retention: Option<Duration>,
-    /// From SIGTERM to the last accepted connection.
+    /// The time after SIGTERM in which connections are still accepted.
     pub drain_delay: Duration,
-    /// After that, how long requests under way may take.
+    /// After the drain delay, the maximum time for requests in progress.
     pub shutdown_grace: Duration,
-    /// What is logged.
+    /// The lowest level that is logged.
     pub log: LevelFilter,
-    /// How it is written.
+    /// The format of the log.
     pub log_format: LogFormat,
 }
 
 impl Config {
-    /// Everything that `serve` needs.
+    /// Returns the settings of `serve`.
     ///
     /// # Errors
-    /// Every mistake.
+    /// Returns every error if a setting is invalid.
     pub fn for_serve(values: &Values) -> Result<Self, Vec<ConfigError>> {
         let mut reader = Reader::new(values);
         let stores = reader.stores();
         let is_embedded = matches!(stores, Some(Stores::Embedded));
-        let data_dir = reader.path(&DATA_DIR);
+        let data_dir = reader.read(&DATA_DIR);
         let config = Self {
-            listen: reader.parsed(&LISTEN, "an address and a port, as in 127.0.0.1:8000"),
-            ops_listen: reader.parsed(&OPS_LISTEN, "an address and a port, as in 127.0.0.1:8001"),
+            listen: reader.read(&LISTEN),
+            ops_listen: reader.read(&OPS_LISTEN),
             tls: reader.tls(),
-            origins: reader.origins(),
+            origins: reader.read(&CORS_ORIGINS),
             stores: stores.unwrap_or(Stores::Embedded),
             keys_dir: reader.keys_dir(is_embedded, &data_dir),
             data_dir,
-            issuer: reader.claim(&ISSUER),
-            audience: reader.claim(&AUDIENCE),
-            access_format: reader.access_format(),
+            issuer: reader.read(&ISSUER),
+            audience: reader.read(&AUDIENCE),
+            access_format: reader.read(&ACCESS_FORMAT),
             lifetimes: reader.lifetimes(),
-            max_sessions: reader.number(&MAX_SESSIONS, 1, 1000),
-            refresh_rotation: reader.switch(&REFRESH_ROTATION),
-            api_keys_file: reader.set(&API_KEYS_FILE).map(PathBuf::from),
-            password_min_length: reader.number(&PASSWORD_MIN_LENGTH, 8, 64),
+            max_sessions: reader.read(&MAX_SESSIONS),
+            refresh_rotation: reader.read(&REFRESH_ROTATION),
+            api_keys_file: reader.read_if_set(&API_KEYS_FILE),
+            password_min_length: reader.read(&PASSWORD_MIN_LENGTH),
             hashing: reader.server_hashing(),
-            limits: RequestLimits {
-                request: reader.duration(&REQUEST_TIMEOUT, "100ms", "5m"),
-                store: reader.duration(&STORE_TIMEOUT, "10ms", "60s"),
-            },
-            max_connections: reader.number(&MAX_CONNECTIONS, 1, 1_000_000),
-            idle_timeout: reader.duration(&IDLE_TIMEOUT, "100ms", "1h"),
-            max_connection_age: reader.duration(&MAX_CONNECTION_AGE, "1s", "24h"),
-            verify_degraded: reader.read(&VERIFY_DEGRADED, str::parse),
-            rate_limiting: reader.switch(&THROTTLE),
-            trusted_proxies: reader.read(&TRUSTED_PROXIES, str::parse),
-            audit_retention: reader.optional_duration(&AUDIT_RETENTION, "1d", "3650d"),
-            drain_delay: reader.duration(&DRAIN_DELAY, "0s", "5m"),
-            shutdown_grace: reader.duration(&SHUTDOWN_GRACE, "100ms", "10m"),
-            log: reader.parsed(&LOG, "a level: error, warn, info, debug, trace"),
-            log_format: reader.log_format(),
+            limits: RequestLimits { request: reader.read(&REQUEST_TIMEOUT), store: reader.read(&STORE_TIMEOUT) },
+            max_connections: reader.read(&MAX_CONNECTIONS),
+            idle_timeout: reader.read(&IDLE_TIMEOUT),
+            max_connection_age: reader.read(&MAX_CONNECTION_AGE),
+            verify_degraded: reader.read(&VERIFY_DEGRADED),
+            rate_limiting: reader.read(&THROTTLE),
+            trusted_proxies: reader.read(&TRUSTED_PROXIES),
+            audit_retention: reader.read(&AUDIT_RETENTION),
+            drain_delay: reader.read(&DRAIN_DELAY),
+            shutdown_grace: reader.read(&SHUTDOWN_GRACE),
+            log: reader.read(&LOG),
+            log_format: reader.read_if_set(&LOG_FORMAT).unwrap_or_else(LogFormat::for_standard_error),
         };
         if config.listen == config.ops_listen && config.listen.port() != 0 {
-            reader.error(&OPS_LISTEN, "the same as POSTERN_LISTEN: the public must not reach the operations listener");
+            reader.error(&OPS_LISTEN, "the same as POSTERN_LISTEN: expected a different address or port");
         }
         reader.finish(config)
     }
 
-    /// Whether the hashing threads leave less than half a processor, of those that this process may use, to all else.
+    /// Returns whether the hashing threads leave less than half a CPU of the quota of this process.
     #[must_use]
     pub fn hashing_is_oversubscribed(&self) -> bool {
         is_oversubscribed(self.hashing.threads)
@@ -145,7 +145,9 @@ mod tests {
     use super::{
         super::{
             commands::for_keys,
-            settings::{DATABASE_URL, REDIS_URL, Setting, Source},
+            setting::Setting,
+            settings::{DATABASE_URL, REDIS_URL},
+            values::Source,
         },
         *,
     };
@@ -158,12 +160,12 @@ mod tests {
     }
 
     fn errors(environment: &[(&str, &str)]) -> Vec<String> {
-        let errors = Config::for_serve(&values(environment)).expect_err("wrong settings");
+        let errors = Config::for_serve(&values(environment)).expect_err("invalid settings");
         errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn the_defaults_are_valid() {
+    fn defaults_are_valid() {
         let config = Config::for_serve(&values(&[])).expect("valid defaults");
 
         assert!(matches!(config.stores, Stores::Embedded));
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_setting_is_reported_at_once_with_what_would_be_right() {
+    fn all_invalid_settings_are_reported_at_once() {
         insta::assert_debug_snapshot!(
             errors(&[
                 ("POSTERN_LISTEN", "8000"),
@@ -186,19 +188,19 @@ mod tests {
             ]),
             @r#"
         [
-            "POSTERN_LISTEN: `8000` is wrong; right would be an address and a port, as in 127.0.0.1:8000",
-            "POSTERN_ACCESS_TTL: `2h` is wrong; right would be a time from 1s to 1h, as in 5m",
-            "POSTERN_PASSWORD_MIN_LENGTH: `4` is wrong; right would be a whole number from 8 to 64",
+            "POSTERN_LISTEN: invalid value `8000`: expected an address and a port, such as 127.0.0.1:8000",
+            "POSTERN_ACCESS_TTL: invalid value `2h`: expected a duration between 1s and 1h",
+            "POSTERN_PASSWORD_MIN_LENGTH: invalid value `4`: expected a whole number between 8 and 64",
             "POSTERN_HASH_MEMORY: 16 lanes need at least 128KiB",
-            "POSTERN_HASH_THREADS: `none` is wrong; right would be a whole number from 1 to 256",
-            "POSTERN_LOG_FORMAT: `xml` is wrong; right would be text or json",
+            "POSTERN_HASH_THREADS: invalid value `none`: expected a whole number between 1 and 256",
+            "POSTERN_LOG_FORMAT: invalid value `xml`: expected text or json",
         ]
         "#
         );
     }
 
     #[test]
-    fn what_sessions_are_like_is_checked_and_read() {
+    fn session_settings_are_validated() {
         insta::assert_debug_snapshot!(
             errors(&[
                 ("POSTERN_SESSION_IDLE_TTL", "1m"),
@@ -209,11 +211,11 @@ mod tests {
             ]),
             @r#"
         [
-            "POSTERN_SESSION_IDLE_TTL: `1m` is wrong; right would be none, or a time from 2m to 365d",
-            "POSTERN_MAX_SESSIONS: `0` is wrong; right would be a whole number from 1 to 1000",
-            "POSTERN_REFRESH_ROTATION: `yes` is wrong; right would be on or off",
-            "POSTERN_VERIFY_DEGRADED: `on` is wrong; right would be refuse or accept",
-            "POSTERN_AUDIT_RETENTION: `12h` is wrong; right would be none, or a time from 1d to 3650d",
+            "POSTERN_SESSION_IDLE_TTL: invalid value `1m`: expected none or a duration between 2m and 365d",
+            "POSTERN_MAX_SESSIONS: invalid value `0`: expected a whole number between 1 and 1000",
+            "POSTERN_REFRESH_ROTATION: invalid value `yes`: expected on or off",
+            "POSTERN_VERIFY_DEGRADED: invalid value `on`: expected refuse or accept",
+            "POSTERN_AUDIT_RETENTION: invalid value `12h`: expected none or a duration between 1d and 3650d",
         ]
         "#
         );
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_stay_as_long_as_what_they_sign_by_the_settings_of_the_servers() {
+    fn key_times_follow_from_the_lifetimes() {
         let config = for_keys(&values(&[
             ("POSTERN_KEYS_MAX_AGE", "1m"),
             ("POSTERN_ACCESS_TTL", "2m"),
@@ -246,16 +248,16 @@ mod tests {
     }
 
     #[test]
-    fn one_url_alone_is_refused() {
+    fn one_store_url_alone_is_rejected() {
         let url = "postgres://postern:hunter2@localhost/postern";
 
         let found = errors(&[("DATABASE_URL", url), ("POSTERN_KEYS_DIR", "keys")]);
 
-        assert_eq!(found, ["REDIS_URL: not set beside DATABASE_URL: set both, or neither"]);
+        assert_eq!(found, ["REDIS_URL: not set although DATABASE_URL is: expected both or neither"]);
     }
 
     #[test]
-    fn the_listeners_have_addresses_of_their_own() {
+    fn listeners_must_have_different_addresses() {
         let same = "127.0.0.1:8000";
 
         assert_eq!(errors(&[("POSTERN_LISTEN", same), ("POSTERN_OPS_LISTEN", same)]).len(), 1);
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_url_is_not_repeated() {
+    fn errors_do_not_repeat_store_urls() {
         let found = errors(&[
             ("DATABASE_URL", "mysql://postern:hunter2@localhost"),
             ("REDIS_URL", "http://:hunter2@localhost"),
@@ -275,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_wins_over_the_environment_and_an_empty_value_is_none() {
+    fn flags_take_precedence_and_empty_values_are_unset() {
         let flag = |setting: &Setting| (setting.name == "POSTERN_ISSUER").then(|| "flag".to_owned());
         let environment = |name: &str| match name {
             "POSTERN_ISSUER" | "POSTERN_AUDIENCE" => Some("environment".to_owned()),
@@ -285,15 +287,15 @@ mod tests {
 
         let values = Values::new(flag, environment);
 
-        assert_eq!(values.display(&ISSUER), ("flag", Source::Flag));
-        assert_eq!(values.display(&AUDIENCE), ("environment", Source::Environment));
-        assert_eq!(values.display(&DATABASE_URL).1, Source::Default);
+        assert_eq!(values.display(&ISSUER.setting), ("flag", Source::Flag));
+        assert_eq!(values.display(&AUDIENCE.setting), ("environment", Source::Environment));
+        assert_eq!(values.display(&DATABASE_URL.setting).1, Source::Default);
     }
 
     #[test]
-    fn a_secret_is_never_shown() {
+    fn secrets_are_not_displayed() {
         let values = values(&[("REDIS_URL", "redis://:hunter2@localhost")]);
 
-        assert_eq!(values.display(&REDIS_URL), ("(set, not shown)", Source::Environment));
+        assert_eq!(values.display(&REDIS_URL.setting), ("(set, not shown)", Source::Environment));
     }
 }

@@ -1,19 +1,19 @@
-//! Where users and sessions are stored.
+//! The stores of a configuration.
 
 use std::path::PathBuf;
 
 use crate::store::{postgres::PostgresUrl, redis::RedisUrl};
 
-/// Where users and sessions are kept.
+/// The stores of users and sessions.
 #[derive(Debug)]
 pub enum Stores {
-    /// In the data directory.
+    /// The embedded store in the data directory.
     Embedded,
     /// Users in PostgreSQL, sessions in Redis.
     PostgresRedis(Box<PostgresUrl>, Box<RedisUrl>),
 }
 
-/// Where the embedded store is, and its keys.
+/// The directories of the embedded store.
 #[derive(Debug)]
 pub struct EmbeddedConfig {
     /// The directory of the store.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use hyper::Method;
 use postern::{
-    cli::{self, Invocation, Task},
+    cli::{self, Invocation, Subcommand},
     config::{self, BASELINE_MEMORY_BYTES, Config, SETTINGS, Setting, Source, Stores, Values},
     http::routes,
 };
@@ -95,7 +95,7 @@ fn no_variable_is_set_twice() {
 #[test]
 fn servers_use_postgresql_and_redis() {
     for cluster in Cluster::all() {
-        assert_eq!(invocation(cluster.server()).task, Task::Serve { migrate: false });
+        assert_eq!(invocation(cluster.server()).subcommand, Subcommand::Serve { migrate: false });
         assert!(matches!(config(&cluster).stores, Stores::PostgresRedis(..)));
     }
 }
@@ -105,7 +105,7 @@ fn job_migrates_and_has_only_the_database_url() {
     for cluster in Cluster::all() {
         let migration = cluster.migration();
 
-        assert_eq!(invocation(migration).task, Task::Migrate);
+        assert_eq!(invocation(migration).subcommand, Subcommand::Migrate);
         config::for_migrate(&values(migration)).expect("valid settings");
         assert_eq!(list(migration.container(), "/env").len(), 1);
     }

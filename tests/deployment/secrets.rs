@@ -9,7 +9,7 @@ use std::{
 };
 
 use postern::{
-    cli::{self, KeysCommand, Task},
+    cli::{self, KeysCommand, Subcommand},
     clock::{Clock as _, ManualClock},
     keys::{self, Keyring, LiveKeyring, Purpose},
 };
@@ -127,7 +127,10 @@ fn demo_documents_how_to_make_the_keys() {
 
     let parsed = cli::parse(command.replace('"', "").split(' ').map(Into::into));
 
-    assert_eq!(parsed.map(|invocation| invocation.task).expect("valid arguments"), Task::Keys(KeysCommand::Generate));
+    assert_eq!(
+        parsed.map(|invocation| invocation.subcommand).expect("valid arguments"),
+        Subcommand::Keys(KeysCommand::Generate)
+    );
 }
 
 #[test]

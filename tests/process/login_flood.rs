@@ -189,5 +189,5 @@ async fn calibrate_prints_settings_and_fails_if_no_hash_is_fast_enough() {
     assert_eq!(memory, ("POSTERN_HASH_MEMORY", "19MiB"));
     assert_eq!((passes, lanes), (("POSTERN_HASH_PASSES", "2"), ("POSTERN_HASH_LANES", "1")));
     assert_eq!(threads, ("POSTERN_HASH_THREADS", "1"));
-    assert!(calibrated.stdout.contains(" logins a second"), "{calibrated:?}");
+    assert!(calibrated.stdout.contains(" logins per second"), "{calibrated:?}");
 }

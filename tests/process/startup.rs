@@ -252,5 +252,5 @@ async fn file_limit_is_raised_and_a_low_one_is_warned_about() {
     assert!(!log.contains("POSTERN_MAX_CONNECTIONS"), "{log}");
     let (limit, log) = under("ulimit -n 400").await;
     assert_eq!(limit, "400");
-    assert!(log.contains("fewer files may be open than POSTERN_MAX_CONNECTIONS needs"), "{log}");
+    assert!(log.contains("the limit of open files is too low for POSTERN_MAX_CONNECTIONS"), "{log}");
 }

@@ -74,7 +74,7 @@ async fn unusable_url_file_is_named_and_never_quoted() {
     for (postern, said) in [
         (made(url, 0o644), "mode 0644: others must not read it"),
         (made("hunter2", 0o600), "expected postgres://"),
-        (both, "set beside DATABASE_URL: set one of them"),
+        (both, "set together with DATABASE_URL: expected only one of them"),
         (missing, "No such file"),
     ] {
         let ended = postern.run(&["serve"]).await;

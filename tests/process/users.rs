@@ -49,7 +49,7 @@ async fn commands_apply_the_password_policy_and_refuse_taken_emails() {
         let refused = postern.run_with_input(&create, "12345\n").await;
         assert!(refused.stderr.contains("at least 8 characters. This password is entirely numeric."), "{refused:?}");
         refused.expect_failed(1, "too easily guessed");
-        postern.run_with_input(&create, "").await.expect_failed(1, "must hold the password");
+        postern.run_with_input(&create, "").await.expect_failed(1, "it must hold the password");
         postern.run(&["user", "show", "ada@example.org"]).await.expect_failed(1, "there is no user ada@example.org");
 
         postern.run_with_input(&create, PASSWORD).await.expect_done();
@@ -177,7 +177,7 @@ async fn sessions_of_one_user_or_of_all_are_ended() {
         serving.api().expect_valid(&grace).await;
 
         let said = postern.run(&["sessions", "end", "--all"]).await.expect_done();
-        assert_eq!(said, "every session has ended, of 2 users\n");
+        assert_eq!(said, "ended every session of 2 users\n");
         serving.api().expect_ended(&grace).await;
         serving.api().log_in("ada@example.org", PASSWORD).send().await.expect(200);
     }
@@ -215,7 +215,7 @@ async fn command_that_waits_for_its_store_can_be_interrupted() {
     kill_process(pid, Signal::INT).expect("it can be signalled");
 
     let ended = Ended::of(&within(LONG, "the command ends", renaming.wait_with_output()).await.expect("a status"));
-    ended.expect_failed(1, "interrupted: whether it was done is not known");
+    ended.expect_failed(1, "interrupted: the outcome is unknown");
 }
 
 #[tokio::test]

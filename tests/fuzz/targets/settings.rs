@@ -22,7 +22,7 @@ libfuzzer_sys::fuzz_target!(|environment: &str| {
         assert!(!mistakes.is_empty(), "a refusal says why");
         for mistake in mistakes {
             assert!(SETTINGS.iter().any(|setting| setting.name == mistake.name), "{mistake}");
-            assert!(!mistake.sentence.is_empty(), "{mistake:?}");
+            assert!(!mistake.message.is_empty(), "{mistake:?}");
             assert!(!is_secret(mistake.name) || SAID_OF_SECRETS.contains(&mistake), "{mistake}");
         }
     }

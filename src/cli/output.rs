@@ -1,0 +1,33 @@
+//! The output of commands.
+
+use clap::ArgMatches;
+use serde::Serialize;
+
+/// The format of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Format {
+    /// Returns the format of a command with a flag `--json`.
+    pub(super) fn of(arguments: &ArgMatches) -> Self {
+        if arguments.get_flag("json") { Self::Json } else { Self::Text }
+    }
+}
+
+/// The output of a command that may succeed and still find a fault.
+#[derive(Debug)]
+pub struct Report {
+    /// The text to print.
+    pub text: String,
+    /// The fault, which fails the process after the text is printed.
+    pub fault: Option<String>,
+}
+
+pub(super) fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| unreachable!("views have only keys that are strings"))
+}

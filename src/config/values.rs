@@ -1,0 +1,64 @@
+//! The values of settings as flags and environment variables give them, not parsed yet.
+
+use std::{collections::HashMap, fmt};
+
+use super::{setting::Setting, settings::SETTINGS};
+
+/// The source of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A flag on the command line.
+    Flag,
+    /// An environment variable.
+    Environment,
+    /// The default of the setting.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::Default => "default",
+        })
+    }
+}
+
+/// The values that are set, by the name of the setting. An empty value counts as unset.
+#[derive(Default)]
+pub struct Values(HashMap<&'static str, (String, Source)>);
+
+impl Values {
+    /// Collects the flags, and environment variables for settings without a flag.
+    pub fn new(flag: impl Fn(&Setting) -> Option<String>, environment: impl Fn(&str) -> Option<String>) -> Self {
+        let value = |setting: &Setting| {
+            let flag = flag(setting).map(|text| (text, Source::Flag));
+            let environment = || environment(setting.name).map(|text| (text, Source::Environment));
+            flag.or_else(environment).filter(|(text, _)| !text.is_empty()).map(|value| (setting.name, value))
+        };
+        Self(SETTINGS.iter().filter_map(value).collect())
+    }
+
+    /// Collects the flags, and the environment variables of the process.
+    pub fn of_process(flag: impl Fn(&Setting) -> Option<String>) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the environment is read here only")]
+        let environment = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+        Self::new(flag, environment)
+    }
+
+    /// Returns the value if it is set.
+    pub(super) fn get(&self, setting: &Setting) -> Option<&str> {
+        self.0.get(setting.name).map(|(text, _)| text.as_str())
+    }
+
+    /// Returns the value for people, without a secret, and its source.
+    #[must_use]
+    pub fn display(&self, setting: &Setting) -> (&str, Source) {
+        match self.0.get(setting.name) {
+            Some((_, source)) if setting.is_secret => ("(set, not shown)", *source),
+            Some((text, source)) => (text, *source),
+            None => (setting.default, Source::Default),
+        }
+    }
+}
