@@ -315,7 +315,7 @@ def run(rotations, directory):
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/rotate-under-load", description=__doc__.splitlines()[0])
-    parser.add_argument("--rotations", type=int, default=5, metavar="N", help="number of rotations, about a minute each (default 5)")
+    parser.add_argument("--rotations", type=int, default=5, metavar="N", help="number of rotations, a minute each (default 5)")
     with tempfile.TemporaryDirectory() as directory:
         run(parser.parse_args().rotations, pathlib.Path(directory))
 

@@ -12,7 +12,7 @@ const MIN_SCORE: Score = Score::Two;
 
 /// The similarity from which a password is too close to a name (see [`similarity`]): that of Django's
 /// `UserAttributeSimilarityValidator`.
-const MAX_SIMILARITY: f64 = 0.7;
+const SIMILARITY_LIMIT: f64 = 0.7;
 
 /// The length, in code points, from which a part of a name may not be most of a password.
 const MIN_PART_LENGTH: usize = 4;
@@ -112,7 +112,7 @@ fn is_similar(password: &str, value: &str) -> bool {
     [value.as_str(), &joined]
         .into_iter()
         .chain(parts)
-        .any(|text| is_mostly(&password, text) || similarity(&password, text) >= MAX_SIMILARITY)
+        .any(|text| is_mostly(&password, text) || similarity(&password, text) >= SIMILARITY_LIMIT)
 }
 
 /// Returns whether the text is more than half of the password.

@@ -1,4 +1,4 @@
-//! The service that clients of the fuzz targets speak to.
+//! A service with a signed-in user, for the fuzz targets that send requests.
 
 use std::{
     convert::Infallible,
@@ -26,147 +26,149 @@ use tokio::{
     runtime::Runtime,
 };
 
-use crate::{answers, keys, replaced, write_private};
+use crate::{keys, parse_responses, replaced, write_private};
 
 const API_KEY: &str = "an-api-key-that-has-32-characters";
 
-/// Longer than anything takes here.
+/// Longer than any run.
 const LONG: Duration = Duration::from_hours(24 * 365);
 
-/// A service on an embedded store, and somebody who is signed in.
-pub struct Served {
+/// A service on an embedded store, with a signed-in user.
+pub struct TestService {
     runtime: Runtime,
     service: Arc<http::Service>,
-    signed_in: SignedIn,
-    /// How many have signed up.
-    people: u32,
+    user: SignedInUser,
+    sign_ups: u32,
 }
 
-/// What somebody has who is signed in.
+/// The address, tokens and session of a signed-in user.
 #[derive(Default)]
-struct SignedIn {
+struct SignedInUser {
     email: String,
     access: String,
     refresh: String,
     session: String,
 }
 
-/// What a service was asked on a connection, and what was sent back.
-pub struct Conversation {
-    /// The method of each request that it was asked, and the status of the answer.
-    pub asked: Vec<(String, u16)>,
-    /// Every byte that came back.
-    pub sent: Vec<u8>,
+/// The requests and responses of a connection.
+pub struct Exchange {
+    /// The method of each request that reached the service, and the status of its response.
+    pub requests: Vec<(String, u16)>,
+    /// Every byte that the server sent.
+    pub received: Vec<u8>,
 }
 
-impl Served {
-    /// Starts a service on a store of its own.
+impl TestService {
+    /// Starts a service on a new store.
+    ///
+    /// # Panics
+    /// Panics if the service cannot start.
     #[must_use]
     pub fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let accounts = {
-            // Where the audit trail is written.
-            let _within = runtime.enter();
+            // The writer of the audit trail is a task of this runtime.
+            let _guard = runtime.enter();
             Arc::new(accounts())
         };
         let file = tempfile::tempdir().expect("a temporary directory").keep().join("api-keys");
         write_private(&file, format!("billing {API_KEY}\n").as_bytes());
-        let operators = ApiClients::of_file(file, Arc::new(SystemClock)).expect("API keys can be read");
-        let vouching =
-            Arc::new(TokenCheckConfig { api_clients: operators, session_outage_policy: SessionOutagePolicy::Refuse });
+        let api_clients = ApiClients::of_file(file, Arc::new(SystemClock)).expect("API keys");
+        let token_check =
+            Arc::new(TokenCheckConfig { api_clients, session_outage_policy: SessionOutagePolicy::Refuse });
         let limits = RequestLimits { request: Duration::from_mins(1), store: Duration::from_mins(1) };
         let service = http::Service::new(routes::public(), accounts, Arc::new(Readiness::default()), limits);
-        let service = Arc::new(service.with_token_check(vouching));
-        Self { runtime, service, signed_in: SignedIn::default(), people: 0 }
+        let service = Arc::new(service.with_token_check(token_check));
+        Self { runtime, service, user: SignedInUser::default(), sign_ups: 0 }
     }
 
-    /// Sends bytes on a connection of their own, and hears the answers to its end. In them, `{email}` (25 characters), `{access}`,
-    /// `{refresh}` (103), `{session}` (36) and `{api-key}` stand for what somebody has who is signed in, by the password
+    /// Sends bytes on a new connection and reads the responses to its end. Replaces the placeholders `{email}` (25 characters),
+    /// `{access}`, `{refresh}` (103), `{session}` (36) and `{api-key}` by the values of a signed-in user, whose password is
     /// `secure_password`.
-    pub fn converse(&mut self, said: &[u8]) -> Conversation {
-        if !said.contains(&b'{') {
-            return self.send(said);
+    pub fn exchange(&mut self, bytes: &[u8]) -> Exchange {
+        if !bytes.contains(&b'{') {
+            return self.send(bytes);
         }
-        self.sign_in();
-        let SignedIn { email, access, refresh, session } = &self.signed_in;
-        let stand_ins = [
+        self.ensure_signed_in();
+        let SignedInUser { email, access, refresh, session } = &self.user;
+        let placeholders = [
             ("{email}", email.as_str()),
             ("{access}", access),
             ("{refresh}", refresh),
             ("{session}", session),
             ("{api-key}", API_KEY),
         ];
-        let said = stand_ins.iter().fold(said.to_owned(), |said, (name, value)| replaced(&said, name, value));
-        self.send(&said)
+        let bytes = placeholders.iter().fold(bytes.to_owned(), |bytes, (name, value)| replaced(&bytes, name, value));
+        self.send(&bytes)
     }
 
-    fn send(&self, said: &[u8]) -> Conversation {
-        self.runtime.block_on(converse(&self.service, said))
+    fn send(&self, bytes: &[u8]) -> Exchange {
+        self.runtime.block_on(exchange(&self.service, bytes))
     }
 
-    /// Somebody else signs up where the conversation before has signed somebody out, so that each stands for itself.
-    fn sign_in(&mut self) {
-        if self.ask("GET /profile/", &self.signed_in.access, "").is_some() {
+    /// Signs up a new user if the previous exchange ended the session, so that exchanges are independent.
+    fn ensure_signed_in(&mut self) {
+        if self.request("GET /profile/", &self.user.access, "").is_some() {
             return;
         }
-        self.people += 1;
-        let email = format!("ada-{:09}@example.org", self.people);
+        self.sign_ups += 1;
+        let email = format!("ada-{:09}@example.org", self.sign_ups);
         let body = json!({"name": "Ada Lovelace", "email": email, "password": "secure_password"}).to_string();
-        let tokens = self.ask("POST /create-user/", "", &body).expect("a sign-up");
+        let tokens = self.request("POST /create-user/", "", &body).expect("a sign-up");
         let [access, refresh] = ["access", "refresh"].map(|name| tokens[name].as_str().expect("a token").to_owned());
-        let sessions = self.ask("GET /sessions/", &access, "").expect("a list");
+        let sessions = self.request("GET /sessions/", &access, "").expect("a list");
         let session = sessions["sessions"][0]["id"].as_str().expect("an id").to_owned();
-        self.signed_in = SignedIn { email, access, refresh, session };
+        self.user = SignedInUser { email, access, refresh, session };
     }
 
-    /// What is answered where all goes well.
-    fn ask(&self, what: &str, access: &str, body: &str) -> Option<Value> {
+    /// Sends a request and returns the body of its response, or `None` if the status is an error.
+    fn request(&self, method_and_path: &str, access: &str, body: &str) -> Option<Value> {
         let length = body.len();
         let request = format!(
-            "{what} HTTP/1.1\r\nAuthorization: Bearer {access}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            "{method_and_path} HTTP/1.1\r\nAuthorization: Bearer {access}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
-        let Conversation { sent, .. } = self.send(request.as_bytes());
-        let answer = answers(&sent, &[what]).swap_remove(0);
-        (answer.status < 300).then(|| serde_json::from_slice(&answer.body).expect("JSON"))
+        let Exchange { received, .. } = self.send(request.as_bytes());
+        let response = parse_responses(&received, &[method_and_path]).swap_remove(0);
+        (response.status < 300).then(|| serde_json::from_slice(&response.body).expect("JSON"))
     }
 }
 
-async fn converse(service: &Arc<http::Service>, said: &[u8]) -> Conversation {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let answer = service_fn(|request: Request<Incoming>| {
-        let (service, asked, method) = (Arc::clone(service), Arc::clone(&asked), request.method().to_string());
+async fn exchange(service: &Arc<http::Service>, bytes: &[u8]) -> Exchange {
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let respond = service_fn(|request: Request<Incoming>| {
+        let (service, requests, method) = (Arc::clone(service), Arc::clone(&requests), request.method().to_string());
         async move {
-            let answer = service.respond(request, SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000))).await;
-            asked.lock().expect("nobody panics with the lock").push((method, answer.status().as_u16()));
-            Ok::<_, Infallible>(answer)
+            let response = service.respond(request, SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000))).await;
+            requests.lock().expect("no panic under the lock").push((method, response.status().as_u16()));
+            Ok::<_, Infallible>(response)
         }
     });
     let (client, server) = tokio::io::duplex(1024);
-    let (mut answers, mut requests) = tokio::io::split(client);
+    let (mut reader, mut writer) = tokio::io::split(client);
     let mut builder = http1::Builder::new();
-    // A client that has said everything still hears the answers.
+    // The client closes its sending half and still reads the responses.
     builder.half_close(true).max_buf_size(32 * 1024).max_headers(64);
-    let mut sent = Vec::new();
-    let (_, _, _) = tokio::join!(
-        builder.serve_connection(TokioIo::new(server), answer),
+    let mut received = Vec::new();
+    let (_, (), _) = tokio::join!(
+        builder.serve_connection(TokioIo::new(server), respond),
         async {
-            // A server that has heard enough closes.
-            let _ = requests.write_all(said).await;
-            let _ = requests.shutdown().await;
+            // Fails if the server closes the connection early.
+            let _ = writer.write_all(bytes).await;
+            let _ = writer.shutdown().await;
         },
-        answers.read_to_end(&mut sent),
+        reader.read_to_end(&mut received),
     );
-    let asked = std::mem::take(&mut *asked.lock().expect("nobody panics with the lock"));
-    Conversation { asked, sent }
+    let requests = std::mem::take(&mut *requests.lock().expect("no panic under the lock"));
+    Exchange { requests, received }
 }
 
 fn accounts() -> Accounts {
     let directory =
         DataDirectory::open(&tempfile::tempdir().expect("a temporary directory").keep()).expect("a directory");
-    let lock = directory.lock().expect("nobody has the lock");
-    let store = Arc::new(directory.store(&lock, Arc::new(SystemClock)).expect("the store opens"));
+    let lock = directory.lock().expect("a free lock");
+    let store = Arc::new(directory.store(&lock, Arc::new(SystemClock)).expect("a store"));
     let (keys, metrics) = (keys(), Arc::new(Metrics::new("paseto")));
-    let named = || "postern".to_owned();
+    let name = || "postern".to_owned();
     let cheap = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
     let hashing = HasherSettings { parameters: cheap, threads: 1, max_wait: Duration::from_mins(1) };
     let settings = audit::Settings::keeping(None);
@@ -177,13 +179,13 @@ fn accounts() -> Accounts {
         sessions: instrumented_sessions(store, metrics.store_calls.clone()),
         hasher: Hasher::start(hashing, metrics.hashing.clone()).expect("valid parameters"),
         policy: Policy { min_code_points: 8 },
-        access_tokens: AccessTokens::new(Arc::clone(&keys), AccessFormat::Paseto, named(), named())
+        access_tokens: AccessTokens::new(Arc::clone(&keys), AccessFormat::Paseto, name(), name())
             .expect("short tokens"),
         refresh_tokens: RefreshTokens::new(keys),
         clock: Arc::new(SystemClock),
         lifetimes: Lifetimes { access: LONG, session: LONG, idle: None, published_keys: Duration::from_mins(5) },
         max_sessions: 100,
-        // An input that failed often would leave the next ones 429 alone.
+        // Otherwise the responses after many failures are all 429.
         limiter: None,
         rotation_enabled: true,
         metrics,

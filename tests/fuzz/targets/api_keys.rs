@@ -1,4 +1,4 @@
-//! The file of the operators' API keys.
+//! The file of API keys.
 #![no_main]
 
 use std::{
@@ -13,7 +13,7 @@ use postern::{
 };
 use postern_fuzz::write_private;
 
-/// Longer than any word that is said of a wrong line.
+/// Longer than any word of an error message.
 const LONG: usize = 16;
 
 static FILE: LazyLock<PathBuf> = LazyLock::new(|| tempfile::tempdir().expect("a temporary directory").keep().join("k"));
@@ -23,19 +23,19 @@ libfuzzer_sys::fuzz_target!(|file: &[u8]| {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     match ApiClients::of_file(FILE.clone(), clock) {
         Err(error) => {
-            let said = error.to_string().replace(&FILE.display().to_string(), "");
+            let message = error.to_string().replace(&FILE.display().to_string(), "");
             let text = String::from_utf8_lossy(file);
-            let told = text.split_whitespace().find(|word| word.len() >= LONG && said.contains(word));
-            assert_eq!(told, None, "{said}");
+            let leaked = text.split_whitespace().find(|word| word.len() >= LONG && message.contains(word));
+            assert_eq!(leaked, None, "{message}");
         }
-        Ok(operators) => judge(&operators, str::from_utf8(file).expect("a file that counts is text")),
+        Ok(clients) => check(&clients, str::from_utf8(file).expect("an accepted file in UTF-8")),
     }
 });
 
-/// Each key opens to its operator, and nothing else in the file does.
-fn judge(operators: &ApiClients, text: &str) {
-    // It was read less than a second ago, and so is not read again: there is nothing to wait for.
-    let name_of = |key: &str| operators.by_key(key).now_or_never().flatten().map(|name| name.as_str().to_owned());
+/// Each key names its client, and no other text of the file is a key.
+fn check(clients: &ApiClients, text: &str) {
+    // The file was read less than a second ago, so it is not read again and the future is ready.
+    let name_of = |key: &str| clients.by_key(key).now_or_never().flatten().map(|name| name.as_str().to_owned());
     for line in text.lines().map(str::trim) {
         let words: Vec<_> = line.split_ascii_whitespace().collect();
         match words[..] {
@@ -45,7 +45,7 @@ fn judge(operators: &ApiClients, text: &str) {
             }
             _ => assert!(line.is_empty() || line.starts_with('#'), "{line}"),
         }
-        assert_eq!(name_of(line), None, "a whole line is no key");
+        assert_eq!(name_of(line), None, "a whole line is a key");
     }
     assert_eq!(name_of(""), None);
 }

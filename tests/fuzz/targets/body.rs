@@ -1,4 +1,4 @@
-//! The bodies of requests, JSON objects and forms, and what handlers take from them.
+//! Request bodies, JSON objects and forms, and the fields that handlers take from them.
 #![no_main]
 
 use std::{collections::HashSet, fmt};
@@ -10,31 +10,31 @@ use serde::{
 };
 use serde_json::{Value, json};
 
-/// What is asked for, twice of one: the second time it has been taken.
+/// The requested fields. One is requested twice, and is missing the second time.
 const NAMES: [&str; 5] = ["refresh", "name", "a", "name", ""];
 
 libfuzzer_sys::fuzz_target!(|body: &[u8]| {
-    judge_json(body);
-    judge_form(body);
+    check_json(body);
+    check_form(body);
 });
 
-fn judge_json(body: &[u8]) {
+fn check_json(body: &[u8]) {
     let taken = take(BodyKind::Json, body, NAMES);
     match str::from_utf8(body).map(serde_json::from_str::<Pairs>) {
         Err(_) => assert_eq!(taken, None, "not UTF-8"),
-        Ok(Ok(Pairs(pairs))) if has_repeated(&pairs) => assert_eq!(taken, None, "a member given twice"),
+        Ok(Ok(Pairs(pairs))) if has_repeated(&pairs) => assert_eq!(taken, None, "a repeated field"),
         Ok(Ok(Pairs(pairs))) => assert_eq!(taken, Some(expected(pairs))),
-        // In values that nobody asks for, Postern does not mind what serde_json cannot keep, as long as it is JSON.
+        // In fields that are not requested, Postern accepts valid JSON that serde_json cannot represent.
         Ok(Err(error)) if taken.is_some() => {
-            let cannot_keep =
+            let unsupported =
                 ["number out of range", "recursion limit", "lone leading surrogate", "unexpected end of hex escape"];
-            assert!(cannot_keep.iter().any(|reason| error.to_string().starts_with(reason)), "{error}");
+            assert!(unsupported.iter().any(|reason| error.to_string().starts_with(reason)), "{error}");
         }
         Ok(Err(_)) => {}
     }
 }
 
-fn judge_form(body: &[u8]) {
+fn check_form(body: &[u8]) {
     let pairs: Vec<_> = form_urlencoded::parse(body).map(|(name, value)| (name.into(), json!(value))).collect();
     let expected = (!has_repeated(&pairs)).then(|| expected(pairs));
     assert_eq!(take(BodyKind::Form, body, NAMES), expected);
@@ -45,11 +45,11 @@ fn has_repeated(pairs: &[(String, Value)]) -> bool {
     pairs.iter().any(|(name, _)| !names.insert(name))
 }
 
-/// What is taken from these members, one name after the other.
+/// Returns the expected result for these fields.
 fn expected(mut pairs: Vec<(String, Value)>) -> Taken<{ NAMES.len() }> {
     let mut objections = serde_json::Map::new();
     let texts = NAMES.map(|name| {
-        let value = pairs.iter().position(|(other, _)| other == name).map(|place| pairs.remove(place).1);
+        let value = pairs.iter().position(|(other, _)| other == name).map(|index| pairs.remove(index).1);
         let sentence = match value {
             Some(Value::String(text)) if !text.trim().is_empty() => return Some(text),
             Some(Value::String(_)) => "This field may not be blank.",
@@ -64,7 +64,7 @@ fn expected(mut pairs: Vec<(String, Value)>) -> Taken<{ NAMES.len() }> {
     Taken { texts, objections: if objections.is_empty() { Value::Null } else { objections.into() } }
 }
 
-/// The members of an object in their order, repeated ones included.
+/// The fields of an object in order, including repeated ones.
 struct Pairs(Vec<(String, Value)>);
 
 impl<'body> Deserialize<'body> for Pairs {

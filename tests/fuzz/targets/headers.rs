@@ -1,16 +1,16 @@
-//! The headers of a request that Postern reads itself, given once or several times: a line of the input for each.
+//! The request headers that Postern parses, with one or more header lines: each line of the input is one.
 #![no_main]
 
 use postern::http::fuzzing::{bearer_token, is_json, is_request_id};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let values: Vec<&[u8]> = if input.is_empty() { Vec::new() } else { input.split(|byte| *byte == b'\n').collect() };
-    judge_authorization(&values);
-    judge_content_type(&values);
-    judge_request_id(input);
+    check_authorization(&values);
+    check_content_type(&values);
+    check_request_id(input);
 });
 
-fn judge_authorization(values: &[&[u8]]) {
+fn check_authorization(values: &[&[u8]]) {
     let Some(token) = bearer_token(values) else { return };
     let expected = match values {
         [] => Err("not_authenticated"),
@@ -26,15 +26,15 @@ fn judge_authorization(values: &[&[u8]]) {
     assert_eq!(token, expected);
 }
 
-fn judge_content_type(values: &[&[u8]]) {
+fn check_content_type(values: &[&[u8]]) {
     let Some(is_json) = is_json(values) else { return };
     let essence = |value: &[u8]| String::from_utf8_lossy(value).split(';').next().unwrap_or_default().to_lowercase();
-    let is_one = matches!(values, [value] if essence(value).trim_matches([' ', '\t']) == "application/json");
-    assert_eq!(is_json, is_one);
+    let expected = matches!(values, [value] if essence(value).trim_matches([' ', '\t']) == "application/json");
+    assert_eq!(is_json, expected);
 }
 
-fn judge_request_id(id: &[u8]) {
-    let harmless = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-    let is_harmless = str::from_utf8(id).is_ok_and(|id| id.chars().all(|character| harmless.contains(character)));
-    assert_eq!(is_request_id(id), is_harmless && !id.is_empty() && id.len() <= 128);
+fn check_request_id(id: &[u8]) {
+    let allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    let is_allowed = str::from_utf8(id).is_ok_and(|id| id.chars().all(|character| allowed.contains(character)));
+    assert_eq!(is_request_id(id), is_allowed && !id.is_empty() && id.len() <= 128);
 }

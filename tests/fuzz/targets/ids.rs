@@ -1,4 +1,4 @@
-//! What a caller names a session by, and a place in a list: each has one text, but for the case of an id's letters.
+//! Session ids and list cursors: each has one text, except for the case of the letters of an id.
 #![no_main]
 
 use postern::model::{Cursor, SessionId};

@@ -1,15 +1,15 @@
-//! Names, as somebody sends them.
+//! Names of users.
 #![no_main]
 
 use postern::model::{MAX_NAME_CHARACTERS, Name};
 
-libfuzzer_sys::fuzz_target!(|written: &str| {
-    let Ok(name) = written.parse::<Name>() else { return };
-    let shown = name.as_str();
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    let Ok(name) = text.parse::<Name>() else { return };
+    let normalised = name.as_str();
 
-    assert!((1..=MAX_NAME_CHARACTERS).contains(&shown.chars().count()), "{shown:?}");
-    assert!(!shown.chars().any(char::is_control), "{shown:?}");
-    assert_eq!(shown.trim(), shown);
-    assert_eq!(shown.parse::<Name>().as_ref(), Ok(&name), "its own normal form");
-    assert_eq!(format!("\t{shown}\u{3000}").parse::<Name>(), Ok(name), "trimmed");
+    assert!((1..=MAX_NAME_CHARACTERS).contains(&normalised.chars().count()), "{normalised:?}");
+    assert!(!normalised.chars().any(char::is_control), "{normalised:?}");
+    assert_eq!(normalised.trim(), normalised);
+    assert_eq!(normalised.parse::<Name>().as_ref(), Ok(&name), "the normal form is stable");
+    assert_eq!(format!("\t{normalised}\u{3000}").parse::<Name>(), Ok(name), "space is trimmed");
 });

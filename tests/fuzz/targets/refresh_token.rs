@@ -1,4 +1,4 @@
-//! Refresh tokens. The first character of the input says what it is: `t` a text, `e` edits of a token, `i` what a token says.
+//! Refresh tokens. The first character of the input is its kind: `t` a text, `e` edits of a token, `i` the claims of a token.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -13,29 +13,29 @@ use uuid::Uuid;
 static TOKENS: LazyLock<RefreshTokens> = LazyLock::new(|| RefreshTokens::new(keys()));
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| match input {
-    [b't', text @ ..] => judge_text(text),
-    [b'e', edits @ ..] => judge_edits(edits),
-    [b'i', said @ ..] => judge_claims(said),
+    [b't', text @ ..] => check_text(text),
+    [b'e', edits @ ..] => check_edits(edits),
+    [b'i', bytes @ ..] => check_claims(bytes),
     _ => {}
 });
 
-/// Nobody without the keys has a token.
-fn judge_text(text: &[u8]) {
+/// Without the keys, no text is a token.
+fn check_text(text: &[u8]) {
     let Ok(text) = str::from_utf8(text) else { return };
     assert_eq!(TOKENS.verify_now(text), Err(InvalidRefreshToken));
 }
 
-/// A token has one text.
-fn judge_edits(edits: &[u8]) {
+/// No other text is the same token.
+fn check_edits(edits: &[u8]) {
     let claims = RefreshClaims { user: UserId(Uuid::from_u128(1)), session: SessionId(Uuid::from_u128(2)), counter: 3 };
     let issued = TOKENS.issue(claims, TOKENS.active_key());
     let Some(other) = edited(&issued, edits) else { return };
     assert_eq!(TOKENS.verify_now(&other).is_ok(), other == issued, "{other}");
 }
 
-/// A token says what was written into it, in an alphabet that needs no quotes, whatever key it was to be signed by.
-fn judge_claims(said: &[u8]) {
-    let Some((user, rest)) = said.split_first_chunk() else { return };
+/// A token has the claims that it was issued with, under any key tag, in an alphabet that needs no quotes.
+fn check_claims(bytes: &[u8]) {
+    let Some((user, rest)) = bytes.split_first_chunk() else { return };
     let Some((session, rest)) = rest.split_first_chunk() else { return };
     let Some((counter, tag)) = rest.split_first_chunk() else { return };
     let claims = RefreshClaims {

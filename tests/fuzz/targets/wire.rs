@@ -1,14 +1,14 @@
-//! Sends bytes to the whole service through hyper, and checks the responses.
+//! The bytes that a client sends on a connection to the whole service, through hyper.
 #![no_main]
 
 use std::{cell::RefCell, sync::LazyLock};
 
 use postern::http::fuzzing::is_request_id;
-use postern_fuzz::{Answer, Conversation, Served, answers};
+use postern_fuzz::{Exchange, Response, TestService, parse_responses};
 use serde_json::Value;
 
-/// The errors of docs/api.md: status, and code if there is one.
-static ERRORS: LazyLock<Vec<(u16, Option<String>)>> = LazyLock::new(|| {
+/// The errors of docs/api.md: a status, and a code if there is one.
+static DOCUMENTED_ERRORS: LazyLock<Vec<(u16, Option<String>)>> = LazyLock::new(|| {
     let rows = include_str!("../../../docs/api.md").lines().map(|line| line.split('|').map(str::trim));
     let errors = rows.filter_map(|mut cells| {
         let status = cells.nth(1)?.parse().ok().filter(|status| *status >= 400)?;
@@ -19,32 +19,32 @@ static ERRORS: LazyLock<Vec<(u16, Option<String>)>> = LazyLock::new(|| {
 });
 
 thread_local! {
-    static SERVED: RefCell<Served> = RefCell::new(Served::start());
+    static SERVICE: RefCell<TestService> = RefCell::new(TestService::start());
 }
 
-libfuzzer_sys::fuzz_target!(|said: &[u8]| {
-    let Conversation { asked, sent } = SERVED.with_borrow_mut(|served| served.converse(said));
-    let methods: Vec<_> = asked.iter().map(|(method, _)| method.as_str()).collect();
-    let responses = answers(&sent, &methods);
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let Exchange { requests, received } = SERVICE.with_borrow_mut(|service| service.exchange(bytes));
+    let methods: Vec<_> = requests.iter().map(|(method, _)| method.as_str()).collect();
+    let responses = parse_responses(&received, &methods);
 
-    let (of_service, of_hyper) = responses.split_at_checked(asked.len()).expect("a response to each request");
-    for ((method, status), response) in asked.iter().zip(of_service) {
-        assert_eq!(response.status, *status, "responses come in the order of the requests");
+    let (ours, of_hyper) = responses.split_at_checked(requests.len()).expect("a response to each request");
+    for ((method, status), response) in requests.iter().zip(ours) {
+        assert_eq!(response.status, *status, "responses in the order of the requests");
         check(method, response);
     }
-    // hyper's own response to a malformed head is the last one, and has no body.
+    // hyper responds to a head that it cannot parse, and then closes the connection.
     assert!(of_hyper.len() <= 1, "{of_hyper:?}");
     for response in of_hyper {
         assert!([400, 414, 431].contains(&response.status) && response.body.is_empty(), "{response:?}");
     }
 });
 
-fn check(method: &str, response: &Answer) {
-    let Answer { status, body, .. } = response;
+fn check(method: &str, response: &Response) {
+    let Response { status, body, .. } = response;
     assert!(is_request_id(response.header("x-request-id").expect("an id").as_bytes()));
     assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
     assert!(response.header("cache-control").is_some());
-    // No store is down, so that a server error is a bug.
+    // No store is down, so a 5xx is a fault of Postern.
     assert!(*status < 500, "{response:?}");
     assert_eq!(response.header("www-authenticate").is_some(), *status == 401, "{response:?}");
     assert_eq!(
@@ -54,7 +54,7 @@ fn check(method: &str, response: &Answer) {
     );
     if !body.is_empty() {
         assert_eq!(response.header("content-type"), Some("application/json"), "{response:?}");
-        let body: Value = serde_json::from_slice(body).expect("a body is JSON");
+        let body: Value = serde_json::from_slice(body).expect("a body in JSON");
         assert!(body.is_object(), "{body}");
         assert_eq!(body.get("error").is_some(), *status >= 400, "{body}");
     }
@@ -65,20 +65,20 @@ fn check(method: &str, response: &Answer) {
     }
 }
 
-fn check_error(method: &str, response: &Answer) {
+fn check_error(method: &str, response: &Response) {
     if method == "HEAD" {
-        assert!(ERRORS.iter().any(|(status, _)| *status == response.status), "{response:?}");
+        assert!(DOCUMENTED_ERRORS.iter().any(|(status, _)| *status == response.status), "{response:?}");
         return;
     }
-    let body: Value = serde_json::from_slice(&response.body).expect("an error has a body");
-    let code = body.get("code").map(|code| code.as_str().expect("a code is a string").to_owned());
-    assert!(ERRORS.contains(&(response.status, code)), "{response:?}");
+    let body: Value = serde_json::from_slice(&response.body).expect("an error with a body");
+    let code = body.get("code").map(|code| code.as_str().expect("a code as text").to_owned());
+    assert!(DOCUMENTED_ERRORS.contains(&(response.status, code)), "{response:?}");
     assert!(body["error"].as_str().is_some_and(|sentence| !sentence.is_empty()), "{body}");
-    let fields = body.get("fields").map(|fields| fields.as_object().expect("fields are an object"));
+    let fields = body.get("fields").map(|fields| fields.as_object().expect("fields as an object"));
     for sentences in fields.into_iter().flat_map(|fields| fields.values()) {
         let sentences = sentences.as_array().expect("a list of sentences");
         assert!(!sentences.is_empty() && sentences.iter().all(Value::is_string), "{body}");
     }
-    let allowed = ["error", "code", "fields"];
-    assert!(body.as_object().into_iter().flat_map(|body| body.keys()).all(|name| allowed.contains(&name.as_str())));
+    let known = ["error", "code", "fields"];
+    assert!(body.as_object().into_iter().flat_map(|body| body.keys()).all(|name| known.contains(&name.as_str())));
 }
