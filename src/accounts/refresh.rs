@@ -60,9 +60,9 @@ impl Accounts {
     /// Counts the outcome, and records it in the audit trail if it is unusual.
     fn record_outcome(&self, outcome: RefreshOutcome, session: &Session, call: &CallContext) {
         let metrics = &self.metrics.accounts;
-        metrics.presented(outcome.label());
+        metrics.count_refresh_token(outcome.label());
         if outcome.is_reuse() {
-            metrics.ended_by_theft.inc();
+            metrics.ended_by_reuse.inc();
         }
         let kind = match outcome {
             RefreshOutcome::Kept | RefreshOutcome::Outdated | RefreshOutcome::Next => return,

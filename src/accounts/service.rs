@@ -101,7 +101,7 @@ impl Accounts {
             client: call.client.clone(),
         };
         let opened = self.sessions.open(&session, &call.time).await?;
-        self.metrics.accounts.ended_as_too_many.inc_by(opened.ended);
+        self.metrics.accounts.ended_by_session_limit.inc_by(opened.ended);
         if opened.ended > 0 {
             let subject = AuditSubject::from(user).with_detail(format!("sessions ended: {}", opened.ended));
             self.audit.record(EventKind::SessionsDisplaced, subject, call);

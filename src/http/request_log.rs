@@ -47,7 +47,7 @@ impl RequestLog {
             Err(error) => (error.code(), error.cause()),
         };
         let response = outcome.unwrap_or_else(ApiError::into_response);
-        self.in_flight.answered(response.status().as_str());
+        self.in_flight.responded(response.status().as_str());
         self.log(response.status().as_u16(), code, cause.as_deref());
         response
     }
@@ -82,7 +82,7 @@ impl RequestLog {
 
 impl Drop for RequestLog {
     fn drop(&mut self) {
-        if !self.in_flight.is_answered() {
+        if !self.in_flight.has_response() {
             let (method, route) = (self.method, self.route);
             let (id, api_client, duration_ms) = (self.id.as_str(), self.api_client_name(), self.duration_ms());
             info!(id, method, route, api_client, duration_ms, "request ended without a response");

@@ -35,9 +35,9 @@ pub struct AccountMetrics {
     /// Sessions ended by the deletion of the user's account.
     pub ended_by_account_deletion: IntCounter,
     /// Sessions ended because the user had too many.
-    pub ended_as_too_many: IntCounter,
+    pub ended_by_session_limit: IntCounter,
     /// Sessions ended because the reuse of a refresh token was detected.
-    pub ended_by_theft: IntCounter,
+    pub ended_by_reuse: IntCounter,
 }
 
 impl AccountMetrics {
@@ -58,13 +58,13 @@ impl AccountMetrics {
             ended_by_logout_everywhere: ended.with_label_values(&["logout_everywhere"]),
             ended_by_password_change: ended.with_label_values(&["password_change"]),
             ended_by_account_deletion: ended.with_label_values(&["account_deletion"]),
-            ended_as_too_many: ended.with_label_values(&["too_many"]),
-            ended_by_theft: ended.with_label_values(&["reuse"]),
+            ended_by_session_limit: ended.with_label_values(&["too_many"]),
+            ended_by_reuse: ended.with_label_values(&["reuse"]),
         }
     }
 
     /// Counts a refresh token that was presented to a valid session, by its outcome.
-    pub fn presented(&self, outcome: &'static str) {
+    pub fn count_refresh_token(&self, outcome: &'static str) {
         self.refresh_tokens.with_label_values(&[outcome]).inc();
     }
 }

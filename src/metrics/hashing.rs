@@ -21,7 +21,7 @@ pub struct HashingMetrics {
     /// Durations of password policy checks, in seconds.
     pub policy_checks: Histogram,
     /// Rejected jobs.
-    pub refusals: IntCounter,
+    pub rejections: IntCounter,
 }
 
 impl HashingMetrics {
@@ -34,7 +34,7 @@ impl HashingMetrics {
             hashes: durations.with_label_values(&["hash"]),
             min_hash_duration: make.float_gauge(&families::HASH_MIN_DURATION).with_label_values::<&str>(&[]),
             policy_checks: durations.with_label_values(&["policy_check"]),
-            refusals: make.counter(&families::HASHING_REFUSALS).with_label_values::<&str>(&[]),
+            rejections: make.counter(&families::HASHING_REFUSALS).with_label_values::<&str>(&[]),
         }
     }
 }

@@ -35,7 +35,7 @@ impl HttpMetrics {
     #[must_use]
     pub fn request(self: &Arc<Self>, route: &'static str, method: &'static str) -> InFlightRequest {
         self.in_flight.inc();
-        InFlightRequest { http: Arc::clone(self), route, method, started: Instant::now(), is_answered: false }
+        InFlightRequest { http: Arc::clone(self), route, method, started: Instant::now(), has_response: false }
     }
 
     /// Counts an accepted connection, which is open until the returned value is dropped.
@@ -54,20 +54,20 @@ pub struct InFlightRequest {
     route: &'static str,
     method: &'static str,
     started: Instant,
-    is_answered: bool,
+    has_response: bool,
 }
 
 impl InFlightRequest {
     /// Counts the request with the status of its response.
-    pub fn answered(&mut self, status: &str) {
-        self.is_answered = true;
+    pub fn responded(&mut self, status: &str) {
+        self.has_response = true;
         self.http.requests.with_label_values(&[self.route, self.method, status]).inc();
     }
 
     /// Returns whether the request has a response.
     #[must_use]
-    pub fn is_answered(&self) -> bool {
-        self.is_answered
+    pub fn has_response(&self) -> bool {
+        self.has_response
     }
 
     /// Returns the time since the request arrived.
@@ -79,8 +79,8 @@ impl InFlightRequest {
 
 impl Drop for InFlightRequest {
     fn drop(&mut self) {
-        if !self.is_answered {
-            self.answered("none");
+        if !self.has_response {
+            self.responded("none");
         }
         self.http.in_flight.dec();
         self.http.durations.with_label_values(&[self.route, self.method]).observe(self.elapsed().as_secs_f64());

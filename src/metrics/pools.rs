@@ -25,9 +25,9 @@ pub struct PoolStats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RetryCounts {
     /// Retries within the budget.
-    pub made: u64,
+    pub allowed: u64,
     /// Retries denied beyond the budget.
-    pub refused: u64,
+    pub denied: u64,
 }
 
 pub(super) struct Pools {
@@ -64,7 +64,7 @@ impl Pools {
             self.connections.with_label_values(&[store, "in_use"]).set(number(in_use));
             self.max_connections.with_label_values(&[store]).set(number(max));
             self.waiting.with_label_values(&[store]).set(number(waiting));
-            for (outcome, count) in [("allowed", retries.made), ("denied", retries.refused)] {
+            for (outcome, count) in [("allowed", retries.allowed), ("denied", retries.denied)] {
                 let counter = self.retries.with_label_values(&[store, outcome]);
                 counter.inc_by(count.saturating_sub(counter.get()));
             }

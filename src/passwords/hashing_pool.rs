@@ -199,7 +199,7 @@ mod tests {
 
         let error = pool.run(JobKind::Hash, |_| ()).await.expect_err("the queue is too long");
         assert_eq!(error.wait, Duration::from_millis(120));
-        assert_eq!((metrics.refusals.get(), metrics.queue_depth.get()), (1, 3));
+        assert_eq!((metrics.rejections.get(), metrics.queue_depth.get()), (1, 3));
         assert_eq!(pool.check_capacity(0, Duration::ZERO), Err(error));
         drop(release);
         futures_util::future::join_all(waiting).await;

@@ -82,7 +82,7 @@ impl QueueLoad {
 
     /// Counts a rejected job.
     pub fn count_rejected(&self) {
-        self.metrics.refusals.inc();
+        self.metrics.rejections.inc();
     }
 
     /// Returns the number of hashes since the start.

@@ -46,7 +46,7 @@ impl RetryBudget {
 
     /// Returns the numbers of retries since the start.
     pub(super) fn counts(&self) -> RetryCounts {
-        RetryCounts { made: self.allowed.load(Ordering::Relaxed), refused: self.denied.load(Ordering::Relaxed) }
+        RetryCounts { allowed: self.allowed.load(Ordering::Relaxed), denied: self.denied.load(Ordering::Relaxed) }
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
         });
 
         assert_eq!(retried.count(), 100);
-        assert_eq!(budget.counts(), RetryCounts { made: 200, refused: 1800 });
+        assert_eq!(budget.counts(), RetryCounts { allowed: 200, denied: 1800 });
     }
 
     #[test]

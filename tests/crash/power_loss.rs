@@ -33,7 +33,7 @@ impl Record {
         (Self { postern, disk, answered: Vec::new() }, serving)
     }
 
-    fn answered(&mut self) {
+    fn responded(&mut self) {
         self.answered.push(self.disk.journal_bytes());
     }
 
@@ -115,23 +115,23 @@ async fn acknowledged_writes_survive_a_power_loss() {
     let (mut record, serving) = Record::start().await;
     let api = serving.api();
     let mut ada = api.signed_up("ada@example.org").await;
-    record.answered();
+    record.responded();
     let second = api.logged_in("ada@example.org", PASSWORD).await;
-    record.answered();
+    record.responded();
     for _ in 0..2 {
         ada = api.rotated(&ada).await;
-        record.answered();
+        record.responded();
     }
     api.log_out(&second).send().await.expect(200);
-    record.answered();
+    record.responded();
     api.logged_in("ada@example.org", PASSWORD).await;
-    record.answered();
+    record.responded();
     api.change_password(&ada, PASSWORD, NEW_PASSWORD).send().await.expect(200);
-    record.answered();
+    record.responded();
     // This includes the audit trail, and a command that has the store for itself makes a checkpoint.
     assert_eq!(serving.stopped().await.code, Some(0));
     assert_eq!(record.postern.run(&["backup", "backup.db"]).await.code, Some(0));
-    record.answered();
+    record.responded();
 
     let (notes, directory) = (record.disk.journal(), record.directory());
     let replayed: Vec<_> = DiskModel::after(&notes).files(Loss::Nothing).into_iter().collect();
@@ -154,7 +154,7 @@ async fn power_loss_during_a_checkpoint_loses_nothing() {
         for _ in 0..20 {
             number += 1;
             api.signed_up(&format!("ada{number}@example.org")).await;
-            record.answered();
+            record.responded();
         }
         let notes = record.disk.journal();
         let first_answer = notes.partition_point(|note| note.journal_bytes <= record.answered[0]);
@@ -184,7 +184,7 @@ async fn power_loss_during_a_checkpoint_loses_nothing() {
 async fn interrupted_first_start_is_completed_by_the_next_one() {
     let (mut record, serving) = Record::start().await;
     let ada = serving.api().signed_up("ada@example.org").await;
-    record.answered();
+    record.responded();
     serving.killed().await;
     let notes = record.disk.journal();
     let first_answer = notes.partition_point(|note| note.journal_bytes <= record.answered[0]);

@@ -77,11 +77,11 @@ async fn api_keys_are_replaced_without_a_restart() {
     ask(&serving, KEY).await.expect(200);
 
     swap("second", &format!("billing {KEY}\nbilling {OTHER_KEY}\n"));
-    let is_answered = async |key: &str, status: u16| ask(&serving, key).await.status == status;
-    eventually(LONG, "the new key is accepted", async || is_answered(OTHER_KEY, 200).await).await;
+    let has_response = async |key: &str, status: u16| ask(&serving, key).await.status == status;
+    eventually(LONG, "the new key is accepted", async || has_response(OTHER_KEY, 200).await).await;
     ask(&serving, KEY).await.expect(200);
 
     swap("third", &format!("billing {OTHER_KEY}\n"));
-    eventually(LONG, "the old key is refused", async || is_answered(KEY, 401).await).await;
+    eventually(LONG, "the old key is refused", async || has_response(KEY, 401).await).await;
     ask(&serving, OTHER_KEY).await.expect(200);
 }

@@ -26,7 +26,7 @@ async fn manual_has_a_page_for_each_command() {
     for page in ["postern", "postern-serve", "postern-user-create", "postern-sessions-end", "postern-keys-generate"] {
         let text = fs::read_to_string(postern.path(&format!("man/man1/{page}.1"))).expect("a page");
         assert!(text.contains(&format!(".TH {page} 1")), "{text}");
-        let settings = text.contains("Longest time for a request\\*(Aqs store calls together");
+        let settings = text.contains("Maximum time for all store calls of a request");
         assert_eq!(settings, page == "postern", "{text}");
     }
     assert!(!postern.path("man/man1/postern-help.1").exists());

@@ -236,7 +236,7 @@ fn token_used_by_two_clients_ends_the_session() {
         let mut stored = [session.next; 2];
         let mut last: Option<(usize, bool)> = None;
         let mut displaced = None;
-        for (who, wait, is_answered) in presentations {
+        for (who, wait, has_response) in presentations {
             kept.clock.advance(Duration::from_secs(wait));
             let refresh = kept.presented(user, &session, stored[who], ON).await;
             let Refresh::Decided(presentation, session) = refresh else { panic!("{refresh:?}") };
@@ -255,10 +255,10 @@ fn token_used_by_two_clients_ends_the_session() {
             if is_other_displaced {
                 displaced = Some(1 - who);
             }
-            if is_answered {
+            if has_response {
                 stored[who] = session.next;
             }
-            last = Some((who, is_answered && presentation != RefreshOutcome::Shared));
+            last = Some((who, has_response && presentation != RefreshOutcome::Shared));
         }
         Ok(())
     });
