@@ -65,8 +65,8 @@
 //!   only, and the memory of the process by no other process.
 //! - A log event is one line, whatever it contains.
 //! - hyper's service error is `Infallible`, and a panic becomes one 500.
-//! - Every part of a connection has a deadline, whatever the client does. No byte of HTTP/1 reaches hyper if it can be read
-//!   in two ways.
+//! - Every part of a connection has a deadline, whatever the client does. A request without exactly one valid host, or with
+//!   a transfer coding other than `chunked`, is rejected; one with both a length and `chunked` closes its connection.
 
 pub mod accounts;
 pub mod api_keys;
