@@ -15,6 +15,11 @@ use super::limits::ConnectionTimeouts;
 /// How long a connection may be without its first byte, or within a request head, before it can be evicted for that.
 const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
+/// The most requests of an HTTP/2 connection that its client may reset before their response, unless it lets at least half
+/// of all requests complete. h2 itself limits only resets of streams that hyper has not accepted yet, and each reset may
+/// cost a store its connection.
+const MAX_ABANDONED: u32 = 100;
+
 /// Why a connection may be evicted, the best reason last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EvictionPriority {
@@ -44,6 +49,9 @@ pub enum CloseReason {
     /// Another connection needs the slot.
     #[error("evicted")]
     Evicted,
+    /// The client resets most of its requests.
+    #[error("too many abandoned requests")]
+    Abandoning,
     /// The client is still sending after the last response.
     #[error("input after the last response")]
     Lingered,
@@ -54,13 +62,16 @@ pub enum CloseReason {
 #[derive(Debug)]
 pub struct ConnectionActivity {
     timeouts: ConnectionTimeouts,
-    state: Mutex<State>,
+    state: Mutex<ActivityState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ActivityState {
     is_http2: bool,
-    has_had_request: bool,
+    /// Requests so far.
+    requests: u32,
+    /// Requests that were dropped before hyper had taken their response.
+    abandoned: u32,
     /// Requests whose responses hyper has not taken yet.
     in_flight: usize,
     /// When `in_flight` last changed; before the first request, the accept or the end of the TLS handshake.
@@ -86,29 +97,42 @@ enum CloseMode {
 }
 
 /// A request in flight: dropped when hyper has taken its whole response.
-pub struct InFlight(Arc<ConnectionActivity>);
+pub struct InFlight {
+    activity: Arc<ConnectionActivity>,
+    is_complete: bool,
+}
 
 impl InFlight {
-    /// Whether the connection closes after this request's response.
+    /// Returns whether the connection closes after this request's response.
     pub fn is_last(&self) -> bool {
-        self.0.state().close_mode != CloseMode::KeepAlive
+        self.activity.state().close_mode != CloseMode::KeepAlive
+    }
+
+    /// Records that hyper has taken the response. A request that is dropped before that counts as abandoned.
+    pub fn completed(&mut self) {
+        self.is_complete = true;
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.activity.state();
         state.in_flight -= 1;
         state.last_change = Instant::now();
+        if !self.is_complete {
+            state.abandoned = state.abandoned.saturating_add(1);
+            state.wake();
+        }
     }
 }
 
 impl ConnectionActivity {
-    /// A connection that has just been accepted.
+    /// Creates the state of a connection that has just been accepted.
     pub fn new(timeouts: ConnectionTimeouts) -> Self {
-        let state = State {
+        let state = ActivityState {
             is_http2: false,
-            has_had_request: false,
+            requests: 0,
+            abandoned: 0,
             in_flight: 0,
             last_change: Instant::now(),
             head_since: None,
@@ -145,15 +169,20 @@ impl ConnectionActivity {
     pub fn request_started(self: &Arc<Self>) -> InFlight {
         let mut state = self.state();
         state.in_flight += 1;
-        state.has_had_request = true;
+        state.requests = state.requests.saturating_add(1);
         state.head_since = None;
         state.last_change = Instant::now();
-        InFlight(Arc::clone(self))
+        InFlight { activity: Arc::clone(self), is_complete: false }
     }
 
-    /// Records whether the client reads its responses.
-    pub fn write_blocked(&self, is_blocked: bool) {
-        self.state().blocked_since = is_blocked.then(Instant::now);
+    /// Records that the client does not read its response.
+    pub fn write_blocked(&self) {
+        self.state().blocked_since = Some(Instant::now());
+    }
+
+    /// Records that the client reads its response again.
+    pub fn write_resumed(&self) {
+        self.state().blocked_since = None;
     }
 
     /// Records that input is read only to be discarded.
@@ -176,7 +205,7 @@ impl ConnectionActivity {
 
     /// Waits for the first request. Only polling the connection beside it wakes the task.
     pub async fn first_request(&self) {
-        poll_fn(|_| if self.state().has_had_request { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|_| if self.state().has_had_request() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     /// Waits until the connection has been idle for [`ConnectionTimeouts::closing_idle`].
@@ -196,9 +225,7 @@ impl ConnectionActivity {
     pub fn evict(&self) {
         let mut state = self.state();
         state.is_evicted = true;
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
+        state.wake();
     }
 
     /// Runs `work` until it is done or the connection's deadline has passed.
@@ -222,16 +249,27 @@ impl ConnectionActivity {
         .await
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ActivityState> {
         self.state.lock()
     }
 }
 
-impl State {
-    /// Since when no request is in flight or arriving; now, if one is in flight. A head counts as arriving from its first
-    /// byte only, so that one that never ends cannot hold up a shutdown.
+impl ActivityState {
+    /// Returns since when no request has been in flight or arriving, or the current time if one is in flight. A head counts
+    /// from its first byte, so an unfinished head cannot hold up a shutdown.
     fn resting_since(&self) -> Instant {
         if self.in_flight > 0 { Instant::now() } else { self.head_since.unwrap_or(self.last_change) }
+    }
+
+    fn has_had_request(&self) -> bool {
+        self.requests > 0
+    }
+
+    /// Makes the connection's task look at its deadline again.
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 
     fn eviction_priority(&self) -> Option<(EvictionPriority, Duration)> {
@@ -240,7 +278,7 @@ impl State {
             _ if self.in_flight > 0 => return None,
             Some(_) if resting < EVICTION_GRACE => return None,
             Some(_) => EvictionPriority::SlowHead,
-            None if !self.has_had_request && resting >= EVICTION_GRACE => EvictionPriority::NoFirstByte,
+            None if !self.has_had_request() && resting >= EVICTION_GRACE => EvictionPriority::NoFirstByte,
             None => EvictionPriority::Idle,
         };
         Some((priority, resting))
@@ -256,6 +294,9 @@ impl State {
             return Err(CloseReason::Evicted);
         }
         self.is_evicted = false;
+        if self.is_http2 && self.abandoned > MAX_ABANDONED && self.abandoned > self.requests / 2 {
+            return Err(CloseReason::Abandoning);
+        }
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.waker = Some(waker.clone());
         }
@@ -276,13 +317,13 @@ impl State {
             return (self.last_change + 2 * timeouts.request, CloseReason::Stalled);
         }
         if let CloseMode::WhenIdle { since } = self.close_mode {
-            // Over HTTP/2, the client has to answer the PING that follows the first GOAWAY.
+            // Over HTTP/2, the client must acknowledge the PING that follows the first GOAWAY.
             let limit = if self.is_http2 { timeouts.head } else { timeouts.closing_idle };
             return (since.max(self.last_change) + limit, CloseReason::Idle);
         }
         match self.head_since {
             Some(since) => (since + timeouts.head, CloseReason::SlowHead),
-            None if self.has_had_request => (self.last_change + timeouts.idle, CloseReason::Idle),
+            None if self.has_had_request() => (self.last_change + timeouts.idle, CloseReason::Idle),
             // Over HTTP/2, the preface and SETTINGS come before the first request.
             None if self.is_http2 => (self.last_change + timeouts.head, CloseReason::SlowHead),
             None => (self.last_change + timeouts.first_byte, CloseReason::NoFirstByte),

@@ -87,7 +87,7 @@ impl Connection {
     fn responder(&self) -> impl Fn(Request<Incoming>) -> ResponseFuture + use<> {
         let (activity, service, peer) = (Arc::clone(&self.activity), Arc::clone(&self.service), self.peer);
         move |request| {
-            let in_flight = activity.request_started();
+            let mut in_flight = activity.request_started();
             let service = Arc::clone(&service);
             Box::pin(async move {
                 let is_http2 = request.version() == Version::HTTP_2;
@@ -96,10 +96,13 @@ impl Connection {
                 } else {
                     service.reject(&request)
                 };
+                if response.body().is_end_stream() {
+                    in_flight.completed();
+                }
                 if !is_http2 && in_flight.is_last() {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok(response.map(|body| TrackedBody { body, _in_flight: in_flight }))
+                Ok(response.map(|body| TrackedBody { body, in_flight }))
             })
         }
     }
@@ -149,7 +152,7 @@ type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<TrackedBody>, 
 /// window delays that.
 struct TrackedBody {
     body: Full<Bytes>,
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 impl Body for TrackedBody {
@@ -160,7 +163,11 @@ impl Body for TrackedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_ready() {
+            self.in_flight.completed();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -172,9 +179,9 @@ impl Body for TrackedBody {
     }
 }
 
-/// A connection of hyper's, of either protocol.
+/// A connection of hyper, over either protocol.
 trait HyperConnection: Future<Output = hyper::Result<()>> {
-    /// Whether the protocol can tell the client that no further request will be served.
+    /// Returns whether the protocol can announce that no further request will be served.
     fn supports_goaway(&self) -> bool;
 
     /// Closes the connection after the responses to the requests in flight.
@@ -217,12 +224,12 @@ fn http1() -> http1::Builder {
     builder
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
-        // hyper would count the idle time before a head as well; `ConnectionActivity` times heads.
+        // hyper would also count the idle time before a head; `ConnectionActivity` times heads.
         .header_read_timeout(None);
     builder
 }
 
-/// Envoy's values for edge proxies, if it has one (100 streams, windows of 64 KiB and 1 MiB).
+/// Creates the builder, with Envoy's values for edge proxies if there are any (100 streams, windows of 64 KiB and 1 MiB).
 fn http2() -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder

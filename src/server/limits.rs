@@ -48,10 +48,12 @@ impl ConnectionTimeouts {
         }
     }
 
-    /// Shortens `closing_idle` to at most half of the shutdown grace period.
+    /// Shortens `closing_idle` and `linger` to at most a quarter of the shutdown grace period: an idle connection waits once
+    /// before the close, and again for a client that does not close.
     #[must_use]
     pub fn stopping_within(self, grace: Duration) -> Self {
-        Self { closing_idle: self.closing_idle.min(grace / 2), ..self }
+        let limit = grace / 4;
+        Self { closing_idle: self.closing_idle.min(limit), linger: self.linger.min(limit), ..self }
     }
 }
 
@@ -60,12 +62,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn closing_idle_is_at_most_half_of_the_grace_period() {
+    fn close_takes_at_most_half_of_the_grace_period() {
         let timeouts = ConnectionTimeouts::of(Duration::from_secs(10), Duration::from_secs(75));
 
-        let closing =
-            [100, 1000, 20_000].map(|grace| timeouts.stopping_within(Duration::from_millis(grace)).closing_idle);
+        let closing = [100, 1000, 20_000].map(|grace| timeouts.stopping_within(Duration::from_millis(grace)));
 
-        assert_eq!(closing, [50, 500, 1000].map(Duration::from_millis));
+        assert_eq!(closing.map(|timeouts| timeouts.closing_idle.as_millis()), [25, 250, 1000]);
+        assert_eq!(closing.map(|timeouts| timeouts.linger.as_millis()), [25, 250, 2000]);
     }
 }

@@ -121,7 +121,7 @@ fn drain_backlog(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     }
 }
 
-/// Whether accepting failed because the client has closed its connection already.
+/// Returns whether accepting failed because the client has closed its connection already.
 fn is_client_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

@@ -1,7 +1,7 @@
 //! Listeners and connections: accepts, limits and closes them; hyper speaks HTTP/1.1 and HTTP/2 on them.
 //!
 //! `listener` accepts and gives each connection a slot (`slots`). `connection` runs hyper on a `stream` that reports to
-//! the connection's `activity`, which holds the deadlines. `request_head` checks what hyper has parsed.
+//! the connection's `activity`, which holds the deadlines. `request_head` checks the heads that hyper has parsed.
 
 mod activity;
 mod connection;

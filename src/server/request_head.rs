@@ -1,26 +1,27 @@
-//! Checks of a parsed request head, for what hyper 1.12.0 (with httparse 1.10.1 and h2 0.4.20) leaves open.
+//! Checks of a parsed request head that hyper 1.12.0 (with httparse 1.10.1 and h2 0.4.20) does not make.
 //!
-//! hyper refuses heads that httparse cannot parse, Content-Lengths that are not digits or differ, a Transfer-Encoding
+//! hyper rejects heads that httparse cannot parse, Content-Lengths that are not digits or differ, a Transfer-Encoding
 //! whose last coding is not `chunked`, and any in HTTP/1.0. If a request has both headers, it uses Transfer-Encoding,
-//! removes Content-Length, and closes the connection after the response (RFC 9112, section 6.3). h2 refuses malformed
-//! requests (RFC 9113, sections 8.1.1 to 8.3). They do not refuse:
+//! removes Content-Length, and closes the connection after the response (RFC 9112, section 6.3). h2 rejects malformed
+//! requests (RFC 9113, sections 8.1.1 to 8.3). They do not reject:
 //!
 //! - a request of HTTP/1.1 without `Host`, or any request with several, or with an invalid one (RFC 9112, section 3.2);
 //! - a request of HTTP/2 without `:authority` and `Host`, or with two that differ (RFC 9113, section 8.3.1);
 //! - codings before the last `chunked`: `chunked, chunked`, `gzip, chunked` (RFC 9112, section 6.1). hyper decodes one
 //!   `chunked` and keeps the connection open.
+//! - `CONNECT`: a route for any method would respond to it, and a success makes a proxy in front open a tunnel.
 //!
-//! A proxy in front may read each of these in another way.
+//! A proxy in front may interpret each of these differently.
 
 use hyper::{
-    Request, Version,
+    Method, Request, Version,
     header::{self, HeaderValue},
     http::uri::Authority,
 };
 
-/// Whether the request names one host, and no transfer coding but `chunked`.
+/// Returns whether the request names one host, no transfer coding but `chunked`, and asks for no tunnel.
 pub fn is_valid<B>(request: &Request<B>) -> bool {
-    has_one_host(request) && is_chunked_at_most(request)
+    *request.method() != Method::CONNECT && has_one_host(request) && is_chunked_at_most(request)
 }
 
 fn has_one_host<B>(request: &Request<B>) -> bool {
@@ -35,7 +36,7 @@ fn has_one_host<B>(request: &Request<B>) -> bool {
     is_named && host.is_none_or(is_host) && hosts.next().is_none()
 }
 
-/// Whether this is a host with an optional port and no user (RFC 9110, section 7.2). An empty one is valid.
+/// Returns whether this is a host with an optional port and no user (RFC 9110, section 7.2). An empty one is valid.
 fn is_host(value: &[u8]) -> bool {
     let Ok(authority) = Authority::try_from(value) else { return value.is_empty() };
     let (host, authority) = (authority.host(), authority.as_str());

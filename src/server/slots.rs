@@ -19,9 +19,9 @@ use super::activity::ConnectionActivity;
 /// How often a connection that waits for a slot tries to evict another one.
 const EVICTION_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The slots of a listener. If none is free, a new connection takes the slot of one that has no request: of the one with
-/// the highest [`EvictionPriority`](super::activity::EvictionPriority), and among those of the one that has had it
-/// longest. If every connection has a request, the new one waits.
+/// The slots of a listener. If none is free, a new connection takes the slot of a connection without a request: the one with
+/// the highest [`EvictionPriority`](super::activity::EvictionPriority), and of equals the one that has had it longest. If
+/// every connection has a request, the new one waits.
 #[derive(Debug)]
 pub struct ConnectionSlots {
     free: Arc<Semaphore>,

@@ -75,7 +75,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
     fn track_write<T>(&mut self, written: Poll<T>) -> Poll<T> {
         if written.is_pending() != self.is_write_blocked {
             self.is_write_blocked = written.is_pending();
-            self.activity.write_blocked(self.is_write_blocked);
+            if self.is_write_blocked {
+                self.activity.write_blocked();
+            } else {
+                self.activity.write_resumed();
+            }
         }
         written
     }

@@ -19,7 +19,7 @@ use tracing::{error, info};
 
 use crate::{
     os::private_files::{self, NotPrivate},
-    reloading::{ReloadEvent, Reloading, Source},
+    reloading::{ReloadEvent, ReloadSource, Reloading},
 };
 
 /// How often the files are read.
@@ -103,7 +103,7 @@ impl Tls {
     }
 }
 
-impl Source for TlsFiles {
+impl ReloadSource for TlsFiles {
     type Value = Loaded;
     type Error = TlsError;
 

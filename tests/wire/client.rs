@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::program::LONG;
+use crate::support::{self, LONG, within};
 
 /// How long the server may take no bytes before a flood counts as stuck.
 const STUCK: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ pub struct Connection<S = TcpStream>(pub S);
 
 impl Connection {
     pub async fn open(address: SocketAddr) -> Self {
-        let stream = timeout(LONG, TcpStream::connect(address)).await.expect("in time").expect("it accepts");
+        let stream = within(LONG, "the server accepts", TcpStream::connect(address)).await.expect("it accepts");
         stream.set_nodelay(true).expect("an option");
         Self(stream)
     }
@@ -58,7 +58,7 @@ impl Connection {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Sends bytes. The server may close the connection before it has read them all.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = timeout(LONG, self.0.write_all(bytes.as_ref())).await.expect("the server reads or closes");
+        let _ = within(LONG, "the server reads or closes", self.0.write_all(bytes.as_ref())).await;
     }
 
     /// Sends one byte after each pause without input, until the server closes. Returns what the server has sent.
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         };
-        timeout(LONG, dripping).await.expect("it closes");
+        within(LONG, "the server closes", dripping).await;
         received
     }
 
@@ -99,16 +99,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Reads exactly `length` bytes.
     pub async fn exactly(&mut self, length: usize) -> Vec<u8> {
         let mut received = vec![0; length];
-        timeout(LONG, self.0.read_exact(&mut received)).await.expect("in time").expect("enough bytes");
+        within(LONG, "enough bytes", self.0.read_exact(&mut received)).await.expect("enough bytes");
         received
     }
 
-    /// Reads all responses until the server closes.
+    /// Reads all responses until the server closes or resets the connection.
     pub async fn until_closed(&mut self) -> Responses {
-        let mut received = Vec::new();
-        // A reset ends the connection as well.
-        let _ = timeout(LONG, self.0.read_to_end(&mut received)).await.expect("it closes");
-        Responses::of(&received)
+        Responses::of(&support::until_closed(&mut self.0).await)
     }
 }
 
@@ -130,18 +127,17 @@ impl Responses {
     ///
     /// # Panics
     /// If a response is malformed or incomplete: neither the server nor a proxy sends such a one.
-    pub fn of(bytes: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(bytes);
-        let (mut responses, mut rest) = (Vec::new(), text.as_ref());
+    pub fn of(text: &str) -> Self {
+        let (mut responses, mut rest) = (Vec::new(), text);
         while !rest.is_empty() {
             let (head, after) = rest.split_once("\r\n\r\n").unwrap_or_else(|| panic!("a head: {text:?}"));
             let status = head.strip_prefix("HTTP/1.").and_then(|line| line.get(2..5)?.parse().ok());
             let status = status.unwrap_or_else(|| panic!("a status: {text:?}"));
-            let length = header(head, "content-length").map_or(0, |length| length.parse().expect("a number"));
+            let length = support::header(head, "content-length").map_or(0, |length| length.parse().expect("a number"));
             let (body, after) = after.split_at_checked(length).unwrap_or_else(|| panic!("a body: {text:?}"));
             responses.push(Response {
                 status,
-                id: header(head, "x-request-id").unwrap_or_default().to_owned(),
+                id: support::header(head, "x-request-id").unwrap_or_default().to_owned(),
                 body: body.to_owned(),
             });
             rest = after;
@@ -162,11 +158,4 @@ impl Responses {
     pub fn ids(&self) -> Vec<&str> {
         self.0.iter().map(|response| response.id.as_str()).collect()
     }
-}
-
-fn header<'head>(head: &'head str, name: &str) -> Option<&'head str> {
-    head.lines().find_map(|line| {
-        let (other, value) = line.split_once(':')?;
-        other.eq_ignore_ascii_case(name).then(|| value.trim())
-    })
 }

@@ -1,7 +1,9 @@
 //! The smuggling corpus: requests whose end two servers may see in different places. A sign-up follows the first of these
 //! places, and a server that sees it as the end would carry the sign-up out.
 
-use crate::server::sign_up;
+use serde_json::json;
+
+use crate::{client::post, support::PASSWORD};
 
 /// The expected result of a probe with a victim's request right behind it. The sign-up is never carried out.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,6 +48,12 @@ impl Probe {
              Content-Type: application/json\r\n\r\n{body}"
         )
     }
+}
+
+/// Returns a sign-up request.
+fn sign_up(email: &str, id: &str) -> String {
+    let body = json!({"name": "Ada Lovelace", "email": email, "password": PASSWORD});
+    post("/create-user/", id, &body.to_string())
 }
 
 const fn probe(verdict: Verdict, name: &'static str, framing: &'static str, body: &'static str) -> Probe {

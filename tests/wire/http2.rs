@@ -1,14 +1,11 @@
 //! A client that sends raw HTTP/2 frames (RFC 9113), with uncompressed headers (RFC 7541).
 
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     client::{Connection, Flooded},
-    program::LONG,
     server::Server,
+    support::{LONG, within},
 };
 
 pub const DATA: u8 = 0;
@@ -136,6 +133,22 @@ impl Http2 {
         self.connection.send(bytes).await;
     }
 
+    /// Sends frames and a PING, and waits for its acknowledgement. Returns `false` if the server closes instead.
+    pub async fn round_trip(&mut self, frames: &[u8]) -> bool {
+        let ping = frame(PING, 0, 0, b"roundtrp");
+        if self.connection.0.write_all(&[frames, &ping].concat()).await.is_err() {
+            return false;
+        }
+        while let Some(frame) = self.next().await {
+            match frame.kind {
+                PING if frame.flags == ACK => return true,
+                GOAWAY => return false,
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// Reads the next frame; `None` if the server has closed.
     pub async fn next(&mut self) -> Option<Frame> {
         let reading = async {
@@ -146,29 +159,35 @@ impl Http2 {
             let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
             Some(Frame { kind: head[3], flags: head[4], stream, payload })
         };
-        timeout(LONG, reading).await.expect("the server sends or closes")
+        within(LONG, "the server sends or closes", reading).await
     }
 
     /// Reads until the stream or the connection ends.
     pub async fn outcome(&mut self, stream: u32) -> Outcome {
-        while let Some(frame) = self.next().await {
-            match frame.kind {
-                HEADERS if frame.stream == stream => return Outcome::Responded(status(&frame.payload)),
-                RST_STREAM if frame.stream == stream => return Outcome::Reset(word(&frame.payload, 0)),
-                GOAWAY => return Outcome::GoneAway(word(&frame.payload, 4)),
-                _ => {}
+        let reading = async {
+            while let Some(frame) = self.next().await {
+                match frame.kind {
+                    HEADERS if frame.stream == stream => return Outcome::Responded(status(&frame.payload)),
+                    RST_STREAM if frame.stream == stream => return Outcome::Reset(word(&frame.payload, 0)),
+                    GOAWAY => return Outcome::GoneAway(word(&frame.payload, 4)),
+                    _ => {}
+                }
             }
-        }
-        Outcome::Closed
+            Outcome::Closed
+        };
+        within(LONG, "the stream ends", reading).await
     }
 
     /// Reads all frames until the server closes.
     pub async fn until_closed(&mut self) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        while let Some(frame) = self.next().await {
-            frames.push(frame);
-        }
-        frames
+        let reading = async {
+            let mut frames = Vec::new();
+            while let Some(frame) = self.next().await {
+                frames.push(frame);
+            }
+            frames
+        };
+        within(LONG, "the server closes", reading).await
     }
 
     /// See [`Connection::flood`].
@@ -186,7 +205,7 @@ impl Http2 {
             writer
         };
         let reading = async { reader.read_to_end(&mut received).await.is_ok() };
-        let _ = timeout(LONG, async { tokio::join!(writing, reading) }).await.expect("the server closes");
+        within(LONG, "the server closes", async { tokio::join!(writing, reading) }).await;
         goaway(&received)
     }
 }

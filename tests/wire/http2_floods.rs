@@ -11,6 +11,7 @@ use crate::{
         SETTINGS, WHOLE, WINDOW_UPDATE, block, frame, get, post, request, settings,
     },
     server::Server,
+    support::{LONG, eventually},
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -57,6 +58,30 @@ async fn rapid_reset_closes_the_connection() {
     }
 
     expect_little_growth(&server, before);
+    server.expect_clean_stop().await;
+}
+
+#[tokio::test]
+async fn resets_of_accepted_requests_close_the_connection() {
+    let server = Server::start().await;
+    let mut http2 = Http2::open(&server).await;
+
+    let mut reset_requests = 0;
+    for batch in streams(2000).collect::<Vec<_>>().chunks(50) {
+        if !http2.round_trip(&batch.iter().flat_map(|stream| post(*stream, "/token/")).collect::<Vec<_>>()).await {
+            break;
+        }
+        // h2 limits only the resets of requests that hyper has not accepted yet.
+        eventually(LONG, "the requests are in flight", async || server.in_flight().await >= 50).await;
+        if !http2.round_trip(&batch.iter().flat_map(|stream| reset(*stream)).collect::<Vec<_>>()).await {
+            break;
+        }
+        eventually(LONG, "the requests are dropped", async || server.in_flight().await == 0).await;
+        reset_requests += batch.len();
+    }
+
+    assert!(reset_requests < 200, "{reset_requests} requests were reset");
+    server.expect_healthy().await;
     server.expect_clean_stop().await;
 }
 

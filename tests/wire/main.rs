@@ -7,13 +7,10 @@ mod http2;
 mod http2_floods;
 mod http2_requests;
 mod many_connections;
-#[path = "../support/memory.rs"]
-mod memory;
-#[path = "../support/program.rs"]
-mod program;
 mod proxies;
-#[path = "../support/reverse_proxy.rs"]
-mod reverse_proxy;
 mod server;
 mod slow;
 mod smuggling;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "each binary uses a part")]
+mod support;

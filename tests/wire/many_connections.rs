@@ -8,9 +8,13 @@ use tokio::task::JoinSet;
 use crate::{
     client::{Connection, get, post},
     server::Server,
+    support::within,
 };
 
 const MANY: usize = 2000;
+
+/// The limit of a wait for free slots, shorter than the request timeout in these tests.
+const EVICTION_LIMIT: Duration = Duration::from_secs(20);
 
 /// Raises the open-files limit of this process and its children for [`MANY`] connections.
 fn raise_open_files_limit() {
@@ -67,9 +71,9 @@ async fn new_connections_evict_idle_ones_if_slots_are_full() {
         let server = Server::start_with(&settings).await;
         let connections = connect_many(&server, 60, beginning).await;
 
-        let healthy = tokio::time::timeout(Duration::from_secs(20), server.expect_healthy()).await;
+        let awaited = format!("new connections are served beside {:?}", String::from_utf8_lossy(beginning));
+        within(EVICTION_LIMIT, &awaited, server.expect_healthy()).await;
 
-        healthy.unwrap_or_else(|_| panic!("no new connection is served: {:?}", String::from_utf8_lossy(beginning)));
         drop(connections);
     }
 }
@@ -99,9 +103,7 @@ async fn full_operations_listener_serves_new_connections() {
         connections.push(server.connect_to_operations().await);
     }
 
-    let healthy = tokio::time::timeout(Duration::from_secs(20), server.expect_healthy()).await;
-
-    healthy.expect("no new connection is served");
+    within(EVICTION_LIMIT, "new connections are served", server.expect_healthy()).await;
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use tokio::{
 use crate::{
     client::{Connection, Responses, get},
     corpus::CORPUS,
-    reverse_proxy::ReverseProxy,
     server::Server,
+    support::ReverseProxy,
 };
 
 async fn nginx(backend: SocketAddr) -> ReverseProxy {
