@@ -19,7 +19,7 @@ use tracing::{error, info};
 use crate::{
     clock::Clock,
     os::private_files,
-    reloading::{ReloadEvent, Reloading, Source},
+    reloading::{ReloadEvent, ReloadSource, Reloading},
 };
 
 /// Minimum and maximum length of an API key, in characters. 32 characters of base64 are 192 bits, which cannot be guessed
@@ -104,7 +104,7 @@ struct ApiKey {
 impl ApiClients {
     /// Returns an empty set, which never changes.
     #[must_use]
-    pub fn nobody(clock: Arc<dyn Clock>) -> Self {
+    pub fn empty(clock: Arc<dyn Clock>) -> Self {
         Self::new(Reloading::new(None, Vec::new()), clock)
     }
 
@@ -148,7 +148,7 @@ impl ApiClients {
     }
 }
 
-impl Source for ApiKeysFile {
+impl ReloadSource for ApiKeysFile {
     type Value = Vec<ApiKey>;
     type Error = ApiKeysError;
 
@@ -236,12 +236,12 @@ mod tests {
     }
 
     /// A file of API keys, and a clock.
-    struct File {
+    struct KeysFile {
         directory: tempfile::TempDir,
         clock: Arc<TestClock>,
     }
 
-    impl File {
+    impl KeysFile {
         fn with(text: &str) -> Self {
             let directory = tempfile::tempdir().expect("a temporary directory");
             let file = Self { directory, clock: Arc::new(TestClock(OffsetDateTime::UNIX_EPOCH.into())) };
@@ -269,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn client_is_found_by_each_of_its_keys_only() {
         let text = format!("# clients\n\nbilling {KEY}\n \t billing\t{OTHER_KEY} \r\n");
-        let api_clients = File::with(&text).api_clients().expect("a valid file");
+        let api_clients = KeysFile::with(&text).api_clients().expect("a valid file");
 
         for key in [KEY, OTHER_KEY] {
             assert_eq!(name_of(&api_clients, key).await.as_deref(), Some("billing"));
@@ -281,10 +281,10 @@ mod tests {
 
     #[tokio::test]
     async fn missing_or_empty_file_has_no_clients() {
-        let nobody = ApiClients::nobody(Arc::new(SystemClock));
-        let empty = File::with("# no clients yet\n").api_clients().expect("a valid file");
+        let without_file = ApiClients::empty(Arc::new(SystemClock));
+        let empty = KeysFile::with("# no clients yet\n").api_clients().expect("a valid file");
 
-        for api_clients in [nobody, empty] {
+        for api_clients in [without_file, empty] {
             assert_eq!(name_of(&api_clients, KEY).await, None);
             assert_eq!(name_of(&api_clients, "").await, None);
         }
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn error_names_line_and_fault_but_not_the_content() {
         let fault = |line: &str| {
-            let file = File::with(&format!("# a comment\nbilling {OTHER_KEY}\n{line}\n"));
+            let file = KeysFile::with(&format!("# a comment\nbilling {OTHER_KEY}\n{line}\n"));
             let error = file.api_clients().expect_err("an invalid line").to_string();
             let fault = error.strip_prefix(&format!("{}, ", file.path().display())).expect("the file").to_owned();
             let words = line.split_whitespace().filter(|word| word.len() > 5);
@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn file_that_others_can_read_is_rejected() {
-        let file = File::with(&format!("billing {KEY}\n"));
+        let file = KeysFile::with(&format!("billing {KEY}\n"));
         for mode in [0o644, 0o604, 0o660] {
             fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).expect("a mode");
             let error = file.api_clients().expect_err("exposed").to_string();
@@ -335,7 +335,7 @@ mod tests {
 
     #[tokio::test]
     async fn changed_file_is_used_after_a_second() {
-        let file = File::with(&format!("billing {KEY}\n"));
+        let file = KeysFile::with(&format!("billing {KEY}\n"));
         let api_clients = file.api_clients().expect("a valid file");
 
         file.write(&format!("search {OTHER_KEY}\n"));
@@ -349,7 +349,7 @@ mod tests {
 
     #[tokio::test]
     async fn removed_key_is_rejected_after_the_clock_is_set_back() {
-        let file = File::with(&format!("billing {KEY}\n"));
+        let file = KeysFile::with(&format!("billing {KEY}\n"));
         let api_clients = file.api_clients().expect("a valid file");
 
         file.write("");
@@ -360,7 +360,7 @@ mod tests {
 
     #[tokio::test]
     async fn unusable_file_keeps_the_previous_keys() {
-        let file = File::with(&format!("billing {KEY}\n"));
+        let file = KeysFile::with(&format!("billing {KEY}\n"));
         let api_clients = file.api_clients().expect("a valid file");
 
         for content in ["billing", ""] {
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn api_keys_cannot_be_printed() {
-        let api_clients = File::with(&format!("billing {KEY}\n")).api_clients().expect("a valid file");
+        let api_clients = KeysFile::with(&format!("billing {KEY}\n")).api_clients().expect("a valid file");
 
         assert_eq!(format!("{api_clients:?}"), "ApiClients(..)");
     }

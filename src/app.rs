@@ -48,7 +48,7 @@ impl<'config> App<'config> {
         Self { config, clock: Arc::new(SystemClock), metrics: Arc::new(Metrics::new(&formats.join(","))) }
     }
 
-    /// Opens and locks the data directory of the embedded store, and makes the first keys. Returns `None` if the stores
+    /// Opens and locks the data directory of the embedded store, and generates the first keys. Returns `None` if the stores
     /// are PostgreSQL and Redis.
     pub fn lock_data(&self) -> Result<Option<(DataDirectory, ServerLock)>, ExitError> {
         if !matches!(self.config.stores, Stores::Embedded) {
@@ -56,7 +56,7 @@ impl<'config> App<'config> {
         }
         let directory = DataDirectory::open(&self.config.data_dir)?;
         let lock = directory.lock()?;
-        make_first_keys(&directory, &self.config.keys_dir, &self.clock)?;
+        generate_first_keys(&directory, &self.config.keys_dir, &self.clock)?;
         Ok(Some((directory, lock)))
     }
 
@@ -83,7 +83,9 @@ impl<'config> App<'config> {
     async fn open_postgres_redis(&self, database: &PostgresUrl, redis_url: &RedisUrl) -> Result<OpenStores, ExitError> {
         match postgres::check_schema(database).await {
             // The server starts but is not ready: a restart would not help, and each new connection checks the schema.
-            Err(error @ (SchemaError::Unreachable(_) | SchemaError::Silent)) => warn!(%error, "not ready yet"),
+            Err(error @ (SchemaError::Unreachable(_) | SchemaError::NoResponse)) => {
+                warn!(%error, "PostgreSQL schema not checked; starting anyway");
+            }
             checked => checked?,
         }
         let users = Arc::new(PostgresStore::new(database, self.config.limits.store)?);
@@ -154,7 +156,7 @@ impl<'config> App<'config> {
     pub fn token_check(&self) -> Result<TokenCheckConfig, ExitError> {
         let api_clients = match &self.config.api_keys_file {
             Some(file) => ApiClients::of_file(file.clone(), Arc::clone(&self.clock))?,
-            None => ApiClients::nobody(Arc::clone(&self.clock)),
+            None => ApiClients::empty(Arc::clone(&self.clock)),
         };
         Ok(TokenCheckConfig { api_clients, session_outage_policy: self.config.verify_degraded })
     }
@@ -230,7 +232,11 @@ pub struct OpenStores {
 
 /// Generates the keys of a new data directory. Never later: keys that are missing then are lost, and new ones would end
 /// every session.
-pub fn make_first_keys(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<(), ExitError> {
+pub fn generate_first_keys(
+    directory: &DataDirectory,
+    keys_dir: &Path,
+    clock: &Arc<dyn Clock>,
+) -> Result<(), ExitError> {
     if directory.is_new() {
         keys::generate(keys_dir, clock.now())?;
     }

@@ -20,7 +20,7 @@ use postern::{
 use rustix::process::getuid;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{app::make_first_keys, exit::ExitError, runtime::run_async};
+use crate::{app::generate_first_keys, exit::ExitError, runtime::run_async};
 
 /// The time limit of PostgreSQL for a statement of a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
@@ -111,7 +111,7 @@ pub fn users(command: UserCommand, values: &Values) -> Result<Output, ExitError>
             _ = interrupts.recv() => Err("interrupted: the outcome is unknown".into()),
         };
         if let Err(error) = queue.write(&*events).await {
-            eprintln!("postern: failed to write to the audit trail what this command did: {error}");
+            eprintln!("postern: failed to write the audit events of this command: {error}");
         }
         Ok(outcome?.into())
     })
@@ -151,7 +151,7 @@ async fn open_users(
 fn open_embedded(directory: &DataDirectory, keys_dir: &Path, clock: &Arc<dyn Clock>) -> Result<SqliteStore, ExitError> {
     match directory.lock() {
         Ok(lock) => {
-            make_first_keys(directory, keys_dir, clock)?;
+            generate_first_keys(directory, keys_dir, clock)?;
             Ok(directory.store(&lock, Arc::clone(clock))?)
         }
         Err(DataDirError::Locked(_)) => Ok(directory.store_beside_server(Arc::clone(clock))?),

@@ -31,7 +31,7 @@
 //! - `store/redis/`: sessions and attempts in Redis
 //! - `store/sqlite/`: the embedded store
 //! - `store/`: the contracts of the stores, and tools for adapters
-//! - `model/`: users, sessions, audit events and their parts
+//! - `model/`: users, sessions, refresh token rotation, audit events
 //! - `metrics/`: counters and histograms
 //! - `clock.rs`: the time
 //! - `reloading.rs`: values that are reloaded when their files change
@@ -39,7 +39,8 @@
 //!
 //! A request enters through [`server`]. [`http::Service`] finds its handler in the table of `http/routes.rs`; the handler
 //! calls a use case of [`accounts`], which calls the [`store`] contracts, hashes with [`passwords`] and signs with
-//! [`tokens`]. Only `app.rs`, `commands.rs` and [`config`] name concrete stores.
+//! [`tokens`]. Only `app.rs` and `commands.rs` construct stores; `main.rs`, `serve.rs` and `config/` name their URLs,
+//! migrations and locks.
 //!
 //! ## Invariants
 //!
@@ -48,7 +49,8 @@
 //!   nothing.
 //! - The epoch decides between the stores: a session is valid if it exists, its user is active, and it was opened in the
 //!   user's current epoch or is the surviving session of the last password change. A mismatch rejects a session and never
-//!   deletes it.
+//!   deletes it. A logout everywhere, a password change or reset, and a deactivation replace the epoch in the statement
+//!   that makes them.
 //! - Every write of a password hash is a compare-and-set on the hash that was verified and the epoch that was read; only an
 //!   administrator's is unconditional.
 //! - User and session ids are never reused and never serial.
@@ -57,15 +59,17 @@
 //! - An unknown email costs exactly as much as a wrong password.
 //! - Nothing stored is enough to log in: no token, no digest usable as one, no password, no key.
 //! - Unknown is not invalid: an unreachable store gives 503 within its timeout, never 401.
+//! - Nothing waits without a deadline: not for a store, a client, a disk, a lock or a queue.
+//! - An anonymous request costs a bounded amount of work and memory.
 //! - No health is latched: nothing needs a restart to recover. The cost of a start does not depend on the number of users.
 //! - A set of keys is adopted as a whole or not at all, and the last valid one stays in use. A key is known everywhere
 //!   before it signs, and kept until everything that it has signed has expired.
 //! - The audit trail delays no request: an event is logged at once, and a task writes the table.
 //! - Secrets cannot be printed, are wiped after use, and are compared in constant time. Files are readable by their owner
 //!   only, and the memory of the process by no other process.
-//! - A log event is one line, whatever it contains.
+//! - A log event is one line, regardless of its content.
 //! - hyper's service error is `Infallible`, and a panic becomes one 500.
-//! - Every part of a connection has a deadline, whatever the client does. A request without exactly one valid host, or with
+//! - Every part of a connection has a deadline, regardless of the client. A request without exactly one valid host, or with
 //!   a transfer coding other than `chunked`, is rejected; one with both a length and `chunked` closes its connection.
 
 pub mod accounts;

@@ -43,7 +43,8 @@ fn main() -> ExitCode {
 
 fn run(subcommand: Subcommand, values: &Values) -> Result<ExitCode, ExitError> {
     let output = match subcommand {
-        Subcommand::Serve { migrate } => return run_server(values, migrate),
+        Subcommand::Serve { migrate: false } => return run_server(values),
+        Subcommand::Serve { migrate: true } => return migrate_and_serve(values),
         Subcommand::Migrate => commands::migrate(values)?,
         Subcommand::Users(command) => commands::users(command, values)?,
         Subcommand::Keys(command) => commands::keys(&command, values)?,
@@ -58,20 +59,31 @@ fn run(subcommand: Subcommand, values: &Values) -> Result<ExitCode, ExitError> {
     output.error.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-fn run_server(values: &Values, migrate: bool) -> Result<ExitCode, ExitError> {
-    let config = Config::for_serve(values).map_err(ExitError::Settings)?;
-    logging::start(config.log, config.log_format);
+fn run_server(values: &Values) -> Result<ExitCode, ExitError> {
+    let config = server_config(values)?;
+    run_async(async { serve(config, Signals::new()?).await })
+}
+
+/// Migrates the schema of PostgreSQL, then serves.
+fn migrate_and_serve(values: &Values) -> Result<ExitCode, ExitError> {
+    let config = server_config(values)?;
     run_async(async {
-        // Before all else: as the first process of a container, this one ignores signals that it does not handle.
+        // Before the migration: as the first process of a container, this one ignores signals that it does not handle.
         let mut signals = Signals::new()?;
-        if migrate
-            && let Stores::PostgresRedis(database, _) = &config.stores
+        if let Stores::PostgresRedis(database, _) = &config.stores
             && signals.or_signal(postgres::migrate(database)).await?.is_none()
         {
             return Ok(ExitCode::SUCCESS);
         }
         serve(config, signals).await
     })
+}
+
+/// Reads the settings of a server and starts its log.
+fn server_config(values: &Values) -> Result<Config, ExitError> {
+    let config = Config::for_serve(values).map_err(ExitError::Settings)?;
+    logging::start(config.log, config.log_format);
+    Ok(config)
 }
 
 /// Prints to standard output. A closed pipe is no error: the command is done.

@@ -1,6 +1,11 @@
 //! Values that are loaded from files and reloaded while the process runs.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -9,10 +14,10 @@ use tokio::{
 };
 
 /// How long a reload may run before [`Reloading::is_healthy`] returns false.
-pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Files that hold a value.
-pub(crate) trait Source: Send + Sync + 'static {
+pub(crate) trait ReloadSource: Send + Sync + 'static {
     /// The value.
     type Value: Send + Sync + 'static;
     /// Why the files are unusable; its text must not contain a secret.
@@ -36,21 +41,21 @@ pub enum ReloadEvent<'a, T> {
     Changed(&'a T),
 }
 
-/// The current value of a [`Source`]. If a reload fails, the last good value stays.
+/// The current value of a [`ReloadSource`]. If a reload fails, the last good value stays.
 ///
 /// Reloads run one at a time, each on a blocking thread: a disk that hangs stops neither [`Self::current`] nor a worker
 /// thread of the runtime, and a reload finishes even if its caller is dropped.
-pub struct Reloading<S: Source> {
+pub struct Reloading<S: ReloadSource> {
     /// `None` for a value that never changes.
     source: Option<S>,
     current: watch::Sender<Arc<S::Value>>,
     /// Its one permit is held for as long as a reload runs.
     permit: Arc<Semaphore>,
-    state: Mutex<State>,
+    state: Mutex<ReloadState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ReloadState {
     /// Start of the running reload.
     started: Option<Instant>,
     /// End of the last reload by [`Reloading::reload_at_most_every`].
@@ -59,7 +64,7 @@ struct State {
     failure: Option<String>,
 }
 
-impl<S: Source> Reloading<S> {
+impl<S: ReloadSource> Reloading<S> {
     /// Starts with a value that was read from this source. Without a source, the value never changes.
     pub fn new(source: Option<S>, value: impl Into<Arc<S::Value>>) -> Self {
         let current = watch::Sender::new(value.into());
@@ -90,7 +95,7 @@ impl<S: Source> Reloading<S> {
         }
     }
 
-    /// Reloads.
+    /// Reloads once, after any reload that is running.
     pub async fn reload(self: &Arc<Self>) {
         if let Some(permit) = self.acquire().await {
             self.run(permit, |_| ()).await;
@@ -124,7 +129,11 @@ impl<S: Source> Reloading<S> {
         Arc::clone(&self.permit).acquire_owned().await.ok()
     }
 
-    async fn run(self: &Arc<Self>, permit: OwnedSemaphorePermit, finish: impl FnOnce(&mut State) + Send + 'static) {
+    async fn run(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        finish: impl FnOnce(&mut ReloadState) + Send + 'static,
+    ) {
         self.state.lock().started = Some(Instant::now());
         let reloading = Arc::clone(self);
         let reload = tokio::task::spawn_blocking(move || {
@@ -133,17 +142,16 @@ impl<S: Source> Reloading<S> {
             reloading.reload_blocking();
             finish(&mut reloading.state.lock());
         });
-        if let (Err(error), Some(source)) = (reload.await, &self.source)
-            && error.is_panic()
-        {
-            self.apply(source, Err("the reload panicked".to_owned()));
-        }
+        // A panic is an error of the source, which `reload_blocking` applies.
+        let _ = reload.await;
     }
 
     /// Reloads on the current thread.
-    pub fn reload_blocking(&self) {
+    pub(crate) fn reload_blocking(&self) {
         if let Some(source) = &self.source {
-            self.apply(source, source.reload(&self.current()).map_err(|error| error.to_string()));
+            let reload = || source.reload(&self.current()).map_err(|error| error.to_string());
+            let reloaded = panic::catch_unwind(AssertUnwindSafe(reload));
+            self.apply(source, reloaded.unwrap_or_else(|_panic| Err("the reload panicked".to_owned())));
         }
     }
 
@@ -172,7 +180,7 @@ impl<S: Source> Reloading<S> {
     }
 }
 
-impl<S: Source> fmt::Debug for Reloading<S> {
+impl<S: ReloadSource> fmt::Debug for Reloading<S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Reloading(..)")
     }
@@ -186,7 +194,7 @@ mod tests {
 
     /// A file whose content the test sets; `None` panics.
     #[derive(Default)]
-    struct Shared {
+    struct FileState {
         content: Mutex<Option<Result<u32, &'static str>>>,
         reloads: Mutex<u32>,
         /// Blocks the next reload until its sender is dropped.
@@ -195,9 +203,9 @@ mod tests {
     }
 
     #[derive(Clone, Default)]
-    struct File(Arc<Shared>);
+    struct TestFile(Arc<FileState>);
 
-    impl Source for File {
+    impl ReloadSource for TestFile {
         type Value = u32;
         type Error = &'static str;
 
@@ -217,7 +225,7 @@ mod tests {
         }
     }
 
-    impl File {
+    impl TestFile {
         fn write(&self, content: Result<u32, &'static str>) {
             *self.0.content.lock() = Some(content);
         }
@@ -251,12 +259,12 @@ mod tests {
 
     #[tokio::test]
     async fn reload_replaces_a_changed_value_and_notifies() {
-        let file = File::default();
+        let file = TestFile::default();
         let value = file.open(1);
         let changes = value.changes();
 
         value.reload().await;
-        assert!(!changes.has_changed().expect("the value is there"));
+        assert!(!changes.has_changed().expect("the sender is alive"));
 
         file.write(Ok(2));
         value.reload().await;
@@ -266,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn failed_reload_keeps_the_value_and_is_logged_once() {
-        let file = File::default();
+        let file = TestFile::default();
         let value = file.open(1);
 
         for content in [Err("unreadable"), Err("unreadable"), Err("empty")] {
@@ -286,7 +294,7 @@ mod tests {
 
     #[tokio::test]
     async fn panic_during_a_reload_is_a_failure() {
-        let file = File::default();
+        let file = TestFile::default();
         let value = file.open(1);
 
         *file.0.content.lock() = None;
@@ -300,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn reload_finishes_if_its_caller_is_dropped() {
-        let file = File::default();
+        let file = TestFile::default();
         let value = file.open(1);
         let mut changes = value.changes();
         file.write(Ok(2));
@@ -321,7 +329,7 @@ mod tests {
 
     #[tokio::test]
     async fn concurrent_callers_share_one_reload_on_demand() {
-        let file = File::default();
+        let file = TestFile::default();
         let value = file.open(1);
 
         let gate = file.block();
@@ -342,7 +350,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn reload_on_demand_waits_for_its_interval_only() {
-        let file = File::default();
+        let file = TestFile::default();
         let value = file.open(1);
 
         value.reload().await;
@@ -360,7 +368,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn watch_reloads_at_its_interval() {
-        let file = File::default();
+        let file = TestFile::default();
         let value = file.open(1);
         let watch = tokio::spawn(Arc::clone(&value).watch(Duration::from_secs(10)));
 
@@ -372,7 +380,7 @@ mod tests {
 
     #[tokio::test]
     async fn newer_value_comes_from_another_caller_or_a_reload() {
-        let file = File::default();
+        let file = TestFile::default();
         let value = file.open(1);
         let first = value.current();
 
@@ -386,7 +394,7 @@ mod tests {
 
     #[tokio::test]
     async fn value_without_a_source_never_changes() {
-        let value = Arc::new(Reloading::<File>::new(None, 1));
+        let value = Arc::new(Reloading::<TestFile>::new(None, 1));
 
         value.reload().await;
 

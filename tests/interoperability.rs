@@ -237,8 +237,8 @@ mod jwt {
         let other = if token[place..].starts_with('A') { "B" } else { "A" };
         let tampered = format!("{}{other}{}", &token[..place], &token[place + 1..]);
 
-        let refusal = verified(&tampered, &published).expect_err("tampered with");
-        assert!(matches!(refusal.kind(), ErrorKind::InvalidSignature), "{refusal}");
+        let error = verified(&tampered, &published).expect_err("tampered with");
+        assert!(matches!(error.kind(), ErrorKind::InvalidSignature), "{error}");
     }
 
     #[test]

@@ -81,10 +81,10 @@ pub struct InvalidUserRef;
 #[derive(Debug, thiserror::Error)]
 pub enum UserAdminError {
     /// No user has this email or id.
-    #[error("there is no user {0}")]
+    #[error("no such user: {0}")]
     NoSuchUser(UserRef),
     /// Another user has this email.
-    #[error("another user has this email already")]
+    #[error("another user already has this email")]
     EmailTaken,
     /// The policy does not accept the password.
     #[error("{}", sentences(.0))]

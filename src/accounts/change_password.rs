@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Accounts {
-    /// Replaces the password of a user who gives the old one. This session survives, and every other one ends.
+    /// Replaces the password after checking the old password. This session survives, and every other one ends.
     ///
     /// Deciding write: the user's new hash, epoch and surviving session. After it: the ended sessions are removed.
     ///

@@ -50,7 +50,7 @@ impl Accounts {
             // The store is called all the same, so that the response depends on it as for any other email.
             None => self.users.ping(&call.time).await.map(|_| None)?,
         };
-        // Hash even if there is no user: a faster response for unknown emails would reveal who has an account.
+        // Hash even if there is no user: a faster response for unknown emails would reveal which emails have an account.
         let hash = user.as_ref().and_then(|user| user.password.as_ref());
         let matches = self.hasher.verify(&password, hash).await?;
         let may_log_in = |user: &User| matches && user.is_active() && !password.is_too_long();

@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Accounts {
-    /// Ends the session of any of its refresh tokens, superseded ones included. It succeeds if the session has already
-    /// ended.
+    /// Ends the session that the refresh token names; superseded tokens are accepted too. Succeeds if the session has
+    /// already ended.
     ///
     /// Deciding write: ending the session.
     ///

@@ -24,7 +24,7 @@ impl Accounts {
         Ok(renamed)
     }
 
-    /// Deletes the account of a user who gives its password. Without its user, no session is valid.
+    /// Deletes the account after checking the password. Without its user, no session is valid.
     ///
     /// Deciding write: the deletion of the user. After it: the sessions are removed.
     ///

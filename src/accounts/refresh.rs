@@ -1,4 +1,5 @@
-//! Refresh: new tokens for a valid session. Rows A, B, C and 1 to 6 are those of the table in docs/sessions.md.
+//! Refresh: new tokens for a valid session. Rows A, B, C and 1 to 6 refer to the table in docs/sessions.md.
+//! `model/rotation.rs` has the rules.
 
 use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{

@@ -32,9 +32,9 @@ const FREE_EVENTS_PER_SECOND: u32 = 50;
 
 /// Records events. A clone records into the same queue.
 #[derive(Clone)]
-pub struct Trail(Arc<Shared>);
+pub struct Trail(Arc<TrailState>);
 
-struct Shared {
+struct TrailState {
     clock: Arc<dyn Clock>,
     metrics: AuditMetrics,
     queue: Sender<AuditEvent>,
@@ -58,7 +58,7 @@ impl Trail {
         let is_full = Arc::new(AtomicBool::new(false));
         let pending = EventQueue { queue, is_full: Arc::clone(&is_full) };
         let ids = std::sync::Mutex::new(ContextV7::new());
-        let shared = Shared { clock, metrics, queue: sender, ids, rate_cap: Mutex::default(), is_full };
+        let shared = TrailState { clock, metrics, queue: sender, ids, rate_cap: Mutex::default(), is_full };
         (Self(Arc::new(shared)), pending)
     }
 
@@ -72,7 +72,7 @@ impl Trail {
     }
 }
 
-impl Shared {
+impl TrailState {
     fn id(&self, time: OffsetDateTime) -> EventId {
         let seconds = u64::try_from(time.unix_timestamp()).unwrap_or_default();
         EventId(Uuid::new_v7(Timestamp::from_unix(&self.ids, seconds, time.nanosecond())))

@@ -26,7 +26,7 @@ const BATCH: usize = 500;
 /// The time limit of a statement. No request waits for it.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The delay before a failed batch is written again. It doubles up to [`MAX_RETRY_DELAY`].
+/// The delay before a failed batch is retried. It doubles up to [`MAX_RETRY_DELAY`].
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
@@ -41,7 +41,7 @@ const PRUNE_BATCH_DELAY: Duration = Duration::from_millis(100);
 /// How events are queued and kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How long events stay in the table (default 365 d, as PCI DSS 4.0.1, requirement 10.5.1, asks for); `None` for ever.
+    /// How long events stay in the table (default 365 d, as PCI DSS 4.0.1, requirement 10.5.1, requires); `None` for ever.
     pub retention: Option<Duration>,
     /// How many events may wait for the table: at about 500 bytes each, 10,000 use 5 MB while the store is unavailable.
     pub capacity: usize,
@@ -88,7 +88,7 @@ impl WriterHandle {
         if timeout_at(deadline, self.task).await.is_err() {
             abort.abort();
             let events = self.metrics.pending.get();
-            warn!(events, "stopped before the audit events were in the table; the log has them");
+            warn!(events, "stopped with unwritten audit events; only the log has them");
         }
     }
 }
@@ -163,7 +163,7 @@ impl Writer {
             delay = (2 * delay).min(MAX_RETRY_DELAY);
         }
         if delay > FIRST_RETRY_DELAY {
-            info!("audit events are written again");
+            info!("resumed writing audit events");
         }
         self.metrics.pending.sub(i64::try_from(batch.len()).unwrap_or(i64::MAX));
         if self.pending.queue.len() <= self.settings.capacity / 2 && self.pending.is_full.swap(false, Ordering::Relaxed)

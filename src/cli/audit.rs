@@ -35,7 +35,7 @@ pub struct AuditCommand {
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// No user has this email.
-    #[error("there is no user {0}: expected an existing email, or the id of a deleted user")]
+    #[error("no such user: {0}: expected an existing email, or the id of a deleted user")]
     NoSuchUser(UserRef),
     /// The store failed.
     #[error(transparent)]

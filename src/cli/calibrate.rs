@@ -46,7 +46,7 @@ impl CalibrateCommand {
         });
         let view = CalibrationView::of(&calibration, self.target, config.threads);
         let text = if self.format == Format::Json { json(&view) } else { view.text(self.target) };
-        let fault = format!("no safe hash takes {} or less here: printed OWASP's minimum", human(self.target));
+        let fault = format!("no safe hash takes at most {}; printed OWASP's minimum", human(self.target));
         Ok(Report { text, fault: (!view.target_met).then_some(fault) })
     }
 

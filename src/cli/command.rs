@@ -202,7 +202,7 @@ fn calibrate() -> Command {
         .arg(
             argument("memory", "SIZE")
                 .value_parser(parse_memory)
-                .help("Maximum memory of a hash (19MiB to 4GiB); by default what the memory limit allows"),
+                .help("Maximum memory of a hash (19MiB to 4GiB); by default as much as the memory limit allows"),
         )
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON"))
 }

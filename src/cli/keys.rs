@@ -49,7 +49,7 @@ impl KeysCommand {
                 if made.is_empty() {
                     return Ok(format!("{}: no key is missing", directory.display()));
                 }
-                made.into_iter().map(Step::Made).collect()
+                made.into_iter().map(Step::Created).collect()
             }
             Self::List(format) => return Ok(list(&keys::list(directory)?, times, *format)),
             Self::AddNext(purpose) => vec![keys::add_next(directory, *purpose, now)?],
@@ -67,10 +67,10 @@ impl KeysCommand {
 
 fn describe(step: &Step, times: &KeyTimes) -> String {
     let (key, done) = match step {
-        Step::Made(key) => (key, format!("has been made, {}", key.state)),
+        Step::Created(key) => (key, format!("created, {}", key.state)),
         Step::Activated(key) => (key, "is active".to_owned()),
         Step::Retiring(key) => (key, "is retiring".to_owned()),
-        Step::Dropped(key) => return format!("{}: {} has been dropped", key.purpose, key.id),
+        Step::Removed(key) => return format!("{}: {} removed", key.purpose, key.id),
     };
     format!("{}: {} {done}{}", key.purpose, key.id, next_step(key, times))
 }
@@ -79,7 +79,9 @@ fn describe(step: &Step, times: &KeyTimes) -> String {
 fn describe_rotation(steps: &[Step], purposes: &[Purpose], keys: &[KeyEntry], times: &KeyTimes) -> String {
     let is_described = |key: &KeyEntry| {
         let is_of_key = |step: &Step| match step {
-            Step::Made(other) | Step::Activated(other) | Step::Retiring(other) | Step::Dropped(other) => other == key,
+            Step::Created(other) | Step::Activated(other) | Step::Retiring(other) | Step::Removed(other) => {
+                other == key
+            }
         };
         steps.iter().any(is_of_key)
     };
@@ -93,8 +95,8 @@ fn describe_rotation(steps: &[Step], purposes: &[Purpose], keys: &[KeyEntry], ti
 /// Returns the next step and its earliest time.
 fn next_step(key: &KeyEntry, times: &KeyTimes) -> String {
     let Some(due) = times.due(key) else { return String::new() };
-    let step = if key.state == KeyState::Next { "activated" } else { "dropped" };
-    format!(", to be {step} from {} on", rfc3339(due))
+    let step = if key.state == KeyState::Next { "activated" } else { "removed" };
+    format!("; can be {step} from {}", rfc3339(due))
 }
 
 /// The keys as JSON.

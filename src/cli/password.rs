@@ -14,10 +14,10 @@ const MAX_BYTES: usize = 16 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum NoPassword {
     /// The two passwords differ.
-    #[error("the two passwords are not the same")]
+    #[error("the passwords differ: expected the same password twice")]
     Different,
     /// Standard input is not one line.
-    #[error("invalid standard input: it must hold the password on one line")]
+    #[error("invalid standard input: expected the password on one line")]
     NotOneLine,
     /// Neither the terminal nor standard input can be read.
     #[error("failed to read the password: {0}")]

@@ -22,7 +22,7 @@ const STORE_TIMEOUT_FOR_ALL: Duration = Duration::from_mins(10);
 /// A command about users or their sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserCommand {
-    /// The action.
+    /// The action with its arguments.
     pub action: UserAction,
     /// The format of the output.
     pub format: Format,
@@ -163,15 +163,15 @@ fn render(user: &User, format: Format) -> String {
 #[derive(Serialize)]
 struct UserListView<'users> {
     users: Vec<UserView<'users>>,
-    /// The cursor of the next page, if there is one.
+    /// The cursor of the next page, if any.
     next: Option<String>,
 }
 
 impl<'users> UserListView<'users> {
     fn new(limit: u32, users: &'users [User]) -> Self {
-        let shown = &users[..users.len().min(limit as usize)];
-        let next = shown.last().filter(|_| shown.len() < users.len()).map(|user| Cursor::after(user).to_string());
-        Self { users: shown.iter().map(UserView::of).collect(), next }
+        let page = &users[..users.len().min(limit as usize)];
+        let next = page.last().filter(|_| page.len() < users.len()).map(|user| Cursor::after(user).to_string());
+        Self { users: page.iter().map(UserView::of).collect(), next }
     }
 
     fn render(&self, format: Format) -> String {

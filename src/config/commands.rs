@@ -73,8 +73,10 @@ pub fn for_users(values: &Values) -> Result<UsersConfig, Vec<ConfigError>> {
 pub fn for_backup(values: &Values) -> Result<EmbeddedConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
     if reader.is_set(&DATABASE) {
-        reader
-            .error(&DATABASE.url, "set: expected the embedded store (back up PostgreSQL with pg_dump or base backups)");
+        reader.error(
+            &DATABASE.url,
+            "must not be set: `postern backup` copies the embedded store only (back up PostgreSQL with pg_dump or base backups)",
+        );
     }
     let embedded = reader.embedded();
     reader.finish(embedded)
@@ -97,11 +99,9 @@ pub fn for_keys(values: &Values) -> Result<KeysConfig, Vec<ConfigError>> {
     let mut reader = Reader::new(values);
     let is_embedded = !reader.is_set(&DATABASE) && !reader.is_set(&REDIS);
     let data_dir = reader.read(&DATA_DIR);
+    let directory = if is_embedded { reader.embedded_keys_dir(&data_dir) } else { reader.required_keys_dir() };
     let Lifetimes { access, session, published_keys, .. } = reader.lifetimes();
-    let config = KeysConfig {
-        directory: reader.keys_dir(is_embedded, &data_dir),
-        times: KeyTimes { max_age: published_keys, access, refresh: session },
-    };
+    let config = KeysConfig { directory, times: KeyTimes { max_age: published_keys, access, refresh: session } };
     reader.finish(config)
 }
 

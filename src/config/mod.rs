@@ -22,5 +22,5 @@ pub use self::{
     setting::{ConfigError, Setting},
     settings::SETTINGS,
     stores::{EmbeddedConfig, Stores},
-    values::{Source, Values},
+    values::{ValueSource, Values},
 };

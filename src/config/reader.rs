@@ -88,17 +88,20 @@ impl<'values> Reader<'values> {
             self.missing(&DATABASE.url, &REDIS.url);
         }
         let data_dir = self.read(&DATA_DIR);
-        EmbeddedConfig { keys_dir: self.keys_dir(true, &data_dir), data_dir }
+        EmbeddedConfig { keys_dir: self.embedded_keys_dir(&data_dir), data_dir }
     }
 
-    pub fn keys_dir(&mut self, is_embedded: bool, data_dir: &Path) -> PathBuf {
-        if let Some(directory) = self.read_if_set(&KEYS_DIR) {
-            return directory;
-        }
-        if !is_embedded {
-            self.error(&KEYS_DIR, "not set: expected the directory of the keys (`postern keys generate` makes them)");
-        }
-        data_dir.join("keys")
+    /// Returns the directory of the keys, by default in the data directory.
+    pub fn embedded_keys_dir(&mut self, data_dir: &Path) -> PathBuf {
+        self.read_if_set(&KEYS_DIR).unwrap_or_else(|| data_dir.join("keys"))
+    }
+
+    /// Returns the directory of the keys, which must be set.
+    pub fn required_keys_dir(&mut self) -> PathBuf {
+        self.read_if_set(&KEYS_DIR).unwrap_or_else(|| {
+            self.error(&KEYS_DIR, "not set: expected the directory of the keys (`postern keys generate` creates them)");
+            PathBuf::new()
+        })
     }
 
     pub fn tls(&mut self) -> Option<TlsFiles> {

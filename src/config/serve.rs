@@ -103,7 +103,7 @@ impl Config {
             tls: reader.tls(),
             origins: reader.read(&CORS_ORIGINS),
             stores: stores.unwrap_or(Stores::Embedded),
-            keys_dir: reader.keys_dir(is_embedded, &data_dir),
+            keys_dir: if is_embedded { reader.embedded_keys_dir(&data_dir) } else { reader.required_keys_dir() },
             data_dir,
             issuer: reader.read(&ISSUER),
             audience: reader.read(&AUDIENCE),
@@ -147,7 +147,7 @@ mod tests {
             commands::for_keys,
             setting::Setting,
             settings::{DATABASE_URL, REDIS_URL},
-            values::Source,
+            values::ValueSource,
         },
         *,
     };
@@ -287,15 +287,15 @@ mod tests {
 
         let values = Values::new(flag, environment);
 
-        assert_eq!(values.display(&ISSUER.setting), ("flag", Source::Flag));
-        assert_eq!(values.display(&AUDIENCE.setting), ("environment", Source::Environment));
-        assert_eq!(values.display(&DATABASE_URL.setting).1, Source::Default);
+        assert_eq!(values.display(&ISSUER.setting), ("flag", ValueSource::Flag));
+        assert_eq!(values.display(&AUDIENCE.setting), ("environment", ValueSource::Environment));
+        assert_eq!(values.display(&DATABASE_URL.setting).1, ValueSource::Default);
     }
 
     #[test]
     fn secrets_are_not_displayed() {
         let values = values(&[("REDIS_URL", "redis://:hunter2@localhost")]);
 
-        assert_eq!(values.display(&REDIS_URL.setting), ("(set, not shown)", Source::Environment));
+        assert_eq!(values.display(&REDIS_URL.setting), ("(set, not shown)", ValueSource::Environment));
     }
 }

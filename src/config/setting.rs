@@ -95,7 +95,7 @@ impl Setting {
         self.between(min, max).parsed_by(Self::parse_duration)
     }
 
-    /// A duration, or `none`.
+    /// Parses a duration, or `none`.
     pub(super) const fn optional_duration(
         self,
         min: &'static str,

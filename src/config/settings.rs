@@ -148,8 +148,8 @@ settings! {
         setting("POSTERN_SHUTDOWN_GRACE", "20s", "After that, maximum time for requests in progress")
             .duration("100ms", "10m");
     LOG: LevelFilter =
-        setting("POSTERN_LOG", "info", "Lowest level that is logged: error, warn, info, debug or trace")
-            .parsed_by(|_, text| text.parse().map_err(|_| "error, warn, info, debug or trace".to_owned()));
+        setting("POSTERN_LOG", "info", "Lowest level that is logged: off, error, warn, info, debug or trace")
+            .parsed_by(|_, text| text.parse().map_err(|_| "off, error, warn, info, debug or trace".to_owned()));
     LOG_FORMAT: LogFormat =
         setting("POSTERN_LOG_FORMAT", "text on a terminal, else json", "Format of the log: text or json").parsed();
 }

@@ -6,7 +6,7 @@ use super::{setting::Setting, settings::SETTINGS};
 
 /// The source of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum ValueSource {
     /// A flag on the command line.
     Flag,
     /// An environment variable.
@@ -15,7 +15,7 @@ pub enum Source {
     Default,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for ValueSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
             Self::Flag => "flag",
@@ -27,14 +27,14 @@ impl fmt::Display for Source {
 
 /// The values that are set, by the name of the setting. An empty value counts as unset.
 #[derive(Default)]
-pub struct Values(HashMap<&'static str, (String, Source)>);
+pub struct Values(HashMap<&'static str, (String, ValueSource)>);
 
 impl Values {
     /// Collects the flags, and environment variables for settings without a flag.
     pub fn new(flag: impl Fn(&Setting) -> Option<String>, environment: impl Fn(&str) -> Option<String>) -> Self {
         let value = |setting: &Setting| {
-            let flag = flag(setting).map(|text| (text, Source::Flag));
-            let environment = || environment(setting.name).map(|text| (text, Source::Environment));
+            let flag = flag(setting).map(|text| (text, ValueSource::Flag));
+            let environment = || environment(setting.name).map(|text| (text, ValueSource::Environment));
             flag.or_else(environment).filter(|(text, _)| !text.is_empty()).map(|value| (setting.name, value))
         };
         Self(SETTINGS.iter().filter_map(value).collect())
@@ -54,11 +54,11 @@ impl Values {
 
     /// Returns the value for people, without a secret, and its source.
     #[must_use]
-    pub fn display(&self, setting: &Setting) -> (&str, Source) {
+    pub fn display(&self, setting: &Setting) -> (&str, ValueSource) {
         match self.0.get(setting.name) {
             Some((_, source)) if setting.is_secret => ("(set, not shown)", *source),
             Some((text, source)) => (text, *source),
-            None => (setting.default, Source::Default),
+            None => (setting.default, ValueSource::Default),
         }
     }
 }

@@ -30,7 +30,7 @@ static SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
-/// The headers that the response to one request gets, whatever its outcome.
+/// The headers of the response to one request, regardless of its outcome.
 pub struct CommonHeaders {
     request_id: HeaderValue,
     is_head: bool,

@@ -76,8 +76,8 @@ struct Body<'error> {
 }
 
 impl ApiError {
-    /// Returns the status, the code and the sentence for the client. The 404 and the 500 have no code: their bodies are
-    /// those of the API that Postern replaces.
+    /// Returns the status, the code and the sentence for the client. The 404 and the 500 have no code: their bodies
+    /// equal those of the API that Postern replaces.
     #[rustfmt::skip]
     fn parts(&self) -> (StatusCode, Option<&'static str>, &'static str) {
         match self {

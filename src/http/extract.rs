@@ -1,4 +1,4 @@
-//! The inputs of handlers: what they read from a request.
+//! The inputs that handlers read from a request.
 
 use std::str::FromStr;
 

@@ -68,7 +68,7 @@ impl Readiness {
         }
     }
 
-    /// Takes this replica out of service for good.
+    /// Takes this replica out of service permanently.
     pub fn drain(&self) {
         self.is_draining.store(true, Ordering::SeqCst);
     }
@@ -105,6 +105,6 @@ fn warn_about(store: &str, health: &StoreHealth, pinged: &RangeInclusive<OffsetD
         warn!(store, seconds_ahead, "store and server clocks differ; synchronize both with NTP");
     }
     if let Some(warning) = &health.warning {
-        warn!(store, warning, "this store may lose data");
+        warn!(store, warning, "store may lose data");
     }
 }

@@ -47,7 +47,7 @@ impl Service {
     /// session store is unavailable.
     #[must_use]
     pub fn new(router: Router, accounts: Arc<Accounts>, readiness: Arc<Readiness>, limits: RequestLimits) -> Self {
-        let api_clients = ApiClients::nobody(Arc::clone(&accounts.clock));
+        let api_clients = ApiClients::empty(Arc::clone(&accounts.clock));
         let token_check = TokenCheckConfig { api_clients, session_outage_policy: SessionOutagePolicy::Refuse };
         Self {
             router,

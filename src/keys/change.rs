@@ -44,7 +44,7 @@ impl Changeset {
         Ok(change)
     }
 
-    /// Like [`Changeset::begin`], but creates the directory and an empty manifest if they are missing.
+    /// Begins like [`Changeset::begin`], but creates the directory and an empty manifest if they are missing.
     pub(super) fn begin_or_create(directory: &Path) -> Result<Self, KeyringError> {
         private_files::create_private_directory(directory).map_err(|source| io_error(directory, source))?;
         let mut change = Self::locked(directory)?;
@@ -194,10 +194,10 @@ mod tests {
         let directory = generated();
         let mut change = Changeset::begin(directory.path()).expect("keys");
         let key = change.keys()[0].clone();
-        fs::remove_file(directory.path().join(&key.file)).expect("it is there");
+        fs::remove_file(directory.path().join(&key.file)).expect("the key file exists");
 
         change.remove(&key);
-        change.commit().expect("a missing file is no failure");
+        change.commit().expect("a missing file is not an error");
 
         assert!(!list(directory.path()).expect("a manifest").contains(&key));
     }

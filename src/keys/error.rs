@@ -17,7 +17,7 @@ pub enum KeyringError {
     #[error("keyring.json is missing from {}, which has keys: restore it, or move the keys away and run `postern keys generate`, which signs out all users", .0.display())]
     ManifestLost(PathBuf),
     /// The file of a removed key could not be deleted.
-    #[error("the key has been dropped, but its file could not be deleted; delete it: {}: {source}", path.display())]
+    #[error("removed the key, but failed to delete its file {}: {source}; delete the file", path.display())]
     FileStays {
         /// The file.
         path: PathBuf,
@@ -63,9 +63,9 @@ pub enum KeyringError {
     #[error("no next {0} key: run `postern keys generate {0}`")]
     NoNext(Purpose),
     /// The purpose already has a next key.
-    #[error("{id} already is the next {purpose} key")]
-    NextIsThere {
-        /// The purpose.
+    #[error("{id} is already the next {purpose} key")]
+    NextExists {
+        /// The purpose that has one.
         purpose: Purpose,
         /// The id of that key.
         id: String,
@@ -81,7 +81,7 @@ pub enum KeyringError {
         needed: KeyState,
     },
     /// The key has not been in its state for long enough.
-    #[error("{id} has to stay {state} until {until}")]
+    #[error("{id} must stay {state} until {until}")]
     TooEarly {
         /// The id of the key.
         id: String,

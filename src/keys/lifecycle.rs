@@ -17,13 +17,13 @@ use crate::clock::rfc3339;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// The key was generated.
-    Made(KeyEntry),
+    Created(KeyEntry),
     /// The key signs from now on.
     Activated(KeyEntry),
     /// The key no longer signs.
     Retiring(KeyEntry),
     /// The key was removed.
-    Dropped(KeyEntry),
+    Removed(KeyEntry),
 }
 
 /// Generates an active key for each purpose without a key, and returns the new entries. Creates the directory if it is
@@ -48,16 +48,16 @@ pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<Vec<KeyEntry>, 
 /// active one.
 ///
 /// # Errors
-/// Returns [`KeyringError::NextIsThere`] if the purpose has a next key, or another [`KeyringError`] if the directory is
+/// Returns [`KeyringError::NextExists`] if the purpose has a next key, or another [`KeyringError`] if the directory is
 /// unusable or not writable.
 pub fn add_next(directory: &Path, purpose: Purpose, now: OffsetDateTime) -> Result<Step, KeyringError> {
     let mut change = begin_on_valid_keys(directory)?;
     if let Some(KeyEntry { id, .. }) = change.keys_in(purpose, KeyState::Next).pop() {
-        return Err(KeyringError::NextIsThere { purpose, id });
+        return Err(KeyringError::NextExists { purpose, id });
     }
     let is_first = change.keys().iter().all(|key| key.purpose != purpose);
     let state = if is_first { KeyState::Active } else { KeyState::Next };
-    let step = change.generate(purpose, state, now).map(Step::Made)?;
+    let step = change.generate(purpose, state, now).map(Step::Created)?;
     change.commit()?;
     Ok(step)
 }
@@ -95,7 +95,7 @@ pub fn retire(directory: &Path, id: &str, times: &KeyTimes, now: OffsetDateTime)
     check_due(&key, times, now)?;
     change.remove(&key);
     change.commit()?;
-    Ok(Step::Dropped(key))
+    Ok(Step::Removed(key))
 }
 
 /// Takes every step that is due: removes retiring keys, activates the next key and generates another next key. Idempotent.
@@ -120,13 +120,13 @@ pub fn rotate(
     for purpose in known {
         for key in change.keys_in(*purpose, KeyState::Retiring).into_iter().filter(is_due) {
             change.remove(&key);
-            steps.push(Step::Dropped(key));
+            steps.push(Step::Removed(key));
         }
         if let Some(key) = change.keys_in(*purpose, KeyState::Next).into_iter().find(is_due) {
             steps.extend(promote(&mut change, &key, now));
         }
         if change.keys_in(*purpose, KeyState::Next).is_empty() {
-            steps.push(Step::Made(change.generate(*purpose, KeyState::Next, now)?));
+            steps.push(Step::Created(change.generate(*purpose, KeyState::Next, now)?));
         }
     }
     if !steps.is_empty() {
@@ -148,8 +148,8 @@ pub fn emergency_rotate(directory: &Path, purpose: Purpose, now: OffsetDateTime)
         change.remove(key);
     }
     change.commit()?;
-    let removed = previous.into_iter().map(Step::Dropped);
-    Ok(std::iter::once(Step::Made(generated)).chain(removed).collect())
+    let removed = previous.into_iter().map(Step::Removed);
+    Ok(std::iter::once(Step::Created(generated)).chain(removed).collect())
 }
 
 /// Begins a change if the current keys are usable: a change must not carry over an error.

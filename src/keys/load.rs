@@ -67,21 +67,21 @@ impl Keyring {
         for entry in &manifest.keys {
             let path = manifest.directory.join(&entry.file);
             let is_first = match read_key(&path, entry)? {
-                Key::Signing(AsymmetricKeyPair { public, secret }) => {
+                LoadedKey::Signing(AsymmetricKeyPair { public, secret }) => {
                     if entry.id == access.id {
                         let footer = format!(r#"{{"kid":"{}"}}"#, entry.id);
                         signing = Some(SigningKey { id: entry.id.clone(), secret, footer });
                     }
                     verifying.insert(entry.id.clone(), public).is_none()
                 }
-                Key::Symmetric(key) if entry.purpose == Purpose::Refresh => {
+                LoadedKey::Symmetric(key) if entry.purpose == Purpose::Refresh => {
                     let tag = key_tag(&entry.id, &path)?;
                     if entry.id == refresh.id {
                         refresh_tag = Some(tag);
                     }
                     refresh_keys.insert(tag, key).is_none()
                 }
-                Key::Symmetric(key) => {
+                LoadedKey::Symmetric(key) => {
                     let is_active = limiter.is_some_and(|limiter| limiter.id == entry.id);
                     let index = if is_active { 0 } else { limiter_keys.len() };
                     limiter_keys.insert(index, key);
@@ -98,7 +98,7 @@ impl Keyring {
     }
 }
 
-enum Key {
+enum LoadedKey {
     Signing(AsymmetricKeyPair<V4>),
     Symmetric(SymmetricBytes),
 }
@@ -119,7 +119,7 @@ fn active(manifest: &Manifest, purpose: Purpose) -> Result<&KeyEntry, KeyringErr
 }
 
 /// Reads the key of an entry and checks its id.
-fn read_key(path: &Path, entry: &KeyEntry) -> Result<Key, KeyringError> {
+fn read_key(path: &Path, entry: &KeyEntry) -> Result<LoadedKey, KeyringError> {
     let text = read_private(path)?;
     let paserk = text.trim();
     let (id, key) = match entry.purpose {
@@ -128,16 +128,16 @@ fn read_key(path: &Path, entry: &KeyEntry) -> Result<Key, KeyringError> {
                 .map_err(|_| invalid(path, "invalid content: expected a PASERK of the form k4.secret.…"))?;
             let public = AsymmetricPublicKey::<V4>::try_from(&secret)
                 .map_err(|_| invalid(path, "the public key does not match the secret key"))?;
-            (public_id(&public), Key::Signing(AsymmetricKeyPair { public, secret }))
+            (public_id(&public), LoadedKey::Signing(AsymmetricKeyPair { public, secret }))
         }
         Purpose::Refresh | Purpose::Limiter => {
             let key = SymmetricKey::<V4>::try_from(paserk)
                 .map_err(|_| invalid(path, "invalid content: expected a PASERK of the form k4.local.…"))?;
-            (symmetric_id(&key), Key::Symmetric(bytes_of(&key)))
+            (symmetric_id(&key), LoadedKey::Symmetric(bytes_of(&key)))
         }
     };
     if id != entry.id {
-        return Err(invalid(path, "the file contains another key than the manifest says"));
+        return Err(invalid(path, "wrong key: expected the key that keyring.json names"));
     }
     Ok(key)
 }
@@ -259,7 +259,7 @@ mod tests {
             let others = list(other.path()).expect("a manifest");
             fs::copy(other.path().join(&others[index].file), &file).expect("a copy");
             let error = Keyring::load(directory.path()).expect_err("not the key");
-            assert!(error.to_string().contains("another key than the manifest says"), "{error}");
+            assert!(error.to_string().contains("wrong key: expected the key that keyring.json names"), "{error}");
             write_private(&file, &own).expect("the file can be written");
         }
     }

@@ -13,12 +13,12 @@ use super::{
     error::{KeyringError, VerifyError},
     keyring::Keyring,
 };
-use crate::reloading::{ReloadEvent, Reloading, Source};
+use crate::reloading::{ReloadEvent, ReloadSource, Reloading};
 
 /// Interval of reloads: a new key is known to every server after this time.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Minimum interval of reloads for unknown key ids: anyone can send made-up ids.
+/// Minimum interval of reloads for unknown key ids: anyone can send invented ids.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The current keys of a directory. Reloads the directory every ten seconds, and at once if a token names an unknown key. If
@@ -32,7 +32,7 @@ impl LiveKeyring {
     /// Reads a directory that [`super::generate()`] filled.
     ///
     /// # Errors
-    /// Those of [`Keyring::load`].
+    /// Returns the errors of [`Keyring::load`].
     pub fn open(directory: &Path) -> Result<Self, KeyringError> {
         let keyring = Keyring::load(directory)?;
         Ok(Self(Arc::new(Reloading::new(Some(KeyDirectory(directory.to_owned())), keyring))))
@@ -59,7 +59,7 @@ impl LiveKeyring {
     /// Runs a check with the current keys. If it names an unknown key, reloads the directory and runs it again.
     ///
     /// # Errors
-    /// Those of the check.
+    /// Returns the error of the check.
     pub async fn check<T>(&self, check: impl Fn(&Keyring) -> Result<T, VerifyError>) -> Result<T, VerifyError> {
         match check(&self.current()) {
             Err(VerifyError::UnknownKey) => {
@@ -81,7 +81,7 @@ impl LiveKeyring {
     }
 }
 
-impl Source for KeyDirectory {
+impl ReloadSource for KeyDirectory {
     type Value = Keyring;
     type Error = KeyringError;
 

@@ -22,7 +22,7 @@ impl RateLimitMetrics {
     }
 
     /// Counts an attempt rejected by this limit.
-    pub fn refused(&self, limit: &'static str) {
+    pub fn count_rejected(&self, limit: &'static str) {
         self.rate_limited.with_label_values(&[limit]).inc();
     }
 }

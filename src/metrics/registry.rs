@@ -40,7 +40,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Creates metrics that have counted nothing yet. `access_formats` lists the access formats of the build.
+    /// Creates the metrics, all zero. `access_formats` lists the access formats of the build.
     #[must_use]
     pub fn new(access_formats: &str) -> Self {
         let registry = Registry::new();

@@ -20,7 +20,7 @@ pub struct AuditEvent {
     pub id: EventId,
     /// The time, in whole milliseconds.
     pub at: OffsetDateTime,
-    /// The kind.
+    /// The kind, which also determines the level in the log.
     pub kind: EventKind,
     /// The account and the session that the event is about.
     pub subject: AuditSubject,
@@ -173,8 +173,7 @@ impl EventKind {
     }
 
     /// Returns whether one client can repeat the event as fast as it sends requests, because it costs no password hash.
-    #[must_use]
-    pub fn is_free_to_cause(self) -> bool {
+    pub(crate) fn is_free_to_cause(self) -> bool {
         matches!(self, Self::Throttled | Self::RefreshTokenReused | Self::LogoutRepeated | Self::ProfileChanged)
     }
 }
@@ -198,7 +197,7 @@ impl FromStr for EventKind {
 /// unknown email is not stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditSubject {
-    /// The user, if there is one.
+    /// The user, if any.
     pub user: Option<UserId>,
     /// The session, if the event is about one.
     pub session: Option<SessionId>,

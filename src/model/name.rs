@@ -97,10 +97,10 @@ mod tests {
             written in "(?s)[ae \u{a0}\u{300}-\u{310}\u{958}\u{1100}\u{1161}\u{11a8}\u{2000}]{0,24}|\\PC{0,24}|.{0,300}",
         ) {
             if let Ok(name) = written.parse::<Name>() {
-                let shown = name.as_str();
-                prop_assert!((1..=MAX_CHARACTERS).contains(&shown.chars().count()));
-                prop_assert!(!shown.chars().any(char::is_control) && shown.trim() == shown);
-                prop_assert_eq!(shown.parse(), Ok(name.clone()));
+                let text = name.as_str();
+                prop_assert!((1..=MAX_CHARACTERS).contains(&text.chars().count()));
+                prop_assert!(!text.chars().any(char::is_control) && text.trim() == text);
+                prop_assert_eq!(text.parse(), Ok(name.clone()));
             }
         }
     }

@@ -4,7 +4,7 @@
 //! exchange. A client that stores the token of each response presents only these two, so any other token before the next
 //! one is a copy: reuse is detected.
 //!
-//! `store/redis/session.refresh.lua` implements the same rules, because Redis has to decide in one step.
+//! `store/redis/session.refresh.lua` implements the same rules, because Redis must decide in one step.
 
 use std::time::Duration;
 

@@ -52,8 +52,8 @@ impl User {
 
     /// Returns whether a session that was opened in the epoch `opened_in` is valid for this user.
     ///
-    /// This rule decides if the stores disagree. `store/redis/session.refresh.lua` implements the same rule, because Redis
-    /// has to decide on a refresh in one step.
+    /// The Redis scripts and the SQL of the stores compare epoch and surviving session in the same way; expiry is checked by
+    /// the stores.
     #[must_use]
     pub fn is_session_valid(&self, session: SessionId, opened_in: Epoch) -> bool {
         self.is_active() && (opened_in == self.epoch || self.surviving_session == Some(session))

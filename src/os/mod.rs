@@ -1,8 +1,8 @@
 //! The operating system: control groups, private files, process hardening, resource limits.
 
-pub mod cgroup;
+pub(crate) mod cgroup;
 mod hardening;
-pub mod private_files;
+pub(crate) mod private_files;
 mod rlimits;
 
 pub use self::{hardening::forbid_memory_access, rlimits::raise_open_files_limit};

@@ -29,12 +29,12 @@ pub struct Overloaded {
     pub wait: Duration,
 }
 
-pub(super) type Job = Box<dyn FnOnce(&mut Scratch) + Send>;
+pub(super) type HashJob = Box<dyn FnOnce(&mut Scratch) + Send>;
 
 /// A pool of hashing threads. The threads end when it is dropped.
 #[derive(Debug)]
 pub(super) struct HashingPool {
-    jobs: Sender<Job>,
+    jobs: Sender<HashJob>,
     load: Arc<QueueLoad>,
     max_wait: Duration,
 }
@@ -53,11 +53,11 @@ impl HashingPool {
         let (jobs, queue) = unbounded();
         let load = Arc::new(QueueLoad::new(threads, metrics));
         for number in 0..threads {
-            let yields = number > 0 && number + 1 == threads;
-            let worker = Worker {
+            let is_yielding = number > 0 && number + 1 == threads;
+            let worker = HashWorker {
                 queue: queue.clone(),
                 scratch: Scratch::new(params),
-                yielding_load: yields.then(|| Arc::clone(&load)),
+                yielding_load: is_yielding.then(|| Arc::clone(&load)),
             };
             thread::Builder::new().name("hashing".to_owned()).spawn(move || worker.run())?;
         }
@@ -116,19 +116,19 @@ impl HashingPool {
     }
 
     /// Queues a job without limit and without a result.
-    pub fn submit(&self, job: Job) {
+    pub fn submit(&self, job: HashJob) {
         self.jobs.send(job).unwrap_or_else(|_| unreachable!("the threads run until the sender is dropped"));
     }
 }
 
-struct Worker {
-    queue: Receiver<Job>,
+struct HashWorker {
+    queue: Receiver<HashJob>,
     scratch: Scratch,
     /// Set for the one thread that pauses while other requests arrive.
     yielding_load: Option<Arc<QueueLoad>>,
 }
 
-impl Worker {
+impl HashWorker {
     fn run(mut self) {
         // On Linux a niceness belongs to the thread, not to the process (setpriority(2)).
         if let Err(error) = rustix::process::nice(NICENESS) {
@@ -141,7 +141,7 @@ impl Worker {
     }
 
     /// Waits for the next job; returns `None` when the pool is dropped.
-    fn next_job(&self) -> Option<Job> {
+    fn next_job(&self) -> Option<HashJob> {
         let Some(load) = &self.yielding_load else { return self.queue.recv().ok() };
         loop {
             load.foreground_yield.pause_while_requests_arrive();

@@ -42,7 +42,7 @@ pub struct AttemptStores {
 
 /// The account and the address that an attempt counts against.
 #[derive(Clone, Copy)]
-pub enum AttemptSubject<'attempt> {
+pub(crate) enum AttemptSubject<'attempt> {
     /// A login to an account.
     Account(&'attempt Email, IpAddr),
     /// A login with an email that no account can have.
@@ -61,13 +61,13 @@ impl LoginLimiter {
 
     /// Adds an attempt to the queue of an account and an address.
     #[must_use]
-    pub fn join(&self, email: &Email, address: IpAddr) -> QueueEntry {
+    pub(crate) fn join(&self, email: &Email, address: IpAddr) -> QueueEntry {
         self.queue.join(self.bucket_keys.account_ip(email, address))
     }
 
     /// Returns the longest time that an attempt may wait in a queue.
     #[must_use]
-    pub fn max_wait(&self) -> Duration {
+    pub(crate) fn max_wait(&self) -> Duration {
         self.max_wait
     }
 
@@ -76,9 +76,13 @@ impl LoginLimiter {
     ///
     /// # Errors
     /// Returns [`RateLimited`] if a limit is exceeded.
-    pub async fn reserve(&self, subject: AttemptSubject<'_>, time: &TimeBudget) -> Result<Reservation, RateLimited> {
+    pub(crate) async fn reserve(
+        &self,
+        subject: AttemptSubject<'_>,
+        time: &TimeBudget,
+    ) -> Result<Reservation, RateLimited> {
         let reserved = self.reserve_in_any(subject, time).await;
-        reserved.inspect_err(|rate_limited| self.metrics.refused(rate_limited.limit))
+        reserved.inspect_err(|rate_limited| self.metrics.count_rejected(rate_limited.limit))
     }
 
     async fn reserve_in_any(&self, subject: AttemptSubject<'_>, time: &TimeBudget) -> Result<Reservation, RateLimited> {

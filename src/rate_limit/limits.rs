@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::store::Limit;
 
-/// The failures in a row at one account, from unknown devices, after which the account stays at the longest delay until
-/// a login succeeds. NIST SP 800-63B-4, section 3.2.2, requires the account to be disabled at this number; see
-/// docs/rate-limiting.md.
+/// The failures in a row at one account, from unknown devices, after which the account stays at the longest delay until a
+/// login succeeds or 90 days pass without an attempt. NIST SP 800-63B-4, section 3.2.2, requires the account to be
+/// disabled at this number; docs/asvs.md explains the deviation.
 pub const FAILURES_IN_A_ROW: u32 = 100;
 
 /// The delays after each failure: none after the first nine, then up to 15 minutes, which allows 96 guesses a day.

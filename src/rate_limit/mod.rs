@@ -15,8 +15,11 @@ mod reservation;
 
 pub use self::{
     error::RateLimited,
-    limiter::{AttemptStores, AttemptSubject, LoginLimiter},
+    limiter::{AttemptStores, LoginLimiter},
+};
+pub(crate) use self::{
+    limiter::AttemptSubject,
     limits::FAILURES_IN_A_ROW,
-    queue::{Permit, QueueEntry},
+    queue::Permit,
     reservation::{AttemptOutcome, Reservation},
 };

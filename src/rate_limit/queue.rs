@@ -48,7 +48,7 @@ impl AttemptQueue {
 
 /// An attempt in a queue. Dropping it removes the attempt.
 pub struct QueueEntry {
-    /// How many attempts have to end before this one can run.
+    /// How many attempts must end before this one can run.
     pub ahead: usize,
     permits: Arc<Semaphore>,
     key: BucketKey,

@@ -81,7 +81,7 @@ impl Reservation {
         Ok(Err(rate_limited))
     }
 
-    /// Keeps the charges of a failed attempt, and refunds or clears those of another.
+    /// Keeps the charges of a failed attempt, and refunds or clears the charges of any other.
     pub async fn settle(mut self, outcome: AttemptOutcome, time: &TimeBudget) {
         let charges = std::mem::take(&mut self.charges);
         let settled = match outcome {

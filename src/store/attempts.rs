@@ -11,7 +11,7 @@ use super::{error::StoreError, time_budget::TimeBudget};
 
 /// Counts attempts in buckets and remembers devices, for rate limits.
 ///
-/// A bucket behaves as a [`GcraState`] that exists from its first reservation until [`GcraState::kept_until`]. A bucket
+/// A bucket behaves as a [`GcraState`] that exists from its first reservation until [`GcraState::expires_at`]. A bucket
 /// that is not stored is empty. All times are taken from the store's own clock.
 ///
 /// Every method is one atomic operation, on one key. A call counts against `time` while it runs, and fails with
@@ -90,7 +90,7 @@ pub enum ReserveOutcome {
         /// The number of attempts without a refund, including this one.
         count: u32,
     },
-    /// The attempt may not take place.
+    /// The attempt is denied.
     Denied {
         /// The time until another attempt may; greater than zero.
         wait: Duration,
@@ -131,7 +131,7 @@ impl GcraState {
 
     /// Returns the time until which the state must be kept.
     #[must_use]
-    pub fn kept_until(&self, limit: &Limit, now: Duration) -> Duration {
+    pub fn expires_at(&self, limit: &Limit, now: Duration) -> Duration {
         let ttl = if self.count >= limit.long_ttl_from { DEVICE_KNOWN_FOR } else { limit.ttl };
         self.until.max(now + ttl)
     }
@@ -221,8 +221,8 @@ mod tests {
     fn bucket_is_kept_for_its_charges_and_its_ttl() {
         let state = |count, until| GcraState { count, until: at(until) };
 
-        assert_eq!(state(3, 30).kept_until(&STEADY, at(0)), at(30));
-        assert_eq!(state(3, 30).kept_until(&BACKOFF, at(0)), at(60));
-        assert_eq!(state(4, 30).kept_until(&BACKOFF, at(0)), at(0) + DEVICE_KNOWN_FOR);
+        assert_eq!(state(3, 30).expires_at(&STEADY, at(0)), at(30));
+        assert_eq!(state(3, 30).expires_at(&BACKOFF, at(0)), at(60));
+        assert_eq!(state(4, 30).expires_at(&BACKOFF, at(0)), at(0) + DEVICE_KNOWN_FOR);
     }
 }

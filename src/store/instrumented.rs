@@ -153,8 +153,13 @@ impl SessionStore for Instrumented<dyn SessionStore> {
         self.count("sessions.end", self.store.end(user, session, time)).await
     }
 
-    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError> {
-        self.count("sessions.remove_ended", self.store.remove_ended(former, kept, time)).await
+    async fn remove_ended(
+        &self,
+        former: &User,
+        survivor: Option<SessionId>,
+        time: &TimeBudget,
+    ) -> Result<u64, StoreError> {
+        self.count("sessions.remove_ended", self.store.remove_ended(former, survivor, time)).await
     }
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {

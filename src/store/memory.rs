@@ -28,10 +28,10 @@ pub struct MemoryAttempts {
 }
 
 #[derive(Default)]
-struct Entries(HashMap<Key, Entry>);
+struct Entries(HashMap<BucketId, Entry>);
 
 /// The name of a limit or [`DEVICE`], and the key of a bucket or a device.
-type Key = (&'static str, BucketKey);
+type BucketId = (&'static str, BucketKey);
 
 /// The first part of a device's key.
 const DEVICE: &str = "device";
@@ -62,11 +62,11 @@ impl MemoryAttempts {
 }
 
 impl Entries {
-    fn find(&mut self, key: Key, now: Duration) -> Option<&mut Entry> {
+    fn find(&mut self, key: BucketId, now: Duration) -> Option<&mut Entry> {
         self.0.get_mut(&key).filter(|entry| entry.expires > now)
     }
 
-    fn insert(&mut self, key: Key, entry: Entry, now: Duration) {
+    fn insert(&mut self, key: BucketId, entry: Entry, now: Duration) {
         if self.0.len() >= MAX_ENTRIES {
             self.evict(now);
         }
@@ -87,7 +87,7 @@ impl Entries {
     }
 }
 
-fn key(bucket: &Bucket) -> Key {
+fn key(bucket: &Bucket) -> BucketId {
     (bucket.limit.name, bucket.key)
 }
 
@@ -98,7 +98,7 @@ impl AttemptStore for MemoryAttempts {
         let mut state = entries.find(key(bucket), now).map(|entry| entry.state).unwrap_or_default();
         let outcome = state.reserve(bucket.limit, now);
         if matches!(outcome, ReserveOutcome::Allowed { .. }) {
-            entries.insert(key(bucket), Entry { state, expires: state.kept_until(bucket.limit, now) }, now);
+            entries.insert(key(bucket), Entry { state, expires: state.expires_at(bucket.limit, now) }, now);
         }
         Ok(outcome)
     }
@@ -107,7 +107,7 @@ impl AttemptStore for MemoryAttempts {
         let (mut entries, now) = self.lock_now();
         if let Some(entry) = entries.find(key(bucket), now) {
             entry.state.refund(charge);
-            // An attempt that cost its sender nothing must leave nothing behind.
+            // An attempt without a charge must leave no entry.
             if entry.state.count == 0 {
                 entries.0.remove(&key(bucket));
             }

@@ -13,9 +13,9 @@ use crate::model::{NewSession, RefreshOutcome, Rotation, Session, SessionId, Use
 /// goes unused for that long after its `last_used`. No method finds a session that has ended in one of these ways, even
 /// if the store has not removed it yet. All times are taken from the store's own clock.
 ///
-/// A stored session is valid if [`User::is_session_valid`] says so for its user. The store does not know users, and never
-/// deletes a session for that reason alone, since the epoch may have been read stale. Only `open` creates a session: a
-/// write that finds no session must not bring one back.
+/// A stored session is valid if [`User::is_session_valid`] says so for its user. The store has no users, and never
+/// deletes a session only because it is not valid: the epoch may have been stale when it was read. Only `open` creates a
+/// session: a write that finds no session must not bring one back.
 ///
 /// Every method but [`touch`](Self::touch) is one atomic operation: if its future is dropped, all of its effect or none
 /// takes place. A call counts against `time` while it runs, and fails with [`StoreError::Unavailable`] when that is
@@ -49,10 +49,15 @@ pub trait SessionStore: Send + Sync {
     async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError>;
 
     /// Removes the sessions that a new epoch, or the deletion of their user, has ended: those whose epoch is that of
-    /// `former`, the user before that write, and its surviving session, but not `kept`. Sessions that were opened in a
+    /// `former`, the user before that write, and its surviving session, but not `survivor`. Sessions that were opened in a
     /// later epoch stay, no matter how late this call is. Returns the number of sessions removed that had neither ended
     /// nor expired before.
-    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError>;
+    async fn remove_ended(
+        &self,
+        former: &User,
+        survivor: Option<SessionId>,
+        time: &TimeBudget,
+    ) -> Result<u64, StoreError>;
 
     /// Checks that the store responds, and returns its clock and any problem with its settings.
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError>;

@@ -24,7 +24,7 @@ struct Spending {
 }
 
 impl TimeBudget {
-    /// Creates a budget of which nothing is spent.
+    /// Creates an unspent budget.
     #[must_use]
     pub fn new(left: Duration) -> Self {
         Self { spending: Mutex::new(Spending { left, calls: 0, since: Instant::now() }), deadline: None }

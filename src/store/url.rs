@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     os::private_files::{NotPrivate, read_private},
-    reloading::{ReloadEvent, Reloading, Source},
+    reloading::{ReloadEvent, ReloadSource, Reloading},
 };
 
 /// The address of a store, with user and password.
@@ -82,7 +82,7 @@ pub(super) fn reloading_endpoint<E: Endpoint>(url: E::Url) -> Result<ReloadingEn
     Ok(Arc::new(Reloading::new(file, E::new(url)?)))
 }
 
-impl<E: Endpoint> Source for EndpointFile<E> {
+impl<E: Endpoint> ReloadSource for EndpointFile<E> {
     type Value = E;
     type Error = String;
 

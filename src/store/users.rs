@@ -23,8 +23,8 @@ pub trait UserStore: Send + Sync {
     /// Returns the user with this email. An [`Email`] is normalised, so the comparison is exact.
     async fn by_email(&self, email: &Email, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 
-    /// Returns the user with this id. Every write that completed before the call is visible: a replica must not answer,
-    /// because a stale epoch would accept sessions that have ended.
+    /// Returns the user with this id. Every write that completed before the call is visible: the call must not go to a
+    /// replica, because a stale epoch would accept sessions that have ended.
     async fn by_id(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 
     /// Replaces the password hash with another hash of the same password, as a compare-and-set: only if the stored user

@@ -95,10 +95,10 @@ impl AccessTokens {
         self.check_claims(self.keys.check(|keyring| AccessFormat::verify(token, keyring)).await, now)
     }
 
-    /// Like [`AccessTokens::verify`], but never reloads the keys.
+    /// Verifies like [`AccessTokens::verify`], but never reloads the keys.
     ///
     /// # Errors
-    /// Those of [`AccessTokens::verify`].
+    /// Returns the errors of [`AccessTokens::verify`].
     pub fn verify_now(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
         self.check_claims(AccessFormat::verify(token, &self.keys.current()), now)
     }

@@ -7,11 +7,11 @@ use crate::model::{SessionId, UserId};
 /// The claims of an access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// The issuer.
+    /// The issuer (`iss`).
     pub issuer: String,
-    /// The user.
+    /// The user who signed in (`sub`).
     pub subject: UserId,
-    /// The audience.
+    /// The audience (`aud`).
     pub audience: String,
     /// Time of issue, in whole seconds.
     pub issued: OffsetDateTime,
@@ -19,6 +19,6 @@ pub struct Claims {
     pub expires: OffsetDateTime,
     /// Unique id of this token: a random UUID in base64url, which is shorter than the usual text form.
     pub id: String,
-    /// The session.
+    /// The session that must still be valid.
     pub session: SessionId,
 }

@@ -150,7 +150,7 @@ impl FromStr for AccessFormat {
             return Ok(*format);
         }
         if Self::OF_THE_JWT_FEATURE.contains(&name) {
-            return Err("a format of this binary, which was built without the cargo feature `jwt`".to_owned());
+            return Err(format!("a format other than {name}: this binary lacks the cargo feature `jwt`"));
         }
         let known: Vec<_> = Self::ALL.iter().map(ToString::to_string).collect();
         Err(format!("one of: {}", known.join(", ")))

@@ -86,10 +86,10 @@ impl RefreshTokens {
         self.keys.check(|keyring| layout.check(keyring)).await.map_err(|_| InvalidRefreshToken)
     }
 
-    /// Like [`RefreshTokens::verify`], but never reloads the keys.
+    /// Verifies like [`RefreshTokens::verify`], but never reloads the keys.
     ///
     /// # Errors
-    /// Those of [`RefreshTokens::verify`].
+    /// Returns the errors of [`RefreshTokens::verify`].
     pub fn verify_now(&self, token: &str) -> Result<RefreshClaims, InvalidRefreshToken> {
         Layout::parse(token)?.check(&self.keys.current()).map_err(|_| InvalidRefreshToken)
     }

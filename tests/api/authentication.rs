@@ -29,9 +29,9 @@ async fn request_without_a_token_is_not_authenticated() {
     for authorization in [None, Some("Basic YWRhOng="), Some("Bearer"), Some("Bearer ")] {
         let request = service.get("/profile/");
         let request = authorization.into_iter().fold(request, |request, value| request.header("authorization", value));
-        let answer = request.send().await;
-        assert_eq!(answer.text("www-authenticate"), r#"Bearer realm="postern""#);
-        answer.expect_problem(401, "not_authenticated");
+        let response = request.send().await;
+        assert_eq!(response.text("www-authenticate"), r#"Bearer realm="postern""#);
+        response.expect_problem(401, "not_authenticated");
     }
 }
 
@@ -46,9 +46,9 @@ async fn anything_but_our_access_token_is_invalid() {
     let tampered = format!("{}x", ada.tokens.access);
     let others = [&ada.tokens.refresh, &of_another_service.tokens.access, &tampered];
     for token in garbage.into_iter().chain(others.into_iter().map(String::as_str)) {
-        let answer = service.get("/profile/").bearer(token).send().await;
-        assert_eq!(answer.text("www-authenticate"), r#"Bearer realm="postern", error="invalid_token""#);
-        answer.expect_problem(401, "invalid_token");
+        let response = service.get("/profile/").bearer(token).send().await;
+        assert_eq!(response.text("www-authenticate"), r#"Bearer realm="postern", error="invalid_token""#);
+        response.expect_problem(401, "invalid_token");
     }
 
     assert_eq!(service.store_calls(), before);
@@ -63,9 +63,9 @@ async fn access_token_expires() {
     ada.profile().await.expect(200);
 
     service.advance(Duration::from_mins(1));
-    let answer = ada.profile().await;
-    assert_eq!(answer.text("www-authenticate"), r#"Bearer realm="postern", error="invalid_token""#);
-    answer.expect_problem(401, "token_expired");
+    let response = ada.profile().await;
+    assert_eq!(response.text("www-authenticate"), r#"Bearer realm="postern", error="invalid_token""#);
+    response.expect_problem(401, "token_expired");
 }
 
 #[tokio::test]
@@ -83,9 +83,9 @@ async fn signed_in_request_costs_one_call_to_each_store() {
 async fn caller_is_authenticated_before_the_body_is_read() {
     let service = Service::start().await;
 
-    let answer = service.request("POST", "/change-password/").body("text/plain", "x").send().await;
+    let response = service.request("POST", "/change-password/").body("text/plain", "x").send().await;
 
-    answer.expect_problem(401, "not_authenticated");
+    response.expect_problem(401, "not_authenticated");
 }
 
 #[tokio::test]

@@ -51,9 +51,9 @@ async fn unknown_path_is_not_found() {
     for path in
         ["/", "/nowhere", "/profile/x", "//profile", "/Profile/", "/profile//", "/%70rofile", "/token/../profile"]
     {
-        let answer = service.get(path).send().await;
-        assert_eq!(answer.text("content-type"), "application/json");
-        assert_eq!(answer.expect(404), json!({"error": "The endpoint was not found"}), "{path}");
+        let response = service.get(path).send().await;
+        assert_eq!(response.text("content-type"), "application/json");
+        assert_eq!(response.expect(404), json!({"error": "The endpoint was not found"}), "{path}");
     }
 }
 
@@ -70,7 +70,7 @@ const FOR_BROWSERS: [(&str, &str); 5] = [
 async fn every_response_has_the_same_headers() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
-    let mut answers = vec![
+    let mut responses = vec![
         service.get("/healthz").send().await,
         service.request("HEAD", "/healthz").send().await,
         service.get("/nowhere").send().await,
@@ -83,20 +83,20 @@ async fn every_response_has_the_same_headers() {
     ];
     for (method, path) in PATHS.iter().copied().filter(|(_, path)| !path.starts_with("/.") && *path != "/openapi.json")
     {
-        answers.push(service.request(method, path).send().await);
+        responses.push(service.request(method, path).send().await);
     }
     service.counting.set_fault(Fault::Panic);
-    answers.push(ada.profile().await);
+    responses.push(ada.profile().await);
 
-    for answer in answers {
-        let headers = answer.all_headers();
-        assert_eq!(headers.get("cache-control"), Some(&"no-store"), "{answer:?}");
+    for response in responses {
+        let headers = response.all_headers();
+        assert_eq!(headers.get("cache-control"), Some(&"no-store"), "{response:?}");
         for (name, value) in FOR_BROWSERS {
-            assert_eq!(headers.get(name), Some(&value), "{answer:?}");
+            assert_eq!(headers.get(name), Some(&value), "{response:?}");
         }
         let is_json = headers.get("content-type") == Some(&"application/json");
-        assert!(is_json || answer.body.is_empty(), "{answer:?}");
-        assert!(uuid::Uuid::parse_str(headers["x-request-id"]).is_ok(), "{answer:?}");
+        assert!(is_json || response.body.is_empty(), "{response:?}");
+        assert!(uuid::Uuid::parse_str(headers["x-request-id"]).is_ok(), "{response:?}");
     }
 }
 
@@ -105,10 +105,10 @@ async fn no_response_names_the_software() {
     let service = Service::start().await;
 
     for path in ["/healthz", "/nowhere", "/openapi.json"] {
-        let answer = service.get(path).send().await;
-        let headers = answer.all_headers();
+        let response = service.get(path).send().await;
+        let headers = response.all_headers();
         for name in ["server", "x-powered-by", "via"] {
-            assert!(!headers.contains_key(name), "{answer:?}");
+            assert!(!headers.contains_key(name), "{response:?}");
         }
     }
 }
@@ -117,8 +117,8 @@ async fn no_response_names_the_software() {
 async fn safe_request_id_is_returned_and_any_other_is_replaced() {
     let service = Service::start().await;
     let id_for = async |id: &str| {
-        let answer = service.get("/healthz").header("x-request-id", id).send().await;
-        answer.text("x-request-id").to_owned()
+        let response = service.get("/healthz").header("x-request-id", id).send().await;
+        response.text("x-request-id").to_owned()
     };
     let longest = "x".repeat(128);
 
@@ -135,15 +135,15 @@ async fn wrong_method_is_refused_with_the_allowed_ones() {
     let service = Service::start().await;
 
     for (method, path) in PATHS.iter().copied() {
-        let answer = service.request("PUT", path).send().await;
+        let response = service.request("PUT", path).send().await;
         let allow = match (method, path) {
             (_, "/profile/") => "GET, HEAD, PATCH, DELETE, OPTIONS",
             ("GET", _) => "GET, HEAD, OPTIONS",
             ("DELETE", _) => "DELETE, OPTIONS",
             _ => "POST, OPTIONS",
         };
-        assert_eq!(answer.text("allow"), allow, "{path}");
-        answer.expect_problem(405, "method_not_allowed");
+        assert_eq!(response.text("allow"), allow, "{path}");
+        response.expect_problem(405, "method_not_allowed");
     }
 }
 
@@ -151,10 +151,10 @@ async fn wrong_method_is_refused_with_the_allowed_ones() {
 async fn options_response_has_no_body() {
     let service = Service::start().await;
 
-    let answer = service.request("OPTIONS", "/healthz").send().await;
+    let response = service.request("OPTIONS", "/healthz").send().await;
 
-    assert_eq!((answer.status, answer.text("allow")), (204, "GET, HEAD, OPTIONS"));
-    assert!(answer.body.is_empty());
+    assert_eq!((response.status, response.text("allow")), (204, "GET, HEAD, OPTIONS"));
+    assert!(response.body.is_empty());
     service.request("OPTIONS", "/nowhere").send().await.expect(404);
 }
 
@@ -177,12 +177,12 @@ async fn body_of_another_type_is_refused() {
     let body = json!({"refresh": "x"}).to_string();
 
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
-        let answer = service.request("POST", "/refresh/").body(content_type, body.clone()).send().await;
-        answer.expect_problem(415, "unsupported_media_type");
+        let response = service.request("POST", "/refresh/").body(content_type, body.clone()).send().await;
+        response.expect_problem(415, "unsupported_media_type");
     }
     for content_type in ["application/json; charset=utf-8", "APPLICATION/JSON"] {
-        let answer = service.request("POST", "/refresh/").body(content_type, body.clone()).send().await;
-        answer.expect_problem(401, "invalid_refresh_token");
+        let response = service.request("POST", "/refresh/").body(content_type, body.clone()).send().await;
+        response.expect_problem(401, "invalid_refresh_token");
     }
 }
 
@@ -207,8 +207,8 @@ async fn body_must_be_an_object_with_unique_fields() {
         "{\"refresh\":\"\\ud800\"}",
         deep.as_str(),
     ] {
-        let answer = service.request("POST", "/refresh/").body("application/json", body.to_owned()).send().await;
-        answer.expect_problem(400, "malformed_json");
+        let response = service.request("POST", "/refresh/").body("application/json", body.to_owned()).send().await;
+        response.expect_problem(400, "malformed_json");
     }
     for latin_1 in [&b"{\"refresh\":\"\xe4\"}"[..], b"{\"refresh\":\"x\",\"other\":[\"\xe4\"]}"] {
         let request = service.request("POST", "/refresh/").body("application/json", latin_1.to_vec());
@@ -222,7 +222,7 @@ async fn number_is_no_string_and_allowed_in_unknown_fields() {
     let refresh = |body: &str| service.request("POST", "/refresh/").body("application/json", body.to_owned()).send();
 
     refresh(r#"{"refresh":"x","other":1e999}"#).await.expect_problem(401, "invalid_refresh_token");
-    let sentences = refresh(r#"{"refresh":1e999}"#).await.expect_objections("refresh");
+    let sentences = refresh(r#"{"refresh":1e999}"#).await.expect_field_errors("refresh");
     assert_eq!(sentences, ["Not a valid string."]);
 }
 
@@ -239,7 +239,7 @@ async fn connection_is_asked_to_close_at_its_age_limit() {
     let connection = tokio::spawn(connection);
     let request = hyper::Request::get("http://postern.test/healthz");
     let request = request.body(http_body_util::Full::<hyper::body::Bytes>::default()).expect("a request");
-    assert_eq!(sender.send_request(request).await.expect("an answer").status().as_u16(), 200);
+    assert_eq!(sender.send_request(request).await.expect("a response").status().as_u16(), 200);
 
     let _ = within(LONG, "the server ends a connection whose client would keep it for ever", connection).await;
 }
@@ -273,8 +273,8 @@ async fn body_over_16_kib_is_refused() {
     let chunked = format!(
         "POST /refresh/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"
     );
-    let answer = service.raw(chunked.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let response = service.raw(chunked.as_bytes()).await;
+    assert!(response.starts_with("HTTP/1.1 413 "), "{response}");
 }
 
 #[tokio::test]
@@ -288,19 +288,19 @@ async fn body_is_ignored_if_the_route_takes_none() {
 }
 
 #[tokio::test]
-async fn late_body_is_answered_408() {
+async fn late_body_gets_a_408_response() {
     let limits = RequestLimits { request: Duration::from_millis(200), store: Duration::from_secs(30) };
     let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
 
     let head = "POST /token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{";
-    let answer = service.raw(head.as_bytes()).await;
+    let response = service.raw(head.as_bytes()).await;
 
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(answer.contains("request_timeout"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 408 "), "{response}");
+    assert!(response.contains("request_timeout"), "{response}");
 }
 
 #[tokio::test]
-async fn late_request_head_is_answered_408() {
+async fn late_request_head_gets_a_408_response() {
     let limits = RequestLimits { request: Duration::from_millis(200), store: Duration::from_secs(30) };
     let service = Service::start_with(Settings { limits, ..Settings::default() }).await;
 
@@ -315,10 +315,10 @@ async fn pipelined_requests_are_answered_in_order() {
     let requests = "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: first\r\n\r\n\
                     GET /nowhere HTTP/1.1\r\nHost: x\r\nX-Request-Id: second\r\nConnection: close\r\n\r\n";
 
-    let answers = service.raw(requests.as_bytes()).await;
+    let responses = service.raw(requests.as_bytes()).await;
 
-    let (first, second) = (answers.find("x-request-id: first"), answers.find("x-request-id: second"));
-    assert!(first.is_some() && first < second, "{answers}");
+    let (first, second) = (responses.find("x-request-id: first"), responses.find("x-request-id: second"));
+    assert!(first.is_some() && first < second, "{responses}");
 }
 
 #[tokio::test]
@@ -331,8 +331,8 @@ async fn stopping_server_answers_requests_in_flight_and_closes() {
     service.stop();
     stream.write_all(body.as_bytes()).await.expect("the server takes it");
 
-    let answer = until_end(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    let response = until_end(&mut stream).await;
+    assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
 }
 
 #[tokio::test]
@@ -350,7 +350,7 @@ async fn http_2_is_served_on_the_same_port() {
     for (method, length) in [("GET", 15), ("HEAD", 0)] {
         let request = hyper::Request::builder().method(method).uri("http://postern.test/healthz");
         let request = request.body(http_body_util::Full::<hyper::body::Bytes>::default()).expect("a request");
-        let response = sender.send_request(request).await.expect("an answer");
+        let response = sender.send_request(request).await.expect("a response");
         assert_eq!((response.status().as_u16(), response.version()), (200, hyper::Version::HTTP_2));
         assert_eq!(response.headers()["content-length"], "15");
         let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();

@@ -28,14 +28,14 @@ use crate::support::{LONG, Settings, eventually, refuses_connections, send_head,
 /// Sends one more request, whose response is the last one.
 async fn asks_for_the_last_time(stream: &mut TcpStream) {
     stream.write_all(HEALTH.as_bytes()).await.expect("it is open");
-    expect_the_last_answer(&until_closed(stream).await);
+    expect_the_last_response(&until_closed(stream).await);
 }
 
 #[track_caller]
-fn expect_the_last_answer(answers: &str) {
-    assert!(answers.starts_with("HTTP/1.1 200 "), "{answers:?}");
-    assert!(answers.contains("\r\nconnection: close\r\n"), "{answers:?}");
-    assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers:?}");
+fn expect_the_last_response(responses: &str) {
+    assert!(responses.starts_with("HTTP/1.1 200 "), "{responses:?}");
+    assert!(responses.contains("\r\nconnection: close\r\n"), "{responses:?}");
+    assert_eq!(responses.matches("HTTP/1.1 ").count(), 1, "{responses:?}");
 }
 
 async fn is_open(stream: &mut TcpStream) -> bool {
@@ -64,9 +64,9 @@ fn health() -> Request<Full<Bytes>> {
 }
 
 /// The server ends the connection by GOAWAY while the client keeps it.
-async fn expect_goodbye(connection: Connection) {
+async fn expect_graceful_close(connection: Connection) {
     let ended = within(LONG, "the server ends the connection", connection).await.expect("no panic");
-    assert!(ended.is_ok(), "it was told: {ended:?}");
+    assert!(ended.is_ok(), "the end is announced: {ended:?}");
 }
 
 #[tokio::test]
@@ -93,8 +93,8 @@ async fn request_in_flight_is_answered_as_the_last_one() {
     service.leave();
     stream.write_all(body.as_bytes()).await.expect("it is open");
 
-    let answer = until_closed(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    let response = until_closed(&mut stream).await;
+    assert!(response.starts_with("HTTP/1.1 401 ") && response.contains("\r\nconnection: close\r\n"), "{response}");
 }
 
 #[tokio::test]
@@ -163,17 +163,17 @@ async fn draining_server_sends_goaway_and_answers_requests_in_flight() {
     let body = async { Ok::<_, Infallible>(Frame::data(body.await.expect("a body"))) };
     let body = StreamBody::new(futures_util::stream::once(body)).boxed_unsync();
     let login = Request::post("http://postern.test/logout/").header("content-type", "application/json");
-    let under_way = sender.send_request(login.body(body).expect("a request"));
+    let in_flight = sender.send_request(login.body(body).expect("a request"));
     let health = health().map(BodyExt::boxed_unsync);
     // The request that is answered has arrived after that one.
-    assert_eq!(sender.send_request(health).await.expect("an answer").status(), 200);
+    assert_eq!(sender.send_request(health).await.expect("a response").status(), 200);
 
     service.leave();
     service.get("/healthz").send().await.expect(200);
     send_body.send(Bytes::from_static(br#"{"refresh":"x"}"#)).expect("it is waited for");
 
-    assert_eq!(under_way.await.expect("an answer").status(), 401);
-    expect_goodbye(connection).await;
+    assert_eq!(in_flight.await.expect("a response").status(), 401);
+    expect_graceful_close(connection).await;
 }
 
 /// Returns the payload of the next frame of HTTP/2 that has this type.
@@ -219,8 +219,8 @@ async fn new_http_2_client_of_a_draining_server_is_answered() {
         let (mut sender, connection) = http2_client(&service).await;
         // Gives a GOAWAY the time to come too early.
         service.get("/healthz").send().await.expect(200);
-        assert_eq!(sender.send_request(health()).await.expect("an answer").status(), 200);
-        expect_goodbye(connection).await;
+        assert_eq!(sender.send_request(health()).await.expect("a response").status(), 200);
+        expect_graceful_close(connection).await;
     }
 }
 

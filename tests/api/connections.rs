@@ -39,7 +39,7 @@ pub async fn with_timeouts(timeouts: ConnectionTimeouts) -> Service {
 }
 
 /// Starts a service with this many connection slots, and no limits in time.
-async fn with_places(connections: usize) -> Service {
+async fn with_slots(connections: usize) -> Service {
     Service::start_with(Settings { timeouts: Some(ENDLESS), connections, ..Settings::default() }).await
 }
 
@@ -51,13 +51,13 @@ pub async fn sent(service: &Service, bytes: impl AsRef<[u8]>) -> TcpStream {
 
 /// Reads a response of `GET /healthz`, and nothing of what follows.
 pub async fn healthy(stream: &mut TcpStream) -> String {
-    let answer = until(stream, "{\"status\":\"ok\"}").await;
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    answer
+    let response = until(stream, "{\"status\":\"ok\"}").await;
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+    response
 }
 
 /// Opens a connection on which the server has read the head of a login, and waits for the body.
-async fn with_login_under_way(service: &Service, body: &str) -> TcpStream {
+async fn with_login_in_flight(service: &Service, body: &str) -> TcpStream {
     let mut stream = service.connection().await;
     send_head(&mut stream, "/token/", "Connection: close\r\n", body.len()).await;
     stream
@@ -69,11 +69,11 @@ fn login() -> String {
 
 /// There is one response: an error with this status and code.
 #[track_caller]
-fn expect_refusal(answers: &str, status: u16, code: &str) {
-    assert!(answers.starts_with(&format!("HTTP/1.1 {status} ")), "{answers:?}");
-    assert!(answers.contains(&format!("\"code\":\"{code}\"")), "{answers:?}");
-    assert!(answers.contains("connection: close\r\n") && answers.contains("x-request-id: "), "{answers:?}");
-    assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers:?}");
+fn expect_error(responses: &str, status: u16, code: &str) {
+    assert!(responses.starts_with(&format!("HTTP/1.1 {status} ")), "{responses:?}");
+    assert!(responses.contains(&format!("\"code\":\"{code}\"")), "{responses:?}");
+    assert!(responses.contains("connection: close\r\n") && responses.contains("x-request-id: "), "{responses:?}");
+    assert_eq!(responses.matches("HTTP/1.1 ").count(), 1, "{responses:?}");
 }
 
 /// The one response is an error of hyper's, without a body.
@@ -135,8 +135,8 @@ async fn unread_body_ends_the_connection() {
     for head in ["GET /healthz", "GET /nowhere", "GET /profile/", "PUT /token/"] {
         for length in ["Content-Length: 10\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n1\r\n"] {
             let mut slow = sent(&service, format!("{head} HTTP/1.1\r\nHost: x\r\n{length}")).await;
-            let answer = until_closed(&mut slow).await;
-            assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{head}: {answer}");
+            let response = until_closed(&mut slow).await;
+            assert_eq!(response.matches("HTTP/1.1 ").count(), 1, "{head}: {response}");
         }
     }
 }
@@ -159,7 +159,7 @@ async fn response_is_complete_although_the_client_goes_on_sending() {
     stream.write_all(second).await.expect("the server reads it");
     stream.shutdown().await.expect("the connection is open");
 
-    expect_refusal(&until_end(&mut stream).await, 413, "too_large");
+    expect_error(&until_end(&mut stream).await, 413, "too_large");
 }
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn ambiguous_framing_closes_the_connection() {
     for lengths in
         ["Content-Length: 4\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 4"]
     {
-        expect_refusal(&sent(lengths).await, 400, "malformed_json");
+        expect_error(&sent(lengths).await, 400, "malformed_json");
     }
     for lengths in [
         "Content-Length: 4\r\nContent-Length: 5",
@@ -185,7 +185,7 @@ async fn ambiguous_framing_closes_the_connection() {
         expect_bare_error(&sent(lengths).await, 400);
     }
     for lengths in ["Transfer-Encoding: gzip, chunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"] {
-        expect_refusal(&sent(lengths).await, 400, "bad_request");
+        expect_error(&sent(lengths).await, 400, "bad_request");
     }
 
     let refused = r#"postern_http_requests_total{method="POST",route="-",status="400"}"#;
@@ -217,7 +217,7 @@ async fn request_without_exactly_one_host_is_refused() {
     for headers in ["", "Host: x\r\nHost: x\r\n", "Host: x/y\r\n"] {
         let mut stream = sent(&service, format!("GET /healthz HTTP/1.1\r\n{headers}\r\n{HEALTH}")).await;
         stream.shutdown().await.expect("the connection is open");
-        expect_refusal(&until_closed(&mut stream).await, 400, "bad_request");
+        expect_error(&until_closed(&mut stream).await, 400, "bad_request");
     }
 }
 
@@ -251,8 +251,8 @@ async fn http_1_0_client_is_answered() {
 
     let mut stream = sent(&service, "GET /healthz HTTP/1.0\r\n\r\n").await;
 
-    let answer = until_closed(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+    let response = until_closed(&mut stream).await;
+    assert!(response.starts_with("HTTP/1.0 200 "), "{response}");
 }
 
 #[tokio::test]
@@ -286,15 +286,15 @@ async fn malformed_chunked_body_is_refused_and_ends_the_connection() {
         ["1\n{\n0\n\n", "2 2\r\n{}\r\n0\r\n\r\n", "2\r\n{}0\r\n\r\n", "-2\r\n{}\r\n0\r\n\r\n", "2\r\n{}\r\n0\n\r\n"]
     {
         let head = "POST /token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked";
-        let answers = service.raw(format!("{head}\r\n\r\n{body}{HEALTH}").as_bytes()).await;
-        assert!(answers.starts_with("HTTP/1.1 400 "), "{body:?}: {answers:?}");
-        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{body:?}: {answers:?}");
+        let responses = service.raw(format!("{head}\r\n\r\n{body}{HEALTH}").as_bytes()).await;
+        assert!(responses.starts_with("HTTP/1.1 400 "), "{body:?}: {responses:?}");
+        assert_eq!(responses.matches("HTTP/1.1 ").count(), 1, "{body:?}: {responses:?}");
     }
 }
 
 #[tokio::test]
 async fn new_connection_evicts_the_longest_idle_one() {
-    let service = with_places(2).await;
+    let service = with_slots(2).await;
     let (mut first, mut second) = (sent(&service, HEALTH).await, sent(&service, HEALTH).await);
     healthy(&mut second).await;
     healthy(&mut first).await;
@@ -311,7 +311,7 @@ async fn new_connection_evicts_the_longest_idle_one() {
 
 #[tokio::test]
 async fn silent_connections_give_way_to_a_new_one() {
-    let service = with_places(10).await;
+    let service = with_slots(10).await;
     let mut silent = Vec::new();
     for _ in 0..50 {
         silent.push(service.connection().await);
@@ -322,7 +322,7 @@ async fn silent_connections_give_way_to_a_new_one() {
 
 #[tokio::test]
 async fn slow_request_heads_give_way_to_a_new_connection() {
-    let service = with_places(10).await;
+    let service = with_slots(10).await;
     let mut slow = Vec::new();
     for _ in 0..50 {
         slow.push(sent(&service, "GET /healthz HTTP/1.1\r\n").await);
@@ -333,13 +333,13 @@ async fn slow_request_heads_give_way_to_a_new_connection() {
 
 #[tokio::test]
 async fn request_in_flight_keeps_its_slot() {
-    let service = with_places(1).await;
+    let service = with_slots(1).await;
     let body = login();
-    let mut busy = with_login_under_way(&service, &body).await;
+    let mut busy = with_login_in_flight(&service, &body).await;
 
     let mut waiting = sent(&service, HEALTH).await;
 
-    assert!(timeout(5 * SHORT, waiting.read_u8()).await.is_err(), "there is no room");
+    assert!(timeout(5 * SHORT, waiting.read_u8()).await.is_err(), "there is no free slot");
     service.operations("/livez").send().await.expect(200);
     busy.write_all(body.as_bytes()).await.expect("it is open");
     assert!(until_closed(&mut busy).await.starts_with("HTTP/1.1 401 "));

@@ -38,11 +38,11 @@ async fn idle_http_2_client_gets_goaway() {
     let connection = tokio::spawn(connection);
     let request = hyper::Request::get("http://postern.test/healthz");
     let request = request.body(http_body_util::Full::<hyper::body::Bytes>::default()).expect("a request");
-    assert_eq!(sender.send_request(request).await.expect("an answer").status().as_u16(), 200);
+    assert_eq!(sender.send_request(request).await.expect("a response").status().as_u16(), 200);
 
     let ended = within(LONG, "the server ends the connection", connection).await.expect("no panic");
 
-    assert!(ended.is_ok(), "it was told: {ended:?}");
+    assert!(ended.is_ok(), "the end is announced: {ended:?}");
 }
 
 #[tokio::test]

@@ -11,13 +11,13 @@ async fn for_the_app() -> Service {
 }
 
 /// The CORS headers of a response.
-fn told(answer: &Response) -> [&str; 5] {
+fn cors_headers(response: &Response) -> [&str; 5] {
     [
-        answer.text("access-control-allow-origin"),
-        answer.text("access-control-allow-methods"),
-        answer.text("access-control-allow-headers"),
-        answer.text("access-control-expose-headers"),
-        answer.text("access-control-max-age"),
+        response.text("access-control-allow-origin"),
+        response.text("access-control-allow-methods"),
+        response.text("access-control-allow-headers"),
+        response.text("access-control-expose-headers"),
+        response.text("access-control-max-age"),
     ]
 }
 
@@ -25,9 +25,9 @@ fn told(answer: &Response) -> [&str; 5] {
 async fn no_cors_headers_without_allowed_origins() {
     let service = Service::start().await;
 
-    let answer = service.get("/healthz").header("origin", APP).send().await;
+    let response = service.get("/healthz").header("origin", APP).send().await;
 
-    assert_eq!((told(&answer), answer.text("vary")), ([""; 5], ""));
+    assert_eq!((cors_headers(&response), response.text("vary")), ([""; 5], ""));
 }
 
 #[tokio::test]
@@ -36,10 +36,10 @@ async fn allowed_origin_may_read_every_response() {
     let exposed = "x-request-id, retry-after, www-authenticate";
 
     for (method, path) in [("GET", "/healthz"), ("GET", "/profile/"), ("GET", "/nowhere"), ("PUT", "/token/")] {
-        let answer = service.request(method, path).header("origin", APP).send().await;
-        assert_eq!(told(&answer), [APP, "", "", exposed, ""], "{path}");
-        assert_eq!(answer.text("vary"), "origin", "{path}");
-        assert_eq!(answer.text("access-control-allow-credentials"), "");
+        let response = service.request(method, path).header("origin", APP).send().await;
+        assert_eq!(cors_headers(&response), [APP, "", "", exposed, ""], "{path}");
+        assert_eq!(response.text("vary"), "origin", "{path}");
+        assert_eq!(response.text("access-control-allow-credentials"), "");
     }
 }
 
@@ -50,12 +50,12 @@ async fn other_origin_gets_only_vary() {
     for origin in ["https://evil.example.org", "https://app.example.org:8443", "http://app.example.org", "null", ""] {
         for method in ["GET", "OPTIONS"] {
             let request = service.request(method, "/healthz").header("origin", origin);
-            let answer = request.header("access-control-request-method", "GET").send().await;
-            assert_eq!((told(&answer), answer.text("vary")), ([""; 5], "origin"), "{origin}");
+            let response = request.header("access-control-request-method", "GET").send().await;
+            assert_eq!((cors_headers(&response), response.text("vary")), ([""; 5], "origin"), "{origin}");
         }
     }
     let without = service.get("/healthz").send().await;
-    assert_eq!((told(&without), without.text("vary")), ([""; 5], "origin"));
+    assert_eq!((cors_headers(&without), without.text("vary")), ([""; 5], "origin"));
 }
 
 #[tokio::test]
@@ -63,11 +63,11 @@ async fn preflight_lists_methods_and_headers() {
     let service = for_the_app().await;
 
     let request = service.request("OPTIONS", "/profile/").header("origin", "http://localhost:3000");
-    let answer = request.header("access-control-request-method", "PATCH").send().await;
+    let response = request.header("access-control-request-method", "PATCH").send().await;
 
-    assert_eq!((answer.status, answer.text("vary")), (204, "origin"));
+    assert_eq!((response.status, response.text("vary")), (204, "origin"));
     let (methods, headers) = ("GET, HEAD, PATCH, DELETE, OPTIONS", "authorization, content-type, x-request-id");
-    assert_eq!(told(&answer), ["http://localhost:3000", methods, headers, "", "600"]);
+    assert_eq!(cors_headers(&response), ["http://localhost:3000", methods, headers, "", "600"]);
 }
 
 #[tokio::test]
@@ -75,17 +75,17 @@ async fn preflight_through_a_proxy_is_not_authenticated() {
     let service = for_the_app().await;
 
     let request = service.request("OPTIONS", "/verify/").header("origin", APP);
-    let answer = request.header("access-control-request-method", "GET").send().await;
+    let response = request.header("access-control-request-method", "GET").send().await;
 
-    assert_eq!(answer.text("access-control-allow-methods"), "");
-    answer.expect_problem(401, "not_authenticated");
+    assert_eq!(response.text("access-control-allow-methods"), "");
+    response.expect_problem(401, "not_authenticated");
 }
 
 #[tokio::test]
 async fn operations_listener_sends_no_cors_headers() {
     let service = for_the_app().await;
 
-    let answer = service.operations("/livez").header("origin", APP).send().await;
+    let response = service.operations("/livez").header("origin", APP).send().await;
 
-    assert_eq!(told(&answer), [""; 5]);
+    assert_eq!(cors_headers(&response), [""; 5]);
 }

@@ -77,7 +77,7 @@ async fn no_store_connection_is_held_while_a_password_is_hashed() {
     let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_mins(5) };
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
-    let slow = service.second_with(Settings { hashing, throttles: false, ..Settings::default() }).await;
+    let slow = service.second_with(Settings { hashing, rate_limits: false, ..Settings::default() }).await;
     let mut logins = tokio::task::JoinSet::new();
     for _ in 0..24 {
         let server = (*slow).clone();
@@ -95,7 +95,7 @@ async fn no_store_connection_is_held_while_a_password_is_hashed() {
 async fn login_beyond_the_longest_hash_wait_is_refused_at_once() {
     let parameters = HashParameters { memory_kib: 32 * 1024, passes: 4, lanes: 1 };
     let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_millis(500) };
-    let service = Service::start_with(Settings { hashing, throttles: false, ..Settings::default() }).await;
+    let service = Service::start_with(Settings { hashing, rate_limits: false, ..Settings::default() }).await;
     let mut logins = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let server = (*service).clone();
@@ -103,10 +103,10 @@ async fn login_beyond_the_longest_hash_wait_is_refused_at_once() {
     }
 
     let (served, refused): (Vec<_>, Vec<_>) =
-        logins.join_all().await.into_iter().partition(|answer| answer.status == 401);
+        logins.join_all().await.into_iter().partition(|response| response.status == 401);
 
     assert!(!served.is_empty() && !refused.is_empty(), "{} served", served.len());
-    for answer in refused {
-        answer.expect_problem(503, "overloaded");
+    for response in refused {
+        response.expect_problem(503, "overloaded");
     }
 }

@@ -126,8 +126,8 @@ async fn unknown_key_ids_are_refused_without_asking_a_store() {
     let refresh = format!("AQAAAA{}", &ada.tokens.refresh[6..]);
     for _ in 0..10 {
         service.get("/profile/").bearer(&access).send().await.expect_problem(401, "invalid_token");
-        let answer = service.post("/refresh/", json!({"refresh": refresh})).send().await;
-        answer.expect_problem(401, "invalid_refresh_token");
+        let response = service.post("/refresh/", json!({"refresh": refresh})).send().await;
+        response.expect_problem(401, "invalid_refresh_token");
     }
 
     assert_eq!(service.store_calls(), before);

@@ -28,8 +28,8 @@ async fn published_keys_are_cacheable_and_ask_no_store() {
     let service = Service::start().await;
 
     for method in ["GET", "HEAD"] {
-        let answer = service.request(method, "/.well-known/paserk.json").send().await;
-        assert_eq!((answer.status, answer.text("cache-control")), (200, "public, max-age=300"));
+        let response = service.request(method, "/.well-known/paserk.json").send().await;
+        assert_eq!((response.status, response.text("cache-control")), (200, "public, max-age=300"));
     }
     service.request("POST", "/.well-known/paserk.json").send().await.expect_problem(405, "method_not_allowed");
 
@@ -49,10 +49,10 @@ async fn keys_are_published_while_the_stores_are_down() {
 async fn same_keys_are_published_as_a_jwk_set() {
     let service = Service::start().await;
 
-    let answer = service.get("/.well-known/jwks.json").send().await;
+    let response = service.get("/.well-known/jwks.json").send().await;
 
-    assert_eq!(answer.text("cache-control"), "public, max-age=300");
-    let (jwks, paserk) = (answer.expect(200), service.get("/.well-known/paserk.json").send().await.expect(200));
+    assert_eq!(response.text("cache-control"), "public, max-age=300");
+    let (jwks, paserk) = (response.expect(200), service.get("/.well-known/paserk.json").send().await.expect(200));
     let [jwk] = &jwks["keys"].as_array().expect("keys")[..] else { panic!("one key: {jwks}") };
     assert_eq!(jwk["kid"], paserk["keys"][0]["kid"]);
     assert_eq!(paserk["keys"][0]["paserk"], format!("k4.public.{}", jwk["x"].as_str().expect("a text")));
@@ -64,7 +64,7 @@ async fn same_keys_are_published_as_a_jwk_set() {
 async fn without_jwt_there_is_no_jwk_set() {
     let service = Service::start().await;
 
-    let answer = service.get("/.well-known/jwks.json").send().await;
+    let response = service.get("/.well-known/jwks.json").send().await;
 
-    assert_eq!(answer.expect(404), json!({"error": "The endpoint was not found"}));
+    assert_eq!(response.expect(404), json!({"error": "The endpoint was not found"}));
 }

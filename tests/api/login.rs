@@ -18,9 +18,9 @@ async fn login_returns_both_tokens_and_nothing_else() {
 
     let body = service.log_in("ada@example.org", PASSWORD).await.expect(200);
 
-    let mut members: Vec<_> = body.as_object().expect("an object").keys().collect();
-    members.sort();
-    assert_eq!(members, ["access", "refresh"]);
+    let mut fields: Vec<_> = body.as_object().expect("an object").keys().collect();
+    fields.sort();
+    assert_eq!(fields, ["access", "refresh"]);
 }
 
 #[tokio::test]
@@ -79,18 +79,18 @@ async fn refused_logins(service: &Service) -> Vec<(&'static str, String)> {
 #[tokio::test]
 async fn every_wrong_login_gets_the_same_response() {
     let service = Service::start().await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for (email, password) in refused_logins(&service).await {
-        let mut answer = service.log_in(email, &password).await;
+        let mut response = service.log_in(email, &password).await;
         for of_this_request in ["x-request-id", "date"] {
-            answer.headers.remove(of_this_request);
+            response.headers.remove(of_this_request);
         }
-        answers.push((answer.status, answer.headers, answer.body));
+        responses.push((response.status, response.headers, response.body));
     }
 
-    answers.dedup();
-    assert_eq!(answers.len(), 1, "{answers:#?}");
-    let (status, _, body) = &answers[0];
+    responses.dedup();
+    assert_eq!(responses.len(), 1, "{responses:#?}");
+    let (status, _, body) = &responses[0];
     let sentence = r#"{"error":"No active account has this email and password","code":"invalid_credentials"}"#;
     assert_eq!((*status, &body[..]), (401, sentence.as_bytes()));
 }

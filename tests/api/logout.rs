@@ -49,8 +49,8 @@ async fn forged_token_ends_no_session() {
     let before = service.store_calls();
 
     for token in [&ada.tokens.refresh[1..], &ada.tokens.access, "x"] {
-        let answer = service.post("/logout/", json!({"refresh": token})).send().await;
-        answer.expect_problem(401, "invalid_refresh_token");
+        let response = service.post("/logout/", json!({"refresh": token})).send().await;
+        response.expect_problem(401, "invalid_refresh_token");
     }
 
     assert_eq!(service.store_calls(), before);
@@ -64,6 +64,6 @@ async fn missing_or_blank_token_is_reported() {
     for (body, sentence) in
         [(json!({}), "This field is required."), (json!({"refresh": " "}), "This field may not be blank.")]
     {
-        assert_eq!(service.post("/logout/", body).send().await.expect_objections("refresh"), [sentence]);
+        assert_eq!(service.post("/logout/", body).send().await.expect_field_errors("refresh"), [sentence]);
     }
 }

@@ -16,10 +16,10 @@ use crate::support::{CHEAP, Fault, LONG, PASSWORD, Settings, eventually};
 async fn metrics_are_on_the_operations_listener_and_ask_no_store() {
     let service = Service::start().await;
 
-    let answer = service.operations("/metrics").send().await;
+    let response = service.operations("/metrics").send().await;
 
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(response.status, 200);
+    assert_eq!(response.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     assert_eq!(service.store_calls(), 0);
     service.get("/metrics").send().await.expect(404);
 }
@@ -189,7 +189,7 @@ async fn store_calls_are_counted_and_timed_by_operation() {
 }
 
 #[tokio::test]
-async fn hashes_waits_and_refusals_are_counted() {
+async fn hashes_waits_and_rejections_are_counted() {
     let hashing = HasherSettings { parameters: CHEAP, threads: 1, max_wait: Duration::ZERO };
     let service = Service::start().await;
     let busy = service.second_with(Settings { hashing, ..Settings::default() }).await;

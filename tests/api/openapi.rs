@@ -8,10 +8,10 @@ const PAGE: &str = include_str!("../../src/http/handlers/openapi.json");
 async fn page_is_served_unchanged_without_asking_a_store() {
     let service = Service::start().await;
 
-    let answer = service.get("/openapi.json").send().await;
+    let response = service.get("/openapi.json").send().await;
 
-    assert_eq!((answer.status, answer.text("content-type")), (200, "application/json"));
-    assert_eq!(answer.body, PAGE);
+    assert_eq!((response.status, response.text("content-type")), (200, "application/json"));
+    assert_eq!(response.body, PAGE);
     assert_eq!(service.store_calls(), 0);
 }
 
@@ -20,8 +20,8 @@ async fn page_is_cacheable() {
     let service = Service::start().await;
 
     for method in ["GET", "HEAD"] {
-        let answer = service.request(method, "/openapi.json").send().await;
-        assert_eq!(answer.text("cache-control"), "public, max-age=300");
+        let response = service.request(method, "/openapi.json").send().await;
+        assert_eq!(response.text("cache-control"), "public, max-age=300");
     }
     let refused = service.request("POST", "/openapi.json").send().await;
     assert_eq!(refused.text("cache-control"), "no-store");
@@ -36,8 +36,8 @@ async fn operations_with_security_refuse_anonymous_requests() {
         for method in ["get", "post", "put", "patch", "delete"].into_iter().filter(|method| item.get(method).is_some())
         {
             let is_for_the_signed_in = item[method].get("security").is_some();
-            let answer = service.request(&method.to_ascii_uppercase(), path).send().await;
-            let is_refused = !answer.body.is_empty() && answer.json()["code"] == "not_authenticated";
+            let response = service.request(&method.to_ascii_uppercase(), path).send().await;
+            let is_refused = !response.body.is_empty() && response.json()["code"] == "not_authenticated";
             assert_eq!(is_refused, is_for_the_signed_in, "{method} {path}");
         }
     }

@@ -91,7 +91,7 @@ async fn weak_new_password_is_refused_before_any_hash() {
     let ada = service.signed_up("ada@example.org").await;
     let before = service.accounts.hasher.hashes();
 
-    let sentences = ada.change_password(PASSWORD, "lovelace1").await.expect_objections("new_password");
+    let sentences = ada.change_password(PASSWORD, "lovelace1").await.expect_field_errors("new_password");
 
     assert!(sentences.contains(&"This password is too similar to the name.".to_owned()), "{sentences:?}");
     assert_eq!(service.accounts.hasher.hashes(), before);
@@ -102,7 +102,7 @@ async fn new_password_must_differ_from_the_old_one() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
-    let sentences = ada.change_password(PASSWORD, PASSWORD).await.expect_objections("new_password");
+    let sentences = ada.change_password(PASSWORD, PASSWORD).await.expect_field_errors("new_password");
 
     assert_eq!(sentences, ["The new password must differ from the old one."]);
 }
@@ -130,12 +130,12 @@ async fn one_of_two_changes_by_two_sessions_wins() {
             other.change_password(PASSWORD, "right passphrase")
         );
 
-        let (winner, loser, refusal) = match (left.status, right.status) {
+        let (winner, loser, error) = match (left.status, right.status) {
             (200, _) => (&ada, &other, right),
             (_, 200) => (&other, &ada, left),
             other => panic!("{other:?}"),
         };
-        refusal.expect_problem(401, "invalid_token");
+        error.expect_problem(401, "invalid_token");
         winner.expect_valid().await;
         loser.expect_ended().await;
     }
@@ -152,12 +152,12 @@ async fn one_of_two_changes_by_one_session_wins() {
             ada.change_password(PASSWORD, "right passphrase")
         );
 
-        let refusal = match (left.status, right.status) {
+        let error = match (left.status, right.status) {
             (200, _) => right,
             (_, 200) => left,
             other => panic!("{other:?}"),
         };
-        refusal.expect_problem(400, "wrong_password");
+        error.expect_problem(400, "wrong_password");
         ada.expect_valid().await;
     }
 }
@@ -186,7 +186,7 @@ async fn rehash_during_a_change_keeps_the_password_right() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let (accounts, call) = (&service.accounts, call());
-    let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a session in force");
+    let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a valid session");
     let new = accounts
         .validate_password(Password::new(NEW), None, None)
         .await
@@ -195,7 +195,7 @@ async fn rehash_during_a_change_keeps_the_password_right() {
     let old = Password::new(PASSWORD);
 
     let renewed = accounts.hasher.hash(&old).await.expect("no queue");
-    accounts.users.rehash(&current.user, &renewed, &call.time).await.expect("an answer");
+    accounts.users.rehash(&current.user, &renewed, &call.time).await.expect("a response");
     accounts.change_password(&current, &old, &new, &call).await.expect("the password is right");
 
     service.log_in(&ada.email, NEW).await.expect(200);

@@ -24,7 +24,7 @@ async fn missing_or_invalid_name_changes_nothing() {
     let ada = service.signed_up("ada@example.org").await;
 
     for body in [json!({}), json!({"name": null}), json!({"name": " "}), json!({"name": 7}), json!({"name": "a\nb"})] {
-        assert_eq!(ada.rename(body.clone()).await.expect_objections("name").len(), 1, "{body}");
+        assert_eq!(ada.rename(body.clone()).await.expect_field_errors("name").len(), 1, "{body}");
     }
 
     assert_eq!(ada.profile().await.expect(200)["name"], "Ada Lovelace");
@@ -37,9 +37,9 @@ async fn right_password_deletes_the_account_and_its_sessions() {
     let other = ada.second_session().await;
     let grace = service.signed_up("grace@example.org").await;
 
-    let answer = ada.delete_account(json!({"password": PASSWORD})).await;
+    let response = ada.delete_account(json!({"password": PASSWORD})).await;
 
-    assert_eq!((answer.status, answer.body.len()), (204, 0));
+    assert_eq!((response.status, response.body.len()), (204, 0));
     ada.expect_ended().await;
     other.expect_ended().await;
     grace.expect_valid().await;
@@ -58,7 +58,7 @@ async fn wrong_password_deletes_nothing() {
         assert_eq!(problem["fields"], json!({"password": ["The password is wrong."]}));
     }
     for body in [json!({}), json!({"password": null}), json!({"password": ""})] {
-        assert_eq!(ada.delete_account(body).await.expect_objections("password").len(), 1);
+        assert_eq!(ada.delete_account(body).await.expect_field_errors("password").len(), 1);
     }
 
     ada.expect_valid().await;
@@ -70,12 +70,12 @@ async fn session_that_ends_during_verification_deletes_nothing() {
     let ada = service.signed_up("ada@example.org").await;
     let other = ada.second_session().await;
     let (accounts, call) = (&service.accounts, call());
-    let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a session in force");
+    let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a valid session");
 
     other.change_password(PASSWORD, "new_password").await.expect(200);
-    let refusal = accounts.delete_account(&current, &Password::new(PASSWORD), &call).await;
+    let outcome = accounts.delete_account(&current, &Password::new(PASSWORD), &call).await;
 
-    assert!(matches!(refusal, Err(postern::accounts::AccountError::InvalidAccessToken)), "{refusal:?}");
+    assert!(matches!(outcome, Err(postern::accounts::AccountError::InvalidAccessToken)), "{outcome:?}");
     other.expect_valid().await;
 }
 
@@ -84,11 +84,11 @@ async fn rehash_during_a_deletion_does_not_keep_the_account() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
     let (accounts, call) = (&service.accounts, call());
-    let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a session in force");
+    let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a valid session");
     let password = Password::new(PASSWORD);
 
     let renewed = accounts.hasher.hash(&password).await.expect("no queue");
-    accounts.users.rehash(&current.user, &renewed, &call.time).await.expect("an answer");
+    accounts.users.rehash(&current.user, &renewed, &call.time).await.expect("a response");
     accounts.delete_account(&current, &password, &call).await.expect("the password is right");
 
     ada.expect_ended().await;

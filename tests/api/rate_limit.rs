@@ -42,11 +42,11 @@ impl Service {
     pub async fn fail_from(&self, address: &str, email: &str, times: usize) {
         for _ in 0..times {
             let failure = eventually_some(LONG, "an attempt is allowed", async || {
-                let answer = self.log_in_from(address, email, WRONG).await;
-                if answer.status != 429 {
-                    return Some(answer);
+                let response = self.log_in_from(address, email, WRONG).await;
+                if response.status != 429 {
+                    return Some(response);
                 }
-                self.advance(retry_after(answer));
+                self.advance(retry_after(response));
                 None
             });
             failure.await.expect_problem(401, "invalid_credentials");
@@ -56,20 +56,20 @@ impl Service {
     /// Returns how many logins, each at another account, fail before one is refused.
     pub async fn failures_until_refused(&self, address: impl Fn(usize) -> String) -> usize {
         for number in 0_usize..1000 {
-            let answer = self.log_in_from(&address(number), &format!("nobody{number}@example.org"), WRONG).await;
-            if answer.status == 429 {
+            let response = self.log_in_from(&address(number), &format!("nobody{number}@example.org"), WRONG).await;
+            if response.status == 429 {
                 return number;
             }
-            answer.expect_problem(401, "invalid_credentials");
+            response.expect_problem(401, "invalid_credentials");
         }
         panic!("no login is refused")
     }
 }
 
 #[track_caller]
-pub fn retry_after(answer: Response) -> Duration {
-    let seconds = answer.text("retry-after").parse().expect("whole seconds");
-    answer.expect_problem(429, "too_many_attempts");
+pub fn retry_after(response: Response) -> Duration {
+    let seconds = response.text("retry-after").parse().expect("whole seconds");
+    response.expect_problem(429, "too_many_attempts");
     Duration::from_secs(seconds)
 }
 
@@ -188,11 +188,11 @@ async fn refusals_and_100_failures_in_a_row_are_recorded() {
 
     let many = service.audited_of(EventKind::PasswordFailures).await;
     assert_eq!((many.len(), many[0].subject.user), (1, Some(ada)));
-    let throttled = service.audited_of(EventKind::Throttled).await;
-    let limits: Vec<_> = throttled.iter().filter_map(|event| event.subject.detail.as_deref()).collect();
-    assert_eq!(limits.len(), throttled.len());
+    let limited = service.audited_of(EventKind::Throttled).await;
+    let limits: Vec<_> = limited.iter().filter_map(|event| event.subject.detail.as_deref()).collect();
+    assert_eq!(limits.len(), limited.len());
     assert!(limits.iter().all(|limit| ["account", "pair"].contains(limit)), "{limits:?}");
-    assert_eq!(throttled[0].origin.address.map(|address| address.to_string()).as_deref(), Some(ELSEWHERE));
+    assert_eq!(limited[0].origin.address.map(|address| address.to_string()).as_deref(), Some(ELSEWHERE));
 }
 
 #[tokio::test]
@@ -225,19 +225,19 @@ async fn successful_login_clears_earlier_failures() {
 async fn unknown_emails_are_limited_like_known_ones() {
     let service = behind_proxy().await;
     service.signed_up("ada@example.org").await;
-    let mut refusals = Vec::new();
+    let mut errors = Vec::new();
 
     for email in ["ada@example.org", "nobody@example.org"] {
         for _ in 0..10 {
             service.log_in_from(ELSEWHERE, email, WRONG).await.expect_problem(401, "invalid_credentials");
         }
         service.fail_from(ELSEWHERE, email, 6).await;
-        let refusal = service.log_in_from(ELSEWHERE, email, WRONG).await;
-        refusals.push(refusal.json());
-        assert_about(retry_after(refusal), Duration::from_mins(2));
+        let error = service.log_in_from(ELSEWHERE, email, WRONG).await;
+        errors.push(error.json());
+        assert_about(retry_after(error), Duration::from_mins(2));
     }
 
-    assert_eq!(refusals[0], refusals[1]);
+    assert_eq!(errors[0], errors[1]);
 }
 
 #[tokio::test]
@@ -252,7 +252,7 @@ async fn parallel_guesses_are_limited() {
         }
     }
 
-    let statuses: Vec<_> = guesses.join_all().await.iter().map(|answer| answer.status).collect();
+    let statuses: Vec<_> = guesses.join_all().await.iter().map(|response| response.status).collect();
 
     let count = |status| statuses.iter().filter(|other| **other == status).count();
     // Ten are free, and some more as seconds pass; a refused attempt may delay another one for a moment.
@@ -272,8 +272,8 @@ async fn parallel_logins_with_the_right_password_are_not_refused() {
         }
     }
 
-    for answer in logins.join_all().await {
-        answer.expect(200);
+    for response in logins.join_all().await {
+        response.expect(200);
     }
 }
 
@@ -298,7 +298,7 @@ async fn failures_of_reauthentication_count_with_those_of_logins() {
 }
 
 #[tokio::test]
-async fn refusal_for_another_reason_is_no_failure() {
+async fn error_for_another_reason_is_no_failure() {
     // No login may wait for a hash, so parallel ones are refused.
     let parameters = HashParameters { memory_kib: 32 * 1024, passes: 4, lanes: 1 };
     let hashing = HasherSettings { parameters, threads: 1, max_wait: Duration::from_millis(1) };
@@ -311,7 +311,7 @@ async fn refusal_for_another_reason_is_no_failure() {
         logins.spawn(request.header("x-forwarded-for", ELSEWHERE).send());
     }
 
-    let statuses: Vec<_> = logins.join_all().await.iter().map(|answer| answer.status).collect();
+    let statuses: Vec<_> = logins.join_all().await.iter().map(|response| response.status).collect();
 
     assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
     assert!(statuses.contains(&503), "{statuses:?}");
@@ -320,7 +320,7 @@ async fn refusal_for_another_reason_is_no_failure() {
 
 #[tokio::test]
 async fn nothing_is_counted_if_limits_are_off() {
-    let service = Service::start_with(Settings { throttles: false, ..settings() }).await;
+    let service = Service::start_with(Settings { rate_limits: false, ..settings() }).await;
     service.signed_up("ada@example.org").await;
 
     for _ in 0..30 {
@@ -329,7 +329,7 @@ async fn nothing_is_counted_if_limits_are_off() {
 }
 
 #[tokio::test]
-async fn refusals_are_counted_by_limit() {
+async fn rate_limited_logins_are_counted_by_limit() {
     let service = behind_proxy().await;
     service.fail_from(ELSEWHERE, "ada@example.org", 16).await;
     // The account and its address have failed as often: either limit may have the longer wait.

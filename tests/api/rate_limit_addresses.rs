@@ -36,12 +36,12 @@ async fn sign_ups_of_an_address_are_limited_after_200() {
     let service = behind_proxy().await;
     service.sign_up_from(ELSEWHERE, "ada0@example.org").await.expect(201);
     // Sign-ups with a taken email count as well, since each reveals something.
-    let (mut sign_ups, mut answer) = (0, service.sign_up_from(ELSEWHERE, "ada0@example.org").await);
-    while answer.status == 409 && sign_ups < 1000 {
+    let (mut sign_ups, mut response) = (0, service.sign_up_from(ELSEWHERE, "ada0@example.org").await);
+    while response.status == 409 && sign_ups < 1000 {
         sign_ups += 1;
-        answer = service.sign_up_from(ELSEWHERE, "ada0@example.org").await;
+        response = service.sign_up_from(ELSEWHERE, "ada0@example.org").await;
     }
-    let wait = retry_after(answer);
+    let wait = retry_after(response);
 
     assert!((199..215).contains(&sign_ups), "{sign_ups}");
 

@@ -66,8 +66,8 @@ async fn forged_token_is_refused_without_asking_a_store() {
         forged.push(token);
     }
     for token in forged {
-        let answer = service.post("/refresh/", json!({"refresh": token})).send().await;
-        answer.expect_problem(401, "invalid_refresh_token");
+        let response = service.post("/refresh/", json!({"refresh": token})).send().await;
+        response.expect_problem(401, "invalid_refresh_token");
     }
 
     assert_eq!(service.store_calls(), before);
@@ -90,6 +90,6 @@ async fn missing_or_blank_token_is_reported() {
     for (body, sentence) in
         [(json!({}), "This field is required."), (json!({"refresh": " "}), "This field may not be blank.")]
     {
-        assert_eq!(service.post("/refresh/", body).send().await.expect_objections("refresh"), [sentence]);
+        assert_eq!(service.post("/refresh/", body).send().await.expect_field_errors("refresh"), [sentence]);
     }
 }

@@ -53,9 +53,9 @@ async fn hundred_parallel_refreshes_get_the_same_next_token() {
     let there = ada.at(&second);
 
     let refreshes = (0..100).map(|number| if number % 2 == 0 { ada.refresh() } else { there.refresh() });
-    let answers = futures_util::future::join_all(refreshes).await;
+    let responses = futures_util::future::join_all(refreshes).await;
 
-    let mut tokens: Vec<_> = answers.into_iter().map(|answer| refresh_of(&answer.expect(200))).collect();
+    let mut tokens: Vec<_> = responses.into_iter().map(|response| refresh_of(&response.expect(200))).collect();
     tokens.dedup();
     let [token] = tokens.as_slice() else { panic!("{} successors", tokens.len()) };
     ada.with_refresh_token(token).refresh().await.expect(200);
@@ -242,8 +242,8 @@ async fn each_unusual_refresh_is_logged_by_its_name() {
     }
 }
 
-async fn counted(service: &crate::support::Server, presentation: &str) -> u64 {
-    service.metric(&format!(r#"postern_refresh_tokens_total{{outcome="{presentation}"}}"#)).await
+async fn counted(service: &crate::support::Server, outcome: &str) -> u64 {
+    service.metric(&format!(r#"postern_refresh_tokens_total{{outcome="{outcome}"}}"#)).await
 }
 
 /// The log of the service on this thread.
@@ -283,7 +283,7 @@ async fn refresh_of_a_caller_who_hung_up_is_dropped() {
 
     service.counting.set_fault(Fault::HangOn("users.by_id"));
     tokio::select! {
-        answer = ada.refresh() => panic!("{answer:?}"),
+        response = ada.refresh() => panic!("{response:?}"),
         () = service.counting.called("users.by_id") => {}
     }
     let hung_up = r#"postern_http_requests_total{method="POST",route="/refresh/",status="none"} 1"#;

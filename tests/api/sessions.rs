@@ -28,8 +28,8 @@ async fn users_see_their_own_sessions_newest_first() {
     let list = ada.sessions().await.expect(200);
 
     let [newest, oldest] = of(&list) else { panic!("{list}") };
-    let members: Vec<_> = newest.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(members, ["created", "current", "expires", "id", "ip", "last_used", "user_agent"]);
+    let fields: Vec<_> = newest.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(fields, ["created", "current", "expires", "id", "ip", "last_used", "user_agent"]);
     assert_eq!((&newest["current"], &oldest["current"]), (&json!(false), &json!(true)));
     assert_eq!((&newest["ip"], &oldest["user_agent"]), (&json!("127.0.0.1"), &json!("")));
     assert_eq!(newest["user_agent"].as_str().map(str::len), Some(100));
@@ -74,9 +74,9 @@ async fn session_can_end_another_session() {
     let ada = service.signed_up("ada@example.org").await;
     let (lost, third) = (ada.second_session().await, ada.second_session().await);
 
-    let answer = ada.end_session(&lost.session_id().await).await;
+    let response = ada.end_session(&lost.session_id().await).await;
 
-    assert_eq!(answer.status, 204);
+    assert_eq!(response.status, 204);
     lost.expect_ended().await;
     ada.expect_valid().await;
     third.expect_valid().await;
@@ -189,7 +189,7 @@ async fn signed_in_request_asks_both_stores_in_parallel() {
 
         service.counting.set_fault(Fault::HangOn(hanging));
         tokio::select! {
-            answer = ada.profile() => panic!("{answer:?}"),
+            response = ada.profile() => panic!("{response:?}"),
             () = service.counting.called(other) => {}
         }
     }

@@ -16,9 +16,9 @@ async fn sign_up_returns_a_message_and_both_tokens() {
     let body = service.sign_up("ada@example.org").await.expect(201);
 
     assert_eq!(body["message"], "User created successfully!");
-    let mut members: Vec<_> = body.as_object().expect("an object").keys().collect();
-    members.sort();
-    assert_eq!(members, ["access", "message", "refresh"]);
+    let mut fields: Vec<_> = body.as_object().expect("an object").keys().collect();
+    fields.sort();
+    assert_eq!(fields, ["access", "message", "refresh"]);
 }
 
 #[tokio::test]
@@ -115,14 +115,14 @@ async fn missing_null_or_non_string_field_is_reported() {
         (Some(json!("")), "This field may not be blank."),
     ] {
         let mut body = json!({});
-        for member in ["name", "email", "password"] {
+        for field in ["name", "email", "password"] {
             if let Some(value) = &value {
-                body[member] = value.clone();
+                body[field] = value.clone();
             }
         }
         let problem = service.post("/create-user/", body).send().await.expect_problem(400, "validation_failed");
-        for member in ["name", "email", "password"] {
-            assert_eq!(problem["fields"][member], json!([sentence]), "{member}");
+        for field in ["name", "email", "password"] {
+            assert_eq!(problem["fields"][field], json!([sentence]), "{field}");
         }
     }
 }
@@ -132,9 +132,9 @@ async fn name_has_at_most_255_characters_and_no_control_characters() {
     let service = Service::start().await;
     let with_name = |name: &str| service.post("/create-user/", form(name, "ada@example.org", PASSWORD)).send();
 
-    let too_long = with_name(&"ë".repeat(256)).await.expect_objections("name");
+    let too_long = with_name(&"ë".repeat(256)).await.expect_field_errors("name");
     assert_eq!(too_long, ["Ensure this field has no more than 255 characters."]);
-    let control = with_name("Ada\u{0}").await.expect_objections("name");
+    let control = with_name("Ada\u{0}").await.expect_field_errors("name");
     assert_eq!(control, ["Control characters are not allowed."]);
 
     with_name(&"ë".repeat(255)).await.expect(201);
@@ -148,7 +148,7 @@ async fn email_has_at_most_254_characters() {
         service.post("/create-user/", form("Ada Lovelace", &email, PASSWORD)).send()
     };
 
-    let too_long = with_local(243).await.expect_objections("email");
+    let too_long = with_local(243).await.expect_field_errors("email");
     assert_eq!(too_long, ["Ensure this field has no more than 254 characters."]);
 
     with_local(242).await.expect(201);
@@ -160,13 +160,13 @@ async fn password_is_checked_against_name_and_email() {
     let with_password =
         |password: &str| service.post("/create-user/", form("Grace Hopper", "admiral@cobol.example", password)).send();
 
-    let like_name = with_password("gracehopper1").await.expect_objections("password");
+    let like_name = with_password("gracehopper1").await.expect_field_errors("password");
     assert_eq!(like_name, ["This password is too similar to the name."]);
-    let like_email = with_password("admiral@cobol").await.expect_objections("password");
+    let like_email = with_password("admiral@cobol").await.expect_field_errors("password");
     assert!(like_email.contains(&"This password is too similar to the email.".to_owned()), "{like_email:?}");
-    let common = with_password("password").await.expect_objections("password");
+    let common = with_password("password").await.expect_field_errors("password");
     assert_eq!(common, ["This password is too common or too easily guessed."]);
-    let too_long = with_password(&"a1!ü".repeat(65)).await.expect_objections("password");
+    let too_long = with_password(&"a1!ü".repeat(65)).await.expect_field_errors("password");
     assert_eq!(too_long, ["This password is too long. It must contain at most 256 characters."]);
 }
 

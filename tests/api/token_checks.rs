@@ -19,15 +19,15 @@ async fn proxy_gets_the_user_of_a_request() {
     let ada = service.signed_up("ada@example.org").await;
     let other = ada.second_session().await;
 
-    let (answer, of_other) = (ada.verify().await, other.verify().await);
+    let (response, of_other) = (ada.verify().await, other.verify().await);
 
-    assert_eq!((answer.status, answer.text("content-length")), (200, "0"));
-    assert_eq!(answer.text("x-user-id"), service.user("ada@example.org").await.id.to_string());
-    assert_eq!(answer.text("x-user-email"), "ada@example.org");
-    assert_eq!(answer.text("x-user-id"), of_other.text("x-user-id"));
-    let told = ada.introspected().await.expect(200);
-    assert_eq!(told["sid"], answer.text("x-session-id"));
-    assert_ne!(answer.text("x-session-id"), of_other.text("x-session-id"));
+    assert_eq!((response.status, response.text("content-length")), (200, "0"));
+    assert_eq!(response.text("x-user-id"), service.user("ada@example.org").await.id.to_string());
+    assert_eq!(response.text("x-user-email"), "ada@example.org");
+    assert_eq!(response.text("x-user-id"), of_other.text("x-user-id"));
+    let introspected = ada.introspected().await.expect(200);
+    assert_eq!(introspected["sid"], response.text("x-session-id"));
+    assert_ne!(response.text("x-session-id"), of_other.text("x-session-id"));
 }
 
 #[tokio::test]
@@ -39,8 +39,8 @@ async fn verify_answers_any_method_and_subpath_alike() {
         for path in ["/verify", "/verify/", "/verify/orders/7/", "/verify//", "/verify/../x?q=1", "/verify/%2e%2e/%ff"]
         {
             let request = || service.request(method, path);
-            let answer = request().bearer(&ada.tokens.access).send().await;
-            assert_eq!((answer.status, answer.text("x-user-email")), (200, "ada@example.org"), "{method} {path}");
+            let response = request().bearer(&ada.tokens.access).send().await;
+            assert_eq!((response.status, response.text("x-user-email")), (200, "ada@example.org"), "{method} {path}");
             assert_eq!(request().send().await.status, 401, "{method} {path}");
         }
     }
@@ -59,9 +59,9 @@ async fn verify_does_not_wait_for_a_body() {
     );
     stream.write_all(head.as_bytes()).await.expect("the server takes it");
 
-    let mut answer = [0; b"HTTP/1.1 200 OK".len()];
-    stream.read_exact(&mut answer).await.expect("an answer");
-    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    let mut response = [0; b"HTTP/1.1 200 OK".len()];
+    stream.read_exact(&mut response).await.expect("a response");
+    assert_eq!(&response, b"HTTP/1.1 200 OK");
 }
 
 #[tokio::test]
@@ -74,11 +74,11 @@ async fn verify_ignores_user_headers_of_the_request() {
     let request = ["x-user-id", "x-user-email", "x-session-id"]
         .into_iter()
         .fold(request, |request, name| request.header(name, of_ada.text(name)));
-    let answer = request.send().await;
+    let response = request.send().await;
 
-    assert_eq!(answer.text("x-user-email"), "grace@example.org");
-    assert_ne!(answer.text("x-user-id"), of_ada.text("x-user-id"));
-    assert_ne!(answer.text("x-session-id"), of_ada.text("x-session-id"));
+    assert_eq!(response.text("x-user-email"), "grace@example.org");
+    assert_ne!(response.text("x-user-id"), of_ada.text("x-user-id"));
+    assert_ne!(response.text("x-session-id"), of_ada.text("x-session-id"));
 }
 
 #[tokio::test]
@@ -86,9 +86,9 @@ async fn every_character_of_an_email_fits_into_a_header() {
     let service = Service::start().await;
     let email = "!#$%&'*+-/=?^_`{|}~.a@b\u{fc}cher.example";
 
-    let answer = service.signed_up(email).await.verify().await;
+    let response = service.signed_up(email).await.verify().await;
 
-    assert_eq!(answer.text("x-user-email"), "!#$%&'*+-/=?^_`{|}~.a@xn--bcher-kva.example");
+    assert_eq!(response.text("x-user-email"), "!#$%&'*+-/=?^_`{|}~.a@xn--bcher-kva.example");
 }
 
 #[tokio::test]
@@ -115,21 +115,22 @@ async fn introspection_returns_the_claims_of_a_valid_token() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;
 
-    let told = ada.introspected().await.expect(200);
+    let introspected = ada.introspected().await.expect(200);
 
-    let (issued, expires) = (told["iat"].as_i64().expect("a number"), told["exp"].as_i64().expect("a number"));
+    let (issued, expires) =
+        (introspected["iat"].as_i64().expect("a number"), introspected["exp"].as_i64().expect("a number"));
     assert_eq!(expires - issued, 300);
     let expected = json!({
         "active": true,
         "sub": service.user("ada@example.org").await.id.to_string(),
-        "sid": told["sid"],
+        "sid": introspected["sid"],
         "iss": "postern",
         "aud": "postern",
         "iat": issued,
         "exp": expires,
         "token_type": "Bearer",
     });
-    assert_eq!(told, expected);
+    assert_eq!(introspected, expected);
 }
 
 #[tokio::test]
@@ -141,13 +142,13 @@ async fn introspection_accepts_a_form() {
         request.body("application/x-www-form-urlencoded; charset=utf-8", body).send().await
     };
 
-    let told = ask(format!("token={}&token_type_hint=access_token", ada.tokens.access)).await.expect(200);
+    let introspected = ask(format!("token={}&token_type_hint=access_token", ada.tokens.access)).await.expect(200);
 
-    assert_eq!(told, ada.introspected().await.expect(200));
+    assert_eq!(introspected, ada.introspected().await.expect(200));
     assert_eq!(ask("token=%ff".to_owned()).await.expect(200), json!({"active": false}));
     ask("token=a&token=a".to_owned()).await.expect_problem(400, "malformed_json");
-    assert_eq!(ask(String::new()).await.expect_objections("token"), ["This field is required."]);
-    assert_eq!(ask("token=".to_owned()).await.expect_objections("token"), ["This field may not be blank."]);
+    assert_eq!(ask(String::new()).await.expect_field_errors("token"), ["This field is required."]);
+    assert_eq!(ask("token=".to_owned()).await.expect_field_errors("token"), ["This field may not be blank."]);
     ask(format!("token={}", "x".repeat(16 * 1024))).await.expect_problem(413, "too_large");
 }
 
@@ -171,10 +172,10 @@ async fn introspection_without_a_token_is_invalid() {
     let service = Service::start().await;
     let ask = async |body| service.post("/introspect/", body).bearer(API_KEY).send().await;
 
-    assert_eq!(ask(json!({})).await.expect_objections("token"), ["This field is required."]);
-    assert_eq!(ask(json!({"token": null})).await.expect_objections("token"), ["This field may not be null."]);
-    assert_eq!(ask(json!({"token": 7})).await.expect_objections("token"), ["Not a valid string."]);
-    assert_eq!(ask(json!({"token": " "})).await.expect_objections("token"), ["This field may not be blank."]);
+    assert_eq!(ask(json!({})).await.expect_field_errors("token"), ["This field is required."]);
+    assert_eq!(ask(json!({"token": null})).await.expect_field_errors("token"), ["This field may not be null."]);
+    assert_eq!(ask(json!({"token": 7})).await.expect_field_errors("token"), ["Not a valid string."]);
+    assert_eq!(ask(json!({"token": " "})).await.expect_field_errors("token"), ["This field may not be blank."]);
     ask(json!([])).await.expect_problem(400, "malformed_json");
     let request = service.request("POST", "/introspect/").bearer(API_KEY).body("text/plain", "token=x");
     request.send().await.expect_problem(415, "unsupported_media_type");
@@ -194,9 +195,9 @@ async fn introspection_needs_an_api_key_before_the_body_is_read() {
         .await
         .expect_problem(401, "not_authenticated");
     for key in [&ada.tokens.access, "billing", &API_KEY[..31], &API_KEY.to_uppercase()] {
-        let answer = request().bearer(key).send().await;
-        assert_eq!(answer.text("www-authenticate"), r#"Bearer realm="postern", error="invalid_token""#);
-        answer.expect_problem(401, "invalid_token");
+        let response = request().bearer(key).send().await;
+        assert_eq!(response.text("www-authenticate"), r#"Bearer realm="postern", error="invalid_token""#);
+        response.expect_problem(401, "invalid_token");
     }
 
     assert_eq!(service.store_calls(), before);
@@ -240,13 +241,13 @@ async fn every_server_reports_an_ended_session_at_once() {
     let ada = service.signed_up(closed).await;
     let id = service.user(closed).await.id;
     let edit = UserUpdate::SetStatus(AccountStatus::Inactive, Epoch::random());
-    service.counting.users.update(id, &edit, &time()).await.expect("an answer");
+    service.counting.users.update(id, &edit, &time()).await.expect("a response");
     ada.expect_ended().await;
     ada.at(&second).expect_ended().await;
 
     let ada = service.signed_up(deleted).await;
     let id = service.user(deleted).await.id;
-    service.counting.users.delete(id, &time()).await.expect("an answer");
+    service.counting.users.delete(id, &time()).await.expect("a response");
     ada.expect_ended().await;
     ada.at(&second).expect_ended().await;
 }

@@ -23,18 +23,18 @@ pub async fn every_kill<U: UseCase>(target: impl CrashTarget) {
         target.arm(point);
         let answering = async {
             match use_case.request(api).try_send().await {
-                Some(answer) => answer,
+                Some(response) => response,
                 // The process is gone, which the other branch notices.
                 None => std::future::pending().await,
             }
         };
-        let answer = tokio::select! {
+        let response = tokio::select! {
             biased;
             () = target.killed(&mut serving) => None,
-            answer = answering => Some(answer),
+            response = answering => Some(response),
             () = tokio::time::sleep(LONG) => panic!("neither a response nor a kill at point {point}"),
         };
-        let Some(answer) = answer else {
+        let Some(response) = response else {
             target.disarm();
             broken_off = Some(use_case);
             continue;
@@ -42,7 +42,7 @@ pub async fn every_kill<U: UseCase>(target: impl CrashTarget) {
         serving.killed().await;
         target.disarm();
         assert!(point > FEWEST, "no process was ever killed");
-        let acknowledged = answer.expect(U::SUCCESS);
+        let acknowledged = response.expect(U::SUCCESS);
         use_case.check(Api(target.serve().await.public), Some(acknowledged)).await;
         return;
     }

@@ -1,4 +1,4 @@
-//! `kill -9` at every point of a use case: another process finds a state that API.md describes.
+//! `kill -9` at every point of a use case: another process finds a state that docs/sessions.md describes.
 
 use super::Here;
 use crate::crash_points::every_kill;

@@ -47,8 +47,8 @@ async fn acknowledged_sign_ups_survive_a_kill() {
 async fn storm(api: Api, name: String, tells: mpsc::UnboundedSender<(String, Tokens)>) {
     for number in 0.. {
         let email = format!("ada{name}.{number}@example.org");
-        let Some(answer) = api.sign_up(&email).try_send().await else { return };
-        let tokens = Tokens::of(&answer.expect(201));
+        let Some(response) = api.sign_up(&email).try_send().await else { return };
+        let tokens = Tokens::of(&response.expect(201));
         tells.send((email, tokens)).expect("they are read to the end");
     }
 }

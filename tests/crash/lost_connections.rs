@@ -21,14 +21,14 @@ async fn every_cut<U: UseCase>() {
         let use_case = U::prepared(api, &format!("ada{point}@example.org")).await;
 
         servers.gate.cut_at(point);
-        let answer = use_case.request(api).send().await;
+        let response = use_case.request(api).send().await;
         let is_cut = servers.gate.is_reached();
         servers.disarm();
 
-        let acknowledged = if answer.status == U::SUCCESS {
-            Some(answer.json())
+        let acknowledged = if response.status == U::SUCCESS {
+            Some(response.json())
         } else {
-            answer.expect_problem(503, "unavailable");
+            response.expect_problem(503, "unavailable");
             None
         };
         use_case.check(api, acknowledged).await;

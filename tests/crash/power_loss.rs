@@ -94,12 +94,13 @@ impl Course<'_> {
     /// A power loss behind this many calls leaves a state that was visible since the last response.
     fn expect_nothing_lost(&mut self, answered: &[usize], calls: usize, losses: &[Loss]) {
         let bytes = |calls: usize| self.notes[..calls].last().map_or(0, |note| note.journal_bytes);
-        let last_answer = answered.iter().copied().filter(|answer| *answer <= bytes(calls)).max().unwrap_or_default();
-        let since = self.notes.partition_point(|note| note.journal_bytes <= last_answer);
+        let last_response =
+            answered.iter().copied().filter(|response| *response <= bytes(calls)).max().unwrap_or_default();
+        let since = self.notes.partition_point(|note| note.journal_bytes <= last_response);
         for loss in losses {
             let found = self.after_cut(calls, *loss);
             let was_there = (since..=calls).rev().any(|earlier| self.committed(earlier) == found);
-            assert!(was_there, "{loss:?} lost behind call {calls}, last answer behind {since}: {found}");
+            assert!(was_there, "{loss:?} lost behind call {calls}, last response behind {since}: {found}");
         }
     }
 }
@@ -157,8 +158,8 @@ async fn power_loss_during_a_checkpoint_loses_nothing() {
             record.responded();
         }
         let notes = record.disk.journal();
-        let first_answer = notes.partition_point(|note| note.journal_bytes <= record.answered[0]);
-        let merging: Vec<_> = (first_answer..notes.len()).filter(|calls| is_merging(&notes[*calls])).collect();
+        let first_response = notes.partition_point(|note| note.journal_bytes <= record.answered[0]);
+        let merging: Vec<_> = (first_response..notes.len()).filter(|calls| is_merging(&notes[*calls])).collect();
         if !merging.is_empty() && notes.len() > merging[merging.len() - 1] + 40 {
             break (notes, merging);
         }
@@ -187,14 +188,14 @@ async fn interrupted_first_start_is_completed_by_the_next_one() {
     record.responded();
     serving.killed().await;
     let notes = record.disk.journal();
-    let first_answer = notes.partition_point(|note| note.journal_bytes <= record.answered[0]);
+    let first_response = notes.partition_point(|note| note.journal_bytes <= record.answered[0]);
 
-    for calls in before_syncs(&notes[..first_answer]) {
+    for calls in before_syncs(&notes[..first_response]) {
         for loss in [Loss::Everything, Loss::Nothing, Loss::Some(1)] {
             let restarted = postern();
             let files = DiskModel::after(&notes[..calls]).files(loss);
             disk_model::write(&files, &record.directory(), &restarted.directory.path().join("postern-data"));
-            expect_well(&restarted, (calls == first_answer).then_some(&ada)).await;
+            expect_well(&restarted, (calls == first_response).then_some(&ada)).await;
         }
     }
 }

@@ -131,9 +131,9 @@ impl UseCase for Logout {
     }
 
     async fn check(self, api: Api, acknowledged: Option<Value>) {
-        let is_in_force = api.profile(&self.leaving).send().await.status == 200;
-        if is_in_force {
-            assert!(acknowledged.is_none(), "a session that was ended is in force");
+        let is_valid = api.profile(&self.leaving).send().await.status == 200;
+        if is_valid {
+            assert!(acknowledged.is_none(), "a session that was ended is valid");
             api.expect_rotates(&self.leaving).await;
         } else {
             api.expect_ended(&self.leaving).await;

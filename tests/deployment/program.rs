@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use hyper::Method;
 use postern::{
     cli::{self, Invocation, Subcommand},
-    config::{self, BASELINE_MEMORY_BYTES, Config, SETTINGS, Setting, Source, Stores, Values},
+    config::{self, BASELINE_MEMORY_BYTES, Config, SETTINGS, Setting, Stores, ValueSource, Values},
     http::routes,
 };
 use serde_json::Value;
@@ -42,7 +42,7 @@ fn values(pod: Pod<'_>) -> Values {
     let arguments = invocation(pod).values;
     let flag = |setting: &Setting| {
         let (text, source) = arguments.display(setting);
-        (source == Source::Flag).then(|| text.to_owned())
+        (source == ValueSource::Flag).then(|| text.to_owned())
     };
     Values::new(flag, |name| variable(pod.container(), name))
 }

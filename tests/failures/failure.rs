@@ -31,9 +31,9 @@ pub enum How {
     /// Bytes are held.
     Frozen,
     /// Responses come after every deadline.
-    AnswersLate,
+    RespondsLate,
     /// Responses are truncated.
-    AnswersTornApart,
+    ResponsesTruncated,
     /// It was killed and has started again; Redis is empty.
     Restarted,
     /// It accepts connections and is not ready.
@@ -49,8 +49,8 @@ pub enum How {
 }
 
 use self::How::{
-    AnswersLate, AnswersTornApart, Frozen, Full, NetworkLoses, NoConnectionsLeft, PasswordRotated, ReadOnly, Refuses,
-    Restarted, Starting,
+    Frozen, Full, NetworkLoses, NoConnectionsLeft, PasswordRotated, ReadOnly, Refuses, RespondsLate,
+    ResponsesTruncated, Restarted, Starting,
 };
 
 /// Fails every write with the code of a full disk.
@@ -59,16 +59,16 @@ const FILL: &str = "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql A
     CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION no_room()";
 
 impl Failure {
-    pub async fn strike(self, place: &PrivateStores) {
+    pub async fn inject(self, place: &PrivateStores) {
         match self {
             Self::Postgres(how @ (Restarted | Starting | ReadOnly | Full | NoConnectionsLeft | PasswordRotated)) => {
-                strike_postgres(how, place).await;
+                inject_into_postgres(how, place).await;
             }
             Self::Redis(how @ (Restarted | Starting | ReadOnly | Full | NoConnectionsLeft | PasswordRotated)) => {
-                strike_redis(how, place).await;
+                inject_into_redis(how, place).await;
             }
-            Self::Postgres(how) => strike_way(how, &place.to_postgres).await,
-            Self::Redis(how) => strike_way(how, &place.to_redis).await,
+            Self::Postgres(how) => inject_into_network(how, &place.to_postgres).await,
+            Self::Redis(how) => inject_into_network(how, &place.to_redis).await,
         }
     }
 
@@ -90,7 +90,7 @@ impl Failure {
     }
 
     /// Returns the name of the store in `/readyz`.
-    pub fn ready_member(self) -> &'static str {
+    pub fn ready_field(self) -> &'static str {
         match self {
             Self::Postgres(_) => "users",
             Self::Redis(_) => "sessions",
@@ -128,18 +128,18 @@ fn session_of(user: &User) -> NewSession {
     }
 }
 
-async fn strike_way(how: How, way: &Proxy) {
+async fn inject_into_network(how: How, way: &Proxy) {
     match how {
         Refuses => way.cut().await,
         NetworkLoses => way.swallow(),
         Frozen => way.freeze(),
-        AnswersLate => way.delay(2 * STORE_TIMEOUT),
-        AnswersTornApart => way.break_off(),
-        _ => unreachable!("nothing of the way"),
+        RespondsLate => way.delay(2 * STORE_TIMEOUT),
+        ResponsesTruncated => way.break_off(),
+        _ => unreachable!("not a failure of the network"),
     }
 }
 
-async fn strike_postgres(how: How, place: &PrivateStores) {
+async fn inject_into_postgres(how: How, place: &PrivateStores) {
     let mut postgres = place.postgres.lock().await;
     match how {
         Starting => postgres.restart(Some("hot_standby = off")).await,
@@ -159,7 +159,7 @@ async fn strike_postgres(how: How, place: &PrivateStores) {
     }
 }
 
-async fn strike_redis(how: How, place: &PrivateStores) {
+async fn inject_into_redis(how: How, place: &PrivateStores) {
     let mut redis = place.redis.lock().await;
     match how {
         Starting => {
@@ -195,8 +195,8 @@ impl fmt::Display for Failure {
             (_, Refuses) => "refuses connections",
             (_, NetworkLoses) => "the network swallows everything",
             (_, Frozen) => "frozen",
-            (_, AnswersLate) => "answers later than `POSTERN_STORE_TIMEOUT`",
-            (_, AnswersTornApart) => "answers break off",
+            (_, RespondsLate) => "answers later than `POSTERN_STORE_TIMEOUT`",
+            (_, ResponsesTruncated) => "answers break off",
             (Self::Redis(_), Restarted) => "restarted, and empty",
             (_, Restarted) => "restarted",
             (Self::Redis(_), Starting) => "loading",

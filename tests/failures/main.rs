@@ -16,11 +16,11 @@ use postern::http::RequestLimits;
 use self::{
     failure::Failure::{self, Postgres, Redis},
     failure::How::{
-        AnswersLate, AnswersTornApart, Frozen, Full, NetworkLoses, NoConnectionsLeft, PasswordRotated, ReadOnly,
-        Refuses, Restarted, Starting,
+        Frozen, Full, NetworkLoses, NoConnectionsLeft, PasswordRotated, ReadOnly, Refuses, RespondsLate,
+        ResponsesTruncated, Restarted, Starting,
     },
     private_stores::PrivateStores,
-    responses::{Answers, Tried},
+    responses::{Statuses, Tried},
 };
 use crate::support::{LONG, Settings, eventually, postgres_client};
 
@@ -35,7 +35,7 @@ const ALLOWANCE: Duration = Duration::from_millis(250 + 3_000);
 /// A failure and its effects.
 struct Row {
     failure: Failure,
-    answers: Answers,
+    statuses: Statuses,
     time: Time,
     /// The state of the store in `/readyz`.
     ready: &'static str,
@@ -51,7 +51,7 @@ enum Time {
 }
 
 /// PostgreSQL is down.
-const WITHOUT_POSTGRES: Answers = Answers {
+const WITHOUT_POSTGRES: Statuses = Statuses {
     signed_in: 503,
     password_change: 503,
     logins: [503, 503],
@@ -61,7 +61,7 @@ const WITHOUT_POSTGRES: Answers = Answers {
 };
 
 /// Redis is down.
-const WITHOUT_REDIS: Answers = Answers {
+const WITHOUT_REDIS: Statuses = Statuses {
     signed_in: 503,
     password_change: 503,
     logins: [503, 401],
@@ -71,7 +71,7 @@ const WITHOUT_REDIS: Answers = Answers {
 };
 
 /// No effect.
-const AS_ALWAYS: Answers = Answers {
+const AS_ALWAYS: Statuses = Statuses {
     signed_in: 200,
     password_change: 200,
     logins: [200, 401],
@@ -82,14 +82,14 @@ const AS_ALWAYS: Answers = Answers {
 
 /// A row for each test, and a test for each row.
 macro_rules! rows {
-    ($($test:ident: $failure:expr, $answers:expr, $time:ident, $ready:literal, $log:literal;)*) => {
+    ($($test:ident: $failure:expr, $statuses:expr, $time:ident, $ready:literal, $log:literal;)*) => {
         const ROWS: &[Row] =
-            &[$(Row { failure: $failure, answers: $answers, time: Time::$time, ready: $ready, log: $log }),*];
+            &[$(Row { failure: $failure, statuses: $statuses, time: Time::$time, ready: $ready, log: $log }),*];
 
         $(
             #[tokio::test]
             async fn $test() {
-                let row = Row { failure: $failure, answers: $answers, time: Time::$time, ready: $ready, log: $log };
+                let row = Row { failure: $failure, statuses: $statuses, time: Time::$time, ready: $ready, log: $log };
                 row.holds().await;
             }
         )*
@@ -100,26 +100,26 @@ rows! {
     postgres_refuses_connections: Postgres(Refuses), WITHOUT_POSTGRES, AtOnce, "down", "Connection refused";
     network_drops_everything_sent_to_postgres: Postgres(NetworkLoses), WITHOUT_POSTGRES, StoreTimeout, "down", "no response in time";
     postgres_is_frozen: Postgres(Frozen), WITHOUT_POSTGRES, StoreTimeout, "down", "no response in time";
-    postgres_answers_too_late: Postgres(AnswersLate), WITHOUT_POSTGRES, StoreTimeout, "down", "no response in time";
-    responses_of_postgres_are_truncated: Postgres(AnswersTornApart), WITHOUT_POSTGRES, AtOnce, "down", "communicating with the server";
+    postgres_responds_too_late: Postgres(RespondsLate), WITHOUT_POSTGRES, StoreTimeout, "down", "no response in time";
+    responses_of_postgres_are_truncated: Postgres(ResponsesTruncated), WITHOUT_POSTGRES, AtOnce, "down", "communicating with the server";
     postgres_has_restarted: Postgres(Restarted), AS_ALWAYS, AtOnce, "up", "";
     postgres_is_starting: Postgres(Starting), WITHOUT_POSTGRES, AtOnce, "down", "not accepting connections (57P03)";
     postgres_is_read_only: Postgres(ReadOnly), WITHOUT_POSTGRES, AtOnce, "down", "does not allow writes";
     postgres_is_full: Postgres(Full),
-        Answers { password_change: 503, sign_ups: [503, 409], ..AS_ALWAYS }, AtOnce, "up", "(53100)";
+        Statuses { password_change: 503, sign_ups: [503, 409], ..AS_ALWAYS }, AtOnce, "up", "(53100)";
     postgres_is_out_of_connections: Postgres(NoConnectionsLeft), WITHOUT_POSTGRES, AtOnce, "down", "(53300)";
     password_of_postgres_is_rotated: Postgres(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
     redis_refuses_connections: Redis(Refuses), WITHOUT_REDIS, AtOnce, "down", "Connection refused";
     network_drops_everything_sent_to_redis: Redis(NetworkLoses), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
     redis_is_frozen: Redis(Frozen), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
-    redis_answers_too_late: Redis(AnswersLate), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
-    responses_of_redis_are_truncated: Redis(AnswersTornApart), WITHOUT_REDIS, AtOnce, "down", "";
+    redis_responds_too_late: Redis(RespondsLate), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
+    responses_of_redis_are_truncated: Redis(ResponsesTruncated), WITHOUT_REDIS, AtOnce, "down", "";
     redis_has_restarted_empty: Redis(Restarted),
-        Answers { signed_in: 401, password_change: 401, refresh: 401, ..AS_ALWAYS }, AtOnce, "up", "";
+        Statuses { signed_in: 401, password_change: 401, refresh: 401, ..AS_ALWAYS }, AtOnce, "up", "";
     redis_is_loading: Redis(Starting), WITHOUT_REDIS, AtOnce, "down", "BusyLoading";
     redis_is_a_replica: Redis(ReadOnly), WITHOUT_REDIS, AtOnce, "down", "ReadOnly";
     redis_is_full: Redis(Full),
-        Answers { logins: [503, 401], sign_ups: [503, 409], ..AS_ALWAYS }, AtOnce, "up", "OOM";
+        Statuses { logins: [503, 401], sign_ups: [503, 409], ..AS_ALWAYS }, AtOnce, "up", "OOM";
     redis_is_out_of_connections: Redis(NoConnectionsLeft), WITHOUT_REDIS, AtOnce, "down", "creating a new object";
     password_of_redis_is_rotated: Redis(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
 }
@@ -132,25 +132,25 @@ impl Row {
         service.operations("/readyz").send().await.expect(200);
         let people = responses::People::sign_up(&service).await;
 
-        self.failure.strike(service.backend()).await;
+        self.failure.inject(service.backend()).await;
         let tried = Box::pin(people.try_everything(&service)).await;
 
-        self.judge(&tried);
+        self.check(&tried);
         let ready = service.operations("/readyz").send().await.expect(200);
-        assert_eq!(ready[self.failure.ready_member()], self.ready, "{ready}");
+        assert_eq!(ready[self.failure.ready_field()], self.ready, "{ready}");
         let reason = self.failure.reason(&service).await;
         assert!(reason.contains(self.log), "{reason}");
         service.get("/healthz").send().await.expect(200);
 
         self.failure.end(service.backend()).await;
         service.sign_up("next@example.org").await.expect(201);
-        if self.answers.signed_in != 401 {
+        if self.statuses.signed_in != 401 {
             people.ada.expect_valid().await;
         }
     }
 
-    fn judge(&self, tried: &Tried) {
-        assert_eq!(tried.answers, self.answers);
+    fn check(&self, tried: &Tried) {
+        assert_eq!(tried.statuses, self.statuses);
         let limit = match self.time {
             Time::AtOnce => STORE_TIMEOUT,
             Time::StoreTimeout => STORE_TIMEOUT + ALLOWANCE,
@@ -160,7 +160,7 @@ impl Row {
 
     /// Returns the row of docs/failure-modes.md.
     fn text(&self) -> String {
-        let Answers { signed_in, password_change, logins, sign_ups, refresh, logout } = self.answers;
+        let Statuses { signed_in, password_change, logins, sign_ups, refresh, logout } = self.statuses;
         let pair = |[one, other]: [u16; 2]| format!("{one}, {other}");
         let (logins, sign_ups) = (pair(logins), pair(sign_ups));
         let time = if self.time == Time::AtOnce { "at once" } else { "timeout" };
@@ -189,7 +189,7 @@ async fn request_after_a_network_failure_is_answered() {
     for network in [Postgres(NetworkLoses), Redis(NetworkLoses)] {
         let service = with_the_default_time().await;
         let ada = service.signed_up("ada@example.org").await;
-        network.strike(service.backend()).await;
+        network.inject(service.backend()).await;
         // Longer than the limit for a new connection: some attempts hang, and some have failed.
         for _ in 0..4 {
             let refused = tokio::join!(ada.profile(), ada.profile(), ada.profile());
@@ -211,9 +211,9 @@ async fn server_without_free_slots_reuses_its_connections() {
     postgres.end_connections().await;
     crate::support::sql(&postgres.user_admin(), "ALTER ROLE service CONNECTION LIMIT 2").await;
 
-    let answers = futures_util::future::join_all((0..50).map(|_| ada.profile())).await;
+    let responses = futures_util::future::join_all((0..50).map(|_| ada.profile())).await;
 
-    let statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    let statuses: Vec<_> = responses.iter().map(|response| response.status).collect();
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
 }
 

@@ -1,4 +1,4 @@
-//! What is answered while a store cannot be reached, cell by cell: PostgreSQL and Redis behind proxies that can be cut.
+//! The responses while a store cannot be reached, cell by cell: PostgreSQL and Redis behind proxies that can be cut.
 
 use std::{sync::Arc, time::Duration};
 
@@ -88,7 +88,7 @@ async fn requests_that_need_no_store_are_answered() {
 
 /// Every request that needs a valid token is answered 503.
 async fn expect_unavailable(person: &TestUser) {
-    for answer in [
+    for response in [
         person.profile().await,
         person.rename(json!({"name": "Ada"})).await,
         person.delete_account(json!({"password": PASSWORD})).await,
@@ -100,12 +100,12 @@ async fn expect_unavailable(person: &TestUser) {
         person.introspected().await,
         person.refresh().await,
     ] {
-        answer.expect_problem(503, "unavailable");
+        response.expect_problem(503, "unavailable");
     }
 }
 
 #[tokio::test]
-async fn without_redis_only_certain_refusals_are_sent() {
+async fn without_redis_only_certain_errors_are_sent() {
     let service = service().await;
     let ada = service.signed_up("ada@example.org").await;
     service.backend().redis.cut().await;
@@ -128,14 +128,14 @@ async fn without_redis_each_server_limits_failed_logins_by_itself() {
         let service = service().await;
         service.backend().lose_redis(lose).await;
 
-        let mut answer = service.log_in("nobody@example.org", "wrong_password").await;
+        let mut response = service.log_in("nobody@example.org", "wrong_password").await;
         let mut failures = 0;
-        while answer.status == 401 && failures < 100 {
+        while response.status == 401 && failures < 100 {
             failures += 1;
-            answer = service.log_in("nobody@example.org", "wrong_password").await;
+            response = service.log_in("nobody@example.org", "wrong_password").await;
         }
 
-        answer.expect_problem(429, "too_many_attempts");
+        response.expect_problem(429, "too_many_attempts");
         assert!((10..20).contains(&failures), "{failures}");
         assert_eq!(service.metric("postern_rate_limit_local_fallback_total").await, failures + 1);
     }
@@ -152,7 +152,7 @@ async fn without_redis_a_deleted_user_is_refused() {
 }
 
 #[tokio::test]
-async fn without_postgres_only_certain_refusals_are_sent() {
+async fn without_postgres_only_certain_errors_are_sent() {
     let service = service().await;
     let (ada, gone) = (service.signed_up("ada@example.org").await, service.signed_up("gone@example.org").await);
     let leaving = ada.second_session().await;
@@ -252,13 +252,13 @@ async fn degraded_verify_trusts_the_token_while_redis_is_down() {
     assert_eq!(service.metric(degraded).await, 0);
 
     service.backend().redis.cut().await;
-    let answer = ada.verify().await;
+    let response = ada.verify().await;
 
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
     for name in ["x-user-id", "x-user-email", "x-session-id"] {
-        assert_eq!(answer.text(name), before.text(name));
+        assert_eq!(response.text(name), before.text(name));
     }
-    assert_eq!((before.text("x-postern-degraded"), answer.text("x-postern-degraded")), ("", "true"));
+    assert_eq!((before.text("x-postern-degraded"), response.text("x-postern-degraded")), ("", "true"));
     assert_eq!(service.metric(degraded).await, 1);
     service.backend().redis.mend().await;
     ada.expect_valid().await;
@@ -336,7 +336,7 @@ async fn refreshes_late(limits: RequestLimits) {
     for counter in [claims.counter, claims.counter + 1] {
         let rotation = Rotation::On(service.accounts.refresh_tokens.active_key());
         let attempt = RefreshAttempt { user: user.clone(), session: claims.session, counter, rotation };
-        let refresh = elsewhere.refresh(&attempt, &time()).await.expect("an answer");
+        let refresh = elsewhere.refresh(&attempt, &time()).await.expect("a response");
         assert!(matches!(refresh, Refresh::Decided(RefreshOutcome::Next, _)), "{refresh:?}");
     }
     service.backend().redis.mend().await;
@@ -344,7 +344,7 @@ async fn refreshes_late(limits: RequestLimits) {
 
     // By the second command, Redis has read everything that came before the first one.
     for _ in 0..2 {
-        let sessions = elsewhere.list(user.id, &time()).await.expect("an answer");
+        let sessions = elsewhere.list(user.id, &time()).await.expect("a response");
         assert_eq!(sessions.len(), 1, "the session goes on");
     }
 }

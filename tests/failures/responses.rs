@@ -7,7 +7,7 @@ use crate::support::{PASSWORD, Response, Server, TestUser};
 
 /// The statuses of the responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answers {
+pub struct Statuses {
     /// To a signed-in request, to `/verify/` and to `/introspect/`, which must agree.
     pub signed_in: u16,
     pub password_change: u16,
@@ -21,7 +21,7 @@ pub struct Answers {
 
 /// The responses to all requests.
 pub struct Tried {
-    pub answers: Answers,
+    pub statuses: Statuses,
     /// The longest response time.
     pub longest: Duration,
 }
@@ -64,8 +64,8 @@ impl People {
         // Introspection of an ended session is no error.
         assert_eq!(introspect.0, if profile.0 == 401 { 200 } else { profile.0 });
         let all = [profile, verify, introspect, right, wrong, new, taken, change, refresh, logout];
-        let longest = all.iter().map(|(_, took)| *took).max().expect("answers");
-        let answers = Answers {
+        let longest = all.iter().map(|(_, took)| *took).max().expect("responses");
+        let statuses = Statuses {
             signed_in: profile.0,
             password_change: change.0,
             logins: [right.0, wrong.0],
@@ -73,17 +73,17 @@ impl People {
             refresh: refresh.0,
             logout: logout.0,
         };
-        Tried { answers, longest }
+        Tried { statuses, longest }
     }
 }
 
 /// Returns the status of a response and its time. A 503 must have `Retry-After`.
-async fn timed(answer: impl Future<Output = Response>) -> (u16, Duration) {
+async fn timed(response: impl Future<Output = Response>) -> (u16, Duration) {
     let begun = Instant::now();
-    let answer = answer.await;
-    if answer.status == 503 {
-        assert_eq!(answer.text("retry-after"), "1");
-        assert!(answer.body.windows(13).any(|part| part == br#""unavailable""#), "{answer:?}");
+    let response = response.await;
+    if response.status == 503 {
+        assert_eq!(response.text("retry-after"), "1");
+        assert!(response.body.windows(13).any(|part| part == br#""unavailable""#), "{response:?}");
     }
-    (answer.status, begun.elapsed())
+    (response.status, begun.elapsed())
 }

@@ -48,7 +48,7 @@ async fn unusable_key_file_stops_the_start_without_showing_a_key() {
     assert_eq!(missing.code, Some(1));
     assert!(missing.stderr.contains("nowhere: No such file"), "{}", missing.stderr);
 
-    let wrong = with_keys(&format!("# operators\n{KEY}\n"));
+    let wrong = with_keys(&format!("# API clients\n{KEY}\n"));
     let ended = wrong.run(&["serve"]).await;
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("api-keys, line 2: ") && !ended.stderr.contains(KEY), "{}", ended.stderr);

@@ -131,7 +131,7 @@ async fn commands_are_recorded_with_the_user_id_of_the_caller() {
         let ended = listed(&postern, &["--event", "admin_all_sessions_ended"]).await;
         assert_eq!(ended.len(), 1);
         let gone = postern.run(&["audit", "list", "--user", "ada@example.org"]).await;
-        gone.expect_failed(1, "there is no user ada@example.org");
+        gone.expect_failed(1, "no such user: ada@example.org");
     }
 }
 

@@ -45,7 +45,7 @@ async fn backup_replaces_no_file_and_is_private() {
         let before = fs::read(postern.path(taken)).expect("a file");
         let refused = postern.run(&["backup", taken]).await;
         assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.stderr.contains("exists already"), "{refused:?}");
+        assert!(refused.stderr.contains("already exists"), "{refused:?}");
         assert_eq!(fs::read(postern.path(taken)).expect("a file"), before);
     }
 }
@@ -54,7 +54,7 @@ async fn backup_replaces_no_file_and_is_private() {
 async fn backup_needs_an_embedded_store_that_exists() {
     let nothing = Postern::new().run(&["backup", "backup.db"]).await;
     assert_eq!(nothing.code, Some(1), "{nothing:?}");
-    assert!(nothing.stderr.contains("there is no store in ./postern-data"), "{nothing:?}");
+    assert!(nothing.stderr.contains("no store in ./postern-data"), "{nothing:?}");
 
     let on_servers = Postern::new().with("DATABASE_URL", "postgres://postern@127.0.0.1:1/postern");
     let refused = on_servers.run(&["backup", "backup.db"]).await;

@@ -50,8 +50,8 @@ async fn no_acknowledged_sign_up_is_lost_by_a_kill() {
         clients.spawn(async move {
             for place in 0.. {
                 let email = format!("ada{client}.{place}@example.org");
-                let Some(answer) = api.sign_up(&email).try_send().await else { return };
-                assert_eq!(answer.status, 201);
+                let Some(response) = api.sign_up(&email).try_send().await else { return };
+                assert_eq!(response.status, 201);
                 acknowledged.send(email).expect("the test listens");
             }
         });
@@ -64,7 +64,7 @@ async fn no_acknowledged_sign_up_is_lost_by_a_kill() {
     serving.killed().await;
     within(LONG, "the clients notice the kill", clients.join_all()).await;
     drop(acknowledged);
-    while let Some(email) = seen.recv().await {
+    while let Some(email) = within(LONG, "the rest is read", seen.recv()).await {
         emails.push(email);
     }
 

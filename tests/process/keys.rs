@@ -110,10 +110,10 @@ async fn key_step_is_refused_before_its_time() {
     let made = postern.run(&["keys", "generate", "access"]).await.expect_done();
     let next = key(&postern, "access", "next").await;
     let (id, from) = (next["id"].as_str().expect("an id"), next["activate_from"].as_str().expect("a time"));
-    assert_eq!(made, format!("access: {id} has been made, next, to be activated from {from} on\n"));
+    assert_eq!(made, format!("access: {id} created, next; can be activated from {from}\n"));
 
     for which in ["access", id] {
-        let until = format!("{id} has to stay next until {from}");
+        let until = format!("{id} must stay next until {from}");
         postern.run(&["keys", "activate", which]).await.expect_failed(1, &until);
     }
     age(&postern);
@@ -122,7 +122,7 @@ async fn key_step_is_refused_before_its_time() {
 
     let retiring = key(&postern, "access", "retiring").await;
     let (id, from) = (retiring["id"].as_str().expect("an id"), retiring["retire_from"].as_str().expect("a time"));
-    let until = format!("{id} has to stay retiring until {from}");
+    let until = format!("{id} must stay retiring until {from}");
     postern.run(&["keys", "retire", id]).await.expect_failed(1, &until);
     age(&postern);
     postern.run(&["keys", "retire", id]).await.expect_done();
@@ -141,13 +141,13 @@ async fn rotation_prints_its_steps_and_the_next_ones() {
     age(&postern);
     let third = postern.run(&["keys", "rotate", "limiter"]).await.expect_done();
 
-    assert_eq!(first.matches("has been made, next, to be activated from").count(), 3, "{first}");
-    assert_eq!(second.matches("stays next, to be activated from").count(), 3, "{second}");
+    assert_eq!(first.matches("created, next; can be activated from").count(), 3, "{first}");
+    assert_eq!(second.matches("stays next; can be activated from").count(), 3, "{second}");
     let lines: Vec<_> = third.lines().collect();
     assert!(
         matches!(lines[..], [active, retiring, made] if active.ends_with("is active")
-            && retiring.contains("is retiring, to be dropped from")
-            && made.contains("has been made, next")),
+            && retiring.contains("is retiring; can be removed from")
+            && made.contains("created, next")),
         "{third}"
     );
 }
@@ -190,7 +190,7 @@ async fn leaked_key_is_replaced_while_a_server_runs() {
     let told = postern.run(&["keys", "rotate", "access", "--emergency"]).await.expect_done();
     serving.meet_unknown_key(&before.access).await;
 
-    assert!(told.contains("has been made, active") && told.contains("has been dropped"), "{told}");
+    assert!(told.contains("created, active") && told.contains(" removed"), "{told}");
     serving.api().profile(&before).send().await.expect_problem(401, "invalid_token");
     let after = serving.api().refreshed(&before).await;
     serving.api().profile(&after).send().await.expect(200);

@@ -33,8 +33,8 @@ impl Serving {
     /// Sends a request as it stands, and returns the status of the response, if there is one.
     async fn sent(&self, request: &[u8]) -> Option<u16> {
         let stream = TcpStream::connect(self.public).await.expect("it accepts");
-        let answer = exchange_half_closed(stream, request).await;
-        answer.split(' ').nth(1).and_then(|status| status.parse().ok())
+        let response = exchange_half_closed(stream, request).await;
+        response.split(' ').nth(1).and_then(|status| status.parse().ok())
     }
 }
 

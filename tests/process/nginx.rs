@@ -26,8 +26,8 @@ impl Echo {
             loop {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
                 let heard = message(&mut stream).await;
-                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{heard}", heard.len());
-                stream.write_all(answer.as_bytes()).await.expect("nginx takes it");
+                let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{heard}", heard.len());
+                stream.write_all(response.as_bytes()).await.expect("nginx takes it");
             }
         });
         Self { address, serving }
@@ -42,15 +42,18 @@ impl Drop for Echo {
 
 /// Reads a message: its head, and a body of the length in it.
 async fn message(stream: &mut (impl AsyncRead + Unpin)) -> String {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        assert_ne!(reader.read_line(&mut head).await.expect("a line"), 0, "{head}");
-    }
-    let length = header(&head, "content-length").map_or(0, |length| length.parse().expect("a number"));
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).await.expect("a body");
-    head + &String::from_utf8_lossy(&body)
+    let reading = async {
+        let mut reader = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(reader.read_line(&mut head).await.expect("a line"), 0, "{head}");
+        }
+        let length = header(&head, "content-length").map_or(0, |length| length.parse().expect("a number"));
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).await.expect("a body");
+        head + &String::from_utf8_lossy(&body)
+    };
+    within(LONG, "a message", reading).await
 }
 
 /// Returns a header that stands in a message once at most.
@@ -139,10 +142,10 @@ async fn service_behind_nginx_gets_the_verified_user() {
 
     for forged in [&[][..], &FORGED] {
         let headers = [&[authorization.as_str()], forged].concat();
-        let answer = site.nginx.ask("GET /orders/7?all=1", &headers, "").await;
+        let response = site.nginx.ask("GET /orders/7?all=1", &headers, "").await;
 
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        let heard = answer.split_once("\r\n\r\n").expect("a body").1;
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+        let heard = response.split_once("\r\n\r\n").expect("a body").1;
         assert!(heard.starts_with("GET /orders/7?all=1 "), "{heard}");
         assert_eq!(header(heard, "x-user-email"), Some("ada@example.org"));
         for name in ["x-user-id", "x-session-id"] {
@@ -160,9 +163,9 @@ async fn body_reaches_the_service() {
     let chunked = "5\r\nhello\r\n0\r\n\r\n";
 
     for (body_header, body) in [("Content-Length: 5", "hello"), ("Transfer-Encoding: chunked", chunked)] {
-        let answer = site.nginx.ask("POST /orders", &[&authorization, body_header], body).await;
-        assert!(answer.contains("POST /orders ") && answer.ends_with("\r\n\r\nhello"), "{answer}");
-        assert!(answer.contains("ada@example.org"), "{answer}");
+        let response = site.nginx.ask("POST /orders", &[&authorization, body_header], body).await;
+        assert!(response.contains("POST /orders ") && response.ends_with("\r\n\r\nhello"), "{response}");
+        assert!(response.contains("ada@example.org"), "{response}");
     }
 }
 
@@ -172,9 +175,9 @@ async fn anonymous_request_never_reaches_the_service() {
     let (authorization, tokens) = site.signed_up("ada@example.org").await;
     let challenge = r#"Bearer realm="postern""#;
     let refused = async |headers: &[&str]| {
-        let answer = site.nginx.ask("GET /orders", headers, "").await;
-        assert!(answer.starts_with("HTTP/1.1 401 ") && !answer.contains("GET /orders"), "{answer}");
-        header(&answer, "www-authenticate").expect("a challenge").to_owned()
+        let response = site.nginx.ask("GET /orders", headers, "").await;
+        assert!(response.starts_with("HTTP/1.1 401 ") && !response.contains("GET /orders"), "{response}");
+        header(&response, "www-authenticate").expect("a challenge").to_owned()
     };
 
     assert_eq!(refused(&[]).await, challenge);
@@ -195,6 +198,6 @@ async fn without_postern_no_request_reaches_the_service() {
 
     site.postern.killed().await;
 
-    let answer = site.nginx.ask("GET /orders", &[&authorization], "").await;
-    assert!(answer.starts_with("HTTP/1.1 500 ") && !answer.contains("GET /orders"), "{answer}");
+    let response = site.nginx.ask("GET /orders", &[&authorization], "").await;
+    assert!(response.starts_with("HTTP/1.1 500 ") && !response.contains("GET /orders"), "{response}");
 }

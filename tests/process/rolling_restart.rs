@@ -20,7 +20,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{LONG, PASSWORD, Postern, ReservedPort, ReverseProxy, Serving, eventually};
+use crate::support::{LONG, PASSWORD, Postern, ReservedPort, ReverseProxy, Serving, eventually, within};
 
 /// The number of clients: every other one keeps its connection, the others open one for each request.
 const CLIENTS: usize = 12;
@@ -80,7 +80,7 @@ impl Site {
         let mut stream = self.haproxy.connect_to("statistics").await;
         stream.write_all(b"show stat\n").await.expect("haproxy takes the command");
         let mut table = String::new();
-        stream.read_to_string(&mut table).await.expect("an answer");
+        within(LONG, "a response of haproxy", stream.read_to_string(&mut table)).await.expect("a table");
         let mut rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
         let head = rows.next().expect("a head");
         let status = head.iter().position(|name| *name == "status").expect("a column");
@@ -142,7 +142,7 @@ struct Client {
     proxy: Arc<ReverseProxy>,
     keeps_connections: bool,
     connection: Option<SendRequest<Full<Bytes>>>,
-    answers: usize,
+    responses: usize,
 }
 
 impl Client {
@@ -161,11 +161,11 @@ impl Client {
         let asked = format!("{} {}", request.method(), request.uri());
         let mut connection = self.connection().await;
         connection.ready().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
-        let answer = connection.send_request(request).await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
-        let (head, body) = answer.into_parts();
+        let response = connection.send_request(request).await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
+        let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap_or_else(|error| panic!("{asked}: {error:?}")).to_bytes();
         assert_eq!(head.status.as_u16(), status, "{asked}: {body:?}");
-        self.answers += 1;
+        self.responses += 1;
         if self.keeps_connections && head.headers.get(header::CONNECTION).is_none_or(|value| value != "close") {
             self.connection = Some(connection);
         }
@@ -189,7 +189,7 @@ impl Client {
             self.ask(post("/logout/", &refresh), 200).await;
             self.ask(profile(&refreshed), 401).await;
         }
-        self.answers
+        self.responses
     }
 }
 
@@ -214,7 +214,7 @@ async fn rolling_restart_behind_haproxy_fails_no_request() {
     let mut clients = JoinSet::new();
     for name in 0..CLIENTS {
         let proxy = Arc::clone(&site.haproxy);
-        let client = Client { proxy, keeps_connections: name % 2 == 0, connection: None, answers: 0 };
+        let client = Client { proxy, keeps_connections: name % 2 == 0, connection: None, responses: 0 };
         clients.spawn(client.live(name, Arc::clone(&enough)));
     }
 
@@ -225,8 +225,8 @@ async fn rolling_restart_behind_haproxy_fails_no_request() {
     }
     enough.store(true, Ordering::Relaxed);
 
-    while let Some(client) = clients.join_next().await {
-        let answers = client.expect("each answer is the one that was expected");
-        assert!(answers >= 10 * ROUNDS, "{answers} answers are no load");
+    while let Some(client) = within(LONG, "the clients end", clients.join_next()).await {
+        let responses = client.expect("each response is the one that was expected");
+        assert!(responses >= 10 * ROUNDS, "{responses} responses are no load");
     }
 }

@@ -9,31 +9,31 @@ use super::secrets::{EMAIL, MARK, Secrets, keys_in, password};
 use crate::support::{Postern, RequestBuilder, Serving, exchange_half_closed, string_field, write_private};
 
 /// A server that gets secrets, and its responses.
-struct Told {
+struct Target {
     serving: Serving,
     secrets: Secrets,
-    refusals: Vec<String>,
+    errors: Vec<String>,
     requests: usize,
 }
 
-impl Told {
+impl Target {
     fn request(&self, method: &str, path: &str) -> RequestBuilder {
         RequestBuilder::new(self.serving.public, method, path)
     }
 
     /// Sends a request; the tokens in the response count as secrets from then on.
     async fn ask(&mut self, request: RequestBuilder, status: u16) -> Value {
-        let answer = request.send().await;
-        assert_eq!(answer.status, status, "{answer:?}");
+        let response = request.send().await;
+        assert_eq!(response.status, status, "{response:?}");
         self.requests += 1;
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let text = String::from_utf8_lossy(&response.body).into_owned();
         let body: Value = serde_json::from_str(&text).unwrap_or_default();
-        for token in ["access", "refresh"].iter().filter_map(|member| body[member].as_str()) {
+        for token in ["access", "refresh"].iter().filter_map(|field| body[field].as_str()) {
             self.secrets.add(token);
             assert!(self.secrets.first_in(&text).is_some(), "what is searched for can be found");
         }
         if status >= 400 {
-            self.refusals.push(text);
+            self.errors.push(text);
         }
         body
     }
@@ -148,7 +148,7 @@ impl Told {
         }
     }
 
-    /// Sends what is no HTTP.
+    /// Sends requests that are not HTTP.
     async fn outside_of_http(&mut self) {
         let right = password("new");
         for request in [
@@ -160,7 +160,7 @@ impl Told {
             format!("{{\"email\":\"{EMAIL}\",\"password\":\"{right}\"}}"),
         ] {
             let stream = TcpStream::connect(self.serving.public).await.expect("it accepts");
-            self.refusals.push(exchange_half_closed(stream, request.as_bytes()).await);
+            self.errors.push(exchange_half_closed(stream, request.as_bytes()).await);
         }
     }
 
@@ -171,7 +171,7 @@ impl Told {
         let line = self.serving.line.clone();
         let ended = self.serving.stopped().await;
 
-        assert!(self.refusals.len() > 30 && self.secrets.count() > 100, "there is something to search for");
+        assert!(self.errors.len() > 30 && self.secrets.count() > 100, "there is something to search for");
         let logged = ended.stderr.matches("duration_ms").count();
         assert!(logged >= self.requests, "{logged} of {} requests are in the log", self.requests);
         for (place, text) in [
@@ -179,7 +179,7 @@ impl Told {
             ("standard output", &(line + &ended.stdout)),
             ("metrics", &String::from_utf8_lossy(&metrics.body).into_owned()),
             ("readiness", &String::from_utf8_lossy(&ready.body).into_owned()),
-            ("refusals", &self.refusals.join("\n")),
+            ("errors", &self.errors.join("\n")),
         ] {
             assert!(!text.is_empty(), "{place}");
             self.secrets.expect_none_in(place, text);
@@ -189,7 +189,7 @@ impl Told {
 
 /// A server that gets every kind of secret and logs at the highest level leaks none.
 async fn lets_nothing_out(postern: Postern, keys_dir: &str, format: &str) {
-    let api_key = format!("{MARK}-is-the-key-of-an-operator-of-ours");
+    let api_key = format!("{MARK}-is-the-key-of-an-api-client-of-ours");
     write_private(&postern.path("api-keys"), &format!("billing {api_key}\n"));
     let postern = postern
         .with("POSTERN_API_KEYS_FILE", "api-keys")
@@ -197,20 +197,20 @@ async fn lets_nothing_out(postern: Postern, keys_dir: &str, format: &str) {
         .with("POSTERN_LOG", "trace")
         .with("POSTERN_LOG_FORMAT", format);
     let serving = postern.serve().await;
-    let mut told = Told { serving, secrets: Secrets::new(), refusals: Vec::new(), requests: 0 };
+    let mut target = Target { serving, secrets: Secrets::new(), errors: Vec::new(), requests: 0 };
     let keys = keys_in(&postern, keys_dir);
     assert!(keys.len() >= 3, "{keys:?}");
     for key in keys {
         // The part after version and purpose.
-        told.secrets.add(key.trim().rsplit('.').next().expect("a key"));
+        target.secrets.add(key.trim().rsplit('.').next().expect("a key"));
     }
 
-    let tokens = told.passwords().await;
-    told.tokens(&tokens, &api_key).await;
-    told.misplaced(&tokens).await;
-    told.outside_of_http().await;
+    let tokens = target.passwords().await;
+    target.tokens(&tokens, &api_key).await;
+    target.misplaced(&tokens).await;
+    target.outside_of_http().await;
 
-    told.expect_no_leak().await;
+    target.expect_no_leak().await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::support::{Postern, PostgresRedis, redis_url};
+use crate::support::{LONG, Postern, PostgresRedis, redis_url, within};
 
 /// Is part of every secret that is chosen here, and of nothing else.
 pub const MARK: &str = "kZq7wXv2";
@@ -132,9 +132,10 @@ async fn no_command_prints_the_password_of_a_url() {
         // If the URLs are valid, the server starts without its stores.
         let mut child = postern.command(&["serve"]).spawn().expect("it starts");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).await.expect("a line, or the end");
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        within(LONG, "it prints a line, or ends", stdout.read_line(&mut line)).await.expect("a line, or the end");
         child.start_kill().expect("it can be killed");
-        let ended = child.wait_with_output().await.expect("an end");
+        let ended = within(LONG, "it ends", child.wait_with_output()).await.expect("an end");
         said.push(line + &String::from_utf8_lossy(&ended.stderr));
 
         Secrets::new().expect_none_in(database, &said.join("\n"));
@@ -146,7 +147,7 @@ async fn refused_store_password_is_not_logged() {
     let (database, redis) = (PostgresRedis::migrated().await.database, redis_url());
     let wrong_for_postgres = database.replace("postern:postern@", "postern:hunter2@");
     let wrong_for_redis = redis.replace("redis://", "redis://:hunter2@");
-    for (database, redis, refusal) in [
+    for (database, redis, reason) in [
         (&wrong_for_postgres, &redis, "PostgreSQL is unavailable: "),
         (&database, &wrong_for_redis, "Redis is unavailable: "),
     ] {
@@ -164,7 +165,7 @@ async fn refused_store_password_is_not_logged() {
 
         let log = serving.stopped().await.stderr;
 
-        assert!(log.contains(refusal), "{log}");
+        assert!(log.contains(reason), "{log}");
         Secrets::new().expect_none_in("the log", &(log + &ready + &refused));
     }
 }
@@ -180,5 +181,5 @@ async fn memory_is_private_and_never_in_a_core_dump() {
     let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).expect("a limit");
     assert_eq!(core.split_whitespace().collect::<Vec<_>>(), ["0", "0", "bytes"]);
     // If root runs the test, this always holds.
-    assert_eq!(environment.uid(), 0, "what belongs to the memory belongs to root, whoever runs it");
+    assert_eq!(environment.uid(), 0, "what belongs to the memory belongs to root, as any user");
 }

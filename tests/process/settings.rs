@@ -81,7 +81,7 @@ async fn verify_works_without_redis_if_set() {
 
         redis.cut().await;
 
-        let answer = serving.api().get("/verify/").bearer(&tokens.access).send().await;
-        assert_eq!(answer.status, status);
+        let response = serving.api().get("/verify/").bearer(&tokens.access).send().await;
+        assert_eq!(response.status, status);
     }
 }

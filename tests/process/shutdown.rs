@@ -101,8 +101,8 @@ async fn connections_close_after_their_next_response_while_draining() {
         stream.write_all(request).await.expect("it takes the request");
     }
     for mut stream in [kept, new] {
-        let answer = until_end(&mut stream).await;
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        let response = until_end(&mut stream).await;
+        assert!(response.starts_with("HTTP/1.1 200 ") && response.contains("\r\nconnection: close\r\n"), "{response}");
     }
 }
 
@@ -117,8 +117,8 @@ async fn after_the_drain_delay_only_requests_in_flight_are_answered() {
     refuses_connections(serving.public).await;
     unfinished.write_all(body.as_bytes()).await.expect("it is open");
 
-    let answer = until_end(&mut unfinished).await;
-    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    let response = until_end(&mut unfinished).await;
+    assert!(response.starts_with("HTTP/1.1 401 ") && response.contains("\r\nconnection: close\r\n"), "{response}");
     assert_eq!(serving.ended().await.code, Some(0));
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Postern, PrivateRedis, empty_schema, redis_url, write_private};
+use crate::support::{LONG, Postern, PrivateRedis, empty_schema, redis_url, within, write_private};
 
 /// Prepares the program on PostgreSQL and this Redis.
 async fn beside(redis: &str) -> Postern {
@@ -29,9 +29,12 @@ async fn redis_without_eviction_is_not_warned_about() {
     let mut serving = postern.serve().await;
 
     let mut lines = vec![serving.logged_json("").await];
-    while lines.last().is_some_and(|line| line["message"] != "all stores responded") {
-        lines.push(serving.logged_json("").await);
-    }
+    let reading = async {
+        while lines.last().is_some_and(|line| line["message"] != "all stores responded") {
+            lines.push(serving.logged_json("").await);
+        }
+    };
+    within(LONG, "all stores respond", reading).await;
     assert!(lines.iter().all(|line| line["level"] == "INFO"), "{lines:?}");
 }
 

@@ -84,9 +84,9 @@ async fn public_api_is_served_by_tls_1_2_and_1_3_with_hsts() {
         let client = Client::speaking(&postern.path("cert.pem"), &[version]);
         let stream = client.connect(serving.public, &[]).await.expect("a handshake");
         assert_eq!(stream.get_ref().1.protocol_version(), Some(protocol));
-        let answer = client.ask(serving.public, HEALTH).await;
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        assert!(answer.contains("\r\nstrict-transport-security: max-age=31536000\r\n"), "{answer}");
+        let response = client.ask(serving.public, HEALTH).await;
+        assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
+        assert!(response.contains("\r\nstrict-transport-security: max-age=31536000\r\n"), "{response}");
     }
 }
 
@@ -103,8 +103,8 @@ async fn http_2_is_negotiated_by_alpn() {
         conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a connection");
     tokio::spawn(connection);
     let request = Request::get("https://127.0.0.1/healthz").body(http_body_util::Full::<Bytes>::default());
-    let answer = sender.send_request(request.expect("a request")).await.expect("an answer");
-    assert_eq!((answer.status().as_u16(), answer.version()), (200, Version::HTTP_2));
+    let response = sender.send_request(request.expect("a request")).await.expect("a response");
+    assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_2));
     let stream = client.connect(serving.public, &["http/1.1"]).await.expect("a handshake");
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
 }
@@ -116,8 +116,8 @@ async fn probes_and_plain_listeners_send_no_hsts() {
     let plain = Postern::new().serve().await;
 
     for request in [serving.probe("/livez"), RequestBuilder::operations(plain.public, "/healthz")] {
-        let answer = request.send().await;
-        assert_eq!((answer.status, answer.text("strict-transport-security")), (200, ""));
+        let response = request.send().await;
+        assert_eq!((response.status, response.text("strict-transport-security")), (200, ""));
     }
 }
 
@@ -128,8 +128,8 @@ async fn plain_http_is_not_answered_by_a_tls_listener() {
 
     stream.write_all(HEALTH).await.expect("it takes it");
 
-    let answer = until_closed(&mut stream).await;
-    assert!(!answer.contains("HTTP"), "{answer:?}");
+    let response = until_closed(&mut stream).await;
+    assert!(!response.contains("HTTP"), "{response:?}");
 }
 
 #[tokio::test]
@@ -155,9 +155,9 @@ async fn handshakes_do_not_wait_for_each_other() {
     let serving = postern.serve().await;
     let _silent = TcpStream::connect(serving.public).await.expect("it accepts");
 
-    let answer = Client::trusting(&postern.path("cert.pem")).ask(serving.public, HEALTH).await;
+    let response = Client::trusting(&postern.path("cert.pem")).ask(serving.public, HEALTH).await;
 
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
 }
 
 #[tokio::test]

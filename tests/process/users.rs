@@ -35,7 +35,7 @@ async fn commands_about_users_create_no_store() {
     let postern = Postern::new();
 
     for command in [&["user", "list"][..], &["sessions", "end", "--all"], &["user", "delete", "ada@example.org"]] {
-        postern.run(command).await.expect_failed(1, "there is no store in ./postern-data");
+        postern.run(command).await.expect_failed(1, "no store in ./postern-data");
     }
 
     assert!(!postern.path("postern-data").exists());
@@ -49,11 +49,11 @@ async fn commands_apply_the_password_policy_and_refuse_taken_emails() {
         let refused = postern.run_with_input(&create, "12345\n").await;
         assert!(refused.stderr.contains("at least 8 characters. This password is entirely numeric."), "{refused:?}");
         refused.expect_failed(1, "too easily guessed");
-        postern.run_with_input(&create, "").await.expect_failed(1, "it must hold the password");
-        postern.run(&["user", "show", "ada@example.org"]).await.expect_failed(1, "there is no user ada@example.org");
+        postern.run_with_input(&create, "").await.expect_failed(1, "expected the password");
+        postern.run(&["user", "show", "ada@example.org"]).await.expect_failed(1, "no such user: ada@example.org");
 
         postern.run_with_input(&create, PASSWORD).await.expect_done();
-        postern.run_with_input(&create, PASSWORD).await.expect_failed(1, "another user has this email already");
+        postern.run_with_input(&create, PASSWORD).await.expect_failed(1, "another user already has this email");
         let set = ["user", "set-password", "ada@example.org"];
         postern.run_with_input(&set, "ada@example.org").await.expect_failed(1, "too similar to the email");
     }
@@ -160,7 +160,7 @@ async fn deleted_user_is_gone_and_may_sign_up_again() {
         postern.run(&["user", "delete", "ada@example.org"]).await.expect_done();
 
         serving.api().expect_ended(&tokens).await;
-        postern.run(&["user", "delete", "ada@example.org"]).await.expect_failed(1, "there is no user");
+        postern.run(&["user", "delete", "ada@example.org"]).await.expect_failed(1, "no such user");
         serving.signed_up("ada@example.org").await;
         serving.api().expect_ended(&tokens).await;
     }
@@ -228,7 +228,7 @@ async fn command_with_a_closed_output_succeeds() {
 
     let ended = within(LONG, "the command ends", child.wait_with_output()).await.expect("a status");
     assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
-    postern.run(&["user", "show", "ada@example.org"]).await.expect_failed(1, "there is no user");
+    postern.run(&["user", "show", "ada@example.org"]).await.expect_failed(1, "no such user");
 }
 
 #[tokio::test]

@@ -16,19 +16,19 @@ fn all() -> UserQuery {
 }
 
 async fn emails(kept: &Kept, query: &UserQuery) -> Vec<String> {
-    let users = kept.stores.users.list(query, &time()).await.expect("an answer");
+    let users = kept.stores.users.list(query, &time()).await.expect("a response");
     users.iter().map(|user| user.email.as_str().to_owned()).collect()
 }
 
 async fn edited(kept: &Kept, user: &User, update: UserUpdate) -> User {
-    kept.stores.users.update(user.id, &update, &time()).await.expect("an answer").expect("a user")
+    kept.stores.users.update(user.id, &update, &time()).await.expect("a response").expect("a user")
 }
 
 #[tokio::test]
 async fn administrator_is_found_as_such() {
     let kept = Kept::empty().await;
     let user = User { role: Role::Administrator, ..kept.user("ada@example.org") };
-    kept.stores.users.insert(&user, &time()).await.expect("an answer");
+    kept.stores.users.insert(&user, &time()).await.expect("a response");
 
     assert_eq!(kept.by_id(&user).await, user);
 }
@@ -50,17 +50,17 @@ async fn pages_together_are_the_whole_list() {
     let created = kept.user("x@example.org").created;
     for number in 0..7 {
         let user = User { created, ..kept.user(&format!("user{number}@example.org")) };
-        kept.stores.users.insert(&user, &time()).await.expect("an answer");
+        kept.stores.users.insert(&user, &time()).await.expect("a response");
     }
     let whole = emails(&kept, &all()).await;
 
     let mut paged = Vec::new();
     let mut after = None;
-    loop {
-        let page = kept.stores.users.list(&UserQuery { after, limit: 3, ..all() }, &time()).await.expect("an answer");
+    for _ in 0..10 {
+        let page = kept.stores.users.list(&UserQuery { after, limit: 3, ..all() }, &time()).await.expect("a response");
         let Some(last) = page.last() else { break };
         after = Some(Cursor::after(last));
-        kept.stores.users.delete(last.id, &time()).await.expect("an answer");
+        kept.stores.users.delete(last.id, &time()).await.expect("a response");
         paged.extend(page.iter().map(|user| user.email.as_str().to_owned()));
     }
 
@@ -73,7 +73,7 @@ async fn search_finds_parts_of_email_and_name_in_any_case() {
     for (email, name) in [("ada@example.org", "Ada Lovelace"), ("grace@example.com", "Grace 100%_Hopper")] {
         kept.clock.advance(Duration::from_secs(1));
         let user = User { name: name.parse().expect("a name"), ..kept.user(email) };
-        kept.stores.users.insert(&user, &time()).await.expect("an answer");
+        kept.stores.users.insert(&user, &time()).await.expect("a response");
     }
     for (text, found) in [
         ("LOVE", vec!["ada@example.org"]),
@@ -110,7 +110,7 @@ async fn edits_of_an_administrator_end_every_session() {
     ] {
         let kept = Kept::empty().await;
         let user = User { surviving_session: Some(SessionId::random()), ..kept.user("ada@example.org") };
-        kept.stores.users.insert(&user, &time()).await.expect("an answer");
+        kept.stores.users.insert(&user, &time()).await.expect("a response");
         let session = kept.opened(&user).await;
 
         let after = edited(&kept, &user, update).await;
@@ -167,7 +167,7 @@ async fn all_sessions_of_all_users_end_at_once() {
     assert_eq!(kept.stores.users.end_all_sessions(Epoch::random(), &time()).await, Ok(2));
 
     for session in opened {
-        let user = kept.stores.users.by_id(session.user, &time()).await.expect("an answer").expect("a user");
+        let user = kept.stores.users.by_id(session.user, &time()).await.expect("a response").expect("a user");
         assert_eq!(kept.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
     }
 }

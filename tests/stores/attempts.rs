@@ -53,7 +53,7 @@ impl Counted {
     }
 
     async fn reserve(&self, bucket: &Bucket) -> ReserveOutcome {
-        self.attempts.reserve(bucket, &time()).await.expect("an answer")
+        self.attempts.reserve(bucket, &time()).await.expect("a response")
     }
 
     async fn made(&self, bucket: &Bucket) -> (Duration, u32) {
@@ -71,11 +71,11 @@ impl Counted {
     }
 
     async fn refund(&self, bucket: &Bucket, charge: Duration) {
-        self.attempts.refund(bucket, charge, &time()).await.expect("an answer");
+        self.attempts.refund(bucket, charge, &time()).await.expect("a response");
     }
 
     async fn knows(&self, device: &BucketKey) -> bool {
-        self.attempts.knows(device, &time()).await.expect("an answer")
+        self.attempts.knows(device, &time()).await.expect("a response")
     }
 }
 
@@ -115,7 +115,7 @@ async fn emptied_bucket_is_new_and_takes_no_refund() {
     counted.made(&bucket).await;
     counted.made(&bucket).await;
 
-    counted.attempts.clear(&bucket, &time()).await.expect("an answer");
+    counted.attempts.clear(&bucket, &time()).await.expect("a response");
     counted.refund(&bucket, Duration::from_mins(2)).await;
 
     assert_eq!(counted.made(&bucket).await, (Duration::ZERO, 1));
@@ -172,7 +172,7 @@ async fn device_is_known_for_90_days_after_its_last_login() {
     assert!(!counted.knows(&device).await);
 
     for _ in 0..2 {
-        counted.attempts.remember(&device, &time()).await.expect("an answer");
+        counted.attempts.remember(&device, &time()).await.expect("a response");
         counted.clock.advance(Duration::from_hours(90 * 24 - 1));
         assert!(counted.knows(&device).await);
     }
@@ -218,7 +218,7 @@ fn store_and_rule_decide_alike() {
 
 async fn decides_alike(counted: &Counted, limit: &'static Limit, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let (bucket, mut level, mut now) = (bucket(limit), GcraState::default(), Duration::from_hours(1));
-    let (mut kept_until, mut last_charge) = (now, None);
+    let (mut expires_at, mut last_charge) = (now, None);
     for step in steps {
         match step {
             Step::Wait(minutes) => {
@@ -232,13 +232,13 @@ async fn decides_alike(counted: &Counted, limit: &'static Limit, steps: Vec<Step
                 level.refund(charge);
             }
             Step::Reserve => {
-                if kept_until <= now {
+                if expires_at <= now {
                     level = GcraState::default();
                 }
                 let decided = (counted.reserve(&bucket).await, level.reserve(limit, now));
                 last_charge = agreed(decided)?;
                 if last_charge.is_some() {
-                    kept_until = level.kept_until(limit, now);
+                    expires_at = level.expires_at(limit, now);
                 }
             }
         }

@@ -31,12 +31,12 @@ fn one_of_each(end: OffsetDateTime) -> Vec<AuditEvent> {
 
 impl Kept {
     async fn append(&self, events: &[AuditEvent]) {
-        self.stores.audit.append(events, &time()).await.expect("an answer");
+        self.stores.audit.append(events, &time()).await.expect("a response");
     }
 
     async fn events(&self, query: EventQuery) -> Vec<AuditEvent> {
         let query = EventQuery { limit: query.limit.max(1000), ..query };
-        self.stores.audit.list(&query, &time()).await.expect("an answer")
+        self.stores.audit.list(&query, &time()).await.expect("a response")
     }
 
     async fn all(&self) -> Vec<AuditEvent> {
@@ -128,8 +128,8 @@ async fn event_is_immutable_and_kept_until_it_is_old() {
     kept.append(&events).await;
 
     for change in ["UPDATE audit_events SET event = 'login'", "DELETE FROM audit_events"] {
-        let refusal = kept.backend.sql(change).await.expect_err(change);
-        assert!(refusal.contains("audit events are appended"), "{refusal}");
+        let error = kept.backend.sql(change).await.expect_err(change);
+        assert!(error.contains("audit events are appended"), "{error}");
     }
     let before = EventId::first_at(kept.clock.now() + DAY);
     let outcome = kept.stores.audit.prune(before, 1000, &time()).await;

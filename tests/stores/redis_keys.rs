@@ -31,7 +31,7 @@ async fn ended_session_leaves_no_key() {
     let user = kept.inserted("ada@example.org").await;
     let (logged_out, stolen, oldest) = (kept.opened(&user).await, kept.opened(&user).await, kept.opened(&user).await);
 
-    kept.stores.sessions.end(user.id, logged_out.id, &time()).await.expect("an answer");
+    kept.stores.sessions.end(user.id, logged_out.id, &time()).await.expect("a response");
     kept.presented(&user, &stolen, FIRST_NEXT, rotation).await;
     kept.presented(&user, &stolen, FIRST_NEXT - 1, rotation).await;
     let last = kept.opened_as(&NewSession { max_sessions: 1, ..new_session(&user) }).await;
@@ -39,7 +39,7 @@ async fn ended_session_leaves_no_key() {
 
     let keys: Vec<_> = keys_of(&user).await.into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, [format!("session:{{{}}}:{}", user.id, last.id), format!("sessions:{{{}}}", user.id)]);
-    kept.stores.sessions.remove_ended(&user, None, &time()).await.expect("an answer");
+    kept.stores.sessions.remove_ended(&user, None, &time()).await.expect("a response");
     assert_eq!(keys_of(&user).await, []);
 }
 

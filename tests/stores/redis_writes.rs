@@ -35,15 +35,15 @@ async fn full_redis_still_finds_sessions() {
     let sessions = redis.sessions(Arc::clone(&clock));
     let user = Kept::empty().await.user("ada@example.org");
     let idle = NewSession { idle: Some(Duration::from_hours(1)), ..new_session(&user) };
-    let session = sessions.open(&new_session(&user), &time()).await.expect("an answer").session;
-    let idle = sessions.open(&idle, &time()).await.expect("an answer").session;
+    let session = sessions.open(&new_session(&user), &time()).await.expect("a response").session;
+    let idle = sessions.open(&idle, &time()).await.expect("a response").session;
     clock.advance(2 * LAST_USED_RESOLUTION);
 
     redis.send(&["CONFIG", "SET", "maxmemory", "1"]).await;
 
     assert_eq!(sessions.touch(user.id, session.id, &time()).await, Ok(Some(session.clone())));
     let attempt = |rotation| RefreshAttempt { user: user.clone(), session: session.id, counter: FIRST_NEXT, rotation };
-    assert!(is_kept(&sessions.refresh(&attempt(Rotation::Off), &time()).await.expect("an answer")));
+    assert!(is_kept(&sessions.refresh(&attempt(Rotation::Off), &time()).await.expect("a response")));
     // Operations that need a write fail: a rotation, and the use of a session with an idle limit.
     let rotated = sessions.refresh(&attempt(Rotation::On(KeyTag([1; 4]))), &time()).await;
     assert!(matches!(rotated, Err(StoreError::Unavailable { .. })), "{rotated:?}");
@@ -58,7 +58,7 @@ async fn replica_or_primary_without_replicas_is_unavailable() {
         let (redis, clock) = (PrivateRedis::start().await, Arc::new(ManualClock::default()));
         let sessions = redis.sessions(Arc::clone(&clock));
         let user = Kept::empty().await.user("ada@example.org");
-        let session = sessions.open(&new_session(&user), &time()).await.expect("an answer").session;
+        let session = sessions.open(&new_session(&user), &time()).await.expect("a response").session;
         clock.advance(2 * LAST_USED_RESOLUTION);
 
         redis.send(command).await;
@@ -73,11 +73,11 @@ async fn session_is_found_by_one_command() {
     let redis = PrivateRedis::start().await;
     let sessions = redis.sessions(Arc::default());
     let user = Kept::empty().await.user("ada@example.org");
-    let session = sessions.open(&new_session(&user), &time()).await.expect("an answer").session;
-    sessions.touch(user.id, session.id, &time()).await.expect("an answer");
+    let session = sessions.open(&new_session(&user), &time()).await.expect("a response").session;
+    sessions.touch(user.id, session.id, &time()).await.expect("a response");
     let (first, before) = (redis.commands().await, redis.commands().await);
 
-    sessions.touch(user.id, session.id, &time()).await.expect("an answer");
+    sessions.touch(user.id, session.id, &time()).await.expect("a response");
 
     // `INFO` is a command too.
     assert_eq!(redis.commands().await - before, before - first + 1);

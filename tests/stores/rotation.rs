@@ -32,7 +32,7 @@ impl Kept {
     ) -> Option<(RefreshOutcome, u64, u64)> {
         match self.presented(user, session, counter, rotation).await {
             Refresh::NotValid => None,
-            Refresh::Decided(presentation, session) => Some((presentation, session.current, session.next)),
+            Refresh::Decided(outcome, session) => Some((outcome, session.current, session.next)),
         }
     }
 }
@@ -73,13 +73,13 @@ async fn repeated_token_is_shared_at_once_and_lost_later() {
 async fn superseded_or_reused_token_ends_the_session_at_once() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
-    for (stolen, theft) in [(2, RefreshOutcome::Superseded), (FIRST_CURRENT, RefreshOutcome::Reused)] {
+    for (stolen, reuse) in [(2, RefreshOutcome::Superseded), (FIRST_CURRENT, RefreshOutcome::Reused)] {
         let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
         kept.outcome(&user, &session, 1, ON).await;
         kept.clock.advance(Duration::from_secs(12));
         kept.outcome(&user, &session, 1, ON).await;
 
-        assert_eq!(kept.outcome(&user, &session, stolen, ON).await, Some((theft, 1, 3)));
+        assert_eq!(kept.outcome(&user, &session, stolen, ON).await, Some((reuse, 1, 3)));
 
         assert_eq!(kept.outcome(&user, &session, 3, ON).await, None);
         assert_eq!(kept.resumed(&session).await, None);
@@ -117,9 +117,9 @@ async fn one_of_many_parallel_refreshes_rotates() {
 
     let mut rotations = 0;
     for outcome in outcomes {
-        let Ok(Refresh::Decided(presentation, session)) = outcome else { panic!("{outcome:?}") };
+        let Ok(Refresh::Decided(outcome, session)) = outcome else { panic!("{outcome:?}") };
         assert_eq!((session.current, session.next), (1, 2));
-        match presentation {
+        match outcome {
             RefreshOutcome::Next => rotations += 1,
             RefreshOutcome::Shared => {}
             other => panic!("{other:?}"),
@@ -160,26 +160,26 @@ fn by_the_table(current: u64, next: u64, counter: u64, is_recent: Option<bool>) 
 #[test]
 fn every_store_decides_by_the_table() {
     // The distance of the next token from the current counter, the time since the last one, and rotation.
-    let presentations =
+    let attempts =
         proptest::collection::vec((-2_i64..6, prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..24);
-    for_each(&presentations, &async |kept, user, presentations| {
+    for_each(&attempts, &async |kept, user, attempts| {
         let session = kept.opened_as(&long(user)).await;
-        let (mut held, mut successor, mut since_rotation) = (FIRST_CURRENT, FIRST_NEXT, 0);
-        for (offset, wait, rotates) in presentations {
+        let (mut current, mut next, mut since_rotation) = (FIRST_CURRENT, FIRST_NEXT, 0);
+        for (offset, wait, rotates) in attempts {
             kept.clock.advance(Duration::from_secs(wait));
             since_rotation += wait;
-            let counter = held.saturating_add_signed(offset);
+            let counter = current.saturating_add_signed(offset);
             let rotation = if rotates { ON } else { Rotation::Off };
 
-            let expected = by_the_table(held, successor, counter, rotates.then_some(since_rotation <= 10));
+            let expected = by_the_table(current, next, counter, rotates.then_some(since_rotation <= 10));
             prop_assert_eq!(kept.outcome(user, &session, counter, rotation).await, Some(expected));
 
-            if (held, successor) != (expected.1, expected.2) {
+            if (current, next) != (expected.1, expected.2) {
                 since_rotation = 0;
             }
-            (held, successor) = (expected.1, expected.2);
+            (current, next) = (expected.1, expected.2);
             if expected.0.is_reuse() {
-                prop_assert_eq!(kept.outcome(user, &session, successor, rotation).await, None);
+                prop_assert_eq!(kept.outcome(user, &session, next, rotation).await, None);
                 break;
             }
         }
@@ -187,19 +187,19 @@ fn every_store_decides_by_the_table() {
     });
 }
 
-/// What happens to a request of a client that keeps to the protocol.
+/// The result of a request of a client that follows the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     /// It does not reach the store.
     NotAtAll,
     /// It takes effect, and the response is lost.
-    AnswerLost,
+    ResponseLost,
     /// The response replaces the stored token.
-    Answered,
+    ResponseReceived,
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
-    prop_oneof![Just(Fate::NotAtAll), Just(Fate::AnswerLost), Just(Fate::Answered)]
+    prop_oneof![Just(Fate::NotAtAll), Just(Fate::ResponseLost), Just(Fate::ResponseReceived)]
 }
 
 #[test]
@@ -215,10 +215,10 @@ fn honest_client_keeps_its_session_if_responses_are_lost() {
             }
             let rotation = if rotates { ON } else { Rotation::Off };
             let refresh = kept.presented(user, &session, stored, rotation).await;
-            let Refresh::Decided(presentation, session) = refresh else { panic!("{refresh:?}") };
-            let is_granted = !presentation.is_reuse() && presentation != RefreshOutcome::Outdated;
-            prop_assert!(is_granted, "{presentation:?} of {stored} by {session:?}");
-            if fate == Fate::Answered && rotates {
+            let Refresh::Decided(outcome, session) = refresh else { panic!("{refresh:?}") };
+            let is_granted = !outcome.is_reuse() && outcome != RefreshOutcome::Outdated;
+            prop_assert!(is_granted, "{outcome:?} of {stored} by {session:?}");
+            if fate == Fate::ResponseReceived && rotates {
                 stored = session.next;
             }
         }
@@ -229,24 +229,24 @@ fn honest_client_keeps_its_session_if_responses_are_lost() {
 #[test]
 fn token_used_by_two_clients_ends_the_session() {
     // The next client, the time since the last request, and whether the response arrives.
-    let presentations =
+    let attempts =
         proptest::collection::vec((0_usize..2, prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..32);
-    for_each(&presentations, &async |kept, user, presentations| {
+    for_each(&attempts, &async |kept, user, attempts| {
         let session = kept.opened_as(&long(user)).await;
         let mut stored = [session.next; 2];
         let mut last: Option<(usize, bool)> = None;
         let mut displaced = None;
-        for (who, wait, has_response) in presentations {
+        for (who, wait, has_response) in attempts {
             kept.clock.advance(Duration::from_secs(wait));
             let refresh = kept.presented(user, &session, stored[who], ON).await;
-            let Refresh::Decided(presentation, session) = refresh else { panic!("{refresh:?}") };
+            let Refresh::Decided(outcome, session) = refresh else { panic!("{refresh:?}") };
 
             // The other client was the last one and has the current token; this one comes more than ten seconds later.
             let is_other_displaced = last.is_some_and(|(last, is_ahead)| last != who && is_ahead && wait > 10);
             if displaced == Some(who) {
-                prop_assert!(presentation.is_reuse(), "{presentation:?} by {who}, who was displaced");
+                prop_assert!(outcome.is_reuse(), "{outcome:?} by {who}, who was displaced");
             }
-            if presentation.is_reuse() {
+            if outcome.is_reuse() {
                 // Both clients have the same token then, so the session stays valid.
                 prop_assert!(last.is_some_and(|(last, _)| last != who) || displaced == Some(who));
                 prop_assert_eq!(kept.outcome(user, &session, stored[1 - who], ON).await, None);
@@ -258,7 +258,7 @@ fn token_used_by_two_clients_ends_the_session() {
             if has_response {
                 stored[who] = session.next;
             }
-            last = Some((who, has_response && presentation != RefreshOutcome::Shared));
+            last = Some((who, has_response && outcome != RefreshOutcome::Shared));
         }
         Ok(())
     });

@@ -16,10 +16,10 @@ use crate::support::{LONG, empty_schema, eventually, postgres_client, sql, time}
 async fn empty_schema_is_too_old_and_the_error_names_the_command() {
     let url: PostgresUrl = empty_schema().await.parse().expect("a URL");
 
-    let refusal = check_schema(&url).await.expect_err("nothing is there");
+    let error = check_schema(&url).await.expect_err("nothing is there");
 
-    assert!(matches!(refusal, SchemaError::TooOld { found: 0, .. }));
-    assert!(refusal.to_string().contains("run `postern migrate`"), "{refusal}");
+    assert!(matches!(error, SchemaError::TooOld { found: 0, .. }));
+    assert!(error.to_string().contains("run `postern migrate`"), "{error}");
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn previous_version_serves_after_a_migration() {
 
     let users = PostgresStore::new(&url, Duration::from_mins(1)).expect("a pool");
     let email = "ada@example.org".parse().expect("an address");
-    let user = users.by_email(&email, &time()).await.expect("an answer").expect("a user");
+    let user = users.by_email(&email, &time()).await.expect("a response").expect("a user");
     assert_eq!(user.role, Role::Member);
 }
 

@@ -17,7 +17,7 @@ async fn session_is_found_as_it_was_opened() {
     let user = kept.inserted("ada@example.org").await;
     let new = new_session(&user);
 
-    let session = kept.stores.sessions.open(&new, &time()).await.expect("an answer").session;
+    let session = kept.stores.sessions.open(&new, &time()).await.expect("a response").session;
 
     assert_eq!((session.id, session.user, session.epoch), (new.id, new.user, new.epoch));
     assert_eq!((session.current, session.next), (FIRST_CURRENT, FIRST_NEXT));
@@ -71,7 +71,7 @@ async fn nothing_extends_a_session() {
     for _ in 0..23 {
         kept.clock.advance(Duration::from_hours(1));
         let Refresh::Decided(_, refreshed) = kept.refreshed(&user, &session, FIRST_NEXT).await else {
-            panic!("the session is in force")
+            panic!("the session is valid")
         };
         assert_eq!(refreshed.expires, session.expires);
     }
@@ -112,7 +112,7 @@ async fn late_refresh_does_not_revive_an_ended_session() {
     let user = kept.inserted("ada@example.org").await;
     let session = kept.opened(&user).await;
     kept.clock.advance(2 * LAST_USED_RESOLUTION);
-    kept.stores.sessions.end(user.id, session.id, &time()).await.expect("an answer");
+    kept.stores.sessions.end(user.id, session.id, &time()).await.expect("a response");
 
     assert_eq!(kept.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
 
@@ -281,8 +281,8 @@ async fn beyond_the_limit_invalid_sessions_end_first() {
     kept.clock.advance(Duration::from_secs(1));
     let (first, second) = (new(), new());
     let [first, second] = [
-        kept.stores.sessions.open(&first, &time()).await.expect("an answer"),
-        kept.stores.sessions.open(&second, &time()).await.expect("an answer"),
+        kept.stores.sessions.open(&first, &time()).await.expect("a response"),
+        kept.stores.sessions.open(&second, &time()).await.expect("a response"),
     ];
 
     // They had ended already.
@@ -311,14 +311,14 @@ async fn beyond_the_limit_the_oldest_sessions_end_first() {
         assert_eq!(kept.listed(&user).await.len(), 3);
 
         kept.clock.advance(Duration::from_secs(1));
-        let opened = kept.stores.sessions.open(&at_most(3), &time()).await.expect("an answer");
+        let opened = kept.stores.sessions.open(&at_most(3), &time()).await.expect("a response");
 
         assert_eq!(opened.ended, 1);
         assert_eq!(kept.resumed(&oldest).await, None);
         assert_eq!(kept.listed(&user).await, [others[0].clone(), others[1].clone(), opened.session]);
 
         kept.clock.advance(Duration::from_secs(1));
-        let opened = kept.stores.sessions.open(&at_most(1), &time()).await.expect("an answer");
+        let opened = kept.stores.sessions.open(&at_most(1), &time()).await.expect("a response");
         assert_eq!((opened.ended, kept.listed(&user).await), (3, vec![opened.session]));
     }
 }
@@ -335,7 +335,7 @@ async fn limit_ignores_ended_sessions_and_other_users() {
     let mut sessions = Vec::new();
     for _ in 0..3 {
         let new = NewSession { max_sessions: 2, ..new_session(&ada) };
-        let opened = kept.stores.sessions.open(&new, &time()).await.expect("an answer");
+        let opened = kept.stores.sessions.open(&new, &time()).await.expect("a response");
         assert_eq!(opened.ended, 0);
         sessions.push(opened.session);
         if let [_, ended] = sessions.as_slice() {

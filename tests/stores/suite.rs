@@ -57,7 +57,7 @@ impl Kept {
     }
 
     pub async fn by_id(&self, user: &User) -> User {
-        self.stores.users.by_id(user.id, &time()).await.expect("an answer").expect("a user")
+        self.stores.users.by_id(user.id, &time()).await.expect("a response").expect("a user")
     }
 
     pub async fn opened(&self, user: &User) -> Session {
@@ -65,15 +65,15 @@ impl Kept {
     }
 
     pub async fn opened_as(&self, new: &NewSession) -> Session {
-        self.stores.sessions.open(new, &time()).await.expect("an answer").session
+        self.stores.sessions.open(new, &time()).await.expect("a response").session
     }
 
     pub async fn resumed(&self, session: &Session) -> Option<Session> {
-        self.stores.sessions.touch(session.user, session.id, &time()).await.expect("an answer")
+        self.stores.sessions.touch(session.user, session.id, &time()).await.expect("a response")
     }
 
     pub async fn listed(&self, user: &User) -> Vec<Session> {
-        let mut sessions = self.stores.sessions.list(user.id, &time()).await.expect("an answer");
+        let mut sessions = self.stores.sessions.list(user.id, &time()).await.expect("a response");
         sessions.sort_by_key(|session| (session.created, session.id.0));
         sessions
     }
@@ -86,11 +86,11 @@ impl Kept {
     /// Refreshes a session.
     pub async fn presented(&self, user: &User, session: &Session, counter: u64, rotation: Rotation) -> Refresh {
         let attempt = RefreshAttempt { user: user.clone(), session: session.id, counter, rotation };
-        self.stores.sessions.refresh(&attempt, &time()).await.expect("an answer")
+        self.stores.sessions.refresh(&attempt, &time()).await.expect("a response")
     }
 
     pub async fn password_changed(&self, user: &User, text: &str, kept: SessionId) -> CompareAndSet {
-        self.stores.users.change_password(user, &change(text, kept), &time()).await.expect("an answer")
+        self.stores.users.change_password(user, &change(text, kept), &time()).await.expect("a response")
     }
 }
 
@@ -127,7 +127,7 @@ pub fn is_about(time: ::time::OffsetDateTime, expected: ::time::OffsetDateTime) 
 }
 
 #[tokio::test]
-async fn store_answers_a_ping() {
+async fn store_responds_to_a_ping() {
     let kept = Kept::empty().await;
 
     let (users, sessions) = (kept.stores.users.ping(&time()).await, kept.stores.sessions.ping(&time()).await);
@@ -159,7 +159,7 @@ async fn writes_of_one_server_are_read_by_another_at_once() {
     assert_eq!(second.users.by_id(user.id, &time()).await, Ok(Some(user.clone())));
     assert_eq!(second.sessions.touch(user.id, session.id, &time()).await, Ok(Some(session.clone())));
 
-    second.sessions.end(user.id, session.id, &time()).await.expect("an answer");
+    second.sessions.end(user.id, session.id, &time()).await.expect("a response");
     assert_eq!(kept.resumed(&session).await, None);
 }
 
@@ -180,7 +180,7 @@ async fn login_racing_a_password_change_opens_no_valid_session() {
         );
 
         assert_eq!(changed, Ok(CompareAndSet::Written));
-        let (user, session) = (kept.by_id(&user).await, opened.expect("an answer").session);
+        let (user, session) = (kept.by_id(&user).await, opened.expect("a response").session);
         assert!(!user.is_session_valid(session.id, session.epoch));
         assert_eq!(kept.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
         assert!(user.is_session_valid(surviving_session.id, surviving_session.epoch));

@@ -85,7 +85,7 @@ async fn one_of_16_users_with_one_email_is_inserted() {
     for place in 0..16 {
         let users = if place % 2 == 0 { &kept.stores.users } else { &second.users };
         let (users, user) = (Arc::clone(users), kept.user("ada@example.org"));
-        racing.spawn(async move { users.insert(&user, &time()).await.expect("an answer") });
+        racing.spawn(async move { users.insert(&user, &time()).await.expect("a response") });
     }
 
     let outcomes = racing.join_all().await;
@@ -240,7 +240,7 @@ async fn inactive_user_cannot_delete_the_account() {
     let kept = Kept::empty().await;
     let user = kept.inserted("ada@example.org").await;
     let inactive = UserUpdate::SetStatus(AccountStatus::Inactive, user.epoch);
-    kept.stores.users.update(user.id, &inactive, &time()).await.expect("an answer").expect("a user");
+    kept.stores.users.update(user.id, &inactive, &time()).await.expect("a response").expect("a user");
 
     assert_eq!(kept.stores.users.delete_verified(&user, &time()).await, Ok(CompareAndSet::Stale));
 }

@@ -1,4 +1,4 @@
-//! The parts of a server, put together as `src/main.rs` does it, with settings that suit tests and benches.
+//! Builds the parts of a server as `src/app.rs` does, with settings that suit tests and benches.
 
 use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
@@ -36,7 +36,7 @@ pub struct Settings {
     pub timeouts: Option<ConnectionTimeouts>,
     pub origins: Origins,
     pub session_outage_policy: SessionOutagePolicy,
-    pub throttles: bool,
+    pub rate_limits: bool,
     pub trusted_proxies: &'static str,
     pub audit: audit::Settings,
 }
@@ -60,7 +60,7 @@ impl Default for Settings {
             timeouts: None,
             origins: Origins::default(),
             session_outage_policy: SessionOutagePolicy::Refuse,
-            throttles: true,
+            rate_limits: true,
             trusted_proxies: "none",
             audit: audit::Settings { retention: None, capacity: 10_000, linger: Duration::from_millis(10) },
         }
@@ -88,7 +88,7 @@ pub fn assemble(
         clock,
         lifetimes: settings.lifetimes,
         max_sessions: settings.max_sessions,
-        limiter: settings.throttles.then_some(limiter),
+        limiter: settings.rate_limits.then_some(limiter),
         rotation_enabled: settings.rotation_enabled,
         metrics,
         audit: trail,

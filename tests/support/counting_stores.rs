@@ -162,9 +162,14 @@ impl SessionStore for CountingStores {
         self.sessions.end(user, session, time).await
     }
 
-    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError> {
+    async fn remove_ended(
+        &self,
+        former: &User,
+        survivor: Option<SessionId>,
+        time: &TimeBudget,
+    ) -> Result<u64, StoreError> {
         self.pass("sessions.remove_ended").await?;
-        self.sessions.remove_ended(former, kept, time).await
+        self.sessions.remove_ended(former, survivor, time).await
     }
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {

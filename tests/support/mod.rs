@@ -5,7 +5,6 @@ mod assembly;
 mod backend;
 mod commands;
 mod counting_stores;
-mod memory;
 mod openapi;
 mod ports;
 mod private_postgres;

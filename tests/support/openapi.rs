@@ -53,8 +53,8 @@ impl Pointer {
         }
     }
 
-    fn below(&self, member: &str) -> Option<Self> {
-        Self::at(&format!("{}/{}", self.0, member.replace('~', "~0").replace('/', "~1")))
+    fn below(&self, field: &str) -> Option<Self> {
+        Self::at(&format!("{}/{}", self.0, field.replace('~', "~0").replace('/', "~1")))
     }
 
     fn value(&self) -> &'static Value {
@@ -158,8 +158,8 @@ fn allowed(item: &Pointer) -> BTreeSet<String> {
 }
 
 fn check_allow(allow: &BTreeSet<String>, response: &Response) -> Result<(), String> {
-    let told: BTreeSet<_> = response.text("allow").split(", ").map(str::to_owned).collect();
-    expect(told == *allow, || format!("Allow tells {told:?}, the page {allow:?}"))
+    let allowed: BTreeSet<_> = response.text("allow").split(", ").map(str::to_owned).collect();
+    expect(allowed == *allow, || format!("Allow lists {allowed:?}, the page {allow:?}"))
 }
 
 fn check_response(entry: &Pointer, response: &Response, method: &Method) -> Result<(), String> {

@@ -85,8 +85,8 @@ impl PrivatePostgres {
 
     async fn is_ready(&self) {
         let url = self.user_admin();
-        let answers = async || tokio_postgres::connect(&url, NoTls).await.is_ok();
-        eventually(LONG, "PostgreSQL starts", answers).await;
+        let responds = async || tokio_postgres::connect(&url, NoTls).await.is_ok();
+        eventually(LONG, "PostgreSQL starts", responds).await;
     }
 
     async fn listens(&self) {

@@ -8,6 +8,8 @@ use tokio::{
     process::{Child, ChildStderr, ChildStdout, Command},
 };
 
+use super::within;
+
 /// The limit of a wait: longer than anything takes on a busy machine.
 pub const LONG: Duration = Duration::from_mins(1);
 
@@ -60,14 +62,14 @@ impl Postern {
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();
-        tokio::time::timeout(LONG, stdout.read_line(&mut line)).await.expect("it prints a line").expect("a line");
+        within(LONG, "it prints a line", stdout.read_line(&mut line)).await.expect("a line");
         let addresses: Vec<SocketAddr> = line
             .split(|character: char| !(character.is_ascii_digit() || ".:".contains(character)))
             .filter_map(|word| word.parse().ok())
             .collect();
         let [public, operations, ..] = addresses[..] else {
             let mut complaint = String::new();
-            log.read_to_string(&mut complaint).await.expect("a text");
+            within(LONG, "its log ends", log.read_to_string(&mut complaint)).await.expect("a text");
             panic!("two addresses: {line:?} {complaint:?}")
         };
         Serving { child, stdout, log, line, public, operations }
@@ -111,7 +113,7 @@ impl Serving {
             assert!(reading.0.is_ok() && reading.1.is_ok());
             self.child.wait().await.expect("a status").code()
         };
-        let code = tokio::time::timeout(LONG, end).await.expect("it ends");
+        let code = within(LONG, "it ends", end).await;
         Ended { code, stdout, stderr }
     }
 

@@ -9,23 +9,23 @@ use tokio::{
 
 use super::{LONG, eventually, within};
 
-/// Sends bytes and the end of them, and returns everything that comes until the server closes the connection.
+/// Sends bytes, shuts the write side down, and reads until the server closes the connection.
 ///
-/// The server may close or reset it before it has read everything: what came before counts.
+/// The server may close or reset it before it has read everything: the bytes received before that are returned.
 pub async fn exchange_half_closed(mut stream: TcpStream, bytes: &[u8]) -> String {
     let _ = within(LONG, "the server takes the bytes", stream.write_all(bytes)).await;
     let _ = stream.shutdown().await;
     until_closed(&mut stream).await
 }
 
-/// Returns everything that comes until the other side closes or resets the connection.
+/// Reads until the other side closes or resets the connection.
 pub async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     let _ = within(LONG, "the connection is closed", stream.read_to_end(&mut bytes)).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Returns everything that comes until the other side closes the connection, which must not be a reset.
+/// Reads until the other side closes the connection, which must not be a reset.
 pub async fn until_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut text = String::new();
     let reading = within(LONG, "the connection is closed", stream.read_to_string(&mut text)).await;
@@ -33,13 +33,16 @@ pub async fn until_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     text
 }
 
-/// Returns what comes up to the first time that it ends with this.
+/// Reads up to the first occurrence of `end`, and returns everything read.
 pub async fn until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
     let mut text = String::new();
-    while !text.ends_with(end) {
-        let byte = within(LONG, end, stream.read_u8()).await;
-        text.push(char::from(byte.unwrap_or_else(|error| panic!("{error}: {text:?}"))));
-    }
+    let reading = async {
+        while !text.ends_with(end) {
+            let byte = stream.read_u8().await;
+            text.push(char::from(byte.unwrap_or_else(|error| panic!("{error}: {text:?}"))));
+        }
+    };
+    within(LONG, end, reading).await;
     text
 }
 

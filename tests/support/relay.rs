@@ -60,8 +60,8 @@ pub async fn relay(listener: TcpListener, server: String, gate: impl Gate) {
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
             // Each direction may end by itself; if the gate closes one, both end.
-            let (asks, answers) = ((Side::Client, from_client, to_server), (Side::Server, from_server, to_client));
-            tokio::try_join!(pump(asks, &gate), pump(answers, &gate)).is_ok()
+            let (asks, responses) = ((Side::Client, from_client, to_server), (Side::Server, from_server, to_client));
+            tokio::try_join!(pump(asks, &gate), pump(responses, &gate)).is_ok()
         });
     }
     connections.shutdown().await;

@@ -82,12 +82,12 @@ impl RequestBuilder {
         let (parts, body) = sender.send_request(self.request).await.ok()?.into_parts();
         let body = body.collect().await.ok()?.to_bytes();
         connection.abort();
-        let answer = Response { status: parts.status.as_u16(), headers: parts.headers, body };
+        let response = Response { status: parts.status.as_u16(), headers: parts.headers, body };
         if self.listener == Listener::Public {
-            let outcome = openapi::check(&asked, &self.body, &answer);
-            outcome.unwrap_or_else(|fault| panic!("{} {}: {fault}\n{answer:?}", asked.method, asked.uri));
+            let outcome = openapi::check(&asked, &self.body, &response);
+            outcome.unwrap_or_else(|fault| panic!("{} {}: {fault}\n{response:?}", asked.method, asked.uri));
         }
-        Some(answer)
+        Some(response)
     }
 }
 

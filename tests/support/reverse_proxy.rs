@@ -12,7 +12,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::program::LONG;
+use super::{LONG, eventually, within};
 
 pub struct ReverseProxy {
     _process: Child,
@@ -38,18 +38,16 @@ impl ReverseProxy {
         let directory = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(directory.path().join("configuration"), configuration).expect("a file");
         let mut process = spawn(program, arguments, directory.path());
-        let ready = async {
-            while UnixStream::connect(directory.path().join("socket")).await.is_err() {
-                if process.try_wait().expect("a status").is_some() {
-                    let mut log = String::new();
-                    let mut stderr = process.stderr.take().expect("a pipe");
-                    stderr.read_to_string(&mut log).await.expect("a log");
-                    panic!("{program} does not start: {log}");
-                }
-                tokio::task::yield_now().await;
+        eventually(LONG, "the proxy listens", async || {
+            if process.try_wait().expect("a status").is_some() {
+                let mut log = String::new();
+                let mut stderr = process.stderr.take().expect("a pipe");
+                within(LONG, "the log ends", stderr.read_to_string(&mut log)).await.expect("a log");
+                panic!("{program} does not start: {log}");
             }
-        };
-        tokio::time::timeout(LONG, ready).await.expect("it listens");
+            UnixStream::connect(directory.path().join("socket")).await.is_ok()
+        })
+        .await;
         Self { _process: process, directory }
     }
 

@@ -26,7 +26,7 @@ pub async fn sql(url: &str, text: &str) {
 
 /// Runs SQL that may be refused.
 pub async fn try_sql(url: &str, text: &str) -> Result<(), String> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("PostgreSQL answers");
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("PostgreSQL responds");
     let connection = tokio::spawn(connection);
     let outcome = client.batch_execute(text).await.map_err(|error| format!("{:?}", error.as_db_error()));
     drop(client);
@@ -36,7 +36,7 @@ pub async fn try_sql(url: &str, text: &str) -> Result<(), String> {
 
 /// Opens a connection to the PostgreSQL at a URL.
 pub async fn postgres_client(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("PostgreSQL answers");
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("PostgreSQL responds");
     tokio::spawn(connection);
     client
 }
@@ -44,7 +44,7 @@ pub async fn postgres_client(url: &str) -> Client {
 /// Opens a connection to the Redis at a URL.
 pub async fn redis_connection(url: &str) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(url).expect("a URL");
-    client.get_multiplexed_async_connection().await.expect("Redis answers")
+    client.get_multiplexed_async_connection().await.expect("Redis responds")
 }
 
 /// The shared PostgreSQL.

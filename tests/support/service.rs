@@ -137,18 +137,17 @@ impl Server {
         let (accounts, writing) = assemble(stores, &keys, Arc::clone(&clock), &settings);
         let accounts = Arc::new(accounts);
         let readiness = Arc::new(Readiness::default());
-        let operators = ApiClients::of_file(shared.keys.path().join("api-keys"), clock).expect("API keys can be read");
-        let vouching = Arc::new(TokenCheckConfig {
-            api_clients: operators,
-            session_outage_policy: settings.session_outage_policy,
-        });
+        let api_clients =
+            ApiClients::of_file(shared.keys.path().join("api-keys"), clock).expect("API keys can be read");
+        let token_checks =
+            Arc::new(TokenCheckConfig { api_clients, session_outage_policy: settings.session_outage_policy });
         let (phase, followed) = watch::channel(Phase::Serving);
         let mut addresses = Vec::new();
         for router in [routes::public(), routes::operations()] {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             addresses.push(listener.local_addr().expect("an address"));
             let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits)
-                .with_token_check(Arc::clone(&vouching))
+                .with_token_check(Arc::clone(&token_checks))
                 .with_trusted_proxies(settings.trusted_proxies.parse().expect("networks"));
             // As in `main`, the first one is public.
             let service = if addresses.len() == 1 { service.with_origins(settings.origins.clone()) } else { service };
@@ -222,12 +221,12 @@ impl Server {
     /// Returns the user as stored.
     pub async fn user(&self, email: &str) -> User {
         let email = email.parse().expect("a valid address");
-        self.counting.users.by_email(&email, &time()).await.expect("an answer").expect("a user")
+        self.counting.users.by_email(&email, &time()).await.expect("a response").expect("a user")
     }
 
     /// Inserts a user that no sign-up would create.
     pub async fn insert(&self, user: &User) {
-        self.counting.users.insert(user, &time()).await.expect("an answer");
+        self.counting.users.insert(user, &time()).await.expect("a response");
     }
 
     /// Returns the parameters of the stored hash of a user: `m=8,t=1,p=1`.
@@ -249,7 +248,7 @@ impl Server {
     async fn audited_by(&self, query: EventQuery, count: usize) -> Vec<AuditEvent> {
         let query = EventQuery { limit: 10_000, ..query };
         eventually_some(LONG, "the audit events", async || {
-            let mut events = self.events.list(&query, &time()).await.expect("an answer");
+            let mut events = self.events.list(&query, &time()).await.expect("a response");
             events.reverse();
             (events.len() >= count).then_some(events)
         })
@@ -268,9 +267,9 @@ impl Server {
 
     /// Returns all metrics.
     pub async fn metrics(&self) -> String {
-        let answer = self.operations("/metrics").send().await;
-        assert_eq!(answer.status, 200);
-        String::from_utf8(answer.body.to_vec()).expect("UTF-8")
+        let response = self.operations("/metrics").send().await;
+        assert_eq!(response.status, 200);
+        String::from_utf8(response.body.to_vec()).expect("UTF-8")
     }
 
     /// Sends bytes on a new connection, and returns everything until the server closes it.
@@ -294,9 +293,9 @@ pub fn write_private(path: &Path, text: &str) {
 impl Response {
     /// Returns the messages of a validation error about one field.
     #[track_caller]
-    pub fn expect_objections(self, member: &str) -> Vec<String> {
+    pub fn expect_field_errors(self, field: &str) -> Vec<String> {
         let body = self.expect_problem(400, "validation_failed");
-        let sentences = body["fields"][member].as_array().unwrap_or_else(|| panic!("{member}: {body}"));
+        let sentences = body["fields"][field].as_array().unwrap_or_else(|| panic!("{field}: {body}"));
         sentences.iter().map(|sentence| sentence.as_str().expect("a text").to_owned()).collect()
     }
 

@@ -61,12 +61,15 @@ impl Serving {
 
     /// Waits for a line of a log in JSON whose message contains this.
     pub async fn logged_json(&mut self, message: &str) -> Value {
-        loop {
-            let line: Value = serde_json::from_str(&self.logged("").await).expect("JSON");
-            if line["message"].as_str().is_some_and(|text| text.contains(message)) {
-                return line;
+        let reading = async {
+            loop {
+                let line: Value = serde_json::from_str(&self.logged("").await).expect("JSON");
+                if line["message"].as_str().is_some_and(|text| text.contains(message)) {
+                    return line;
+                }
             }
-        }
+        };
+        within(LONG, &format!("a line of the log with {message:?}"), reading).await
     }
 
     /// Opens a connection on which the server waits for the body of a login, of this length.
@@ -74,6 +77,13 @@ impl Serving {
         let mut stream = TcpStream::connect(self.public).await.expect("it accepts");
         send_head(&mut stream, "/token/", "", body_bytes).await;
         stream
+    }
+
+    /// Returns a value of `/proc/PID/status`, in bytes.
+    pub fn memory_bytes(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let value = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+        value.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("a number of kibibytes") * 1024
     }
 
     /// Returns its peak memory.

@@ -11,8 +11,8 @@ use crate::{
 /// `POST /change-password/`
 pub async fn change(context: Context, current: CurrentUser, mut body: Fields) -> Result<Json<Message>, ApiError> {
     let old = body.password("old_password");
-    let (name, email) = (&current.user.name, &current.user.email);
-    let new = validated_password(&context, &mut body, "new_password", Some(name), Some(email)).await?;
+    let owner = PasswordOwner { name: Some(&current.user.name), email: Some(&current.user.email) };
+    let new = validated_password(&context, &mut body, "new_password", owner).await?;
     let valid = old.zip(new);
     if valid.as_ref().is_some_and(|(old, new)| new.password().is_same_as(old)) {
         body.add_error("new_password", "The new password must differ from the old one.");
@@ -23,16 +23,21 @@ pub async fn change(context: Context, current: CurrentUser, mut body: Fields) ->
     Ok(Json(Message { message: "Password changed successfully" }))
 }
 
+/// The fields of a password's owner that the password must not resemble; `None` if the request has no valid one.
+pub struct PasswordOwner<'a> {
+    pub name: Option<&'a Name>,
+    pub email: Option<&'a Email>,
+}
+
 /// Takes a new password from a field, and adds an error for each violation of the password policy.
 pub async fn validated_password(
     context: &Context,
     body: &mut Fields,
     field: &'static str,
-    name: Option<&Name>,
-    email: Option<&Email>,
+    owner: PasswordOwner<'_>,
 ) -> Result<Option<AcceptedPassword>, ApiError> {
     let Some(password) = body.password(field) else { return Ok(None) };
-    match context.accounts.validate_password(password, name, email).await? {
+    match context.accounts.validate_password(password, owner.name, owner.email).await? {
         Ok(password) => Ok(Some(password)),
         Err(violations) => {
             for violation in violations {

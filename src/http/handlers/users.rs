@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::passwords::validated_password;
+use super::passwords::{PasswordOwner, validated_password};
 use crate::{
     accounts::{CurrentUser, SignUp},
     clock::rfc3339,
@@ -28,7 +28,8 @@ pub struct SignedUp {
 /// `POST /create-user/`
 pub async fn sign_up(context: Context, _: Anonymous, mut body: Fields) -> Result<Created<SignedUp>, ApiError> {
     let (name, email) = (body.name("name"), body.email("email"));
-    let password = validated_password(&context, &mut body, "password", name.as_ref(), email.as_ref()).await?;
+    let owner = PasswordOwner { name: name.as_ref(), email: email.as_ref() };
+    let password = validated_password(&context, &mut body, "password", owner).await?;
     let valid = name.zip(email).zip(password);
     let ((name, email), password) = body.finish(valid)?;
     let sign_up = SignUp { name, email, password };

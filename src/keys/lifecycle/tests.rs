@@ -65,7 +65,7 @@ fn purpose_has_one_next_key_which_does_not_sign() {
     add_next(directory.path(), Access, at(0)).expect("a next key");
 
     let again = add_next(directory.path(), Access, at(0));
-    assert!(matches!(again, Err(KeyringError::NextIsThere { purpose: Access, .. })), "{again:?}");
+    assert!(matches!(again, Err(KeyringError::NextExists { purpose: Access, .. })), "{again:?}");
     let keyring = Keyring::load(directory.path()).expect("keys");
     assert_eq!(keyring.signing().footer, signing);
     assert!(keyring.verifying(&id_of(directory.path(), Access, Next)).is_some());
@@ -146,10 +146,10 @@ fn rotate_takes_each_due_step_once() {
         assert!(rotate(directory.path(), &[Access], &TIMES, at(seconds)).expect("a rotation").is_empty());
         Keyring::load(directory.path()).expect("usable keys");
         let name = |step: &Step| match step {
-            Step::Made(_) => "made",
+            Step::Created(_) => "made",
             Step::Activated(_) => "activated",
             Step::Retiring(_) => "retiring",
-            Step::Dropped(_) => "dropped",
+            Step::Removed(_) => "dropped",
         };
         steps.iter().map(name).collect::<Vec<_>>().join(" ")
     };

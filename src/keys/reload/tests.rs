@@ -101,7 +101,7 @@ async fn unknown_id_waits_for_a_running_reload() {
     let mut pipe = tokio::task::spawn_blocking(open).await.expect("no panic");
     let waiting = check();
     tokio::task::yield_now().await;
-    pipe.write_all(&paserk).expect("the reader is there");
+    pipe.write_all(&paserk).expect("the reader exists");
     drop(pipe);
 
     assert_eq!(reading.await.expect("no panic"), Ok(()));
@@ -131,7 +131,7 @@ async fn hanging_directory_delays_only_unknown_ids() {
     assert!(!keys.is_readable());
     tokio::time::resume();
 
-    pipe.write_all(&paserk).expect("the reader is there");
+    pipe.write_all(&paserk).expect("the reader exists");
     drop(pipe);
     for forged in forged {
         assert_eq!(forged.await.expect("no panic"), Err(VerifyError::UnknownKey));
@@ -231,14 +231,14 @@ fn logged(work: impl FnOnce()) -> String {
     let log = Arc::new(Mutex::new(Vec::new()));
     let writer = Arc::clone(&log);
     let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false);
-    let subscriber = subscriber.with_writer(move || Writer(Arc::clone(&writer))).finish();
+    let subscriber = subscriber.with_writer(move || LogWriter(Arc::clone(&writer))).finish();
     tracing::subscriber::with_default(subscriber, work);
     String::from_utf8(log.lock().clone()).expect("a text")
 }
 
-struct Writer(Arc<Mutex<Vec<u8>>>);
+struct LogWriter(Arc<Mutex<Vec<u8>>>);
 
-impl std::io::Write for Writer {
+impl std::io::Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())

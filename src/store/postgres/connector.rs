@@ -18,7 +18,7 @@ use super::{
 use crate::store::url::{Endpoint, ReloadingEndpoint, reloading_endpoint};
 
 /// Opens connections. If that fails, reloads the URL from its file and tries once more.
-pub struct Connector(ReloadingEndpoint<PostgresEndpoint>);
+pub struct PostgresConnector(ReloadingEndpoint<PostgresEndpoint>);
 
 /// A URL and its TLS configuration.
 struct PostgresEndpoint {
@@ -26,7 +26,7 @@ struct PostgresEndpoint {
     tls: Option<MakeRustlsConnect>,
 }
 
-impl Connector {
+impl PostgresConnector {
     /// Prepares connections to a URL.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ where
     Ok((client, driver))
 }
 
-impl Connect for Connector {
+impl Connect for PostgresConnector {
     fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
         Box::pin(self.connect())
     }

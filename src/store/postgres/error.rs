@@ -51,7 +51,7 @@ pub enum SchemaError {
     Unreachable(#[from] tokio_postgres::Error),
     /// PostgreSQL did not respond in time.
     #[error("PostgreSQL did not respond in time")]
-    Silent,
+    NoResponse,
     /// TLS is required, and the system has no root certificates to verify the server with.
     #[error("no root certificates for TLS to PostgreSQL (install ca-certificates on Debian)")]
     NoRootCertificates,

@@ -13,7 +13,7 @@ use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use super::{
     connection_limit::{ConnectionLimit, MAX_CONNECTIONS},
-    connector::Connector,
+    connector::PostgresConnector,
     error::{STORE, SchemaError, error_chain},
     schema::check_schema_of,
     url::{CONNECT_TIMEOUT, PostgresUrl},
@@ -46,7 +46,7 @@ impl PostgresStore {
     /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and it cannot be set up.
     pub fn new(url: &PostgresUrl, statement_timeout: Duration) -> Result<Self, SchemaError> {
         let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_connect(url.config.clone(), Connector::new(url)?, config);
+        let manager = Manager::from_connect(url.config.clone(), PostgresConnector::new(url)?, config);
         let set_up = format!("SET statement_timeout = {}", statement_timeout.as_millis());
         let check = Hook::async_fn(move |client, _| {
             let set_up = set_up.clone();
@@ -56,7 +56,7 @@ impl PostgresStore {
                     check_schema_of(client).await
                 };
                 // The pool's own timeout does not cover its hooks, and a hook that hangs would never free its slot.
-                let checked = timeout(CONNECT_TIMEOUT, check).await.unwrap_or(Err(SchemaError::Silent));
+                let checked = timeout(CONNECT_TIMEOUT, check).await.unwrap_or(Err(SchemaError::NoResponse));
                 checked.map_err(|error| HookError::message(error.to_string()))
             })
         });

@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, error::SqlState};
 
 use super::{
-    connector::Connector,
+    connector::PostgresConnector,
     error::SchemaError,
     url::{CONNECT_TIMEOUT, PostgresUrl},
 };
@@ -70,7 +70,7 @@ fn is_lock_timeout(error: &(dyn Error + 'static)) -> bool {
 /// respond.
 pub async fn check_schema(url: &PostgresUrl) -> Result<(), SchemaError> {
     let check = async { check_schema_of(&connect(url).await?).await };
-    timeout(CONNECT_TIMEOUT, check).await.unwrap_or(Err(SchemaError::Silent))
+    timeout(CONNECT_TIMEOUT, check).await.unwrap_or(Err(SchemaError::NoResponse))
 }
 
 /// Checks the schema as [`check_schema`] does, over a given connection.
@@ -92,7 +92,7 @@ async fn schema_version(client: &Client) -> Result<i32, SchemaError> {
 
 /// Opens a connection outside the pool.
 async fn connect(url: &PostgresUrl) -> Result<Client, SchemaError> {
-    let connector = Connector::new(url)?;
-    let connected = timeout(CONNECT_TIMEOUT, connector.connect()).await.map_err(|_| SchemaError::Silent)?;
+    let connector = PostgresConnector::new(url)?;
+    let connected = timeout(CONNECT_TIMEOUT, connector.connect()).await.map_err(|_| SchemaError::NoResponse)?;
     Ok(connected.map(|(client, _)| client)?)
 }

@@ -6,7 +6,7 @@ use redis::{RedisError, ScriptInvocation, aio::MultiplexedConnection};
 
 use super::attempt_scripts::AttemptScripts;
 use super::session_scripts::SessionScripts;
-use super::{connector::Connector, error::STORE, scripts::milliseconds, server_time::ServerTime, url::RedisUrl};
+use super::{connector::RedisConnector, error::STORE, scripts::milliseconds, server_time::ServerTime, url::RedisUrl};
 use crate::{
     clock::Clock,
     metrics::PoolStats,
@@ -39,7 +39,7 @@ impl RedisStore {
     /// # Errors
     /// Returns [`StoreError::Unavailable`] if the URL cannot be used.
     pub fn new(url: &RedisUrl, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let connector = Arc::new(Connector::new(url)?);
+        let connector = Arc::new(RedisConnector::new(url)?);
         Ok(Self {
             connection: SharedConnection::new(move || Arc::clone(&connector).connect()),
             retries: RetryBudget::default(),

@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_ATTEMPTS: usize = 16;
 
 /// Opens connections. If that fails, reloads the URL from its file and tries once more.
-pub struct Connector(ReloadingEndpoint<RedisEndpoint>);
+pub struct RedisConnector(ReloadingEndpoint<RedisEndpoint>);
 
 /// A URL, and the pool that opens connections to it.
 struct RedisEndpoint {
@@ -28,7 +28,7 @@ struct RedisEndpoint {
     pool: Pool,
 }
 
-impl Connector {
+impl RedisConnector {
     pub(super) fn new(url: &RedisUrl) -> Result<Self, StoreError> {
         Ok(Self(reloading_endpoint(url.clone())?))
     }

@@ -30,8 +30,8 @@ end
 
 local outcome
 if next_key == '' then                                         -- row C
-  local is_good = counter == current or counter >= next_counter
-  outcome = is_good and 'kept' or 'outdated'
+  local is_valid = counter == current or counter >= next_counter
+  outcome = is_valid and 'kept' or 'outdated'
 elseif counter == next_counter then                            -- row 1
   rotate(counter, counter + 1)
   outcome = 'next'

@@ -111,7 +111,12 @@ impl SessionStore for RedisStore {
         self.run_idempotent(&invocation, time).await
     }
 
-    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError> {
+    async fn remove_ended(
+        &self,
+        former: &User,
+        survivor: Option<SessionId>,
+        time: &TimeBudget,
+    ) -> Result<u64, StoreError> {
         let mut invocation = self.session_scripts.remove_ended.prepare_invoke();
         invocation
             .key(index_key(former.id))
@@ -119,7 +124,7 @@ impl SessionStore for RedisStore {
             .arg(session_key_prefix(former.id))
             .arg(former.epoch.0)
             .arg(id_or_empty(former.surviving_session))
-            .arg(id_or_empty(kept));
+            .arg(id_or_empty(survivor));
         self.run_idempotent(&invocation, time).await
     }
 

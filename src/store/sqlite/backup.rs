@@ -66,7 +66,7 @@ fn write_unfinished(store: &Connection, path: &Path) -> Result<(), DataDirError>
     let io_error = |source| DataDirError::Io { path: path.to_owned(), source };
     let database_error = |source| DataDirError::Database { path: path.to_owned(), source };
     let name = path.to_str().ok_or_else(|| io_error(io::Error::new(io::ErrorKind::InvalidInput, "not UTF-8")))?;
-    // VACUUM INTO accepts an existing empty file, and keeps its mode, which only the owner can read by.
+    // VACUUM INTO accepts an existing empty file, and keeps its mode, which lets only the owner read it.
     private_files::create_private(path).map_err(io_error)?;
     store.execute("VACUUM INTO ?1", [name]).map_err(database_error)?;
     let backup = Connection::open(path).map_err(database_error)?;

@@ -41,11 +41,11 @@ impl DataDirectory {
     /// Waits for the lock on a directory that contains a store.
     ///
     /// # Errors
-    /// Returns [`DataDirError::Nothing`] if there is no store, or [`DataDirError::Io`] if the directory cannot be
+    /// Returns [`DataDirError::NoStore`] if there is no store, or [`DataDirError::Io`] if the directory cannot be
     /// locked.
     pub fn existing(directory: &Path) -> Result<Self, DataDirError> {
         if !directory.join(FILE).exists() {
-            return Err(DataDirError::Nothing(directory.to_owned()));
+            return Err(DataDirError::NoStore(directory.to_owned()));
         }
         Self::wait_for_lock(directory)
     }

@@ -25,18 +25,18 @@ pub enum DataDirError {
     /// Another server uses the data directory.
     #[error("another server is running on {}", .0.display())]
     Locked(PathBuf),
-    /// A server of another version uses the data directory.
-    #[error("the server on {} is of another version: stop it first", .0.display())]
+    /// A server of a different version uses the data directory.
+    #[error("the server on {} has a different version: stop it first", .0.display())]
     OtherVersion(PathBuf),
     /// A backup was copied over the store while a server was running.
     #[error("{} was copied over while a server was running: stop the server, copy again, restart it", .0.display())]
     CopiedOver(PathBuf),
-    /// The file to write exists already.
-    #[error("{} exists already", .0.display())]
+    /// The file to write already exists.
+    #[error("{} already exists", .0.display())]
     Exists(PathBuf),
     /// The directory contains no store.
-    #[error("there is no store in {}", .0.display())]
-    Nothing(PathBuf),
+    #[error("no store in {}", .0.display())]
+    NoStore(PathBuf),
     /// A newer version of Postern wrote the file.
     #[error("{} has schema version {found} of a newer Postern, expected at most {known}", path.display())]
     TooNew {
@@ -58,7 +58,7 @@ pub enum DataDirError {
     /// SQLite returned an error.
     #[error("{}: {source}", path.display())]
     Database {
-        /// The file.
+        /// The database.
         path: PathBuf,
         /// The error of SQLite.
         source: rusqlite::Error,

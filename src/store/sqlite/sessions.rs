@@ -74,16 +74,21 @@ impl SessionStore for SqliteStore {
         self.write(time, move |transaction| end(transaction, user, session, now)).await
     }
 
-    async fn remove_ended(&self, former: &User, kept: Option<SessionId>, time: &TimeBudget) -> Result<u64, StoreError> {
+    async fn remove_ended(
+        &self,
+        former: &User,
+        survivor: Option<SessionId>,
+        time: &TimeBudget,
+    ) -> Result<u64, StoreError> {
         let (user, former_epoch, now) = (former.id, former.epoch.0, unix_ms(self.now()));
-        let [former_surviving, kept] =
-            [former.surviving_session, kept].map(|session| session.map(|id| *id.0.as_bytes()));
+        let [former_surviving, survivor] =
+            [former.surviving_session, survivor].map(|session| session.map(|id| *id.0.as_bytes()));
         let write = move |transaction: &Transaction<'_>| {
             let params = named_params! {
                 ":user": user.0.as_bytes(),
                 ":former_epoch": former_epoch,
                 ":former_kept": former_surviving,
-                ":kept": kept,
+                ":kept": survivor,
                 ":now": now,
             };
             execute(transaction, REMOVE_ENDED, params)

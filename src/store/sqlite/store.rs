@@ -21,8 +21,8 @@ use crate::{
 
 /// The embedded store. Its threads end when it is dropped.
 pub struct SqliteStore {
-    writer: Worker,
-    reader: Worker,
+    writer: SqliteWorker,
+    reader: SqliteWorker,
     clock: Arc<dyn Clock>,
 }
 
@@ -31,7 +31,7 @@ impl SqliteStore {
     pub(super) fn start(writer: Connection, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, DataDirError> {
         let reader = schema::connect(path)?;
         let start = |name, connection| {
-            Worker::start(name, connection).map_err(|source| DataDirError::Io { path: path.to_owned(), source })
+            SqliteWorker::start(name, connection).map_err(|source| DataDirError::Io { path: path.to_owned(), source })
         };
         Ok(Self { writer: start("store-writer", writer)?, reader: start("store-reader", reader)?, clock })
     }
@@ -58,14 +58,14 @@ impl SqliteStore {
     }
 }
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type SqliteJob = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A thread that owns a connection and runs one job after the other.
-struct Worker(mpsc::Sender<Job>);
+struct SqliteWorker(mpsc::Sender<SqliteJob>);
 
-impl Worker {
+impl SqliteWorker {
     fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
-        let (jobs, queue) = mpsc::channel::<Job>();
+        let (jobs, queue) = mpsc::channel::<SqliteJob>();
         thread::Builder::new().name(name.to_owned()).spawn(move || {
             for job in queue {
                 // A panic rolls the job's transaction back and drops its reply. The thread continues.
@@ -81,7 +81,7 @@ impl Worker {
         job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, response) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let job: SqliteJob = Box::new(move |connection| {
             if reply.is_closed() {
                 return;
             }

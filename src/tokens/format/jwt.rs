@@ -80,7 +80,7 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
 /// Exactly these claims; times are `NumericDate`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Payload {
+struct JwtPayload {
     iss: String,
     sub: Uuid,
     aud: String,
@@ -94,7 +94,7 @@ struct Payload {
 
 /// Returns the claims as JSON.
 pub fn encode(claims: &Claims) -> Vec<u8> {
-    to_json(&Payload {
+    to_json(&JwtPayload {
         iss: claims.issuer.clone(),
         sub: claims.subject.0,
         aud: claims.audience.clone(),
@@ -109,7 +109,7 @@ pub fn encode(claims: &Claims) -> Vec<u8> {
 
 /// Returns the claims of a payload, or `None` if [`encode`] did not write it.
 pub fn decode(payload: &[u8]) -> Option<Claims> {
-    let payload: Payload = serde_json::from_slice(payload).ok()?;
+    let payload: JwtPayload = serde_json::from_slice(payload).ok()?;
     if payload.token_type != TOKEN_TYPE || payload.user_id != payload.sub {
         return None;
     }

@@ -49,7 +49,7 @@ struct Footer {
 /// RFC 3339.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Payload {
+struct PasetoPayload {
     iss: String,
     sub: Uuid,
     aud: String,
@@ -62,7 +62,7 @@ struct Payload {
 
 /// Returns the claims as JSON.
 pub fn encode(claims: &Claims) -> Vec<u8> {
-    let payload = Payload {
+    let payload = PasetoPayload {
         iss: claims.issuer.clone(),
         sub: claims.subject.0,
         aud: claims.audience.clone(),
@@ -77,7 +77,7 @@ pub fn encode(claims: &Claims) -> Vec<u8> {
 
 /// Returns the claims of a payload, or `None` if [`encode`] did not write it.
 pub fn decode(payload: &[u8]) -> Option<Claims> {
-    let payload: Payload = serde_json::from_slice(payload).ok()?;
+    let payload: PasetoPayload = serde_json::from_slice(payload).ok()?;
     // Only other verifiers use it; Postern decides by the expiry alone.
     OffsetDateTime::parse(&payload.nbf, &Rfc3339).ok()?;
     Some(Claims {
