@@ -52,7 +52,7 @@ pub enum EventKind {
     LoginFailed,
     /// A rate limit rejected a request.
     Throttled,
-    /// [`FAILURES_IN_A_ROW`](crate::rate_limit::FAILURES_IN_A_ROW) passwords in a row were wrong.
+    /// `rate_limit::FAILURES_IN_A_ROW` passwords in a row were wrong.
     PasswordFailures,
     /// A refresh token was used again and accepted, as after a lost response or from a second tab.
     RefreshTokenReused,

@@ -26,7 +26,7 @@ use super::{
 use crate::support::{LONG, Settings, eventually, refuses_connections, send_head, until_closed, within};
 
 /// Sends one more request, whose response is the last one.
-async fn asks_for_the_last_time(stream: &mut TcpStream) {
+async fn send_last_request(stream: &mut TcpStream) {
     stream.write_all(HEALTH.as_bytes()).await.expect("it is open");
     expect_the_last_response(&until_closed(stream).await);
 }
@@ -78,9 +78,9 @@ async fn draining_server_closes_a_connection_after_its_next_response() {
     service.leave();
 
     assert!(is_open(&mut idle).await, "it is not closed");
-    asks_for_the_last_time(&mut idle).await;
+    send_last_request(&mut idle).await;
     let mut new = service.connection().await;
-    asks_for_the_last_time(&mut new).await;
+    send_last_request(&mut new).await;
 }
 
 #[tokio::test]
@@ -108,8 +108,8 @@ async fn request_on_an_idle_connection_is_answered_after_the_close() {
 
     closes(&service, idle.peer_addr().expect("an address")).await;
 
-    asks_for_the_last_time(&mut idle).await;
-    asks_for_the_last_time(&mut silent).await;
+    send_last_request(&mut idle).await;
+    send_last_request(&mut silent).await;
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn old_connection_closes_after_its_next_response() {
 
     assert!(is_open(&mut old).await, "it is not closed");
 
-    asks_for_the_last_time(&mut old).await;
+    send_last_request(&mut old).await;
 }
 
 #[tokio::test]
@@ -235,5 +235,5 @@ async fn connection_made_before_the_close_is_answered() {
 
     stream.set_nonblocking(true).expect("an option");
     let mut stream = TcpStream::from_std(stream).expect("a socket");
-    asks_for_the_last_time(&mut stream).await;
+    send_last_request(&mut stream).await;
 }

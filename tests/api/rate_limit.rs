@@ -176,7 +176,7 @@ async fn after_100_failures_unknown_devices_wait_15_minutes() {
 }
 
 #[tokio::test]
-async fn refusals_and_100_failures_in_a_row_are_recorded() {
+async fn rejections_and_100_failures_in_a_row_are_recorded() {
     let service = behind_proxy().await;
     service.sign_up_from(HOME, "ada@example.org").await.expect(201);
     let ada = service.user("ada@example.org").await.id;

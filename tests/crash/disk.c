@@ -1,15 +1,14 @@
-/* A disk that fails when it is told to, between a program and its files.
+/* Simulates a disk that fails on command, between a program and its files.
  *
  *     cc -shared -fPIC -o disk.so disk.c -ldl -lpthread
- *     LD_PRELOAD=disk.so DISK_FILES=/a/directory DISK_ORDERS=/another program
+ *     LD_PRELOAD=disk.so DISK_FILES=/a/directory DISK_COMMANDS=/another program
  *
- * The calls that change what is below DISK_FILES, which must be named by absolute paths, are made one at a time. What lies
- * in DISK_ORDERS tells what becomes of them:
+ * Calls that change files below DISK_FILES (absolute paths) are serialised. Files in DISK_COMMANDS control them:
  *
- *     fatal     holds the number of a moment, counted from 1 since the file is there: at that moment the process is killed.
- *               Moments are: before each call, half-way through each write, and after each sync.
- *     full      files grow only by as much as others have shrunk since.
- *     journal   each call that has been made is noted at its end; see `struct note`.
+ *     fatal     The number of a crash point, counted from 1 since the file exists; the process is killed there. Crash points:
+ *               before each call, in the middle of each write, and after each sync.
+ *     full      Files grow only by as much as others have shrunk since.
+ *     journal   Each completed call is appended; see `struct record`.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -29,8 +28,8 @@
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-/* What stands before the path and the data of a note. */
-struct note {
+/* The header of a record; the path and the data follow. */
+struct record {
     uint64_t kind;
     uint64_t inode;
     uint64_t offset;
@@ -38,8 +37,8 @@ struct note {
     uint64_t data_bytes;
 };
 
-static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
-static unsigned long moment;
+static pthread_mutex_t call_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned long crash_point;
 static uint64_t space;
 
 static int is_ours(const char *path) {
@@ -48,7 +47,7 @@ static int is_ours(const char *path) {
     return length && !strncmp(path, files, length) && (path[length] == '/' || path[length] == 0);
 }
 
-/* Whether an open file is ours; its path. */
+/* Returns whether an open file is ours, and writes its path. */
 static int is_open_and_ours(int file, char *path) {
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
@@ -57,31 +56,31 @@ static int is_open_and_ours(int file, char *path) {
     return is_ours(path);
 }
 
-static int order(const char *name, int flags) {
+static int open_command(const char *name, int flags) {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", getenv("DISK_ORDERS"), name);
+    snprintf(path, sizeof path, "%s/%s", getenv("DISK_COMMANDS"), name);
     return REAL(open)(path, flags | O_CLOEXEC);
 }
 
-static void pass_moment(void) {
+static void pass_crash_point(void) {
     char number[32] = "";
-    int fatal = order("fatal", O_RDONLY);
+    int fatal = open_command("fatal", O_RDONLY);
     if (fatal < 0) {
-        moment = 0;
+        crash_point = 0;
         return;
     }
     ssize_t length = read(fatal, number, sizeof number - 1);
     close(fatal);
-    moment += 1;
-    if (length > 0 && moment == strtoul(number, NULL, 10)) {
+    crash_point += 1;
+    if (length > 0 && crash_point == strtoul(number, NULL, 10)) {
         kill(getpid(), SIGKILL);
         for (;;) pause();
     }
 }
 
-/* Takes so many bytes of the space that is left; whether they were not to be had. */
+/* Reserves space; returns whether it is exhausted. */
 static int is_full(uint64_t bytes) {
-    int full = order("full", O_RDONLY);
+    int full = open_command("full", O_RDONLY);
     if (full < 0) {
         space = 0;
         return 0;
@@ -101,11 +100,11 @@ static struct stat status_of(int file) {
     return status;
 }
 
-static void note(char kind, int file, uint64_t offset, const char *path, const void *data, size_t size) {
-    int error = errno, journal = order("journal", O_WRONLY | O_APPEND);
+static void record(char kind, int file, uint64_t offset, const char *path, const void *data, size_t size) {
+    int error = errno, journal = open_command("journal", O_WRONLY | O_APPEND);
     if (journal >= 0) {
         uint64_t inode = file < 0 ? 0 : status_of(file).st_ino;
-        struct note head = {(unsigned char)kind, inode, offset, strlen(path), size};
+        struct record head = {(unsigned char)kind, inode, offset, strlen(path), size};
         struct iovec parts[] = {{&head, sizeof head}, {(void *)path, strlen(path)}, {(void *)data, size}};
         if (writev(journal, parts, 3) < 0) abort();
         close(journal);
@@ -114,12 +113,12 @@ static void note(char kind, int file, uint64_t offset, const char *path, const v
 }
 
 static void begin(void) {
-    pthread_mutex_lock(&turn);
-    pass_moment();
+    pthread_mutex_lock(&call_lock);
+    pass_crash_point();
 }
 
 static int end(int outcome) {
-    pthread_mutex_unlock(&turn);
+    pthread_mutex_unlock(&call_lock);
     return outcome;
 }
 
@@ -128,8 +127,8 @@ static int open_file(int (*real)(const char *, int, ...), const char *path, int 
     begin();
     int is_there = access(path, F_OK) == 0;
     int file = real(path, flags, mode);
-    if (file >= 0 && !is_there) note('c', file, 0, path, "", 0);
-    if (file >= 0 && is_there && (flags & O_TRUNC)) note('t', file, 0, path, "", 0);
+    if (file >= 0 && !is_there) record('c', file, 0, path, "", 0);
+    if (file >= 0 && is_there && (flags & O_TRUNC)) record('t', file, 0, path, "", 0);
     return end(file);
 }
 
@@ -145,7 +144,7 @@ static int open_file(int (*real)(const char *, int, ...), const char *path, int 
 OPEN(open)
 OPEN(open64)
 
-/* In two halves, and between them is a moment. */
+/* Writes in two halves with a crash point between them. */
 static ssize_t write_at(int file, const char *path, const void *data, size_t size, off64_t offset) {
     size_t done = 0, half = size / 2;
     begin();
@@ -154,11 +153,11 @@ static ssize_t write_at(int file, const char *path, const void *data, size_t siz
     ssize_t written = REAL(pwrite64)(file, data, half, offset);
     if (written == (ssize_t)half) {
         done = half;
-        pass_moment();
+        pass_crash_point();
         written = REAL(pwrite64)(file, (const char *)data + half, size - half, offset + half);
     }
     if (written > 0) done += written;
-    if (done) note('w', file, offset, path, data, done);
+    if (done) record('w', file, offset, path, data, done);
     end(0);
     return done || !size ? (ssize_t)done : written;
 }
@@ -192,7 +191,7 @@ ssize_t write(int file, const void *data, size_t size) {
         if (growth > 0 && is_full(growth)) return end(-1);                           \
         if (growth < 0) space -= growth;                                             \
         int outcome = REAL(name)(file, length);                                      \
-        if (!outcome) note('t', file, length, path, "", 0);                          \
+        if (!outcome) record('t', file, length, path, "", 0);                          \
         return end(outcome);                                                         \
     }
 
@@ -205,8 +204,8 @@ TRUNCATE(ftruncate64, off64_t)
         if (!is_open_and_ours(file, path)) return REAL(name)(file);                  \
         begin();                                                                     \
         int outcome = REAL(name)(file);                                              \
-        if (!outcome) note('s', file, 0, path, "", 0);                               \
-        pass_moment();                                                               \
+        if (!outcome) record('s', file, 0, path, "", 0);                               \
+        pass_crash_point();                                                               \
         return end(outcome);                                                         \
     }
 
@@ -217,7 +216,7 @@ int mkdir(const char *path, mode_t mode) {
     if (!is_ours(path)) return REAL(mkdir)(path, mode);
     begin();
     int outcome = REAL(mkdir)(path, mode);
-    if (!outcome) note('d', -1, 0, path, "", 0);
+    if (!outcome) record('d', -1, 0, path, "", 0);
     return end(outcome);
 }
 
@@ -228,7 +227,7 @@ int unlink(const char *path) {
     stat(path, &status);
     space += status.st_size;
     int outcome = REAL(unlink)(path);
-    if (!outcome) note('u', -1, 0, path, "", 0);
+    if (!outcome) record('u', -1, 0, path, "", 0);
     return end(outcome);
 }
 
@@ -236,6 +235,6 @@ int rename(const char *from, const char *to) {
     if (!is_ours(to)) return REAL(rename)(from, to);
     begin();
     int outcome = REAL(rename)(from, to);
-    if (!outcome) note('r', -1, 0, from, to, strlen(to));
+    if (!outcome) record('r', -1, 0, from, to, strlen(to));
     return end(outcome);
 }

@@ -138,7 +138,7 @@ async fn acknowledged_writes_survive_a_power_loss() {
     let replayed: Vec<_> = DiskModel::after(&notes).files(Loss::Nothing).into_iter().collect();
     let mut there = disk_model::read(&directory);
     there.insert(directory.to_str().expect("UTF-8").to_owned(), None);
-    assert_eq!(replayed, there.into_iter().collect::<Vec<_>>(), "every change was noted");
+    assert_eq!(replayed, there.into_iter().collect::<Vec<_>>(), "every change was recorded");
     let mut course = Course { notes: &notes, directory: &directory, committed: HashMap::new() };
     for calls in before_syncs(&notes) {
         course.expect_nothing_lost(&record.answered, calls, &LOSSES);

@@ -17,13 +17,13 @@ use crate::support::{Proxy, call, sql};
 /// A failure of one store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    Postgres(How),
-    Redis(How),
+    Postgres(FailureKind),
+    Redis(FailureKind),
 }
 
 /// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
+pub enum FailureKind {
     /// Connections are closed, and new ones refused.
     Refuses,
     /// Connections are accepted, and bytes are dropped.
@@ -48,7 +48,7 @@ pub enum How {
     PasswordRotated,
 }
 
-use self::How::{
+use self::FailureKind::{
     Frozen, Full, NetworkLoses, NoConnectionsLeft, PasswordRotated, ReadOnly, Refuses, RespondsLate,
     ResponsesTruncated, Restarted, Starting,
 };
@@ -84,8 +84,8 @@ impl Failure {
             Self::Redis(ReadOnly) => redis.send(&["REPLICAOF", "NO", "ONE"]).await,
             Self::Redis(Full) => redis.send(&["CONFIG", "SET", "maxmemory", "0"]).await,
             Self::Redis(NoConnectionsLeft) => redis.send(&["CONFIG", "SET", "maxclients", "100"]).await,
-            Self::Postgres(_) => place.to_postgres.mend().await,
-            Self::Redis(_) => place.to_redis.mend().await,
+            Self::Postgres(_) => place.to_postgres.restore().await,
+            Self::Redis(_) => place.to_redis.restore().await,
         }
     }
 
@@ -128,7 +128,7 @@ fn session_of(user: &User) -> NewSession {
     }
 }
 
-async fn inject_into_network(how: How, way: &Proxy) {
+async fn inject_into_network(how: FailureKind, way: &Proxy) {
     match how {
         Refuses => way.cut().await,
         NetworkLoses => way.swallow(),
@@ -139,7 +139,7 @@ async fn inject_into_network(how: How, way: &Proxy) {
     }
 }
 
-async fn inject_into_postgres(how: How, place: &PrivateStores) {
+async fn inject_into_postgres(how: FailureKind, place: &PrivateStores) {
     let mut postgres = place.postgres.lock().await;
     match how {
         Starting => postgres.restart(Some("hot_standby = off")).await,
@@ -159,7 +159,7 @@ async fn inject_into_postgres(how: How, place: &PrivateStores) {
     }
 }
 
-async fn inject_into_redis(how: How, place: &PrivateStores) {
+async fn inject_into_redis(how: FailureKind, place: &PrivateStores) {
     let mut redis = place.redis.lock().await;
     match how {
         Starting => {
@@ -179,7 +179,7 @@ async fn inject_into_redis(how: How, place: &PrivateStores) {
             drop(redis);
             place.set_passwords(FIRST, "second").await;
             place.to_redis.cut().await;
-            place.to_redis.mend().await;
+            place.to_redis.restore().await;
         }
         _ => redis.restart(&[]).await,
     }

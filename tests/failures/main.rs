@@ -15,12 +15,12 @@ use postern::http::RequestLimits;
 
 use self::{
     failure::Failure::{self, Postgres, Redis},
-    failure::How::{
+    failure::FailureKind::{
         Frozen, Full, NetworkLoses, NoConnectionsLeft, PasswordRotated, ReadOnly, Refuses, RespondsLate,
         ResponsesTruncated, Restarted, Starting,
     },
     private_stores::PrivateStores,
-    responses::{Statuses, Tried},
+    responses::{Observed, Statuses},
 };
 use crate::support::{LONG, Settings, eventually, postgres_client};
 
@@ -149,7 +149,7 @@ impl Row {
         }
     }
 
-    fn check(&self, tried: &Tried) {
+    fn check(&self, tried: &Observed) {
         assert_eq!(tried.statuses, self.statuses);
         let limit = match self.time {
             Time::AtOnce => STORE_TIMEOUT,

@@ -117,7 +117,7 @@ async fn without_redis_only_certain_errors_are_sent() {
     service.sign_up(&ada.email).await.expect_problem(409, "email_taken");
     service.sign_up("grace@example.org").await.expect_problem(503, "unavailable");
 
-    service.backend().redis.mend().await;
+    service.backend().redis.restore().await;
     service.sign_up("grace@example.org").await.expect(201);
     ada.expect_valid().await;
 }
@@ -169,7 +169,7 @@ async fn without_postgres_only_certain_errors_are_sent() {
     service.log_in("no address", PASSWORD).await.expect_problem(503, "unavailable");
     service.sign_up("grace@example.org").await.expect_problem(503, "unavailable");
 
-    service.backend().postgres.mend().await;
+    service.backend().postgres.restore().await;
     ada.expect_valid().await;
     leaving.expect_ended().await;
     service.sign_up("grace@example.org").await.expect(201);
@@ -186,7 +186,7 @@ async fn frozen_store_is_waited_for_until_its_timeout() {
         ada.profile().await.expect_problem(503, "unavailable");
         assert!(started.elapsed() < STORE_TIMEOUT + ALLOWANCE, "{:?}", started.elapsed());
 
-        proxy.mend().await;
+        proxy.restore().await;
         ada.expect_valid().await;
     }
 }
@@ -197,7 +197,7 @@ async fn broken_connection_is_replaced_within_the_request() {
     let ada = service.signed_up("ada@example.org").await;
 
     service.backend().redis.cut().await;
-    service.backend().redis.mend().await;
+    service.backend().redis.restore().await;
 
     ada.expect_valid().await;
 }
@@ -209,7 +209,7 @@ async fn readiness_reports_stores_that_are_down() {
     let body = service.operations("/readyz").send().await.expect(503);
     assert_eq!(body, json!({"status": "starting", "users": "up", "sessions": "down"}));
 
-    service.backend().redis.mend().await;
+    service.backend().redis.restore().await;
     service.operations("/readyz").send().await.expect(200);
 
     service.backend().postgres.cut().await;
@@ -234,7 +234,7 @@ async fn caller_does_not_wait_for_the_connection_of_another_caller() {
     };
     tokio::join!(caller(), caller(), caller(), caller());
 
-    service.backend().redis.mend().await;
+    service.backend().redis.restore().await;
     ada.expect_valid().await;
 }
 
@@ -260,7 +260,7 @@ async fn degraded_verify_trusts_the_token_while_redis_is_down() {
     }
     assert_eq!((before.text("x-postern-degraded"), response.text("x-postern-degraded")), ("", "true"));
     assert_eq!(service.metric(degraded).await, 1);
-    service.backend().redis.mend().await;
+    service.backend().redis.restore().await;
     ada.expect_valid().await;
     assert_eq!(service.metric(degraded).await, 1);
 }
@@ -339,7 +339,7 @@ async fn refreshes_late(limits: RequestLimits) {
         let refresh = elsewhere.refresh(&attempt, &time()).await.expect("a response");
         assert!(matches!(refresh, Refresh::Decided(RefreshOutcome::Next, _)), "{refresh:?}");
     }
-    service.backend().redis.mend().await;
+    service.backend().redis.restore().await;
     service.backend().redis.holds_nothing().await;
 
     // By the second command, Redis has read everything that came before the first one.
@@ -368,7 +368,7 @@ async fn no_token_rotates_while_a_store_is_down() {
     for store in [&service.backend().postgres, &service.backend().redis] {
         store.cut().await;
         ada.refresh().await.expect_problem(503, "unavailable");
-        store.mend().await;
+        store.restore().await;
     }
 
     ada.rotate().await;
@@ -386,7 +386,7 @@ async fn audit_events_of_an_outage_are_written_afterwards() {
     ada.log_out().await.expect(200);
     assert_eq!(service.metric("postern_audit_events_pending").await, 1);
 
-    service.backend().postgres.mend().await;
+    service.backend().postgres.restore().await;
     let kinds: Vec<_> = service.audited(2).await.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [EventKind::SignUp, EventKind::Logout]);
     eventually(LONG, "no event waits", async || service.metric("postern_audit_events_pending").await == 0).await;

@@ -20,7 +20,7 @@ pub struct Statuses {
 }
 
 /// The responses to all requests.
-pub struct Tried {
+pub struct Observed {
     pub statuses: Statuses,
     /// The longest response time.
     pub longest: Duration,
@@ -40,7 +40,7 @@ impl People {
     }
 
     /// Makes all requests at once.
-    pub async fn try_everything(&self, service: &Service) -> Tried {
+    pub async fn try_everything(&self, service: &Service) -> Observed {
         let Self { ada, changing, leaving } = self;
         let signed_in = async { tokio::join!(timed(ada.profile()), timed(ada.verify()), timed(ada.introspected())) };
         let logins = async {
@@ -73,7 +73,7 @@ impl People {
             refresh: refresh.0,
             logout: logout.0,
         };
-        Tried { statuses, longest }
+        Observed { statuses, longest }
     }
 }
 

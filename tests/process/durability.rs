@@ -91,9 +91,9 @@ async fn each_request_is_one_log_line_without_secrets() {
 
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let requests: Vec<_> = lines.iter().filter(|line| line["message"] == "request").collect();
-    let told: Vec<_> = requests.iter().map(|line| (line["route"].as_str(), line["status"].as_u64())).collect();
+    let reported: Vec<_> = requests.iter().map(|line| (line["route"].as_str(), line["status"].as_u64())).collect();
     let expected = [("/create-user/", 201), ("/profile/", 200), ("/refresh/", 200), ("/token/", 401), ("-", 404)];
-    assert_eq!(told, expected.map(|(route, status)| (Some(route), Some(status))));
+    assert_eq!(reported, expected.map(|(route, status)| (Some(route), Some(status))));
     assert_eq!(requests[1]["id"], "this-one");
     assert!(requests.iter().all(|line| line["duration_ms"].is_f64()), "{log}");
     for secret in
@@ -116,9 +116,9 @@ async fn abandoned_request_is_logged() {
 
     let log = serving.stopped().await.stderr;
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let told: Vec<_> = lines.iter().filter(|line| line["route"] == "/token/").collect();
-    assert_eq!(told.len(), 1, "{log}");
-    assert_eq!(told[0]["message"], "request ended without a response");
+    let reported: Vec<_> = lines.iter().filter(|line| line["route"] == "/token/").collect();
+    assert_eq!(reported.len(), 1, "{log}");
+    assert_eq!(reported[0]["message"], "request ended without a response");
 }
 
 #[tokio::test]

@@ -63,10 +63,10 @@ async fn keys_are_generated_once_and_listed_without_secrets() {
 
     assert!(again.contains("no key is missing"), "{again}");
     let keys = keys_of(&postern).await;
-    let told: Vec<_> = keys.iter().map(|key| (&key["purpose"], &key["state"])).collect();
+    let reported: Vec<_> = keys.iter().map(|key| (&key["purpose"], &key["state"])).collect();
     let active = json!("active");
     let purposes = [json!("access"), json!("refresh"), json!("limiter")];
-    assert_eq!(told, purposes.each_ref().map(|purpose| (purpose, &active)));
+    assert_eq!(reported, purposes.each_ref().map(|purpose| (purpose, &active)));
     for key in &keys {
         let id = key["id"].as_str().expect("a text");
         assert!(id.starts_with(if key["purpose"] == "access" { "k4.pid." } else { "k4.lid." }), "{id}");
@@ -187,10 +187,10 @@ async fn leaked_key_is_replaced_while_a_server_runs() {
     let serving = postern.serve().await;
     let before = serving.signed_up("ada@example.org").await;
 
-    let told = postern.run(&["keys", "rotate", "access", "--emergency"]).await.expect_done();
+    let reported = postern.run(&["keys", "rotate", "access", "--emergency"]).await.expect_done();
     serving.meet_unknown_key(&before.access).await;
 
-    assert!(told.contains("created, active") && told.contains(" removed"), "{told}");
+    assert!(reported.contains("created, active") && reported.contains(" removed"), "{reported}");
     serving.api().profile(&before).send().await.expect_problem(401, "invalid_token");
     let after = serving.api().refreshed(&before).await;
     serving.api().profile(&after).send().await.expect(200);

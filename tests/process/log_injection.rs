@@ -99,8 +99,8 @@ async fn log_of(hostile: &str, format: &str) -> (Vec<String>, usize) {
     let log = serving.stopped().await.stderr;
     let lines: Vec<_> = log.split_terminator('\n').map(str::to_owned).collect();
     // The audit trail records the user agent, and nothing else that was sent.
-    let told = lines.iter().map(|line| line.replace(&shown_user_agent(), ""));
-    assert!(!told.collect::<String>().contains(FORGED), "{log}");
+    let reported = lines.iter().map(|line| line.replace(&shown_user_agent(), ""));
+    assert!(!reported.collect::<String>().contains(FORGED), "{log}");
     (lines, answered)
 }
 

@@ -188,7 +188,7 @@ impl Target {
 }
 
 /// A server that gets every kind of secret and logs at the highest level leaks none.
-async fn lets_nothing_out(postern: Postern, keys_dir: &str, format: &str) {
+async fn expect_no_leak(postern: Postern, keys_dir: &str, format: &str) {
     let api_key = format!("{MARK}-is-the-key-of-an-api-client-of-ours");
     write_private(&postern.path("api-keys"), &format!("billing {api_key}\n"));
     let postern = postern
@@ -216,7 +216,7 @@ async fn lets_nothing_out(postern: Postern, keys_dir: &str, format: &str) {
 #[tokio::test]
 async fn embedded_server_leaks_no_secret() {
     for format in ["text", "json"] {
-        lets_nothing_out(Postern::new(), "postern-data/keys", format).await;
+        expect_no_leak(Postern::new(), "postern-data/keys", format).await;
     }
 }
 
@@ -224,6 +224,6 @@ async fn embedded_server_leaks_no_secret() {
 async fn server_on_postgres_and_redis_leaks_no_secret() {
     for format in ["text", "json"] {
         let postern = Postern::on_migrated_servers().await;
-        lets_nothing_out(postern, "keys", format).await;
+        expect_no_leak(postern, "keys", format).await;
     }
 }

@@ -122,12 +122,12 @@ async fn no_command_prints_the_password_of_a_url() {
             .with("POSTERN_KEYS_DIR", "keys")
             .with("POSTERN_STORE_TIMEOUT", "200ms")
             .with("POSTERN_LOG", "trace");
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         for arguments in
             [&["keys", "generate"][..], &["config"], &["migrate"], &["user", "list"], &["backup", "copy.db"]]
         {
             let ended = postern.run(arguments).await;
-            said.push(ended.stdout + &ended.stderr);
+            output.push(ended.stdout + &ended.stderr);
         }
         // If the URLs are valid, the server starts without its stores.
         let mut child = postern.command(&["serve"]).spawn().expect("it starts");
@@ -136,9 +136,9 @@ async fn no_command_prints_the_password_of_a_url() {
         within(LONG, "it prints a line, or ends", stdout.read_line(&mut line)).await.expect("a line, or the end");
         child.start_kill().expect("it can be killed");
         let ended = within(LONG, "it ends", child.wait_with_output()).await.expect("an end");
-        said.push(line + &String::from_utf8_lossy(&ended.stderr));
+        output.push(line + &String::from_utf8_lossy(&ended.stderr));
 
-        Secrets::new().expect_none_in(database, &said.join("\n"));
+        Secrets::new().expect_none_in(database, &output.join("\n"));
     }
 }
 

@@ -110,8 +110,8 @@ async fn server_is_ready_once_late_stores_answer() {
     let ready = || serving.probe("/readyz").send();
     assert_eq!(ready().await.expect(503)["status"], "starting");
 
-    postgres_proxy.mend().await;
-    redis_proxy.mend().await;
+    postgres_proxy.restore().await;
+    redis_proxy.restore().await;
     ready().await.expect(200);
     serving.signed_up("ada@example.org").await;
 }
@@ -134,7 +134,7 @@ async fn server_names_the_store_that_is_missing_at_the_start() {
             assert_eq!(body, json!({"status": "starting", "users": users, "sessions": sessions}), "{lost}");
         }
 
-        proxy.mend().await;
+        proxy.restore().await;
         serving.probe("/readyz").send().await.expect(200);
     }
 }

@@ -74,7 +74,7 @@ async fn unusable_url_file_is_named_and_never_quoted() {
     let both = made(url, 0o600).with("DATABASE_URL", url);
     let missing = made(url, 0o600).with("DATABASE_URL_FILE", "nothing");
 
-    for (postern, said) in [
+    for (postern, output) in [
         (made(url, 0o644), "mode 0644: others must not read it"),
         (made("hunter2", 0o600), "expected postgres://"),
         (both, "set together with DATABASE_URL: expected only one of them"),
@@ -82,7 +82,7 @@ async fn unusable_url_file_is_named_and_never_quoted() {
     ] {
         let ended = postern.run(&["serve"]).await;
         assert_eq!(ended.code, Some(64), "{ended:?}");
-        assert!(ended.stderr.contains("DATABASE_URL_FILE: ") && ended.stderr.contains(said), "{ended:?}");
+        assert!(ended.stderr.contains("DATABASE_URL_FILE: ") && ended.stderr.contains(output), "{ended:?}");
         assert!(!ended.stderr.contains("hunter2"), "{ended:?}");
     }
 }

@@ -11,9 +11,9 @@ async fn user_created_by_the_command_can_log_in_at_once() {
         let serving = postern.serve().await;
 
         let create = ["user", "create", "Ada@Example.org", "--name", "Ada Lovelace"];
-        let said = postern.run_with_input(&create, "secure_password\n").await.expect_done();
+        let output = postern.run_with_input(&create, "secure_password\n").await.expect_done();
 
-        assert!(said.starts_with("ada@example.org (") && said.ends_with(") has been created\n"), "{said}");
+        assert!(output.starts_with("ada@example.org (") && output.ends_with(") has been created\n"), "{output}");
         let tokens = serving.api().logged_in("ada@example.org", PASSWORD).await;
         assert_eq!(serving.api().profile(&tokens).send().await.expect(200)["name"], "Ada Lovelace");
     }
@@ -176,8 +176,8 @@ async fn sessions_of_one_user_or_of_all_are_ended() {
         serving.api().expect_ended(&ada).await;
         serving.api().expect_valid(&grace).await;
 
-        let said = postern.run(&["sessions", "end", "--all"]).await.expect_done();
-        assert_eq!(said, "ended every session of 2 users\n");
+        let output = postern.run(&["sessions", "end", "--all"]).await.expect_done();
+        assert_eq!(output, "ended every session of 2 users\n");
         serving.api().expect_ended(&grace).await;
         serving.api().log_in("ada@example.org", PASSWORD).send().await.expect(200);
     }

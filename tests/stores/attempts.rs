@@ -8,7 +8,7 @@ use postern::{
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use super::suite::Kept;
+use super::suite::Fixture;
 use crate::support::time;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ struct Counted {
 
 impl Counted {
     async fn start() -> Self {
-        let Kept { stores, clock, .. } = Kept::empty().await;
+        let Fixture { stores, clock, .. } = Fixture::empty().await;
         Self { attempts: stores.attempts.shared.unwrap_or(stores.attempts.local), clock }
     }
 

@@ -10,7 +10,7 @@ use postern::{
 use time::OffsetDateTime;
 use uuid::{NoContext, Timestamp, Uuid};
 
-use super::suite::{DAY, Kept};
+use super::suite::{DAY, Fixture};
 use crate::Sql as _;
 use crate::support::time;
 
@@ -29,7 +29,7 @@ fn one_of_each(end: OffsetDateTime) -> Vec<AuditEvent> {
     EventKind::ALL.into_iter().zip(ages).map(some).collect()
 }
 
-impl Kept {
+impl Fixture {
     async fn append(&self, events: &[AuditEvent]) {
         self.stores.audit.append(events, &time()).await.expect("a response");
     }
@@ -46,23 +46,24 @@ impl Kept {
 
 #[tokio::test]
 async fn event_is_stored_with_all_of_its_fields() {
-    let kept = Kept::empty().await;
+    let fixture = Fixture::empty().await;
     let subject =
-        AuditSubject { user: Some(UserId::new(kept.clock.now())), session: Some(SessionId::random()), detail: None };
+        AuditSubject { user: Some(UserId::new(fixture.clock.now())), session: Some(SessionId::random()), detail: None };
     let address = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
     let by_request = AuditEvent {
         origin: AuditOrigin::request(address, "curl/8 \"ë\"\n\u{0}'; DROP TABLE users", "a-request"),
-        ..event(EventKind::Login, kept.clock.now(), subject)
+        ..event(EventKind::Login, fixture.clock.now(), subject)
     };
     let by_server =
-        event(EventKind::KeysChanged, kept.clock.now() + DAY, AuditSubject::default().with_detail("keys: none"));
+        event(EventKind::KeysChanged, fixture.clock.now() + DAY, AuditSubject::default().with_detail("keys: none"));
 
-    kept.append(&[by_request.clone(), by_server.clone()]).await;
+    fixture.append(&[by_request.clone(), by_server.clone()]).await;
 
-    assert_eq!(kept.all().await, [by_server, by_request]);
-    kept.append(&[]).await;
+    assert_eq!(fixture.all().await, [by_server, by_request]);
+    fixture.append(&[]).await;
     assert_eq!(
-        kept.second()
+        fixture
+            .second()
             .await
             .audit
             .list(&EventQuery { limit: 1, ..EventQuery::default() }, &time())
@@ -74,67 +75,67 @@ async fn event_is_stored_with_all_of_its_fields() {
 
 #[tokio::test]
 async fn repeated_append_adds_only_missing_events() {
-    let kept = Kept::empty().await;
-    let mut events = one_of_each(kept.clock.now());
-    kept.append(&events[..10]).await;
+    let fixture = Fixture::empty().await;
+    let mut events = one_of_each(fixture.clock.now());
+    fixture.append(&events[..10]).await;
 
-    kept.append(&events).await;
-    kept.append(&events).await;
+    fixture.append(&events).await;
+    fixture.append(&events).await;
 
     events.reverse();
-    assert_eq!(kept.all().await, events);
+    assert_eq!(fixture.all().await, events);
 }
 
 #[tokio::test]
 async fn events_are_found_by_user_kind_and_time() {
-    let kept = Kept::empty().await;
-    let events = one_of_each(kept.clock.now());
-    kept.append(&events).await;
+    let fixture = Fixture::empty().await;
+    let events = one_of_each(fixture.clock.now());
+    fixture.append(&events).await;
     let [first, .., last] = &events[..] else { panic!("{events:?}") };
 
     let by_user = EventQuery { user: last.subject.user, ..EventQuery::default() };
-    assert_eq!(kept.events(by_user).await.iter().collect::<Vec<_>>(), [last]);
+    assert_eq!(fixture.events(by_user).await.iter().collect::<Vec<_>>(), [last]);
     let by_kind = EventQuery { kind: Some(EventKind::SignUp), ..EventQuery::default() };
-    assert_eq!(kept.events(by_kind).await.iter().collect::<Vec<_>>(), [first]);
+    assert_eq!(fixture.events(by_kind).await.iter().collect::<Vec<_>>(), [first]);
     let by_time = EventQuery { since: Some(last.at - Duration::from_secs(4)), ..EventQuery::default() };
-    assert_eq!(kept.events(by_time).await.len(), 5);
+    assert_eq!(fixture.events(by_time).await.len(), 5);
 }
 
 #[tokio::test]
 async fn old_events_are_pruned_oldest_first_up_to_the_limit() {
-    let kept = Kept::empty().await;
-    let (old, new) = (one_of_each(kept.clock.now() - 2 * DAY), one_of_each(kept.clock.now()));
-    kept.append(&new).await;
-    kept.append(&old).await;
+    let fixture = Fixture::empty().await;
+    let (old, new) = (one_of_each(fixture.clock.now() - 2 * DAY), one_of_each(fixture.clock.now()));
+    fixture.append(&new).await;
+    fixture.append(&old).await;
     let prune = async |limit| {
-        let before = EventId::first_at(kept.clock.now() - DAY);
-        kept.stores.audit.prune(before, limit, &time()).await
+        let before = EventId::first_at(fixture.clock.now() - DAY);
+        fixture.stores.audit.prune(before, limit, &time()).await
     };
 
     assert_eq!(prune(20).await, Ok(20));
-    let left = kept.all().await;
+    let left = fixture.all().await;
     assert_eq!((left.len(), left.last()), (new.len() + old.len() - 20, old.get(20)));
 
     assert_eq!(prune(20).await, Ok(old.len() as u64 - 20));
     assert_eq!(prune(20).await, Ok(0));
-    assert!(kept.all().await.iter().rev().eq(&new));
+    assert!(fixture.all().await.iter().rev().eq(&new));
 }
 
 #[tokio::test]
 async fn event_is_immutable_and_kept_until_it_is_old() {
-    let kept = Kept::empty().await;
-    let mut events = one_of_each(kept.clock.now() - DAY);
-    events.extend(one_of_each(kept.clock.now()));
-    kept.append(&events).await;
+    let fixture = Fixture::empty().await;
+    let mut events = one_of_each(fixture.clock.now() - DAY);
+    events.extend(one_of_each(fixture.clock.now()));
+    fixture.append(&events).await;
 
     for change in ["UPDATE audit_events SET event = 'login'", "DELETE FROM audit_events"] {
-        let error = kept.backend.sql(change).await.expect_err(change);
+        let error = fixture.backend.sql(change).await.expect_err(change);
         assert!(error.contains("audit events are appended"), "{error}");
     }
-    let before = EventId::first_at(kept.clock.now() + DAY);
-    let outcome = kept.stores.audit.prune(before, 1000, &time()).await;
+    let before = EventId::first_at(fixture.clock.now() + DAY);
+    let outcome = fixture.stores.audit.prune(before, 1000, &time()).await;
     assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
 
     events.reverse();
-    assert_eq!(kept.all().await, events);
+    assert_eq!(fixture.all().await, events);
 }

@@ -9,7 +9,7 @@ use postern::{
     store::{LAST_USED_RESOLUTION, RefreshAttempt, SessionStore as _, StoreError, redis::RedisStore},
 };
 
-use super::suite::{Kept, is_kept, new_session};
+use super::suite::{Fixture, is_kept, new_session};
 use crate::support::{PrivateRedis, time};
 
 impl PrivateRedis {
@@ -33,7 +33,7 @@ impl PrivateRedis {
 async fn full_redis_still_finds_sessions() {
     let (redis, clock) = (PrivateRedis::start().await, Arc::new(ManualClock::default()));
     let sessions = redis.sessions(Arc::clone(&clock));
-    let user = Kept::empty().await.user("ada@example.org");
+    let user = Fixture::empty().await.user("ada@example.org");
     let idle = NewSession { idle: Some(Duration::from_hours(1)), ..new_session(&user) };
     let session = sessions.open(&new_session(&user), &time()).await.expect("a response").session;
     let idle = sessions.open(&idle, &time()).await.expect("a response").session;
@@ -57,7 +57,7 @@ async fn replica_or_primary_without_replicas_is_unavailable() {
     for command in [&["REPLICAOF", "127.0.0.1", "1"][..], &["CONFIG", "SET", "min-replicas-to-write", "1"]] {
         let (redis, clock) = (PrivateRedis::start().await, Arc::new(ManualClock::default()));
         let sessions = redis.sessions(Arc::clone(&clock));
-        let user = Kept::empty().await.user("ada@example.org");
+        let user = Fixture::empty().await.user("ada@example.org");
         let session = sessions.open(&new_session(&user), &time()).await.expect("a response").session;
         clock.advance(2 * LAST_USED_RESOLUTION);
 
@@ -72,7 +72,7 @@ async fn replica_or_primary_without_replicas_is_unavailable() {
 async fn session_is_found_by_one_command() {
     let redis = PrivateRedis::start().await;
     let sessions = redis.sessions(Arc::default());
-    let user = Kept::empty().await.user("ada@example.org");
+    let user = Fixture::empty().await.user("ada@example.org");
     let session = sessions.open(&new_session(&user), &time()).await.expect("a response").session;
     sessions.touch(user.id, session.id, &time()).await.expect("a response");
     let (first, before) = (redis.commands().await, redis.commands().await);

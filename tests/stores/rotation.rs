@@ -12,7 +12,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use super::suite::{DAY, Kept, is_about, new_session};
+use super::suite::{DAY, Fixture, is_about, new_session};
 use crate::support::time;
 
 const KEY: KeyTag = KeyTag([0x80, 0xff, 7, 0]);
@@ -21,7 +21,7 @@ const ON: Rotation = Rotation::On(KEY);
 /// Times above and below ten seconds, no sum of which is between nine and twelve.
 const STEPS_SECONDS: [u64; 4] = [0, 9, 12, 69];
 
-impl Kept {
+impl Fixture {
     /// The outcome, and the counters afterwards.
     async fn outcome(
         &self,
@@ -39,78 +39,78 @@ impl Kept {
 
 #[tokio::test]
 async fn each_token_is_exchanged_for_the_next() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
 
     for counter in FIRST_NEXT..20 {
-        let outcome = kept.outcome(&user, &session, counter, ON).await;
+        let outcome = fixture.outcome(&user, &session, counter, ON).await;
         assert_eq!(outcome, Some((RefreshOutcome::Next, counter, counter + 1)));
     }
 
-    let session = kept.resumed(&session).await.expect("a session");
+    let session = fixture.resumed(&session).await.expect("a session");
     assert_eq!((session.current, session.next, session.next_key), (19, 20, KEY));
-    assert!(is_about(session.rotated, kept.clock.now()), "{}", session.rotated);
+    assert!(is_about(session.rotated, fixture.clock.now()), "{}", session.rotated);
 }
 
 #[tokio::test]
 async fn repeated_token_is_shared_at_once_and_lost_later() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
-    kept.outcome(&user, &session, 1, ON).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
+    fixture.outcome(&user, &session, 1, ON).await;
 
-    kept.clock.advance(Duration::from_secs(9));
-    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((RefreshOutcome::Shared, 1, 2)));
+    fixture.clock.advance(Duration::from_secs(9));
+    assert_eq!(fixture.outcome(&user, &session, 1, ON).await, Some((RefreshOutcome::Shared, 1, 2)));
 
-    kept.clock.advance(Duration::from_secs(9));
-    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((RefreshOutcome::LostResponse, 1, 3)));
-    assert_eq!(kept.outcome(&user, &session, 1, ON).await, Some((RefreshOutcome::Shared, 1, 3)));
-    assert_eq!(kept.outcome(&user, &session, 3, ON).await, Some((RefreshOutcome::Next, 3, 4)));
+    fixture.clock.advance(Duration::from_secs(9));
+    assert_eq!(fixture.outcome(&user, &session, 1, ON).await, Some((RefreshOutcome::LostResponse, 1, 3)));
+    assert_eq!(fixture.outcome(&user, &session, 1, ON).await, Some((RefreshOutcome::Shared, 1, 3)));
+    assert_eq!(fixture.outcome(&user, &session, 3, ON).await, Some((RefreshOutcome::Next, 3, 4)));
 }
 
 #[tokio::test]
 async fn superseded_or_reused_token_ends_the_session_at_once() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
     for (stolen, reuse) in [(2, RefreshOutcome::Superseded), (FIRST_CURRENT, RefreshOutcome::Reused)] {
-        let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
-        kept.outcome(&user, &session, 1, ON).await;
-        kept.clock.advance(Duration::from_secs(12));
-        kept.outcome(&user, &session, 1, ON).await;
+        let (session, other) = (fixture.opened(&user).await, fixture.opened(&user).await);
+        fixture.outcome(&user, &session, 1, ON).await;
+        fixture.clock.advance(Duration::from_secs(12));
+        fixture.outcome(&user, &session, 1, ON).await;
 
-        assert_eq!(kept.outcome(&user, &session, stolen, ON).await, Some((reuse, 1, 3)));
+        assert_eq!(fixture.outcome(&user, &session, stolen, ON).await, Some((reuse, 1, 3)));
 
-        assert_eq!(kept.outcome(&user, &session, 3, ON).await, None);
-        assert_eq!(kept.resumed(&session).await, None);
-        assert!(!kept.listed(&user).await.iter().any(|listed| listed.id == session.id));
-        assert!(kept.resumed(&other).await.is_some());
+        assert_eq!(fixture.outcome(&user, &session, 3, ON).await, None);
+        assert_eq!(fixture.resumed(&session).await, None);
+        assert!(!fixture.listed(&user).await.iter().any(|listed| listed.id == session.id));
+        assert!(fixture.resumed(&other).await.is_some());
     }
 }
 
 #[tokio::test]
 async fn authentic_future_token_is_accepted() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
 
-    assert_eq!(kept.outcome(&user, &session, 9, ON).await, Some((RefreshOutcome::Rollback, 9, 10)));
+    assert_eq!(fixture.outcome(&user, &session, 9, ON).await, Some((RefreshOutcome::Rollback, 9, 10)));
 
-    assert_eq!(kept.outcome(&user, &session, 9, ON).await, Some((RefreshOutcome::Shared, 9, 10)));
-    assert_eq!(kept.outcome(&user, &session, 10, ON).await, Some((RefreshOutcome::Next, 10, 11)));
+    assert_eq!(fixture.outcome(&user, &session, 9, ON).await, Some((RefreshOutcome::Shared, 9, 10)));
+    assert_eq!(fixture.outcome(&user, &session, 10, ON).await, Some((RefreshOutcome::Next, 10, 11)));
 }
 
 #[tokio::test]
 async fn one_of_many_parallel_refreshes_rotates() {
-    let kept = Kept::empty().await;
-    let second = kept.second().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
+    let fixture = Fixture::empty().await;
+    let second = fixture.second().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
     let attempt = postern::store::RefreshAttempt { user, session: session.id, counter: 1, rotation: ON };
     let times: Vec<_> = (0..100).map(|_| time()).collect();
 
     let calls = times.iter().enumerate().map(|(call, time)| {
-        let sessions = if call % 2 == 0 { &kept.stores.sessions } else { &second.sessions };
+        let sessions = if call % 2 == 0 { &fixture.stores.sessions } else { &second.sessions };
         sessions.refresh(&attempt, time)
     });
     let outcomes = futures_util::future::join_all(calls).await;
@@ -130,17 +130,17 @@ async fn one_of_many_parallel_refreshes_rotates() {
 
 #[tokio::test]
 async fn refused_token_is_no_use_of_the_session() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
-    kept.outcome(&user, &session, 1, ON).await;
-    kept.outcome(&user, &session, 2, ON).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
+    fixture.outcome(&user, &session, 1, ON).await;
+    fixture.outcome(&user, &session, 2, ON).await;
 
-    kept.clock.advance(2 * LAST_USED_RESOLUTION);
-    let outcome = kept.outcome(&user, &session, 1, Rotation::Off).await;
+    fixture.clock.advance(2 * LAST_USED_RESOLUTION);
+    let outcome = fixture.outcome(&user, &session, 1, Rotation::Off).await;
 
     assert_eq!(outcome, Some((RefreshOutcome::Outdated, 2, 3)));
-    assert_eq!(kept.listed(&user).await[0].last_used, session.last_used);
+    assert_eq!(fixture.listed(&user).await[0].last_used, session.last_used);
 }
 
 /// The table as code: rows C and 1 to 6.
@@ -162,24 +162,24 @@ fn every_store_decides_by_the_table() {
     // The distance of the next token from the current counter, the time since the last one, and rotation.
     let attempts =
         proptest::collection::vec((-2_i64..6, prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..24);
-    for_each(&attempts, &async |kept, user, attempts| {
-        let session = kept.opened_as(&long(user)).await;
+    for_each(&attempts, &async |fixture, user, attempts| {
+        let session = fixture.opened_as(&long(user)).await;
         let (mut current, mut next, mut since_rotation) = (FIRST_CURRENT, FIRST_NEXT, 0);
         for (offset, wait, rotates) in attempts {
-            kept.clock.advance(Duration::from_secs(wait));
+            fixture.clock.advance(Duration::from_secs(wait));
             since_rotation += wait;
             let counter = current.saturating_add_signed(offset);
             let rotation = if rotates { ON } else { Rotation::Off };
 
             let expected = by_the_table(current, next, counter, rotates.then_some(since_rotation <= 10));
-            prop_assert_eq!(kept.outcome(user, &session, counter, rotation).await, Some(expected));
+            prop_assert_eq!(fixture.outcome(user, &session, counter, rotation).await, Some(expected));
 
             if (current, next) != (expected.1, expected.2) {
                 since_rotation = 0;
             }
             (current, next) = (expected.1, expected.2);
             if expected.0.is_reuse() {
-                prop_assert_eq!(kept.outcome(user, &session, next, rotation).await, None);
+                prop_assert_eq!(fixture.outcome(user, &session, next, rotation).await, None);
                 break;
             }
         }
@@ -205,16 +205,16 @@ fn fate() -> impl Strategy<Value = Fate> {
 #[test]
 fn honest_client_keeps_its_session_if_responses_are_lost() {
     let requests = proptest::collection::vec((fate(), prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..32);
-    for_each(&requests, &async |kept, user, requests| {
-        let session = kept.opened_as(&long(user)).await;
+    for_each(&requests, &async |fixture, user, requests| {
+        let session = fixture.opened_as(&long(user)).await;
         let mut stored = session.next;
         for (fate, wait, rotates) in requests {
-            kept.clock.advance(Duration::from_secs(wait));
+            fixture.clock.advance(Duration::from_secs(wait));
             if fate == Fate::NotAtAll {
                 continue;
             }
             let rotation = if rotates { ON } else { Rotation::Off };
-            let refresh = kept.presented(user, &session, stored, rotation).await;
+            let refresh = fixture.presented(user, &session, stored, rotation).await;
             let Refresh::Decided(outcome, session) = refresh else { panic!("{refresh:?}") };
             let is_granted = !outcome.is_reuse() && outcome != RefreshOutcome::Outdated;
             prop_assert!(is_granted, "{outcome:?} of {stored} by {session:?}");
@@ -231,14 +231,14 @@ fn token_used_by_two_clients_ends_the_session() {
     // The next client, the time since the last request, and whether the response arrives.
     let attempts =
         proptest::collection::vec((0_usize..2, prop::sample::select(&STEPS_SECONDS[..]), any::<bool>()), 1..32);
-    for_each(&attempts, &async |kept, user, attempts| {
-        let session = kept.opened_as(&long(user)).await;
+    for_each(&attempts, &async |fixture, user, attempts| {
+        let session = fixture.opened_as(&long(user)).await;
         let mut stored = [session.next; 2];
         let mut last: Option<(usize, bool)> = None;
         let mut displaced = None;
         for (who, wait, has_response) in attempts {
-            kept.clock.advance(Duration::from_secs(wait));
-            let refresh = kept.presented(user, &session, stored[who], ON).await;
+            fixture.clock.advance(Duration::from_secs(wait));
+            let refresh = fixture.presented(user, &session, stored[who], ON).await;
             let Refresh::Decided(outcome, session) = refresh else { panic!("{refresh:?}") };
 
             // The other client was the last one and has the current token; this one comes more than ten seconds later.
@@ -249,7 +249,7 @@ fn token_used_by_two_clients_ends_the_session() {
             if outcome.is_reuse() {
                 // Both clients have the same token then, so the session stays valid.
                 prop_assert!(last.is_some_and(|(last, _)| last != who) || displaced == Some(who));
-                prop_assert_eq!(kept.outcome(user, &session, stored[1 - who], ON).await, None);
+                prop_assert_eq!(fixture.outcome(user, &session, stored[1 - who], ON).await, None);
                 return Ok(());
             }
             if is_other_displaced {
@@ -266,21 +266,21 @@ fn token_used_by_two_clients_ends_the_session() {
 
 #[tokio::test]
 async fn token_reused_within_ten_seconds_is_shared() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
 
     for counter in 1..10 {
         assert_eq!(
-            kept.outcome(&user, &session, counter, ON).await,
+            fixture.outcome(&user, &session, counter, ON).await,
             Some((RefreshOutcome::Next, counter, counter + 1))
         );
-        kept.clock.advance(Duration::from_secs(9));
+        fixture.clock.advance(Duration::from_secs(9));
         assert_eq!(
-            kept.outcome(&user, &session, counter, ON).await,
+            fixture.outcome(&user, &session, counter, ON).await,
             Some((RefreshOutcome::Shared, counter, counter + 1))
         );
-        kept.clock.advance(Duration::from_secs(70));
+        fixture.clock.advance(Duration::from_secs(70));
     }
 }
 
@@ -289,11 +289,11 @@ fn long(user: &User) -> NewSession {
 }
 
 /// Runs a scenario many times, each in a new session.
-fn for_each<S: Strategy>(stories: &S, tell: &impl AsyncFn(&Kept, &User, S::Value) -> Result<(), TestCaseError>) {
+fn for_each<S: Strategy>(stories: &S, tell: &impl AsyncFn(&Fixture, &User, S::Value) -> Result<(), TestCaseError>) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let kept = runtime.block_on(Kept::empty());
-    let user = runtime.block_on(kept.inserted("ada@example.org"));
+    let fixture = runtime.block_on(Fixture::empty());
+    let user = runtime.block_on(fixture.inserted("ada@example.org"));
     let mut runner = TestRunner::new(Config { cases: 96, failure_persistence: None, ..Config::default() });
-    let outcome = runner.run(stories, |story| runtime.block_on(tell(&kept, &user, story)));
+    let outcome = runner.run(stories, |story| runtime.block_on(tell(&fixture, &user, story)));
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }

@@ -8,204 +8,205 @@ use postern::{
     store::{LAST_USED_RESOLUTION, Refresh},
 };
 
-use super::suite::{DAY, Kept, is_about, is_kept, new_session};
+use super::suite::{DAY, Fixture, is_about, is_kept, new_session};
 use crate::support::time;
 
 #[tokio::test]
 async fn session_is_found_as_it_was_opened() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
     let new = new_session(&user);
 
-    let session = kept.stores.sessions.open(&new, &time()).await.expect("a response").session;
+    let session = fixture.stores.sessions.open(&new, &time()).await.expect("a response").session;
 
     assert_eq!((session.id, session.user, session.epoch), (new.id, new.user, new.epoch));
     assert_eq!((session.current, session.next), (FIRST_CURRENT, FIRST_NEXT));
     assert_eq!((session.next_key, session.client.clone()), (new.next_key, new.client));
-    assert_eq!(kept.resumed(&session).await, Some(session));
+    assert_eq!(fixture.resumed(&session).await, Some(session));
 }
 
 #[tokio::test]
 async fn store_sets_the_times_of_a_session() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
 
-    let session = kept.opened(&user).await;
+    let session = fixture.opened(&user).await;
 
-    assert!(is_about(session.created, kept.clock.now()), "{}", session.created);
+    assert!(is_about(session.created, fixture.clock.now()), "{}", session.created);
     assert_eq!(session.expires - session.created, ::time::Duration::DAY);
     assert_eq!((session.rotated, session.last_used), (session.created, session.created));
 }
 
 #[tokio::test]
 async fn session_is_found_under_its_own_user_only() {
-    let kept = Kept::empty().await;
-    let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
-    let session = kept.opened(&ada).await;
+    let fixture = Fixture::empty().await;
+    let (ada, grace) = (fixture.inserted("ada@example.org").await, fixture.inserted("grace@example.org").await);
+    let session = fixture.opened(&ada).await;
 
-    assert_eq!(kept.stores.sessions.touch(grace.id, session.id, &time()).await, Ok(None));
-    assert_eq!(kept.stores.sessions.touch(ada.id, SessionId::random(), &time()).await, Ok(None));
+    assert_eq!(fixture.stores.sessions.touch(grace.id, session.id, &time()).await, Ok(None));
+    assert_eq!(fixture.stores.sessions.touch(ada.id, SessionId::random(), &time()).await, Ok(None));
 }
 
 #[tokio::test]
 async fn session_ends_when_it_expires() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
 
-    kept.clock.advance(Duration::from_mins(24 * 60 - 1));
-    assert!(kept.resumed(&session).await.is_some());
-    assert!(is_kept(&kept.refreshed(&user, &session, FIRST_NEXT).await));
+    fixture.clock.advance(Duration::from_mins(24 * 60 - 1));
+    assert!(fixture.resumed(&session).await.is_some());
+    assert!(is_kept(&fixture.refreshed(&user, &session, FIRST_NEXT).await));
 
-    kept.clock.advance(Duration::from_mins(1));
-    assert_eq!(kept.resumed(&session).await, None);
-    assert_eq!(kept.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
+    fixture.clock.advance(Duration::from_mins(1));
+    assert_eq!(fixture.resumed(&session).await, None);
+    assert_eq!(fixture.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
 }
 
 #[tokio::test]
 async fn nothing_extends_a_session() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
 
     for _ in 0..23 {
-        kept.clock.advance(Duration::from_hours(1));
-        let Refresh::Decided(_, refreshed) = kept.refreshed(&user, &session, FIRST_NEXT).await else {
+        fixture.clock.advance(Duration::from_hours(1));
+        let Refresh::Decided(_, refreshed) = fixture.refreshed(&user, &session, FIRST_NEXT).await else {
             panic!("the session is valid")
         };
         assert_eq!(refreshed.expires, session.expires);
     }
-    kept.clock.advance(Duration::from_hours(1));
+    fixture.clock.advance(Duration::from_hours(1));
 
-    assert_eq!(kept.resumed(&session).await, None);
+    assert_eq!(fixture.resumed(&session).await, None);
 }
 
 #[tokio::test]
 async fn ending_a_session_twice_is_no_error() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let (session, other) = (fixture.opened(&user).await, fixture.opened(&user).await);
 
     for ended in [1, 0] {
-        assert_eq!(kept.stores.sessions.end(user.id, session.id, &time()).await, Ok(ended));
-        assert_eq!(kept.resumed(&session).await, None);
+        assert_eq!(fixture.stores.sessions.end(user.id, session.id, &time()).await, Ok(ended));
+        assert_eq!(fixture.resumed(&session).await, None);
     }
-    assert_eq!(kept.resumed(&other).await, Some(other));
+    assert_eq!(fixture.resumed(&other).await, Some(other));
 }
 
 #[tokio::test]
 async fn expired_session_cannot_be_ended() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let (session, other) = (fixture.opened(&user).await, fixture.opened(&user).await);
 
-    kept.clock.advance(DAY);
+    fixture.clock.advance(DAY);
 
-    assert_eq!(kept.stores.sessions.end(user.id, session.id, &time()).await, Ok(0));
-    assert_eq!(kept.stores.sessions.remove_ended(&user, None, &time()).await, Ok(0));
-    assert_eq!(kept.resumed(&other).await, None);
+    assert_eq!(fixture.stores.sessions.end(user.id, session.id, &time()).await, Ok(0));
+    assert_eq!(fixture.stores.sessions.remove_ended(&user, None, &time()).await, Ok(0));
+    assert_eq!(fixture.resumed(&other).await, None);
 }
 
 #[tokio::test]
 async fn late_refresh_does_not_revive_an_ended_session() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
-    kept.clock.advance(2 * LAST_USED_RESOLUTION);
-    kept.stores.sessions.end(user.id, session.id, &time()).await.expect("a response");
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
+    fixture.clock.advance(2 * LAST_USED_RESOLUTION);
+    fixture.stores.sessions.end(user.id, session.id, &time()).await.expect("a response");
 
-    assert_eq!(kept.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
+    assert_eq!(fixture.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
 
-    assert_eq!(kept.resumed(&session).await, None);
+    assert_eq!(fixture.resumed(&session).await, None);
 }
 
 #[tokio::test]
 async fn refresh_racing_a_logout_leaves_no_session() {
-    let kept = Kept::empty().await;
-    let second = kept.second().await;
-    let user = kept.inserted("ada@example.org").await;
+    let fixture = Fixture::empty().await;
+    let second = fixture.second().await;
+    let user = fixture.inserted("ada@example.org").await;
     for _ in 0..8 {
-        let session = kept.opened(&user).await;
-        kept.clock.advance(2 * LAST_USED_RESOLUTION);
+        let session = fixture.opened(&user).await;
+        fixture.clock.advance(2 * LAST_USED_RESOLUTION);
         let (end_time, sessions) = (time(), &second.sessions);
 
         let (_, ended) =
-            tokio::join!(kept.refreshed(&user, &session, FIRST_NEXT), sessions.end(user.id, session.id, &end_time),);
+            tokio::join!(fixture.refreshed(&user, &session, FIRST_NEXT), sessions.end(user.id, session.id, &end_time),);
 
         assert_eq!(ended, Ok(1));
-        assert_eq!(kept.resumed(&session).await, None);
+        assert_eq!(fixture.resumed(&session).await, None);
     }
 }
 
 #[tokio::test]
 async fn late_removal_of_ended_sessions_spares_later_ones() {
-    let kept = Kept::empty().await;
-    let (first, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
-    let (survivor, ended, of_grace) = (kept.opened(&first).await, kept.opened(&first).await, kept.opened(&grace).await);
+    let fixture = Fixture::empty().await;
+    let (first, grace) = (fixture.inserted("ada@example.org").await, fixture.inserted("grace@example.org").await);
+    let (survivor, ended, of_grace) =
+        (fixture.opened(&first).await, fixture.opened(&first).await, fixture.opened(&grace).await);
     // A password change, and a logout everywhere after it.
     let second = User { epoch: Epoch::random(), surviving_session: Some(survivor.id), ..first.clone() };
-    let in_second = kept.opened(&second).await;
+    let in_second = fixture.opened(&second).await;
     let third = User { epoch: Epoch::random(), surviving_session: None, ..first.clone() };
-    let in_third = kept.opened(&third).await;
-    let sessions = &kept.stores.sessions;
+    let in_third = fixture.opened(&third).await;
+    let sessions = &fixture.stores.sessions;
 
     assert_eq!(sessions.remove_ended(&first, Some(survivor.id), &time()).await, Ok(1));
-    assert_eq!(kept.resumed(&ended).await, None);
+    assert_eq!(fixture.resumed(&ended).await, None);
     for session in [&survivor, &in_second, &in_third, &of_grace] {
-        assert_eq!(kept.resumed(session).await.as_ref(), Some(session));
+        assert_eq!(fixture.resumed(session).await.as_ref(), Some(session));
     }
 
     assert_eq!(sessions.remove_ended(&second, None, &time()).await, Ok(2));
     for session in [&survivor, &in_second] {
-        assert_eq!(kept.resumed(session).await, None);
+        assert_eq!(fixture.resumed(session).await, None);
     }
     for session in [&in_third, &of_grace] {
-        assert_eq!(kept.resumed(session).await.as_ref(), Some(session));
+        assert_eq!(fixture.resumed(session).await.as_ref(), Some(session));
     }
 }
 
 #[tokio::test]
 async fn session_of_an_earlier_epoch_is_refused_and_kept() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
     let later = User { epoch: Epoch::random(), ..user.clone() };
 
-    assert_eq!(kept.refreshed(&later, &session, FIRST_NEXT).await, Refresh::NotValid);
+    assert_eq!(fixture.refreshed(&later, &session, FIRST_NEXT).await, Refresh::NotValid);
 
     // The user may have been read stale: with the right epoch, the session is found.
-    assert!(is_kept(&kept.refreshed(&user, &session, FIRST_NEXT).await));
+    assert!(is_kept(&fixture.refreshed(&user, &session, FIRST_NEXT).await));
 }
 
 #[tokio::test]
 async fn only_the_surviving_session_outlives_its_epoch() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let (session, other) = (kept.opened(&user).await, kept.opened(&user).await);
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let (session, other) = (fixture.opened(&user).await, fixture.opened(&user).await);
     let later = User { epoch: Epoch::random(), surviving_session: Some(session.id), ..user };
 
-    assert!(is_kept(&kept.refreshed(&later, &session, FIRST_NEXT).await));
-    assert_eq!(kept.refreshed(&later, &other, FIRST_NEXT).await, Refresh::NotValid);
+    assert!(is_kept(&fixture.refreshed(&later, &session, FIRST_NEXT).await));
+    assert_eq!(fixture.refreshed(&later, &other, FIRST_NEXT).await, Refresh::NotValid);
 }
 
 #[tokio::test]
 async fn no_session_of_an_inactive_user_is_refreshed() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
     let inactive = User { status: AccountStatus::Inactive, surviving_session: Some(session.id), ..user };
 
-    assert_eq!(kept.refreshed(&inactive, &session, FIRST_NEXT).await, Refresh::NotValid);
+    assert_eq!(fixture.refreshed(&inactive, &session, FIRST_NEXT).await, Refresh::NotValid);
 }
 
 #[tokio::test]
 async fn without_rotation_current_and_next_token_are_accepted() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
 
     for counter in [FIRST_CURRENT, FIRST_NEXT, FIRST_NEXT, FIRST_NEXT + 5] {
-        let Refresh::Decided(RefreshOutcome::Kept, granted) = kept.refreshed(&user, &session, counter).await else {
+        let Refresh::Decided(RefreshOutcome::Kept, granted) = fixture.refreshed(&user, &session, counter).await else {
             panic!("counter {counter} is granted")
         };
         assert_eq!((granted.current, granted.next), (FIRST_CURRENT, FIRST_NEXT));
@@ -214,173 +215,173 @@ async fn without_rotation_current_and_next_token_are_accepted() {
 
 #[tokio::test]
 async fn use_is_recorded_once_a_minute() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
     for is_refresh in [true, false] {
-        let session = kept.opened(&user).await;
+        let session = fixture.opened(&user).await;
         let last_used = async || {
             if is_refresh {
-                kept.refreshed(&user, &session, FIRST_NEXT).await;
+                fixture.refreshed(&user, &session, FIRST_NEXT).await;
             } else {
-                kept.resumed(&session).await.expect("a session");
+                fixture.resumed(&session).await.expect("a session");
             }
-            let listed = kept.listed(&user).await;
+            let listed = fixture.listed(&user).await;
             listed.into_iter().find(|listed| listed.id == session.id).expect("a session").last_used
         };
 
-        kept.clock.advance(Duration::from_secs(55));
+        fixture.clock.advance(Duration::from_secs(55));
         assert_eq!(last_used().await, session.last_used);
 
-        kept.clock.advance(Duration::from_secs(10));
-        let noted = last_used().await;
-        assert!(is_about(noted, kept.clock.now()), "{noted}");
-        assert!(noted - session.last_used >= Duration::from_mins(1));
+        fixture.clock.advance(Duration::from_secs(10));
+        let recorded = last_used().await;
+        assert!(is_about(recorded, fixture.clock.now()), "{recorded}");
+        assert!(recorded - session.last_used >= Duration::from_mins(1));
     }
 }
 
 #[tokio::test]
 async fn listing_sessions_is_no_use_of_them() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
 
-    kept.clock.advance(2 * LAST_USED_RESOLUTION);
+    fixture.clock.advance(2 * LAST_USED_RESOLUTION);
 
     for _ in 0..2 {
-        assert_eq!(kept.listed(&user).await, std::slice::from_ref(&session));
+        assert_eq!(fixture.listed(&user).await, std::slice::from_ref(&session));
     }
 }
 
 #[tokio::test]
 async fn every_session_of_a_user_is_listed_until_it_ends() {
-    let kept = Kept::empty().await;
-    let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
-    let first = kept.opened(&ada).await;
-    kept.clock.advance(Duration::from_hours(1));
-    let (second, third) = (kept.opened(&ada).await, kept.opened(&grace).await);
+    let fixture = Fixture::empty().await;
+    let (ada, grace) = (fixture.inserted("ada@example.org").await, fixture.inserted("grace@example.org").await);
+    let first = fixture.opened(&ada).await;
+    fixture.clock.advance(Duration::from_hours(1));
+    let (second, third) = (fixture.opened(&ada).await, fixture.opened(&grace).await);
 
-    assert_eq!(kept.listed(&ada).await, [first.clone(), second.clone()]);
-    assert_eq!(kept.listed(&grace).await, [third]);
+    assert_eq!(fixture.listed(&ada).await, [first.clone(), second.clone()]);
+    assert_eq!(fixture.listed(&grace).await, [third]);
 
-    kept.clock.advance(Duration::from_hours(23));
-    assert_eq!(kept.listed(&ada).await, std::slice::from_ref(&second));
-    assert_eq!(kept.stores.sessions.end(ada.id, second.id, &time()).await, Ok(1));
-    assert_eq!(kept.listed(&ada).await, []);
+    fixture.clock.advance(Duration::from_hours(23));
+    assert_eq!(fixture.listed(&ada).await, std::slice::from_ref(&second));
+    assert_eq!(fixture.stores.sessions.end(ada.id, second.id, &time()).await, Ok(1));
+    assert_eq!(fixture.listed(&ada).await, []);
 }
 
 #[tokio::test]
 async fn beyond_the_limit_invalid_sessions_end_first() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let changed_the_password = kept.opened(&user).await;
-    kept.clock.advance(Duration::from_secs(1));
-    let out_of_force = [kept.opened(&user).await, kept.opened(&user).await];
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let changed_the_password = fixture.opened(&user).await;
+    fixture.clock.advance(Duration::from_secs(1));
+    let out_of_force = [fixture.opened(&user).await, fixture.opened(&user).await];
     let user = User { epoch: Epoch::random(), surviving_session: Some(changed_the_password.id), ..user };
     let new = || NewSession { max_sessions: 3, surviving_session: user.surviving_session, ..new_session(&user) };
 
-    kept.clock.advance(Duration::from_secs(1));
+    fixture.clock.advance(Duration::from_secs(1));
     let (first, second) = (new(), new());
     let [first, second] = [
-        kept.stores.sessions.open(&first, &time()).await.expect("a response"),
-        kept.stores.sessions.open(&second, &time()).await.expect("a response"),
+        fixture.stores.sessions.open(&first, &time()).await.expect("a response"),
+        fixture.stores.sessions.open(&second, &time()).await.expect("a response"),
     ];
 
     // They had ended already.
     assert_eq!((first.ended, second.ended), (0, 0));
     for session in out_of_force {
-        assert_eq!(kept.resumed(&session).await, None);
+        assert_eq!(fixture.resumed(&session).await, None);
     }
     for session in [changed_the_password, first.session, second.session] {
-        assert!(kept.resumed(&session).await.is_some());
+        assert!(fixture.resumed(&session).await.is_some());
     }
 }
 
 #[tokio::test]
 async fn beyond_the_limit_the_oldest_sessions_end_first() {
-    let kept = Kept::empty().await;
+    let fixture = Fixture::empty().await;
     for (email, lifetime) in [("ada@example.org", DAY), ("grace@example.org", 2 * DAY)] {
-        let user = kept.inserted(email).await;
+        let user = fixture.inserted(email).await;
         let at_most = |max_sessions| NewSession { max_sessions, ..new_session(&user) };
         // Grace's oldest session expires last.
-        let oldest = kept.opened_as(&NewSession { lifetime, ..at_most(3) }).await;
+        let oldest = fixture.opened_as(&NewSession { lifetime, ..at_most(3) }).await;
         let mut others = Vec::new();
         for _ in 0..2 {
-            kept.clock.advance(Duration::from_secs(1));
-            others.push(kept.opened_as(&at_most(3)).await);
+            fixture.clock.advance(Duration::from_secs(1));
+            others.push(fixture.opened_as(&at_most(3)).await);
         }
-        assert_eq!(kept.listed(&user).await.len(), 3);
+        assert_eq!(fixture.listed(&user).await.len(), 3);
 
-        kept.clock.advance(Duration::from_secs(1));
-        let opened = kept.stores.sessions.open(&at_most(3), &time()).await.expect("a response");
+        fixture.clock.advance(Duration::from_secs(1));
+        let opened = fixture.stores.sessions.open(&at_most(3), &time()).await.expect("a response");
 
         assert_eq!(opened.ended, 1);
-        assert_eq!(kept.resumed(&oldest).await, None);
-        assert_eq!(kept.listed(&user).await, [others[0].clone(), others[1].clone(), opened.session]);
+        assert_eq!(fixture.resumed(&oldest).await, None);
+        assert_eq!(fixture.listed(&user).await, [others[0].clone(), others[1].clone(), opened.session]);
 
-        kept.clock.advance(Duration::from_secs(1));
-        let opened = kept.stores.sessions.open(&at_most(1), &time()).await.expect("a response");
-        assert_eq!((opened.ended, kept.listed(&user).await), (3, vec![opened.session]));
+        fixture.clock.advance(Duration::from_secs(1));
+        let opened = fixture.stores.sessions.open(&at_most(1), &time()).await.expect("a response");
+        assert_eq!((opened.ended, fixture.listed(&user).await), (3, vec![opened.session]));
     }
 }
 
 #[tokio::test]
 async fn limit_ignores_ended_sessions_and_other_users() {
-    let kept = Kept::empty().await;
-    let (ada, grace) = (kept.inserted("ada@example.org").await, kept.inserted("grace@example.org").await);
-    let of_grace = kept.opened(&grace).await;
+    let fixture = Fixture::empty().await;
+    let (ada, grace) = (fixture.inserted("ada@example.org").await, fixture.inserted("grace@example.org").await);
+    let of_grace = fixture.opened(&grace).await;
     let idle = NewSession { idle: Some(Duration::from_mins(2)), ..new_session(&ada) };
-    kept.opened_as(&idle).await;
-    kept.clock.advance(Duration::from_mins(3));
+    fixture.opened_as(&idle).await;
+    fixture.clock.advance(Duration::from_mins(3));
 
     let mut sessions = Vec::new();
     for _ in 0..3 {
         let new = NewSession { max_sessions: 2, ..new_session(&ada) };
-        let opened = kept.stores.sessions.open(&new, &time()).await.expect("a response");
+        let opened = fixture.stores.sessions.open(&new, &time()).await.expect("a response");
         assert_eq!(opened.ended, 0);
         sessions.push(opened.session);
         if let [_, ended] = sessions.as_slice() {
-            assert_eq!(kept.stores.sessions.end(ada.id, ended.id, &time()).await, Ok(1));
+            assert_eq!(fixture.stores.sessions.end(ada.id, ended.id, &time()).await, Ok(1));
         }
     }
 
-    assert!(kept.resumed(&sessions[0]).await.is_some());
-    assert!(kept.resumed(&of_grace).await.is_some());
+    assert!(fixture.resumed(&sessions[0]).await.is_some());
+    assert!(fixture.resumed(&of_grace).await.is_some());
 }
 
 #[tokio::test]
 async fn unused_session_ends_and_each_use_extends_it() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
     let new = || NewSession { idle: Some(Duration::from_mins(30)), ..new_session(&user) };
     let (resumed, refreshed, unused) =
-        (kept.opened_as(&new()).await, kept.opened_as(&new()).await, kept.opened_as(&new()).await);
+        (fixture.opened_as(&new()).await, fixture.opened_as(&new()).await, fixture.opened_as(&new()).await);
 
     for _ in 0..3 {
-        kept.clock.advance(Duration::from_mins(29));
-        assert!(kept.resumed(&resumed).await.is_some());
-        assert!(is_kept(&kept.refreshed(&user, &refreshed, FIRST_NEXT).await));
+        fixture.clock.advance(Duration::from_mins(29));
+        assert!(fixture.resumed(&resumed).await.is_some());
+        assert!(is_kept(&fixture.refreshed(&user, &refreshed, FIRST_NEXT).await));
     }
 
-    assert_eq!(kept.resumed(&unused).await, None);
-    assert_eq!(kept.listed(&user).await.len(), 2);
-    assert_eq!(kept.stores.sessions.end(user.id, unused.id, &time()).await, Ok(0));
-    kept.clock.advance(Duration::from_mins(30));
-    assert_eq!(kept.refreshed(&user, &refreshed, FIRST_NEXT).await, Refresh::NotValid);
-    assert_eq!(kept.resumed(&resumed).await, None);
-    assert_eq!(kept.stores.sessions.remove_ended(&user, None, &time()).await, Ok(0));
+    assert_eq!(fixture.resumed(&unused).await, None);
+    assert_eq!(fixture.listed(&user).await.len(), 2);
+    assert_eq!(fixture.stores.sessions.end(user.id, unused.id, &time()).await, Ok(0));
+    fixture.clock.advance(Duration::from_mins(30));
+    assert_eq!(fixture.refreshed(&user, &refreshed, FIRST_NEXT).await, Refresh::NotValid);
+    assert_eq!(fixture.resumed(&resumed).await, None);
+    assert_eq!(fixture.stores.sessions.remove_ended(&user, None, &time()).await, Ok(0));
 }
 
 #[tokio::test]
 async fn use_does_not_extend_a_session_beyond_its_end() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened_as(&NewSession { idle: Some(DAY / 2), ..new_session(&user) }).await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened_as(&NewSession { idle: Some(DAY / 2), ..new_session(&user) }).await;
 
     for _ in 0..3 {
-        kept.clock.advance(DAY / 4);
-        assert!(kept.resumed(&session).await.is_some());
+        fixture.clock.advance(DAY / 4);
+        assert!(fixture.resumed(&session).await.is_some());
     }
-    kept.clock.advance(DAY / 4);
+    fixture.clock.advance(DAY / 4);
 
-    assert_eq!(kept.resumed(&session).await, None);
+    assert_eq!(fixture.resumed(&session).await, None);
 }

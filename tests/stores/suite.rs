@@ -17,13 +17,13 @@ use crate::support::{Backend as _, Stores, time};
 pub const DAY: Duration = Duration::from_hours(24);
 
 /// A backend, its stores, and the clock that they share with the test.
-pub struct Kept {
+pub struct Fixture {
     pub backend: Backend,
     pub stores: Stores,
     pub clock: Arc<ManualClock>,
 }
 
-impl Kept {
+impl Fixture {
     pub async fn empty() -> Self {
         let (backend, clock) = (Backend::empty().await, Arc::new(ManualClock::default()));
         let stores = backend.open(Arc::clone(&clock)).await;
@@ -89,8 +89,8 @@ impl Kept {
         self.stores.sessions.refresh(&attempt, &time()).await.expect("a response")
     }
 
-    pub async fn password_changed(&self, user: &User, text: &str, kept: SessionId) -> CompareAndSet {
-        self.stores.users.change_password(user, &change(text, kept), &time()).await.expect("a response")
+    pub async fn password_changed(&self, user: &User, text: &str, fixture: SessionId) -> CompareAndSet {
+        self.stores.users.change_password(user, &change(text, fixture), &time()).await.expect("a response")
     }
 }
 
@@ -128,71 +128,71 @@ pub fn is_about(time: ::time::OffsetDateTime, expected: ::time::OffsetDateTime) 
 
 #[tokio::test]
 async fn store_responds_to_a_ping() {
-    let kept = Kept::empty().await;
+    let fixture = Fixture::empty().await;
 
-    let (users, sessions) = (kept.stores.users.ping(&time()).await, kept.stores.sessions.ping(&time()).await);
+    let (users, sessions) = (fixture.stores.users.ping(&time()).await, fixture.stores.sessions.ping(&time()).await);
     assert_eq!((users.map(|pong| pong.warning), sessions.map(|pong| pong.warning)), (Ok(None), Ok(None)));
 }
 
 #[tokio::test]
 async fn store_call_without_time_is_unavailable() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
     let none = TimeBudget::new(Duration::ZERO);
 
-    assert!(matches!(kept.stores.users.by_id(user.id, &none).await, Err(StoreError::Unavailable { .. })));
-    let found = kept.stores.sessions.touch(user.id, SessionId::random(), &none).await;
+    assert!(matches!(fixture.stores.users.by_id(user.id, &none).await, Err(StoreError::Unavailable { .. })));
+    let found = fixture.stores.sessions.touch(user.id, SessionId::random(), &none).await;
     assert!(matches!(found, Err(StoreError::Unavailable { .. })));
 
     // The next call succeeds.
-    assert_eq!(kept.by_id(&user).await, user);
-    assert!(kept.stores.sessions.ping(&time()).await.is_ok());
+    assert_eq!(fixture.by_id(&user).await, user);
+    assert!(fixture.stores.sessions.ping(&time()).await.is_ok());
 }
 
 #[tokio::test]
 async fn writes_of_one_server_are_read_by_another_at_once() {
-    let kept = Kept::empty().await;
-    let second = kept.second().await;
-    let user = kept.inserted("ada@example.org").await;
-    let session = kept.opened(&user).await;
+    let fixture = Fixture::empty().await;
+    let second = fixture.second().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
 
     assert_eq!(second.users.by_id(user.id, &time()).await, Ok(Some(user.clone())));
     assert_eq!(second.sessions.touch(user.id, session.id, &time()).await, Ok(Some(session.clone())));
 
     second.sessions.end(user.id, session.id, &time()).await.expect("a response");
-    assert_eq!(kept.resumed(&session).await, None);
+    assert_eq!(fixture.resumed(&session).await, None);
 }
 
 #[tokio::test]
 async fn login_racing_a_password_change_opens_no_valid_session() {
-    let kept = Kept::empty().await;
-    let second = kept.second().await;
+    let fixture = Fixture::empty().await;
+    let second = fixture.second().await;
     for round in 0..8 {
-        let user = kept.inserted(&format!("ada{round}@example.org")).await;
-        let surviving_session = kept.opened(&user).await;
+        let user = fixture.inserted(&format!("ada{round}@example.org")).await;
+        let surviving_session = fixture.opened(&user).await;
         let (change, new, change_time, open_time) =
             (change("second", surviving_session.id), new_session(&user), time(), time());
 
         // The login has verified the old password, and opens its session in the epoch that it read with the hash.
         let (changed, opened) = tokio::join!(
-            kept.stores.users.change_password(&user, &change, &change_time),
+            fixture.stores.users.change_password(&user, &change, &change_time),
             second.sessions.open(&new, &open_time),
         );
 
         assert_eq!(changed, Ok(CompareAndSet::Written));
-        let (user, session) = (kept.by_id(&user).await, opened.expect("a response").session);
+        let (user, session) = (fixture.by_id(&user).await, opened.expect("a response").session);
         assert!(!user.is_session_valid(session.id, session.epoch));
-        assert_eq!(kept.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
+        assert_eq!(fixture.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
         assert!(user.is_session_valid(surviving_session.id, surviving_session.epoch));
     }
 }
 
 #[tokio::test]
 async fn dropped_call_leaves_the_store_usable() {
-    let kept = Kept::empty().await;
-    let user = kept.inserted("ada@example.org").await;
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
     for _ in 0..40 {
-        let (users, sessions) = (&kept.stores.users, &kept.stores.sessions);
+        let (users, sessions) = (&fixture.stores.users, &fixture.stores.sessions);
         let (dropped_time, new) = (time(), new_session(&user));
         tokio::select! {
             biased;
@@ -202,7 +202,7 @@ async fn dropped_call_leaves_the_store_usable() {
         }
     }
 
-    assert_eq!(kept.by_id(&user).await, user);
-    let session = kept.opened(&user).await;
-    assert_eq!(kept.resumed(&session).await, Some(session));
+    assert_eq!(fixture.by_id(&user).await, user);
+    let session = fixture.opened(&user).await;
+    assert_eq!(fixture.resumed(&session).await, Some(session));
 }

@@ -16,7 +16,7 @@ impl Postern {
         Self::on(empty_schema().await, redis_url())
     }
 
-    /// Starts on these stores, with keys of its own in `keys`, if it has been told to generate some.
+    /// Prepares the program for these stores, with its keys in `keys`.
     pub fn on(database: impl Into<String>, redis: impl Into<String>) -> Self {
         Self::new().with("DATABASE_URL", database).with("REDIS_URL", redis).with("POSTERN_KEYS_DIR", "keys")
     }

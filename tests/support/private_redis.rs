@@ -46,7 +46,7 @@ impl PrivateRedis {
         redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await.expect("a reply")
     }
 
-    /// Kills it and starts it again. It still has what it was told to save.
+    /// Kills it and starts it again. It still has its saved data.
     pub async fn restart(&mut self, options: &[&str]) {
         self.stop();
         self.server = serve(&self.directory, &self.port, options);

@@ -87,7 +87,7 @@ impl Proxy {
     }
 
     /// Ends any fault.
-    pub async fn mend(&self) {
+    pub async fn restore(&self) {
         let was = self.switch.line.send_replace(Line::Open);
         if was == Line::Cut {
             let listener = TcpListener::bind(self.port.address).await.expect("the same port");
