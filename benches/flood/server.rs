@@ -1,6 +1,8 @@
 //! The Postern process that is flooded.
 
-use std::str::FromStr;
+use std::{os::fd::AsFd as _, str::FromStr};
+
+use tokio::{io, net::unix::pipe, task::spawn_local};
 
 use crate::support::{Postern, Serving, is_set, variable};
 
@@ -26,12 +28,14 @@ impl Server {
             .with("POSTERN_LOG", "error");
         if is_embedded {
             let serving = postern.serve().await;
+            discard_log(&serving);
             return Self { _directory: postern, serving, stores: "embedded store" };
         }
         let postern =
             stores.into_iter().fold(postern, |postern, (setting, name)| postern.with(setting, variable(name)));
         let postern = postern.with_keys().await;
         let serving = postern.serve_by(postern.command(&["serve", "--migrate"])).await;
+        discard_log(&serving);
         Self { _directory: postern, serving, stores: "PostgreSQL and Redis" }
     }
 
@@ -58,4 +62,11 @@ impl Server {
     pub fn peak_mebibytes(&self) -> u64 {
         self.serving.peak_memory_bytes() >> 20
     }
+}
+
+/// Reads the log for as long as the server runs: it has a line for each failed login, and a full pipe would stall the server.
+fn discard_log(serving: &Serving) {
+    let log = serving.log.get_ref().as_fd().try_clone_to_owned().expect("a file descriptor");
+    let mut log = pipe::Receiver::from_owned_fd(log).expect("a pipe");
+    spawn_local(async move { io::copy(&mut log, &mut io::sink()).await });
 }
