@@ -333,17 +333,12 @@ mod tests {
         let value = file.open(1);
 
         let gate = file.block();
-        let callers: Vec<_> = (0..8)
-            .map(|_| {
-                let value = Arc::clone(&value);
-                tokio::spawn(async move { value.reload_at_most_every(RELOAD_TIMEOUT).await })
-            })
-            .collect();
-        file.blocked().await;
-        drop(gate);
-        for caller in callers {
-            caller.await.expect("no panic");
-        }
+        let caller = || value.reload_at_most_every(RELOAD_TIMEOUT);
+        let unblock = async {
+            file.blocked().await;
+            drop(gate);
+        };
+        tokio::join!(caller(), caller(), caller(), unblock);
 
         assert_eq!(file.reloads(), 1);
     }
