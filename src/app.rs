@@ -133,7 +133,7 @@ impl<'config> App<'config> {
                 }])
             })?,
             refresh_tokens: RefreshTokens::new(Arc::clone(&keys)),
-            limiter: config.rate_limiting.then(|| self.limiter(&stores.attempts, keys)),
+            limiter: self.limiter(&stores.attempts, keys),
             clock: Arc::clone(&self.clock),
             lifetimes: config.lifetimes,
             max_sessions: config.max_sessions,
@@ -144,6 +144,9 @@ impl<'config> App<'config> {
     }
 
     fn limiter(&self, attempts: &AttemptStores, keys: Arc<LiveKeyring>) -> LoginLimiter {
+        if !self.config.rate_limiting {
+            return LoginLimiter::unlimited();
+        }
         let calls = &self.metrics.store_calls;
         let instrumented =
             |attempts: &Arc<dyn AttemptStore>| instrumented_attempts(Arc::clone(attempts), calls.clone());

@@ -10,7 +10,7 @@ use postern::{
     config::{self, Config, SETTINGS, Setting, UsersConfig, UsersStore, Values},
     metrics::Metrics,
     model::AuditOrigin,
-    passwords::{Hasher, Policy},
+    passwords::{Hasher, Policy, WorkPermit},
     store::{
         AuditStore, UserStore,
         postgres::{self, PostgresStore},
@@ -101,6 +101,7 @@ pub fn users(command: UserCommand, values: &Values) -> Result<Output, ExitError>
         let user_admin = UserAdmin {
             users,
             hasher: Hasher::start(config.hashing, metrics.hashing)?,
+            permit: WorkPermit::for_command_line(),
             policy: Policy { min_code_points: config.password_min_length },
             clock,
             audit,

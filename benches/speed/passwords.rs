@@ -3,7 +3,7 @@
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use criterion::Criterion;
-use postern::passwords::{HashParameters, Password, Policy};
+use postern::passwords::{HashParameters, Password, Policy, WorkPermit};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -19,19 +19,23 @@ const SMALLER: HashParameters = HashParameters { memory_kib: 18 * 1024, passes: 
 
 const PASSWORD: &str = "secure_password";
 
+fn permit() -> WorkPermit {
+    WorkPermit::for_command_line()
+}
+
 pub fn measure(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let mut group = Group::new(criterion, "passwords");
     hashes(&mut group, &runtime);
     verifications(&mut group, &runtime);
-    policy_checks(&mut group);
+    policy_checks(&mut group, &runtime);
     group.print();
 }
 
 fn hashes(group: &mut Group<'_>, runtime: &Runtime) {
     let hasher = hasher(DEFAULT);
     let password = Password::new(PASSWORD);
-    let hash = || timed_async(runtime, async || hasher.hash(&password).await.expect("an idle thread"));
+    let hash = || timed_async(runtime, async || hasher.hash(&permit(), &password).await.expect("an idle thread"));
     group.measure(["password hashed", "Argon2id, memory reused"], hash(), argon2_with_reused_memory());
     group.measure(["password hashed (memory reused)", "Argon2id, new memory"], hash(), argon2_with_new_memory());
 }
@@ -39,25 +43,33 @@ fn hashes(group: &mut Group<'_>, runtime: &Runtime) {
 fn verifications(group: &mut Group<'_>, runtime: &Runtime) {
     let (hasher, smaller) = (hasher(DEFAULT), hasher(SMALLER));
     let password = Password::new(PASSWORD);
-    let hash = runtime.block_on(hasher.hash(&password)).expect("an idle thread");
+    let hash = runtime.block_on(hasher.hash(&permit(), &password)).expect("an idle thread");
     group.measure(
         ["password verified", "Argon2id, memory reused"],
-        timed_async(runtime, async || assert!(hasher.verify(&password, Some(&hash)).await.expect("an idle thread"))),
+        timed_async(runtime, async || {
+            assert!(hasher.verify(&permit(), &password, Some(&hash)).await.expect("an idle thread"))
+        }),
         argon2_with_reused_memory(),
     );
     group.measure(
         ["password verified by a larger hash (new memory)", "Argon2id, new memory"],
-        timed_async(runtime, async || assert!(smaller.verify(&password, Some(&hash)).await.expect("an idle thread"))),
+        timed_async(runtime, async || {
+            assert!(smaller.verify(&permit(), &password, Some(&hash)).await.expect("an idle thread"))
+        }),
         argon2_with_new_memory(),
     );
 }
 
-fn policy_checks(group: &mut Group<'_>) {
+fn policy_checks(group: &mut Group<'_>, runtime: &Runtime) {
+    let hasher = hasher(DEFAULT);
     let policy = Policy { min_code_points: 8 };
     let (name, email) = ("Ada Lovelace".parse().expect("a name"), "ada@example.org".parse().expect("an address"));
     group.measure(
         ["new password checked", "zxcvbn"],
-        timed(|| policy.validate(Password::new(PASSWORD), Some(&name), Some(&email)).expect("an acceptable password")),
+        timed_async(runtime, async || {
+            let candidate = policy.check(Password::new(PASSWORD), Some(&name), Some(&email));
+            hasher.accept(&permit(), candidate).await.expect("an idle thread").expect("an acceptable password")
+        }),
         timed(|| zxcvbn::zxcvbn(PASSWORD, &[]).score()),
     );
 }

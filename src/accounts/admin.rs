@@ -9,7 +9,7 @@ use crate::{
     audit::Trail,
     clock::Clock,
     model::{AccountStatus, AuditOrigin, AuditSubject, Email, Epoch, EventKind, Name, Role, User, UserId, UserQuery},
-    passwords::{AcceptedPassword, Hasher, Overloaded, Password, Policy, PolicyViolation},
+    passwords::{AcceptedPassword, Hasher, Overloaded, Password, Policy, PolicyViolation, WorkPermit},
     store::{Insert, StoreError, TimeBudget, UserStore, UserUpdate},
 };
 
@@ -19,6 +19,8 @@ pub struct UserAdmin {
     pub users: Arc<dyn UserStore>,
     /// Hashes and validates passwords.
     pub hasher: Hasher,
+    /// Permits its work on the hashing threads.
+    pub permit: WorkPermit,
     /// The rules for new passwords.
     pub policy: Policy,
     /// The clock for the sign-up time.
@@ -112,7 +114,7 @@ impl UserAdmin {
             return Err(UserAdminError::EmailTaken);
         }
         let password = self.validated(new.password, &new.name, &new.email).await?;
-        let hash = self.hasher.hash(password.password()).await?;
+        let hash = self.hasher.hash(&self.permit, password.password()).await?;
         let user = User { role: new.role, ..User::new(new.email, new.name, hash, self.clock.now()) };
         match self.users.insert(&user, time).await? {
             Insert::Created => {
@@ -156,7 +158,7 @@ impl UserAdmin {
     ) -> Result<User, UserAdminError> {
         let user = self.find(user_ref, time).await?;
         let password = self.validated(password, &user.name, &user.email).await?;
-        let hash = self.hasher.hash(password.password()).await?;
+        let hash = self.hasher.hash(&self.permit, password.password()).await?;
         let user = self.update(user_ref, &user, &UserUpdate::SetPassword(hash, Epoch::random()), time).await?;
         self.record(EventKind::AdminPasswordSet, &user);
         Ok(user)
@@ -236,7 +238,8 @@ impl UserAdmin {
         name: &Name,
         email: &Email,
     ) -> Result<AcceptedPassword, UserAdminError> {
-        let accepted = self.hasher.validate(self.policy, password, Some(name.clone()), Some(email.clone())).await?;
+        let candidate = self.policy.check(password, Some(name), Some(email));
+        let accepted = self.hasher.accept(&self.permit, candidate).await?;
         accepted.map_err(UserAdminError::PolicyViolations)
     }
 

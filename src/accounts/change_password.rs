@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     model::EventKind,
-    passwords::{AcceptedPassword, Password},
+    passwords::{CandidatePassword, Password},
 };
 
 impl Accounts {
@@ -15,13 +15,13 @@ impl Accounts {
     /// Deciding write: the user's new hash, epoch and surviving session. After it: the ended sessions are removed.
     ///
     /// # Errors
-    /// Returns [`AccountError::WrongPassword`] if `old` is wrong, [`AccountError::InvalidAccessToken`] if this session has
-    /// ended meanwhile, [`AccountError::RateLimited`], [`AccountError::Overloaded`] or [`AccountError::Store`].
+    /// Returns [`AccountError::PolicyViolations`] if `new` is not accepted, [`AccountError::WrongPassword`] if `old` is
+    /// wrong, [`AccountError::InvalidAccessToken`] if this session has ended meanwhile, [`AccountError::RateLimited`], [`AccountError::Overloaded`] or [`AccountError::Store`].
     pub async fn change_password(
         &self,
         current: &CurrentUser,
         old: &Password,
-        new: &AcceptedPassword,
+        new: CandidatePassword,
         call: &CallContext,
     ) -> Result<(), AccountError> {
         let changes = &self.metrics.accounts.password_changes;

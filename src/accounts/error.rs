@@ -1,6 +1,10 @@
 //! Errors of the use cases.
 
-use crate::{passwords::Overloaded, rate_limit::RateLimited, store::StoreError};
+use crate::{
+    passwords::{Overloaded, PolicyViolation},
+    rate_limit::RateLimited,
+    store::StoreError,
+};
 
 /// The reason why a use case failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +30,9 @@ pub enum AccountError {
     /// The password of a signed-in user is wrong.
     #[error("wrong password")]
     WrongPassword,
+    /// The policy does not accept the new password.
+    #[error("the new password violates the policy")]
+    PolicyViolations(Vec<PolicyViolation>),
     /// A limit on attempts is exceeded.
     #[error(transparent)]
     RateLimited(#[from] RateLimited),
@@ -48,6 +55,7 @@ impl AccountError {
             Self::InvalidRefreshToken => "invalid_refresh_token",
             Self::SessionNotFound => "session_not_found",
             Self::WrongPassword => "wrong_password",
+            Self::PolicyViolations(_) => "policy_violation",
             Self::RateLimited(_) => "too_many_attempts",
             Self::Overloaded(_) => "overloaded",
             Self::Store(error) => error.label(),

@@ -7,8 +7,8 @@ use crate::{
     audit::Trail,
     clock::Clock,
     metrics::Metrics,
-    model::{AuditSubject, Email, EventKind, Name, NewSession, Session, SessionId, User},
-    passwords::{AcceptedPassword, Hasher, Password, Policy, PolicyViolation},
+    model::{AuditSubject, EventKind, NewSession, Session, SessionId, User},
+    passwords::{AcceptedPassword, CandidatePassword, Hasher, Policy, WorkPermit},
     rate_limit::LoginLimiter,
     store::{SessionStore, StoreError, UserStore},
     tokens::{AccessTokens, RefreshClaims, RefreshTokens},
@@ -34,8 +34,8 @@ pub struct Accounts {
     pub lifetimes: Lifetimes,
     /// How many sessions a user may have at once. A login beyond that ends the oldest one.
     pub max_sessions: u32,
-    /// Limits failed logins and sign-ups; `None` if limits are off.
-    pub limiter: Option<LoginLimiter>,
+    /// Limits failed logins and sign-ups.
+    pub limiter: LoginLimiter,
     /// Whether each refresh returns a new refresh token.
     pub rotation_enabled: bool,
     /// Counts the outcomes of use cases.
@@ -73,18 +73,16 @@ impl fmt::Debug for Tokens {
 }
 
 impl Accounts {
-    /// Validates a new password against the policy, which also compares it with `name` and `email` if they are known.
-    /// The inner result has the violations.
+    /// Estimates the strength of a new password, and accepts it if there is no violation of the policy.
     ///
     /// # Errors
-    /// Returns [`AccountError::Overloaded`] if the hashing queue is too long.
-    pub async fn validate_password(
+    /// Returns [`AccountError::PolicyViolations`] or [`AccountError::Overloaded`].
+    pub(super) async fn accept_password(
         &self,
-        password: Password,
-        name: Option<&Name>,
-        email: Option<&Email>,
-    ) -> Result<Result<AcceptedPassword, Vec<PolicyViolation>>, AccountError> {
-        Ok(self.hasher.validate(self.policy, password, name.cloned(), email.cloned()).await?)
+        candidate: CandidatePassword,
+        permit: &WorkPermit,
+    ) -> Result<AcceptedPassword, AccountError> {
+        self.hasher.accept(permit, candidate).await?.map_err(AccountError::PolicyViolations)
     }
 
     /// Opens a session in the epoch of `user`, and ends the oldest sessions beyond `max_sessions`.

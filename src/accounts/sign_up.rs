@@ -7,19 +7,19 @@ use super::{
 };
 use crate::{
     model::{Email, EventKind, Name, User},
-    passwords::AcceptedPassword,
+    passwords::{CandidatePassword, WorkPermit},
     store::Insert,
 };
 
-/// The data of a new user, already validated.
+/// The data of a new user. Only the strength of the password remains to be estimated.
 #[derive(Debug)]
 pub struct SignUp {
     /// The display name.
     pub name: Name,
     /// The email to log in with.
     pub email: Email,
-    /// The password, validated together with name and email.
-    pub password: AcceptedPassword,
+    /// The password, checked together with name and email.
+    pub password: CandidatePassword,
 }
 
 impl Accounts {
@@ -29,21 +29,32 @@ impl Accounts {
     /// tokens. If the insert fails, the session is removed.
     ///
     /// # Errors
-    /// Returns [`AccountError::EmailTaken`] if another user has this email, [`AccountError::RateLimited`],
-    /// [`AccountError::Overloaded`] or [`AccountError::Store`].
+    /// Returns [`AccountError::PolicyViolations`] if the password is not accepted, [`AccountError::EmailTaken`] if another
+    /// user has this email, [`AccountError::RateLimited`], [`AccountError::Overloaded`] or [`AccountError::Store`].
     pub async fn sign_up(&self, sign_up: SignUp, call: &CallContext) -> Result<Tokens, AccountError> {
         let sign_ups = &self.metrics.accounts.sign_ups;
-        let email = sign_up.email.clone();
-        let result = self.with_sign_up_limit(&email, call, self.create_user(sign_up, call));
-        sign_ups.counted(result, AccountError::label).await
+        sign_ups.counted(self.limited_sign_up(sign_up, call), AccountError::label).await
     }
 
-    async fn create_user(&self, sign_up: SignUp, call: &CallContext) -> Result<Tokens, AccountError> {
+    async fn limited_sign_up(&self, sign_up: SignUp, call: &CallContext) -> Result<Tokens, AccountError> {
+        let attempt = self.begin_sign_up(&sign_up.email, call).await?;
+        let result = self.create_user(sign_up, attempt.permit(), call).await;
+        self.end_sign_up(attempt, &result, call).await;
+        result
+    }
+
+    async fn create_user(
+        &self,
+        sign_up: SignUp,
+        permit: &WorkPermit,
+        call: &CallContext,
+    ) -> Result<Tokens, AccountError> {
+        let password = self.accept_password(sign_up.password, permit).await?;
         // Check before the expensive hash. The insert checks again.
         if self.users.by_email(&sign_up.email, &call.time).await?.is_some() {
             return Err(AccountError::EmailTaken);
         }
-        let hash = self.hasher.hash(sign_up.password.password()).await?;
+        let hash = self.hasher.hash(permit, password.password()).await?;
         let user = User::new(sign_up.email, sign_up.name, hash, self.clock.now());
         let session = self.open_session(&user, call).await?;
         let tokens = self.first_tokens(&session);

@@ -10,7 +10,12 @@ use super::{
     field_errors::FieldErrors,
     response::{Response, allow_header, json},
 };
-use crate::{accounts::AccountError, passwords::Overloaded, rate_limit::RateLimited, store::StoreError};
+use crate::{
+    accounts::AccountError,
+    passwords::{Overloaded, PolicyViolation},
+    rate_limit::RateLimited,
+    store::StoreError,
+};
 
 /// An error that a client receives.
 #[derive(Debug)]
@@ -175,12 +180,21 @@ impl ApiError {
 }
 
 impl ApiError {
-    /// Returns a conversion that reports a wrong password as an error of this field.
-    pub fn for_password_field(field: &'static str) -> impl Fn(AccountError) -> Self {
-        move |error| match error {
-            AccountError::WrongPassword => Self::WrongPassword(field),
+    /// Converts the error of a password change: the fields of the two passwords are `old_password` and `new_password`.
+    pub fn of_password_change(error: AccountError) -> Self {
+        match error {
+            AccountError::WrongPassword => Self::WrongPassword("old_password"),
+            AccountError::PolicyViolations(violations) => Self::policy_violations("new_password", &violations),
             error => error.into(),
         }
+    }
+
+    fn policy_violations(field: &'static str, violations: &[PolicyViolation]) -> Self {
+        let mut errors = FieldErrors::default();
+        for violation in violations {
+            errors.add(field, violation.to_string());
+        }
+        Self::ValidationFailed(errors)
     }
 }
 
@@ -194,6 +208,7 @@ impl From<AccountError> for ApiError {
             AccountError::InvalidRefreshToken => Self::InvalidRefreshToken,
             AccountError::SessionNotFound => Self::SessionNotFound,
             AccountError::WrongPassword => Self::WrongPassword("password"),
+            AccountError::PolicyViolations(violations) => Self::policy_violations("password", &violations),
             AccountError::RateLimited(rate_limited) => Self::TooManyAttempts(rate_limited),
             AccountError::Overloaded(overloaded) => Self::Overloaded(overloaded),
             AccountError::Store(error @ StoreError::Unavailable { .. }) => Self::Unavailable(error),

@@ -95,6 +95,14 @@ impl Fields {
         Some(text)
     }
 
+    /// Takes a text that may be missing. Any other value is ignored.
+    pub fn optional_text(&mut self, field: &'static str) -> Option<Zeroizing<String>> {
+        match self.take(field)? {
+            FieldValue::Text(text) => Some(text),
+            FieldValue::Null | FieldValue::Other => None,
+        }
+    }
+
     /// Takes a password. White space alone is a valid password.
     pub fn password(&mut self, field: &'static str) -> Option<Password> {
         self.required_text(field).map(|text| Password::new(&text))
@@ -140,6 +148,12 @@ impl Fields {
         self.errors.add(field, sentence);
     }
 
+    /// Returns whether a field is invalid.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// Returns the values that the handler took, if no field is invalid.
     ///
     /// # Errors
@@ -152,8 +166,7 @@ impl Fields {
     }
 
     fn required_text(&mut self, field: &'static str) -> Option<Zeroizing<String>> {
-        let index = self.values.iter().position(|(name, _)| name == field);
-        let sentence = match index.map(|index| self.values.swap_remove(index).1) {
+        let sentence = match self.take(field) {
             Some(FieldValue::Text(text)) if !text.is_empty() => return Some(text),
             Some(FieldValue::Text(_)) => "This field may not be blank.",
             Some(FieldValue::Null) => "This field may not be null.",
@@ -162,6 +175,11 @@ impl Fields {
         };
         self.errors.add(field, sentence);
         None
+    }
+
+    fn take(&mut self, field: &'static str) -> Option<FieldValue> {
+        let index = self.values.iter().position(|(name, _)| name == field)?;
+        Some(self.values.swap_remove(index).1)
     }
 }
 

@@ -1,20 +1,18 @@
 //! Hashes, verifies and checks passwords on the hashing threads.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use argon2::Params;
 
 use super::{
-    argon2id::{HashParameters, ParsedHash, dummy_hash, new_hash},
+    argon2id::{HashParameters, ParsedHash, Scratch, dummy_hash, new_hash},
     hashing_pool::{HashingPool, Overloaded},
     password::Password,
-    policy::{self, AcceptedPassword, Policy, PolicyViolation},
+    policy::{self, AcceptedPassword, CandidatePassword, PolicyViolation},
     queue_load::JobKind,
+    work_permit::{RunningJob, WorkPermit},
 };
-use crate::{
-    metrics::HashingMetrics,
-    model::{Email, Name, PasswordHash},
-};
+use crate::{metrics::HashingMetrics, model::PasswordHash};
 
 /// The settings of a [`Hasher`].
 #[derive(Debug, Clone, Copy)]
@@ -60,12 +58,12 @@ impl Hasher {
         self.pool.load().foreground_yield.notice_request();
     }
 
-    /// Checks whether a hash would be accepted after `ahead` more hashes, for a caller who has already waited for `waited`.
+    /// Checks whether a hash of a client would be accepted after `ahead` more hashes, if it has already waited for `waited`.
     /// Lets a request fail before other work; the hash itself may still be rejected.
     ///
     /// # Errors
     /// Returns [`Overloaded`] if the queue is too long.
-    pub fn check_capacity(&self, ahead: usize, waited: Duration) -> Result<(), Overloaded> {
+    pub fn check_capacity(&self, _client: IpAddr, ahead: usize, waited: Duration) -> Result<(), Overloaded> {
         self.pool.check_capacity(ahead, waited)
     }
 
@@ -73,48 +71,56 @@ impl Hasher {
     ///
     /// # Errors
     /// Returns [`Overloaded`] if the queue is too long.
-    pub async fn hash(&self, password: &Password) -> Result<PasswordHash, Overloaded> {
+    pub async fn hash(&self, permit: &WorkPermit, password: &Password) -> Result<PasswordHash, Overloaded> {
         let (password, params) = (password.share(), self.params.clone());
-        self.pool.run(JobKind::Hash, move |scratch| new_hash(&password, params, scratch)).await
+        self.pool.run(permit, JobKind::Hash, move |scratch, _| new_hash(&password, params, scratch)).await
     }
 
     /// Hashes a password that has just been verified, if no job is queued: its caller has already waited once.
     ///
     /// # Errors
     /// Returns [`Overloaded`] if a job is queued.
-    pub async fn rehash(&self, password: &Password) -> Result<PasswordHash, Overloaded> {
+    pub async fn rehash(&self, permit: &WorkPermit, password: &Password) -> Result<PasswordHash, Overloaded> {
         let load = self.pool.load();
         if load.has_queue() {
             return Err(Overloaded { wait: load.wait() });
         }
-        self.hash(password).await
+        self.hash(permit, password).await
     }
 
-    /// Returns whether a password matches a hash. Without a hash, or with an unreadable one, returns `false` after the time
-    /// of a hash.
+    /// Returns whether a password matches a hash, and records that in the permit. Without a hash, or with an unreadable
+    /// one, returns `false` after the time of a hash.
     ///
     /// # Errors
     /// Returns [`Overloaded`] if the queue is too long.
-    pub async fn verify(&self, password: &Password, hash: Option<&PasswordHash>) -> Result<bool, Overloaded> {
+    pub async fn verify(
+        &self,
+        permit: &WorkPermit,
+        password: &Password,
+        hash: Option<&PasswordHash>,
+    ) -> Result<bool, Overloaded> {
         // Hash even without a stored hash: a faster response for unknown emails would reveal which accounts exist.
         let parsed = hash.and_then(ParsedHash::parse).or_else(|| ParsedHash::parse(&self.dummy_hash));
         let parsed = parsed.unwrap_or_else(|| unreachable!("the dummy hash is a valid PHC string"));
         let (password, kind) = (password.share(), self.kind_of(parsed.parameters()));
-        self.pool.run(kind, move |scratch| parsed.matches(&password, scratch)).await
+        let compare = move |scratch: &mut Scratch, job: &RunningJob| {
+            let matches = parsed.matches(&password, scratch);
+            job.record_comparison(matches);
+            matches
+        };
+        self.pool.run(permit, kind, compare).await
     }
 
-    /// Checks a new password against a policy; see [`Policy::validate`].
+    /// Estimates the strength of a new password, and accepts it if the policy has found no other violation.
     ///
     /// # Errors
-    /// Returns [`Overloaded`] if the queue is too long.
-    pub async fn validate(
+    /// Returns [`Overloaded`] if the queue is too long. The inner error has every violation.
+    pub async fn accept(
         &self,
-        policy: Policy,
-        password: Password,
-        name: Option<Name>,
-        email: Option<Email>,
+        permit: &WorkPermit,
+        candidate: CandidatePassword,
     ) -> Result<Result<AcceptedPassword, Vec<PolicyViolation>>, Overloaded> {
-        self.pool.run(JobKind::PolicyCheck, move |_| policy.validate(password, name.as_ref(), email.as_ref())).await
+        self.pool.run(permit, JobKind::PolicyCheck, move |_, _| candidate.accept()).await
     }
 
     /// Returns whether a hash has other parameters than the current ones, or cannot be read.
@@ -141,7 +147,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::{metrics::Metrics, passwords::argon2id::Scratch};
+    use crate::metrics::Metrics;
 
     const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
 
@@ -157,6 +163,10 @@ mod tests {
         Hasher::start(settings(CHEAP), metrics()).expect("valid parameters")
     }
 
+    fn permit() -> WorkPermit {
+        WorkPermit::for_command_line()
+    }
+
     fn password() -> Password {
         Password::new("secure_password")
     }
@@ -165,10 +175,10 @@ mod tests {
     async fn password_matches_only_its_own_hash() {
         let hasher = hasher();
 
-        let hash = hasher.hash(&password()).await.expect("an empty queue");
+        let hash = hasher.hash(&permit(), &password()).await.expect("an empty queue");
 
-        assert_eq!(hasher.verify(&password(), Some(&hash)).await, Ok(true));
-        assert_eq!(hasher.verify(&Password::new("secure_passwore"), Some(&hash)).await, Ok(false));
+        assert_eq!(hasher.verify(&permit(), &password(), Some(&hash)).await, Ok(true));
+        assert_eq!(hasher.verify(&permit(), &Password::new("secure_passwore"), Some(&hash)).await, Ok(false));
         assert!(hash.as_phc().starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{}", hash.as_phc());
     }
 
@@ -177,7 +187,9 @@ mod tests {
         // From the test suite of the reference implementation (P-H-C/phc-winner-argon2, src/test.c, version 0x13).
         let reference = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
 
-        let matches = hasher().verify(&Password::new("password"), Some(&PasswordHash::new(reference.to_owned()))).await;
+        let matches = hasher()
+            .verify(&permit(), &Password::new("password"), Some(&PasswordHash::new(reference.to_owned())))
+            .await;
 
         assert_eq!(matches, Ok(true));
     }
@@ -192,7 +204,7 @@ mod tests {
 
         for hash in [None, Some(&unreadable), Some(&argon2i)] {
             let before = hasher.hashes();
-            assert_eq!(hasher.verify(&Password::new("password"), hash).await, Ok(false));
+            assert_eq!(hasher.verify(&permit(), &Password::new("password"), hash).await, Ok(false));
             assert_eq!(hasher.hashes(), before + 1);
         }
     }
@@ -208,11 +220,11 @@ mod tests {
     async fn hash_with_other_parameters_is_outdated() {
         let costlier = HashParameters { passes: 2, ..CHEAP };
         let other = Hasher::start(settings(costlier), metrics()).expect("valid parameters");
-        let hash = other.hash(&password()).await.expect("an empty queue");
+        let hash = other.hash(&permit(), &password()).await.expect("an empty queue");
 
         assert!(hasher().is_outdated(&hash));
         assert!(!other.is_outdated(&hash));
-        assert_eq!(hasher().verify(&password(), Some(&hash)).await, Ok(true));
+        assert_eq!(hasher().verify(&permit(), &password(), Some(&hash)).await, Ok(true));
     }
 
     #[tokio::test]
@@ -223,14 +235,15 @@ mod tests {
             let _ = released.recv();
         }));
         let password = password();
-        let mut queued = Box::pin(hasher.hash(&password));
+        let permit = permit();
+        let mut queued = Box::pin(hasher.hash(&permit, &password));
         assert!(queued.as_mut().now_or_never().is_none());
 
-        assert!(hasher.rehash(&password).await.is_err());
+        assert!(hasher.rehash(&permit, &password).await.is_err());
 
         drop(release);
         queued.await.expect("a short queue");
-        assert!(hasher.rehash(&password).await.is_ok());
+        assert!(hasher.rehash(&permit, &password).await.is_ok());
     }
 
     #[tokio::test]
@@ -241,12 +254,12 @@ mod tests {
         let other = HashParameters { memory_kib: 9, ..CHEAP }.params().expect("valid parameters");
         let outdated = new_hash(&password, other.clone(), &mut Scratch::new(&other));
 
-        hasher.verify(&password, Some(&outdated)).await.expect("an empty queue");
+        hasher.verify(&permit(), &password, Some(&outdated)).await.expect("an empty queue");
         assert!(metrics.min_hash_duration.get() < f64::EPSILON);
 
-        hasher.hash(&password).await.expect("an empty queue");
+        hasher.hash(&permit(), &password).await.expect("an empty queue");
         let first = metrics.min_hash_duration.get();
-        hasher.hash(&password).await.expect("an empty queue");
+        hasher.hash(&permit(), &password).await.expect("an empty queue");
         assert!(0.0 < metrics.min_hash_duration.get() && metrics.min_hash_duration.get() <= first);
     }
 

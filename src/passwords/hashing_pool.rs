@@ -15,6 +15,7 @@ use tracing::debug;
 use super::{
     argon2id::Scratch,
     queue_load::{JobKind, QueueLoad},
+    work_permit::{RunningJob, WorkPermit},
 };
 use crate::metrics::HashingMetrics;
 
@@ -81,7 +82,8 @@ impl HashingPool {
         Ok(())
     }
 
-    /// Runs a job on one of the threads and returns its result. A job whose caller is gone is not run.
+    /// Runs a job on one of the threads and returns its result. A job is not run if its caller is gone or its permit is
+    /// revoked.
     ///
     /// # Errors
     /// Returns [`Overloaded`] if the job would wait too long, or has waited too long when a thread takes it.
@@ -90,12 +92,14 @@ impl HashingPool {
     /// Panics if the job panicked.
     pub async fn run<T: Send + 'static>(
         &self,
+        permit: &WorkPermit,
         kind: JobKind,
-        work: impl FnOnce(&mut Scratch) -> T + Send + 'static,
+        work: impl FnOnce(&mut Scratch, &RunningJob) -> T + Send + 'static,
     ) -> Result<T, Overloaded> {
         self.check_capacity(0, Duration::ZERO)?;
         let (reply, outcome) = oneshot::channel();
-        let (load, ticket, max_wait) = (Arc::clone(&self.load), self.load.enqueue(kind), self.max_wait);
+        let (permitted, max_wait) = (permit.job(), self.max_wait);
+        let (load, ticket) = (Arc::clone(&self.load), self.load.enqueue(kind));
         let job = move |scratch: &mut Scratch| {
             let wait = ticket.dequeue();
             // The caller is gone: a disconnected client, or a deadline.
@@ -107,11 +111,13 @@ impl HashingPool {
                 let _ = reply.send(Err(Overloaded { wait }));
                 return;
             }
-            let outcome = ticket.run_timed(|| work(scratch));
+            let Some(running) = permitted.start() else { return };
+            let outcome = ticket.run_timed(|| work(scratch, &running));
+            drop(running);
             let _ = reply.send(Ok(outcome));
         };
         self.submit(Box::new(job));
-        // A thread drops `reply` unused only if the job panicked.
+        // A thread drops `reply` unused only if the job panicked: a permit that is borrowed here cannot be revoked.
         outcome.await.unwrap_or_else(|_| panic!("a hashing job panicked"))
     }
 
@@ -174,6 +180,10 @@ mod tests {
         Metrics::new("").hashing
     }
 
+    fn permit() -> WorkPermit {
+        WorkPermit::for_command_line()
+    }
+
     /// Occupies one thread until the sender is dropped.
     fn occupy(pool: &HashingPool) -> mpsc::Sender<()> {
         let (release, released) = mpsc::channel();
@@ -187,17 +197,17 @@ mod tests {
     async fn job_that_would_wait_too_long_is_rejected_at_once() {
         let metrics = metrics();
         let pool = start(1, Duration::from_millis(100), metrics.clone());
-        let release = occupy(&pool);
+        let (permit, release) = (permit(), occupy(&pool));
         let mut waiting: Vec<_> = Vec::new();
 
         // Each job counts as 40 ms until a hash has been measured, so the fourth would wait for 120 ms.
         for _ in 0..3 {
-            let mut job = Box::pin(pool.run(JobKind::Hash, |_| ()));
+            let mut job = Box::pin(pool.run(&permit, JobKind::Hash, |_, _| ()));
             assert!(job.as_mut().now_or_never().is_none());
             waiting.push(job);
         }
 
-        let error = pool.run(JobKind::Hash, |_| ()).await.expect_err("the queue is too long");
+        let error = pool.run(&permit, JobKind::Hash, |_, _| ()).await.expect_err("the queue is too long");
         assert_eq!(error.wait, Duration::from_millis(120));
         assert_eq!((metrics.rejections.get(), metrics.queue_depth.get()), (1, 3));
         assert_eq!(pool.check_capacity(0, Duration::ZERO), Err(error));
@@ -210,7 +220,7 @@ mod tests {
     async fn job_that_has_waited_too_long_is_not_run() {
         let pool = start(1, Duration::ZERO, metrics());
 
-        let error = pool.run(JobKind::Hash, |_| ()).await.expect_err("it has waited");
+        let error = pool.run(&permit(), JobKind::Hash, |_, _| ()).await.expect_err("it has waited");
 
         assert!(error.wait > Duration::ZERO);
         assert_eq!(pool.load().hashes(), 0);
@@ -219,14 +229,14 @@ mod tests {
     #[tokio::test]
     async fn job_whose_caller_is_gone_is_not_run() {
         let pool = start(1, Duration::from_mins(1), metrics());
-        let release = occupy(&pool);
-        let mut abandoned = Box::pin(pool.run(JobKind::Hash, |_| ()));
+        let (permit, release) = (permit(), occupy(&pool));
+        let mut abandoned = Box::pin(pool.run(&permit, JobKind::Hash, |_, _| ()));
         assert!(abandoned.as_mut().now_or_never().is_none());
 
         drop(abandoned);
         drop(release);
 
-        pool.run(JobKind::PolicyCheck, |_| ()).await.expect("an empty queue");
+        pool.run(&permit, JobKind::PolicyCheck, |_, _| ()).await.expect("an empty queue");
         assert_eq!(pool.load().hashes(), 0);
     }
 

@@ -7,6 +7,7 @@ mod hashing_pool;
 mod password;
 mod policy;
 mod queue_load;
+mod work_permit;
 mod yielding;
 
 pub use self::{
@@ -15,5 +16,6 @@ pub use self::{
     hasher::{Hasher, HasherSettings},
     hashing_pool::Overloaded,
     password::{MAX_CODE_POINTS, Password},
-    policy::{AcceptedPassword, Policy, PolicyViolation},
+    policy::{AcceptedPassword, CandidatePassword, Policy, PolicyViolation},
+    work_permit::WorkPermit,
 };

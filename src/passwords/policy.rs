@@ -29,8 +29,41 @@ impl AcceptedPassword {
     }
 }
 
+/// A new password that has passed all checks but the estimate of its strength, or has violated some of them.
+#[derive(Debug)]
+pub struct CandidatePassword {
+    password: Password,
+    violations: Vec<PolicyViolation>,
+}
+
+impl CandidatePassword {
+    /// Returns the password.
+    #[must_use]
+    pub fn password(&self) -> &Password {
+        &self.password
+    }
+
+    /// Returns the violations without an estimate of the strength.
+    #[must_use]
+    pub fn violations(&self) -> &[PolicyViolation] {
+        &self.violations
+    }
+
+    /// Estimates the strength of the password, and accepts it if there is no violation. Takes up to 50 ms, so it runs on the
+    /// hashing threads.
+    pub(super) fn accept(self) -> Result<AcceptedPassword, Vec<PolicyViolation>> {
+        let Self { password, mut violations } = self;
+        let is_too_long = violations.iter().any(|violation| matches!(violation, PolicyViolation::TooLong(_)));
+        if !is_too_long && is_easily_guessed(password.as_str()) {
+            violations.push(PolicyViolation::EasilyGuessed);
+            violations.sort_unstable();
+        }
+        if violations.is_empty() { Ok(AcceptedPassword(password)) } else { Err(violations) }
+    }
+}
+
 /// A reason to reject a new password. `Display` is the sentence for the user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum PolicyViolation {
     /// Fewer code points than this.
     #[error("This password is too short. It must contain at least {0} characters.")]
@@ -60,24 +93,17 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Checks a new password of a user with this name and email address, if known. Takes up to 30 ms, so it runs on the
-    /// hashing threads.
-    ///
-    /// # Errors
-    /// Returns every violation.
-    pub fn validate(
-        self,
-        password: Password,
-        name: Option<&Name>,
-        email: Option<&Email>,
-    ) -> Result<AcceptedPassword, Vec<PolicyViolation>> {
+    /// Checks all but the strength of a new password of a user with this name and email address, if known. Takes less than
+    /// a millisecond.
+    #[must_use]
+    pub fn check(self, password: Password, name: Option<&Name>, email: Option<&Email>) -> CandidatePassword {
         let violations = self.violations(password.as_str(), name, email);
-        if violations.is_empty() { Ok(AcceptedPassword(password)) } else { Err(violations) }
+        CandidatePassword { password, violations }
     }
 
     fn violations(self, password: &str, name: Option<&Name>, email: Option<&Email>) -> Vec<PolicyViolation> {
         let code_points = password.chars().count();
-        // The estimate's duration grows with the length, so a password that is too long gets none.
+        // The duration of the other checks grows with the length.
         if code_points > MAX_CODE_POINTS {
             return vec![PolicyViolation::TooLong(MAX_CODE_POINTS)];
         }
@@ -85,7 +111,6 @@ impl Policy {
         let checks = [
             (code_points < self.min_code_points, PolicyViolation::TooShort(self.min_code_points)),
             (password.chars().all(char::is_numeric), PolicyViolation::EntirelyDigits),
-            (is_easily_guessed(password), PolicyViolation::EasilyGuessed),
             (name.is_some_and(|name| is_like(name.as_str())), PolicyViolation::LikeName),
             (email.is_some_and(|email| is_like(email.as_str())), PolicyViolation::LikeEmail),
         ];
@@ -147,10 +172,14 @@ mod tests {
 
     const POLICY: Policy = Policy { min_code_points: 8 };
 
+    fn accepted(password: &str, name: Option<&Name>, email: Option<&Email>) -> Vec<PolicyViolation> {
+        POLICY.check(Password::new(password), name, email).accept().err().unwrap_or_default()
+    }
+
     fn violations(password: &str) -> Vec<PolicyViolation> {
         let name = "Ada Lovelace".parse().expect("a valid name");
         let email = "a.king@analytical-engines.example".parse().expect("a valid address");
-        POLICY.violations(password, Some(&name), Some(&email))
+        accepted(password, Some(&name), Some(&email))
     }
 
     #[test]
@@ -209,7 +238,7 @@ mod tests {
     fn similarity_ignores_unicode_case() {
         let name = "Straßenmüller".parse().expect("a valid name");
 
-        assert_eq!(POLICY.violations("STRASSENMÜLLER", Some(&name), None), [PolicyViolation::LikeName]);
+        assert_eq!(accepted("STRASSENMÜLLER", Some(&name), None), [PolicyViolation::LikeName]);
     }
 
     #[test]

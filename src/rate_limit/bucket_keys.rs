@@ -5,10 +5,10 @@ use std::{net::IpAddr, sync::Arc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::limits::{ACCOUNT, ACCOUNT_IP};
+use super::limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION};
 use crate::{
     keys::{Keyring, LiveKeyring},
-    model::Email,
+    model::{Email, SessionId},
     store::{BucketKey, Limit},
 };
 
@@ -36,6 +36,11 @@ impl BucketKeys {
     /// Returns the key of an account and an address together.
     pub fn account_ip(&self, email: &Email, address: IpAddr) -> BucketKey {
         self.derive(ACCOUNT_IP.name, &[email.as_str().as_bytes(), &network(address, 32)])
+    }
+
+    /// Returns the key of an account and one of its sessions together.
+    pub fn account_session(&self, email: &Email, session: SessionId) -> BucketKey {
+        self.derive(ACCOUNT_SESSION.name, &[email.as_str().as_bytes(), session.0.as_bytes()])
     }
 
     /// Returns the key of an address for one limit.

@@ -1,6 +1,6 @@
 //! The limiter: chooses the buckets and the store of each attempt.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, panic, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use tracing::debug;
@@ -8,28 +8,23 @@ use tracing::debug;
 use super::{
     bucket_keys::BucketKeys,
     error::RateLimited,
-    limits::{ACCOUNT, ACCOUNT_IP, ADDRESS, SIGN_UPS},
+    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, SIGN_UPS},
     queue::{AttemptQueue, QueueEntry},
     reservation::Reservation,
 };
 use crate::{
     keys::LiveKeyring,
     metrics::RateLimitMetrics,
-    model::Email,
+    model::{Email, SessionId},
     store::{AttemptStore, Bucket, BucketKey, Limit, StoreError, TimeBudget},
 };
 
-/// The name of the shared store in its errors.
-const STORE: &str = "attempt store";
-
-/// Limits failed logins and sign-ups.
+/// Limits failed logins and sign-ups, and permits their work on the hashing threads.
 pub struct LoginLimiter {
-    shared: Option<Arc<dyn AttemptStore>>,
-    local: Arc<dyn AttemptStore>,
-    bucket_keys: BucketKeys,
+    /// `None` if the limits are off.
+    counter: Option<Arc<AttemptCounter>>,
     queue: AttemptQueue,
     max_wait: Duration,
-    metrics: RateLimitMetrics,
 }
 
 /// The stores that count attempts.
@@ -41,28 +36,50 @@ pub struct AttemptStores {
 }
 
 /// The account and the address that an attempt counts against.
-#[derive(Clone, Copy)]
-pub(crate) enum AttemptSubject<'attempt> {
-    /// A login to an account.
-    Account(&'attempt Email, IpAddr),
+#[derive(Clone)]
+pub(crate) enum AttemptSubject {
+    /// A login to an account. The session is one of the account, which may have ended, whose refresh token came with the
+    /// login.
+    Account(Email, IpAddr, Option<SessionId>),
     /// A login with an email that no account can have.
     Address(IpAddr),
     /// A sign-up.
-    SignUp(&'attempt Email, IpAddr),
+    SignUp(Email, IpAddr),
+}
+
+impl AttemptSubject {
+    pub(crate) fn address(&self) -> IpAddr {
+        match self {
+            Self::Account(_, address, _) | Self::Address(address) | Self::SignUp(_, address) => *address,
+        }
+    }
 }
 
 impl LoginLimiter {
     /// Creates a limiter. An attempt waits at most `max_wait` in the queue of its account and address.
     #[must_use]
     pub fn new(stores: AttemptStores, keys: Arc<LiveKeyring>, max_wait: Duration, metrics: RateLimitMetrics) -> Self {
-        let AttemptStores { shared, local } = stores;
-        Self { shared, local, bucket_keys: BucketKeys::new(keys), queue: AttemptQueue::default(), max_wait, metrics }
+        let counter = AttemptCounter { stores, bucket_keys: BucketKeys::new(keys), metrics };
+        Self { counter: Some(Arc::new(counter)), queue: AttemptQueue::default(), max_wait }
     }
 
-    /// Adds an attempt to the queue of an account and an address.
+    /// Creates a limiter without limits.
     #[must_use]
-    pub(crate) fn join(&self, email: &Email, address: IpAddr) -> QueueEntry {
-        self.queue.join(self.bucket_keys.account_ip(email, address))
+    pub fn unlimited() -> Self {
+        Self { counter: None, queue: AttemptQueue::default(), max_wait: Duration::ZERO }
+    }
+
+    /// Adds an attempt to the queue of an account and an address, or of an account and a session. Returns `None` if the
+    /// attempt needs no queue.
+    #[must_use]
+    pub(crate) fn join(&self, subject: &AttemptSubject) -> Option<QueueEntry> {
+        let AttemptSubject::Account(email, address, session) = subject else { return None };
+        let keys = &self.counter.as_ref()?.bucket_keys;
+        let key = match session {
+            Some(session) => keys.account_session(email, *session),
+            None => keys.account_ip(email, *address),
+        };
+        Some(self.queue.join(key))
     }
 
     /// Returns the longest time that an attempt may wait in a queue.
@@ -74,27 +91,43 @@ impl LoginLimiter {
     /// Reserves an attempt in the shared store or, if that is unavailable, in the local one. The shared store gets a
     /// quarter of `time`, so that an outage leaves enough for the other store calls of the request.
     ///
+    /// The reservation is made by a task. If the caller is dropped meanwhile, the task refunds whatever it has reserved.
+    ///
     /// # Errors
     /// Returns [`RateLimited`] if a limit is exceeded.
-    pub(crate) async fn reserve(
-        &self,
-        subject: AttemptSubject<'_>,
-        time: &TimeBudget,
-    ) -> Result<Reservation, RateLimited> {
-        let reserved = self.reserve_in_any(subject, time).await;
+    pub(crate) async fn reserve(&self, subject: AttemptSubject, time: &TimeBudget) -> Result<Reservation, RateLimited> {
+        let Some(counter) = &self.counter else { return Ok(Reservation::unlimited(subject.address())) };
+        let (counter, quarter) = (Arc::clone(counter), time.quarter());
+        let reserving = tokio::spawn(async move { counter.reserve(subject, &quarter).await });
+        match time.counted(reserving).await {
+            Ok(reserved) => reserved,
+            Err(error) => panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+/// Counts attempts.
+struct AttemptCounter {
+    stores: AttemptStores,
+    bucket_keys: BucketKeys,
+    metrics: RateLimitMetrics,
+}
+
+impl AttemptCounter {
+    async fn reserve(&self, subject: AttemptSubject, time: &TimeBudget) -> Result<Reservation, RateLimited> {
+        let reserved = self.reserve_in_any(&subject, time).await;
         reserved.inspect_err(|rate_limited| self.metrics.count_rejected(rate_limited.limit))
     }
 
-    async fn reserve_in_any(&self, subject: AttemptSubject<'_>, time: &TimeBudget) -> Result<Reservation, RateLimited> {
-        if let Some(shared) = &self.shared {
-            let quarter = time.quarter();
-            match time.limit(STORE, self.reserve_in(shared, subject, &quarter)).await {
+    async fn reserve_in_any(&self, subject: &AttemptSubject, time: &TimeBudget) -> Result<Reservation, RateLimited> {
+        if let Some(shared) = &self.stores.shared {
+            match self.reserve_in(shared, subject, time).await {
                 Ok(reserved) => return reserved,
                 Err(error) => debug!(%error, "shared attempt store unavailable; counting locally"),
             }
             self.metrics.local_fallback.inc();
         }
-        match self.reserve_in(&self.local, subject, time).await {
+        match self.reserve_in(&self.stores.local, subject, time).await {
             Ok(reserved) => reserved,
             Err(error) => unreachable!("the local attempt store does not fail: {error}"),
         }
@@ -103,21 +136,42 @@ impl LoginLimiter {
     async fn reserve_in(
         &self,
         store: &Arc<dyn AttemptStore>,
-        subject: AttemptSubject<'_>,
+        subject: &AttemptSubject,
         time: &TimeBudget,
     ) -> Result<Result<Reservation, RateLimited>, StoreError> {
         match subject {
-            AttemptSubject::Account(email, address) => self.reserve_login(store, email, address, time).await,
+            AttemptSubject::Account(email, address, session) => {
+                if let Some(session) = session
+                    && let Ok(reserved) = self.reserve_known_session(store, email, (*address, *session), time).await?
+                {
+                    return Ok(Ok(reserved));
+                }
+                self.reserve_login(store, email, *address, time).await
+            }
             AttemptSubject::Address(address) => {
-                let address = self.address_bucket(&ADDRESS, address);
-                Reservation::new(store, None).reserve(&[address], time).await
+                let bucket = self.address_bucket(&ADDRESS, *address);
+                Reservation::new(store, *address, None).reserve(&[bucket], time).await
             }
             AttemptSubject::SignUp(email, address) => {
-                let device = self.bucket_keys.device(email, address).first().copied();
-                let address = self.address_bucket(&SIGN_UPS, address);
-                Reservation::new(store, device).reserve(&[address], time).await
+                let device = self.bucket_keys.device(email, *address).first().copied();
+                let bucket = self.address_bucket(&SIGN_UPS, *address);
+                Reservation::new(store, *address, device).reserve(&[bucket], time).await
             }
         }
+    }
+
+    /// Reserves a login that came with a refresh token of the account. It counts against the limit of the account and the
+    /// token's session alone, regardless of its address.
+    async fn reserve_known_session(
+        &self,
+        store: &Arc<dyn AttemptStore>,
+        email: &Email,
+        (address, session): (IpAddr, SessionId),
+        time: &TimeBudget,
+    ) -> Result<Result<Reservation, RateLimited>, StoreError> {
+        let device = self.bucket_keys.device(email, address).first().copied();
+        let bucket = Bucket { key: self.bucket_keys.account_session(email, session), limit: &ACCOUNT_SESSION };
+        Reservation::new(store, address, device).reserve(&[bucket], time).await
     }
 
     async fn reserve_login(
@@ -128,7 +182,7 @@ impl LoginLimiter {
         time: &TimeBudget,
     ) -> Result<Result<Reservation, RateLimited>, StoreError> {
         let devices = self.bucket_keys.device(email, address);
-        let reservation = Reservation::new(store, devices.first().copied());
+        let reservation = Reservation::new(store, address, devices.first().copied());
         let account_ip = Bucket { key: self.bucket_keys.account_ip(email, address), limit: &ACCOUNT_IP };
         if knows_any(store, &devices, time).await? {
             return reservation.reserve(&[account_ip], time).await;

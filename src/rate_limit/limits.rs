@@ -46,6 +46,9 @@ pub static ACCOUNT: Limit = Limit {
 /// The name stays `pair`: keys in Redis, bucket keys, metrics and audit events contain it.
 pub static ACCOUNT_IP: Limit = Limit { name: "pair", ..ACCOUNT };
 
+/// Failures of logins that came with a refresh token of the account, by the session of the token.
+pub static ACCOUNT_SESSION: Limit = Limit { name: "account_session", ..ACCOUNT };
+
 /// Failures from one address, at any account: 100 at once, then one every 10 seconds.
 pub static ADDRESS: Limit = Limit {
     name: "address",

@@ -19,7 +19,6 @@ pub use self::{
 };
 pub(crate) use self::{
     limiter::AttemptSubject,
-    limits::FAILURES_IN_A_ROW,
     queue::Permit,
     reservation::{AttemptOutcome, Reservation},
 };

@@ -1,15 +1,22 @@
 //! A reserved attempt, from its reservation to its outcome.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use tokio::runtime::Handle;
 use tracing::debug;
 
 use super::{
     error::RateLimited,
-    limits::{ACCOUNT, ACCOUNT_IP, ADDRESS},
+    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, FAILURES_IN_A_ROW},
 };
-use crate::store::{AttemptStore, Bucket, BucketKey, Limit, ReserveOutcome, StoreError, TimeBudget};
+use crate::{
+    passwords::WorkPermit,
+    store::{AttemptStore, Bucket, BucketKey, Limit, ReserveOutcome, StoreError, TimeBudget},
+};
+
+/// The limit on settling an attempt. If the store does not respond in that time, the attempt stays counted.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +29,18 @@ pub enum AttemptOutcome {
     Aborted,
 }
 
-/// A reserved attempt. Dropping it without [`Reservation::settle`] refunds it.
+/// A reserved attempt. A task settles it, which outlives the request. If a reservation is dropped without
+/// [`Reservation::settle`], its work decides: a comparison that did not match counts, and an attempt without one is
+/// refunded, unless [`Reservation::keep`] was called.
 pub struct Reservation {
+    /// `None` after the attempt has been settled, or if the limits are off.
+    reserved: Option<Reserved>,
+    permit: Option<WorkPermit>,
+    is_kept: bool,
+}
+
+/// The charges of an attempt and their store.
+struct Reserved {
     store: Arc<dyn AttemptStore>,
     charges: Vec<Charge>,
     /// The device to remember if the attempt succeeds.
@@ -43,18 +60,43 @@ impl Charge {
     fn is_of(&self, limit: &Limit) -> bool {
         self.bucket.limit.name == limit.name
     }
+
+    fn is_of_account(&self) -> bool {
+        [&ACCOUNT, &ACCOUNT_IP, &ACCOUNT_SESSION].into_iter().any(|limit| self.is_of(limit))
+    }
 }
 
 impl Reservation {
-    /// Creates a reservation without charges. `device` is remembered if the attempt succeeds.
-    pub(super) fn new(store: &Arc<dyn AttemptStore>, device: Option<BucketKey>) -> Self {
-        Self { store: Arc::clone(store), charges: Vec::new(), device }
+    /// Creates a reservation without charges for a client. `device` is remembered if the attempt succeeds.
+    pub(super) fn new(store: &Arc<dyn AttemptStore>, client: IpAddr, device: Option<BucketKey>) -> Self {
+        let reserved = Reserved { store: Arc::clone(store), charges: Vec::new(), device };
+        Self { reserved: Some(reserved), permit: Some(WorkPermit::for_client(client)), is_kept: false }
     }
 
-    /// Returns the failures in a row at the account, this attempt included; `None` if its device is known.
+    /// Creates a reservation that counts nowhere.
+    pub(super) fn unlimited(client: IpAddr) -> Self {
+        Self { reserved: None, permit: Some(WorkPermit::for_client(client)), is_kept: false }
+    }
+
+    /// Returns the permit for the work of the attempt.
+    pub fn permit(&self) -> &WorkPermit {
+        self.permit.as_ref().unwrap_or_else(|| unreachable!("only settling and dropping take the permit"))
+    }
+
+    /// Makes the attempt count if it is dropped without [`Reservation::settle`].
+    pub fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
+    /// Returns whether the attempt is the hundredth in a row, or a multiple of that, in a bucket of its account.
     #[must_use]
-    pub fn account_failures(&self) -> Option<u32> {
-        self.charges.iter().find(|charge| charge.is_of(&ACCOUNT)).map(|charge| charge.count)
+    pub fn is_streak(&self) -> bool {
+        let of_account = self.charges().iter().filter(|charge| charge.is_of_account());
+        of_account.into_iter().any(|charge| charge.count % FAILURES_IN_A_ROW == 0)
+    }
+
+    fn charges(&self) -> &[Charge] {
+        self.reserved.as_ref().map(|reserved| reserved.charges.as_slice()).unwrap_or_default()
     }
 
     /// Reserves the attempt in more buckets. If one of them rejects it, refunds all of its charges.
@@ -63,31 +105,68 @@ impl Reservation {
         buckets: &[Bucket],
         time: &TimeBudget,
     ) -> Result<Result<Self, RateLimited>, StoreError> {
-        let outcomes = join_all(buckets.iter().map(|bucket| self.store.reserve(bucket, time))).await;
+        let Some(reserved) = &mut self.reserved else { return Ok(Ok(self)) };
+        let outcomes = join_all(buckets.iter().map(|bucket| reserved.store.reserve(bucket, time))).await;
         let mut longest: Option<RateLimited> = None;
+        let mut failure = None;
         for (bucket, outcome) in buckets.iter().zip(outcomes) {
-            match outcome? {
-                ReserveOutcome::Allowed { charge, count } => {
-                    self.charges.push(Charge { bucket: *bucket, amount: charge, count });
+            match outcome {
+                Ok(ReserveOutcome::Allowed { charge, count }) => {
+                    reserved.charges.push(Charge { bucket: *bucket, amount: charge, count });
                 }
-                ReserveOutcome::Denied { wait } if longest.is_none_or(|longest| longest.wait < wait) => {
+                Ok(ReserveOutcome::Denied { wait }) if longest.is_none_or(|longest| longest.wait < wait) => {
                     longest = Some(RateLimited { limit: bucket.limit.name, wait });
                 }
-                ReserveOutcome::Denied { .. } => {}
+                Ok(ReserveOutcome::Denied { .. }) => {}
+                Err(error) => failure = Some(error),
             }
         }
+        // Dropped, the reservation is refunded.
+        if let Some(error) = failure {
+            return Err(error);
+        }
         let Some(rate_limited) = longest else { return Ok(Ok(self)) };
-        self.settle(AttemptOutcome::Aborted, time).await;
+        // Refunded first: the next attempt must not meet these charges.
+        if let Some(reserved) = self.reserved.take() {
+            reserved.settle(AttemptOutcome::Aborted).await;
+        }
         Ok(Err(rate_limited))
     }
 
     /// Keeps the charges of a failed attempt, and refunds or clears the charges of any other.
     pub async fn settle(mut self, outcome: AttemptOutcome, time: &TimeBudget) {
-        let charges = std::mem::take(&mut self.charges);
+        if let Some(reserved) = self.reserved.take()
+            && outcome != AttemptOutcome::Failed
+        {
+            let settling = tokio::spawn(reserved.settle(outcome));
+            // If the time is used up, the task continues without the request.
+            let _ = time.limit("attempt store", async { Ok(settling.await) }).await;
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let (Some(reserved), Some(permit), false, Ok(runtime)) =
+            (self.reserved.take(), self.permit.take(), self.is_kept, Handle::try_current())
+            && !reserved.charges.is_empty()
+        {
+            runtime.spawn(async move {
+                if permit.revoke().await.comparison != Some(false) {
+                    reserved.settle(AttemptOutcome::Aborted).await;
+                }
+            });
+        }
+    }
+}
+
+impl Reserved {
+    async fn settle(self, outcome: AttemptOutcome) {
+        let time = TimeBudget::new(SETTLE_TIMEOUT);
         let settled = match outcome {
             AttemptOutcome::Failed => Ok(()),
-            AttemptOutcome::Aborted => refund(&self.store, &charges, time).await,
-            AttemptOutcome::Succeeded => self.release(&charges, time).await,
+            AttemptOutcome::Aborted => refund(&self.store, &self.charges, &time).await,
+            AttemptOutcome::Succeeded => self.release(&time).await,
         };
         if let Err(error) = settled {
             debug!(%error, "failed to refund an attempt");
@@ -96,25 +175,15 @@ impl Reservation {
 
     /// Clears the failures of the account, refunds the charge of the address and remembers the device. The failures of
     /// the address stay: they may be guesses at other accounts.
-    async fn release(&self, charges: &[Charge], time: &TimeBudget) -> Result<(), StoreError> {
-        let of_account = charges.iter().filter(|charge| charge.is_of(&ACCOUNT) || charge.is_of(&ACCOUNT_IP));
-        let of_address: Vec<_> = charges.iter().filter(|charge| charge.is_of(&ADDRESS)).copied().collect();
+    async fn release(&self, time: &TimeBudget) -> Result<(), StoreError> {
+        let of_account = self.charges.iter().filter(|charge| charge.is_of_account());
+        let of_address: Vec<_> = self.charges.iter().filter(|charge| charge.is_of(&ADDRESS)).copied().collect();
         let (cleared, refunded, remembered) = tokio::join!(
             join_all(of_account.map(|charge| self.store.clear(&charge.bucket, time))),
             refund(&self.store, &of_address, time),
             join_all(self.device.iter().map(|device| self.store.remember(device, time))),
         );
         cleared.into_iter().chain(remembered).chain([refunded]).collect()
-    }
-}
-
-impl Drop for Reservation {
-    /// Refunds the attempt in the background if its request was dropped before [`Reservation::settle`].
-    fn drop(&mut self) {
-        let (charges, store) = (std::mem::take(&mut self.charges), Arc::clone(&self.store));
-        if let (false, Ok(runtime)) = (charges.is_empty(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move { refund(&store, &charges, &TimeBudget::new(Duration::from_secs(1))).await });
-        }
     }
 }
 

@@ -52,6 +52,12 @@ impl TimeBudget {
         outcome.unwrap_or_else(|| Err(StoreError::unavailable(store, "no response in time")))
     }
 
+    /// Runs work that has its own limit, and counts its time.
+    pub async fn counted<T>(&self, work: impl Future<Output = T>) -> T {
+        let _running = self.start();
+        work.await
+    }
+
     /// Returns a new budget with a quarter of the time left, for an optional call.
     #[must_use]
     pub fn quarter(&self) -> Self {

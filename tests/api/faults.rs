@@ -41,9 +41,8 @@ async fn dropped_sign_up_leaves_a_whole_account_or_none() {
     for polls in 1_usize.. {
         let email = format!("ada{polls}@example.org");
         let (name, address) = ("Ada".parse().expect("a name"), email.parse().expect("an address"));
-        let password =
-            accounts.validate_password(Password::new(PASSWORD), Some(&name), Some(&address)).await.expect("no queue");
-        let sign_up = SignUp { name, email: address, password: password.expect("an acceptable password") };
+        let password = accounts.policy.check(Password::new(PASSWORD), Some(&name), Some(&address));
+        let sign_up = SignUp { name, email: address, password };
 
         let is_done = {
             let mut future = pin!(accounts.sign_up(sign_up, &call));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postern::{
     model::{AccountStatus, PasswordHash, User, UserId},
-    passwords::{HashParameters, HasherSettings, Password},
+    passwords::{HashParameters, HasherSettings, Password, WorkPermit},
 };
 use serde_json::json;
 
@@ -59,7 +59,12 @@ async fn refused_logins(service: &Service) -> Vec<(&'static str, String)> {
     let unusable = Some(PasswordHash::new("!unusable".to_owned()));
     service.insert(&User { password: unusable, ..like_ada("unusable@example.org") }).await;
     let too_long = "a".repeat(257);
-    let imported = service.accounts.hasher.hash(&Password::new(&too_long)).await.expect("no queue");
+    let imported = service
+        .accounts
+        .hasher
+        .hash(&WorkPermit::for_command_line(), &Password::new(&too_long))
+        .await
+        .expect("no queue");
     service.insert(&User { password: Some(imported), ..like_ada("imported@example.org") }).await;
     let refused = [
         ("ada@example.org", "wrong_password"),

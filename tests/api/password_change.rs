@@ -1,6 +1,6 @@
 //! `POST /change-password/`
 
-use postern::passwords::Password;
+use postern::passwords::{Password, WorkPermit};
 use serde_json::json;
 
 use super::Service;
@@ -187,16 +187,12 @@ async fn rehash_during_a_change_keeps_the_password_right() {
     let ada = service.signed_up("ada@example.org").await;
     let (accounts, call) = (&service.accounts, call());
     let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a valid session");
-    let new = accounts
-        .validate_password(Password::new(NEW), None, None)
-        .await
-        .expect("no queue")
-        .expect("an acceptable password");
+    let new = accounts.policy.check(Password::new(NEW), None, None);
     let old = Password::new(PASSWORD);
 
-    let renewed = accounts.hasher.hash(&old).await.expect("no queue");
+    let renewed = accounts.hasher.hash(&WorkPermit::for_command_line(), &old).await.expect("no queue");
     accounts.users.rehash(&current.user, &renewed, &call.time).await.expect("a response");
-    accounts.change_password(&current, &old, &new, &call).await.expect("the password is right");
+    accounts.change_password(&current, &old, new, &call).await.expect("the password is right");
 
     service.log_in(&ada.email, NEW).await.expect(200);
 }

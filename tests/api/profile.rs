@@ -1,6 +1,6 @@
 //! `PATCH /profile/` and `DELETE /profile/`
 
-use postern::passwords::Password;
+use postern::passwords::{Password, WorkPermit};
 use serde_json::json;
 
 use super::Service;
@@ -87,7 +87,7 @@ async fn rehash_during_a_deletion_does_not_keep_the_account() {
     let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a valid session");
     let password = Password::new(PASSWORD);
 
-    let renewed = accounts.hasher.hash(&password).await.expect("no queue");
+    let renewed = accounts.hasher.hash(&WorkPermit::for_command_line(), &password).await.expect("no queue");
     accounts.users.rehash(&current.user, &renewed, &call.time).await.expect("a response");
     accounts.delete_account(&current, &password, &call).await.expect("the password is right");
 

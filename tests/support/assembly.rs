@@ -88,7 +88,7 @@ pub fn assemble(
         clock,
         lifetimes: settings.lifetimes,
         max_sessions: settings.max_sessions,
-        limiter: settings.rate_limits.then_some(limiter),
+        limiter: if settings.rate_limits { limiter } else { LoginLimiter::unlimited() },
         rotation_enabled: settings.rotation_enabled,
         metrics,
         audit: trail,

@@ -103,6 +103,7 @@ impl<B: Backend> Service<B> {
         UserAdmin {
             users: Arc::clone(users),
             hasher: Hasher::start(hashing(CHEAP), metrics.hashing.clone()).expect("valid parameters"),
+            permit: WorkPermit::for_command_line(),
             policy: *policy,
             clock: Arc::clone(clock),
             audit: audit.clone(),

@@ -1,25 +1,24 @@
-//! Password change, and the validation of new passwords.
+//! Password change, and new passwords in bodies.
 
 use super::sessions::Message;
 use crate::{
     accounts::CurrentUser,
     http::{context::Context, error::ApiError, fields::Fields, response::Json},
     model::{Email, Name},
-    passwords::AcceptedPassword,
+    passwords::CandidatePassword,
 };
 
 /// `POST /change-password/`
 pub async fn change(context: Context, current: CurrentUser, mut body: Fields) -> Result<Json<Message>, ApiError> {
     let old = body.password("old_password");
     let owner = PasswordOwner { name: Some(&current.user.name), email: Some(&current.user.email) };
-    let new = validated_password(&context, &mut body, "new_password", owner).await?;
-    let valid = old.zip(new);
-    if valid.as_ref().is_some_and(|(old, new)| new.password().is_same_as(old)) {
+    let new = new_password(&context, &mut body, "new_password", owner);
+    if old.as_ref().zip(new.as_ref()).is_some_and(|(old, new)| new.password().is_same_as(old)) {
         body.add_error("new_password", "The new password must differ from the old one.");
     }
-    let (old, new) = body.finish(valid)?;
-    let changed = context.accounts.change_password(&current, &old, &new, &context.call).await;
-    changed.map_err(ApiError::for_password_field("old_password"))?;
+    let (old, new) = finish_with_password(body, "new_password", old, new)?;
+    let changed = context.accounts.change_password(&current, &old, new, &context.call).await;
+    changed.map_err(ApiError::of_password_change)?;
     Ok(Json(Message { message: "Password changed successfully" }))
 }
 
@@ -29,21 +28,29 @@ pub struct PasswordOwner<'a> {
     pub email: Option<&'a Email>,
 }
 
-/// Takes a new password from a field, and adds an error for each violation of the password policy.
-pub async fn validated_password(
+/// Takes a new password from a field. Its strength remains to be estimated.
+pub fn new_password(
     context: &Context,
     body: &mut Fields,
     field: &'static str,
     owner: PasswordOwner<'_>,
-) -> Result<Option<AcceptedPassword>, ApiError> {
-    let Some(password) = body.password(field) else { return Ok(None) };
-    match context.accounts.validate_password(password, owner.name, owner.email).await? {
-        Ok(password) => Ok(Some(password)),
-        Err(violations) => {
-            for violation in violations {
-                body.add_error(field, violation.to_string());
-            }
-            Ok(None)
+) -> Option<CandidatePassword> {
+    let password = body.password(field)?;
+    Some(context.accounts.policy.check(password, owner.name, owner.email))
+}
+
+/// Returns a new password with the other values of its body. If another field is invalid, reports it together with the
+/// violations of the password; otherwise the use case reports these, after it has estimated the strength as well.
+pub fn finish_with_password<T>(
+    mut body: Fields,
+    field: &'static str,
+    others: Option<T>,
+    password: Option<CandidatePassword>,
+) -> Result<(T, CandidatePassword), ApiError> {
+    if others.is_none() || body.has_errors() {
+        for violation in password.iter().flat_map(CandidatePassword::violations) {
+            body.add_error(field, violation.to_string());
         }
     }
+    body.finish(others.zip(password))
 }

@@ -34,8 +34,9 @@ pub struct TokenPair {
 pub async fn login(context: Context, _: Anonymous, mut body: Fields) -> Result<Json<TokenPair>, ApiError> {
     let email = body.login_email("email");
     let password = body.password("password");
+    let refresh_token = body.optional_text("refresh");
     let (email, password) = body.finish(email.zip(password))?;
-    let credentials = Credentials { email: email.ok(), password };
+    let credentials = Credentials { email: email.ok(), password, refresh_token };
     let tokens = context.accounts.login(credentials, &context.call).await?;
     Ok(Json(TokenPair { access: tokens.access, refresh: tokens.refresh }))
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::passwords::{PasswordOwner, validated_password};
+use super::passwords::{PasswordOwner, finish_with_password, new_password};
 use crate::{
     accounts::{CurrentUser, SignUp},
     clock::rfc3339,
@@ -29,9 +29,8 @@ pub struct SignedUp {
 pub async fn sign_up(context: Context, _: Anonymous, mut body: Fields) -> Result<Created<SignedUp>, ApiError> {
     let (name, email) = (body.name("name"), body.email("email"));
     let owner = PasswordOwner { name: name.as_ref(), email: email.as_ref() };
-    let password = validated_password(&context, &mut body, "password", owner).await?;
-    let valid = name.zip(email).zip(password);
-    let ((name, email), password) = body.finish(valid)?;
+    let password = new_password(&context, &mut body, "password", owner);
+    let ((name, email), password) = finish_with_password(body, "password", name.zip(email), password)?;
     let sign_up = SignUp { name, email, password };
     let tokens = context.accounts.sign_up(sign_up, &context.call).await?;
     let message = "User created successfully!";
@@ -73,7 +72,6 @@ pub async fn rename(context: Context, current: CurrentUser, mut body: Fields) ->
 pub async fn delete(context: Context, current: CurrentUser, mut body: Fields) -> Result<NoContent, ApiError> {
     let password = body.password("password");
     let password = body.finish(password)?;
-    let deleted = context.accounts.delete_account(&current, &password, &context.call).await;
-    deleted.map_err(ApiError::for_password_field("password"))?;
+    context.accounts.delete_account(&current, &password, &context.call).await?;
     Ok(NoContent)
 }

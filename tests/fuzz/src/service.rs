@@ -17,6 +17,7 @@ use postern::{
     http::{self, Readiness, RequestLimits, TokenCheckConfig, routes},
     metrics::Metrics,
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
+    rate_limit::LoginLimiter,
     store::{instrumented_sessions, instrumented_users, sqlite::DataDirectory},
     tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
@@ -186,7 +187,7 @@ fn accounts() -> Accounts {
         lifetimes: Lifetimes { access: LONG, session: LONG, idle: None, published_keys: Duration::from_mins(5) },
         max_sessions: 100,
         // Otherwise the responses after many failures are all 429.
-        limiter: None,
+        limiter: LoginLimiter::unlimited(),
         rotation_enabled: true,
         metrics,
     }
