@@ -13,7 +13,7 @@ use postern::{
     http::{self, Readiness, TokenCheckConfig, routes},
     keys::LiveKeyring,
     model::{AuditEvent, AuditOrigin, EventKind, EventQuery, PasswordHash, User},
-    passwords::Hasher,
+    passwords::{Hasher, WorkPermit},
     server::{self, ConnectionLimits, ConnectionTimeouts, ListenerConfig, Phase},
     store::AuditStore,
 };
