@@ -63,7 +63,6 @@ pub fn client() -> Client {
 
 async fn signed_up(accounts: &Accounts) -> Tokens {
     let (name, email) = ("Ada Lovelace".parse().expect("a name"), "ada@example.org".parse().expect("an address"));
-    let validated = accounts.validate_password(Password::new(PASSWORD), Some(&name), Some(&email)).await;
-    let password = validated.expect("an idle thread").expect("an acceptable password");
+    let password = accounts.policy.check(Password::new(PASSWORD), Some(&name), Some(&email));
     accounts.sign_up(SignUp { name, email, password }, &call()).await.expect("an account")
 }

@@ -1,8 +1,9 @@
 //! The limiter: chooses the buckets and the store of each attempt.
 
-use std::{net::IpAddr, panic, sync::Arc, time::Duration};
+use std::{future::pending, net::IpAddr, panic, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use tokio::task::JoinError;
 use tracing::debug;
 
 use super::{
@@ -99,9 +100,11 @@ impl LoginLimiter {
         let Some(counter) = &self.counter else { return Ok(Reservation::unlimited(subject.address())) };
         let (counter, quarter) = (Arc::clone(counter), time.quarter());
         let reserving = tokio::spawn(async move { counter.reserve(subject, &quarter).await });
-        match time.counted(reserving).await {
+        match time.counted(reserving).await.map_err(JoinError::try_into_panic) {
             Ok(reserved) => reserved,
-            Err(error) => panic::resume_unwind(error.into_panic()),
+            Err(Ok(panic)) => panic::resume_unwind(panic),
+            // The runtime is shutting down, and drops this future as well.
+            Err(Err(_)) => pending().await,
         }
     }
 }

@@ -22,6 +22,7 @@ mod embedded {
     mod faults;
     mod key_rotation;
     mod keys;
+    mod known_sessions;
     mod login;
     mod logout;
     mod metrics;
@@ -35,6 +36,7 @@ mod embedded {
     mod rotation;
     mod session_termination;
     mod sessions;
+    mod settlement;
     mod sign_up;
     mod token_checks;
 }
@@ -49,6 +51,7 @@ mod postgres_redis {
     mod faults;
     mod key_rotation;
     mod keys;
+    mod known_sessions;
     mod login;
     mod logout;
     mod metrics;
@@ -62,6 +65,7 @@ mod postgres_redis {
     mod rotation;
     mod session_termination;
     mod sessions;
+    mod settlement;
     mod sign_up;
     mod stored_secrets;
     mod token_checks;

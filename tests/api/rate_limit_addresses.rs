@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use serde_json::json;
+
 use super::{
     Service,
     rate_limit::{ELSEWHERE, HOME, WRONG, behind_proxy, retry_after},
@@ -48,6 +50,21 @@ async fn sign_ups_of_an_address_are_limited_after_200() {
     service.sign_up_from(HOME, "ada1@example.org").await.expect(201);
     service.advance(wait);
     service.sign_up_from(ELSEWHERE, "ada2@example.org").await.expect(201);
+}
+
+#[tokio::test]
+async fn sign_ups_with_rejected_passwords_are_limited() {
+    let service = behind_proxy().await;
+    let sign_up = async |password: &str| {
+        let body = json!({"name": "Ada Lovelace", "email": "ada@example.org", "password": password});
+        service.post("/create-user/", body).header("x-forwarded-for", HOME).send().await
+    };
+
+    for _ in 0..200 {
+        sign_up("letmein1").await.expect_problem(400, "validation_failed");
+    }
+
+    sign_up("letmein1").await.expect_problem(429, "too_many_attempts");
 }
 
 #[tokio::test]

@@ -93,12 +93,27 @@ async fn all_invalid_fields_are_reported_together() {
         ],
         "password": [
           "This password is too short. It must contain at least 8 characters.",
-          "This password is entirely numeric.",
-          "This password is too common or too easily guessed."
+          "This password is entirely numeric."
         ]
       }
     }
     "#);
+    assert_eq!(service.accounts.metrics.hashing.policy_checks.get_sample_count(), 0, "no estimate beside other errors");
+}
+
+#[tokio::test]
+async fn every_violation_of_the_password_policy_is_reported() {
+    let service = Service::start().await;
+
+    let body = json!({"name": "Ada", "email": "ada@example.org", "password": "12345"});
+    let errors = service.post("/create-user/", body).send().await.expect_field_errors("password");
+
+    let expected = [
+        "This password is too short. It must contain at least 8 characters.",
+        "This password is entirely numeric.",
+        "This password is too common or too easily guessed.",
+    ];
+    assert_eq!(errors, expected);
 }
 
 #[tokio::test]

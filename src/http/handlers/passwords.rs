@@ -23,6 +23,7 @@ pub async fn change(context: Context, current: CurrentUser, mut body: Fields) ->
 }
 
 /// The fields of a password's owner that the password must not resemble; `None` if the request has no valid one.
+#[derive(Clone, Copy)]
 pub struct PasswordOwner<'a> {
     pub name: Option<&'a Name>,
     pub email: Option<&'a Email>,
