@@ -8,6 +8,7 @@ use tracing::debug;
 use super::{
     error::RateLimited,
     limits::{ACCOUNT, ACCOUNT_IP, ADDRESS},
+    overflow::Counters,
 };
 use crate::store::{AttemptStore, Bucket, BucketKey, Limit, ReserveOutcome, StoreError, TimeBudget};
 
@@ -24,15 +25,17 @@ pub enum AttemptOutcome {
 
 /// A reserved attempt. Dropping it without [`Reservation::settle`] refunds it.
 pub struct Reservation {
-    store: Arc<dyn AttemptStore>,
+    counters: Counters,
     charges: Vec<Charge>,
     /// The device to remember if the attempt succeeds.
     device: Option<BucketKey>,
 }
 
 /// The charge of an attempt in one bucket.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Charge {
+    /// The store that has the bucket.
+    store: Arc<dyn AttemptStore>,
     bucket: Bucket,
     amount: Duration,
     /// The attempts in the bucket that have not been refunded, this one included.
@@ -47,8 +50,8 @@ impl Charge {
 
 impl Reservation {
     /// Creates a reservation without charges. `device` is remembered if the attempt succeeds.
-    pub(super) fn new(store: &Arc<dyn AttemptStore>, device: Option<BucketKey>) -> Self {
-        Self { store: Arc::clone(store), charges: Vec::new(), device }
+    pub(super) fn new(counters: Counters, device: Option<BucketKey>) -> Self {
+        Self { counters, charges: Vec::new(), device }
     }
 
     /// Returns the failures in a row at the account, this attempt included; `None` if its device is known.
@@ -63,18 +66,24 @@ impl Reservation {
         buckets: &[Bucket],
         time: &TimeBudget,
     ) -> Result<Result<Self, RateLimited>, StoreError> {
-        let outcomes = join_all(buckets.iter().map(|bucket| self.store.reserve(bucket, time))).await;
-        let mut longest: Option<RateLimited> = None;
+        let outcomes = join_all(buckets.iter().map(|bucket| self.counters.reserve(bucket, time))).await;
+        let (mut longest, mut failed): (Option<RateLimited>, _) = (None, None);
         for (bucket, outcome) in buckets.iter().zip(outcomes) {
-            match outcome? {
-                ReserveOutcome::Allowed { charge, count } => {
-                    self.charges.push(Charge { bucket: *bucket, amount: charge, count });
+            match outcome {
+                Ok((ReserveOutcome::Allowed { charge, count }, store)) => {
+                    self.charges.push(Charge { store: Arc::clone(store), bucket: *bucket, amount: charge, count });
                 }
-                ReserveOutcome::Denied { wait } if longest.is_none_or(|longest| longest.wait < wait) => {
+                Ok((ReserveOutcome::Denied { wait }, _)) if longest.is_none_or(|longest| longest.wait < wait) => {
                     longest = Some(RateLimited { limit: bucket.limit.name, wait });
                 }
-                ReserveOutcome::Denied { .. } => {}
+                Ok((ReserveOutcome::Denied { .. }, _)) => {}
+                Ok((ReserveOutcome::Full, _)) => unreachable!("the local attempt store is never full"),
+                Err(error) => failed = Some(error),
             }
+        }
+        if let Some(error) = failed {
+            // Dropped, the reservation refunds the charges of the other buckets.
+            return Err(error);
         }
         let Some(rate_limited) = longest else { return Ok(Ok(self)) };
         self.settle(AttemptOutcome::Aborted, time).await;
@@ -86,7 +95,7 @@ impl Reservation {
         let charges = std::mem::take(&mut self.charges);
         let settled = match outcome {
             AttemptOutcome::Failed => Ok(()),
-            AttemptOutcome::Aborted => refund(&self.store, &charges, time).await,
+            AttemptOutcome::Aborted => refund(&charges, time).await,
             AttemptOutcome::Succeeded => self.release(&charges, time).await,
         };
         if let Err(error) = settled {
@@ -98,11 +107,12 @@ impl Reservation {
     /// the address stay: they may be guesses at other accounts.
     async fn release(&self, charges: &[Charge], time: &TimeBudget) -> Result<(), StoreError> {
         let of_account = charges.iter().filter(|charge| charge.is_of(&ACCOUNT) || charge.is_of(&ACCOUNT_IP));
-        let of_address: Vec<_> = charges.iter().filter(|charge| charge.is_of(&ADDRESS)).copied().collect();
+        let of_address: Vec<_> =
+            charges.iter().filter(|charge| ADDRESS.includes(charge.bucket.limit)).cloned().collect();
         let (cleared, refunded, remembered) = tokio::join!(
-            join_all(of_account.map(|charge| self.store.clear(&charge.bucket, time))),
-            refund(&self.store, &of_address, time),
-            join_all(self.device.iter().map(|device| self.store.remember(device, time))),
+            join_all(of_account.map(|charge| self.counters.clear(&charge.bucket, time))),
+            refund(&of_address, time),
+            join_all(self.device.iter().map(|device| self.counters.store.remember(device, time))),
         );
         cleared.into_iter().chain(remembered).chain([refunded]).collect()
     }
@@ -111,14 +121,14 @@ impl Reservation {
 impl Drop for Reservation {
     /// Refunds the attempt in the background if its request was dropped before [`Reservation::settle`].
     fn drop(&mut self) {
-        let (charges, store) = (std::mem::take(&mut self.charges), Arc::clone(&self.store));
+        let charges = std::mem::take(&mut self.charges);
         if let (false, Ok(runtime)) = (charges.is_empty(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(async move { refund(&store, &charges, &TimeBudget::new(Duration::from_secs(1))).await });
+            runtime.spawn(async move { refund(&charges, &TimeBudget::new(Duration::from_secs(1))).await });
         }
     }
 }
 
-async fn refund(store: &Arc<dyn AttemptStore>, charges: &[Charge], time: &TimeBudget) -> Result<(), StoreError> {
-    let refunds = join_all(charges.iter().map(|charge| store.refund(&charge.bucket, charge.amount, time))).await;
+async fn refund(charges: &[Charge], time: &TimeBudget) -> Result<(), StoreError> {
+    let refunds = join_all(charges.iter().map(|charge| charge.store.refund(&charge.bucket, charge.amount, time))).await;
     refunds.into_iter().collect()
 }

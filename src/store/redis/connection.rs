@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redis::{RedisError, ScriptInvocation, aio::MultiplexedConnection};
 
 use super::attempt_scripts::AttemptScripts;
+use super::attempts::SHARDS;
 use super::session_scripts::SessionScripts;
 use super::{connector::RedisConnector, error::STORE, scripts::milliseconds, server_time::ServerTime, url::RedisUrl};
 use crate::{
@@ -28,6 +29,8 @@ pub struct RedisStore {
     retries: RetryBudget,
     pub(super) session_scripts: SessionScripts,
     pub(super) attempt_scripts: AttemptScripts,
+    /// The number of shards of the buckets of attempts.
+    pub(super) shards: u32,
     clock: Arc<dyn Clock>,
     pub(super) server_time: ServerTime,
 }
@@ -45,6 +48,7 @@ impl RedisStore {
             retries: RetryBudget::default(),
             session_scripts: SessionScripts::new(),
             attempt_scripts: AttemptScripts::new(),
+            shards: SHARDS,
             clock,
             server_time: ServerTime::default(),
         })
