@@ -63,7 +63,7 @@ async fn ipv6_56_is_limited_after_200_failures() {
 async fn ipv6_48_is_limited_after_390_failures() {
     let service = behind_proxy().await;
     // As few of each /56 as possible.
-    let address = |number: usize| format!("2001:db8:0:{:x}::1", (number % 256) << 8 | number / 256);
+    let address = |number: usize| format!("2001:db8:0:{:x}::1", ((number % 256) << 8) | (number / 256));
 
     let failures = service.failures_until_refused(address).await;
 

@@ -1,42 +1,28 @@
 //! Attempts and devices in Redis.
 //!
-//! The buckets are in shards, each a hash in one key, in any slot of a cluster. The shard of a bucket follows from its key,
-//! a keyed digest, so no client can choose it. A shard holds at most [`SHARD_BUCKETS`] buckets, so all of them are bounded
-//! although no key counts them. Each device is a key. The concurrent calls of one request are pipelined over the shared
-//! connection.
+//! The buckets are in [shards](AttemptShards), and each device is one key. The concurrent calls of one request are pipelined
+//! over the shared connection.
 
 use std::{fmt::Write as _, time::Duration};
 
 use async_trait::async_trait;
 use redis::{Script, ScriptInvocation};
 
-use super::{connection::RedisStore, scripts::milliseconds};
+use super::{attempt_shards::AttemptShards, connection::RedisStore, scripts::milliseconds};
 use crate::store::{AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, ReserveOutcome, StoreError, TimeBudget};
-
-/// The maximum number of buckets in a shard. Redis keeps a hash of at most `hash-max-listpack-entries` (default 512)
-/// fields in a compact form, in which a full shard takes 6.2 kB, 48 bytes for each bucket (Redis 7.0.15, `MEMORY USAGE`).
-const SHARD_BUCKETS: u32 = 128;
-
-/// The number of shards: 1,048,576 buckets take 49 MiB.
-pub(super) const SHARDS: u32 = 8192;
 
 impl RedisStore {
     /// Sets the maximum number of buckets (default 1,048,576) to a multiple of 128, at least 128.
     #[must_use]
     pub fn with_max_buckets(mut self, max_buckets: u32) -> Self {
-        self.shards = (max_buckets / SHARD_BUCKETS).max(1);
+        self.attempt_shards = AttemptShards::holding(max_buckets);
         self
-    }
-
-    fn shard(&self, bucket: &Bucket) -> String {
-        let [first, second, third, fourth, ..] = bucket.key.0;
-        format!("attempts:{:x}", u32::from_be_bytes([first, second, third, fourth]) % self.shards)
     }
 
     /// Prepares a script about a bucket: its shard, the clock offset and its field.
     fn prepare_bucket<'script>(&self, script: &'script Script, bucket: &Bucket) -> ScriptInvocation<'script> {
-        let mut invocation = self.prepare(script, self.shard(bucket));
-        invocation.arg([bucket.key.0.as_slice(), bucket.limit.name.as_bytes()].concat());
+        let mut invocation = self.prepare(script, self.attempt_shards.key(bucket));
+        invocation.arg(AttemptShards::field(bucket));
         invocation
     }
 
@@ -54,7 +40,7 @@ impl AttemptStore for RedisStore {
         let limit = bucket.limit;
         let mut invocation = self.prepare_bucket(&self.attempt_scripts.reserve, bucket);
         invocation
-            .arg(SHARD_BUCKETS)
+            .arg(AttemptShards::MAX_BUCKETS)
             .arg(milliseconds(limit.burst))
             .arg(milliseconds(limit.ttl_per_attempt))
             .arg(limit.long_ttl_from)
