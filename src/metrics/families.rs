@@ -136,13 +136,21 @@ pub(super) const LOGINS: Family = counter(
 );
 pub(super) const RATE_LIMITED: Family = counter(
     "postern_rate_limited_total",
-    &[listed("limit", &["account", "pair", "address", "sign_up"])],
+    &[listed(
+        "limit",
+        &["account", "pair", "address", "address_56", "address_48", "sign_up", "sign_up_56", "sign_up_48"],
+    )],
     "Attempts rejected after too many failures, and sign-ups rejected after too many sign-ups",
 );
 pub(super) const LOCAL_FALLBACK: Family = counter(
     "postern_rate_limit_local_fallback_total",
     &[],
     "Attempts counted by one server alone because Redis was unavailable",
+);
+pub(super) const RATE_LIMIT_OVERFLOW: Family = counter(
+    "postern_rate_limit_overflow_total",
+    &[],
+    "Attempts at one counter, counted by one server alone because Redis held the maximum number of counters",
 );
 pub(super) const REFRESHES: Family = counter(
     "postern_refreshes_total",
@@ -281,6 +289,7 @@ pub const FAMILIES: &[&Family] = &[
     &LOGINS,
     &RATE_LIMITED,
     &LOCAL_FALLBACK,
+    &RATE_LIMIT_OVERFLOW,
     &REFRESHES,
     &REFRESH_TOKENS,
     &PASSWORD_CHANGES,

@@ -5,11 +5,11 @@ use std::{net::IpAddr, sync::Arc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION};
+use super::limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, AddressLimits};
 use crate::{
     keys::{Keyring, LiveKeyring},
     model::{Email, SessionId},
-    store::{BucketKey, Limit},
+    store::{Bucket, BucketKey, Limit},
 };
 
 /// Derives each [`BucketKey`] with the limiter keys.
@@ -35,7 +35,7 @@ impl BucketKeys {
 
     /// Returns the key of an account and an address together.
     pub fn account_ip(&self, email: &Email, address: IpAddr) -> BucketKey {
-        self.derive(ACCOUNT_IP.name, &[email.as_str().as_bytes(), &network(address, 32)])
+        self.derive(ACCOUNT_IP.name, &[email.as_str().as_bytes(), &network(address, ADDRESS)])
     }
 
     /// Returns the key of an account and one of its sessions together.
@@ -43,16 +43,24 @@ impl BucketKeys {
         self.derive(ACCOUNT_SESSION.name, &[email.as_str().as_bytes(), session.0.as_bytes()])
     }
 
-    /// Returns the key of an address for one limit.
-    pub fn address(&self, limit: &Limit, address: IpAddr) -> BucketKey {
-        self.derive(limit.name, &[&network(address, 32)])
+    /// Returns the buckets of an address: the one of its narrowest network, and those of wider ones.
+    pub fn address(&self, limits: &'static AddressLimits, address: IpAddr) -> (Bucket, Vec<Bucket>) {
+        let bucket = |limit: &'static Limit, prefix| Bucket {
+            key: self.derive(limit.name, &[&network(address, prefix)]),
+            limit,
+        };
+        let wider = match address.to_canonical() {
+            IpAddr::V4(_) => Vec::new(),
+            IpAddr::V6(_) => limits.wide.iter().zip(SITES).map(|(limit, prefix)| bucket(limit, prefix)).collect(),
+        };
+        (bucket(&limits.narrow, ADDRESS), wider)
     }
 
     /// Returns the keys of a device: an account and the network of an address. The first is derived with the active
     /// limiter key, the others with previous ones.
     pub fn device(&self, email: &Email, address: IpAddr) -> Vec<BucketKey> {
         let keyring = self.keyring.current();
-        let parts = [email.as_str().as_bytes(), &network(address, 24)];
+        let parts = [email.as_str().as_bytes(), &network(address, DEVICE)];
         let keys: Vec<_> = keyring.limiter_keys().map(|key| derive(key, "device", &parts)).collect();
         if keys.is_empty() { vec![derive(&self.fallback, "device", &parts)] } else { keys }
     }
@@ -80,15 +88,30 @@ fn derive(key: &[u8; 32], purpose: &str, parts: &[&[u8]]) -> BucketKey {
     BucketKey(key)
 }
 
-/// Returns the network of an address: the first `ipv4_bits` bits of IPv4, and the first 64 of IPv6, the size that one
-/// site gets (RFC 6177).
-fn network(address: IpAddr, ipv4_bits: u32) -> Vec<u8> {
+/// The size of a network: the length of its prefix in bits.
+#[derive(Clone, Copy)]
+struct Prefix {
+    ipv4: u32,
+    ipv6: u32,
+}
+
+/// The network that counts as one address: the smallest that an IPv6 site gets (RFC 6177) is a /64.
+const ADDRESS: Prefix = Prefix { ipv4: 32, ipv6: 64 };
+
+/// The networks of larger sites, which only IPv6 has.
+const SITES: [Prefix; 2] = [Prefix { ipv6: 56, ..ADDRESS }, Prefix { ipv6: 48, ..ADDRESS }];
+
+/// The network that counts as one device.
+const DEVICE: Prefix = Prefix { ipv4: 24, ipv6: 64 };
+
+/// Returns the prefix of an address, without the octets after it.
+fn network(address: IpAddr, prefix: Prefix) -> Vec<u8> {
     match address.to_canonical() {
         IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32 - ipv4_bits).unwrap_or_default();
+            let mask = u32::MAX.checked_shl(32 - prefix.ipv4).unwrap_or_default();
             (address.to_bits() & mask).to_be_bytes().to_vec()
         }
-        IpAddr::V6(address) => address.octets()[..8].to_vec(),
+        IpAddr::V6(address) => address.octets().into_iter().take(prefix.ipv6 as usize / 8).collect(),
     }
 }
 
@@ -96,26 +119,32 @@ fn network(address: IpAddr, ipv4_bits: u32) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn network_of(address: &str, ipv4_bits: u32) -> Vec<u8> {
-        network(address.parse().expect("an address"), ipv4_bits)
+    fn network_of(address: &str, prefix: Prefix) -> Vec<u8> {
+        network(address.parse().expect("an address"), prefix)
     }
 
     #[test]
-    fn ipv6_addresses_of_one_64_prefix_are_one() {
-        assert_eq!(network_of("2001:db8:1:2::1", 32), network_of("2001:db8:1:2:ffff::9", 24));
-        assert_ne!(network_of("2001:db8:1:2::1", 32), network_of("2001:db8:1:3::1", 32));
+    fn ipv6_addresses_of_one_prefix_are_one_network() {
+        for (prefix, same, other) in [
+            (ADDRESS, "2001:db8:1:2:ffff::9", "2001:db8:1:3::1"),
+            (SITES[0], "2001:db8:1:ff::9", "2001:db8:1:100::1"),
+            (SITES[1], "2001:db8:1:ffff::9", "2001:db8:2::1"),
+        ] {
+            assert_eq!(network_of("2001:db8:1:2::1", prefix), network_of(same, prefix));
+            assert_ne!(network_of("2001:db8:1:2::1", prefix), network_of(other, prefix));
+        }
     }
 
     #[test]
     fn ipv4_addresses_differ_and_devices_share_a_24_prefix() {
-        assert_ne!(network_of("192.0.2.1", 32), network_of("192.0.2.2", 32));
-        assert_eq!(network_of("192.0.2.1", 24), network_of("192.0.2.200", 24));
-        assert_ne!(network_of("192.0.2.1", 24), network_of("192.0.3.1", 24));
+        assert_ne!(network_of("192.0.2.1", ADDRESS), network_of("192.0.2.2", ADDRESS));
+        assert_eq!(network_of("192.0.2.1", DEVICE), network_of("192.0.2.200", DEVICE));
+        assert_ne!(network_of("192.0.2.1", DEVICE), network_of("192.0.3.1", DEVICE));
     }
 
     #[test]
     fn ipv4_mapped_address_equals_its_ipv4_address() {
-        assert_eq!(network_of("::ffff:192.0.2.1", 32), network_of("192.0.2.1", 32));
+        assert_eq!(network_of("::ffff:192.0.2.1", ADDRESS), network_of("192.0.2.1", ADDRESS));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use tracing::debug;
 use super::{
     bucket_keys::BucketKeys,
     error::RateLimited,
-    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, SIGN_UPS},
+    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, AddressLimits, SIGN_UPS},
+    overflow::Counters,
     queue::{AttemptQueue, QueueEntry},
     reservation::Reservation,
 };
@@ -17,7 +18,7 @@ use crate::{
     keys::LiveKeyring,
     metrics::RateLimitMetrics,
     model::{Email, SessionId},
-    store::{AttemptStore, Bucket, BucketKey, Limit, StoreError, TimeBudget},
+    store::{AttemptStore, Bucket, BucketKey, StoreError, TimeBudget},
 };
 
 /// Limits failed logins and sign-ups, and permits their work on the hashing threads.
@@ -32,7 +33,8 @@ pub struct LoginLimiter {
 pub struct AttemptStores {
     /// Counts the attempts of all servers; `None` if there is only one server.
     pub shared: Option<Arc<dyn AttemptStore>>,
-    /// Counts in the memory of this process: alone, or while the shared store is unavailable. It must never fail.
+    /// Counts in the memory of this process: alone, while the shared store is unavailable, and what it has no space for. It
+    /// must never fail or be full.
     pub local: Arc<dyn AttemptStore>,
 }
 
@@ -152,13 +154,13 @@ impl AttemptCounter {
                 self.reserve_login(store, email, *address, time).await
             }
             AttemptSubject::Address(address) => {
-                let bucket = self.address_bucket(&ADDRESS, *address);
-                Reservation::new(store, *address, None).reserve(&[bucket], time).await
+                let reservation = self.reservation(store, *address, None);
+                self.reserve_address(reservation, (&ADDRESS, *address), time).await
             }
             AttemptSubject::SignUp(email, address) => {
                 let device = self.bucket_keys.device(email, *address).first().copied();
-                let bucket = self.address_bucket(&SIGN_UPS, *address);
-                Reservation::new(store, *address, device).reserve(&[bucket], time).await
+                let reservation = self.reservation(store, *address, device);
+                self.reserve_address(reservation, (&SIGN_UPS, *address), time).await
             }
         }
     }
@@ -174,7 +176,7 @@ impl AttemptCounter {
     ) -> Result<Result<Reservation, RateLimited>, StoreError> {
         let device = self.bucket_keys.device(email, address).first().copied();
         let bucket = Bucket { key: self.bucket_keys.account_session(email, session), limit: &ACCOUNT_SESSION };
-        Reservation::new(store, address, device).reserve(&[bucket], time).await
+        self.reservation(store, address, device).reserve(&[bucket], time).await
     }
 
     async fn reserve_login(
@@ -185,13 +187,13 @@ impl AttemptCounter {
         time: &TimeBudget,
     ) -> Result<Result<Reservation, RateLimited>, StoreError> {
         let devices = self.bucket_keys.device(email, address);
-        let reservation = Reservation::new(store, address, devices.first().copied());
+        let reservation = self.reservation(store, address, devices.first().copied());
         let account_ip = Bucket { key: self.bucket_keys.account_ip(email, address), limit: &ACCOUNT_IP };
         if knows_any(store, &devices, time).await? {
             return reservation.reserve(&[account_ip], time).await;
         }
         // The address first: an address over its own limit must not fill the buckets of accounts.
-        let reservation = match reservation.reserve(&[self.address_bucket(&ADDRESS, address)], time).await? {
+        let reservation = match self.reserve_address(reservation, (&ADDRESS, address), time).await? {
             Ok(reservation) => reservation,
             Err(rate_limited) => return Ok(Err(rate_limited)),
         };
@@ -199,8 +201,28 @@ impl AttemptCounter {
         reservation.reserve(&[account_ip, account], time).await
     }
 
-    fn address_bucket(&self, limit: &'static Limit, address: IpAddr) -> Bucket {
-        Bucket { key: self.bucket_keys.address(limit, address), limit }
+    /// Reserves the attempt in the networks of an address: the narrowest one first, so that what it rejects is not
+    /// charged to the wider ones, which others share.
+    async fn reserve_address(
+        &self,
+        reservation: Reservation,
+        (limits, address): (&'static AddressLimits, IpAddr),
+        time: &TimeBudget,
+    ) -> Result<Result<Reservation, RateLimited>, StoreError> {
+        let (narrow, wider) = self.bucket_keys.address(limits, address);
+        match reservation.reserve(&[narrow], time).await? {
+            Ok(reservation) => reservation.reserve(&wider, time).await,
+            Err(rate_limited) => Ok(Err(rate_limited)),
+        }
+    }
+
+    fn reservation(&self, store: &Arc<dyn AttemptStore>, client: IpAddr, device: Option<BucketKey>) -> Reservation {
+        let counters = Counters {
+            store: Arc::clone(store),
+            overflow: Arc::clone(&self.stores.local),
+            metrics: self.metrics.clone(),
+        };
+        Reservation::new(counters, client, device)
     }
 }
 

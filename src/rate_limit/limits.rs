@@ -9,7 +9,11 @@ use crate::store::Limit;
 /// disabled at this number; docs/asvs.md explains the deviation.
 pub const FAILURES_IN_A_ROW: u32 = 100;
 
-/// The delays after each failure: none after the first nine, then up to 15 minutes, which allows 96 guesses a day.
+/// The longest delay between attempts, and the time that each failure keeps its bucket: 90 of them are a day. With both
+/// alike, no mix of bursts and pauses gives more than 107 attempts in 24 hours: 90, and those of one burst.
+const LONGEST_DELAY: Duration = Duration::from_mins(16);
+
+/// The delays after each failure: none after the first nine, then up to [`LONGEST_DELAY`].
 const BACKOFF: &[Duration] = &[
     Duration::ZERO,
     Duration::ZERO,
@@ -29,7 +33,7 @@ const BACKOFF: &[Duration] = &[
     Duration::from_mins(2),
     Duration::from_mins(5),
     Duration::from_mins(10),
-    Duration::from_mins(15),
+    LONGEST_DELAY,
 ];
 
 /// Failures at one account, from any address.
@@ -37,7 +41,7 @@ pub static ACCOUNT: Limit = Limit {
     name: "account",
     charges: BACKOFF,
     burst: Duration::ZERO,
-    ttl: Duration::from_hours(24),
+    ttl_per_attempt: LONGEST_DELAY,
     long_ttl_from: FAILURES_IN_A_ROW,
 };
 
@@ -49,22 +53,67 @@ pub static ACCOUNT_IP: Limit = Limit { name: "pair", ..ACCOUNT };
 /// Failures of logins that came with a refresh token of the account, by the session of the token.
 pub static ACCOUNT_SESSION: Limit = Limit { name: "account_session", ..ACCOUNT };
 
-/// Failures from one address, at any account: 100 at once, then one every 10 seconds.
-pub static ADDRESS: Limit = Limit {
-    name: "address",
-    charges: &[Duration::from_secs(10)],
-    burst: Duration::from_secs(99 * 10),
-    ttl: Duration::ZERO,
-    long_ttl_from: u32::MAX,
+/// The limits of an address, one for each size of network that the address is counted in.
+///
+/// The owner of an IPv6 network can use all addresses in it, so the networks of the sizes that sites get (RFC 6177: up to
+/// a /48) have limits of their own. Each allows more than a smaller one, at once and over time, so that one smaller network
+/// alone never exhausts it.
+pub struct AddressLimits {
+    /// An IPv4 address or an IPv6 /64.
+    pub narrow: Limit,
+    /// An IPv6 /56, and an IPv6 /48.
+    pub wide: [Limit; 2],
+}
+
+impl AddressLimits {
+    /// Returns whether a limit is one of these.
+    pub fn includes(&self, limit: &Limit) -> bool {
+        [&self.narrow].into_iter().chain(&self.wide).any(|own| own.name == limit.name)
+    }
+}
+
+/// A limit without retention after its last charge, to be completed.
+const STEADY: Limit =
+    Limit { name: "", charges: &[], burst: Duration::ZERO, ttl_per_attempt: Duration::ZERO, long_ttl_from: u32::MAX };
+
+/// Failures from one address, at any account: 100 at once, then one every 10 seconds; 200 and 5 seconds for a /56, 390 and
+/// 2.5 seconds for a /48.
+pub static ADDRESS: AddressLimits = AddressLimits {
+    narrow: Limit {
+        name: "address",
+        charges: &[Duration::from_secs(10)],
+        burst: Duration::from_secs(99 * 10),
+        ..STEADY
+    },
+    wide: [
+        Limit { name: "address_56", charges: &[Duration::from_secs(5)], burst: Duration::from_secs(199 * 5), ..STEADY },
+        Limit {
+            name: "address_48",
+            charges: &[Duration::from_millis(2_500)],
+            burst: Duration::from_millis(389 * 2_500),
+            ..STEADY
+        },
+    ],
 };
 
-/// Sign-ups from one address: 200 at once, then one every 18 seconds.
-pub static SIGN_UPS: Limit = Limit {
-    name: "sign_up",
-    charges: &[Duration::from_secs(18)],
-    burst: Duration::from_secs(199 * 18),
-    ttl: Duration::ZERO,
-    long_ttl_from: u32::MAX,
+/// Sign-ups from one address: 200 at once, then one every 18 seconds; 400 and 9 seconds for a /56, 780 and 4.5 seconds for
+/// a /48.
+pub static SIGN_UPS: AddressLimits = AddressLimits {
+    narrow: Limit {
+        name: "sign_up",
+        charges: &[Duration::from_secs(18)],
+        burst: Duration::from_secs(199 * 18),
+        ..STEADY
+    },
+    wide: [
+        Limit { name: "sign_up_56", charges: &[Duration::from_secs(9)], burst: Duration::from_secs(399 * 9), ..STEADY },
+        Limit {
+            name: "sign_up_48",
+            charges: &[Duration::from_millis(4_500)],
+            burst: Duration::from_millis(779 * 4_500),
+            ..STEADY
+        },
+    ],
 };
 
 #[cfg(test)]
@@ -91,20 +140,91 @@ mod tests {
 
         assert_eq!(times[..10], [0; 10]);
         let waits: Vec<_> = times[9..].windows(2).map(|two| two[1] - two[0]).collect();
-        assert_eq!(waits, [1, 3, 5, 10, 30, 60, 120, 300, 600, 900, 900]);
+        assert_eq!(waits, [1, 3, 5, 10, 30, 60, 120, 300, 600, 960, 960]);
+    }
+
+    /// Returns the most attempts at a limit in any 24 hours, by every schedule: after each attempt, the client makes the
+    /// next one as soon as it is allowed or as soon as the bucket has expired. Any other pause only delays what follows.
+    fn most_attempts_a_day(limit: &Limit) -> u16 {
+        const DAY: usize = 86_400;
+        // From this count on, all charges and times of expiry are alike.
+        const LAST: usize = FAILURES_IN_A_ROW as usize + 1;
+        let seconds = |duration: Duration| usize::try_from(duration.as_secs()).expect("a short time");
+        let after: Vec<_> = (0..=LAST)
+            .map(|count| {
+                let count = u32::try_from(count).expect("a small number");
+                let state = GcraState { count, until: limit.charge(count) };
+                (seconds(state.until), seconds(state.expires_at(limit, Duration::ZERO)))
+            })
+            .collect();
+        // The most further attempts in a time, after an attempt that raised the count to the index in the row.
+        let mut most: Vec<[u16; LAST + 1]> = Vec::with_capacity(DAY + 1);
+        for time in 0..=DAY {
+            let mut row = [0; LAST + 1];
+            for count in (1..=LAST).rev() {
+                let (wait, expiry) = after[count];
+                let next = (count + 1).min(LAST);
+                let continued = match wait {
+                    0 => 1 + row[next],
+                    wait => time.checked_sub(wait).map_or(0, |left| 1 + most[left][next]),
+                };
+                let restarted = time.checked_sub(expiry).map_or(0, |left| 1 + most[left][1]);
+                row[count] = continued.max(restarted);
+            }
+            most.push(row);
+        }
+        1 + most[DAY].iter().max().expect("counts")
+    }
+
+    #[test]
+    fn no_schedule_gives_more_than_110_guesses_a_day() {
+        for limit in [&ACCOUNT, &ACCOUNT_IP] {
+            assert_eq!(most_attempts_a_day(limit), 107, "{}", limit.name);
+        }
+    }
+
+    #[test]
+    fn guesses_are_kept_16_minutes_each_and_100_for_90_days() {
+        let kept = |count| GcraState { count, until: Duration::ZERO }.expires_at(&ACCOUNT, Duration::ZERO);
+
+        assert_eq!((kept(1), kept(10)), (Duration::from_mins(16), Duration::from_mins(160)));
+        assert_eq!((kept(99), kept(100)), (Duration::from_mins(99 * 16), Duration::from_hours(90 * 24)));
     }
 
     #[test]
     fn address_has_100_free_failures_then_6_a_minute() {
-        let times = attempt_times(&ADDRESS, 112);
+        let times = attempt_times(&ADDRESS.narrow, 112);
 
         assert_eq!((times[99], times[100], times[111]), (0, 10, 120));
     }
 
     #[test]
     fn address_has_200_free_sign_ups_then_200_an_hour() {
-        let times = attempt_times(&SIGN_UPS, 401);
+        let times = attempt_times(&SIGN_UPS.narrow, 401);
 
         assert_eq!((times[199], times[200], times[400]), (0, 18, 3618));
+    }
+
+    #[test]
+    fn wider_networks_have_more_free_attempts() {
+        let free = |limit: &Limit| attempt_times(limit, 1000).iter().filter(|time| **time == 0).count();
+
+        assert_eq!(ADDRESS.wide.each_ref().map(free), [200, 390]);
+        assert_eq!(SIGN_UPS.wide.each_ref().map(free), [400, 780]);
+    }
+
+    #[test]
+    fn one_network_never_exhausts_a_wider_one() {
+        for AddressLimits { narrow, wide: [site, large_site] } in [&ADDRESS, &SIGN_UPS] {
+            for (narrow, wide) in [(narrow, site), (site, large_site)] {
+                let (mut state, mut now) = (GcraState::default(), Duration::ZERO);
+                for second in attempt_times(narrow, 2000) {
+                    now = Duration::from_secs(3600 + second);
+                    assert!(matches!(state.reserve(wide, now), ReserveOutcome::Allowed { .. }), "{}", wide.name);
+                }
+                // Another network has attempts left.
+                assert!(matches!(state.reserve(wide, now), ReserveOutcome::Allowed { .. }), "{}", wide.name);
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ mod bucket_keys;
 mod error;
 mod limiter;
 mod limits;
+mod overflow;
 mod queue;
 mod reservation;
 

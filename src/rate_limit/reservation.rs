@@ -9,6 +9,7 @@ use tracing::debug;
 use super::{
     error::RateLimited,
     limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, FAILURES_IN_A_ROW},
+    overflow::Counters,
 };
 use crate::{
     passwords::WorkPermit,
@@ -39,17 +40,19 @@ pub struct Reservation {
     is_kept: bool,
 }
 
-/// The charges of an attempt and their store.
+/// The charges of an attempt and their stores.
 struct Reserved {
-    store: Arc<dyn AttemptStore>,
+    counters: Counters,
     charges: Vec<Charge>,
     /// The device to remember if the attempt succeeds.
     device: Option<BucketKey>,
 }
 
 /// The charge of an attempt in one bucket.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Charge {
+    /// The store that has the bucket.
+    store: Arc<dyn AttemptStore>,
     bucket: Bucket,
     amount: Duration,
     /// The attempts in the bucket that have not been refunded, this one included.
@@ -68,8 +71,8 @@ impl Charge {
 
 impl Reservation {
     /// Creates a reservation without charges for a client. `device` is remembered if the attempt succeeds.
-    pub(super) fn new(store: &Arc<dyn AttemptStore>, client: IpAddr, device: Option<BucketKey>) -> Self {
-        let reserved = Reserved { store: Arc::clone(store), charges: Vec::new(), device };
+    pub(super) fn new(counters: Counters, client: IpAddr, device: Option<BucketKey>) -> Self {
+        let reserved = Reserved { counters, charges: Vec::new(), device };
         Self { reserved: Some(reserved), permit: Some(WorkPermit::for_client(client)), is_kept: false }
     }
 
@@ -106,23 +109,23 @@ impl Reservation {
         time: &TimeBudget,
     ) -> Result<Result<Self, RateLimited>, StoreError> {
         let Some(reserved) = &mut self.reserved else { return Ok(Ok(self)) };
-        let outcomes = join_all(buckets.iter().map(|bucket| reserved.store.reserve(bucket, time))).await;
-        let mut longest: Option<RateLimited> = None;
-        let mut failure = None;
+        let outcomes = join_all(buckets.iter().map(|bucket| reserved.counters.reserve(bucket, time))).await;
+        let (mut longest, mut failed): (Option<RateLimited>, _) = (None, None);
         for (bucket, outcome) in buckets.iter().zip(outcomes) {
             match outcome {
-                Ok(ReserveOutcome::Allowed { charge, count }) => {
-                    reserved.charges.push(Charge { bucket: *bucket, amount: charge, count });
+                Ok((ReserveOutcome::Allowed { charge, count }, store)) => {
+                    reserved.charges.push(Charge { store: Arc::clone(store), bucket: *bucket, amount: charge, count });
                 }
-                Ok(ReserveOutcome::Denied { wait }) if longest.is_none_or(|longest| longest.wait < wait) => {
+                Ok((ReserveOutcome::Denied { wait }, _)) if longest.is_none_or(|longest| longest.wait < wait) => {
                     longest = Some(RateLimited { limit: bucket.limit.name, wait });
                 }
-                Ok(ReserveOutcome::Denied { .. }) => {}
-                Err(error) => failure = Some(error),
+                Ok((ReserveOutcome::Denied { .. }, _)) => {}
+                Ok((ReserveOutcome::Full, _)) => unreachable!("the local attempt store is never full"),
+                Err(error) => failed = Some(error),
             }
         }
-        // Dropped, the reservation is refunded.
-        if let Some(error) = failure {
+        // Dropped, the reservation refunds the charges of the other buckets.
+        if let Some(error) = failed {
             return Err(error);
         }
         let Some(rate_limited) = longest else { return Ok(Ok(self)) };
@@ -165,7 +168,7 @@ impl Reserved {
         let time = TimeBudget::new(SETTLE_TIMEOUT);
         let settled = match outcome {
             AttemptOutcome::Failed => Ok(()),
-            AttemptOutcome::Aborted => refund(&self.store, &self.charges, &time).await,
+            AttemptOutcome::Aborted => refund(&self.charges, &time).await,
             AttemptOutcome::Succeeded => self.release(&time).await,
         };
         if let Err(error) = settled {
@@ -177,17 +180,18 @@ impl Reserved {
     /// the address stay: they may be guesses at other accounts.
     async fn release(&self, time: &TimeBudget) -> Result<(), StoreError> {
         let of_account = self.charges.iter().filter(|charge| charge.is_of_account());
-        let of_address: Vec<_> = self.charges.iter().filter(|charge| charge.is_of(&ADDRESS)).copied().collect();
+        let of_address: Vec<_> =
+            self.charges.iter().filter(|charge| ADDRESS.includes(charge.bucket.limit)).cloned().collect();
         let (cleared, refunded, remembered) = tokio::join!(
-            join_all(of_account.map(|charge| self.store.clear(&charge.bucket, time))),
-            refund(&self.store, &of_address, time),
-            join_all(self.device.iter().map(|device| self.store.remember(device, time))),
+            join_all(of_account.map(|charge| self.counters.clear(&charge.bucket, time))),
+            refund(&of_address, time),
+            join_all(self.device.iter().map(|device| self.counters.store.remember(device, time))),
         );
         cleared.into_iter().chain(remembered).chain([refunded]).collect()
     }
 }
 
-async fn refund(store: &Arc<dyn AttemptStore>, charges: &[Charge], time: &TimeBudget) -> Result<(), StoreError> {
-    let refunds = join_all(charges.iter().map(|charge| store.refund(&charge.bucket, charge.amount, time))).await;
+async fn refund(charges: &[Charge], time: &TimeBudget) -> Result<(), StoreError> {
+    let refunds = join_all(charges.iter().map(|charge| charge.store.refund(&charge.bucket, charge.amount, time))).await;
     refunds.into_iter().collect()
 }

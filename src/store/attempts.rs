@@ -14,13 +14,16 @@ use super::{error::StoreError, time_budget::TimeBudget};
 /// A bucket behaves as a [`GcraState`] that exists from its first reservation until [`GcraState::expires_at`]. A bucket
 /// that is not stored is empty. All times are taken from the store's own clock.
 ///
+/// A store holds at most a fixed number of buckets and never evicts one that has not expired. Devices have a bound of their
+/// own, so failed attempts cannot displace them.
+///
 /// Every method is one atomic operation, on one key. A call counts against `time` while it runs, and fails with
 /// [`StoreError::Unavailable`] when that is used up. An implementation may repeat a call whose connection broke, but
 /// not [`reserve`](Self::reserve) or [`refund`](Self::refund), which would count twice.
 #[async_trait]
 pub trait AttemptStore: Send + Sync {
     /// Reserves an attempt if the bucket allows one, as [`GcraState::reserve`] does. The attempt counts as failed until
-    /// it is refunded or the bucket is cleared. A denied attempt changes nothing.
+    /// it is refunded or the bucket is cleared. An attempt that is denied, or for which there is no space, changes nothing.
     async fn reserve(&self, bucket: &Bucket, time: &TimeBudget) -> Result<ReserveOutcome, StoreError>;
 
     /// Refunds an attempt that did not take place or did not fail, as [`GcraState::refund`] does. `charge` is the one
@@ -64,9 +67,9 @@ pub struct Limit {
     pub charges: &'static [Duration],
     /// How far the sum of the charges may be ahead of the time while another attempt is allowed.
     pub burst: Duration,
-    /// The minimum time for which a bucket is kept after its last attempt.
-    pub ttl: Duration,
-    /// The count from which a bucket is kept for [`DEVICE_KNOWN_FOR`] instead of `ttl`.
+    /// How long a bucket is kept after its last attempt, at least, for each attempt that it counts.
+    pub ttl_per_attempt: Duration,
+    /// The count from which a bucket is kept for [`DEVICE_KNOWN_FOR`] instead.
     pub long_ttl_from: u32,
 }
 
@@ -95,6 +98,8 @@ pub enum ReserveOutcome {
         /// The time until another attempt may; greater than zero.
         wait: Duration,
     },
+    /// The bucket is empty, and the store holds as many buckets as it may: another store must count the attempt.
+    Full,
 }
 
 /// The state of a bucket. Times are durations since an origin that the store chooses.
@@ -132,8 +137,9 @@ impl GcraState {
     /// Returns the time until which the state must be kept.
     #[must_use]
     pub fn expires_at(&self, limit: &Limit, now: Duration) -> Duration {
-        let ttl = if self.count >= limit.long_ttl_from { DEVICE_KNOWN_FOR } else { limit.ttl };
-        self.until.max(now + ttl)
+        let is_long = self.count >= limit.long_ttl_from;
+        let ttl = if is_long { DEVICE_KNOWN_FOR } else { limit.ttl_per_attempt.saturating_mul(self.count) };
+        self.until.max(now.saturating_add(ttl))
     }
 }
 
@@ -146,7 +152,7 @@ mod tests {
         name: "steady",
         charges: &[Duration::from_secs(10)],
         burst: Duration::from_secs(20),
-        ttl: Duration::ZERO,
+        ttl_per_attempt: Duration::ZERO,
         long_ttl_from: u32::MAX,
     };
 
@@ -155,7 +161,7 @@ mod tests {
         name: "backoff",
         charges: &[Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3)],
         burst: Duration::ZERO,
-        ttl: Duration::from_mins(1),
+        ttl_per_attempt: Duration::from_mins(1),
         long_ttl_from: 4,
     };
 
@@ -218,11 +224,12 @@ mod tests {
     }
 
     #[test]
-    fn bucket_is_kept_for_its_charges_and_its_ttl() {
+    fn bucket_is_kept_for_its_charges_and_longer_with_each_attempt() {
         let state = |count, until| GcraState { count, until: at(until) };
 
         assert_eq!(state(3, 30).expires_at(&STEADY, at(0)), at(30));
-        assert_eq!(state(3, 30).expires_at(&BACKOFF, at(0)), at(60));
+        assert_eq!(state(1, 30).expires_at(&BACKOFF, at(0)), at(60));
+        assert_eq!(state(3, 30).expires_at(&BACKOFF, at(0)), at(180));
         assert_eq!(state(4, 30).expires_at(&BACKOFF, at(0)), at(0) + DEVICE_KNOWN_FOR);
     }
 }

@@ -14,6 +14,7 @@ mod attempts;
 mod audit_events;
 mod columns;
 mod error;
+mod expiring_map;
 mod health;
 mod instrumented;
 pub mod memory;

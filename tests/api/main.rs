@@ -2,6 +2,7 @@
 
 #![expect(clippy::duplicate_mod, reason = "the same sentences are compiled for each backend")]
 
+mod full_attempts;
 mod session_rollback;
 mod stalled_audit;
 #[path = "../support/mod.rs"]

@@ -7,6 +7,7 @@ use postern::{
     passwords::{HashParameters, HasherSettings},
 };
 use serde_json::json;
+use time::OffsetDateTime;
 
 use super::Service;
 use crate::support::{LONG, PASSWORD, Response, Settings, eventually_some};
@@ -80,7 +81,7 @@ fn assert_about(wait: Duration, expected: Duration) {
 }
 
 #[tokio::test]
-async fn after_ten_failures_waits_grow_up_to_15_minutes() {
+async fn after_ten_failures_waits_grow_up_to_16_minutes() {
     let service = behind_proxy().await;
     service.signed_up("ada@example.org").await;
     for _ in 0..10 {
@@ -89,7 +90,7 @@ async fn after_ten_failures_waits_grow_up_to_15_minutes() {
     // Waits of seconds may have passed on a slow machine; the unit tests of the limits check them.
     service.fail_from(ELSEWHERE, "ada@example.org", 4).await;
 
-    for minutes in [1, 2, 5, 10, 15, 15] {
+    for minutes in [1, 2, 5, 10, 16, 16] {
         service.fail_from(ELSEWHERE, "ada@example.org", 1).await;
         let wait = retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await);
         assert_about(wait, Duration::from_mins(minutes));
@@ -161,7 +162,7 @@ async fn device_is_known_for_90_days_after_its_last_login() {
 }
 
 #[tokio::test]
-async fn after_100_failures_unknown_devices_wait_15_minutes() {
+async fn after_100_failures_unknown_devices_wait_16_minutes() {
     let service = behind_proxy().await;
     service.sign_up_from(HOME, "ada@example.org").await.expect(201);
     service.fail_from(ELSEWHERE, "ada@example.org", 100).await;
@@ -169,9 +170,9 @@ async fn after_100_failures_unknown_devices_wait_15_minutes() {
     service.advance(Duration::from_hours(48));
     service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
 
-    assert_about(retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await), Duration::from_mins(15));
+    assert_about(retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await), Duration::from_mins(16));
     service.log_in_from(HOME, "ada@example.org", PASSWORD).await.expect(200);
-    service.advance(Duration::from_mins(15));
+    service.advance(Duration::from_mins(16));
     service.log_in_from(ELSEWHERE, "ada@example.org", PASSWORD).await.expect(200);
 }
 
@@ -196,15 +197,48 @@ async fn rejections_and_100_failures_in_a_row_are_recorded() {
 }
 
 #[tokio::test]
-async fn fewer_failures_are_forgotten_after_a_day() {
+async fn failures_are_forgotten_after_16_minutes_each() {
     let service = behind_proxy().await;
     service.signed_up("ada@example.org").await;
     service.fail_from(ELSEWHERE, "ada@example.org", 20).await;
 
-    service.advance(Duration::from_hours(25));
+    service.advance(Duration::from_mins(19 * 16));
+    service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
+    retry_after(service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await);
 
+    service.advance(Duration::from_mins(21 * 16));
     for _ in 0..10 {
         service.log_in_from(ELSEWHERE, "ada@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
+    }
+}
+
+impl Service {
+    /// Guesses for 30 hours: so many times in a row, each as soon as it is allowed, and then not until the count of the
+    /// account is forgotten. Returns the most guesses in any 24 hours.
+    async fn most_guesses_a_day(&self, email: &str, in_a_row: u32) -> usize {
+        let (end, mut times) = (self.now() + Duration::from_hours(30), Vec::new());
+        while self.now() < end {
+            for _ in 0..in_a_row {
+                self.fail_from(ELSEWHERE, email, 1).await;
+                times.push(self.now());
+            }
+            self.advance(Duration::from_mins(16) * in_a_row);
+        }
+        let day = |start: OffsetDateTime| start..start + Duration::from_hours(24);
+        let in_day = |start: OffsetDateTime| times.iter().filter(|time| day(start).contains(*time)).count();
+        times.iter().map(|start| in_day(*start)).max().expect("guesses")
+    }
+}
+
+#[tokio::test]
+async fn no_schedule_gives_more_than_110_guesses_a_day() {
+    let service = behind_proxy().await;
+    service.signed_up("ada10@example.org").await;
+
+    for in_a_row in [1, 10, 19, 40, 99] {
+        let guesses = service.most_guesses_a_day(&format!("ada{in_a_row}@example.org"), in_a_row).await;
+
+        assert!((75..=110).contains(&guesses), "{guesses} in bursts of {in_a_row}");
     }
 }
 

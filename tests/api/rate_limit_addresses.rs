@@ -34,6 +34,79 @@ async fn ipv6_site_counts_as_one_address() {
 }
 
 #[tokio::test]
+async fn exhausted_ipv6_64_leaves_its_56_and_48_free() {
+    let service = behind_proxy().await;
+    service.failures_until_refused(|number| format!("2001:db8::{number:x}")).await;
+    // What the narrow limit rejects is not charged to the wider ones.
+    for _ in 0..400 {
+        retry_after(service.log_in_from("2001:db8::1", "nobody@example.org", WRONG).await);
+    }
+
+    for network in 1..=50 {
+        let address = format!("2001:db8:0:{network:x}::1");
+        let other = service.log_in_from(&address, &format!("nobody{network}@example.com"), WRONG).await;
+        other.expect_problem(401, "invalid_credentials");
+    }
+}
+
+#[tokio::test]
+async fn ipv6_56_is_limited_after_200_failures() {
+    let service = behind_proxy().await;
+
+    let failures = service.failures_until_refused(|number| format!("2001:db8:0:{:x}::1", number % 256)).await;
+
+    assert!((200..240).contains(&failures), "{failures}");
+    assert_eq!(service.metric(r#"postern_rate_limited_total{limit="address_56"}"#).await, 1);
+    let other_56 = service.log_in_from("2001:db8:0:100::1", "somebody@example.org", WRONG).await;
+    other_56.expect_problem(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn ipv6_48_is_limited_after_390_failures() {
+    let service = behind_proxy().await;
+    // As few of each /56 as possible.
+    let address = |number: usize| format!("2001:db8:0:{:x}::1", ((number % 256) << 8) | (number / 256));
+
+    let failures = service.failures_until_refused(address).await;
+
+    assert!((390..470).contains(&failures), "{failures}");
+    assert_eq!(service.metric(r#"postern_rate_limited_total{limit="address_48"}"#).await, 1);
+    let other_48 = service.log_in_from("2001:db8:1::1", "somebody@example.org", WRONG).await;
+    other_48.expect_problem(401, "invalid_credentials");
+}
+
+#[tokio::test]
+async fn ipv6_successes_are_not_charged() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+
+    for network in 0..220 {
+        let address = format!("2001:db8:0:{network:x}::1");
+        service.log_in_from(&address, "ada@example.org", PASSWORD).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn sign_ups_of_an_ipv6_56_are_limited_after_400() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+    let sign_up = async |number: usize| {
+        service.sign_up_from(&format!("2001:db8:0:{:x}::1", number % 256), "ada@example.org").await
+    };
+
+    let mut sign_ups = 0;
+    let mut response = sign_up(0).await;
+    while response.status == 409 && sign_ups < 1000 {
+        sign_ups += 1;
+        response = sign_up(sign_ups).await;
+    }
+
+    retry_after(response);
+    assert!((400..440).contains(&sign_ups), "{sign_ups}");
+    assert_eq!(service.metric(r#"postern_rate_limited_total{limit="sign_up_56"}"#).await, 1);
+}
+
+#[tokio::test]
 async fn sign_ups_of_an_address_are_limited_after_200() {
     let service = behind_proxy().await;
     service.sign_up_from(ELSEWHERE, "ada0@example.org").await.expect(201);

@@ -8,18 +8,18 @@ use postern::{
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use super::suite::Fixture;
-use crate::support::time;
+use super::{Backend, suite::Fixture};
+use crate::{SmallAttempts as _, support::time};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two attempts are free, the next one waits two minutes and each further one ten; forgotten after a day, or after 90
-/// days from five on.
+/// Two attempts are free, the next one waits two minutes and each further one ten; forgotten after as many days as there
+/// are attempts, or after 90 days from five on.
 static GROWING: Limit = Limit {
     name: "growing",
     charges: &[Duration::ZERO, Duration::from_mins(2), Duration::from_mins(10)],
     burst: Duration::ZERO,
-    ttl: Duration::from_hours(24),
+    ttl_per_attempt: Duration::from_hours(24),
     long_ttl_from: 5,
 };
 
@@ -28,7 +28,7 @@ static STEADY: Limit = Limit {
     name: "steady",
     charges: &[Duration::from_mins(10)],
     burst: Duration::from_mins(20),
-    ttl: Duration::ZERO,
+    ttl_per_attempt: Duration::ZERO,
     long_ttl_from: u32::MAX,
 };
 
@@ -59,14 +59,14 @@ impl Counted {
     async fn made(&self, bucket: &Bucket) -> (Duration, u32) {
         match self.reserve(bucket).await {
             ReserveOutcome::Allowed { charge, count } => (charge, count),
-            ReserveOutcome::Denied { wait } => panic!("refused for {wait:?}"),
+            other => panic!("not made: {other:?}"),
         }
     }
 
     async fn refused(&self, bucket: &Bucket) -> Duration {
         match self.reserve(bucket).await {
             ReserveOutcome::Denied { wait } => wait,
-            ReserveOutcome::Allowed { count, .. } => panic!("made, as number {count}"),
+            other => panic!("not refused: {other:?}"),
         }
     }
 
@@ -135,15 +135,18 @@ async fn buckets_do_not_count_for_each_other() {
 #[tokio::test]
 async fn failures_are_forgotten_and_many_after_90_days() {
     let counted = Counted::start().await;
-    let (few, many) = (bucket(&GROWING), bucket(&GROWING));
-    counted.made(&few).await;
+    let [few, twice, many] = [(); 3].map(|()| bucket(&GROWING));
+    for bucket in [&few, &twice, &twice] {
+        counted.made(bucket).await;
+    }
     for count in 1..=5 {
         assert_eq!(counted.made(&many).await.1, count);
         counted.clock.advance(Duration::from_mins(11));
     }
 
-    counted.clock.advance(GROWING.ttl);
+    counted.clock.advance(GROWING.ttl_per_attempt);
     assert_eq!(counted.made(&few).await.1, 1);
+    assert_eq!(counted.made(&twice).await.1, 3, "kept for two days");
     assert_eq!(counted.made(&many).await.1, 6);
 
     counted.clock.advance(DEVICE_KNOWN_FOR + SECOND);
@@ -180,6 +183,52 @@ async fn device_is_known_for_90_days_after_its_last_login() {
     counted.clock.advance(Duration::from_hours(2));
     assert!(!counted.knows(&device).await);
     assert!(!counted.knows(&key()).await);
+}
+
+#[tokio::test]
+async fn full_store_keeps_its_buckets_and_devices() {
+    let clock = Arc::new(ManualClock::default());
+    let (attempts, _server) = Backend::small_attempts(Arc::clone(&clock)).await;
+    let (counted, device) = (Counted { attempts, clock }, key());
+    let first = bucket(&STEADY);
+    for count in 1..=3 {
+        assert_eq!(counted.made(&first).await.1, count);
+    }
+    counted.attempts.remember(&device, &time()).await.expect("a response");
+
+    // Many times as many as it may hold.
+    for _ in 0..2000 {
+        counted.reserve(&bucket(&GROWING)).await;
+    }
+
+    counted.refused(&first).await;
+    assert!(counted.knows(&device).await);
+    counted.attempts.remember(&key(), &time()).await.expect("a response");
+}
+
+#[tokio::test]
+async fn full_store_has_space_again_when_buckets_expire_or_are_removed() {
+    let clock = Arc::new(ManualClock::default());
+    let (attempts, _server) = Backend::small_attempts(Arc::clone(&clock)).await;
+    let counted = Counted { attempts, clock };
+    let buckets: Vec<_> = (0..2000).map(|_| bucket(&STEADY)).collect();
+    let mut made = Vec::new();
+    for bucket in &buckets {
+        if counted.reserve(bucket).await != ReserveOutcome::Full {
+            made.push(*bucket);
+        }
+    }
+
+    // What the removed ones leave can be used at once, in the same part of the store.
+    counted.refund(&made[0], Duration::from_mins(10)).await;
+    assert_eq!(counted.made(&made[0]).await.1, 1);
+    counted.attempts.clear(&made[0], &time()).await.expect("a response");
+    assert_eq!(counted.made(&made[0]).await.1, 1);
+
+    counted.clock.advance(Duration::from_mins(30));
+    for bucket in &buckets[..200] {
+        assert_eq!(counted.made(bucket).await.1, 1);
+    }
 }
 
 /// An operation on a bucket.

@@ -6,7 +6,14 @@
 #[expect(dead_code, unused_imports, reason = "each binary uses a part")]
 mod support;
 
-use support::{Embedded, PostgresRedis, try_sql};
+use std::{any::Any, sync::Arc};
+
+use postern::{
+    clock::{Clock, ManualClock},
+    store::{AttemptStore, memory::MemoryAttempts, redis::RedisStore},
+};
+
+use support::{Embedded, PostgresRedis, PrivateRedis, try_sql};
 
 /// Runs SQL in the store of users and audit events, as an intruder might.
 trait Sql {
@@ -22,6 +29,26 @@ impl Sql for Embedded {
 impl Sql for PostgresRedis {
     async fn sql(&self, text: &str) -> Result<(), String> {
         try_sql(&self.database, text).await
+    }
+}
+
+/// Opens a store of attempts of its own that holds at most 256 buckets, and what it needs while it is used.
+trait SmallAttempts {
+    async fn small_attempts(clock: Arc<ManualClock>) -> (Arc<dyn AttemptStore>, Box<dyn Any + Send>);
+}
+
+impl SmallAttempts for Embedded {
+    async fn small_attempts(clock: Arc<ManualClock>) -> (Arc<dyn AttemptStore>, Box<dyn Any + Send>) {
+        (Arc::new(MemoryAttempts::new(clock).with_max_buckets(256)), Box::new(()))
+    }
+}
+
+impl SmallAttempts for PostgresRedis {
+    async fn small_attempts(clock: Arc<ManualClock>) -> (Arc<dyn AttemptStore>, Box<dyn Any + Send>) {
+        let redis = PrivateRedis::start().await;
+        let url = redis.socket_url().parse().expect("a URL");
+        let store = RedisStore::new(&url, clock as Arc<dyn Clock>).expect("an address");
+        (Arc::new(store.with_max_buckets(256)), Box::new(redis))
     }
 }
 
@@ -43,6 +70,7 @@ mod postgres_redis {
     mod administration;
     mod attempts;
     mod audit;
+    mod redis_attempts;
     mod redis_keys;
     mod redis_writes;
     mod rotation;

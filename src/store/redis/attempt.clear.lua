@@ -1,5 +1,5 @@
 -- attempt.clear: removes a bucket.
--- KEYS     bucket
--- ARGV     offset_ms
+-- KEYS     shard
+-- ARGV     offset_ms, field
 -- Returns  nothing
-redis.call('DEL', KEYS[1])
+redis.call('HDEL', KEYS[1], ARGV[2])

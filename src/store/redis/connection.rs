@@ -5,6 +5,7 @@ use std::sync::Arc;
 use redis::{RedisError, ScriptInvocation, aio::MultiplexedConnection};
 
 use super::attempt_scripts::AttemptScripts;
+use super::attempt_shards::AttemptShards;
 use super::session_scripts::SessionScripts;
 use super::{connector::RedisConnector, error::STORE, scripts::milliseconds, server_time::ServerTime, url::RedisUrl};
 use crate::{
@@ -28,6 +29,7 @@ pub struct RedisStore {
     retries: RetryBudget,
     pub(super) session_scripts: SessionScripts,
     pub(super) attempt_scripts: AttemptScripts,
+    pub(super) attempt_shards: AttemptShards,
     clock: Arc<dyn Clock>,
     pub(super) server_time: ServerTime,
 }
@@ -45,6 +47,7 @@ impl RedisStore {
             retries: RetryBudget::default(),
             session_scripts: SessionScripts::new(),
             attempt_scripts: AttemptScripts::new(),
+            attempt_shards: AttemptShards::default(),
             clock,
             server_time: ServerTime::default(),
         })

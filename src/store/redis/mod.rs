@@ -3,8 +3,12 @@
 //! A session is the hash `session:{<user id>}:<session id>` with a TTL. `sessions:{<user id>}` is a sorted set of a
 //! user's session ids by expiry, for listing and pruning only. The braces put all keys of a user into one cluster slot,
 //! so each operation is one script. A session stores its own expiry, which decides; the TTL removes the key afterwards.
+//!
+//! The counters of attempts are in a fixed number of hashes, `attempts:<number>`, and each known device is
+//! `device:<digest>`.
 
 mod attempt_scripts;
+mod attempt_shards;
 mod attempts;
 mod connection;
 mod connector;
