@@ -6,6 +6,7 @@ mod backup;
 mod cli_documents;
 mod clocks;
 mod durability;
+mod forwarding;
 mod keys;
 mod log_injection;
 mod login_flood;

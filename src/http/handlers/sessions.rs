@@ -35,6 +35,7 @@ pub async fn login(context: Context, _: Anonymous, mut body: Fields) -> Result<J
     let email = body.login_email("email");
     let password = body.password("password");
     let (email, password) = body.finish(email.zip(password))?;
+    context.client.check_login();
     let credentials = Credentials { email: email.ok(), password };
     let tokens = context.accounts.login(credentials, &context.call).await?;
     Ok(Json(TokenPair { access: tokens.access, refresh: tokens.refresh }))

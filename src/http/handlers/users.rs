@@ -32,6 +32,7 @@ pub async fn sign_up(context: Context, _: Anonymous, mut body: Fields) -> Result
     let password = validated_password(&context, &mut body, "password", owner).await?;
     let valid = name.zip(email).zip(password);
     let ((name, email), password) = body.finish(valid)?;
+    context.client.check_sign_up();
     let sign_up = SignUp { name, email, password };
     let tokens = context.accounts.sign_up(sign_up, &context.call).await?;
     let message = "User created successfully!";
