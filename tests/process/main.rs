@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod cli_documents;
 mod clocks;
+mod documented_starts;
 mod durability;
 mod forwarding;
 mod keys;
