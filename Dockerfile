@@ -2,7 +2,7 @@
 # An image with only Postern, the C library and the root certificates (for TLS to the stores).
 #
 #     docker build -t postern .
-#     docker run --rm -p 127.0.0.1:8000:8000 -v postern-data:/var/lib/postern postern
+#     docker run --rm -p 127.0.0.1:8000:8000 -e POSTERN_TRUSTED_PROXIES=none -v postern-data:/var/lib/postern postern
 #
 # With the cargo feature `jwt`:
 #
@@ -34,6 +34,7 @@ LABEL org.opencontainers.image.title="Postern" \
 COPY --from=build /out/postern /usr/local/bin/postern
 # The directory of the embedded store and its keys; unused with DATABASE_URL and REDIS_URL.
 COPY --from=build --chown=65532:65532 /out/data /var/lib/postern
+# The server does not start without POSTERN_TRUSTED_PROXIES, which depends on what is in front of it.
 ENV POSTERN_LISTEN=0.0.0.0:8000 \
     POSTERN_OPS_LISTEN=0.0.0.0:8001 \
     POSTERN_DATA_DIR=/var/lib/postern

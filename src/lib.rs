@@ -34,6 +34,7 @@
 //! - `model/`: users, sessions, refresh token rotation, audit events
 //! - `metrics/`: counters and histograms
 //! - `clock.rs`: the time
+//! - `rate_cap.rs`: a limit on how often something happens
 //! - `reloading.rs`: values that are reloaded when their files change
 //! - `os/`: control groups, private files, process hardening, resource limits
 //!
@@ -85,6 +86,7 @@ pub mod metrics;
 pub mod model;
 pub mod os;
 pub mod passwords;
+mod rate_cap;
 pub mod rate_limit;
 mod reloading;
 pub mod server;

@@ -21,6 +21,7 @@ use crate::{
     clock::{Clock, whole_milliseconds},
     metrics::AuditMetrics,
     model::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind},
+    rate_cap::RateCap,
 };
 
 /// The log target of audit events. The log writes them at every level but `off`.
@@ -58,7 +59,8 @@ impl Trail {
         let is_full = Arc::new(AtomicBool::new(false));
         let pending = EventQueue { queue, is_full: Arc::clone(&is_full) };
         let ids = std::sync::Mutex::new(ContextV7::new());
-        let shared = TrailState { clock, metrics, queue: sender, ids, rate_cap: Mutex::default(), is_full };
+        let rate_cap = Mutex::new(RateCap::new(FREE_EVENTS_PER_SECOND, Duration::from_secs(1)));
+        let shared = TrailState { clock, metrics, queue: sender, ids, rate_cap, is_full };
         (Self(Arc::new(shared)), pending)
     }
 
@@ -91,24 +93,6 @@ impl TrailState {
                 warn!("audit event queue full; dropping events from the table, not from the log");
             }
         }
-    }
-}
-
-/// Allows [`FREE_EVENTS_PER_SECOND`] events in each second.
-#[derive(Default)]
-struct RateCap {
-    second_began: Option<Instant>,
-    left: u32,
-}
-
-impl RateCap {
-    fn allows(&mut self, now: Instant) -> bool {
-        if self.second_began.is_none_or(|began| now.duration_since(began) >= Duration::from_secs(1)) {
-            *self = Self { second_began: Some(now), left: FREE_EVENTS_PER_SECOND };
-        }
-        let is_allowed = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        is_allowed
     }
 }
 

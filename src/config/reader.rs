@@ -1,19 +1,23 @@
 //! Reads settings and collects the invalid ones.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use super::{
     hash_budget::{excess_memory, memory_limit},
     setting::{ConfigError, TypedSetting},
     settings::{
         ACCESS_TTL, DATA_DIR, DATABASE, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY, HASH_PASSES, HASH_THREADS, KEYS_DIR,
-        KEYS_MAX_AGE, REDIS, REFRESH_TTL, SESSION_IDLE_TTL, TLS_CERT, TLS_KEY, UrlSettings,
+        KEYS_MAX_AGE, LISTEN, REDIS, REFRESH_TTL, SESSION_IDLE_TTL, TLS_CERT, TLS_KEY, TRUSTED_PROXIES, UrlSettings,
     },
     stores::{EmbeddedConfig, Stores},
     values::Values,
 };
 use crate::{
     accounts::Lifetimes,
+    http::TrustedProxies,
     passwords::{HashParameters, HasherSettings},
     server::TlsFiles,
     store::StoreUrl,
@@ -112,6 +116,23 @@ impl<'values> Reader<'values> {
             (None, Some(_)) => self.missing(&TLS_CERT, &TLS_KEY),
         }
         None
+    }
+
+    /// Returns the trusted proxies. They must be set, if only to `none`, for a listener that other hosts can reach: behind a
+    /// proxy that is not named, all clients would share one address.
+    pub fn trusted_proxies(&mut self, listen: SocketAddr) -> TrustedProxies {
+        let is_set = self.values.get(&TRUSTED_PROXIES.setting).is_some();
+        if !is_set && !listen.ip().to_canonical().is_loopback() {
+            self.error(
+                &TRUSTED_PROXIES,
+                format!(
+                    "not set although {} is not a loopback address: expected the networks of the reverse proxies, or \
+                     `none` if clients connect directly",
+                    LISTEN.setting.name
+                ),
+            );
+        }
+        self.read_if_set(&TRUSTED_PROXIES).unwrap_or_default()
     }
 
     fn missing<A, B>(&mut self, missing: &TypedSetting<A>, present: &TypedSetting<B>) {
@@ -237,6 +258,40 @@ mod tests {
             errors_for(&both[1..]),
             ["POSTERN_TLS_CERT: not set although POSTERN_TLS_KEY is: expected both or neither"]
         );
+    }
+
+    #[test]
+    fn public_listener_requires_the_trusted_proxies() {
+        let missing = "POSTERN_TRUSTED_PROXIES: not set although POSTERN_LISTEN is not a loopback address: expected the \
+                       networks of the reverse proxies, or `none` if clients connect directly";
+        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[2001:db8::1]:0", "[::ffff:0.0.0.0]:0"] {
+            let listen = ("POSTERN_LISTEN", address);
+
+            assert_eq!(errors_for(&[listen]), [missing], "{address}");
+            assert_eq!(errors_for(&[listen, ("POSTERN_TRUSTED_PROXIES", "")]), [missing], "{address}");
+            for proxies in ["none", "192.0.2.8", "10.8.0.0/24,2001:db8::/64"] {
+                assert!(read(&[listen, ("POSTERN_TRUSTED_PROXIES", proxies)]).is_ok(), "{address} {proxies}");
+            }
+        }
+    }
+
+    #[test]
+    fn loopback_listener_needs_no_trusted_proxies() {
+        for address in ["127.0.0.1:0", "127.8.8.8:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
+            let config = read(&[("POSTERN_LISTEN", address)]);
+            assert!(config.is_ok_and(|config| config.trusted_proxies == TrustedProxies::default()), "{address}");
+        }
+        assert!(read(&[("POSTERN_OPS_LISTEN", "0.0.0.0:0")]).is_ok());
+    }
+
+    #[test]
+    fn missing_proxies_are_reported_with_every_other_error() {
+        let listen = ("POSTERN_LISTEN", "0.0.0.0:0");
+
+        assert_eq!(errors_for(&[listen, ("POSTERN_MAX_SESSIONS", "0")]).len(), 2);
+        // One error per fault: an invalid value is set, and an invalid address is not known to be public.
+        assert_eq!(errors_for(&[listen, ("POSTERN_TRUSTED_PROXIES", "none,10.8.0.0/24")]).len(), 1);
+        assert_eq!(errors_for(&[("POSTERN_LISTEN", "0.0.0.0")]).len(), 1);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{
         ACCESS_FORMAT, API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, CORS_ORIGINS, DATA_DIR, DRAIN_DELAY, IDLE_TIMEOUT,
         ISSUER, LISTEN, LOG, LOG_FORMAT, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN,
         PASSWORD_MIN_LENGTH, REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE,
-        TRUSTED_PROXIES, VERIFY_DEGRADED,
+        VERIFY_DEGRADED,
     },
     stores::Stores,
     values::Values,
@@ -97,8 +97,9 @@ impl Config {
         let stores = reader.stores();
         let is_embedded = matches!(stores, Some(Stores::Embedded));
         let data_dir = reader.read(&DATA_DIR);
+        let listen = reader.read(&LISTEN);
         let config = Self {
-            listen: reader.read(&LISTEN),
+            listen,
             ops_listen: reader.read(&OPS_LISTEN),
             tls: reader.tls(),
             origins: reader.read(&CORS_ORIGINS),
@@ -120,7 +121,7 @@ impl Config {
             max_connection_age: reader.read(&MAX_CONNECTION_AGE),
             verify_degraded: reader.read(&VERIFY_DEGRADED),
             rate_limiting: reader.read(&THROTTLE),
-            trusted_proxies: reader.read(&TRUSTED_PROXIES),
+            trusted_proxies: reader.trusted_proxies(listen),
             audit_retention: reader.read(&AUDIT_RETENTION),
             drain_delay: reader.read(&DRAIN_DELAY),
             shutdown_grace: reader.read(&SHUTDOWN_GRACE),
@@ -261,7 +262,8 @@ mod tests {
         let same = "127.0.0.1:8000";
 
         assert_eq!(errors(&[("POSTERN_LISTEN", same), ("POSTERN_OPS_LISTEN", same)]).len(), 1);
-        assert!(Config::for_serve(&values(&[("POSTERN_LISTEN", "[::]:0"), ("POSTERN_OPS_LISTEN", "[::]:0")])).is_ok());
+        let free = "127.0.0.1:0";
+        assert!(Config::for_serve(&values(&[("POSTERN_LISTEN", free), ("POSTERN_OPS_LISTEN", free)])).is_ok());
     }
 
     #[test]

@@ -134,8 +134,8 @@ settings! {
         setting("POSTERN_THROTTLE", "on", "Rate limits on failed logins and on sign-ups: on or off").switch();
     TRUSTED_PROXIES: TrustedProxies = setting(
         "POSTERN_TRUSTED_PROXIES",
-        "none",
-        "Addresses and networks whose `X-Forwarded-For` is trusted, such as 10.0.0.0/8,2001:db8::/32",
+        "none; required if POSTERN_LISTEN is not a loopback address",
+        "Addresses and networks of proxies whose `X-Forwarded-For` is trusted, such as 10.8.0.0/24,2001:db8::/64, or none",
     )
     .parsed();
     AUDIT_RETENTION: Option<Duration> =

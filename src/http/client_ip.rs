@@ -5,14 +5,64 @@ use std::{
     str::FromStr,
 };
 
-use hyper::{HeaderMap, header::HeaderName};
+use hyper::{
+    HeaderMap,
+    header::{self, HeaderName},
+};
 use ipnet::IpNet;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// The headers in which proxies name their clients: the one that is read, the one of RFC 7239, and that of many examples for
+/// nginx.
+static FORWARDING_HEADERS: [HeaderName; 3] = [X_FORWARDED_FOR, header::FORWARDED, HeaderName::from_static("x-real-ip")];
+
+/// The shortest prefixes of trusted networks: those of the largest private networks, 10.0.0.0/8 (RFC 1918) and `fc00::/7`
+/// (RFC 4193). If every address were trusted, clients could choose their address.
+const MIN_PREFIX_IPV4: u8 = 8;
+const MIN_PREFIX_IPV6: u8 = 7;
+
 /// The proxies whose `X-Forwarded-For` is trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
+
+/// The client of a request, as its peer and its headers show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ForwardedClient {
+    /// The client's address.
+    pub address: IpAddr,
+    /// Why that may be the address of a proxy.
+    pub problem: Option<ForwardingProblem>,
+}
+
+/// A reason why the address of a proxy may count as that of its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardingProblem {
+    /// The peer is not a trusted proxy and sent this forwarding header.
+    UntrustedPeer {
+        /// The name of the header.
+        header: &'static str,
+    },
+    /// A trusted proxy sent no `X-Forwarded-For`.
+    MissingHeader,
+    /// A trusted proxy sent `Forwarded` and no `X-Forwarded-For`.
+    OnlyForwarded,
+    /// A trusted proxy sent an entry in `X-Forwarded-For` that is not an address.
+    InvalidHeader,
+}
+
+impl ForwardingProblem {
+    /// Returns the label of the problem in the metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::UntrustedPeer { .. } => "untrusted_peer",
+            Self::MissingHeader => "missing_header",
+            Self::OnlyForwarded => "only_forwarded",
+            Self::InvalidHeader => "invalid_header",
+        }
+    }
+}
 
 impl TrustedProxies {
     /// Returns the client's address: the first address that is not a trusted proxy, starting at the peer and reading the
@@ -20,20 +70,36 @@ impl TrustedProxies {
     /// an address, it is the address of that proxy, because the client may have forged all entries further left.
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let mut client = peer.to_canonical();
+        self.resolve(peer, headers).address
+    }
+
+    /// Returns the client as [`client`](Self::client) does, and the problem if the address may be that of a proxy.
+    pub(super) fn resolve(&self, peer: IpAddr, headers: &HeaderMap) -> ForwardedClient {
+        let mut address = peer.to_canonical();
+        if !self.trusts(address) {
+            let header = FORWARDING_HEADERS.iter().find(|name| headers.contains_key(*name));
+            let problem = header.map(|header| ForwardingProblem::UntrustedPeer { header: header.as_str() });
+            return ForwardedClient { address, problem };
+        }
         let values: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
+        if values.is_empty() {
+            let has_forwarded = headers.contains_key(header::FORWARDED);
+            let problem =
+                if has_forwarded { ForwardingProblem::OnlyForwarded } else { ForwardingProblem::MissingHeader };
+            return ForwardedClient { address, problem: Some(problem) };
+        }
         // Repeated headers form one list (RFC 9110, section 5.3).
         let hops = values.into_iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops {
-            if !self.trusts(client) {
-                return client;
-            }
-            match str::from_utf8(hop).ok().and_then(parse_address) {
-                Some(address) => client = address,
-                None => return client,
+            let Some(forwarded) = str::from_utf8(hop).ok().and_then(parse_address) else {
+                return ForwardedClient { address, problem: Some(ForwardingProblem::InvalidHeader) };
+            };
+            address = forwarded;
+            if !self.trusts(address) {
+                break;
             }
         }
-        client
+        ForwardedClient { address, problem: None }
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -54,6 +120,15 @@ fn parse_address(hop: &str) -> Option<IpAddr> {
     address.ok().map(|address| address.to_canonical())
 }
 
+/// Parses an address or a network. Rejects IPv4-mapped IPv6 addresses, which no peer has: addresses are compared in their
+/// canonical form.
+fn parse_network(text: &str) -> Option<IpNet> {
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
+    let min_prefix = if network.addr().is_ipv4() { MIN_PREFIX_IPV4 } else { MIN_PREFIX_IPV6 };
+    let is_canonical = network.addr().to_canonical() == network.addr();
+    (is_canonical && network.prefix_len() >= min_prefix).then_some(network)
+}
+
 impl FromStr for TrustedProxies {
     type Err = String;
 
@@ -62,10 +137,11 @@ impl FromStr for TrustedProxies {
             return Ok(Self::default());
         }
         let network = |part: &str| {
-            let part = part.trim();
-            let network = part.parse::<IpNet>().or_else(|_| part.parse::<IpAddr>().map(IpNet::from));
-            network.map_err(|_| {
-                "`none`, or comma-separated addresses and networks such as 10.0.0.0/8,2001:db8::/32".to_owned()
+            parse_network(part.trim()).ok_or_else(|| {
+                format!(
+                    "`none`, or comma-separated addresses and networks such as 10.8.0.0/24,2001:db8::/64, no larger than \
+                     /{MIN_PREFIX_IPV4} (IPv4) or /{MIN_PREFIX_IPV6} (IPv6)"
+                )
             })
         };
         Ok(Self(text.split(',').map(network).collect::<Result<_, _>>()?))
@@ -155,8 +231,30 @@ mod tests {
         for trusted in ["10.0.0.0/8, 2001:db8::/32,192.0.2.1", "192.0.2.1/32"] {
             assert_eq!(client(trusted, "192.0.2.1", &["198.51.100.9"]), "198.51.100.9", "{trusted}");
         }
-        for invalid in ["10.0.0.0/33", "proxy.example.org", "10.0.0.1,", "*", "", "10.0.0.0/8 10.1.0.0/16"] {
+        for invalid in [
+            "10.0.0.0/33",
+            "proxy.example.org",
+            "10.0.0.1,",
+            "*",
+            "",
+            "10.0.0.0/8 10.1.0.0/16",
+            "none,10.0.0.1",
+            "None",
+        ] {
             assert!(invalid.parse::<TrustedProxies>().is_err(), "{invalid}");
+        }
+    }
+
+    #[test]
+    fn network_that_would_trust_clients_or_nobody_is_rejected() {
+        for too_large in ["0.0.0.0/0", "::/0", "0.0.0.0/1", "10.0.0.0/7", "fc00::/6", "10.8.0.0/24,0.0.0.0/0"] {
+            assert!(too_large.parse::<TrustedProxies>().is_err(), "{too_large}");
+        }
+        for mapped in ["::ffff:10.0.0.1", "::ffff:10.8.0.0/120"] {
+            assert!(mapped.parse::<TrustedProxies>().is_err(), "{mapped}");
+        }
+        for largest in ["10.0.0.0/8", "fc00::/7"] {
+            assert!(largest.parse::<TrustedProxies>().is_ok(), "{largest}");
         }
     }
 

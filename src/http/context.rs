@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::readiness::Readiness;
+use super::{forwarding::RequestClient, readiness::Readiness};
 use crate::{
     accounts::{Accounts, CallContext, SessionOutagePolicy},
     api_keys::{ApiClientName, ApiClients},
@@ -34,6 +34,8 @@ pub struct Context {
     pub api_client: Arc<OnceLock<ApiClientName>>,
     /// The client, the request id and the time budget of the store calls.
     pub call: CallContext,
+    /// The client, to be checked if limits depend on its address.
+    pub client: RequestClient,
     /// The time by which the response must be ready.
     pub deadline: Instant,
     /// The value of the path parameter, as it was sent.

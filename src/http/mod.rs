@@ -12,10 +12,12 @@ mod error;
 mod extract;
 mod field_errors;
 mod fields;
+mod forwarding;
 #[cfg(any(fuzzing, clippy))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod handlers;
+mod login_addresses;
 mod readiness;
 mod request_id;
 mod request_log;

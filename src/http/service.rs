@@ -16,6 +16,7 @@ use super::{
     context::{Context, RequestLimits, TokenCheckConfig},
     cors::Origins,
     error::ApiError,
+    forwarding::Forwarding,
     readiness::Readiness,
     request_id::RequestId,
     request_log::RequestLog,
@@ -36,7 +37,7 @@ pub struct Service {
     accounts: Arc<Accounts>,
     readiness: Arc<Readiness>,
     token_check: Arc<TokenCheckConfig>,
-    trusted_proxies: TrustedProxies,
+    forwarding: Forwarding,
     limits: RequestLimits,
     origins: Origins,
     hsts: Option<HeaderValue>,
@@ -54,7 +55,7 @@ impl Service {
             accounts,
             readiness,
             token_check: Arc::new(token_check),
-            trusted_proxies: TrustedProxies::default(),
+            forwarding: Forwarding::default(),
             limits,
             origins: Origins::default(),
             hsts: None,
@@ -67,10 +68,11 @@ impl Service {
         Self { token_check, ..self }
     }
 
-    /// Sets the proxies whose `X-Forwarded-For` is trusted.
+    /// Sets the proxies whose `X-Forwarded-For` is trusted, and reports proxies that hide the addresses of clients.
     #[must_use]
     pub fn with_trusted_proxies(self, trusted_proxies: TrustedProxies) -> Self {
-        Self { trusted_proxies, ..self }
+        let metrics = Arc::clone(&self.accounts.metrics.http);
+        Self { forwarding: Forwarding::new(trusted_proxies, metrics), ..self }
     }
 
     /// Sets the origins whose scripts may read responses.
@@ -123,17 +125,18 @@ impl Service {
     fn context(&self, request: &Request<Incoming>, log: &RequestLog, peer: SocketAddr) -> Context {
         let deadline = Instant::now() + self.limits.request;
         let user_agent = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
-        let address = self.trusted_proxies.client(peer.ip(), request.headers());
+        let client = self.forwarding.client(peer.ip(), request.headers());
         Context {
             accounts: Arc::clone(&self.accounts),
             readiness: Arc::clone(&self.readiness),
             token_check: Arc::clone(&self.token_check),
             api_client: log.api_client(),
             call: CallContext {
-                client: Client::new(address, &String::from_utf8_lossy(user_agent)),
+                client: Client::new(client.address(), &String::from_utf8_lossy(user_agent)),
                 request_id: log.id().as_str().to_owned(),
                 time: TimeBudget::new(self.limits.store).with_deadline(deadline),
             },
+            client,
             deadline,
             path_parameter: None,
         }

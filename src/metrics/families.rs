@@ -94,6 +94,11 @@ pub(super) const REQUESTS_IN_FLIGHT: Family =
 pub(super) const CONNECTIONS: Family = gauge("postern_http_connections", &[LISTENER], "Open connections");
 pub(super) const CONNECTIONS_ACCEPTED: Family =
     counter("postern_http_connections_accepted_total", &[LISTENER], "Accepted connections");
+pub(super) const FORWARDING_PROBLEMS: Family = counter(
+    "postern_forwarding_problems_total",
+    &[listed("problem", &["untrusted_peer", "missing_header", "only_forwarded", "invalid_header", "one_address"])],
+    "Requests whose client may be hidden by a proxy; with `one_address`, windows of 100 logins, most of one address",
+);
 
 pub(super) const HASHING_THREADS: Family =
     gauge("postern_hashing_threads", &[], "Threads that hash and check passwords");
@@ -279,6 +284,7 @@ pub const FAMILIES: &[&Family] = &[
     &REQUESTS_IN_FLIGHT,
     &CONNECTIONS,
     &CONNECTIONS_ACCEPTED,
+    &FORWARDING_PROBLEMS,
     &HASHING_THREADS,
     &HASHING_QUEUE_DEPTH,
     &HASHING_QUEUE_WAIT,

@@ -18,6 +18,7 @@ pub struct HttpMetrics {
     in_flight: IntGauge,
     connections: IntGaugeVec,
     accepted: IntCounterVec,
+    forwarding_problems: IntCounterVec,
 }
 
 impl HttpMetrics {
@@ -28,6 +29,7 @@ impl HttpMetrics {
             in_flight: make.gauge(&families::REQUESTS_IN_FLIGHT).with_label_values::<&str>(&[]),
             connections: make.gauge(&families::CONNECTIONS),
             accepted: make.counter(&families::CONNECTIONS_ACCEPTED),
+            forwarding_problems: make.counter(&families::FORWARDING_PROBLEMS),
         }
     }
 
@@ -45,6 +47,11 @@ impl HttpMetrics {
         let open = self.connections.with_label_values(&[listener]);
         open.inc();
         OpenConnection(open)
+    }
+
+    /// Counts a request whose client a proxy may hide, by the label of the problem.
+    pub fn count_forwarding_problem(&self, problem: &'static str) {
+        self.forwarding_problems.with_label_values(&[problem]).inc();
     }
 }
 

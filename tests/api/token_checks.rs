@@ -24,6 +24,7 @@ async fn proxy_gets_the_user_of_a_request() {
     assert_eq!((response.status, response.text("content-length")), (200, "0"));
     assert_eq!(response.text("x-user-id"), service.user("ada@example.org").await.id.to_string());
     assert_eq!(response.text("x-user-email"), "ada@example.org");
+    assert_eq!(response.text("x-user-email-verified"), "false");
     assert_eq!(response.text("x-user-id"), of_other.text("x-user-id"));
     let introspected = ada.introspected().await.expect(200);
     assert_eq!(introspected["sid"], response.text("x-session-id"));
@@ -74,9 +75,10 @@ async fn verify_ignores_user_headers_of_the_request() {
     let request = ["x-user-id", "x-user-email", "x-session-id"]
         .into_iter()
         .fold(request, |request, name| request.header(name, of_ada.text(name)));
-    let response = request.send().await;
+    let response = request.header("x-user-email-verified", "true").send().await;
 
     assert_eq!(response.text("x-user-email"), "grace@example.org");
+    assert_eq!(response.text("x-user-email-verified"), "false");
     assert_ne!(response.text("x-user-id"), of_ada.text("x-user-id"));
     assert_ne!(response.text("x-session-id"), of_ada.text("x-session-id"));
 }

@@ -38,18 +38,27 @@ impl Cluster {
     /// `k8s/overlays/demo` on top of it.
     pub fn demo() -> Self {
         let directory = "overlays/demo";
-        let kustomization = kustomization(directory);
+        Self::overlay(directory, objects(directory), &kustomization(directory))
+    }
+
+    /// The overlay in the comment of the base's kustomization, on top of it.
+    pub fn documented() -> Self {
+        Self::overlay("base", Vec::new(), &documented_overlay())
+    }
+
+    /// Adds objects to the base, and changes all of them as a kustomization says.
+    fn overlay(directory: &'static str, own: Vec<Object>, kustomization: &Value) -> Self {
         let mut all = objects("base");
-        all.extend(objects(directory));
+        all.extend(own);
         for object in &mut all {
             if object.kind() != "Namespace" {
                 object.value["metadata"]["namespace"] = kustomization["namespace"].clone();
             }
-            for image in list(&kustomization, "/images") {
+            for image in list(kustomization, "/images") {
                 rename_image(&mut object.value, image);
             }
         }
-        for patch in list(&kustomization, "/patches") {
+        for patch in list(kustomization, "/patches") {
             let (kind, name) = (text(patch, "/target/kind"), text(patch, "/target/name"));
             let target = all.iter_mut().find(|object| object.kind() == kind && object.name() == name);
             let target = target.unwrap_or_else(|| panic!("there is a {kind} {name} to patch"));
@@ -60,9 +69,9 @@ impl Cluster {
         Self { directory, objects: all }
     }
 
-    /// Returns both.
+    /// Returns the clusters that can run: the base needs an overlay.
     pub fn all() -> [Self; 2] {
-        [Self::base(), Self::demo()]
+        [Self::documented(), Self::demo()]
     }
 
     /// The objects of a kind.
@@ -156,6 +165,14 @@ pub fn image_name(image: &str) -> &str {
 /// Returns the content of a kustomization.
 pub fn kustomization(directory: &str) -> Value {
     yaml(&read(&format!("k8s/{directory}/kustomization.yaml")))
+}
+
+/// Returns the overlay in the comment of the base's kustomization.
+fn documented_overlay() -> Value {
+    let text = read("k8s/base/kustomization.yaml");
+    let lines = text.lines().skip_while(|line| !line.starts_with("#     resources: "));
+    let lines = lines.map_while(|line| line.strip_prefix("#     "));
+    yaml(&lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// A file of the repository.

@@ -40,8 +40,10 @@ fn copied() -> BTreeSet<String> {
         .collect()
 }
 
+/// The settings of the image, with the one that it leaves to its user.
 fn config() -> Config {
-    let environment = environment();
+    let mut environment = environment();
+    environment.push(("POSTERN_TRUSTED_PROXIES".to_owned(), "none".to_owned()));
     let lookup = |name: &str| environment.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
     Config::for_serve(&Values::new(|_| None, lookup)).expect("valid settings")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Object, Pod, list, text};
 
@@ -146,20 +146,37 @@ fn policies_admit_exactly_the_ports_of_a_pod() {
     }
 }
 
+/// Returns the peers that may connect to a port of the servers: the `from` of each rule, which must not admit everyone.
+fn admitted(cluster: &Cluster, port: u64) -> Vec<Value> {
+    let policy = policies(cluster, cluster.server())[0];
+    let rules = list(&policy.value, "/spec/ingress").iter();
+    let rules = rules.filter(|rule| list(rule, "/ports").iter().any(|other| other["port"] == port));
+    rules
+        .flat_map(|rule| {
+            let from = list(rule, "/from");
+            assert!(!from.is_empty(), "{rule} admits everyone");
+            from.to_vec()
+        })
+        .collect()
+}
+
 #[test]
 fn only_monitoring_reaches_the_operations_port() {
     for cluster in Cluster::all() {
-        let server = cluster.server();
-        let policy = policies(&cluster, server)[0];
-        for rule in list(&policy.value, "/spec/ingress") {
-            let is_public = list(rule, "/ports").iter().any(|port| port["port"] == 8000);
-            let from: Vec<_> = list(rule, "/from").iter().map(|from| &from["namespaceSelector"]).collect();
-            if is_public {
-                assert!(from.is_empty(), "{from:?}");
-            } else {
-                assert_eq!(from, [&serde_json::json!({"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}})]);
-            }
-        }
+        let expected = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}});
+        assert_eq!(admitted(&cluster, 8001), [expected]);
+    }
+}
+
+#[test]
+fn only_the_ingress_controller_reaches_the_public_api() {
+    for cluster in Cluster::all() {
+        // One element: with two, any pod of the namespace and any such pod of this one would be admitted.
+        let expected = json!({
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "traefik"}},
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "traefik"}},
+        });
+        assert_eq!(admitted(&cluster, 8000), [expected]);
     }
 }
 

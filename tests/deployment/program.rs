@@ -1,12 +1,15 @@
 //! The manifests, compared with the program: arguments, settings, ports, paths, times and memory.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use hyper::Method;
+use hyper::{
+    HeaderMap, Method,
+    header::{HeaderName, HeaderValue},
+};
 use postern::{
     cli::{self, Invocation, Subcommand},
     config::{self, BASELINE_MEMORY_BYTES, Config, SETTINGS, Setting, Stores, ValueSource, Values},
-    http::routes,
+    http::{TrustedProxies, routes},
 };
 use serde_json::Value;
 
@@ -85,10 +88,45 @@ fn every_variable_is_a_setting() {
 
 #[test]
 fn no_variable_is_set_twice() {
-    for pod in Cluster::demo().pods() {
-        let names: Vec<_> = list(pod.container(), "/env").iter().map(|variable| text(variable, "/name")).collect();
-        let distinct: BTreeSet<_> = names.iter().collect();
-        assert_eq!(distinct.len(), names.len(), "{}", pod.owner);
+    for cluster in Cluster::all() {
+        for pod in cluster.pods() {
+            let names: Vec<_> = list(pod.container(), "/env").iter().map(|variable| text(variable, "/name")).collect();
+            let distinct: BTreeSet<_> = names.iter().collect();
+            assert_eq!(distinct.len(), names.len(), "{}", pod.owner);
+        }
+    }
+}
+
+#[test]
+fn base_starts_no_server_until_an_overlay_names_the_proxies() {
+    let errors = Config::for_serve(&values(Cluster::base().server())).expect_err("missing settings");
+
+    assert_eq!(errors.iter().map(|error| error.name).collect::<Vec<_>>(), ["POSTERN_TRUSTED_PROXIES"]);
+    for cluster in Cluster::all() {
+        assert_ne!(config(&cluster).trusted_proxies, TrustedProxies::default(), "{}", cluster.directory);
+    }
+}
+
+/// Returns whether the servers of a cluster take the client address from a peer.
+fn trusts(cluster: &Cluster, peer: &str) -> bool {
+    let (peer, client) = (peer.parse::<IpAddr>().expect("an address"), "192.0.2.1");
+    let headers =
+        HeaderMap::from_iter([(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static(client))]);
+    config(cluster).trusted_proxies.client(peer, &headers).to_string() == client
+}
+
+#[test]
+fn direct_callers_lie_outside_the_trusted_networks() {
+    let demo = Cluster::demo();
+
+    // In a kind cluster, 10.244.0.0/24 has the pods of the first node, and the Service network begins at 10.96.0.0.
+    assert!(trusts(&demo, "10.244.0.7"));
+    for caller in ["10.244.1.7", "10.244.255.7", "10.96.0.1", "172.18.0.2"] {
+        assert!(!trusts(&demo, caller), "{caller}");
+    }
+    // `kubectl port-forward` connects from within the pod.
+    for cluster in Cluster::all() {
+        assert!(!trusts(&cluster, "127.0.0.1") && !trusts(&cluster, "::1"), "{}", cluster.directory);
     }
 }
 
@@ -143,7 +181,7 @@ fn both_listeners_have_named_ports_on_all_addresses() {
 #[test]
 fn ports_are_the_defaults() {
     let defaults = Config::for_serve(&Values::default()).expect("valid defaults");
-    let config = config(&Cluster::base());
+    let config = config(&Cluster::documented());
 
     assert_eq!(config.listen.port(), defaults.listen.port());
     assert_eq!(config.ops_listen.port(), defaults.ops_listen.port());

@@ -255,7 +255,7 @@ async fn degraded_verify_trusts_the_token_while_redis_is_down() {
     let response = ada.verify().await;
 
     assert_eq!(response.status, 200);
-    for name in ["x-user-id", "x-user-email", "x-session-id"] {
+    for name in ["x-user-id", "x-user-email", "x-user-email-verified", "x-session-id"] {
         assert_eq!(response.text(name), before.text(name));
     }
     assert_eq!((before.text("x-postern-degraded"), response.text("x-postern-degraded")), ("", "true"));

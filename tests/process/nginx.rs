@@ -125,14 +125,15 @@ impl Site {
     }
 }
 
-const FORGED: [&str; 7] = [
+const FORGED: [&str; 8] = [
     "X-User-Id: forged",
     "x-user-id: forged",
     "X-USER-EMAIL: forged",
+    "X-User-Email-Verified: true, forged",
     "X-Session-Id: forged",
     "X_User_Id: forged",
     "X_User-Email: forged",
-    "Connection: close, X-User-Id, X-User-Email",
+    "Connection: close, X-User-Id, X-User-Email, X-User-Email-Verified",
 ];
 
 #[tokio::test]
@@ -148,6 +149,7 @@ async fn service_behind_nginx_gets_the_verified_user() {
         let heard = response.split_once("\r\n\r\n").expect("a body").1;
         assert!(heard.starts_with("GET /orders/7?all=1 "), "{heard}");
         assert_eq!(header(heard, "x-user-email"), Some("ada@example.org"));
+        assert_eq!(header(heard, "x-user-email-verified"), Some("false"));
         for name in ["x-user-id", "x-session-id"] {
             let id = header(heard, name).expect("a header");
             assert!(uuid::Uuid::parse_str(id).is_ok(), "{heard}");

@@ -148,10 +148,14 @@ impl Server {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             addresses.push(listener.local_addr().expect("an address"));
             let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits)
-                .with_token_check(Arc::clone(&token_checks))
-                .with_trusted_proxies(settings.trusted_proxies.parse().expect("networks"));
+                .with_token_check(Arc::clone(&token_checks));
             // As in `main`, the first one is public.
-            let service = if addresses.len() == 1 { service.with_origins(settings.origins.clone()) } else { service };
+            let is_public = addresses.len() == 1;
+            let trusted_proxies = || settings.trusted_proxies.parse().expect("networks");
+            let public = |service: http::Service| {
+                service.with_origins(settings.origins.clone()).with_trusted_proxies(trusted_proxies())
+            };
+            let service = if is_public { public(service) } else { service };
             let limits = ConnectionLimits {
                 max_connections: settings.connections,
                 timeouts: settings

@@ -12,6 +12,8 @@ pub async fn verify(_: Context, identity: Identity, _: NoBody) -> Result<Headers
     let mut headers = vec![
         header("x-user-id", &identity.user.id.to_string())?,
         header("x-user-email", identity.user.email.as_str())?,
+        // Always: no user has proved yet to receive mail at this address.
+        header("x-user-email-verified", "false")?,
         header("x-session-id", &identity.session.to_string())?,
     ];
     if identity.is_degraded {

@@ -36,6 +36,7 @@ pub async fn login(context: Context, _: Anonymous, mut body: Fields) -> Result<J
     let password = body.password("password");
     let refresh_token = body.optional_text("refresh");
     let (email, password) = body.finish(email.zip(password))?;
+    context.client.check_login();
     let credentials = Credentials { email: email.ok(), password, refresh_token };
     let tokens = context.accounts.login(credentials, &context.call).await?;
     Ok(Json(TokenPair { access: tokens.access, refresh: tokens.refresh }))

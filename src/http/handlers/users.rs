@@ -31,6 +31,7 @@ pub async fn sign_up(context: Context, _: Anonymous, mut body: Fields) -> Result
     let owner = PasswordOwner { name: name.as_ref(), email: email.as_ref() };
     let password = new_password(&context, &mut body, "password", owner);
     let ((name, email), password) = finish_with_password(body, "password", name.zip(email), password)?;
+    context.client.check_sign_up();
     let sign_up = SignUp { name, email, password };
     let tokens = context.accounts.sign_up(sign_up, &context.call).await?;
     let message = "User created successfully!";
