@@ -5,22 +5,40 @@ use super::{
     service::Accounts,
 };
 use crate::{
-    model::{Epoch, EventKind, User},
+    model::{EventKind, Session, User},
     passwords::{AcceptedPassword, Password},
-    store::{CompareAndSet, PasswordChange},
+    store::CompareAndSet,
 };
 
 /// The action that the password confirms.
 #[derive(Debug, Clone, Copy)]
 pub enum ReauthAction<'password> {
-    /// Sets this password. The session that requests it survives.
-    PasswordChange(&'password AcceptedPassword),
+    /// Sets this password, and ends these sessions.
+    PasswordChange(&'password AcceptedPassword, EndedSessions),
     /// Deletes the account.
     Deletion,
 }
 
+/// The sessions that a password change ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedSessions {
+    /// Every session but the one that requests the change.
+    Others,
+    /// Every session. The client that requests the change receives a new one.
+    All,
+}
+
+/// The outcome of an action that took place.
+#[derive(Debug)]
+pub(super) struct Reauthenticated {
+    /// The user as they were before.
+    pub former: User,
+    /// The session that the action opened, if any.
+    pub opened: Option<Session>,
+}
+
 impl Accounts {
-    /// Verifies the user's password, then performs `action`. Returns the user as they were before.
+    /// Verifies the user's password, then performs `action`.
     ///
     /// Deciding write: a compare-and-set on the verified hash and the epoch that was read with it.
     ///
@@ -33,7 +51,7 @@ impl Accounts {
         password: &Password,
         action: ReauthAction<'_>,
         call: &CallContext,
-    ) -> Result<User, AccountError> {
+    ) -> Result<Reauthenticated, AccountError> {
         let attempt = LoginAttempt { email: Some(&current.user.email), user: Some(current.user.id) };
         self.with_login_limit(attempt, call, self.write_with_retry(current, password, action, call)).await
     }
@@ -44,40 +62,43 @@ impl Accounts {
         password: &Password,
         action: ReauthAction<'_>,
         call: &CallContext,
-    ) -> Result<User, AccountError> {
-        if self.verify_and_write(current, password, action, call).await? == CompareAndSet::Written {
-            return Ok(current.user.clone());
+    ) -> Result<Reauthenticated, AccountError> {
+        if let Some(done) = self.verify_and_write(current, password, action, call).await? {
+            return Ok(done);
         }
         // Retry once: a login may have rehashed the password meanwhile, which changes neither password nor epoch.
         let current = self.reload(current, call).await?;
-        if self.verify_and_write(&current, password, action, call).await? == CompareAndSet::Written {
-            return Ok(current.user);
+        if let Some(done) = self.verify_and_write(&current, password, action, call).await? {
+            return Ok(done);
         }
         self.reload(&current, call).await?;
         Err(AccountError::WrongPassword)
     }
 
+    /// Returns `None` if the user has changed since they were read.
     async fn verify_and_write(
         &self,
         current: &CurrentUser,
         password: &Password,
         action: ReauthAction<'_>,
         call: &CallContext,
-    ) -> Result<CompareAndSet, AccountError> {
-        let (user, session) = (&current.user, &current.session);
+    ) -> Result<Option<Reauthenticated>, AccountError> {
+        let user = &current.user;
         if password.is_too_long() || !self.hasher.verify(password, user.password.as_ref()).await? {
             self.audit.record(EventKind::PasswordConfirmationFailed, current, call);
             return Err(AccountError::WrongPassword);
         }
-        let written = match action {
-            ReauthAction::PasswordChange(new) => {
+        let (written, opened) = match action {
+            ReauthAction::PasswordChange(new, ended) => {
                 let hash = self.hasher.hash(new.password()).await?;
-                let change = PasswordChange { hash, epoch: Epoch::random(), surviving_session: session.id };
-                self.users.change_password(user, &change, &call.time).await
+                match ended {
+                    EndedSessions::Others => (self.replace_password(current, hash, call).await?, None),
+                    EndedSessions::All => self.replace_password_and_session(user, hash, call).await?,
+                }
             }
-            ReauthAction::Deletion => self.users.delete_verified(user, &call.time).await,
+            ReauthAction::Deletion => (self.users.delete_verified(user, &call.time).await?, None),
         };
-        Ok(written?)
+        Ok((written == CompareAndSet::Written).then(|| Reauthenticated { former: user.clone(), opened }))
     }
 
     /// Reads the user again, and returns them if the session is still valid.

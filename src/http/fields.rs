@@ -30,9 +30,13 @@ pub struct Fields {
     errors: FieldErrors,
 }
 
+/// The error of a field that is null.
+const NULL: &str = "This field may not be null.";
+
 /// The value of a field. Text is wiped after use: any field may hold a secret.
 enum FieldValue {
     Text(Zeroizing<String>),
+    Boolean(bool),
     Null,
     Other,
 }
@@ -95,6 +99,18 @@ impl Fields {
         Some(text)
     }
 
+    /// Takes an optional boolean; a missing one is `false`.
+    pub fn optional_boolean(&mut self, field: &'static str) -> Option<bool> {
+        let sentence = match self.take(field) {
+            Some(FieldValue::Boolean(value)) => return Some(value),
+            None => return Some(false),
+            Some(FieldValue::Null) => NULL,
+            Some(FieldValue::Text(_) | FieldValue::Other) => "Must be a valid boolean.",
+        };
+        self.errors.add(field, sentence);
+        None
+    }
+
     /// Takes a password. White space alone is a valid password.
     pub fn password(&mut self, field: &'static str) -> Option<Password> {
         self.required_text(field).map(|text| Password::new(&text))
@@ -152,12 +168,11 @@ impl Fields {
     }
 
     fn required_text(&mut self, field: &'static str) -> Option<Zeroizing<String>> {
-        let index = self.values.iter().position(|(name, _)| name == field);
-        let sentence = match index.map(|index| self.values.swap_remove(index).1) {
+        let sentence = match self.take(field) {
             Some(FieldValue::Text(text)) if !text.is_empty() => return Some(text),
             Some(FieldValue::Text(_)) => "This field may not be blank.",
-            Some(FieldValue::Null) => "This field may not be null.",
-            Some(FieldValue::Other) => "Not a valid string.",
+            Some(FieldValue::Null) => NULL,
+            Some(FieldValue::Boolean(_) | FieldValue::Other) => "Not a valid string.",
             None => "This field is required.",
         };
         self.errors.add(field, sentence);
@@ -168,6 +183,11 @@ impl Fields {
 impl FieldValue {
     /// Parses a JSON value whose syntax is valid. Returns `None` if it is a text with a lone surrogate.
     fn parse(json: &str) -> Option<Self> {
+
+    fn take(&mut self, field: &str) -> Option<FieldValue> {
+        let index = self.values.iter().position(|(name, _)| name == field)?;
+        Some(self.values.swap_remove(index).1)
+    }
         match json {
             "null" => Some(Self::Null),
             text if text.starts_with('"') => {
@@ -175,6 +195,8 @@ impl FieldValue {
             }
             _ => Some(Self::Other),
         }
+            "true" => Some(Self::Boolean(true)),
+            "false" => Some(Self::Boolean(false)),
     }
 }
 

@@ -176,8 +176,11 @@ pub(super) const DEGRADED_VERIFICATIONS: Family = counter(
     &[],
     "Tokens that `/verify/` accepted without the session store, which was unavailable",
 );
-pub(super) const SESSIONS_OPENED: Family =
-    counter("postern_sessions_opened_total", &[listed("reason", &["sign_up", "login"])], "Sessions opened");
+pub(super) const SESSIONS_OPENED: Family = counter(
+    "postern_sessions_opened_total",
+    &[listed("reason", &["sign_up", "login", "password_change"])],
+    "Sessions opened",
+);
 pub(super) const SESSIONS_ENDED: Family = counter(
     "postern_sessions_ended_total",
     &[listed(

@@ -21,7 +21,8 @@ pub struct NewSession {
     pub id: SessionId,
     /// The user who owns the session.
     pub user: UserId,
-    /// The user's epoch, read together with the verified hash.
+    /// The epoch in which the session is valid: the user's epoch, read together with the verified hash, or the one that
+    /// replaces it.
     pub epoch: Epoch,
     /// The key that signs the first refresh token.
     pub next_key: KeyTag,
@@ -34,6 +35,8 @@ pub struct NewSession {
     /// The user's [`surviving_session`](super::User::surviving_session), read together with the epoch.
     pub surviving_session: Option<SessionId>,
     /// The client that opened the session.
+    /// The user's epoch: with `surviving_session`, it decides which sessions are valid and end last.
+    pub valid_epoch: Epoch,
     pub client: Client,
 }
 
@@ -44,7 +47,7 @@ pub struct Session {
     pub id: SessionId,
     /// The user who owns the session.
     pub user: UserId,
-    /// The user's epoch at the login.
+    /// The epoch in which the session was opened.
     pub epoch: Epoch,
     /// The counter of the refresh token that the client last proved to have.
     pub current: u64,

@@ -32,6 +32,7 @@ mod embedded {
     mod attempts;
     mod audit;
     mod rotation;
+    mod session_limits;
     mod sessions;
     mod suite;
     mod users;
@@ -47,6 +48,7 @@ mod postgres_redis {
     mod redis_writes;
     mod rotation;
     mod schema;
+    mod session_limits;
     mod sessions;
     mod suite;
     mod users;

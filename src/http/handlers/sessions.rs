@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    accounts::{Credentials, CurrentUser},
+    accounts::{Credentials, CurrentUser, Tokens},
     clock::rfc3339,
     http::{
         auth::Anonymous,
@@ -23,11 +23,17 @@ pub struct Message {
     pub message: &'static str,
 }
 
-/// The response of a login.
+/// The tokens of a new session: the response of a login.
 #[derive(Serialize)]
 pub struct TokenPair {
     access: String,
     refresh: String,
+}
+
+impl From<Tokens> for TokenPair {
+    fn from(tokens: Tokens) -> Self {
+        Self { access: tokens.access, refresh: tokens.refresh }
+    }
 }
 
 /// `POST /token/`
@@ -37,7 +43,7 @@ pub async fn login(context: Context, _: Anonymous, mut body: Fields) -> Result<J
     let (email, password) = body.finish(email.zip(password))?;
     let credentials = Credentials { email: email.ok(), password };
     let tokens = context.accounts.login(credentials, &context.call).await?;
-    Ok(Json(TokenPair { access: tokens.access, refresh: tokens.refresh }))
+    Ok(Json(tokens.into()))
 }
 
 /// The response of a refresh.

@@ -65,7 +65,8 @@ impl SessionStore for RedisStore {
             .arg(key_number(session.next_key))
             .arg(session.client.address.to_string())
             .arg(&session.client.user_agent)
-            .arg(id_or_empty(session.surviving_session));
+            .arg(id_or_empty(session.surviving_session))
+            .arg(session.valid_epoch.0);
         let (record, ended) = self.run_idempotent(&invocation, time).await?;
         Ok(Opened { session: read(session.user, session.id, record)?, ended })
     }

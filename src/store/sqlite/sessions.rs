@@ -124,7 +124,7 @@ fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> 
     let params = named_params! {
         ":user": user,
         ":id": id,
-        ":epoch": new.epoch.0,
+        ":valid_epoch": new.valid_epoch.0,
         ":kept_session": new.surviving_session.map(|session| *session.0.as_bytes()),
         ":max_sessions": new.max_sessions,
         ":now": time,
