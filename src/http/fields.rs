@@ -19,7 +19,7 @@ use super::{
     response::JSON,
 };
 use crate::{
-    model::{Email, InvalidEmail, InvalidName, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, Name},
+    model::{Email, InvalidDisplayText, InvalidEmail, InvalidName, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, Name},
     passwords::Password,
 };
 
@@ -121,11 +121,16 @@ impl Fields {
         let parsed = self.text(field)?.parse();
         let sentence = match parsed {
             Ok(name) => return Some(name),
-            Err(InvalidName::Blank) => "This field may not be blank.".to_owned(),
+            Err(InvalidName::Text(InvalidDisplayText::Blank)) => "This field may not be blank.".to_owned(),
             Err(InvalidName::TooLong) => {
                 format!("Ensure this field has no more than {MAX_NAME_CHARACTERS} characters.")
             }
-            Err(InvalidName::ControlCharacter) => "Control characters are not allowed.".to_owned(),
+            Err(InvalidName::Text(InvalidDisplayText::ControlCharacter)) => {
+                "Control characters are not allowed.".to_owned()
+            }
+            Err(InvalidName::Text(InvalidDisplayText::BidiFormatting)) => {
+                "Bidirectional formatting characters are not allowed.".to_owned()
+            }
         };
         self.errors.add(field, sentence);
         None
@@ -178,25 +183,25 @@ impl Fields {
         self.errors.add(field, sentence);
         None
     }
-}
-
-impl FieldValue {
-    /// Parses a JSON value whose syntax is valid. Returns `None` if it is a text with a lone surrogate.
-    fn parse(json: &str) -> Option<Self> {
 
     fn take(&mut self, field: &str) -> Option<FieldValue> {
         let index = self.values.iter().position(|(name, _)| name == field)?;
         Some(self.values.swap_remove(index).1)
     }
+}
+
+impl FieldValue {
+    /// Parses a JSON value whose syntax is valid. Returns `None` if it is a text with a lone surrogate.
+    fn parse(json: &str) -> Option<Self> {
         match json {
             "null" => Some(Self::Null),
+            "true" => Some(Self::Boolean(true)),
+            "false" => Some(Self::Boolean(false)),
             text if text.starts_with('"') => {
                 serde_json::from_str(text).ok().map(|text| Self::Text(Zeroizing::new(text)))
             }
             _ => Some(Self::Other),
         }
-            "true" => Some(Self::Boolean(true)),
-            "false" => Some(Self::Boolean(false)),
     }
 }
 

@@ -4,7 +4,10 @@ use std::{net::IpAddr, time::Duration};
 
 use time::OffsetDateTime;
 
-use super::id::{Epoch, SessionId, UserId};
+use super::{
+    display_text::DisplayText,
+    id::{Epoch, SessionId, UserId},
+};
 
 /// The longest user agent that a session stores, in bytes.
 pub const MAX_USER_AGENT_BYTES: usize = 100;
@@ -32,11 +35,11 @@ pub struct NewSession {
     pub idle: Option<Duration>,
     /// How many sessions the user may have at once, this one included. The oldest ones beyond that end.
     pub max_sessions: u32,
+    /// The user's epoch: with `surviving_session`, it decides which sessions are valid and end last.
+    pub valid_epoch: Epoch,
     /// The user's [`surviving_session`](super::User::surviving_session), read together with the epoch.
     pub surviving_session: Option<SessionId>,
     /// The client that opened the session.
-    /// The user's epoch: with `surviving_session`, it decides which sessions are valid and end last.
-    pub valid_epoch: Epoch,
     pub client: Client,
 }
 
@@ -74,16 +77,16 @@ pub struct Session {
 pub struct Client {
     /// The client address: that of the connection, or the one that a trusted proxy reports.
     pub address: IpAddr,
-    /// The `User-Agent`, cut at [`MAX_USER_AGENT_BYTES`]; empty if the request had none.
-    pub user_agent: String,
+    /// The `User-Agent`, cleaned and cut at [`MAX_USER_AGENT_BYTES`]; empty if the request had none.
+    pub user_agent: DisplayText,
 }
 
 impl Client {
-    /// Creates a client. Cuts its user agent at the last character boundary within [`MAX_USER_AGENT_BYTES`].
+    /// Creates a client. Cleans its user agent, which the client chooses, and cuts it at the last character boundary within
+    /// [`MAX_USER_AGENT_BYTES`].
     #[must_use]
     pub fn new(address: IpAddr, user_agent: &str) -> Self {
-        let end = user_agent.floor_char_boundary(MAX_USER_AGENT_BYTES);
-        Self { address, user_agent: user_agent[..end].to_owned() }
+        Self { address, user_agent: DisplayText::cleaned(user_agent).truncated(MAX_USER_AGENT_BYTES) }
     }
 }
 
@@ -103,6 +106,13 @@ mod tests {
 
         let client = Client::new(Ipv4Addr::LOCALHOST.into(), &agent);
 
-        assert_eq!(client.user_agent, "a".repeat(MAX_USER_AGENT_BYTES - 1));
+        assert_eq!(client.user_agent.as_str(), "a".repeat(MAX_USER_AGENT_BYTES - 1));
+    }
+
+    #[test]
+    fn user_agent_is_cleaned_before_it_is_cut() {
+        let client = Client::new(Ipv4Addr::LOCALHOST.into(), &"\u{9b}".repeat(MAX_USER_AGENT_BYTES));
+
+        assert_eq!(client.user_agent.as_str(), "\u{fffd}".repeat(MAX_USER_AGENT_BYTES / 3));
     }
 }

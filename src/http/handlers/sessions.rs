@@ -98,7 +98,7 @@ pub async fn list(context: Context, current: CurrentUser, _: NoBody) -> Result<J
         last_used: rfc3339(session.last_used),
         expires: rfc3339(session.expires),
         ip: session.client.address.to_string(),
-        user_agent: session.client.user_agent,
+        user_agent: session.client.user_agent.as_str().to_owned(),
         current: session.id == current.session.id,
     });
     Ok(Json(SessionList { sessions: views.collect() }))
