@@ -187,6 +187,7 @@ fn new_session(user: UserId, epoch: Epoch) -> NewSession {
         lifetime: Duration::from_hours(24),
         idle: None,
         max_sessions: 100,
+        valid_epoch: epoch,
         surviving_session: None,
         client: client(),
     }

@@ -18,6 +18,6 @@ pub struct CallContext {
 
 impl From<&CallContext> for AuditOrigin {
     fn from(call: &CallContext) -> Self {
-        Self::request(call.client.address, &call.client.user_agent, &call.request_id)
+        Self::request(&call.client, &call.request_id)
     }
 }

@@ -37,9 +37,9 @@ impl Accounts {
         password: &Password,
         call: &CallContext,
     ) -> Result<(), AccountError> {
-        let former = self.reauthenticate(current, password, ReauthAction::Deletion, call).await?;
+        let deleted = self.reauthenticate(current, password, ReauthAction::Deletion, call).await?;
         self.audit.record(EventKind::AccountDeleted, current, call);
-        let ended = self.remove_ended_sessions(&former, None, call).await;
+        let ended = self.remove_ended_sessions(&deleted.former, None, call).await;
         self.metrics.accounts.ended_by_account_deletion.inc_by(ended);
         Ok(())
     }

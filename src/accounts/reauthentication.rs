@@ -2,24 +2,42 @@
 
 use super::{authenticate::CurrentUser, call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
-    model::{Epoch, EventKind, User},
+    model::{EventKind, Session, User},
     passwords::{AcceptedPassword, CandidatePassword, Password, WorkPermit},
     rate_limit::AttemptSubject,
-    store::{CompareAndSet, PasswordChange},
+    store::CompareAndSet,
 };
 
 /// The action that the password confirms.
 #[derive(Debug)]
 pub enum ReauthAction {
-    /// Sets this password if it is accepted. The session that requests it survives.
-    PasswordChange(CandidatePassword),
+    /// Sets this password if it is accepted, and ends these sessions.
+    PasswordChange(CandidatePassword, EndedSessions),
     /// Deletes the account.
     Deletion,
 }
 
+/// The sessions that a password change ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedSessions {
+    /// Every session but the one that requests the change.
+    Others,
+    /// Every session. The client that requests the change receives a new one.
+    All,
+}
+
+/// The outcome of an action that took place.
+#[derive(Debug)]
+pub(super) struct Reauthenticated {
+    /// The user as they were before.
+    pub former: User,
+    /// The session that the action opened, if any.
+    pub opened: Option<Session>,
+}
+
 /// The write that performs an action.
 enum ReauthWrite {
-    PasswordChange(AcceptedPassword),
+    PasswordChange(AcceptedPassword, EndedSessions),
     Deletion,
 }
 
@@ -31,7 +49,7 @@ struct Confirmation<'call> {
 }
 
 impl Accounts {
-    /// Verifies the user's password, then performs `action`. Returns the user as they were before.
+    /// Verifies the user's password, then performs `action`.
     ///
     /// Deciding write: a compare-and-set on the verified hash and the epoch that was read with it.
     ///
@@ -45,7 +63,7 @@ impl Accounts {
         password: &Password,
         action: ReauthAction,
         call: &CallContext,
-    ) -> Result<User, AccountError> {
+    ) -> Result<Reauthenticated, AccountError> {
         let user = &current.user;
         let subject = AttemptSubject::Account(user.email.clone(), call.client.address, None);
         let attempt = self.begin_login(subject, Some(user.id), call).await?;
@@ -60,46 +78,49 @@ impl Accounts {
         current: &CurrentUser,
         action: ReauthAction,
         confirmation: &Confirmation<'_>,
-    ) -> Result<User, AccountError> {
+    ) -> Result<Reauthenticated, AccountError> {
         let write = match action {
-            ReauthAction::PasswordChange(candidate) => {
-                ReauthWrite::PasswordChange(self.accept_password(candidate, confirmation.permit).await?)
+            ReauthAction::PasswordChange(candidate, ended) => {
+                ReauthWrite::PasswordChange(self.accept_password(candidate, confirmation.permit).await?, ended)
             }
             ReauthAction::Deletion => ReauthWrite::Deletion,
         };
-        if self.verify_and_write(current, &write, confirmation).await? == CompareAndSet::Written {
-            return Ok(current.user.clone());
+        if let Some(done) = self.verify_and_write(current, &write, confirmation).await? {
+            return Ok(done);
         }
         // Retry once: a login may have rehashed the password meanwhile, which changes neither password nor epoch.
         let current = self.reload(current, confirmation.call).await?;
-        if self.verify_and_write(&current, &write, confirmation).await? == CompareAndSet::Written {
-            return Ok(current.user);
+        if let Some(done) = self.verify_and_write(&current, &write, confirmation).await? {
+            return Ok(done);
         }
         self.reload(&current, confirmation.call).await?;
         Err(AccountError::WrongPassword)
     }
 
+    /// Returns `None` if the user has changed since they were read.
     async fn verify_and_write(
         &self,
         current: &CurrentUser,
         write: &ReauthWrite,
         confirmation: &Confirmation<'_>,
-    ) -> Result<CompareAndSet, AccountError> {
-        let (user, session) = (&current.user, &current.session);
+    ) -> Result<Option<Reauthenticated>, AccountError> {
+        let user = &current.user;
         let Confirmation { password, permit, call } = *confirmation;
         if password.is_too_long() || !self.hasher.verify(permit, password, user.password.as_ref()).await? {
             self.audit.record(EventKind::PasswordConfirmationFailed, current, call);
             return Err(AccountError::WrongPassword);
         }
-        let written = match write {
-            ReauthWrite::PasswordChange(new) => {
+        let (written, opened) = match write {
+            ReauthWrite::PasswordChange(new, ended) => {
                 let hash = self.hasher.hash(permit, new.password()).await?;
-                let change = PasswordChange { hash, epoch: Epoch::random(), surviving_session: session.id };
-                self.users.change_password(user, &change, &call.time).await
+                match ended {
+                    EndedSessions::Others => (self.replace_password(current, hash, call).await?, None),
+                    EndedSessions::All => self.replace_password_and_session(user, hash, call).await?,
+                }
             }
-            ReauthWrite::Deletion => self.users.delete_verified(user, &call.time).await,
+            ReauthWrite::Deletion => (self.users.delete_verified(user, &call.time).await?, None),
         };
-        Ok(written?)
+        Ok((written == CompareAndSet::Written).then(|| Reauthenticated { former: user.clone(), opened }))
     }
 
     /// Reads the user again, and returns them if the session is still valid.

@@ -7,7 +7,7 @@ use crate::{
     audit::Trail,
     clock::Clock,
     metrics::Metrics,
-    model::{AuditSubject, EventKind, NewSession, Session, SessionId, User},
+    model::{AuditSubject, Epoch, EventKind, NewSession, Session, SessionId, User},
     passwords::{AcceptedPassword, CandidatePassword, Hasher, Policy, WorkPermit},
     rate_limit::LoginLimiter,
     store::{SessionStore, StoreError, UserStore},
@@ -87,7 +87,24 @@ impl Accounts {
 
     /// Opens a session in the epoch of `user`, and ends the oldest sessions beyond `max_sessions`.
     pub(super) async fn open_session(&self, user: &User, call: &CallContext) -> Result<Session, StoreError> {
-        let session = NewSession {
+        self.open(self.new_session(user, call), user, call).await
+    }
+
+    /// Opens a session that becomes valid when `epoch` replaces the epoch of `user`, which ends all other sessions. Until
+    /// then these are valid, so the limit leaves room for one more. A login at the limit may end the new session before it is
+    /// valid.
+    pub(super) async fn open_session_ahead(
+        &self,
+        user: &User,
+        epoch: Epoch,
+        call: &CallContext,
+    ) -> Result<Session, StoreError> {
+        let max_sessions = self.max_sessions.saturating_add(1);
+        self.open(NewSession { epoch, max_sessions, ..self.new_session(user, call) }, user, call).await
+    }
+
+    fn new_session(&self, user: &User, call: &CallContext) -> NewSession {
+        NewSession {
             id: SessionId::random(),
             user: user.id,
             epoch: user.epoch,
@@ -95,9 +112,13 @@ impl Accounts {
             lifetime: self.lifetimes.session,
             idle: self.lifetimes.idle,
             max_sessions: self.max_sessions,
+            valid_epoch: user.epoch,
             surviving_session: user.surviving_session,
             client: call.client.clone(),
-        };
+        }
+    }
+
+    async fn open(&self, session: NewSession, user: &User, call: &CallContext) -> Result<Session, StoreError> {
         let opened = self.sessions.open(&session, &call.time).await?;
         self.metrics.accounts.ended_by_session_limit.inc_by(opened.ended);
         if opened.ended > 0 {

@@ -20,7 +20,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 use crate::{
     clock::{Clock, whole_milliseconds},
     metrics::AuditMetrics,
-    model::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind},
+    model::{AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind},
     rate_cap::RateCap,
 };
 
@@ -102,7 +102,7 @@ fn log(event: &AuditEvent) {
     let (event, event_id) = (kind.name(), display(id.0));
     let (user, session, detail) = (subject.user.map(display), subject.session.map(display), subject.detail.as_deref());
     let address = origin.address.map(display);
-    let (user_agent, request_id) = (origin.user_agent.as_deref(), origin.request_id.as_deref());
+    let (user_agent, request_id) = (origin.user_agent.as_ref().map(DisplayText::as_str), origin.request_id.as_deref());
     let actor = origin.actor.as_deref();
     if kind.is_warning() {
         warn!(target: LOG_TARGET, event, event_id, user, session, address, user_agent, request_id, actor, detail, "audit");

@@ -9,7 +9,7 @@ use super::output::{Format, json};
 use crate::{
     accounts::UserRef,
     clock::rfc3339,
-    model::{AuditEvent, EventKind, EventQuery, UserId},
+    model::{AuditEvent, DisplayText, EventKind, EventQuery, UserId},
     store::{AuditStore, StoreError, TimeBudget, UserStore},
 };
 
@@ -100,7 +100,7 @@ impl<'event> EventView<'event> {
             user: subject.user.map(|user| user.to_string()),
             session: subject.session.map(|session| session.to_string()),
             address: origin.address.map(|address| address.to_string()),
-            user_agent: origin.user_agent.as_deref(),
+            user_agent: origin.user_agent.as_ref().map(DisplayText::as_str),
             request_id: origin.request_id.as_deref(),
             actor: origin.actor.as_deref(),
             detail: subject.detail.as_deref(),

@@ -3,6 +3,8 @@
 use clap::ArgMatches;
 use serde::Serialize;
 
+use crate::model::{ControlEscape, escape_control};
+
 /// The format of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -28,6 +30,8 @@ pub struct Report {
     pub fault: Option<String>,
 }
 
+/// Returns a value as JSON. The output may be read in a terminal, so control characters of its texts are escaped.
 pub(super) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| unreachable!("views have only keys that are strings"))
+    let text = serde_json::to_string(value).unwrap_or_else(|_| unreachable!("views have only keys that are strings"));
+    escape_control(&text, ControlEscape::Json)
 }

@@ -199,13 +199,17 @@ mod tests {
     use crate::model::PasswordHash;
 
     #[test]
-    fn printed_user_has_no_bidi_controls() {
-        let name = Name::from_store("Zoë \u{202e}adA\u{2028}x".to_owned());
+    fn printed_user_has_no_control_characters() {
+        let name = "Zoë \u{202e}adA\u{2028}x\u{9b}";
+        let stored = Name::from_store(name.to_owned());
         let email = "zoe@example.org".parse().expect("an address");
-        let user = User::new(email, name, PasswordHash::new(String::new()), time::OffsetDateTime::UNIX_EPOCH);
+        let user = User::new(email, stored, PasswordHash::new(String::new()), time::OffsetDateTime::UNIX_EPOCH);
 
-        let text = render(&user, Format::Text);
+        let (text, json) = (render(&user, Format::Text), render(&user, Format::Json));
 
-        assert!(text.contains("\nname      Zoë \\u{202e}adA\\u{2028}x\n"), "{text}");
+        assert!(text.contains("\nname      Zoë \\u{202e}adA\\u{2028}x\\u{9b}\n"), "{text}");
+        assert!(json.contains(r#""name":"Zoë \u202eadA\u2028x\u009b""#), "{json}");
+        let parsed: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(parsed["name"], name);
     }
 }

@@ -19,7 +19,7 @@ use super::{
     response::JSON,
 };
 use crate::{
-    model::{Email, InvalidEmail, InvalidName, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, Name},
+    model::{Email, InvalidDisplayText, InvalidEmail, InvalidName, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, Name},
     passwords::Password,
 };
 
@@ -30,9 +30,13 @@ pub struct Fields {
     errors: FieldErrors,
 }
 
+/// The error of a field that is null.
+const NULL: &str = "This field may not be null.";
+
 /// The value of a field. Text is wiped after use: any field may hold a secret.
 enum FieldValue {
     Text(Zeroizing<String>),
+    Boolean(bool),
     Null,
     Other,
 }
@@ -103,6 +107,18 @@ impl Fields {
         }
     }
 
+    /// Takes an optional boolean; a missing one is `false`.
+    pub fn optional_boolean(&mut self, field: &'static str) -> Option<bool> {
+        let sentence = match self.take(field) {
+            Some(FieldValue::Boolean(value)) => return Some(value),
+            None => return Some(false),
+            Some(FieldValue::Null) => NULL,
+            Some(FieldValue::Text(_) | FieldValue::Other) => "Must be a valid boolean.",
+        };
+        self.errors.add(field, sentence);
+        None
+    }
+
     /// Takes a password. White space alone is a valid password.
     pub fn password(&mut self, field: &'static str) -> Option<Password> {
         self.required_text(field).map(|text| Password::new(&text))
@@ -113,11 +129,16 @@ impl Fields {
         let parsed = self.text(field)?.parse();
         let sentence = match parsed {
             Ok(name) => return Some(name),
-            Err(InvalidName::Blank) => "This field may not be blank.".to_owned(),
+            Err(InvalidName::Text(InvalidDisplayText::Blank)) => "This field may not be blank.".to_owned(),
             Err(InvalidName::TooLong) => {
                 format!("Ensure this field has no more than {MAX_NAME_CHARACTERS} characters.")
             }
-            Err(InvalidName::ControlCharacter) => "Control characters are not allowed.".to_owned(),
+            Err(InvalidName::Text(InvalidDisplayText::ControlCharacter)) => {
+                "Control characters are not allowed.".to_owned()
+            }
+            Err(InvalidName::Text(InvalidDisplayText::BidiFormatting)) => {
+                "Bidirectional formatting characters are not allowed.".to_owned()
+            }
         };
         self.errors.add(field, sentence);
         None
@@ -169,15 +190,15 @@ impl Fields {
         let sentence = match self.take(field) {
             Some(FieldValue::Text(text)) if !text.is_empty() => return Some(text),
             Some(FieldValue::Text(_)) => "This field may not be blank.",
-            Some(FieldValue::Null) => "This field may not be null.",
-            Some(FieldValue::Other) => "Not a valid string.",
+            Some(FieldValue::Null) => NULL,
+            Some(FieldValue::Boolean(_) | FieldValue::Other) => "Not a valid string.",
             None => "This field is required.",
         };
         self.errors.add(field, sentence);
         None
     }
 
-    fn take(&mut self, field: &'static str) -> Option<FieldValue> {
+    fn take(&mut self, field: &str) -> Option<FieldValue> {
         let index = self.values.iter().position(|(name, _)| name == field)?;
         Some(self.values.swap_remove(index).1)
     }
@@ -188,6 +209,8 @@ impl FieldValue {
     fn parse(json: &str) -> Option<Self> {
         match json {
             "null" => Some(Self::Null),
+            "true" => Some(Self::Boolean(true)),
+            "false" => Some(Self::Boolean(false)),
             text if text.starts_with('"') => {
                 serde_json::from_str(text).ok().map(|text| Self::Text(Zeroizing::new(text)))
             }

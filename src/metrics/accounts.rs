@@ -24,6 +24,8 @@ pub struct AccountMetrics {
     pub opened_by_sign_up: IntCounter,
     /// Sessions opened by a login.
     pub opened_by_login: IntCounter,
+    /// Sessions opened by a password change that ended all others.
+    pub opened_by_password_change: IntCounter,
     /// Sessions ended by a logout.
     pub ended_by_logout: IntCounter,
     /// Sessions that the user ended in the list of sessions.
@@ -53,6 +55,7 @@ impl AccountMetrics {
             identified_without_session: make.counter(&families::DEGRADED_VERIFICATIONS).with_label_values::<&str>(&[]),
             opened_by_sign_up: opened.with_label_values(&["sign_up"]),
             opened_by_login: opened.with_label_values(&["login"]),
+            opened_by_password_change: opened.with_label_values(&["password_change"]),
             ended_by_logout: ended.with_label_values(&["logout"]),
             ended_by_user: ended.with_label_values(&["ended_by_user"]),
             ended_by_logout_everywhere: ended.with_label_values(&["logout_everywhere"]),

@@ -143,7 +143,17 @@ pub(super) const RATE_LIMITED: Family = counter(
     "postern_rate_limited_total",
     &[listed(
         "limit",
-        &["account", "pair", "address", "address_56", "address_48", "sign_up", "sign_up_56", "sign_up_48"],
+        &[
+            "account",
+            "pair",
+            "account_session",
+            "address",
+            "address_56",
+            "address_48",
+            "sign_up",
+            "sign_up_56",
+            "sign_up_48",
+        ],
     )],
     "Attempts rejected after too many failures, and sign-ups rejected after too many sign-ups",
 );
@@ -189,8 +199,11 @@ pub(super) const DEGRADED_VERIFICATIONS: Family = counter(
     &[],
     "Tokens that `/verify/` accepted without the session store, which was unavailable",
 );
-pub(super) const SESSIONS_OPENED: Family =
-    counter("postern_sessions_opened_total", &[listed("reason", &["sign_up", "login"])], "Sessions opened");
+pub(super) const SESSIONS_OPENED: Family = counter(
+    "postern_sessions_opened_total",
+    &[listed("reason", &["sign_up", "login", "password_change"])],
+    "Sessions opened",
+);
 pub(super) const SESSIONS_ENDED: Family = counter(
     "postern_sessions_ended_total",
     &[listed(

@@ -1,6 +1,7 @@
 //! Nouns that every layer shares: users, sessions, audit events and their parts.
 
 mod audit_event;
+mod display_text;
 mod email;
 mod escape;
 mod id;
@@ -12,6 +13,7 @@ mod user;
 
 pub use self::{
     audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery},
+    display_text::{DisplayText, InvalidDisplayText},
     email::{Email, InvalidEmail, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
     escape::{ControlEscape, escape_control},
     id::{Epoch, SessionId, UserId},

@@ -4,7 +4,10 @@ use std::{net::IpAddr, time::Duration};
 
 use time::OffsetDateTime;
 
-use super::id::{Epoch, SessionId, UserId};
+use super::{
+    display_text::DisplayText,
+    id::{Epoch, SessionId, UserId},
+};
 
 /// The longest user agent that a session stores, in bytes.
 pub const MAX_USER_AGENT_BYTES: usize = 100;
@@ -21,7 +24,8 @@ pub struct NewSession {
     pub id: SessionId,
     /// The user who owns the session.
     pub user: UserId,
-    /// The user's epoch, read together with the verified hash.
+    /// The epoch in which the session is valid: the user's epoch, read together with the verified hash, or the one that
+    /// replaces it.
     pub epoch: Epoch,
     /// The key that signs the first refresh token.
     pub next_key: KeyTag,
@@ -31,6 +35,8 @@ pub struct NewSession {
     pub idle: Option<Duration>,
     /// How many sessions the user may have at once, this one included. The oldest ones beyond that end.
     pub max_sessions: u32,
+    /// The user's epoch: with `surviving_session`, it decides which sessions are valid and end last.
+    pub valid_epoch: Epoch,
     /// The user's [`surviving_session`](super::User::surviving_session), read together with the epoch.
     pub surviving_session: Option<SessionId>,
     /// The client that opened the session.
@@ -44,7 +50,7 @@ pub struct Session {
     pub id: SessionId,
     /// The user who owns the session.
     pub user: UserId,
-    /// The user's epoch at the login.
+    /// The epoch in which the session was opened.
     pub epoch: Epoch,
     /// The counter of the refresh token that the client last proved to have.
     pub current: u64,
@@ -71,16 +77,16 @@ pub struct Session {
 pub struct Client {
     /// The client address: that of the connection, or the one that a trusted proxy reports.
     pub address: IpAddr,
-    /// The `User-Agent`, cut at [`MAX_USER_AGENT_BYTES`]; empty if the request had none.
-    pub user_agent: String,
+    /// The `User-Agent`, cleaned and cut at [`MAX_USER_AGENT_BYTES`]; empty if the request had none.
+    pub user_agent: DisplayText,
 }
 
 impl Client {
-    /// Creates a client. Cuts its user agent at the last character boundary within [`MAX_USER_AGENT_BYTES`].
+    /// Creates a client. Cleans its user agent, which the client chooses, and cuts it at the last character boundary within
+    /// [`MAX_USER_AGENT_BYTES`].
     #[must_use]
     pub fn new(address: IpAddr, user_agent: &str) -> Self {
-        let end = user_agent.floor_char_boundary(MAX_USER_AGENT_BYTES);
-        Self { address, user_agent: user_agent[..end].to_owned() }
+        Self { address, user_agent: DisplayText::cleaned(user_agent).truncated(MAX_USER_AGENT_BYTES) }
     }
 }
 
@@ -100,6 +106,13 @@ mod tests {
 
         let client = Client::new(Ipv4Addr::LOCALHOST.into(), &agent);
 
-        assert_eq!(client.user_agent, "a".repeat(MAX_USER_AGENT_BYTES - 1));
+        assert_eq!(client.user_agent.as_str(), "a".repeat(MAX_USER_AGENT_BYTES - 1));
+    }
+
+    #[test]
+    fn user_agent_is_cleaned_before_it_is_cut() {
+        let client = Client::new(Ipv4Addr::LOCALHOST.into(), &"\u{9b}".repeat(MAX_USER_AGENT_BYTES));
+
+        assert_eq!(client.user_agent.as_str(), "\u{fffd}".repeat(MAX_USER_AGENT_BYTES / 3));
     }
 }

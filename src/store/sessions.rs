@@ -24,8 +24,8 @@ use crate::model::{NewSession, RefreshOutcome, Rotation, Session, SessionId, Use
 #[async_trait]
 pub trait SessionStore: Send + Sync {
     /// Opens a session, with the store's time as `created`, `rotated` and `last_used`. If the user then has more than
-    /// `session.max_sessions` sessions, removes first those that are not valid for the epoch and surviving session of
-    /// `session`, and then ends the oldest ones.
+    /// `session.max_sessions` sessions, removes first those that are not valid by `session.valid_epoch` and
+    /// `session.surviving_session`, and then ends the oldest ones. The new session stays, whatever its epoch.
     async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError>;
 
     /// Returns a session and records that it is used, to [`LAST_USED_RESOLUTION`]. The caller decides whether it is

@@ -38,7 +38,7 @@ pub trait UserStore: Send + Sync {
     ) -> Result<CompareAndSet, StoreError>;
 
     /// Sets the password hash, the epoch and the surviving session, under the conditions of [`rehash`](Self::rehash).
-    /// This write ends every other session of the user, because their epoch differs from the new one.
+    /// This write ends every session of the user but the surviving one, because their epoch differs from the new one.
     async fn change_password(
         &self,
         verified: &User,
@@ -93,8 +93,8 @@ pub struct PasswordChange {
     pub hash: PasswordHash,
     /// The new epoch, which ends the sessions that were opened in earlier ones.
     pub epoch: Epoch,
-    /// The session that changed the password; it stays valid.
-    pub surviving_session: SessionId,
+    /// The session that stays valid although it was opened in an earlier epoch, if any.
+    pub surviving_session: Option<SessionId>,
 }
 
 /// An unconditional update of a user. A variant with an [`Epoch`] sets it as the user's epoch and clears the surviving

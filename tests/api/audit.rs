@@ -5,7 +5,7 @@ use std::time::Duration;
 use postern::{
     accounts::{NewUser, UserRef},
     audit,
-    model::{AccountStatus, AuditEvent, AuditOrigin, EventKind, Role, UserId},
+    model::{AccountStatus, AuditEvent, AuditOrigin, Client, EventKind, Role, UserId},
     passwords::Password,
 };
 use serde_json::json;
@@ -45,7 +45,7 @@ async fn sign_up_and_login_are_recorded_with_user_address_and_request() {
     let events = service.audited(2).await;
     assert_eq!(names(&events), ["sign_up", "login"]);
     let user = service.user("ada@example.org").await.id;
-    assert_eq!(events[0].origin, AuditOrigin::request([127, 0, 0, 1].into(), "curl/8", "first"));
+    assert_eq!(events[0].origin, AuditOrigin::request(&Client::new([127, 0, 0, 1].into(), "curl/8"), "first"));
     assert!(events.iter().all(|event| event.subject.user == Some(user)), "{events:?}");
     assert_eq!(events[1].subject.session.map(|id| id.to_string()), Some(ada.session_id().await));
     assert_ne!(events[0].subject.session, events[1].subject.session);

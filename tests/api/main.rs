@@ -28,6 +28,7 @@ mod embedded {
     mod logout;
     mod metrics;
     mod openapi;
+    mod password_and_sessions_change;
     mod password_change;
     mod probes;
     mod profile;
@@ -57,6 +58,7 @@ mod postgres_redis {
     mod logout;
     mod metrics;
     mod openapi;
+    mod password_and_sessions_change;
     mod password_change;
     mod probes;
     mod profile;

@@ -1,6 +1,9 @@
 //! `POST /change-password/`
 
-use postern::passwords::{Password, WorkPermit};
+use postern::{
+    accounts::{EndedSessions, RequestedChange},
+    passwords::{Password, WorkPermit},
+};
 use serde_json::json;
 
 use super::Service;
@@ -188,11 +191,11 @@ async fn rehash_during_a_change_keeps_the_password_right() {
     let (accounts, call) = (&service.accounts, call());
     let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a valid session");
     let new = accounts.policy.check(Password::new(NEW), None, None);
-    let old = Password::new(PASSWORD);
+    let change = RequestedChange { old: Password::new(PASSWORD), new, ended: EndedSessions::Others };
 
-    let renewed = accounts.hasher.hash(&WorkPermit::for_command_line(), &old).await.expect("no queue");
+    let renewed = accounts.hasher.hash(&WorkPermit::for_command_line(), &change.old).await.expect("no queue");
     accounts.users.rehash(&current.user, &renewed, &call.time).await.expect("a response");
-    accounts.change_password(&current, &old, new, &call).await.expect("the password is right");
+    accounts.change_password(&current, change, &call).await.expect("the password is right");
 
     service.log_in(&ada.email, NEW).await.expect(200);
 }

@@ -1,6 +1,9 @@
 //! `PATCH /profile/` and `DELETE /profile/`
 
-use postern::passwords::{Password, WorkPermit};
+use postern::{
+    model::{Name, User, UserId},
+    passwords::{Password, WorkPermit},
+};
 use serde_json::json;
 
 use super::Service;
@@ -28,6 +31,47 @@ async fn missing_or_invalid_name_changes_nothing() {
     }
 
     assert_eq!(ada.profile().await.expect(200)["name"], "Ada Lovelace");
+}
+
+#[tokio::test]
+async fn name_that_misleads_readers_is_refused() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+
+    for (name, sentence) in [
+        ("\u{200b}", "This field may not be blank."),
+        ("\u{2060}\u{3164}\u{2800}", "This field may not be blank."),
+        ("Ada\u{202e}adA", "Bidirectional formatting characters are not allowed."),
+        ("\u{2067}Ada\u{2069}", "Bidirectional formatting characters are not allowed."),
+        ("Ada\u{2028}Lovelace", "Control characters are not allowed."),
+    ] {
+        let errors = ada.rename(json!({"name": name})).await.expect_field_errors("name");
+        assert_eq!(errors, [sentence], "{}", name.escape_unicode());
+    }
+
+    let body = ada.rename(json!({"name": "\u{200f}نامه\u{200c}ای\u{200e} 👩\u{200d}💻\u{200d}"})).await.expect(200);
+    assert_eq!(body["name"], "نامه\u{200c}ای 👩\u{200d}💻");
+}
+
+#[tokio::test]
+async fn stored_name_is_not_validated_again() {
+    let service = Service::start().await;
+    let stored = "\u{202e}\u{200b}";
+    let ada = service.signed_up("ada@example.org").await;
+    let user = service.user(&ada.email).await;
+    service
+        .insert(&User {
+            id: UserId::new(service.now()),
+            email: "grace@example.org".parse().expect("an address"),
+            name: Name::from_store(stored.to_owned()),
+            ..user
+        })
+        .await;
+
+    let grace = service.logged_in("grace@example.org", PASSWORD).await;
+
+    assert_eq!(grace.profile().await.expect(200)["name"], stored);
+    grace.change_password(PASSWORD, "new_password").await.expect(200);
 }
 
 #[tokio::test]

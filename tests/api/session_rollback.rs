@@ -1,4 +1,4 @@
-//! Session stores that lose their last writes, as after a restore from an old copy.
+//! Session stores that lose their last writes, as after a restore from an old copy, or that an earlier version wrote.
 
 use postern::model::UserId;
 
@@ -11,6 +11,9 @@ pub trait SessionRollback {
 
     /// Restores those sessions.
     fn restore_sessions(&self, saved: &SavedSessions) -> impl Future<Output = ()> + Send;
+
+    /// Replaces the stored user agent of every session of a user.
+    fn store_user_agent(&self, user: UserId, user_agent: &str) -> impl Future<Output = ()> + Send;
 }
 
 /// The sessions of a user, as a store keeps them.
@@ -39,6 +42,11 @@ impl SessionRollback for Embedded {
             self.file().execute(&insert, rusqlite::params_from_iter(row)).expect("valid SQL");
         }
     }
+
+    async fn store_user_agent(&self, user: UserId, user_agent: &str) {
+        let update = "UPDATE sessions SET user_agent = ? WHERE user = ?";
+        self.file().execute(update, rusqlite::params![user_agent, user.0.as_bytes()]).expect("valid SQL");
+    }
 }
 
 impl SessionRollback for PostgresRedis {
@@ -61,6 +69,16 @@ impl SessionRollback for PostgresRedis {
             let mut restore = redis::cmd("RESTORE");
             restore.arg(key).arg(3_600_000).arg(dump).arg("REPLACE");
             restore.exec_async(&mut redis).await.expect("a dump");
+        }
+    }
+
+    async fn store_user_agent(&self, user: UserId, user_agent: &str) {
+        let mut redis = redis_connection(&self.redis).await;
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg(format!("session:{{{user}}}:*")).query_async(&mut redis).await.expect("keys");
+        for key in keys {
+            let mut set = redis::cmd("HSET");
+            set.arg(key).arg("user_agent").arg(user_agent).exec_async(&mut redis).await.expect("a session");
         }
     }
 }

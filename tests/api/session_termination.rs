@@ -40,6 +40,9 @@ impl People {
             Event::RetiredToken => self.steal(Duration::ZERO).await,
             Event::ReplacedToken => self.steal(Duration::from_secs(12)).await,
             Event::PasswordChange => drop(this.change_password(PASSWORD, NEW).await.expect(200)),
+            Event::PasswordAndSessionsChange => {
+                drop(this.change_password_and_sessions(PASSWORD, NEW).await.expect(200));
+            }
             Event::LogoutEverywhere => drop(this.log_out_everywhere().await.expect(200)),
             Event::Deletion => assert_eq!(this.delete_account(json!({"password": PASSWORD})).await.status, 204),
             Event::AdministratorsPassword => {
@@ -78,6 +81,7 @@ enum Event {
     RetiredToken,
     ReplacedToken,
     PasswordChange,
+    PasswordAndSessionsChange,
     LogoutEverywhere,
     Deletion,
     AdministratorsPassword,
@@ -159,6 +163,10 @@ row!(reused_token: RetiredToken, this: Ends, others: Lives, when_a_store_forgets
 row!(superseded_token: ReplacedToken, this: Ends, others: Lives, when_a_store_forgets: Lives);
 // Recorded in the epoch or the user's row: restored sessions stay invalid.
 row!(password_change: PasswordChange, this: Lives, others: Ends, when_a_store_forgets: Lives);
+row!(
+    password_change_that_ends_all_sessions: PasswordAndSessionsChange,
+    this: Ends, others: Ends, when_a_store_forgets: Ends
+);
 row!(logout_everywhere: LogoutEverywhere, this: Ends, others: Ends, when_a_store_forgets: Ends);
 row!(deletion: Deletion, this: Ends, others: Ends, when_a_store_forgets: Ends);
 row!(password_set_by_an_administrator: AdministratorsPassword, this: Ends, others: Ends, when_a_store_forgets: Ends);
@@ -202,6 +210,17 @@ async fn password_change_survives_a_crash_after_its_deciding_write() {
 }
 
 #[tokio::test]
+async fn change_of_all_sessions_survives_a_crash_after_its_deciding_write() {
+    let people = People::meet().await;
+
+    let second = died_after_deciding(&people, Event::PasswordAndSessionsChange).await;
+
+    people.this.at(&second).expect_ended().await;
+    people.other.at(&second).expect_ended().await;
+    second.log_in(&people.this.email, NEW).await.expect(200);
+}
+
+#[tokio::test]
 async fn logout_everywhere_survives_a_crash_after_its_deciding_write() {
     let people = People::meet().await;
 
@@ -240,7 +259,8 @@ async fn new_account_has_nothing_of_a_deleted_one() {
 
 #[tokio::test]
 async fn failed_removal_of_ended_sessions_is_no_error() {
-    for event in [Event::PasswordChange, Event::LogoutEverywhere, Event::Deletion] {
+    let changes = [Event::PasswordChange, Event::PasswordAndSessionsChange];
+    for event in changes.into_iter().chain([Event::LogoutEverywhere, Event::Deletion]) {
         let people = People::meet().await;
         people.service.counting.set_fault(Fault::FailOn("sessions.remove_ended"));
 

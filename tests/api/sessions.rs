@@ -37,6 +37,27 @@ async fn users_see_their_own_sessions_newest_first() {
 }
 
 #[tokio::test]
+async fn user_agent_is_shown_without_control_characters() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let hostile = "curl\u{9b}31m\u{202e}\u{2066}\u{200f}\tä";
+    let expected = json!("curl\u{fffd}31m\u{fffd}\u{fffd}\u{fffd}\u{fffd}ä");
+
+    logged_in_with(&service, hostile).await;
+
+    let shown = async || {
+        let list = ada.sessions().await.expect(200);
+        of(&list).iter().map(|session| session["user_agent"].clone()).collect::<Vec<_>>()
+    };
+    assert!(shown().await.contains(&expected), "{:?}", shown().await);
+
+    // As an earlier version stored it.
+    let user = service.user(&ada.email).await.id;
+    service.backend().store_user_agent(user, hostile).await;
+    assert_eq!(shown().await, [expected.clone(), expected]);
+}
+
+#[tokio::test]
 async fn only_valid_sessions_are_listed() {
     let service = Service::start().await;
     let ada = service.signed_up("ada@example.org").await;

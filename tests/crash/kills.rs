@@ -5,6 +5,7 @@ use crate::crash_points::every_kill;
 use crate::targets::CrashTarget as _;
 use crate::use_cases::Login;
 use crate::use_cases::Logout;
+use crate::use_cases::PasswordAndSessionsChange;
 use crate::use_cases::PasswordChange;
 use crate::use_cases::Refresh;
 use crate::use_cases::SignUp;
@@ -32,4 +33,9 @@ async fn killed_logout_ends_the_session_or_leaves_it_valid() {
 #[tokio::test]
 async fn killed_password_change_leaves_one_password_and_its_sessions() {
     every_kill::<PasswordChange>(Here::new().await).await;
+}
+
+#[tokio::test]
+async fn killed_change_of_all_sessions_leaves_one_password() {
+    every_kill::<PasswordAndSessionsChange>(Here::new().await).await;
 }

@@ -6,6 +6,7 @@ use crate::targets::CrashTarget as _;
 use crate::targets::Servers;
 use crate::use_cases::Login;
 use crate::use_cases::Logout;
+use crate::use_cases::PasswordAndSessionsChange;
 use crate::use_cases::PasswordChange;
 use crate::use_cases::Refresh;
 use crate::use_cases::SignUp;
@@ -62,4 +63,9 @@ async fn interrupted_logout_ends_the_session_or_leaves_it_valid() {
 #[tokio::test]
 async fn interrupted_password_change_leaves_one_password() {
     every_cut::<PasswordChange>().await;
+}
+
+#[tokio::test]
+async fn interrupted_change_of_all_sessions_leaves_one_password() {
+    every_cut::<PasswordAndSessionsChange>().await;
 }

@@ -185,3 +185,39 @@ impl UseCase for PasswordChange {
         api.expect_rotates(&self.changing).await;
     }
 }
+
+/// Leaves the old password and every session, or the new password and none of the earlier sessions.
+pub struct PasswordAndSessionsChange {
+    email: String,
+    changing: Tokens,
+    other: Tokens,
+}
+
+impl UseCase for PasswordAndSessionsChange {
+    const SUCCESS: u16 = 200;
+
+    async fn prepared(api: Api, email: &str) -> Self {
+        let changing = api.signed_up(email).await;
+        Self { email: email.to_owned(), changing, other: api.logged_in(email, PASSWORD).await }
+    }
+
+    fn request(&self, api: Api) -> RequestBuilder {
+        api.change_password_and_sessions(&self.changing, PASSWORD, NEW_PASSWORD)
+    }
+
+    async fn check(self, api: Api, acknowledged: Option<Value>) {
+        let opened = if api.log_in(&self.email, PASSWORD).send().await.status == 200 {
+            assert!(acknowledged.is_none(), "a change that was acknowledged is undone");
+            api.expect_rotates(&self.other).await;
+            Some(self.request(api).send().await.expect(200))
+        } else {
+            acknowledged
+        };
+        if let Some(body) = &opened {
+            api.expect_rotates(&Tokens::of(body)).await;
+        }
+        api.logged_in(&self.email, NEW_PASSWORD).await;
+        api.expect_ended(&self.changing).await;
+        api.expect_ended(&self.other).await;
+    }
+}

@@ -123,6 +123,7 @@ fn session_of(user: &User) -> NewSession {
         lifetime: Duration::from_hours(1),
         idle: None,
         max_sessions: 100,
+        valid_epoch: user.epoch,
         surviving_session: None,
         client: call().client,
     }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, time::Duration};
 
 use postern::{
     clock::{Clock as _, whole_milliseconds},
-    model::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery, SessionId, UserId},
+    model::{AuditEvent, AuditOrigin, AuditSubject, Client, EventId, EventKind, EventQuery, SessionId, UserId},
     store::StoreError,
 };
 use time::OffsetDateTime;
@@ -51,7 +51,7 @@ async fn event_is_stored_with_all_of_its_fields() {
         AuditSubject { user: Some(UserId::new(fixture.clock.now())), session: Some(SessionId::random()), detail: None };
     let address = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
     let by_request = AuditEvent {
-        origin: AuditOrigin::request(address, "curl/8 \"ë\"\n\u{0}'; DROP TABLE users", "a-request"),
+        origin: AuditOrigin::request(&Client::new(address, "curl/8 \"ë\"\n\u{0}'; DROP TABLE users"), "a-request"),
         ..event(EventKind::Login, fixture.clock.now(), subject)
     };
     let by_server =

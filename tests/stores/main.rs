@@ -59,6 +59,7 @@ mod embedded {
     mod attempts;
     mod audit;
     mod rotation;
+    mod session_limits;
     mod sessions;
     mod suite;
     mod users;
@@ -75,6 +76,7 @@ mod postgres_redis {
     mod redis_writes;
     mod rotation;
     mod schema;
+    mod session_limits;
     mod sessions;
     mod suite;
     mod users;

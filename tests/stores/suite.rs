@@ -104,7 +104,7 @@ pub fn hash(text: &str) -> PasswordHash {
 }
 
 pub fn change(text: &str, surviving_session: SessionId) -> PasswordChange {
-    PasswordChange { hash: hash(text), epoch: Epoch::random(), surviving_session }
+    PasswordChange { hash: hash(text), epoch: Epoch::random(), surviving_session: Some(surviving_session) }
 }
 
 pub fn new_session(user: &User) -> NewSession {
@@ -116,6 +116,7 @@ pub fn new_session(user: &User) -> NewSession {
         lifetime: DAY,
         idle: None,
         max_sessions: 100,
+        valid_epoch: user.epoch,
         surviving_session: None,
         client: Client::new(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]), "curl/8 \"ë\"\n"),
     }

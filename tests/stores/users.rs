@@ -5,7 +5,7 @@ use std::sync::Arc;
 use postern::{
     clock::Clock as _,
     model::{AccountStatus, Email, Epoch, FIRST_NEXT, SessionId, User, UserId},
-    store::{CompareAndSet, Insert, UserUpdate},
+    store::{CompareAndSet, Insert, PasswordChange, UserUpdate},
 };
 
 use super::suite::{Fixture, change, hash, is_kept};
@@ -129,13 +129,24 @@ async fn password_change_replaces_hash_epoch_and_surviving_session() {
     let outcome = fixture.stores.users.change_password(&user, &change, &time()).await;
 
     assert_eq!(outcome, Ok(CompareAndSet::Written));
-    let changed = User {
-        password: Some(change.hash),
-        epoch: change.epoch,
-        surviving_session: Some(change.surviving_session),
-        ..user
-    };
+    let changed =
+        User { password: Some(change.hash), epoch: change.epoch, surviving_session: change.surviving_session, ..user };
     assert_eq!(fixture.by_id(&changed).await, changed);
+}
+
+#[tokio::test]
+async fn password_change_may_leave_no_surviving_session() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    assert_eq!(fixture.password_changed(&user, "second", SessionId::random()).await, CompareAndSet::Written);
+    let user = fixture.by_id(&user).await;
+    let change = PasswordChange { surviving_session: None, ..change("third", SessionId::random()) };
+
+    let outcome = fixture.stores.users.change_password(&user, &change, &time()).await;
+
+    assert_eq!(outcome, Ok(CompareAndSet::Written));
+    let changed = fixture.by_id(&user).await;
+    assert_eq!((changed.surviving_session, changed.epoch), (None, change.epoch));
 }
 
 #[tokio::test]

@@ -73,6 +73,12 @@ impl Api {
         self.post("/change-password/", body).bearer(&tokens.access)
     }
 
+    /// Changes the password and ends every session, this one included.
+    pub fn change_password_and_sessions(self, tokens: &Tokens, old: &str, new: &str) -> RequestBuilder {
+        let body = json!({"old_password": old, "new_password": new, "end_all_sessions": true});
+        self.post("/change-password/", body).bearer(&tokens.access)
+    }
+
     pub fn profile(self, tokens: &Tokens) -> RequestBuilder {
         self.get("/profile/").bearer(&tokens.access)
     }

@@ -42,6 +42,12 @@ impl TestUser {
         self.api.refresh(&self.tokens).send().await
     }
 
+    /// Returns the same user with the tokens of a response.
+    #[track_caller]
+    pub fn with_tokens_of(&self, body: &Value) -> Self {
+        Self { tokens: Tokens::of(body), ..self.clone() }
+    }
+
     /// Refreshes, and keeps the new tokens.
     pub async fn rotate(&mut self) {
         self.tokens = self.api.rotated(&self.tokens).await;
@@ -89,6 +95,11 @@ impl TestUser {
 
     pub async fn change_password(&self, old: &str, new: &str) -> Response {
         self.api.change_password(&self.tokens, old, new).send().await
+    }
+
+    /// Changes the password and ends every session, this one included.
+    pub async fn change_password_and_sessions(&self, old: &str, new: &str) -> Response {
+        self.api.change_password_and_sessions(&self.tokens, old, new).send().await
     }
 
     /// Opens another session of the same user.

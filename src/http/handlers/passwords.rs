@@ -1,25 +1,43 @@
 //! Password change, and new passwords in bodies.
 
-use super::sessions::Message;
+use serde::Serialize;
+
+use super::sessions::TokenPair;
 use crate::{
-    accounts::CurrentUser,
+    accounts::{CurrentUser, EndedSessions, RequestedChange},
     http::{context::Context, error::ApiError, fields::Fields, response::Json},
     model::{Email, Name},
     passwords::CandidatePassword,
 };
 
+/// The response of a password change.
+#[derive(Serialize)]
+pub struct PasswordChanged {
+    message: &'static str,
+    /// The tokens of the new session, if every session has ended.
+    #[serde(flatten)]
+    tokens: Option<TokenPair>,
+}
+
 /// `POST /change-password/`
-pub async fn change(context: Context, current: CurrentUser, mut body: Fields) -> Result<Json<Message>, ApiError> {
+pub async fn change(
+    context: Context,
+    current: CurrentUser,
+    mut body: Fields,
+) -> Result<Json<PasswordChanged>, ApiError> {
+    let end_all = body.optional_boolean("end_all_sessions");
     let old = body.password("old_password");
     let owner = PasswordOwner { name: Some(&current.user.name), email: Some(&current.user.email) };
     let new = new_password(&context, &mut body, "new_password", owner);
     if old.as_ref().zip(new.as_ref()).is_some_and(|(old, new)| new.password().is_same_as(old)) {
         body.add_error("new_password", "The new password must differ from the old one.");
     }
-    let (old, new) = finish_with_password(body, "new_password", old, new)?;
-    let changed = context.accounts.change_password(&current, &old, new, &context.call).await;
-    changed.map_err(ApiError::of_password_change)?;
-    Ok(Json(Message { message: "Password changed successfully" }))
+    let ((old, end_all), new) = finish_with_password(body, "new_password", old.zip(end_all), new)?;
+    let ended = if end_all { EndedSessions::All } else { EndedSessions::Others };
+    let change = RequestedChange { old, new, ended };
+    let changed = context.accounts.change_password(&current, change, &context.call).await;
+    let tokens = changed.map_err(ApiError::of_password_change)?.map(TokenPair::from);
+    Ok(Json(PasswordChanged { message: "Password changed successfully", tokens }))
 }
 
 /// The fields of a password's owner that the password must not resemble; `None` if the request has no valid one.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::{
-    accounts::{Credentials, CurrentUser},
+    accounts::{Credentials, CurrentUser, Tokens},
     clock::rfc3339,
     http::{
         auth::Anonymous,
@@ -23,11 +23,17 @@ pub struct Message {
     pub message: &'static str,
 }
 
-/// The response of a login.
+/// The tokens of a new session: the response of a login.
 #[derive(Serialize)]
 pub struct TokenPair {
     access: String,
     refresh: String,
+}
+
+impl From<Tokens> for TokenPair {
+    fn from(tokens: Tokens) -> Self {
+        Self { access: tokens.access, refresh: tokens.refresh }
+    }
 }
 
 /// `POST /token/`
@@ -39,7 +45,7 @@ pub async fn login(context: Context, _: Anonymous, mut body: Fields) -> Result<J
     context.client.check_login();
     let credentials = Credentials { email: email.ok(), password, refresh_token };
     let tokens = context.accounts.login(credentials, &context.call).await?;
-    Ok(Json(TokenPair { access: tokens.access, refresh: tokens.refresh }))
+    Ok(Json(tokens.into()))
 }
 
 /// The response of a refresh.
@@ -94,7 +100,7 @@ pub async fn list(context: Context, current: CurrentUser, _: NoBody) -> Result<J
         last_used: rfc3339(session.last_used),
         expires: rfc3339(session.expires),
         ip: session.client.address.to_string(),
-        user_agent: session.client.user_agent,
+        user_agent: session.client.user_agent.as_str().to_owned(),
         current: session.id == current.session.id,
     });
     Ok(Json(SessionList { sessions: views.collect() }))

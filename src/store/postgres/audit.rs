@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{error::STORE, pool::PostgresStore, users::column};
 use crate::{
-    model::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery, SessionId, UserId},
+    model::{AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventQuery, SessionId, UserId},
     store::{AuditStore, StoreError, TimeBudget, columns::read_event_kind},
 };
 
@@ -25,7 +25,7 @@ impl AuditStore for PostgresStore {
         let users = values(events, |event| event.subject.user.map(|user| user.0));
         let sessions = values(events, |event| event.subject.session.map(|session| session.0));
         let addresses: Vec<Option<IpAddr>> = values(events, |event| event.origin.address);
-        let user_agents = values(events, |event| event.origin.user_agent.as_deref());
+        let user_agents = values(events, |event| event.origin.user_agent.as_ref().map(DisplayText::as_str));
         let request_ids = values(events, |event| event.origin.request_id.as_deref());
         let actors = values(events, |event| event.origin.actor.as_deref());
         let details = values(events, |event| event.subject.detail.as_deref());
@@ -68,7 +68,7 @@ fn event(row: &Row) -> Result<AuditEvent, StoreError> {
         },
         origin: AuditOrigin {
             address: column(row, "address")?,
-            user_agent: column(row, "user_agent")?,
+            user_agent: column::<Option<&str>>(row, "user_agent")?.map(DisplayText::cleaned),
             request_id: column(row, "request_id")?,
             actor: column(row, "actor")?,
         },

@@ -77,7 +77,8 @@ impl UserStore for PostgresStore {
         time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
         let old = verified.password.as_ref().map(PasswordHash::as_phc);
-        let (hash, epoch, surviving_session) = (change.hash.as_phc(), change.epoch.0, change.surviving_session.0);
+        let (hash, epoch, surviving_session) =
+            (change.hash.as_phc(), change.epoch.0, change.surviving_session.map(|id| id.0));
         let params: &[&(dyn ToSql + Sync)] =
             &[&verified.id.0, &old, &verified.epoch.0, &hash, &epoch, &surviving_session];
         Ok(compare_and_set(&self.query(CHANGE_PASSWORD, params, time).await?))

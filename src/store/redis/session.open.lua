@@ -3,8 +3,8 @@
 -- KEYS     session, index
 -- ARGV     offset_ms, prefix of the session keys, session id, max_sessions, lifetime_ms, idle_ms or 0,
 --          epoch, counter of the current token, counter of the next token, key of the next token, address, user agent,
---          surviving session of the user or ''
--- Returns  the record, and the number of valid sessions that ended. Valid is by the epoch and the surviving session in
+--          surviving session of the user or '', epoch of the user
+-- Returns  the record, and the number of valid sessions that ended. Valid is by the user's epoch and surviving session in
 --          ARGV, which may be outdated if the login took long.
 local id, index = ARGV[3], KEYS[2]
 write_nothing(redis.call, KEYS[1])
@@ -16,7 +16,7 @@ if redis.call('ZCARD', index) >= tonumber(ARGV[4]) then
   for _, other in ipairs(redis.call('ZRANGE', index, 0, -1)) do
     local record = other ~= id and find(ARGV[2] .. other)
     if record then
-      local is_valid = record[EPOCH] == ARGV[7] or other == ARGV[13]
+      local is_valid = record[EPOCH] == ARGV[14] or other == ARGV[13]
       others[#others + 1] = {other, is_valid and 1 or 0, tonumber(record[CREATED])}
     else
       redis.call('ZREM', index, other)

@@ -64,8 +64,9 @@ impl SessionStore for RedisStore {
             .arg(FIRST_NEXT)
             .arg(key_number(session.next_key))
             .arg(session.client.address.to_string())
-            .arg(&session.client.user_agent)
-            .arg(id_or_empty(session.surviving_session));
+            .arg(session.client.user_agent.as_str())
+            .arg(id_or_empty(session.surviving_session))
+            .arg(session.valid_epoch.0);
         let (record, ended) = self.run_idempotent(&invocation, time).await?;
         Ok(Opened { session: read(session.user, session.id, record)?, ended })
     }
@@ -182,7 +183,7 @@ fn read(user: UserId, id: SessionId, record: Record) -> Result<Session, StoreErr
         expires: read_time(expires)?,
         last_used: read_time(last_used)?,
         idle: (idle > 0).then(|| Duration::from_millis(idle)),
-        client: Client { address: address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?, user_agent },
+        client: Client::new(address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?, &user_agent),
     })
 }
 

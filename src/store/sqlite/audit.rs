@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::{from_unix_ms, unix_ms},
-    model::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery, SessionId, UserId},
+    model::{AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventQuery, SessionId, UserId},
     store::{AuditStore, StoreError, TimeBudget, columns::read_event_kind},
 };
 
@@ -48,7 +48,7 @@ fn append(transaction: &Transaction<'_>, event: &AuditEvent) -> Result<(), Store
         ":user_id": subject.user.map(|user| *user.0.as_bytes()),
         ":session_id": subject.session.map(|session| *session.0.as_bytes()),
         ":address": origin.address.map(|address| address.to_string()),
-        ":user_agent": origin.user_agent,
+        ":user_agent": origin.user_agent.as_ref().map(DisplayText::as_str),
         ":request_id": origin.request_id,
         ":actor": origin.actor,
         ":detail": subject.detail,
@@ -83,7 +83,7 @@ fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
         },
         origin: AuditOrigin {
             address: address.map_err(|error| StoreError::corrupt(STORE, &error))?,
-            user_agent: row.get("user_agent")?,
+            user_agent: row.get::<_, Option<String>>("user_agent")?.as_deref().map(DisplayText::cleaned),
             request_id: row.get("request_id")?,
             actor: row.get("actor")?,
         },

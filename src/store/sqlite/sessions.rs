@@ -124,7 +124,7 @@ fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> 
     let params = named_params! {
         ":user": user,
         ":id": id,
-        ":epoch": new.epoch.0,
+        ":valid_epoch": new.valid_epoch.0,
         ":kept_session": new.surviving_session.map(|session| *session.0.as_bytes()),
         ":max_sessions": new.max_sessions,
         ":now": time,
@@ -147,7 +147,7 @@ fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> 
         ":last_used": unix_ms(session.last_used),
         ":idle": session.idle.map(|idle| i64::try_from(idle.as_millis()).unwrap_or(i64::MAX)),
         ":address": session.client.address.to_string(),
-        ":user_agent": session.client.user_agent,
+        ":user_agent": session.client.user_agent.as_str(),
     };
     execute(transaction, OPEN, params)?;
     Ok(Opened { session, ended: u64::try_from(ended).unwrap_or(u64::MAX) })
@@ -223,7 +223,7 @@ fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
         let milliseconds = row.get(column)?;
         from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))
     };
-    let address: String = row.get("address")?;
+    let (address, user_agent): (String, String) = (row.get("address")?, row.get("user_agent")?);
     Ok(Session {
         id: SessionId(id("id")?),
         user: UserId(id("user")?),
@@ -236,9 +236,6 @@ fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
         expires: time("expires")?,
         last_used: time("last_used")?,
         idle: row.get::<_, Option<i64>>("idle")?.map(|idle| Duration::from_millis(idle.unsigned_abs())),
-        client: Client {
-            address: address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?,
-            user_agent: row.get("user_agent")?,
-        },
+        client: Client::new(address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?, &user_agent),
     })
 }

@@ -80,7 +80,7 @@ impl UserStore for SqliteStore {
                 ":epoch": verified.epoch.0,
                 ":new_password": change.hash.as_phc(),
                 ":new_epoch": change.epoch.0,
-                ":kept_session": change.surviving_session.0.as_bytes(),
+                ":kept_session": change.surviving_session.map(|session| *session.0.as_bytes()),
             };
             compare_and_set(transaction, CHANGE_PASSWORD, params)
         };
