@@ -7,6 +7,7 @@ mod hashing_pool;
 mod password;
 mod policy;
 mod queue_load;
+mod strength;
 mod work_permit;
 mod yielding;
 
