@@ -19,6 +19,13 @@ const SMALLER: HashParameters = HashParameters { memory_kib: 18 * 1024, passes: 
 
 const PASSWORD: &str = "secure_password";
 
+/// 100 letters, for which zxcvbn tries no substitutions.
+const LETTERS: &str =
+    "everypasswordhereissomewhatlongerthanthelastbutnoneofthemhasanysymbolsordigitssotheestimatetakeslittletime";
+
+const PI_DIGITS: [&str; 2] =
+    ["31415926535897932384626433832795028841971693993751", "05820974944592307816406286208998628034825342117067"];
+
 fn permit() -> WorkPermit {
     WorkPermit::for_command_line()
 }
@@ -29,6 +36,7 @@ pub fn measure(criterion: &mut Criterion) {
     hashes(&mut group, &runtime);
     verifications(&mut group, &runtime);
     policy_checks(&mut group, &runtime);
+    costly_policy_checks(&mut group, &runtime);
     group.print();
 }
 
@@ -72,6 +80,30 @@ fn policy_checks(group: &mut Group<'_>, runtime: &Runtime) {
         }),
         timed(|| zxcvbn::zxcvbn(PASSWORD, &[]).score()),
     );
+}
+
+/// Compares the checks of passwords that need much work with the bare estimate of 100 letters.
+fn costly_policy_checks(group: &mut Group<'_>, runtime: &Runtime) {
+    let hasher = hasher(DEFAULT);
+    let symbols = "4@8({[<369!1|70$5+%2";
+    let passwords = [
+        ("all symbols", symbols.repeat(5)),
+        ("ASCII", ('!'..='~').collect()),
+        ("words with symbols", "p4$$w0rd|0v3m0nk3y{r4g0n}".repeat(4)),
+        ("digits", PI_DIGITS.concat()),
+        ("dates", "11/11/1991".repeat(10)),
+        ("repeats", "aabaabc".repeat(14)),
+        ("rows of keys", "qawsedrftgyhujikolp;".repeat(5)),
+        ("256 long characters", "🐎🔋📎😀".repeat(64)),
+    ];
+    for (name, password) in passwords {
+        let check = timed_async(runtime, async || {
+            let candidate = Policy { min_code_points: 8 }.check(Password::new(&password), None, None);
+            hasher.accept(&permit(), candidate).await.expect("an idle thread").is_ok()
+        });
+        let letters = timed(|| zxcvbn::zxcvbn(LETTERS, &[]).score());
+        group.measure([&format!("new password checked: {name}"), "zxcvbn, 100 letters"], check, letters);
+    }
 }
 
 fn argon2_with_reused_memory() -> impl FnMut(u64) -> std::time::Duration {

@@ -6,7 +6,7 @@ use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
     model::{AuditSubject, Email, EventKind, UserId},
     passwords::{Overloaded, WorkPermit},
-    rate_limit::{AttemptOutcome, AttemptSubject, Permit, Reservation},
+    rate_limit::{AttemptOutcome, AttemptSubject, LoginLimiter, Permit, Reservation},
 };
 
 /// An attempt that has been counted and may use the hashing threads. Dropping it leaves the settlement to its
@@ -14,7 +14,7 @@ use crate::{
 pub(super) struct CountedAttempt {
     subject: AttemptSubject,
     reservation: Reservation,
-    _permit: Option<Permit>,
+    _permits: Vec<Permit>,
 }
 
 impl CountedAttempt {
@@ -37,9 +37,9 @@ impl Accounts {
     ) -> Result<CountedAttempt, AccountError> {
         // Before any store call: under overload, a request that will be rejected costs nothing.
         self.hasher.check_capacity(subject.address(), 0, Duration::ZERO)?;
-        let permit = self.permit(&subject).await?;
+        let permits = self.permits(&subject).await?;
         let reservation = self.reserve(subject.clone(), user, call).await?;
-        Ok(CountedAttempt { subject, reservation, _permit: permit })
+        Ok(CountedAttempt { subject, reservation, _permits: permits })
     }
 
     /// Settles a login or a reauthentication.
@@ -79,7 +79,7 @@ impl Accounts {
         let mut reservation = self.reserve(subject.clone(), None, call).await?;
         // A client that disconnects early may have learnt from the missing response that the email is not taken.
         reservation.keep();
-        Ok(CountedAttempt { subject, reservation, _permit: None })
+        Ok(CountedAttempt { subject, reservation, _permits: Vec::new() })
     }
 
     /// Settles a sign-up. Every sign-up counts that could tell the client whether the email is taken, and each estimate of
@@ -99,12 +99,17 @@ impl Accounts {
     }
 
     /// Waits until the attempt can run, unless its hash would then wait too long.
-    async fn permit(&self, subject: &AttemptSubject) -> Result<Option<Permit>, Overloaded> {
-        let Some(entry) = self.limiter.join(subject) else { return Ok(None) };
-        self.hasher.check_capacity(subject.address(), entry.ahead, Duration::ZERO)?;
-        let permit = entry.acquire(self.limiter.max_wait()).await?;
-        self.hasher.check_capacity(subject.address(), 0, permit.waited)?;
-        Ok(Some(permit))
+    async fn permits(&self, subject: &AttemptSubject) -> Result<Vec<Permit>, Overloaded> {
+        let (mut permits, mut waited) = (Vec::new(), Duration::ZERO);
+        for join in [LoginLimiter::join_account, LoginLimiter::join_address] {
+            let Some(entry) = join(&self.limiter, subject) else { continue };
+            self.hasher.check_capacity(subject.address(), entry.ahead, waited)?;
+            let permit = entry.acquire(self.limiter.max_wait().saturating_sub(waited)).await?;
+            waited += permit.waited;
+            self.hasher.check_capacity(subject.address(), 0, waited)?;
+            permits.push(permit);
+        }
+        Ok(permits)
     }
 
     async fn reserve(

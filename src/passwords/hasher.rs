@@ -6,7 +6,8 @@ use argon2::Params;
 
 use super::{
     argon2id::{HashParameters, ParsedHash, Scratch, dummy_hash, new_hash},
-    hashing_pool::{HashingPool, Overloaded},
+    hashing_pool::HashingPool,
+    job_queue::Overloaded,
     password::Password,
     policy::{self, AcceptedPassword, CandidatePassword, PolicyViolation},
     queue_load::JobKind,
@@ -43,7 +44,7 @@ impl Hasher {
         let params = parameters.params()?;
         let pool = HashingPool::start(threads, max_wait, &params, metrics).map_err(|error| error.to_string())?;
         // So that no request waits for the dictionaries.
-        pool.submit(Box::new(|_| policy::warm_up()));
+        pool.queue().push_internal(Box::new(|_, _| policy::warm_up()));
         Ok(Self { pool, dummy_hash: dummy_hash(params.clone()), params })
     }
 
@@ -63,8 +64,8 @@ impl Hasher {
     ///
     /// # Errors
     /// Returns [`Overloaded`] if the queue is too long.
-    pub fn check_capacity(&self, _client: IpAddr, ahead: usize, waited: Duration) -> Result<(), Overloaded> {
-        self.pool.check_capacity(ahead, waited)
+    pub fn check_capacity(&self, client: IpAddr, ahead: usize, waited: Duration) -> Result<(), Overloaded> {
+        self.pool.queue().check_capacity(Some(client), ahead, waited)
     }
 
     /// Hashes a password with the current parameters and a new salt.
@@ -81,9 +82,8 @@ impl Hasher {
     /// # Errors
     /// Returns [`Overloaded`] if a job is queued.
     pub async fn rehash(&self, permit: &WorkPermit, password: &Password) -> Result<PasswordHash, Overloaded> {
-        let load = self.pool.load();
-        if load.has_queue() {
-            return Err(Overloaded { wait: load.wait() });
+        if self.pool.load().has_queue() {
+            return Err(Overloaded { wait: self.pool.queue().wait_of(permit.client()) });
         }
         self.hash(permit, password).await
     }
@@ -231,7 +231,7 @@ mod tests {
     async fn rehash_is_rejected_while_a_job_is_queued() {
         let hasher = hasher();
         let (release, released) = mpsc::channel::<()>();
-        hasher.pool.submit(Box::new(move |_| {
+        hasher.pool.queue().push_internal(Box::new(move |_, _| {
             let _ = released.recv();
         }));
         let password = password();

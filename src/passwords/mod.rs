@@ -2,11 +2,14 @@
 
 mod argon2id;
 mod calibration;
+mod fair_queue;
 mod hasher;
 mod hashing_pool;
+mod job_queue;
 mod password;
 mod policy;
 mod queue_load;
+mod strength;
 mod work_permit;
 mod yielding;
 
@@ -14,7 +17,7 @@ pub use self::{
     argon2id::HashParameters,
     calibration::{Calibration, MINIMUM, Measurement, calibrate, measure},
     hasher::{Hasher, HasherSettings},
-    hashing_pool::Overloaded,
+    job_queue::Overloaded,
     password::{MAX_CODE_POINTS, Password},
     policy::{AcceptedPassword, CandidatePassword, Policy, PolicyViolation},
     work_permit::WorkPermit,

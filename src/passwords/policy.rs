@@ -1,14 +1,12 @@
 //! The requirements for new passwords.
 
 use caseless::default_case_fold_str;
-use zxcvbn::{Score, zxcvbn};
 
-use super::password::{MAX_CODE_POINTS, Password};
+use super::{
+    password::{MAX_CODE_POINTS, Password},
+    strength::is_easily_guessed,
+};
 use crate::model::{Email, Name};
-
-/// The lowest acceptable score on zxcvbn's scale of 0 to 4: at least 10⁶ guesses (Wheeler, "zxcvbn: Low-Budget Password
-/// Strength Estimation", USENIX Security 2016).
-const MIN_SCORE: Score = Score::Two;
 
 /// The similarity from which a password is too close to a name (see [`similarity`]): that of Django's
 /// `UserAttributeSimilarityValidator`.
@@ -120,12 +118,7 @@ impl Policy {
 
 /// Builds the estimator's dictionaries, which otherwise delay the first check (by 100 ms on a slow core).
 pub fn warm_up() {
-    let _ = zxcvbn("", &[]).score();
     is_easily_guessed("warm up");
-}
-
-fn is_easily_guessed(password: &str) -> bool {
-    zxcvbn(password, &[]).score() < MIN_SCORE
 }
 
 /// Returns whether a password is similar to a name or an address, to one of its parts, or to its parts without separators.

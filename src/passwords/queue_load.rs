@@ -1,10 +1,7 @@
-//! The length of the hashing queue, in time.
+//! The durations of jobs on the hashing threads, and the time that the threads need for more of them.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -22,17 +19,16 @@ pub enum JobKind {
     PolicyCheck,
 }
 
-/// The unfinished jobs of the hashing threads. Each counts as the recent duration of jobs of its kind.
+/// The work of the hashing threads. A job is expected to take as long as recent jobs of its kind.
 #[derive(Debug)]
 pub struct QueueLoad {
-    threads: u64,
+    threads: usize,
     /// Pauses one of the threads.
     pub foreground_yield: ForegroundYield,
-    pending_us: AtomicU64,
+    pub metrics: HashingMetrics,
     hash_us: AtomicU64,
     min_hash_us: AtomicU64,
     policy_check_us: AtomicU64,
-    metrics: HashingMetrics,
 }
 
 impl QueueLoad {
@@ -40,44 +36,34 @@ impl QueueLoad {
     pub fn new(threads: usize, metrics: HashingMetrics) -> Self {
         metrics.threads.set(i64::try_from(threads).unwrap_or(i64::MAX));
         Self {
-            threads: u64::try_from(threads).unwrap_or(u64::MAX),
+            threads,
             foreground_yield: ForegroundYield::default(),
-            pending_us: AtomicU64::new(0),
+            metrics,
             // Initial estimates, for a slow core: a hash with 19 MiB, and the check of a common password.
             hash_us: AtomicU64::new(40_000),
             policy_check_us: AtomicU64::new(2_000),
             min_hash_us: AtomicU64::new(u64::MAX),
-            metrics,
         }
     }
 
-    /// Returns the wait of a job that is queued now.
-    pub fn wait(&self) -> Duration {
-        self.wait_behind(0)
+    /// Returns the time in which the threads do this work, in microseconds of one thread.
+    pub fn time_for(&self, work_us: u64) -> Duration {
+        let threads = f64::from(u32::try_from(self.threads).unwrap_or(u32::MAX)).max(1.0);
+        let paused = if self.threads > 1 { self.foreground_yield.paused_share() } else { 0.0 };
+        Duration::from_micros(work_us).div_f64(threads - paused)
     }
 
-    /// Returns the wait of a job that is queued after this number of further hashes.
-    pub fn wait_behind(&self, hashes: usize) -> Duration {
-        let hashes_us = self.hash_us.load(Ordering::Relaxed).saturating_mul(u64::try_from(hashes).unwrap_or(u64::MAX));
-        let pending_us = self.pending_us.load(Ordering::Relaxed).saturating_add(hashes_us);
-        let working = self.threads.saturating_sub(u64::from(self.foreground_yield.is_paused())).max(1);
-        Duration::from_micros(pending_us / working)
+    /// Returns the expected duration of a job, in microseconds.
+    pub fn expected_us(&self, kind: JobKind) -> u64 {
+        match kind {
+            JobKind::Hash | JobKind::OutdatedHash => self.hash_us.load(Ordering::Relaxed),
+            JobKind::PolicyCheck => self.policy_check_us.load(Ordering::Relaxed),
+        }
     }
 
     /// Returns whether a job waits for a thread.
     pub fn has_queue(&self) -> bool {
         self.metrics.queue_depth.get() > 0
-    }
-
-    /// Adds a job to the queue.
-    pub fn enqueue(self: &Arc<Self>, kind: JobKind) -> Ticket {
-        let cost_us = match kind {
-            JobKind::Hash | JobKind::OutdatedHash => self.hash_us.load(Ordering::Relaxed),
-            JobKind::PolicyCheck => self.policy_check_us.load(Ordering::Relaxed),
-        };
-        self.pending_us.fetch_add(cost_us, Ordering::Relaxed);
-        self.metrics.queue_depth.inc();
-        Ticket { load: Arc::clone(self), kind, cost_us, queued: Instant::now() }
     }
 
     /// Counts a rejected job.
@@ -88,6 +74,14 @@ impl QueueLoad {
     /// Returns the number of hashes since the start.
     pub fn hashes(&self) -> u64 {
         self.metrics.hashes.get_sample_count()
+    }
+
+    /// Does the work of a job and records its duration.
+    pub fn run_timed<T>(&self, kind: JobKind, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let outcome = work();
+        self.record_duration(kind, started.elapsed());
+        outcome
     }
 
     /// Moves the estimate for a kind by an eighth towards the duration of a job (the smoothing of RFC 6298, section 2).
@@ -103,37 +97,5 @@ impl QueueLoad {
         if kind == JobKind::Hash && duration_us < self.min_hash_us.fetch_min(duration_us, Ordering::Relaxed) {
             self.metrics.min_hash_duration.set(duration.as_secs_f64());
         }
-    }
-}
-
-/// A job's share of the load, which ends when the ticket is dropped.
-pub struct Ticket {
-    load: Arc<QueueLoad>,
-    kind: JobKind,
-    cost_us: u64,
-    queued: Instant,
-}
-
-impl Ticket {
-    /// Removes the job from the queue and returns how long it has waited.
-    pub fn dequeue(&self) -> Duration {
-        let wait = self.queued.elapsed();
-        self.load.metrics.queue_wait.observe(wait.as_secs_f64());
-        self.load.metrics.queue_depth.dec();
-        wait
-    }
-
-    /// Does the work and records its duration.
-    pub fn run_timed<T>(&self, work: impl FnOnce() -> T) -> T {
-        let started = Instant::now();
-        let outcome = work();
-        self.load.record_duration(self.kind, started.elapsed());
-        outcome
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.load.pending_us.fetch_sub(self.cost_us, Ordering::Relaxed);
     }
 }

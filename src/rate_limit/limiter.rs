@@ -25,7 +25,8 @@ use crate::{
 pub struct LoginLimiter {
     /// `None` if the limits are off.
     counter: Option<Arc<AttemptCounter>>,
-    queue: AttemptQueue,
+    account_queue: AttemptQueue,
+    address_queue: AttemptQueue,
     max_wait: Duration,
 }
 
@@ -59,30 +60,49 @@ impl AttemptSubject {
 }
 
 impl LoginLimiter {
-    /// Creates a limiter. An attempt waits at most `max_wait` in the queue of its account and address.
+    /// Creates a limiter. An attempt waits at most `max_wait` in the queues of its account and its address.
     #[must_use]
     pub fn new(stores: AttemptStores, keys: Arc<LiveKeyring>, max_wait: Duration, metrics: RateLimitMetrics) -> Self {
         let counter = AttemptCounter { stores, bucket_keys: BucketKeys::new(keys), metrics };
-        Self { counter: Some(Arc::new(counter)), queue: AttemptQueue::default(), max_wait }
+        Self::with_counter(Some(Arc::new(counter)), max_wait)
     }
 
     /// Creates a limiter without limits.
     #[must_use]
     pub fn unlimited() -> Self {
-        Self { counter: None, queue: AttemptQueue::default(), max_wait: Duration::ZERO }
+        Self::with_counter(None, Duration::ZERO)
+    }
+
+    fn with_counter(counter: Option<Arc<AttemptCounter>>, max_wait: Duration) -> Self {
+        let (account_queue, address_queue) = (AttemptQueue::of_accounts(), AttemptQueue::of_addresses());
+        Self { counter, account_queue, address_queue, max_wait }
     }
 
     /// Adds an attempt to the queue of an account and an address, or of an account and a session. Returns `None` if the
-    /// attempt needs no queue.
+    /// attempt needs no such queue.
     #[must_use]
-    pub(crate) fn join(&self, subject: &AttemptSubject) -> Option<QueueEntry> {
+    pub(crate) fn join_account(&self, subject: &AttemptSubject) -> Option<QueueEntry> {
         let AttemptSubject::Account(email, address, session) = subject else { return None };
         let keys = &self.counter.as_ref()?.bucket_keys;
         let key = match session {
             Some(session) => keys.account_session(email, *session),
             None => keys.account_ip(email, *address),
         };
-        Some(self.queue.join(key))
+        Some(self.account_queue.join(key))
+    }
+
+    /// Adds an attempt to the queue of an address. Returns `None` if the attempt does not count against its address, or
+    /// counts even if it succeeds. Attempts join it after the queue of their account, so that attempts at one account take
+    /// only a part of it.
+    #[must_use]
+    pub(crate) fn join_address(&self, subject: &AttemptSubject) -> Option<QueueEntry> {
+        let keys = &self.counter.as_ref()?.bucket_keys;
+        match subject {
+            AttemptSubject::Account(_, address, None) | AttemptSubject::Address(address) => {
+                Some(self.address_queue.join(keys.address(&ADDRESS, *address)))
+            }
+            AttemptSubject::Account(_, _, Some(_)) | AttemptSubject::SignUp(..) => None,
+        }
     }
 
     /// Returns the longest time that an attempt may wait in a queue.

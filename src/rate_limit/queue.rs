@@ -1,7 +1,7 @@
-//! Bounds the attempts in progress at one account from one address.
+//! Bounds the attempts in progress: at one account from one address, and from one address.
 //!
-//! An attempt in progress is reserved as a failure. Without the bound, parallel attempts with the correct password would
-//! exceed the limit on failures.
+//! An attempt in progress is reserved as a failure. Without the bounds, parallel attempts with the correct password would
+//! exceed the limits on failures.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -20,13 +20,19 @@ use crate::{passwords::Overloaded, store::BucketKey};
 /// How many attempts of one account and address run at once: as many as may fail before a delay.
 const MAX_RUNNING: usize = 10;
 
-/// The attempts that run or wait, by account and address.
-#[derive(Default)]
-pub struct AttemptQueue(Arc<Mutex<QueuesByKey>>);
+/// How many attempts of one address run at once: a fifth of those that may fail before a delay, so that several servers,
+/// or failures of others at the address, leave room for them. Most machines hash on fewer threads.
+const MAX_RUNNING_OF_ADDRESS: usize = 20;
+
+/// The attempts that run or wait, by key.
+pub struct AttemptQueue {
+    max_running: usize,
+    queues: Arc<Mutex<QueuesByKey>>,
+}
 
 type QueuesByKey = HashMap<BucketKey, KeyQueue>;
 
-/// The attempts of one account and address.
+/// The attempts of one key.
 struct KeyQueue {
     permits: Arc<Semaphore>,
     /// Attempts that run or wait.
@@ -34,15 +40,25 @@ struct KeyQueue {
 }
 
 impl AttemptQueue {
+    /// Creates the queue of accounts, whose keys are those of an account and an address or a session.
+    pub fn of_accounts() -> Self {
+        Self { max_running: MAX_RUNNING, queues: Arc::default() }
+    }
+
+    /// Creates the queue of addresses.
+    pub fn of_addresses() -> Self {
+        Self { max_running: MAX_RUNNING_OF_ADDRESS, queues: Arc::default() }
+    }
+
     /// Adds an attempt at the end of the queue of `key`.
     pub fn join(&self, key: BucketKey) -> QueueEntry {
-        let mut queues = self.0.lock();
+        let mut queues = self.queues.lock();
         let queue = queues
             .entry(key)
-            .or_insert_with(|| KeyQueue { permits: Arc::new(Semaphore::new(MAX_RUNNING)), attempts: 0 });
+            .or_insert_with(|| KeyQueue { permits: Arc::new(Semaphore::new(self.max_running)), attempts: 0 });
         queue.attempts += 1;
-        let ahead = queue.attempts.saturating_sub(MAX_RUNNING);
-        QueueEntry { ahead, permits: Arc::clone(&queue.permits), key, queues: Arc::clone(&self.0) }
+        let ahead = queue.attempts.saturating_sub(self.max_running);
+        QueueEntry { ahead, permits: Arc::clone(&queue.permits), key, queues: Arc::clone(&self.queues) }
     }
 }
 
@@ -107,7 +123,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn eleventh_attempt_waits_for_one_of_ten() {
-        let queue = AttemptQueue::default();
+        let queue = AttemptQueue::of_accounts();
         let mut permits = ten_permits(&queue).await;
         let mut eleventh = Box::pin(queue.join(KEY).acquire(Duration::from_secs(2)));
         assert!(eleventh.as_mut().now_or_never().is_none());
@@ -119,7 +135,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn wait_ends_in_time_and_other_keys_are_not_blocked() {
-        let queue = AttemptQueue::default();
+        let queue = AttemptQueue::of_accounts();
         let _permits = ten_permits(&queue).await;
 
         assert!(queue.join(KEY).acquire(Duration::from_secs(2)).await.is_err());
@@ -127,8 +143,17 @@ mod tests {
     }
 
     #[test]
+    fn twenty_attempts_of_an_address_run_at_once() {
+        let queue = AttemptQueue::of_addresses();
+
+        let entries: Vec<_> = (0..21).map(|_| queue.join(KEY)).collect();
+
+        assert_eq!(entries.iter().map(|entry| entry.ahead).collect::<Vec<_>>()[18..], [0, 0, 1]);
+    }
+
+    #[test]
     fn entry_counts_attempts_ahead() {
-        let queue = AttemptQueue::default();
+        let queue = AttemptQueue::of_accounts();
 
         let entries: Vec<_> = (0..12).map(|_| queue.join(KEY)).collect();
 
@@ -137,12 +162,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn queue_without_attempts_is_removed() {
-        let queue = AttemptQueue::default();
+        let queue = AttemptQueue::of_accounts();
         let permits = [queue.join(KEY).acquire(Duration::ZERO).await, queue.join(KEY).acquire(Duration::ZERO).await];
-        assert_eq!(queue.0.lock().len(), 1);
+        assert_eq!(queue.queues.lock().len(), 1);
 
         drop(permits);
 
-        assert!(queue.0.lock().is_empty());
+        assert!(queue.queues.lock().is_empty());
     }
 }

@@ -20,6 +20,7 @@ mod embedded {
     mod connections;
     mod connections_http2;
     mod cors;
+    mod fairness;
     mod faults;
     mod key_rotation;
     mod keys;

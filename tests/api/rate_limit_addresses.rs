@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{
@@ -20,6 +21,26 @@ async fn address_that_fails_at_many_accounts_is_limited() {
     service.log_in_from("198.51.100.2", "not an address", WRONG).await.expect_problem(401, "invalid_credentials");
     service.log_in_from("198.51.100.2", "somebody@example.org", WRONG).await.expect_problem(401, "invalid_credentials");
     service.log_in_from(HOME, "ada@example.org", PASSWORD).await.expect(200);
+}
+
+#[tokio::test]
+async fn simultaneous_correct_logins_of_an_address_succeed() {
+    const ACCOUNTS: usize = 130;
+    let service = behind_proxy().await;
+    for number in 0..ACCOUNTS {
+        // From elsewhere, so that no login is of a known device.
+        service.sign_up_from(&format!("192.0.{number}.1"), &format!("ada{number}@example.org")).await.expect(201);
+    }
+    let emails: Vec<_> = (0..ACCOUNTS).map(|number| format!("ada{number}@example.org")).collect();
+
+    let logins = emails.iter().map(|email| service.log_in_from(ELSEWHERE, email, PASSWORD));
+    for login in join_all(logins).await {
+        login.expect(200);
+    }
+
+    // None of them has counted.
+    let failures = service.failures_until_refused(|_| ELSEWHERE.to_owned()).await;
+    assert!((100..115).contains(&failures), "{failures}");
 }
 
 #[tokio::test]

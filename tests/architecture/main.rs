@@ -93,6 +93,12 @@ fn prometheus_is_known_to_the_metrics_alone() {
 }
 
 #[test]
+fn work_on_the_hashing_threads_is_permitted_by_the_limits_alone() {
+    only(&["src/rate_limit/", "src/passwords/work_permit.rs"], &["for_client"]);
+    only(&["src/commands.rs", "src/passwords/work_permit.rs"], &["for_command_line"]);
+}
+
+#[test]
 fn the_jwt_feature_appears_in_one_file() {
     for source in sources() {
         let mentions = source.code.contains("feature = \"jwt\"");

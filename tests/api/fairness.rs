@@ -1,0 +1,110 @@
+//! Work of many connections of one network, beside logins from other networks.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use postern::passwords::HashParameters;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::Service;
+use crate::support::{Api, LONG, NEW_PASSWORD, PASSWORD, RequestBuilder, Settings, Tokens, eventually, hashing};
+
+/// The connections of one network.
+const CONNECTIONS: Range<usize> = 1..65;
+
+/// Returns an address of the network that sends many requests.
+fn flooding(connection: usize) -> String {
+    format!("198.51.100.{connection}")
+}
+
+/// Starts a service with slow hashes on one thread, behind a proxy.
+async fn slow_hashing() -> Service {
+    let hashing = hashing(HashParameters { memory_kib: 32 * 1024, passes: 4, lanes: 1 });
+    Service::start_with(Settings { hashing, trusted_proxies: "127.0.0.1", ..Settings::default() }).await
+}
+
+impl Service {
+    /// Logs in from other networks, one after the other, while each connection of one network sends requests in a loop.
+    /// Fails unless each login succeeds and most of them wait for few of these requests: in the order of their arrival, each
+    /// would wait for one of nearly every connection.
+    async fn expect_logins_beside(
+        &self,
+        request: impl Fn(Api, usize, usize) -> RequestBuilder + Clone + Send + 'static,
+    ) {
+        self.sign_up_from("203.0.113.1", "ada@example.org").await.expect(201);
+        let responses = Arc::new(AtomicUsize::new(0));
+        let mut flood = JoinSet::new();
+        for connection in CONNECTIONS {
+            let (api, request, responses) = (self.api(), request.clone(), Arc::clone(&responses));
+            flood.spawn(async move {
+                for number in 0..100_000 {
+                    let request = request(api, connection, number).header("x-forwarded-for", &flooding(connection));
+                    request.unchecked().send().await;
+                    responses.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let count = || responses.load(Ordering::Relaxed);
+        eventually(LONG, "requests of the network get responses", async || count() > CONNECTIONS.len()).await;
+
+        let mut served_meanwhile = Vec::new();
+        for network in 0..9 {
+            let before = count();
+            self.log_in_from(&format!("192.0.{network}.1"), "ada@example.org", PASSWORD).await.expect(200);
+            served_meanwhile.push(count() - before);
+        }
+        served_meanwhile.sort_unstable();
+        let median = served_meanwhile[served_meanwhile.len() / 2];
+        assert!(median < CONNECTIONS.len() / 3, "{served_meanwhile:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn correct_logins_of_a_network_do_not_delay_others() {
+    let service = slow_hashing().await;
+    for connection in CONNECTIONS {
+        service.sign_up_from(&flooding(connection), &format!("flood{connection}@example.org")).await.expect(201);
+    }
+
+    service
+        .expect_logins_beside(|api, connection, _| api.log_in(&format!("flood{connection}@example.org"), PASSWORD))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weak_sign_ups_of_a_network_do_not_delay_others() {
+    let service = slow_hashing().await;
+
+    service
+        .expect_logins_beside(|api, connection, number| {
+            let email = format!("flood{connection}-{number}@example.org");
+            let weak = "p@ssw0rd".repeat(12);
+            api.post("/create-user/", json!({"name": "Ada", "email": email, "password": weak}))
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn password_changes_of_a_network_do_not_delay_others() {
+    let service = slow_hashing().await;
+    let mut users = Vec::new();
+    for connection in CONNECTIONS {
+        let email = format!("flood{connection}@example.org");
+        let response = service.sign_up_from(&flooding(connection), &email).await;
+        users.push(Tokens::of(&response.expect(201)));
+    }
+
+    service
+        .expect_logins_beside(move |api, connection, number| {
+            let passwords = [PASSWORD, NEW_PASSWORD];
+            let [old, new] = [number, number + 1].map(|number| passwords[number % 2]);
+            api.change_password(&users[connection - CONNECTIONS.start], old, new)
+        })
+        .await;
+}
