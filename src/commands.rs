@@ -8,6 +8,7 @@ use postern::{
     cli::{self, AuditCommand, CalibrateCommand, KeysCommand, Report, UserCommand},
     clock::{Clock, SystemClock},
     config::{self, Config, SETTINGS, Setting, UsersConfig, UsersStore, Values},
+    logging::print_error,
     metrics::Metrics,
     model::AuditOrigin,
     passwords::{Hasher, Policy},
@@ -111,7 +112,7 @@ pub fn users(command: UserCommand, values: &Values) -> Result<Output, ExitError>
             _ = interrupts.recv() => Err("interrupted: the outcome is unknown".into()),
         };
         if let Err(error) = queue.write(&*events).await {
-            eprintln!("postern: failed to write the audit events of this command: {error}");
+            print_error(&format_args!("failed to write the audit events of this command: {error}"));
         }
         Ok(outcome?.into())
     })
