@@ -1,6 +1,6 @@
 //! The commands that run once.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, process, sync::Arc, time::Duration};
 
 use postern::{
     accounts::UserAdmin,
@@ -25,6 +25,9 @@ use crate::{app::generate_first_keys, exit::ExitError, runtime::run_async};
 
 /// The time limit of PostgreSQL for a statement of a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The exit code of a command that is interrupted while it prints: that of a failure.
+const INTERRUPTED: i32 = 1;
 
 /// The capacity of the audit queue: more events than a command records.
 const MAX_EVENTS: usize = 16;
@@ -114,6 +117,11 @@ pub fn users(command: UserCommand, values: &Values) -> Result<Output, ExitError>
         if let Err(error) = queue.write(&*events).await {
             print_error(&format_args!("failed to write the audit events of this command: {error}"));
         }
+        // The command is done, and its output may have no reader.
+        tokio::spawn(async move {
+            interrupts.recv().await;
+            process::exit(INTERRUPTED);
+        });
         Ok(outcome?.into())
     })
 }

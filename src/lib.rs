@@ -35,7 +35,7 @@
 //! - `model/`: users, sessions, refresh token rotation, audit events
 //! - `metrics/`: counters and histograms
 //! - `clock.rs`: the time
-//! - `reloading.rs`: values that are reloaded when their files change
+//! - `reloading/`: values that are reloaded when their files change
 //! - `os/`: control groups, private files, process hardening, resource limits
 //!
 //! A request enters through [`server`]. [`http::Service`] finds its handler in the table of `http/routes.rs`; the handler

@@ -22,7 +22,7 @@ use self::{
     commands::Output,
     exit::{ExitError, INVALID_SETTINGS},
     runtime::run_async,
-    serve::serve,
+    serve::ServeCommand,
     signals::run_stoppable,
 };
 
@@ -56,7 +56,10 @@ fn run_process() -> ExitCode {
 
 fn run(subcommand: Subcommand, values: Values) -> Result<ExitCode, ExitError> {
     let output = match subcommand {
-        Subcommand::Serve { migrate } => return run_server(values, migrate),
+        Subcommand::Serve { migrate } => {
+            let command = ServeCommand { values, migrate };
+            return run_async(run_stoppable(move |signals, limit| command.run(signals, limit)));
+        }
         Subcommand::Migrate => commands::migrate(&values)?,
         Subcommand::Users(command) => commands::users(command, &values)?,
         Subcommand::Keys(command) => commands::keys(&command, &values)?,
@@ -69,10 +72,6 @@ fn run(subcommand: Subcommand, values: Values) -> Result<ExitCode, ExitError> {
     };
     print(&output.text)?;
     output.error.map_or(Ok(ExitCode::SUCCESS), Err)
-}
-
-fn run_server(values: Values, is_migrating: bool) -> Result<ExitCode, ExitError> {
-    run_async(run_stoppable(move |signals, limit| async move { serve(&values, is_migrating, signals, limit).await }))
 }
 
 /// Prints to standard output, and waits for its reader: a command has nothing else to do, and a signal ends it. A closed pipe

@@ -40,21 +40,29 @@ use crate::{
 /// The least time to write the remaining audit events, even if requests have used up the grace period.
 const MIN_AUDIT_FLUSH: Duration = Duration::from_secs(1);
 
-/// Reads the settings of a server and starts its log, migrates the schema of PostgreSQL if that is asked for, and serves until
-/// a signal. Then drains, and returns success if every request was completed.
-pub async fn serve(
-    values: &Values,
-    is_migrating: bool,
-    mut signals: Signals,
-    limit: StopLimit,
-) -> Result<ExitCode, ExitError> {
-    let config = Config::for_serve(values).map_err(ExitError::Settings)?;
-    logging::start(config.log, config.log_format);
-    if let (true, Stores::PostgresRedis(database, _)) = (is_migrating, &config.stores)
-        && signals.or_signal(postgres::migrate(database)).await?.is_none()
-    {
-        return Ok(ExitCode::SUCCESS);
+/// The command that serves.
+pub struct ServeCommand {
+    /// The settings, not parsed yet.
+    pub values: Values,
+    /// Whether to migrate the schema of PostgreSQL first.
+    pub migrate: bool,
+}
+
+impl ServeCommand {
+    /// Starts a server, and serves until a signal. Then drains, and returns success if every request was completed.
+    pub async fn run(self, mut signals: Signals, limit: StopLimit) -> Result<ExitCode, ExitError> {
+        let config = Config::for_serve(&self.values).map_err(ExitError::Settings)?;
+        logging::start(config.log, config.log_format);
+        if let (true, Stores::PostgresRedis(database, _)) = (self.migrate, &config.stores)
+            && signals.or_signal(postgres::migrate(database)).await?.is_none()
+        {
+            return Ok(ExitCode::SUCCESS);
+        }
+        serve(config, signals, limit).await
     }
+}
+
+async fn serve(config: Config, mut signals: Signals, limit: StopLimit) -> Result<ExitCode, ExitError> {
     let app = App::new(&config);
     let mut files = OpenFiles::open(&app)?;
     let opening = app.open_stores(files.data.take());

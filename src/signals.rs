@@ -11,7 +11,7 @@ use tokio::{
     runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
     task::spawn_blocking,
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 use tracing::{info, warn};
 
@@ -65,8 +65,16 @@ impl StopLimit {
         let _ = self.0.set(steps);
     }
 
-    fn value(&self) -> Duration {
-        self.0.get().copied().unwrap_or_default() + STOP_MARGIN
+    /// Waits until the limit has passed since a time.
+    async fn passed_since(&self, signal: Instant) {
+        loop {
+            let deadline = signal + self.0.get().copied().unwrap_or_default() + STOP_MARGIN;
+            if deadline <= Instant::now() {
+                return;
+            }
+            // The server may set the limit meanwhile, if the signal came just before it was ready.
+            sleep_until(deadline).await;
+        }
     }
 }
 
@@ -99,7 +107,7 @@ async fn give_up(mut signals: Signals, limit: &StopLimit) -> &'static str {
     signals.next().await;
     tokio::select! {
         signal = second_signal() => signal,
-        () = sleep(limit.value()) => "deadline",
+        () = limit.passed_since(Instant::now()) => "deadline",
     }
 }
 

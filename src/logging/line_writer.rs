@@ -187,7 +187,9 @@ mod tests {
         let lines: Vec<_> = (0..30_000).map(|number| (LineKind::ALL[number % 3], format!("{number}\n"))).collect();
 
         for chunk in lines.chunks(1000) {
-            chunk.iter().for_each(|(kind, line)| queue.add(*kind, line.as_bytes()));
+            for (kind, line) in chunk {
+                queue.add(*kind, line.as_bytes());
+            }
             queue.wait_until_written(TEST_TIMEOUT);
         }
 
@@ -209,10 +211,11 @@ mod tests {
         queue.wait_until_written(TEST_TIMEOUT);
 
         let written = output.0.written.lock();
-        assert_eq!(written.len(), 1 + 6 + 3, "{:?}", written.iter().map(Vec::len).collect::<Vec<_>>());
+        let lengths: Vec<_> = written.iter().map(Vec::len).collect();
+        assert!(lengths.len() < 12 && lengths.iter().sum::<usize>() == 23_854, "{lengths:?}");
         for write in written.iter() {
-            let lines = write.iter().filter(|byte| **byte == b'\n').count();
-            assert!(write.ends_with(b"\n") && (write.len() <= MAX_WRITE_BYTES || lines == 1));
+            let lines = write.strip_suffix(b"\n").expect("whole lines");
+            assert!(write.len() <= MAX_WRITE_BYTES || !lines.contains(&b'\n'), "{lengths:?}");
         }
     }
 
@@ -237,7 +240,9 @@ mod tests {
         let release = output.stall();
         let line = format!("{}\n", "x".repeat(300));
         for _ in 0..1000 {
-            (0..10).for_each(|_| queue.add(LineKind::Request, line.as_bytes()));
+            for _ in 0..10 {
+                queue.add(LineKind::Request, line.as_bytes());
+            }
             queue.add(LineKind::Audit, b"audit\n");
             queue.add(LineKind::Server, b"server\n");
         }

@@ -19,5 +19,5 @@ pub use self::{
     format::LogFormat,
     line_queue::{LineCounts, LineKind, REQUEST_TARGET},
     standard_error::{dropped_lines, finish, open, print_error, print_lines},
-    subscriber::{report_panics, start},
+    subscriber::{report_panics, start, to_file},
 };

@@ -27,11 +27,20 @@ static QUEUE: OnceLock<&LineQueue> = OnceLock::new();
 /// Returns the operating system's error if there is no file descriptor or no thread left.
 pub fn open() -> io::Result<()> {
     // A descriptor of its own: the one of the standard library has a lock, which a blocked write would hold.
-    let output = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let _ = QUEUE.set(start_writer(io::stderr().as_fd().try_clone_to_owned()?.into())?);
+    Ok(())
+}
+
+/// Starts a thread that writes to a file for as long as the process runs, and returns its queue.
+pub(super) fn start_writer(output: File) -> io::Result<&'static LineQueue> {
     let queue: &LineQueue = Box::leak(Box::new(LineQueue::new()));
     thread::Builder::new().name("log".to_owned()).spawn(|| LineWriter::new(queue, output).run())?;
-    let _ = QUEUE.set(queue);
-    Ok(())
+    Ok(queue)
+}
+
+/// Returns the queue of this process.
+pub(super) fn queue() -> &'static LineQueue {
+    QUEUE.get().unwrap_or_else(|| unreachable!("standard error is opened first"))
 }
 
 /// Prints an error of the process as `postern: …`, whether the log has started or not. If nobody reads it within a second
@@ -42,18 +51,11 @@ pub fn print_error(error: &impl Display) {
 
 /// Prints lines as they are.
 pub fn print_lines(text: &str) {
-    for line in text.lines() {
-        add(LineKind::Server, format!("{line}\n").as_bytes());
-    }
-}
-
-/// Adds a line, which ends with its only line feed.
-pub(super) fn add(kind: LineKind, line: &[u8]) {
-    match QUEUE.get() {
-        Some(queue) => queue.add(kind, line),
-        // Only in tests of the library, and if `open` fails.
-        None => {
-            let _ = io::stderr().write_all(line);
+    for line in text.lines().map(|line| format!("{line}\n")) {
+        match QUEUE.get() {
+            Some(queue) => queue.add(LineKind::Server, line.as_bytes()),
+            // Only in tests of the library, and if `open` fails.
+            None => drop(io::stderr().write_all(line.as_bytes())),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Collects the events, and formats them as lines.
 
-use std::{io, panic};
+use std::{fs::File, io, panic};
 
 use tracing::{Level, Metadata, Subscriber, enabled, error};
 use tracing_subscriber::{
@@ -14,18 +14,26 @@ use tracing_subscriber::{
 
 use super::{
     format::LogFormat,
-    line_queue::LineKind,
+    line_queue::{LineKind, LineQueue},
     one_line::OneLine,
     standard_error::{self, print_error},
 };
 use crate::audit::LOG_TARGET;
 
-/// Starts the log.
+/// Starts the log on standard error, which [`open`](super::open) has opened.
 ///
 /// `level` applies to Postern. Dependencies are capped at `info`, because their more detailed lines may contain secrets.
 /// Audit events are written at every level but `off`.
 pub fn start(level: LevelFilter, format: LogFormat) {
-    subscriber(level, format, StandardError).init();
+    subscriber(level, format, Lines(standard_error::queue())).init();
+}
+
+/// Returns a log that writes to a file, by a thread of its own as [`start`] does. For measurements.
+///
+/// # Errors
+/// Returns the operating system's error if there is no thread left.
+pub fn to_file(level: LevelFilter, format: LogFormat, file: File) -> io::Result<impl Subscriber + Send + Sync> {
+    Ok(subscriber(level, format, Lines(standard_error::start_writer(file)?)))
 }
 
 /// Installs a panic hook that writes the location of a panic to the log, or to standard error if the log is off or not started.
@@ -57,27 +65,27 @@ where
     registry().with(filter).with(lines)
 }
 
-/// Adds each event to the lines of standard error.
-struct StandardError;
+/// Adds each event to a queue.
+struct Lines(&'static LineQueue);
 
-/// Adds an event of this kind.
-struct LineOf(LineKind);
+/// Adds an event of this kind to a queue.
+struct LineOf(LineKind, &'static LineQueue);
 
-impl MakeWriter<'_> for StandardError {
+impl MakeWriter<'_> for Lines {
     type Writer = LineOf;
 
     fn make_writer(&self) -> LineOf {
-        LineOf(LineKind::Server)
+        LineOf(LineKind::Server, self.0)
     }
 
     fn make_writer_for(&self, event: &Metadata<'_>) -> LineOf {
-        LineOf(LineKind::of(event))
+        LineOf(LineKind::of(event), self.0)
     }
 }
 
 impl io::Write for LineOf {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        standard_error::add(self.0, line);
+        self.1.add(self.0, line);
         Ok(line.len())
     }
 

@@ -90,7 +90,7 @@ impl Unread {
 
     async fn metric(&self, name: &str) -> u64 {
         let response = RequestBuilder::operations(self.operations, "/metrics").send().await;
-        sample(&String::from_utf8(response.body.to_vec()).expect("UTF-8"), name)
+        sample(std::str::from_utf8(&response.body).expect("UTF-8"), name)
     }
 
     async fn ended_by(mut self, signal: Signal) -> Option<i32> {
@@ -102,6 +102,18 @@ impl Unread {
 fn signal_to(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(child.id().expect("it runs").cast_signed()).expect("a process");
     kill_process(pid, signal).expect("it can be signalled");
+}
+
+/// Waits until a process has a handler for a signal.
+async fn handles(child: &Child, signal: Signal) {
+    let status = format!("/proc/{}/status", child.id().expect("it runs"));
+    let is_caught = async || {
+        let status = std::fs::read_to_string(&status).expect("it runs");
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
+        let mask = u64::from_str_radix(mask.trim(), 16).expect("a number");
+        mask & 1 << (signal.as_raw() - 1) != 0
+    };
+    eventually(LONG, "it handles the signal", is_caught).await;
 }
 
 /// Waits for the end without reading the output, and returns the exit code.
@@ -234,12 +246,27 @@ async fn start_that_waits_for_a_lock_ends_at_a_signal() {
     let lock = File::open(&directory).expect("a directory");
     lock.lock().expect("a lock");
     let mut server = Unread::start(&postern, Stdio::null(), Stdio::null());
-    let pid = format!(" {} ", server.child.id().expect("it runs"));
-    let is_waiting = |line: &str| line.contains("->") && line.contains(&pid);
-    let waits = || std::fs::read_to_string("/proc/locks").is_ok_and(|locks| locks.lines().any(is_waiting));
-    eventually(LONG, "it waits for the lock", async || waits()).await;
+    handles(&server.child, Signal::TERM).await;
 
     signal_to(&server.child, Signal::TERM);
 
     assert_eq!(code(&mut server.child).await, Some(1));
+}
+
+#[tokio::test]
+async fn interrupt_ends_a_command_whose_output_is_unread() {
+    let postern = Postern::new();
+    postern.run(&["keys", "generate"]).await;
+    postern.serve().await.stopped().await;
+    let (_reader, stdout) = full_pipe();
+    let mut listing = postern.command(&["user", "list"]).stdout(stdout).spawn().expect("it starts");
+
+    handles(&listing, Signal::INT).await;
+
+    let interrupted = async || {
+        signal_to(&listing, Signal::INT);
+        listing.try_wait().expect("a status").is_some()
+    };
+    eventually(LONG, "it ends", interrupted).await;
+    assert_eq!(code(&mut listing).await, Some(1));
 }
