@@ -24,7 +24,8 @@ async fn panic_while_nobody_reads_the_log_is_one_500() {
     command.args(["--exact", "unread_log::panic_is_one_500_in_a_process_with_a_log", "--ignored", "--nocapture"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
 
-    let output = within(LONG, "the process ends", command.output()).await.expect("it starts");
+    let child = command.spawn().expect("it starts");
+    let output = within(LONG, "the process ends", child.wait_with_output()).await.expect("a status");
 
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");

@@ -256,17 +256,20 @@ async fn start_that_waits_for_a_lock_ends_at_a_signal() {
 #[tokio::test]
 async fn interrupt_ends_a_command_whose_output_is_unread() {
     let postern = Postern::new();
-    postern.run(&["keys", "generate"]).await;
-    postern.serve().await.stopped().await;
+    let serving = postern.serve().await;
+    serving.signed_up("ada@example.org").await;
+    serving.stopped().await;
     let (_reader, stdout) = full_pipe();
-    let mut listing = postern.command(&["user", "list"]).stdout(stdout).spawn().expect("it starts");
-
-    handles(&listing, Signal::INT).await;
+    let command = &["user", "deactivate", "ada@example.org"];
+    let mut child = postern.command(command).stdout(stdout).spawn().expect("it starts");
+    let is_done = async || postern.run(&["audit", "list"]).await.stdout.contains("admin_user_deactivated");
+    eventually(LONG, "it is done, and prints", is_done).await;
 
     let interrupted = async || {
-        signal_to(&listing, Signal::INT);
-        listing.try_wait().expect("a status").is_some()
+        signal_to(&child, Signal::INT);
+        child.try_wait().expect("a status").is_some()
     };
     eventually(LONG, "it ends", interrupted).await;
-    assert_eq!(code(&mut listing).await, Some(1));
+
+    assert_eq!(code(&mut child).await, Some(1));
 }
