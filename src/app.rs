@@ -10,6 +10,7 @@ use postern::{
     config::{Config, ConfigError, Stores},
     http::{Readiness, Router, Service, TokenCheckConfig, routes},
     keys::{self, LiveKeyring},
+    logging,
     metrics::Metrics,
     os,
     passwords::{Hasher, Policy},
@@ -45,7 +46,9 @@ pub struct App<'config> {
 impl<'config> App<'config> {
     pub fn new(config: &'config Config) -> Self {
         let formats: Vec<_> = AccessFormat::ALL.iter().map(ToString::to_string).collect();
-        Self { config, clock: Arc::new(SystemClock), metrics: Arc::new(Metrics::new(&formats.join(","))) }
+        let metrics = Metrics::new(&formats.join(","));
+        metrics.watch_log(|| logging::dropped_lines().by_name());
+        Self { config, clock: Arc::new(SystemClock), metrics: Arc::new(metrics) }
     }
 
     /// Opens and locks the data directory of the embedded store, and generates the first keys. Returns `None` if the stores

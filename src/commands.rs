@@ -1,6 +1,6 @@
 //! The commands that run once.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, process, sync::Arc, time::Duration};
 
 use postern::{
     accounts::UserAdmin,
@@ -8,6 +8,7 @@ use postern::{
     cli::{self, AuditCommand, CalibrateCommand, KeysCommand, Report, UserCommand},
     clock::{Clock, SystemClock},
     config::{self, Config, SETTINGS, Setting, UsersConfig, UsersStore, Values},
+    logging::print_error,
     metrics::Metrics,
     model::AuditOrigin,
     passwords::{Hasher, Policy, WorkPermit},
@@ -24,6 +25,9 @@ use crate::{app::generate_first_keys, exit::ExitError, runtime::run_async};
 
 /// The time limit of PostgreSQL for a statement of a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The exit code of a command that is interrupted while it prints: that of a failure.
+const INTERRUPTED: i32 = 1;
 
 /// The capacity of the audit queue: more events than a command records.
 const MAX_EVENTS: usize = 16;
@@ -112,8 +116,13 @@ pub fn users(command: UserCommand, values: &Values) -> Result<Output, ExitError>
             _ = interrupts.recv() => Err("interrupted: the outcome is unknown".into()),
         };
         if let Err(error) = queue.write(&*events).await {
-            eprintln!("postern: failed to write the audit events of this command: {error}");
+            print_error(&format_args!("failed to write the audit events of this command: {error}"));
         }
+        // The command is done, and its output may have no reader.
+        tokio::spawn(async move {
+            interrupts.recv().await;
+            process::exit(INTERRUPTED);
+        });
         Ok(outcome?.into())
     })
 }

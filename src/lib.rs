@@ -10,7 +10,8 @@
 //! `tests/architecture` reads the list and checks both.
 //!
 //! - `main.rs`: arguments, command, exit code
-//! - `serve.rs`: the life of a server: start, signals, drain
+//! - `serve.rs`: the life of a server: start, drain
+//! - `signals.rs`: signals, and the deadline of a stop
 //! - `commands.rs`: the commands that run once
 //! - `app.rs`: builds the parts of a server from its settings
 //! - `runtime.rs`: the asynchronous runtime of a command
@@ -22,7 +23,7 @@
 //! - `accounts/`: the use cases, a file each
 //! - `rate_limit/`: limits on failed logins and on sign-ups
 //! - `api_keys.rs`: the keys of services that introspect tokens
-//! - `logging.rs`: the log
+//! - `logging/`: the log: lines, their queue and its writer
 //! - `audit/`: the audit trail
 //! - `tokens/`: access tokens and refresh tokens
 //! - `keys/`: the keyring: files, states, rotation
@@ -35,7 +36,7 @@
 //! - `metrics/`: counters and histograms
 //! - `clock.rs`: the time
 //! - `rate_cap.rs`: a limit on how often something happens
-//! - `reloading.rs`: values that are reloaded when their files change
+//! - `reloading/`: values that are reloaded when their files change
 //! - `os/`: control groups, private files, process hardening, resource limits
 //!
 //! A request enters through [`server`]. [`http::Service`] finds its handler in the table of `http/routes.rs`; the handler
@@ -60,7 +61,8 @@
 //! - An unknown email costs exactly as much as a wrong password.
 //! - Nothing stored is enough to log in: no token, no digest usable as one, no password, no key.
 //! - Unknown is not invalid: an unreachable store gives 503 within its timeout, never 401.
-//! - Nothing waits without a deadline: not for a store, a client, a disk, a lock or a queue.
+//! - Nothing waits without a deadline: not for a store, a client, a disk, a lock, a full queue, nor the reader of the log.
+//!   What cannot be written in time is dropped and counted.
 //! - An anonymous request costs a bounded amount of work and memory.
 //! - No health is latched: nothing needs a restart to recover. The cost of a start does not depend on the number of users.
 //! - A set of keys is adopted as a whole or not at all, and the last valid one stays in use. A key is known everywhere

@@ -1,33 +1,68 @@
 //! The life of a server: start, signals, drain.
 
-use std::{io::Write as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use postern::{
     accounts::Accounts,
     audit::{Trail, WriterHandle},
-    config::{Config, Stores},
+    config::{Config, Stores, Values},
     http::{Readiness, Service, TokenCheckConfig},
     keys::LiveKeyring,
+    logging,
     model::{AuditOrigin, AuditSubject, EventKind},
     server::{self, ConnectionLimits, ListenerConfig, Phase, Tls},
-    store::sqlite::{DataDirectory, ServerLock},
+    store::{
+        postgres,
+        sqlite::{DataDirectory, ServerLock},
+    },
 };
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
     sync::watch,
-    task::JoinHandle,
+    task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep, timeout_at},
 };
 use tracing::{info, warn};
 
-use crate::{app::App, exit::ExitError};
+use crate::{
+    app::App,
+    exit::ExitError,
+    signals::{Signals, StopLimit},
+};
 
 /// The least time to write the remaining audit events, even if requests have used up the grace period.
 const MIN_AUDIT_FLUSH: Duration = Duration::from_secs(1);
 
-/// Serves until a signal, then drains. Returns success if every request was completed.
-pub async fn serve(config: Config, mut signals: Signals) -> Result<ExitCode, ExitError> {
+/// The command that serves.
+pub struct ServeCommand {
+    /// The settings, not parsed yet.
+    pub values: Values,
+    /// Whether to migrate the schema of PostgreSQL first.
+    pub migrate: bool,
+}
+
+impl ServeCommand {
+    /// Starts a server, and serves until a signal. Then drains, and returns success if every request was completed.
+    pub async fn run(self, mut signals: Signals, limit: StopLimit) -> Result<ExitCode, ExitError> {
+        let config = Config::for_serve(&self.values).map_err(ExitError::Settings)?;
+        logging::start(config.log, config.log_format);
+        if let (true, Stores::PostgresRedis(database, _)) = (self.migrate, &config.stores)
+            && signals.or_signal(postgres::migrate(database)).await?.is_none()
+        {
+            return Ok(ExitCode::SUCCESS);
+        }
+        serve(config, signals, limit).await
+    }
+}
+
+async fn serve(config: Config, mut signals: Signals, limit: StopLimit) -> Result<ExitCode, ExitError> {
     let app = App::new(&config);
     let mut files = OpenFiles::open(&app)?;
     let opening = app.open_stores(files.data.take());
@@ -38,6 +73,7 @@ pub async fn serve(config: Config, mut signals: Signals) -> Result<ExitCode, Exi
     listeners.print_addresses(&config)?;
     tokio::spawn(record_keys(Arc::clone(&files.keys), trail));
     let running = Running::start(&app, &accounts, listeners, files);
+    limit.set(config.drain_delay + config.shutdown_grace + MIN_AUDIT_FLUSH);
 
     // Not inside `info!`, which evaluates its fields only if the event is logged.
     let signal = signals.next().await;
@@ -77,15 +113,21 @@ impl Listeners {
         Ok(Self { public: bind(config.listen).await?, operations: bind(config.ops_listen).await? })
     }
 
-    /// Prints the addresses and the stores, as the only line on standard output.
-    fn print_addresses(&self, config: &Config) -> std::io::Result<()> {
+    /// Prints the addresses and the stores, as the only line on standard output. Does not wait for its reader.
+    fn print_addresses(&self, config: &Config) -> io::Result<()> {
         let (public, operations) = (self.public.local_addr()?, self.operations.local_addr()?);
         let data = match &config.stores {
             Stores::Embedded => format!("embedded store in {}", absolute(&config.data_dir)),
             Stores::PostgresRedis(database, redis) => format!("users in {database}, sessions in {redis}"),
         };
         let scheme = if config.tls.is_some() { "https" } else { "http" };
-        writeln!(std::io::stdout(), "Postern listens on {scheme}://{public} (operations on {operations}), {data}")
+        let line = format!("Postern listens on {scheme}://{public} (operations on {operations}), {data}\n");
+        spawn_blocking(move || {
+            if let Err(error) = io::stdout().write_all(line.as_bytes()) {
+                warn!(%error, "failed to print the addresses");
+            }
+        });
+        Ok(())
     }
 }
 
@@ -137,17 +179,11 @@ impl Running {
         }
     }
 
-    /// Drains unless a second signal comes. Returns whether every request was completed.
+    /// Drains. Returns whether every request was completed.
     async fn stop(mut self, config: &Config, audit_writer: WriterHandle) -> bool {
         self.readiness.drain();
         self.public.phase.send_replace(Phase::Draining);
-        let drained = tokio::select! {
-            drained = self.drain(config, audit_writer) => drained,
-            signal = second_signal() => {
-                warn!(signal, "stopping without draining");
-                false
-            }
-        };
+        let drained = self.drain(config, audit_writer).await;
         // Only now: probes get responses until the end.
         self.operations.task.abort();
         drained
@@ -180,47 +216,6 @@ async fn record_keys(keys: Arc<LiveKeyring>, trail: Trail) {
         kind = EventKind::KeysChanged;
         if changes.changed().await.is_err() {
             return;
-        }
-    }
-}
-
-/// Waits for a second signal, other than a duplicate of the first: `timeout` signals a process and then its group.
-async fn second_signal() -> &'static str {
-    const DUPLICATES: Duration = Duration::from_millis(100);
-    sleep(DUPLICATES).await;
-    match Signals::new() {
-        Ok(mut signals) => signals.next().await,
-        Err(_) => std::future::pending().await,
-    }
-}
-
-/// SIGTERM and SIGINT.
-pub struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    pub fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Runs a step of the start. Returns `None` if a signal comes first.
-    pub async fn or_signal<T, E>(&mut self, step: impl Future<Output = Result<T, E>>) -> Result<Option<T>, E> {
-        tokio::select! {
-            biased;
-            signal = self.next() => {
-                info!(signal, "stopped during the start");
-                Ok(None)
-            }
-            done = step => done.map(Some),
-        }
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }

@@ -12,6 +12,7 @@
 mod baseline_response;
 mod comparison;
 mod http;
+mod log;
 mod passwords;
 mod service;
 mod stores;
@@ -30,6 +31,7 @@ fn main() {
     tokens::measure(&mut criterion);
     passwords::measure(&mut criterion);
     http::measure(&mut criterion);
+    log::measure(&mut criterion);
     stores::measure(&mut criterion);
     criterion.final_summary();
 }

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 use super::{error::ApiError, request_id::RequestId, response::Response};
 use crate::{
     api_keys::ApiClientName,
+    logging::REQUEST_TARGET,
     metrics::{HttpMetrics, InFlightRequest},
 };
 
@@ -67,7 +68,7 @@ impl RequestLog {
         match status {
             500 => error!(id, method, route, api_client, status, cause, duration_ms, "request failed"),
             503 => warn!(id, method, route, api_client, status, code, cause, duration_ms, "request rejected"),
-            _ => info!(id, method, route, api_client, status, code, duration_ms, "request"),
+            _ => info!(target: REQUEST_TARGET, id, method, route, api_client, status, code, duration_ms, "request"),
         }
     }
 
@@ -85,7 +86,7 @@ impl Drop for RequestLog {
         if !self.in_flight.has_response() {
             let (method, route) = (self.method, self.route);
             let (id, api_client, duration_ms) = (self.id.as_str(), self.api_client_name(), self.duration_ms());
-            info!(id, method, route, api_client, duration_ms, "request ended without a response");
+            info!(target: REQUEST_TARGET, id, method, route, api_client, duration_ms, "request ended without a response");
         }
     }
 }

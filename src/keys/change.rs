@@ -19,7 +19,7 @@ use super::{
     keyring::{ID_PREFIX_LENGTH, public_id, symmetric_id},
     manifest::{Manifest, list, write_private},
 };
-use crate::os::private_files;
+use crate::os::{directory_lock::lock_directory, private_files};
 
 /// Changes that take effect together, at [`Changeset::commit`].
 ///
@@ -57,8 +57,7 @@ impl Changeset {
     }
 
     fn locked(directory: &Path) -> Result<Self, KeyringError> {
-        let lock = fs::File::open(directory).and_then(|lock| lock.lock().map(|()| lock));
-        let lock = lock.map_err(|source| io_error(directory, source))?;
+        let lock = lock_directory(directory).map_err(|source| io_error(directory, source))?;
         Ok(Self { directory: directory.to_owned(), keys: Vec::new(), removed_files: Vec::new(), _lock: lock })
     }
 

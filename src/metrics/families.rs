@@ -247,6 +247,12 @@ pub(super) const AUDIT_DROPPED: Family = counter(
     "Audit events written to the log but not to the table",
 );
 
+pub(super) const LOG_LINES_DROPPED: Family = counter(
+    "postern_log_lines_dropped_total",
+    &[listed("kind", &["audit", "server", "request"])],
+    "Log lines dropped because standard error was not read in time, or could not be written",
+);
+
 pub(super) const KEYS_LAST_RELOAD: Family = gauge(
     "postern_keys_last_reload_successful",
     &[],
@@ -323,6 +329,7 @@ pub const FAMILIES: &[&Family] = &[
     &STORE_RETRIES,
     &AUDIT_PENDING,
     &AUDIT_DROPPED,
+    &LOG_LINES_DROPPED,
     &KEYS_LAST_RELOAD,
     &BUILD_INFO,
 ];

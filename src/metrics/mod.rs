@@ -9,6 +9,7 @@ mod hashing;
 mod http;
 mod instruments;
 mod keys;
+mod log;
 mod outcomes;
 mod pools;
 mod rate_limit;
@@ -20,6 +21,7 @@ pub use self::{
     families::{FAMILIES, Family, Label, LabelValues, MetricKind, OPERATIONS},
     hashing::HashingMetrics,
     http::{HttpMetrics, InFlightRequest, OpenConnection},
+    log::DroppedLines,
     outcomes::{CallMetrics, Outcomes},
     pools::{PoolStats, RetryCounts},
     rate_limit::RateLimitMetrics,

@@ -12,6 +12,7 @@ use super::{
     http::HttpMetrics,
     instruments::Registrar,
     keys::KeyReload,
+    log::{DroppedLines, LogDrops},
     outcomes::CallMetrics,
     pools::{PoolStats, Pools},
     rate_limit::RateLimitMetrics,
@@ -37,6 +38,7 @@ pub struct Metrics {
     pub store_calls: CallMetrics,
     pools: Pools,
     keys: KeyReload,
+    log: LogDrops,
 }
 
 impl Metrics {
@@ -54,6 +56,7 @@ impl Metrics {
             store_calls: CallMetrics::new(&make),
             pools: Pools::new(&make),
             keys: KeyReload::new(&make),
+            log: LogDrops::new(&make),
             registry: registry.clone(),
         };
         make.gauge(&families::BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION"), access_formats]).set(1);
@@ -74,11 +77,17 @@ impl Metrics {
         self.keys.watch(read);
     }
 
+    /// Adds the dropped lines of the log to the metrics. Each [`render`](Self::render) calls `read`, which must not block.
+    pub fn watch_log(&self, read: fn() -> DroppedLines) {
+        self.log.watch(read);
+    }
+
     /// Returns all metrics in the text format of Prometheus (version 0.0.4).
     #[must_use]
     pub fn render(&self) -> String {
         self.pools.update();
         self.keys.update();
+        self.log.update();
         let families = self.registry.gather();
         TextEncoder::new()
             .encode_to_string(&families)

@@ -1,6 +1,7 @@
-//! The operating system: control groups, private files, process hardening, resource limits.
+//! The operating system: control groups, directory locks, private files, process hardening, resource limits.
 
 pub(crate) mod cgroup;
+pub(crate) mod directory_lock;
 mod hardening;
 pub(crate) mod private_files;
 mod rlimits;

@@ -8,6 +8,7 @@ mod stalled_audit;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "each binary uses a part")]
 mod support;
+mod unread_log;
 
 #[path = "."]
 mod embedded {

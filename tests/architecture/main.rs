@@ -99,6 +99,17 @@ fn work_on_the_hashing_threads_is_permitted_by_the_limits_alone() {
 }
 
 #[test]
+fn nothing_prints_but_the_log_and_the_process() {
+    only(&["src/logging/"], &["stderr"]);
+    only(&["src/main.rs", "src/serve.rs"], &["stdout"]);
+    for source in sources() {
+        for macro_name in ["print", "println", "eprint", "eprintln", "dbg"] {
+            assert!(!source.code.contains(&format!(" {macro_name}!(")), "{} has {macro_name}!", source.path);
+        }
+    }
+}
+
+#[test]
 fn the_jwt_feature_appears_in_one_file() {
     for source in sources() {
         let mentions = source.code.contains("feature = \"jwt\"");

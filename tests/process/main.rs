@@ -24,4 +24,5 @@ mod stores;
 mod support;
 mod terminal;
 mod tls;
+mod unread_log;
 mod users;

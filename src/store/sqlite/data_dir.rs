@@ -9,7 +9,7 @@ use std::{
 use super::{error::DataDirError, store::SqliteStore};
 use crate::{
     clock::Clock,
-    os::private_files,
+    os::{directory_lock::lock_directory, private_files},
     store::sqlite::{backup, schema},
 };
 
@@ -28,7 +28,7 @@ pub struct DataDirectory {
 }
 
 impl DataDirectory {
-    /// Waits for the lock on the directory. Creates the directory if it does not exist.
+    /// Waits for the lock on the directory, at most for a minute. Creates the directory if it does not exist.
     ///
     /// # Errors
     /// Returns [`DataDirError::Io`] if the directory cannot be created or locked.
@@ -38,7 +38,7 @@ impl DataDirectory {
         Self::wait_for_lock(directory)
     }
 
-    /// Waits for the lock on a directory that contains a store.
+    /// Waits for the lock on a directory that contains a store, at most for a minute.
     ///
     /// # Errors
     /// Returns [`DataDirError::NoStore`] if there is no store, or [`DataDirError::Io`] if the directory cannot be
@@ -51,9 +51,8 @@ impl DataDirectory {
     }
 
     fn wait_for_lock(directory: &Path) -> Result<Self, DataDirError> {
-        let io_error = |source| DataDirError::Io { path: directory.to_owned(), source };
-        let open_lock =
-            fs::File::open(directory).and_then(|open_lock| open_lock.lock().map(|()| open_lock)).map_err(io_error)?;
+        let open_lock = lock_directory(directory);
+        let open_lock = open_lock.map_err(|source| DataDirError::Io { path: directory.to_owned(), source })?;
         Ok(Self { directory: directory.to_owned(), open_lock })
     }
 

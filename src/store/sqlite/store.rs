@@ -4,7 +4,10 @@ use std::{
     io,
     panic::{self, AssertUnwindSafe},
     path::Path,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        mpsc::{self, TrySendError},
+    },
     thread,
 };
 
@@ -58,14 +61,17 @@ impl SqliteStore {
     }
 }
 
+/// How many jobs may wait for a thread. Its callers give up in time, but their jobs stay queued for as long as a disk hangs.
+const MAX_JOBS: usize = 4096;
+
 type SqliteJob = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// A thread that owns a connection and runs one job after the other.
-struct SqliteWorker(mpsc::Sender<SqliteJob>);
+struct SqliteWorker(mpsc::SyncSender<SqliteJob>);
 
 impl SqliteWorker {
     fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
-        let (jobs, queue) = mpsc::channel::<SqliteJob>();
+        let (jobs, queue) = mpsc::sync_channel::<SqliteJob>(MAX_JOBS);
         thread::Builder::new().name(name.to_owned()).spawn(move || {
             for job in queue {
                 // A panic rolls the job's transaction back and drops its reply. The thread continues.
@@ -94,7 +100,10 @@ impl SqliteWorker {
             });
             let _ = reply.send(outcome);
         });
-        self.0.send(job).map_err(|_| StoreError::unavailable(STORE, "the thread has ended"))?;
+        self.0.try_send(job).map_err(|error| {
+            let is_full = matches!(error, TrySendError::Full(_));
+            StoreError::unavailable(STORE, if is_full { "too many waiting jobs" } else { "the thread has ended" })
+        })?;
         response.await.map_err(|_| StoreError::unavailable(STORE, "the job panicked"))?
     }
 }
@@ -119,6 +128,8 @@ pub(super) fn execute(transaction: &Transaction<'_>, query: &str, params: impl P
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use futures_util::FutureExt as _;
 
     use super::{super::data_dir::DataDirectory, *};
     use crate::clock::SystemClock;
@@ -146,6 +157,24 @@ mod tests {
         assert_eq!(pragma(&store, "journal_mode").await, "wal".to_owned().into());
         // 2 is FULL (SQLite, "PRAGMA synchronous").
         assert_eq!(pragma(&store, "synchronous").await, 2.into());
+    }
+
+    #[tokio::test]
+    async fn jobs_of_a_disk_that_hangs_are_limited() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let store = open(directory.path()).expect("an empty directory can be opened");
+        let (release, gate) = mpsc::channel::<()>();
+        let hang = move |_: &Transaction<'_>| Ok(gate.recv().is_ok());
+        store.write(&TimeBudget::new(Duration::from_millis(100)), hang).await.expect_err("it hangs");
+
+        let time = TimeBudget::new(Duration::from_mins(1));
+        let refused = (0..=MAX_JOBS).find_map(|_| store.write(&time, |_| Ok(())).now_or_never());
+        assert_eq!(refused, Some(Err(StoreError::unavailable(STORE, "too many waiting jobs"))));
+
+        drop(release);
+        // The jobs whose callers are gone take no time, but they take their turn.
+        let read = async || store.write(&time, |_| Ok(())).await.is_ok();
+        tokio::time::timeout(Duration::from_mins(1), async { while !read().await {} }).await.expect("in time");
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
-//! The log: structured lines on standard error.
+//! Collects the events, and formats them as lines.
 
-use std::{fmt, io, io::IsTerminal as _, panic, str::FromStr};
+use std::{fs::File, io, panic};
 
-use tracing::{Level, Subscriber, enabled, error};
+use tracing::{Level, Metadata, Subscriber, enabled, error};
 use tracing_subscriber::{
     Layer as _,
     filter::{LevelFilter, Targets},
@@ -12,58 +12,32 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::{
-    audit::LOG_TARGET,
-    model::{ControlEscape, escape_control},
+use super::{
+    format::LogFormat,
+    line_queue::{LineKind, LineQueue},
+    one_line::OneLine,
+    standard_error::{self, print_error},
 };
+use crate::audit::LOG_TARGET;
 
-/// The format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text, for humans.
-    Text,
-    /// One JSON object per line, for machines.
-    Json,
-}
-
-impl LogFormat {
-    /// Returns [`LogFormat::Text`] if standard error is a terminal, else [`LogFormat::Json`].
-    #[must_use]
-    pub fn for_standard_error() -> Self {
-        if io::stderr().is_terminal() { Self::Text } else { Self::Json }
-    }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        })
-    }
-}
-
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err("text or json".to_owned()),
-        }
-    }
-}
-
-/// Starts the log.
+/// Starts the log on standard error, which [`open`](super::open) has opened.
 ///
 /// `level` applies to Postern. Dependencies are capped at `info`, because their more detailed lines may contain secrets.
 /// Audit events are written at every level but `off`.
 pub fn start(level: LevelFilter, format: LogFormat) {
-    subscriber(level, format, io::stderr).init();
+    subscriber(level, format, Lines(standard_error::queue())).init();
+}
+
+/// Returns a log that writes to a file, by a thread of its own as [`start`] does. For measurements.
+///
+/// # Errors
+/// Returns the operating system's error if there is no thread left.
+pub fn to_file(level: LevelFilter, format: LogFormat, file: File) -> io::Result<impl Subscriber + Send + Sync> {
+    Ok(subscriber(level, format, Lines(standard_error::start_writer(file)?)))
 }
 
 /// Installs a panic hook that writes the location of a panic to the log, or to standard error if the log is off or not started.
+/// Neither waits for a reader.
 pub fn report_panics() {
     panic::set_hook(Box::new(|panic| {
         // The location only: the message of a panic may contain secrets.
@@ -71,7 +45,7 @@ pub fn report_panics() {
         if enabled!(Level::ERROR) {
             error!(location, "a thread panicked");
         } else {
-            eprintln!("postern: a thread panicked at {}", location.unwrap_or_default());
+            print_error(&format_args!("a thread panicked at {}", location.unwrap_or_default()));
         }
     }));
 }
@@ -91,31 +65,32 @@ where
     registry().with(filter).with(lines)
 }
 
-/// A writer that escapes control characters, so that each event is one line. An error may contain text of a store or a
-/// client, and the formats do not escape all of it: text leaves line feeds, JSON leaves U+009B.
-struct OneLine<W>(W);
+/// Adds each event to a queue.
+struct Lines(&'static LineQueue);
 
-impl<'writer, W: MakeWriter<'writer>> MakeWriter<'writer> for OneLine<W> {
-    type Writer = OneLine<W::Writer>;
+/// Adds an event of this kind to a queue.
+struct LineOf(LineKind, &'static LineQueue);
 
-    fn make_writer(&'writer self) -> Self::Writer {
-        OneLine(self.0.make_writer())
+impl MakeWriter<'_> for Lines {
+    type Writer = LineOf;
+
+    fn make_writer(&self) -> LineOf {
+        LineOf(LineKind::Server, self.0)
+    }
+
+    fn make_writer_for(&self, event: &Metadata<'_>) -> LineOf {
+        LineOf(LineKind::of(event), self.0)
     }
 }
 
-impl<W: io::Write> io::Write for OneLine<W> {
-    /// Writes an event. `tracing_subscriber` passes each event in one call.
-    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(event);
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        let mut line = escape_control(line, ControlEscape::Json);
-        line.push('\n');
-        self.0.write_all(line.as_bytes())?;
-        Ok(event.len())
+impl io::Write for LineOf {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.1.add(self.0, line);
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        Ok(())
     }
 }
 
@@ -188,7 +163,7 @@ mod tests {
             let log = Log::of(format, || drop(panic::catch_unwind(|| panic!("with hunter2 in it"))));
 
             assert_eq!(log.lines().count(), 1, "{log}");
-            assert!(log.contains("a thread panicked") && log.contains("src/logging.rs:"), "{log}");
+            assert!(log.contains("a thread panicked") && log.contains("src/logging/subscriber.rs:"), "{log}");
             assert!(!log.contains("hunter2"), "{log}");
         }
     }
