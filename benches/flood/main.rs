@@ -204,8 +204,8 @@ async fn print(server: &Server, rounds: &[Round]) {
     );
     let single = median(rounds, |round| round.with_single_client.hashes_per_second / round.alone.hashes_per_second);
     println!("hashes with one request per second, median: {single:.2} of those with none");
-    let floods = |round: &Round| [&round.flooded, &round.with_single_client, &round.alone].map(|part| &part.logins);
-    print_logins(&rounds.iter().flat_map(floods).flatten().collect::<Vec<_>>());
+    let floods = rounds.iter().flat_map(|round| [&round.flooded, &round.with_single_client, &round.alone]);
+    print_logins(&floods.flat_map(|flood| &flood.logins).collect::<Vec<_>>());
     println!("peak memory: {} MiB; on {}", server.peak_mebibytes(), server.stores);
 }
 

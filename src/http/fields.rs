@@ -103,7 +103,7 @@ impl Fields {
     pub fn optional_text(&mut self, field: &'static str) -> Option<Zeroizing<String>> {
         match self.take(field)? {
             FieldValue::Text(text) => Some(text),
-            FieldValue::Null | FieldValue::Other => None,
+            FieldValue::Boolean(_) | FieldValue::Null | FieldValue::Other => None,
         }
     }
 

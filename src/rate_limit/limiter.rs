@@ -99,7 +99,7 @@ impl LoginLimiter {
         let keys = &self.counter.as_ref()?.bucket_keys;
         match subject {
             AttemptSubject::Account(_, address, None) | AttemptSubject::Address(address) => {
-                Some(self.address_queue.join(keys.address(&ADDRESS, *address)))
+                Some(self.address_queue.join(keys.address(&ADDRESS, *address).0.key))
             }
             AttemptSubject::Account(_, _, Some(_)) | AttemptSubject::SignUp(..) => None,
         }
