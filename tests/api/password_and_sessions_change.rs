@@ -3,7 +3,7 @@
 use postern::{
     accounts::{EndedSessions, RequestedChange},
     model::{EventKind, Session},
-    passwords::Password,
+    passwords::{Password, WorkPermit},
 };
 use serde_json::{Value, json};
 
@@ -170,13 +170,12 @@ async fn rehash_during_the_change_leaves_one_new_session() {
     let ada = service.signed_up("ada@example.org").await;
     let (accounts, call) = (&service.accounts, call());
     let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a valid session");
-    let new = accounts.validate_password(Password::new(NEW), None, None).await.expect("no queue");
-    let new = new.expect("an acceptable password");
+    let new = accounts.policy.check(Password::new(NEW), None, None);
     let change = RequestedChange { old: Password::new(PASSWORD), new, ended: EndedSessions::All };
 
-    let renewed = accounts.hasher.hash(&change.old).await.expect("no queue");
+    let renewed = accounts.hasher.hash(&WorkPermit::for_command_line(), &change.old).await.expect("no queue");
     accounts.users.rehash(&current.user, &renewed, &call.time).await.expect("a response");
-    let tokens = accounts.change_password(&current, &change, &call).await.expect("the password is right");
+    let tokens = accounts.change_password(&current, change, &call).await.expect("the password is right");
 
     let tokens = tokens.expect("a new session");
     ada.with_tokens_of(&json!({"access": tokens.access, "refresh": tokens.refresh})).expect_valid().await;
