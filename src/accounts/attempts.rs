@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
-    model::{AuditSubject, Email, EventKind, UserId},
+    audit::Trail,
+    model::{AuditOrigin, AuditSubject, Email, EventKind, UserId},
     passwords::{Overloaded, WorkPermit},
     rate_limit::{AttemptOutcome, AttemptSubject, LoginLimiter, Permit, Reservation},
 };
@@ -12,7 +13,6 @@ use crate::{
 /// An attempt that has been counted and may use the hashing threads. Dropping it leaves the settlement to its
 /// [`Reservation`].
 pub(super) struct CountedAttempt {
-    subject: AttemptSubject,
     reservation: Reservation,
     _permits: Vec<Permit>,
 }
@@ -20,6 +20,24 @@ pub(super) struct CountedAttempt {
 impl CountedAttempt {
     pub(super) fn permit(&self) -> &WorkPermit {
         self.reservation.permit()
+    }
+
+    /// Makes a failure of the attempt be recorded, even if its client has disconnected by then. Records
+    /// [`EventKind::PasswordFailures`] as well after every 100 failures in a row at the account of `subject`.
+    pub(super) fn record_failure(&self, audit: &Trail, kind: EventKind, subject: AuditSubject, call: &CallContext) {
+        let (audit, origin) = (audit.clone(), AuditOrigin::from(call));
+        self.reservation.on_failure(move |is_streak| {
+            let user = subject.user;
+            audit.record(kind, subject, origin.clone());
+            if is_streak && user.is_some() {
+                audit.record(EventKind::PasswordFailures, user, origin);
+            }
+        });
+    }
+
+    /// Settles the attempt as a failure that is not recorded.
+    pub(super) async fn count_as_failed(self, call: &CallContext) {
+        self.reservation.settle(AttemptOutcome::Failed, &call.time).await;
     }
 }
 
@@ -38,8 +56,8 @@ impl Accounts {
         // Before any store call: under overload, a request that will be rejected costs nothing.
         self.hasher.check_capacity(subject.address(), 0, Duration::ZERO)?;
         let permits = self.permits(&subject).await?;
-        let reservation = self.reserve(subject.clone(), user, call).await?;
-        Ok(CountedAttempt { subject, reservation, _permits: permits })
+        let reservation = self.reserve(subject, user, call).await?;
+        Ok(CountedAttempt { reservation, _permits: permits })
     }
 
     /// Settles a login or a reauthentication.
@@ -54,13 +72,7 @@ impl Accounts {
             Err(AccountError::InvalidCredentials | AccountError::WrongPassword) => AttemptOutcome::Failed,
             Err(_) => AttemptOutcome::Aborted,
         };
-        let is_streak = attempt.reservation.is_streak();
         Box::pin(attempt.reservation.settle(outcome, &call.time)).await;
-        if let (AttemptSubject::Account(email, ..), AttemptOutcome::Failed, true) =
-            (&attempt.subject, outcome, is_streak)
-        {
-            self.audit_failure_streak(email, call).await;
-        }
     }
 
     /// Counts a sign-up, unless there have been too many from this address. [`Accounts::end_sign_up`] must follow.
@@ -76,14 +88,12 @@ impl Accounts {
         let subject = AttemptSubject::SignUp(email.clone(), call.client.address);
         // Before any store call: under overload, no client learns whether an email is taken without being counted.
         self.hasher.check_capacity(subject.address(), 0, Duration::ZERO)?;
-        let mut reservation = self.reserve(subject.clone(), None, call).await?;
-        // A client that disconnects early may have learnt from the missing response that the email is not taken.
-        reservation.keep();
-        Ok(CountedAttempt { subject, reservation, _permits: Vec::new() })
+        let reservation = self.reserve(subject, None, call).await?;
+        Ok(CountedAttempt { reservation, _permits: Vec::new() })
     }
 
-    /// Settles a sign-up. Every sign-up counts that could tell the client whether the email is taken, and each estimate of
-    /// a password.
+    /// Settles a sign-up. It counts as soon as the strength of its password is being estimated: after that, a missing
+    /// response or [`AccountError::Overloaded`] may tell the client that the email is not taken.
     pub(super) async fn end_sign_up<T>(
         &self,
         attempt: CountedAttempt,
@@ -93,6 +103,7 @@ impl Accounts {
         let outcome = match result {
             Ok(_) => AttemptOutcome::Succeeded,
             Err(AccountError::EmailTaken | AccountError::PolicyViolations(_)) => AttemptOutcome::Failed,
+            Err(AccountError::Overloaded(_)) if attempt.permit().has_started() => AttemptOutcome::Failed,
             Err(_) => AttemptOutcome::Aborted,
         };
         Box::pin(attempt.reservation.settle(outcome, &call.time)).await;
@@ -124,12 +135,5 @@ impl Accounts {
             self.audit.record(EventKind::Throttled, AuditSubject::from(user).with_detail(rate_limited.limit), call);
             AccountError::RateLimited(rate_limited)
         })
-    }
-
-    /// Records [`EventKind::PasswordFailures`] if the email has an account.
-    async fn audit_failure_streak(&self, email: &Email, call: &CallContext) {
-        if let Ok(Some(user)) = self.users.by_email(email, &call.time).await {
-            self.audit.record(EventKind::PasswordFailures, &user, call);
-        }
     }
 }

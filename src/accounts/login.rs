@@ -4,15 +4,17 @@ use tracing::debug;
 use zeroize::Zeroizing;
 
 use super::{
+    attempts::CountedAttempt,
     call_context::CallContext,
     error::AccountError,
     service::{Accounts, Tokens},
 };
 use crate::{
-    model::{Email, EventKind, SessionId, User},
+    model::{Email, EventKind, User},
     passwords::{Password, WorkPermit},
     rate_limit::AttemptSubject,
     store::StoreError,
+    tokens::RefreshClaims,
 };
 
 /// The email and the password of a login.
@@ -25,14 +27,6 @@ pub struct Credentials {
     /// A refresh token of an earlier login, which may have ended. It shows that the client is a device of its user (OWASP,
     /// "Slow Down Online Guessing Attacks with Device Cookies"). Anything else is ignored.
     pub refresh_token: Option<Zeroizing<String>>,
-}
-
-/// The account that a login is for.
-struct LoginAccount {
-    email: Option<Email>,
-    /// The session of the refresh token, if that is authentic and of this account.
-    session: Option<SessionId>,
-    user: UserLookup,
 }
 
 /// The user of a login: read once, before or after the attempt is counted.
@@ -56,57 +50,81 @@ impl Accounts {
 
     async fn limited_login(&self, credentials: Credentials, call: &CallContext) -> Result<Tokens, AccountError> {
         let Credentials { email, password, refresh_token } = credentials;
-        let account = self.login_account(email, refresh_token, call).await?;
-        let address = call.client.address;
-        let subject = match &account.email {
-            Some(email) => AttemptSubject::Account(email.clone(), address, account.session),
-            None => AttemptSubject::Address(address),
+        // Without a reload of the keys: every server knows a key before it signs.
+        let claims = refresh_token.and_then(|token| self.refresh_tokens.verify_now(&token).ok());
+        let (known, user) = match (&email, claims) {
+            (Some(email), Some(claims)) => self.begin_login_with_token(email, &claims, call).await?,
+            _ => (None, UserLookup::Pending),
         };
-        let attempt = self.begin_login(subject, None, call).await?;
-        let result = self.verify_and_open_session(account, &password, attempt.permit(), call).await;
+        let attempt = match (known, &email) {
+            (Some(attempt), _) => attempt,
+            (None, Some(email)) => {
+                self.begin_login(AttemptSubject::Account(email.clone(), call.client.address), None, call).await?
+            }
+            (None, None) => self.begin_login(AttemptSubject::Address(call.client.address), None, call).await?,
+        };
+        let result = async {
+            let user = self.login_user(user, email.as_ref(), call).await?;
+            self.verify_and_open_session(user, &password, &attempt, call).await
+        }
+        .await;
         self.end_login(attempt, &result, call).await;
         result
     }
 
-    /// Reads the user first if an authentic refresh token came with the login, to compare the two. A token that is not
-    /// authentic causes no store call, and one of another account causes no other calls than none at all.
-    async fn login_account(
+    /// Counts a login against the session of its refresh token. Returns no attempt if the token is of another account, or if
+    /// the limit of its session delays it: the login then counts like one without a token.
+    async fn begin_login_with_token(
         &self,
-        email: Option<Email>,
-        refresh_token: Option<Zeroizing<String>>,
+        email: &Email,
+        token: &RefreshClaims,
         call: &CallContext,
-    ) -> Result<LoginAccount, AccountError> {
-        let mut account = LoginAccount { email, session: None, user: UserLookup::Pending };
-        let (Some(email), Some(token)) = (&account.email, refresh_token) else { return Ok(account) };
-        let Ok(claims) = self.refresh_tokens.verify(&token).await else { return Ok(account) };
+    ) -> Result<(Option<CountedAttempt>, UserLookup), AccountError> {
+        let session = (token.user, token.session);
+        let subject = AttemptSubject::KnownSession(email.clone(), session, call.client.address);
+        let attempt = match self.begin_login(subject, Some(token.user), call).await {
+            Ok(attempt) => attempt,
+            Err(AccountError::RateLimited(_)) => return Ok((None, UserLookup::Pending)),
+            Err(error) => return Err(error),
+        };
         let user = self.users.by_email(email, &call.time).await?;
-        account.session = user.as_ref().filter(|user| user.id == claims.user).map(|_| claims.session);
-        account.user = UserLookup::Done(user);
-        Ok(account)
+        if user.as_ref().is_some_and(|user| user.id == token.user) {
+            return Ok((Some(attempt), UserLookup::Done(user)));
+        }
+        // Counted: a token of another account must not cause look-ups without limit.
+        attempt.count_as_failed(call).await;
+        Ok((None, UserLookup::Done(user)))
     }
 
-    async fn verify_and_open_session(
+    async fn login_user(
         &self,
-        account: LoginAccount,
-        password: &Password,
-        permit: &WorkPermit,
+        user: UserLookup,
+        email: Option<&Email>,
         call: &CallContext,
-    ) -> Result<Tokens, AccountError> {
-        let user = match (account.user, &account.email) {
+    ) -> Result<Option<User>, AccountError> {
+        Ok(match (user, email) {
             (UserLookup::Done(user), _) => user,
             (UserLookup::Pending, Some(email)) => self.users.by_email(email, &call.time).await?,
             // The store is called all the same, so that the response depends on it as for any other email.
             (UserLookup::Pending, None) => self.users.ping(&call.time).await.map(|_| None)?,
-        };
+        })
+    }
+
+    async fn verify_and_open_session(
+        &self,
+        user: Option<User>,
+        password: &Password,
+        attempt: &CountedAttempt,
+        call: &CallContext,
+    ) -> Result<Tokens, AccountError> {
+        let permit = attempt.permit();
         let user_id = user.as_ref().map(|user| user.id);
+        attempt.record_failure(&self.audit, EventKind::LoginFailed, user_id.into(), call);
         // Hash even if nobody may log in: a faster response for unknown emails would reveal which emails have an account.
         let user = user.filter(|user| user.is_active() && !password.is_too_long());
         let hash = user.as_ref().and_then(|user| user.password.as_ref());
         let matches = self.hasher.verify(permit, password, hash).await?;
-        let Some(user) = user.filter(|_| matches) else {
-            self.audit.record(EventKind::LoginFailed, user_id, call);
-            return Err(AccountError::InvalidCredentials);
-        };
+        let user = user.filter(|_| matches).ok_or(AccountError::InvalidCredentials)?;
         // The epoch was read together with the verified hash: a password change since then makes this session invalid.
         let session = self.open_session(&user, call).await?;
         self.metrics.accounts.opened_by_login.inc();

@@ -65,8 +65,9 @@ impl Accounts {
         call: &CallContext,
     ) -> Result<Reauthenticated, AccountError> {
         let user = &current.user;
-        let subject = AttemptSubject::Account(user.email.clone(), call.client.address, None);
+        let subject = AttemptSubject::Account(user.email.clone(), call.client.address);
         let attempt = self.begin_login(subject, Some(user.id), call).await?;
+        attempt.record_failure(&self.audit, EventKind::PasswordConfirmationFailed, current.into(), call);
         let confirmation = Confirmation { password, permit: attempt.permit(), call };
         let result = self.perform(current, action, &confirmation).await;
         self.end_login(attempt, &result, call).await;
@@ -107,7 +108,6 @@ impl Accounts {
         let user = &current.user;
         let Confirmation { password, permit, call } = *confirmation;
         if password.is_too_long() || !self.hasher.verify(permit, password, user.password.as_ref()).await? {
-            self.audit.record(EventKind::PasswordConfirmationFailed, current, call);
             return Err(AccountError::WrongPassword);
         }
         let (written, opened) = match write {

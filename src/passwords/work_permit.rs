@@ -19,6 +19,8 @@ pub struct WorkPermit {
 pub struct WorkProgress {
     /// The result of the last comparison of a password with a hash.
     pub comparison: Option<bool>,
+    /// Whether a job has started.
+    pub has_started: bool,
     is_running: bool,
     is_revoked: bool,
 }
@@ -26,7 +28,7 @@ pub struct WorkProgress {
 impl WorkPermit {
     /// Creates a permit for a client whose work has been counted, or is not limited.
     #[must_use]
-    pub fn for_client(client: IpAddr) -> Self {
+    pub(crate) fn for_client(client: IpAddr) -> Self {
         Self::new(Some(client))
     }
 
@@ -43,6 +45,11 @@ impl WorkPermit {
     /// Returns the client; `None` for a command.
     pub(super) fn client(&self) -> Option<IpAddr> {
         self.client
+    }
+
+    /// Returns whether a job has started.
+    pub(crate) fn has_started(&self) -> bool {
+        self.progress.borrow().has_started
     }
 
     /// Revokes the permit, so that none of its jobs starts any more. Waits for the end of a job that has started.
@@ -67,6 +74,7 @@ impl PermittedJob {
         // One step: after a revocation that has found no job running, none starts.
         let is_started = self.0.send_if_modified(|progress| {
             progress.is_running = !progress.is_revoked;
+            progress.has_started |= progress.is_running;
             progress.is_running
         });
         is_started.then_some(RunningJob(self.0))

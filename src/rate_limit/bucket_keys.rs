@@ -8,7 +8,7 @@ use sha2::Sha256;
 use super::limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, AddressLimits};
 use crate::{
     keys::{Keyring, LiveKeyring},
-    model::{Email, SessionId},
+    model::{Email, SessionId, UserId},
     store::{Bucket, BucketKey, Limit},
 };
 
@@ -39,8 +39,8 @@ impl BucketKeys {
     }
 
     /// Returns the key of an account and one of its sessions together.
-    pub fn account_session(&self, email: &Email, session: SessionId) -> BucketKey {
-        self.derive(ACCOUNT_SESSION.name, &[email.as_str().as_bytes(), session.0.as_bytes()])
+    pub fn account_session(&self, user: UserId, session: SessionId) -> BucketKey {
+        self.derive(ACCOUNT_SESSION.name, &[user.0.as_bytes(), session.0.as_bytes()])
     }
 
     /// Returns the buckets of an address: the one of its narrowest network, and those of wider ones.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     keys::LiveKeyring,
     metrics::RateLimitMetrics,
-    model::{Email, SessionId},
+    model::{Email, SessionId, UserId},
     store::{AttemptStore, Bucket, BucketKey, StoreError, TimeBudget},
 };
 
@@ -42,9 +42,10 @@ pub struct AttemptStores {
 /// The account and the address that an attempt counts against.
 #[derive(Clone)]
 pub(crate) enum AttemptSubject {
-    /// A login to an account. The session is one of the account, which may have ended, whose refresh token came with the
-    /// login.
-    Account(Email, IpAddr, Option<SessionId>),
+    /// A login to an account.
+    Account(Email, IpAddr),
+    /// A login to an account with a refresh token, from an address. The token's user need not be that of the account.
+    KnownSession(Email, (UserId, SessionId), IpAddr),
     /// A login with an email that no account can have.
     Address(IpAddr),
     /// A sign-up.
@@ -54,7 +55,10 @@ pub(crate) enum AttemptSubject {
 impl AttemptSubject {
     pub(crate) fn address(&self) -> IpAddr {
         match self {
-            Self::Account(_, address, _) | Self::Address(address) | Self::SignUp(_, address) => *address,
+            Self::Account(_, address)
+            | Self::KnownSession(_, _, address)
+            | Self::Address(address)
+            | Self::SignUp(_, address) => *address,
         }
     }
 }
@@ -82,11 +86,11 @@ impl LoginLimiter {
     /// attempt needs no such queue.
     #[must_use]
     pub(crate) fn join_account(&self, subject: &AttemptSubject) -> Option<QueueEntry> {
-        let AttemptSubject::Account(email, address, session) = subject else { return None };
         let keys = &self.counter.as_ref()?.bucket_keys;
-        let key = match session {
-            Some(session) => keys.account_session(email, *session),
-            None => keys.account_ip(email, *address),
+        let key = match subject {
+            AttemptSubject::Account(email, address) => keys.account_ip(email, *address),
+            AttemptSubject::KnownSession(_, (user, session), _) => keys.account_session(*user, *session),
+            AttemptSubject::Address(_) | AttemptSubject::SignUp(..) => return None,
         };
         Some(self.account_queue.join(key))
     }
@@ -98,10 +102,10 @@ impl LoginLimiter {
     pub(crate) fn join_address(&self, subject: &AttemptSubject) -> Option<QueueEntry> {
         let keys = &self.counter.as_ref()?.bucket_keys;
         match subject {
-            AttemptSubject::Account(_, address, None) | AttemptSubject::Address(address) => {
+            AttemptSubject::Account(_, address) | AttemptSubject::Address(address) => {
                 Some(self.address_queue.join(keys.address(&ADDRESS, *address).0.key))
             }
-            AttemptSubject::Account(_, _, Some(_)) | AttemptSubject::SignUp(..) => None,
+            AttemptSubject::KnownSession(..) | AttemptSubject::SignUp(..) => None,
         }
     }
 
@@ -165,13 +169,11 @@ impl AttemptCounter {
         time: &TimeBudget,
     ) -> Result<Result<Reservation, RateLimited>, StoreError> {
         match subject {
-            AttemptSubject::Account(email, address, session) => {
-                if let Some(session) = session
-                    && let Ok(reserved) = self.reserve_known_session(store, email, (*address, *session), time).await?
-                {
-                    return Ok(Ok(reserved));
-                }
-                self.reserve_login(store, email, *address, time).await
+            AttemptSubject::Account(email, address) => self.reserve_login(store, email, *address, time).await,
+            AttemptSubject::KnownSession(email, (user, session), address) => {
+                let device = self.bucket_keys.device(email, *address).first().copied();
+                let bucket = Bucket { key: self.bucket_keys.account_session(*user, *session), limit: &ACCOUNT_SESSION };
+                self.reservation(store, *address, device).reserve(&[bucket], time).await
             }
             AttemptSubject::Address(address) => {
                 let reservation = self.reservation(store, *address, None);
@@ -179,24 +181,10 @@ impl AttemptCounter {
             }
             AttemptSubject::SignUp(email, address) => {
                 let device = self.bucket_keys.device(email, *address).first().copied();
-                let reservation = self.reservation(store, *address, device);
+                let reservation = self.reservation(store, *address, device).that_counts_once_started();
                 self.reserve_address(reservation, (&SIGN_UPS, *address), time).await
             }
         }
-    }
-
-    /// Reserves a login that came with a refresh token of the account. It counts against the limit of the account and the
-    /// token's session alone, regardless of its address.
-    async fn reserve_known_session(
-        &self,
-        store: &Arc<dyn AttemptStore>,
-        email: &Email,
-        (address, session): (IpAddr, SessionId),
-        time: &TimeBudget,
-    ) -> Result<Result<Reservation, RateLimited>, StoreError> {
-        let device = self.bucket_keys.device(email, address).first().copied();
-        let bucket = Bucket { key: self.bucket_keys.account_session(email, session), limit: &ACCOUNT_SESSION };
-        self.reservation(store, address, device).reserve(&[bucket], time).await
     }
 
     async fn reserve_login(

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tracing::debug;
 
@@ -30,14 +31,20 @@ pub enum AttemptOutcome {
     Aborted,
 }
 
+/// Runs if the attempt fails. The argument is whether the failure is the hundredth in a row, or a multiple of that, in a
+/// bucket of its account.
+type FailureHook = Box<dyn FnOnce(bool) + Send>;
+
 /// A reserved attempt. A task settles it, which outlives the request. If a reservation is dropped without
-/// [`Reservation::settle`], its work decides: a comparison that did not match counts, and an attempt without one is
-/// refunded, unless [`Reservation::keep`] was called.
+/// [`Reservation::settle`], its work decides: a comparison that did not match counts as failed, and an attempt without one
+/// is refunded.
 pub struct Reservation {
     /// `None` after the attempt has been settled, or if the limits are off.
     reserved: Option<Reserved>,
     permit: Option<WorkPermit>,
-    is_kept: bool,
+    /// Whether a dropped attempt counts as soon as any work has started.
+    counts_once_started: bool,
+    on_failure: Mutex<Option<FailureHook>>,
 }
 
 /// The charges of an attempt and their stores.
@@ -72,34 +79,33 @@ impl Charge {
 impl Reservation {
     /// Creates a reservation without charges for a client. `device` is remembered if the attempt succeeds.
     pub(super) fn new(counters: Counters, client: IpAddr, device: Option<BucketKey>) -> Self {
-        let reserved = Reserved { counters, charges: Vec::new(), device };
-        Self { reserved: Some(reserved), permit: Some(WorkPermit::for_client(client)), is_kept: false }
+        Self::create(Some(Reserved { counters, charges: Vec::new(), device }), client)
     }
 
     /// Creates a reservation that counts nowhere.
     pub(super) fn unlimited(client: IpAddr) -> Self {
-        Self { reserved: None, permit: Some(WorkPermit::for_client(client)), is_kept: false }
+        Self::create(None, client)
+    }
+
+    fn create(reserved: Option<Reserved>, client: IpAddr) -> Self {
+        let permit = Some(WorkPermit::for_client(client));
+        Self { reserved, permit, counts_once_started: false, on_failure: Mutex::default() }
+    }
+
+    /// Makes the attempt count if it is dropped after any of its work has started.
+    pub(super) fn that_counts_once_started(mut self) -> Self {
+        self.counts_once_started = true;
+        self
+    }
+
+    /// Sets what runs if the attempt fails, even if its request has been dropped by then.
+    pub fn on_failure(&self, hook: impl FnOnce(bool) + Send + 'static) {
+        *self.on_failure.lock() = Some(Box::new(hook));
     }
 
     /// Returns the permit for the work of the attempt.
     pub fn permit(&self) -> &WorkPermit {
         self.permit.as_ref().unwrap_or_else(|| unreachable!("only settling and dropping take the permit"))
-    }
-
-    /// Makes the attempt count if it is dropped without [`Reservation::settle`].
-    pub fn keep(&mut self) {
-        self.is_kept = true;
-    }
-
-    /// Returns whether the attempt is the hundredth in a row, or a multiple of that, in a bucket of its account.
-    #[must_use]
-    pub fn is_streak(&self) -> bool {
-        let of_account = self.charges().iter().filter(|charge| charge.is_of_account());
-        of_account.into_iter().any(|charge| charge.count % FAILURES_IN_A_ROW == 0)
-    }
-
-    fn charges(&self) -> &[Charge] {
-        self.reserved.as_ref().map(|reserved| reserved.charges.as_slice()).unwrap_or_default()
     }
 
     /// Reserves the attempt in more buckets. If one of them rejects it, refunds all of its charges.
@@ -130,17 +136,16 @@ impl Reservation {
         }
         let Some(rate_limited) = longest else { return Ok(Ok(self)) };
         // Refunded first: the next attempt must not meet these charges.
-        if let Some(reserved) = self.reserved.take() {
-            reserved.settle(AttemptOutcome::Aborted).await;
-        }
+        self.settle(AttemptOutcome::Aborted, time).await;
         Ok(Err(rate_limited))
     }
 
     /// Keeps the charges of a failed attempt, and refunds or clears the charges of any other.
     pub async fn settle(mut self, outcome: AttemptOutcome, time: &TimeBudget) {
-        if let Some(reserved) = self.reserved.take()
-            && outcome != AttemptOutcome::Failed
-        {
+        let (reserved, hook) = (self.reserved.take(), self.on_failure.get_mut().take());
+        if outcome == AttemptOutcome::Failed {
+            run_hook(hook, reserved.as_ref());
+        } else if let Some(reserved) = reserved {
             let settling = tokio::spawn(reserved.settle(outcome));
             // If the time is used up, the task continues without the request.
             let _ = time.limit("attempt store", async { Ok(settling.await) }).await;
@@ -150,12 +155,18 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let (Some(reserved), Some(permit), false, Ok(runtime)) =
-            (self.reserved.take(), self.permit.take(), self.is_kept, Handle::try_current())
-            && !reserved.charges.is_empty()
+        let (reserved, hook) = (self.reserved.take(), self.on_failure.get_mut().take());
+        let counts_once_started = self.counts_once_started;
+        if let (Some(permit), Ok(runtime)) = (self.permit.take(), Handle::try_current())
+            && (reserved.is_some() || hook.is_some())
         {
             runtime.spawn(async move {
-                if permit.revoke().await.comparison != Some(false) {
+                let progress = permit.revoke().await;
+                if progress.comparison == Some(false) {
+                    run_hook(hook, reserved.as_ref());
+                } else if let Some(reserved) = reserved
+                    && !(counts_once_started && progress.has_started)
+                {
                     reserved.settle(AttemptOutcome::Aborted).await;
                 }
             });
@@ -163,7 +174,18 @@ impl Drop for Reservation {
     }
 }
 
+fn run_hook(hook: Option<FailureHook>, reserved: Option<&Reserved>) {
+    if let Some(hook) = hook {
+        hook(reserved.is_some_and(Reserved::is_streak));
+    }
+}
+
 impl Reserved {
+    fn is_streak(&self) -> bool {
+        let mut of_account = self.charges.iter().filter(|charge| charge.is_of_account());
+        of_account.any(|charge| charge.count % FAILURES_IN_A_ROW == 0)
+    }
+
     async fn settle(self, outcome: AttemptOutcome) {
         let time = TimeBudget::new(SETTLE_TIMEOUT);
         let settled = match outcome {

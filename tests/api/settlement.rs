@@ -5,6 +5,7 @@ use std::{pin::pin, sync::Arc};
 use futures_util::FutureExt as _;
 use postern::{
     accounts::{Accounts, Credentials, SignUp},
+    model::EventKind,
     passwords::{HashParameters, Password},
 };
 
@@ -54,7 +55,7 @@ async fn log_in_and_disconnect(service: &Service, password: &str) {
 }
 
 #[tokio::test]
-async fn wrong_password_counts_if_its_client_disconnects_during_the_hash() {
+async fn wrong_password_counts_if_its_client_disconnects() {
     let service = slow_service().await;
 
     for _ in 0..10 {
@@ -62,6 +63,8 @@ async fn wrong_password_counts_if_its_client_disconnects_during_the_hash() {
     }
 
     service.log_in(EMAIL, PASSWORD).await.expect_problem(429, "too_many_attempts");
+    eventually(LONG, "each failure is recorded", async || service.audited_of(EventKind::LoginFailed).await.len() == 10)
+        .await;
 }
 
 #[tokio::test]
