@@ -19,7 +19,7 @@ use postern::{
         AttemptStore, AuditStore, SessionStore, UserStore, instrumented_attempts, instrumented_sessions,
         instrumented_users,
         memory::MemoryAttempts,
-        postgres::{self, PostgresStore, PostgresUrl, SchemaError},
+        postgres::{self, PostgresStore, PostgresUrl},
         redis::{RedisStore, RedisUrl},
         sqlite::{DataDirectory, ServerLock},
     },
@@ -83,10 +83,8 @@ impl<'config> App<'config> {
     async fn open_postgres_redis(&self, database: &PostgresUrl, redis_url: &RedisUrl) -> Result<OpenStores, ExitError> {
         match postgres::check_schema(database).await {
             // The server starts but is not ready: a restart would not help, and each new connection checks the schema.
-            Err(error @ (SchemaError::Unreachable(_) | SchemaError::NoResponse)) => {
-                warn!(%error, "PostgreSQL schema not checked; starting anyway");
-            }
-            checked => checked?,
+            Err(error) if error.is_outage() => warn!(%error, "PostgreSQL schema not checked; starting anyway"),
+            checked => drop(checked?),
         }
         let users = Arc::new(PostgresStore::new(database, self.config.limits.store)?);
         let redis = Arc::new(RedisStore::new(redis_url, Arc::clone(&self.clock))?);

@@ -59,6 +59,8 @@
 //! - An unknown email costs exactly as much as a wrong password.
 //! - Nothing stored is enough to log in: no token, no digest usable as one, no password, no key.
 //! - Unknown is not invalid: an unreachable store gives 503 within its timeout, never 401.
+//! - An error that no retry mends is not reported as an outage: it gives 500. One rejected audit event never blocks those
+//!   behind it.
 //! - Nothing waits without a deadline: not for a store, a client, a disk, a lock or a queue.
 //! - An anonymous request costs a bounded amount of work and memory.
 //! - No health is latched: nothing needs a restart to recover. The cost of a start does not depend on the number of users.

@@ -22,4 +22,5 @@ mod stores;
 mod support;
 mod terminal;
 mod tls;
+mod unusable_stores;
 mod users;

@@ -95,11 +95,14 @@ impl RedisStore {
                 Ok(response)
             }
             Ok(Err(error)) => {
-                if ends_connection(&error) {
+                let (is_full, is_dropped) = (is_full_or_busy(&error), error.is_connection_dropped());
+                let error = StoreError::from(error);
+                // An outage may be a server that has become a replica, which still responds to a PING. Any other error is
+                // about one call, and all calls share the connection.
+                if error.is_outage() && !is_full {
                     self.connection.invalidate(&open);
                 }
-                let is_dropped = error.is_connection_dropped();
-                Err(if is_dropped { CallError::Connection(error.into()) } else { CallError::Other(error.into()) })
+                Err(if is_dropped { CallError::Connection(error) } else { CallError::Other(error) })
             }
             Err(error) => {
                 // No call got a response over it in that time, so the connection is probably dead.
@@ -130,10 +133,9 @@ impl RedisStore {
     }
 }
 
-/// Returns whether a connection must be discarded after this error. It may be used again if Redis is full, cannot save
-/// or is busy. Any other error may come from a server that has become a replica, which still responds to a PING.
-fn ends_connection(error: &RedisError) -> bool {
-    !matches!(error.code(), Some("OOM" | "MISCONF" | "BUSY"))
+/// Returns whether Redis is full, cannot save or is busy. Its connections can be used again.
+fn is_full_or_busy(error: &RedisError) -> bool {
+    matches!(error.code(), Some("OOM" | "MISCONF" | "BUSY"))
 }
 
 fn no_connection() -> StoreError {
