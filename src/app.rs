@@ -10,11 +10,12 @@ use postern::{
     config::{Config, ConfigError, Stores},
     http::{Readiness, Router, Service, TokenCheckConfig, routes},
     keys::{self, LiveKeyring},
-    metrics::Metrics,
+    metrics::{Metrics, ReloadedFile},
     os,
     passwords::{Hasher, Policy},
     rate_limit::{AttemptStores, LoginLimiter},
-    server::{ConnectionLimits, ConnectionTimeouts},
+    reloading::FileWatch,
+    server::{ConnectionLimits, ConnectionTimeouts, Tls},
     store::{
         AttemptStore, AuditStore, SessionStore, UserStore, instrumented_attempts, instrumented_sessions,
         instrumented_users,
@@ -91,6 +92,8 @@ impl<'config> App<'config> {
         let (watched_users, watched_redis) = (Arc::clone(&users), Arc::clone(&redis));
         self.metrics.watch_pool("PostgreSQL", move || watched_users.pool_stats());
         self.metrics.watch_pool("Redis", move || watched_redis.pool_stats());
+        self.watch(ReloadedFile::DatabaseUrl, users.watch_url_file());
+        self.watch(ReloadedFile::RedisUrl, redis.watch_url_file());
         Ok(OpenStores {
             users: users.clone(),
             sessions: redis.clone(),
@@ -150,12 +153,13 @@ impl<'config> App<'config> {
         LoginLimiter::new(attempts, keys, self.config.hashing.max_wait, self.metrics.limiter.clone())
     }
 
-    /// Reads the API keys.
+    /// Reads the API keys, and watches them for changes from now on.
     pub fn token_check(&self) -> Result<TokenCheckConfig, ExitError> {
         let api_clients = match &self.config.api_keys_file {
             Some(file) => ApiClients::of_file(file.clone(), Arc::clone(&self.clock))?,
             None => ApiClients::empty(Arc::clone(&self.clock)),
         };
+        self.watch(ReloadedFile::ApiKeys, api_clients.watch());
         Ok(TokenCheckConfig { api_clients, session_outage_policy: self.config.verify_degraded })
     }
 
@@ -165,10 +169,22 @@ impl<'config> App<'config> {
         if keys.current().limiter_keys().next().is_none() {
             warn!("the limiter key is missing: run `postern keys generate` when every replica has this version");
         }
-        let watched = Arc::clone(&keys);
-        self.metrics.watch_keys(move || watched.is_readable());
-        tokio::spawn(Arc::clone(&keys).watch());
+        self.watch(ReloadedFile::Keys, keys.watch());
         Ok(keys)
+    }
+
+    /// Reads the certificate, and watches it for changes from now on.
+    pub fn open_tls(&self) -> Result<Option<Arc<Tls>>, ExitError> {
+        let Some(files) = self.config.tls.clone() else { return Ok(None) };
+        let tls = Tls::open(files)?;
+        self.watch(ReloadedFile::Certificate, tls.watch());
+        Ok(Some(Arc::new(tls)))
+    }
+
+    /// Reads a file at an interval, and shows the outcome in the metrics.
+    fn watch(&self, file: ReloadedFile, watch: FileWatch) {
+        self.metrics.watch_file(file, watch.is_healthy);
+        tokio::spawn(watch.run);
     }
 
     pub fn public(

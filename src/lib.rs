@@ -34,7 +34,7 @@
 //! - `model/`: users, sessions, refresh token rotation, audit events
 //! - `metrics/`: counters and histograms
 //! - `clock.rs`: the time
-//! - `reloading.rs`: values that are reloaded when their files change
+//! - `reloading/`: values that are reloaded when their files change
 //! - `os/`: control groups, private files, process hardening, resource limits
 //!
 //! A request enters through [`server`]. [`http::Service`] finds its handler in the table of `http/routes.rs`; the handler
@@ -88,7 +88,7 @@ pub mod model;
 pub mod os;
 pub mod passwords;
 pub mod rate_limit;
-mod reloading;
+pub mod reloading;
 pub mod server;
 pub mod store;
 pub mod tokens;

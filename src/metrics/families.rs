@@ -254,7 +254,12 @@ pub(super) const AUDIT_TABLE_MISCONFIGURED: Family = gauge(
 pub(super) const KEYS_LAST_RELOAD: Family = gauge(
     "postern_keys_last_reload_successful",
     &[],
-    "1 if the last reload of the keys succeeded; 0 if it failed and the previous keys stay in use",
+    "The same as `postern_file_last_reload_successful{file=\"keys\"}`",
+);
+pub(super) const FILE_LAST_RELOAD: Family = gauge(
+    "postern_file_last_reload_successful",
+    &[listed("file", &["keys", "api_keys", "certificate", "database_url", "redis_url"])],
+    "1 if the last reload of a file succeeded, or if there is no such file; 0 if it failed and the previous content stays in use",
 );
 
 pub(super) const BUILD_INFO: Family = gauge(
@@ -327,5 +332,6 @@ pub const FAMILIES: &[&Family] = &[
     &AUDIT_DROPPED,
     &AUDIT_TABLE_MISCONFIGURED,
     &KEYS_LAST_RELOAD,
+    &FILE_LAST_RELOAD,
     &BUILD_INFO,
 ];

@@ -8,11 +8,11 @@ mod families;
 mod hashing;
 mod http;
 mod instruments;
-mod keys;
 mod outcomes;
 mod pools;
 mod rate_limit;
 mod registry;
+mod reloads;
 
 pub use self::{
     accounts::AccountMetrics,
@@ -24,4 +24,5 @@ pub use self::{
     pools::{PoolStats, RetryCounts},
     rate_limit::RateLimitMetrics,
     registry::{CONTENT_TYPE, Metrics},
+    reloads::ReloadedFile,
 };

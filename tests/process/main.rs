@@ -10,6 +10,7 @@ mod keys;
 mod log_injection;
 mod login_flood;
 mod nginx;
+mod reloaded_files;
 mod rolling_restart;
 mod secret_leaks;
 mod secrets;

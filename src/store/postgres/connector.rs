@@ -17,7 +17,10 @@ use super::{
     error::{STORE, SchemaError},
     url::PostgresUrl,
 };
-use crate::store::url::{Endpoint, ReloadingEndpoint, reloading_endpoint};
+use crate::{
+    reloading::FileWatch,
+    store::url::{CHECK_INTERVAL, Endpoint, ReloadingEndpoint, reloading_endpoint},
+};
 
 /// Opens connections. If that fails, reloads the URL from its file and tries once more.
 #[derive(Clone)]
@@ -36,6 +39,11 @@ impl PostgresConnector {
     /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and the system has no root certificates.
     pub fn new(url: &PostgresUrl) -> Result<Self, SchemaError> {
         Ok(Self(reloading_endpoint(url.clone())?))
+    }
+
+    /// Returns a watch that checks the file of the URL.
+    pub(super) fn watch_url_file(&self) -> FileWatch {
+        self.0.watch_without_adopting(CHECK_INTERVAL)
     }
 
     /// Returns the current URL.

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     metrics::PoolStats,
+    reloading::FileWatch,
     store::{
         StoreError, TimeBudget,
         reconnect::{CallError, Open, SharedConnection},
@@ -31,6 +32,7 @@ type PoolError = managed::PoolError<SchemaError>;
 /// Users and audit events in PostgreSQL, over a pool of connections that are opened on demand. Each new connection
 /// checks the schema first.
 pub struct PostgresStore {
+    connector: PostgresConnector,
     pool: Pool,
     connection_limit: ConnectionLimit,
     /// Open while PostgreSQL responds, as far as is known. While it is closed, only its attempts open connections of
@@ -46,7 +48,8 @@ impl PostgresStore {
     /// # Errors
     /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and it cannot be set up.
     pub fn new(url: &PostgresUrl, statement_timeout: Duration) -> Result<Self, SchemaError> {
-        let manager = PoolManager::new(url, PostgresConnector::new(url)?, statement_timeout);
+        let connector = PostgresConnector::new(url)?;
+        let manager = PoolManager::new(url, connector.clone(), statement_timeout);
         let pool = Pool::builder(manager)
             .max_size(MAX_CONNECTIONS)
             .wait_timeout(Some(CONNECT_TIMEOUT))
@@ -58,7 +61,7 @@ impl PostgresStore {
             move || ensure_connection(pool.clone())
         });
         let (connection_limit, retries) = (ConnectionLimit::default(), RetryBudget::default());
-        Ok(Self { pool, connection_limit, availability, retries })
+        Ok(Self { connector, pool, connection_limit, availability, retries })
     }
 
     /// Runs one statement, and holds a connection for no longer than that. Retries it once, within the retry budget, if
@@ -188,6 +191,12 @@ impl PostgresStore {
         }
         let outcome = tokio::spawn(async move { pool.get().await }).await;
         outcome.map_err(|error| StoreError::unavailable(STORE, &error))
+    }
+
+    /// Returns a watch that checks the file of the URL every ten seconds.
+    #[must_use]
+    pub fn watch_url_file(&self) -> FileWatch {
+        self.connector.watch_url_file()
     }
 
     /// Returns the current use of the pool.

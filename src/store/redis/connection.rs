@@ -10,6 +10,7 @@ use super::{connector::RedisConnector, error::STORE, scripts::milliseconds, serv
 use crate::{
     clock::Clock,
     metrics::PoolStats,
+    reloading::FileWatch,
     store::{
         StoreError, TimeBudget,
         reconnect::{CallError, SharedConnection},
@@ -24,6 +25,7 @@ use crate::{
 /// 3.0 times as many to 16 concurrent callers, and 2.9 to 4.3 times as many to 64 (`scripts/with-stores cargo bench
 /// --bench redis_connection`).
 pub struct RedisStore {
+    connector: Arc<RedisConnector>,
     connection: SharedConnection<MultiplexedConnection>,
     retries: RetryBudget,
     pub(super) session_scripts: SessionScripts,
@@ -40,8 +42,10 @@ impl RedisStore {
     /// Returns [`StoreError::Unavailable`] if the URL cannot be used.
     pub fn new(url: &RedisUrl, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let connector = Arc::new(RedisConnector::new(url)?);
+        let connecting = Arc::clone(&connector);
         Ok(Self {
-            connection: SharedConnection::new(move || Arc::clone(&connector).connect()),
+            connector,
+            connection: SharedConnection::new(move || Arc::clone(&connecting).connect()),
             retries: RetryBudget::default(),
             session_scripts: SessionScripts::new(),
             attempt_scripts: AttemptScripts::new(),
@@ -117,6 +121,12 @@ impl RedisStore {
     /// Returns the offset of the clock, which is zero except in tests.
     pub(super) fn offset_ms(&self) -> u64 {
         milliseconds(self.clock.offset())
+    }
+
+    /// Returns a watch that checks the file of the URL every ten seconds.
+    #[must_use]
+    pub fn watch_url_file(&self) -> FileWatch {
+        self.connector.watch_url_file()
     }
 
     /// Returns the current use of the one connection.
