@@ -19,7 +19,7 @@ use tracing::{error, info};
 use crate::{
     clock::Clock,
     os::private_files,
-    reloading::{ReloadEvent, ReloadSource, Reloading},
+    reloading::{FileWatch, ReloadEvent, ReloadSource, Reloading},
 };
 
 /// Minimum and maximum length of an API key, in characters. 32 characters of base64 are 192 bits, which cannot be guessed
@@ -29,8 +29,11 @@ const KEY_CHARACTERS: std::ops::RangeInclusive<usize> = 32..=256;
 /// Maximum length of a client's name, in characters.
 const MAX_NAME_CHARACTERS: usize = 64;
 
-/// Minimum interval of reloads.
+/// Minimum interval of reloads by requests.
 const RELOAD_INTERVAL: Duration = Duration::SECOND;
+
+/// Interval of reloads without requests, so that an invalid file is reported before a client needs a new key.
+const WATCH_INTERVAL: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The name of an API client, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +123,12 @@ impl ApiClients {
     fn new(keys: Reloading<ApiKeysFile>, clock: Arc<dyn Clock>) -> Self {
         let last_reload = Mutex::new(clock.now());
         Self { keys: Arc::new(keys), clock, last_reload }
+    }
+
+    /// Returns a watch that reloads the file every ten seconds.
+    #[must_use]
+    pub fn watch(&self) -> FileWatch {
+        self.keys.watch(WATCH_INTERVAL)
     }
 
     /// Returns the client that has this key.

@@ -11,16 +11,17 @@ use postern::{
     http::{Readiness, Router, Service, TokenCheckConfig, routes},
     keys::{self, LiveKeyring},
     logging,
-    metrics::Metrics,
+    metrics::{Metrics, ReloadedFile},
     os,
     passwords::{Hasher, Policy},
     rate_limit::{AttemptStores, LoginLimiter},
-    server::{ConnectionLimits, ConnectionTimeouts},
+    reloading::FileWatch,
+    server::{ConnectionLimits, ConnectionTimeouts, Tls},
     store::{
         AttemptStore, AuditStore, SessionStore, UserStore, instrumented_attempts, instrumented_sessions,
         instrumented_users,
         memory::MemoryAttempts,
-        postgres::{self, PostgresStore, PostgresUrl, SchemaError},
+        postgres::{self, PostgresStore, PostgresUrl},
         redis::{RedisStore, RedisUrl},
         sqlite::{DataDirectory, ServerLock},
     },
@@ -86,16 +87,16 @@ impl<'config> App<'config> {
     async fn open_postgres_redis(&self, database: &PostgresUrl, redis_url: &RedisUrl) -> Result<OpenStores, ExitError> {
         match postgres::check_schema(database).await {
             // The server starts but is not ready: a restart would not help, and each new connection checks the schema.
-            Err(error @ (SchemaError::Unreachable(_) | SchemaError::NoResponse)) => {
-                warn!(%error, "PostgreSQL schema not checked; starting anyway");
-            }
-            checked => checked?,
+            Err(error) if error.is_outage() => warn!(%error, "PostgreSQL schema not checked; starting anyway"),
+            checked => drop(checked?),
         }
         let users = Arc::new(PostgresStore::new(database, self.config.limits.store)?);
         let redis = Arc::new(RedisStore::new(redis_url, Arc::clone(&self.clock))?);
         let (watched_users, watched_redis) = (Arc::clone(&users), Arc::clone(&redis));
         self.metrics.watch_pool("PostgreSQL", move || watched_users.pool_stats());
         self.metrics.watch_pool("Redis", move || watched_redis.pool_stats());
+        self.watch(ReloadedFile::DatabaseUrl, users.watch_url_file());
+        self.watch(ReloadedFile::RedisUrl, redis.watch_url_file());
         Ok(OpenStores {
             users: users.clone(),
             sessions: redis.clone(),
@@ -158,12 +159,13 @@ impl<'config> App<'config> {
         LoginLimiter::new(attempts, keys, self.config.hashing.max_wait, self.metrics.limiter.clone())
     }
 
-    /// Reads the API keys.
+    /// Reads the API keys, and watches them for changes from now on.
     pub fn token_check(&self) -> Result<TokenCheckConfig, ExitError> {
         let api_clients = match &self.config.api_keys_file {
             Some(file) => ApiClients::of_file(file.clone(), Arc::clone(&self.clock))?,
             None => ApiClients::empty(Arc::clone(&self.clock)),
         };
+        self.watch(ReloadedFile::ApiKeys, api_clients.watch());
         Ok(TokenCheckConfig { api_clients, session_outage_policy: self.config.verify_degraded })
     }
 
@@ -173,10 +175,22 @@ impl<'config> App<'config> {
         if keys.current().limiter_keys().next().is_none() {
             warn!("the limiter key is missing: run `postern keys generate` when every replica has this version");
         }
-        let watched = Arc::clone(&keys);
-        self.metrics.watch_keys(move || watched.is_readable());
-        tokio::spawn(Arc::clone(&keys).watch());
+        self.watch(ReloadedFile::Keys, keys.watch());
         Ok(keys)
+    }
+
+    /// Reads the certificate, and watches it for changes from now on.
+    pub fn open_tls(&self) -> Result<Option<Arc<Tls>>, ExitError> {
+        let Some(files) = self.config.tls.clone() else { return Ok(None) };
+        let tls = Tls::open(files)?;
+        self.watch(ReloadedFile::Certificate, tls.watch());
+        Ok(Some(Arc::new(tls)))
+    }
+
+    /// Reads a file at an interval, and shows the outcome in the metrics.
+    fn watch(&self, file: ReloadedFile, watch: FileWatch) {
+        self.metrics.watch_file(file, watch.is_healthy);
+        tokio::spawn(watch.run);
     }
 
     pub fn public(

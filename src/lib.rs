@@ -61,6 +61,8 @@
 //! - An unknown email costs exactly as much as a wrong password.
 //! - Nothing stored is enough to log in: no token, no digest usable as one, no password, no key.
 //! - Unknown is not invalid: an unreachable store gives 503 within its timeout, never 401.
+//! - An error that no retry mends is not reported as an outage: it gives 500. One rejected audit event never blocks those
+//!   behind it.
 //! - Nothing waits without a deadline: not for a store, a client, a disk, a lock, a full queue, nor the reader of the log.
 //!   What cannot be written in time is dropped and counted.
 //! - An anonymous request costs a bounded amount of work and memory.
@@ -90,7 +92,7 @@ pub mod os;
 pub mod passwords;
 mod rate_cap;
 pub mod rate_limit;
-mod reloading;
+pub mod reloading;
 pub mod server;
 pub mod store;
 pub mod tokens;

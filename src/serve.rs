@@ -95,7 +95,7 @@ impl OpenFiles {
     fn open(app: &App) -> Result<Self, ExitError> {
         Ok(Self {
             token_check: app.token_check()?,
-            tls: app.config.tls.clone().map(Tls::open).transpose()?.map(Arc::new),
+            tls: app.open_tls()?,
             data: app.lock_data()?,
             keys: app.open_keys()?,
         })
@@ -167,9 +167,6 @@ impl Running {
         spawn_store_checks(&readiness, accounts, app.config.limits.store);
         app.raise_open_files_limit();
         let public = app.public(accounts, &readiness, files.token_check);
-        if let Some(tls) = files.tls.clone() {
-            tokio::spawn(tls.watch());
-        }
         // The operations listener has no TLS: probes and scrapers use a private network.
         let operations = app.operations(accounts, &readiness);
         Self {

@@ -191,7 +191,7 @@ fn label_beside_metric(label: &Label) -> String {
 }
 
 fn is_short(label: &Label) -> bool {
-    matches!(label.values, LabelValues::Listed(values) if values.len() < 10)
+    matches!(label.values, LabelValues::Listed(values) if values.len() <= 10)
 }
 
 #[test]

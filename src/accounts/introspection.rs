@@ -60,7 +60,9 @@ impl Accounts {
         let claims = self.claims(access_token).await?;
         let (user, session) = self.user_and_session(&claims, call).await?;
         let is_degraded = match session {
-            Err(error @ StoreError::Unavailable { .. }) if outage_policy == SessionOutagePolicy::Accept => {
+            Err(error @ (StoreError::Unavailable { .. } | StoreError::Misconfigured { .. }))
+                if outage_policy == SessionOutagePolicy::Accept =>
+            {
                 self.metrics.accounts.identified_without_session.inc();
                 debug!(%error, user = %user.id, "session store unavailable; accepting an access token without it");
                 true

@@ -8,11 +8,14 @@ use std::{
 use tokio::{
     sync::watch,
     task::JoinHandle,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
-use tracing::{info, warn};
+use tracing::{error, field::display, info, warn};
 
-use super::trail::{EventQueue, Trail};
+use super::{
+    batch::{Batch, STATEMENT_TIMEOUT},
+    trail::{EventQueue, Trail},
+};
 use crate::{
     clock::{Clock, jittered},
     metrics::AuditMetrics,
@@ -22,9 +25,6 @@ use crate::{
 
 /// The maximum number of rows in one statement.
 const BATCH: usize = 500;
-
-/// The time limit of a statement. No request waits for it.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The delay before a failed batch is retried. It doubles up to [`MAX_RETRY_DELAY`].
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -80,32 +80,34 @@ pub fn start(
 }
 
 impl WriterHandle {
-    /// Stops the task after it has written the queue, or at `deadline`. Events that are recorded after this call, or remain
-    /// in the queue at the deadline, are in the log only.
+    /// Stops the task after it has written the queue, or at `deadline`. If an error would last until an operator has mended
+    /// it, stops after one more attempt. Events that are recorded after this call, or remain in the queue, are in the log
+    /// only.
     pub async fn finish(self, deadline: Instant) {
         self.stop.send_replace(true);
         let abort = self.task.abort_handle();
-        if timeout_at(deadline, self.task).await.is_err() {
-            abort.abort();
-            let events = self.metrics.pending.get();
+        let has_ended = timeout_at(deadline, self.task).await.is_ok();
+        abort.abort();
+        let events = self.metrics.pending.get();
+        if !has_ended || events > 0 {
             warn!(events, "stopped with unwritten audit events; only the log has them");
         }
     }
 }
 
 impl EventQueue {
-    /// Writes the queued events once, for a command at its end. Returns their number.
+    /// Writes the queued events once, for a command at its end. Returns their number. Writes all events that the table does not
+    /// reject.
     ///
     /// # Errors
-    /// Returns [`StoreError`] if the store fails.
+    /// Returns [`StoreError`] if the store fails, or rejects an event.
     pub async fn write(mut self, events: &dyn AuditStore) -> Result<usize, StoreError> {
         self.queue.close();
         let mut batch = Vec::new();
         while self.queue.recv_many(&mut batch, BATCH).await > 0 {}
-        if !batch.is_empty() {
-            events.append(&batch, &TimeBudget::new(STATEMENT_TIMEOUT)).await?;
-        }
-        Ok(batch.len())
+        let mut rejected = None;
+        Batch::new(&batch).write(events, |_, error| rejected = Some(error.clone())).await?;
+        rejected.map_or(Ok(batch.len()), Err)
     }
 }
 
@@ -119,12 +121,14 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes batches until the task is stopped and the queue is empty. Runs one statement at a time, so it uses one
-    /// connection.
+    /// Writes batches until the task is stopped, and the queue is empty or an operator would have to mend the table. Runs one
+    /// statement at a time, so it uses one connection.
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut batch = Vec::with_capacity(BATCH);
         while self.gather(&mut batch, &mut stop).await {
-            self.write(&batch).await;
+            if !self.write(&batch, &mut stop).await {
+                return;
+            }
             batch.clear();
             if self.next_pruning <= Instant::now() {
                 self.prune().await;
@@ -152,31 +156,50 @@ impl Writer {
         }
     }
 
-    /// Writes a batch, and retries until it succeeds.
-    async fn write(&self, batch: &[AuditEvent]) {
+    /// Writes a batch, and retries until it succeeds. Returns false if the task is stopped and the error is not an outage.
+    async fn write(&self, events: &[AuditEvent], stop: &mut watch::Receiver<bool>) -> bool {
+        let mut batch = Batch::new(events);
         let mut delay = FIRST_RETRY_DELAY;
-        while let Err(error) = self.append(batch).await {
-            if delay == FIRST_RETRY_DELAY {
-                warn!(%error, "failed to write audit events; retrying");
+        let mut previous = None;
+        while let Err(error) = self.write_rest(&mut batch).await {
+            self.metrics.table_misconfigured.set(i64::from(!error.is_outage()));
+            if previous.replace(error.label()) != Some(error.label()) {
+                log_failure(&error);
             }
-            sleep(delay).await;
+            let is_stopped = *stop.borrow();
+            if is_stopped && !error.is_outage() {
+                return false;
+            }
+            if is_stopped {
+                sleep(delay).await;
+            } else {
+                // A stop ends the delay.
+                let _ = timeout(delay, stop.wait_for(|stop| *stop)).await;
+            }
             delay = (2 * delay).min(MAX_RETRY_DELAY);
         }
-        if delay > FIRST_RETRY_DELAY {
+        self.metrics.table_misconfigured.set(0);
+        if previous.is_some() {
             info!("resumed writing audit events");
         }
-        self.metrics.pending.sub(i64::try_from(batch.len()).unwrap_or(i64::MAX));
         if self.pending.queue.len() <= self.settings.capacity / 2 && self.pending.is_full.swap(false, Ordering::Relaxed)
         {
             info!("audit event queue accepts events again");
         }
+        true
     }
 
-    async fn append(&self, batch: &[AuditEvent]) -> Result<(), StoreError> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        self.events.append(batch, &TimeBudget::new(STATEMENT_TIMEOUT)).await
+    /// Writes what is left of a batch. An event that the table rejects is in the log only.
+    async fn write_rest(&self, batch: &mut Batch<'_>) -> Result<(), StoreError> {
+        let left = batch.left();
+        let outcome = batch.write(&*self.events, |event, reason| {
+            self.metrics.dropped_as_rejected.inc();
+            let (event, event_id) = (event.kind.name(), display(event.id.0));
+            error!(event, event_id, %reason, "audit event rejected by the table; only the log has it");
+        });
+        let outcome = outcome.await;
+        self.metrics.pending.sub(i64::try_from(left - batch.left()).unwrap_or(i64::MAX));
+        outcome
     }
 
     /// Removes a batch of events past their retention, and schedules the next pruning.
@@ -194,159 +217,13 @@ impl Writer {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use parking_lot::Mutex;
-
-    use async_trait::async_trait;
-
-    use super::*;
-    use crate::model::{AuditOrigin, EventKind, EventQuery};
-    use crate::{clock::SystemClock, metrics::Metrics};
-
-    /// A table that records its calls, and fails the next `failures` writes.
-    #[derive(Default)]
-    struct Table {
-        appended: Mutex<Vec<usize>>,
-        pruned: Mutex<Vec<EventId>>,
-        failures: Mutex<u32>,
-        old: Mutex<u64>,
-    }
-
-    impl Table {
-        fn appended(&self) -> Vec<usize> {
-            self.appended.lock().clone()
-        }
-
-        fn prunings(&self) -> usize {
-            self.pruned.lock().len()
-        }
-    }
-
-    #[async_trait]
-    impl AuditStore for Table {
-        async fn append(&self, events: &[AuditEvent], _: &TimeBudget) -> Result<(), StoreError> {
-            let mut failures = self.failures.lock();
-            if *failures > 0 {
-                *failures -= 1;
-                return Err(StoreError::Unavailable { store: "table", reason: "on purpose".to_owned() });
-            }
-            self.appended.lock().push(events.len());
-            Ok(())
-        }
-
-        async fn list(&self, _: &EventQuery, _: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
-            Ok(Vec::new())
-        }
-
-        async fn prune(&self, before: EventId, limit: u32, _: &TimeBudget) -> Result<u64, StoreError> {
-            self.pruned.lock().push(before);
-            let mut old = self.old.lock();
-            let removed = (*old).min(limit.into());
-            *old -= removed;
-            Ok(removed)
-        }
-    }
-
-    const DAY: Duration = Duration::from_hours(24);
-
-    fn started(table: &Arc<Table>) -> (Trail, WriterHandle, Metrics) {
-        let metrics = Metrics::new("");
-        let settings = Settings::keeping(Some(DAY));
-        let (trail, writer) = start(table.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);
-        (trail, writer, metrics)
-    }
-
-    fn record(trail: &Trail, count: usize) {
-        for _ in 0..count {
-            trail.record(EventKind::Login, None, AuditOrigin::server());
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn events_are_written_each_second_or_in_full_batches() {
-        let table = Arc::new(Table::default());
-        let (trail, _writer, metrics) = started(&table);
-
-        record(&trail, 3);
-        sleep(Duration::from_millis(900)).await;
-        record(&trail, 2);
-        assert!(table.appended().is_empty());
-        sleep(Duration::from_millis(200)).await;
-        assert_eq!(table.appended(), [5]);
-
-        record(&trail, 2 * BATCH + 1);
-        sleep(Duration::from_millis(100)).await;
-        assert_eq!(table.appended(), [5, BATCH, BATCH]);
-        assert_eq!(metrics.audit.pending.get(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn failed_batch_is_retried_until_it_is_written() {
-        let table = Arc::new(Table { failures: Mutex::new(20), ..Table::default() });
-        let (trail, _writer, metrics) = started(&table);
-
-        record(&trail, 3);
-        sleep(Duration::from_secs(30)).await;
-        record(&trail, 4);
-        assert_eq!((table.appended().len(), metrics.audit.pending.get()), (0, 7));
-
-        sleep(Duration::from_mins(2)).await;
-        assert_eq!(table.appended(), [3, 4]);
-        assert_eq!(metrics.audit.pending.get(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn finish_writes_the_queue_until_its_deadline() {
-        let table = Arc::new(Table::default());
-        let (trail, writer, metrics) = started(&table);
-        record(&trail, BATCH + 7);
-        let began = Instant::now();
-        writer.finish(began + Duration::from_secs(20)).await;
-        assert_eq!((table.appended(), metrics.audit.pending.get()), (vec![BATCH, 7], 0));
-        assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
-
-        // Later events are in the log only.
-        record(&trail, 1);
-        assert_eq!(metrics.audit.dropped_from_full_queue.get(), 1);
-
-        let table = Arc::new(Table { failures: Mutex::new(u32::MAX), ..Table::default() });
-        let (trail, writer, _) = started(&table);
-        record(&trail, 1);
-        let began = Instant::now();
-        writer.finish(began + Duration::from_secs(20)).await;
-        assert_eq!(began.elapsed().as_secs(), 20);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn old_events_are_removed_each_hour_in_batches() {
-        let table = Arc::new(Table { old: Mutex::new(2500), ..Table::default() });
-        let (_trail, _writer, _) = started(&table);
-
-        sleep(Duration::from_mins(4)).await;
-        assert_eq!(table.prunings(), 0);
-        sleep(Duration::from_mins(2)).await;
-        assert_eq!((table.prunings(), *table.old.lock()), (3, 0));
-        sleep(Duration::from_mins(46)).await;
-        assert_eq!(table.prunings(), 3);
-        sleep(Duration::from_mins(20)).await;
-        assert_eq!(table.prunings(), 4);
-
-        let now = SystemClock.now();
-        let before = *table.pruned.lock().last().expect("an id");
-        assert!(
-            before <= EventId::first_at(now - DAY) && before > EventId::first_at(now - DAY - Duration::from_mins(5))
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn without_retention_no_event_is_removed() {
-        let (table, metrics) = (Arc::new(Table::default()), Metrics::new(""));
-        let settings = Settings::keeping(None);
-        let _running = start(table.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);
-
-        sleep(7 * DAY).await;
-
-        assert_eq!(table.prunings(), 0);
+fn log_failure(error: &StoreError) {
+    if error.is_outage() {
+        warn!(%error, "failed to write audit events; retrying");
+    } else {
+        error!(%error, "failed to write audit events; retrying until the table accepts them");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,8 +65,8 @@ pub enum ApiError {
     Unavailable(StoreError),
     /// The handler exceeded the deadline of the request.
     DeadlinePassed,
-    /// A store holds invalid data.
-    Corrupt(StoreError),
+    /// A store failed, and no retry can succeed: it rejects a value or the operation, or holds invalid data.
+    StoreFault(StoreError),
     /// A bug: the handler panicked, or an invariant is broken.
     Internal,
 }
@@ -107,7 +107,7 @@ impl ApiError {
             Self::Overloaded(_)           => (StatusCode::SERVICE_UNAVAILABLE,    Some("overloaded"),             "Too many requests at once: try again soon"),
             Self::Unavailable(_)
             | Self::DeadlinePassed        => (StatusCode::SERVICE_UNAVAILABLE,    Some("unavailable"),            "The service is not available right now: try again soon"),
-            Self::Corrupt(_)
+            Self::StoreFault(_)
             | Self::Internal              => (StatusCode::INTERNAL_SERVER_ERROR,  None,                           "Internal server error"),
         }
     }
@@ -120,7 +120,7 @@ impl ApiError {
     /// Returns the cause for the log: clients never see it.
     pub fn cause(&self) -> Option<String> {
         match self {
-            Self::Unavailable(error) | Self::Corrupt(error) => Some(error.to_string()),
+            Self::Unavailable(error) | Self::StoreFault(error) => Some(error.to_string()),
             Self::Overloaded(error) => Some(error.to_string()),
             Self::TooManyAttempts(error) => Some(error.to_string()),
             _ => None,
@@ -211,8 +211,8 @@ impl From<AccountError> for ApiError {
             AccountError::PolicyViolations(violations) => Self::policy_violations("password", &violations),
             AccountError::RateLimited(rate_limited) => Self::TooManyAttempts(rate_limited),
             AccountError::Overloaded(overloaded) => Self::Overloaded(overloaded),
-            AccountError::Store(error @ StoreError::Unavailable { .. }) => Self::Unavailable(error),
-            AccountError::Store(error @ StoreError::Corrupt { .. }) => Self::Corrupt(error),
+            AccountError::Store(error) if error.is_outage() => Self::Unavailable(error),
+            AccountError::Store(error) => Self::StoreFault(error),
         }
     }
 }
@@ -250,7 +250,7 @@ mod tests {
             ApiError::Overloaded(Overloaded { wait: Duration::from_millis(2_500) }),
             ApiError::Unavailable(unavailable),
             ApiError::DeadlinePassed,
-            ApiError::Corrupt(StoreError::Corrupt { store: "store", reason: "it is torn".to_owned() }),
+            ApiError::StoreFault(StoreError::Corrupt { store: "store", reason: "it is torn".to_owned() }),
             ApiError::Internal,
         ]
     }
@@ -287,6 +287,23 @@ mod tests {
         500 –
         500 –
         ");
+    }
+
+    #[test]
+    fn only_an_outage_of_a_store_invites_a_retry() {
+        let (store, reason) = ("store", "on purpose".to_owned());
+        let errors = [
+            StoreError::Unavailable { store, reason: reason.clone() },
+            StoreError::Rejected { store, reason: reason.clone() },
+            StoreError::Misconfigured { store, reason: reason.clone() },
+            StoreError::Corrupt { store, reason },
+        ];
+        let response = |error| ApiError::from(AccountError::Store(error)).into_response();
+        let is_retryable = |response: &Response| response.headers().contains_key(header::RETRY_AFTER);
+
+        let responses = errors.map(response).map(|response| (response.status().as_u16(), is_retryable(&response)));
+
+        assert_eq!(responses, [(503, true), (500, false), (500, false), (500, false)]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     error::{KeyringError, VerifyError},
     keyring::Keyring,
 };
-use crate::reloading::{ReloadEvent, ReloadSource, Reloading};
+use crate::reloading::{FileWatch, ReloadEvent, ReloadSource, Reloading};
 
 /// Interval of reloads: a new key is known to every server after this time.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
@@ -50,12 +50,6 @@ impl LiveKeyring {
         self.0.changes()
     }
 
-    /// Returns whether the last reload succeeded and no reload hangs.
-    #[must_use]
-    pub fn is_readable(&self) -> bool {
-        self.0.is_healthy()
-    }
-
     /// Runs a check with the current keys. If it names an unknown key, reloads the directory and runs it again.
     ///
     /// # Errors
@@ -70,9 +64,10 @@ impl LiveKeyring {
         }
     }
 
-    /// Reloads the directory every ten seconds and never returns.
-    pub async fn watch(self: Arc<Self>) {
-        Arc::clone(&self.0).watch(RELOAD_INTERVAL).await;
+    /// Returns a watch that reloads the directory every ten seconds.
+    #[must_use]
+    pub fn watch(&self) -> FileWatch {
+        self.0.watch(RELOAD_INTERVAL)
     }
 
     /// Reloads the directory.
@@ -102,6 +97,11 @@ impl ReloadSource for KeyDirectory {
 
 #[cfg(test)]
 impl LiveKeyring {
+    /// Returns whether the last reload succeeded and no reload hangs.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.0.is_healthy()
+    }
+
     /// Returns a set that never changes.
     pub(crate) fn fixed(keyring: Arc<Keyring>) -> Self {
         Self(Arc::new(Reloading::new(None, keyring)))

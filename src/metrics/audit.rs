@@ -14,6 +14,10 @@ pub struct AuditMetrics {
     pub dropped_from_full_queue: IntCounter,
     /// Events dropped because they exceeded the rate of events that anonymous clients can cause.
     pub dropped_in_flood: IntCounter,
+    /// Events that the table rejected.
+    pub dropped_as_rejected: IntCounter,
+    /// 1 while an operator must act before the table accepts events.
+    pub table_misconfigured: IntGauge,
 }
 
 impl AuditMetrics {
@@ -23,6 +27,8 @@ impl AuditMetrics {
             pending: make.gauge(&families::AUDIT_PENDING).with_label_values::<&str>(&[]),
             dropped_from_full_queue: dropped.with_label_values(&["queue_full"]),
             dropped_in_flood: dropped.with_label_values(&["flood"]),
+            dropped_as_rejected: dropped.with_label_values(&["rejected"]),
+            table_misconfigured: make.gauge(&families::AUDIT_TABLE_MISCONFIGURED).with_label_values::<&str>(&[]),
         }
     }
 }

@@ -127,7 +127,17 @@ pub(super) const SIGN_UPS: Family = counter(
     "postern_sign_ups_total",
     &[listed(
         "outcome",
-        &[SUCCEEDED, "email_taken", "too_many_attempts", "overloaded", "unavailable", "corrupt", ABANDONED],
+        &[
+            SUCCEEDED,
+            "email_taken",
+            "too_many_attempts",
+            "overloaded",
+            "unavailable",
+            "rejected",
+            "misconfigured",
+            "corrupt",
+            ABANDONED,
+        ],
     )],
     "Sign-ups with valid fields",
 );
@@ -135,7 +145,17 @@ pub(super) const LOGINS: Family = counter(
     "postern_logins_total",
     &[listed(
         "outcome",
-        &[SUCCEEDED, "invalid_credentials", "too_many_attempts", "overloaded", "unavailable", "corrupt", ABANDONED],
+        &[
+            SUCCEEDED,
+            "invalid_credentials",
+            "too_many_attempts",
+            "overloaded",
+            "unavailable",
+            "rejected",
+            "misconfigured",
+            "corrupt",
+            ABANDONED,
+        ],
     )],
     "Logins",
 );
@@ -169,7 +189,10 @@ pub(super) const RATE_LIMIT_OVERFLOW: Family = counter(
 );
 pub(super) const REFRESHES: Family = counter(
     "postern_refreshes_total",
-    &[listed("outcome", &[SUCCEEDED, "invalid_refresh_token", "unavailable", "corrupt", ABANDONED])],
+    &[listed(
+        "outcome",
+        &[SUCCEEDED, "invalid_refresh_token", "unavailable", "rejected", "misconfigured", "corrupt", ABANDONED],
+    )],
     "Refreshes",
 );
 pub(super) const REFRESH_TOKENS: Family = counter(
@@ -188,6 +211,8 @@ pub(super) const PASSWORD_CHANGES: Family = counter(
             "too_many_attempts",
             "overloaded",
             "unavailable",
+            "rejected",
+            "misconfigured",
             "corrupt",
             ABANDONED,
         ],
@@ -215,7 +240,7 @@ pub(super) const SESSIONS_ENDED: Family = counter(
 
 pub(super) const STORE_CALLS: Family = counter(
     "postern_store_calls_total",
-    &[OPERATION, listed("outcome", &[SUCCEEDED, "unavailable", "corrupt", ABANDONED])],
+    &[OPERATION, listed("outcome", &[SUCCEEDED, "unavailable", "rejected", "misconfigured", "corrupt", ABANDONED])],
     "Store calls",
 );
 pub(super) const STORE_CALL_DURATION: Family = histogram(
@@ -236,15 +261,20 @@ pub(super) const POOL_WAITING: Family =
 pub(super) const STORE_RETRIES: Family = counter(
     "postern_store_retries_total",
     &[STORE, listed("outcome", &["allowed", "denied"])],
-    "Retries of calls whose connection broke: allowed, or denied beyond one in ten calls",
+    "Retries of calls whose connection broke or whose prepared statement was stale: allowed, or denied beyond one in ten calls",
 );
 
 pub(super) const AUDIT_PENDING: Family =
     gauge("postern_audit_events_pending", &[], "Audit events not yet written to the table");
 pub(super) const AUDIT_DROPPED: Family = counter(
     "postern_audit_events_dropped_total",
-    &[listed("reason", &["queue_full", "flood"])],
+    &[listed("reason", &["queue_full", "flood", "rejected"])],
     "Audit events written to the log but not to the table",
+);
+pub(super) const AUDIT_TABLE_MISCONFIGURED: Family = gauge(
+    "postern_audit_table_misconfigured",
+    &[],
+    "1 while the table accepts no audit events until an operator acts, for example because a privilege is missing",
 );
 
 pub(super) const LOG_LINES_DROPPED: Family = counter(
@@ -256,7 +286,12 @@ pub(super) const LOG_LINES_DROPPED: Family = counter(
 pub(super) const KEYS_LAST_RELOAD: Family = gauge(
     "postern_keys_last_reload_successful",
     &[],
-    "1 if the last reload of the keys succeeded; 0 if it failed and the previous keys stay in use",
+    "The same as `postern_file_last_reload_successful{file=\"keys\"}`",
+);
+pub(super) const FILE_LAST_RELOAD: Family = gauge(
+    "postern_file_last_reload_successful",
+    &[listed("file", &["keys", "api_keys", "certificate", "database_url", "redis_url"])],
+    "1 if the last reload of a file succeeded, or if there is no such file; 0 if it failed and the previous content stays in use",
 );
 
 pub(super) const BUILD_INFO: Family = gauge(
@@ -330,6 +365,8 @@ pub const FAMILIES: &[&Family] = &[
     &AUDIT_PENDING,
     &AUDIT_DROPPED,
     &LOG_LINES_DROPPED,
+    &AUDIT_TABLE_MISCONFIGURED,
     &KEYS_LAST_RELOAD,
+    &FILE_LAST_RELOAD,
     &BUILD_INFO,
 ];

@@ -8,12 +8,12 @@ mod families;
 mod hashing;
 mod http;
 mod instruments;
-mod keys;
 mod log;
 mod outcomes;
 mod pools;
 mod rate_limit;
 mod registry;
+mod reloads;
 
 pub use self::{
     accounts::AccountMetrics,
@@ -26,4 +26,5 @@ pub use self::{
     pools::{PoolStats, RetryCounts},
     rate_limit::RateLimitMetrics,
     registry::{CONTENT_TYPE, Metrics},
+    reloads::ReloadedFile,
 };

@@ -11,11 +11,11 @@ use super::{
     hashing::HashingMetrics,
     http::HttpMetrics,
     instruments::Registrar,
-    keys::KeyReload,
     log::{DroppedLines, LogDrops},
     outcomes::CallMetrics,
     pools::{PoolStats, Pools},
     rate_limit::RateLimitMetrics,
+    reloads::{ReloadedFile, Reloads},
 };
 
 /// The media type of the text that [`Metrics::render`] returns.
@@ -37,8 +37,8 @@ pub struct Metrics {
     /// Store calls.
     pub store_calls: CallMetrics,
     pools: Pools,
-    keys: KeyReload,
     log: LogDrops,
+    reloads: Reloads,
 }
 
 impl Metrics {
@@ -55,8 +55,8 @@ impl Metrics {
             audit: AuditMetrics::new(&make),
             store_calls: CallMetrics::new(&make),
             pools: Pools::new(&make),
-            keys: KeyReload::new(&make),
             log: LogDrops::new(&make),
+            reloads: Reloads::new(&make),
             registry: registry.clone(),
         };
         make.gauge(&families::BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION"), access_formats]).set(1);
@@ -71,10 +71,10 @@ impl Metrics {
         self.pools.watch(store, read);
     }
 
-    /// Adds the outcome of the last reload of the keys to the metrics. Each [`render`](Self::render) calls `read`, which must
-    /// not block.
-    pub fn watch_keys(&self, read: impl Fn() -> bool + Send + Sync + 'static) {
-        self.keys.watch(read);
+    /// Adds the outcome of the last reload of a file to the metrics. Each [`render`](Self::render) calls `read`, which must not
+    /// block.
+    pub fn watch_file(&self, file: ReloadedFile, read: impl Fn() -> bool + Send + Sync + 'static) {
+        self.reloads.watch(file, read);
     }
 
     /// Adds the dropped lines of the log to the metrics. Each [`render`](Self::render) calls `read`, which must not block.
@@ -86,8 +86,8 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> String {
         self.pools.update();
-        self.keys.update();
         self.log.update();
+        self.reloads.update();
         let families = self.registry.gather();
         TextEncoder::new()
             .encode_to_string(&families)

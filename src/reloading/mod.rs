@@ -1,7 +1,8 @@
-//! Values that are reloaded when their files change.
+//! Values that are loaded from files and reloaded while the process runs.
 
-mod reload;
+mod value;
 
+pub use self::value::FileWatch;
 #[cfg(test)]
-pub(crate) use self::reload::RELOAD_TIMEOUT;
-pub(crate) use self::reload::{ReloadEvent, ReloadSource, Reloading};
+pub(crate) use self::value::RELOAD_TIMEOUT;
+pub(crate) use self::value::{ReloadEvent, ReloadSource, Reloading};

@@ -19,7 +19,7 @@ use tracing::{error, info};
 
 use crate::{
     os::private_files::{self, NotPrivate},
-    reloading::{ReloadEvent, ReloadSource, Reloading},
+    reloading::{FileWatch, ReloadEvent, ReloadSource, Reloading},
 };
 
 /// How often the files are read.
@@ -97,9 +97,10 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&self.0.current().config))
     }
 
-    /// Reloads the files every ten seconds and never returns.
-    pub async fn watch(self: Arc<Self>) {
-        Arc::clone(&self.0).watch(RELOAD_INTERVAL).await;
+    /// Returns a watch that reloads the files every ten seconds.
+    #[must_use]
+    pub fn watch(&self) -> FileWatch {
+        self.0.watch(RELOAD_INTERVAL)
     }
 }
 

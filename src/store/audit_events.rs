@@ -13,13 +13,14 @@ use crate::model::{AuditEvent, EventId, EventQuery};
 #[async_trait]
 pub trait AuditStore: Send + Sync {
     /// Appends all of the events or none of them. Events whose ids are stored already are skipped, so an append whose
-    /// response was lost can be repeated.
+    /// response was lost can be repeated. Fails with [`StoreError::Rejected`] if a constraint or a trigger rejects one of them.
     async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError>;
 
     /// Returns at most `query.limit` events that match the query, newest first (by id, descending).
     async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError>;
 
     /// Removes the oldest events whose ids are less than `before`, at most `limit` of them, and returns their number.
-    /// If one of them is younger than 23 hours, the call fails and removes nothing: the shortest retention is one day.
+    /// If one of them is younger than 23 hours, the call fails with [`StoreError::Rejected`] and removes nothing: the
+    /// shortest retention is one day.
     async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError>;
 }

@@ -7,8 +7,8 @@
 //! | [`postgres`] | PostgreSQL | | | PostgreSQL |
 //! | [`redis`] | | Redis | Redis | |
 //!
-//! Absence is an `Option`, and an expected outcome is an enum. A [`StoreError`] means that something broke. Every
-//! adapter passes the conformance suite in `tests/stores/suite.rs`.
+//! Absence is an `Option`, and an expected outcome is an enum. A [`StoreError`] means that something broke, and says whether
+//! a retry may succeed. Every adapter passes the conformance suite in `tests/stores/suite.rs`.
 
 mod attempts;
 mod audit_events;

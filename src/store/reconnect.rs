@@ -194,6 +194,9 @@ fn backoff_after(attempts: u32) -> Duration {
 pub(super) enum CallError {
     /// The connection broke: a retry on another one may succeed.
     Connection(StoreError),
+    /// The store did not run the call, because a prepared statement was stale: a retry on another connection may succeed, and
+    /// is safe even if the call is not idempotent.
+    NotRun(StoreError),
     /// Any other error.
     Other(StoreError),
 }
@@ -201,7 +204,7 @@ pub(super) enum CallError {
 impl From<CallError> for StoreError {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Connection(error) | CallError::Other(error) => error,
+            CallError::Connection(error) | CallError::NotRun(error) | CallError::Other(error) => error,
         }
     }
 }

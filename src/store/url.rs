@@ -6,15 +6,19 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
+    time::Duration,
 };
 
-use tracing::{info, warn};
+use tracing::{error, info};
 use zeroize::Zeroizing;
 
 use crate::{
     os::private_files::{NotPrivate, read_private},
     reloading::{ReloadEvent, ReloadSource, Reloading},
 };
+
+/// How often the file of a URL is checked, so that an invalid one is reported before a connection needs it.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The address of a store, with user and password.
 pub trait StoreUrl: FromStr<Err = String> {
@@ -97,8 +101,9 @@ impl<E: Endpoint> ReloadSource for EndpointFile<E> {
     fn log(&self, event: ReloadEvent<'_, E>) {
         let store = E::STORE;
         match event {
-            ReloadEvent::Failed(error) => warn!(store, error, "failed to reload the URL; keeping the previous one"),
-            ReloadEvent::Recovered(_) | ReloadEvent::Changed(_) => info!(store, "URL reloaded"),
+            ReloadEvent::Failed(error) => error!(store, error, "failed to reload the URL; keeping the previous one"),
+            ReloadEvent::Recovered(_) => info!(store, "the file of the URL is valid again"),
+            ReloadEvent::Changed(_) => info!(store, "URL reloaded"),
         }
     }
 }

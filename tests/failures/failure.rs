@@ -46,11 +46,21 @@ pub enum FailureKind {
     NoConnectionsLeft,
     /// Its password has changed, also in the file.
     PasswordRotated,
+    /// It denies a statement or a command.
+    Denies,
+    /// It rejects every row.
+    RejectsRows,
+    /// A table has been altered, so that prepared statements are outdated.
+    Altered,
+    /// Connections lose their prepared statements.
+    LosesStatements,
+    /// The URL in the file names a database with another encoding.
+    OtherEncoding,
 }
 
 use self::FailureKind::{
-    Frozen, Full, NetworkLoses, NoConnectionsLeft, PasswordRotated, ReadOnly, Refuses, RespondsLate,
-    ResponsesTruncated, Restarted, Starting,
+    Altered, Denies, Frozen, Full, LosesStatements, NetworkLoses, NoConnectionsLeft, OtherEncoding, PasswordRotated,
+    ReadOnly, Refuses, RejectsRows, RespondsLate, ResponsesTruncated, Restarted, Starting,
 };
 
 /// Fails every write with the code of a full disk.
@@ -58,17 +68,18 @@ const FILL: &str = "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql A
     $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
     CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON users FOR EACH ROW EXECUTE FUNCTION no_room()";
 
+/// Removes the prepared statements of each connection that inserts a user.
+const LOSE_STATEMENTS: &str = "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN EXECUTE 'DEALLOCATE ALL'; RETURN NULL; END $$;
+    CREATE TRIGGER lose AFTER INSERT OR UPDATE ON users FOR EACH STATEMENT EXECUTE FUNCTION lose()";
+
 impl Failure {
     pub async fn inject(self, place: &PrivateStores) {
         match self {
-            Self::Postgres(how @ (Restarted | Starting | ReadOnly | Full | NoConnectionsLeft | PasswordRotated)) => {
-                inject_into_postgres(how, place).await;
-            }
-            Self::Redis(how @ (Restarted | Starting | ReadOnly | Full | NoConnectionsLeft | PasswordRotated)) => {
-                inject_into_redis(how, place).await;
-            }
-            Self::Postgres(how) => inject_into_network(how, &place.to_postgres).await,
-            Self::Redis(how) => inject_into_network(how, &place.to_redis).await,
+            Self::Postgres(how) if how.is_of_the_network() => inject_into_network(how, &place.to_postgres).await,
+            Self::Redis(how) if how.is_of_the_network() => inject_into_network(how, &place.to_redis).await,
+            Self::Postgres(how) => inject_into_postgres(how, place).await,
+            Self::Redis(how) => inject_into_redis(how, place).await,
         }
     }
 
@@ -80,6 +91,17 @@ impl Failure {
             Self::Postgres(NoConnectionsLeft) => {
                 sql(&postgres.user_admin(), "ALTER ROLE service CONNECTION LIMIT -1").await;
             }
+            Self::Postgres(Denies) => {
+                sql(&postgres.administration_of_service(), "GRANT ALL ON users TO service").await;
+            }
+            Self::Postgres(RejectsRows) => {
+                sql(&postgres.administration_of_service(), "ALTER TABLE users DROP CONSTRAINT no_rows").await;
+            }
+            Self::Postgres(OtherEncoding) => {
+                drop((postgres, redis));
+                place.set_passwords("second", "").await;
+            }
+            Self::Redis(Denies) => redis.send(&["ACL", "SETUSER", "default", "+@all"]).await,
             Self::Redis(Starting) => redis.restart(&[]).await,
             Self::Redis(ReadOnly) => redis.send(&["REPLICAOF", "NO", "ONE"]).await,
             Self::Redis(Full) => redis.send(&["CONFIG", "SET", "maxmemory", "0"]).await,
@@ -129,6 +151,12 @@ fn session_of(user: &User) -> NewSession {
     }
 }
 
+impl FailureKind {
+    fn is_of_the_network(self) -> bool {
+        matches!(self, Refuses | NetworkLoses | Frozen | RespondsLate | ResponsesTruncated)
+    }
+}
+
 async fn inject_into_network(how: FailureKind, way: &Proxy) {
     match how {
         Refuses => way.cut().await,
@@ -156,6 +184,24 @@ async fn inject_into_postgres(how: FailureKind, place: &PrivateStores) {
             drop(postgres);
             place.set_passwords("second", "").await;
         }
+        Denies => sql(&postgres.administration_of_service(), "REVOKE ALL ON users FROM service").await,
+        RejectsRows => {
+            let constraint = "ALTER TABLE users ADD CONSTRAINT no_rows CHECK (false) NOT VALID";
+            sql(&postgres.administration_of_service(), constraint).await;
+        }
+        Altered => {
+            let alter = "ALTER TABLE users ALTER COLUMN name TYPE varchar(1000)";
+            sql(&postgres.administration_of_service(), alter).await;
+        }
+        LosesStatements => sql(&postgres.administration_of_service(), LOSE_STATEMENTS).await,
+        OtherEncoding => {
+            postgres.create_database("latin1", "LATIN1").await;
+            // The former URL is rejected, so the new one is used.
+            sql(&postgres.user_admin(), "ALTER ROLE service PASSWORD 'second'").await;
+            postgres.end_connections().await;
+            drop(postgres);
+            place.set_database("latin1", "second").await;
+        }
         _ => postgres.restart(None).await,
     }
 }
@@ -182,6 +228,7 @@ async fn inject_into_redis(how: FailureKind, place: &PrivateStores) {
             place.to_redis.cut().await;
             place.to_redis.restore().await;
         }
+        Denies => redis.send(&["ACL", "SETUSER", "default", "-evalsha", "-eval"]).await,
         _ => redis.restart(&[]).await,
     }
 }
@@ -206,6 +253,12 @@ impl fmt::Display for Failure {
             (_, Full) => "full",
             (_, NoConnectionsLeft) => "out of connections",
             (_, PasswordRotated) => "password rotated, in the file too",
+            (Self::Redis(_), Denies) => "denies scripts",
+            (_, Denies) => "lacks a privilege on `users`",
+            (_, RejectsRows) => "a constraint rejects every row",
+            (_, Altered) => "a table was altered",
+            (_, LosesStatements) => "prepared statements are lost",
+            (_, OtherEncoding) => "URL changed to a database that is not UTF-8",
         };
         write!(formatter, "{store}: {words}")
     }

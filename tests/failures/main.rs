@@ -4,6 +4,7 @@
 mod failure;
 mod outages;
 mod private_stores;
+mod rejections;
 mod responses;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "each binary uses a part")]
@@ -16,8 +17,8 @@ use postern::http::RequestLimits;
 use self::{
     failure::Failure::{self, Postgres, Redis},
     failure::FailureKind::{
-        Frozen, Full, NetworkLoses, NoConnectionsLeft, PasswordRotated, ReadOnly, Refuses, RespondsLate,
-        ResponsesTruncated, Restarted, Starting,
+        Altered, Denies, Frozen, Full, LosesStatements, NetworkLoses, NoConnectionsLeft, OtherEncoding,
+        PasswordRotated, ReadOnly, Refuses, RejectsRows, RespondsLate, ResponsesTruncated, Restarted, Starting,
     },
     private_stores::PrivateStores,
     responses::{Observed, Statuses},
@@ -70,6 +71,26 @@ const WITHOUT_REDIS: Statuses = Statuses {
     logout: 503,
 };
 
+/// PostgreSQL rejects every statement about users.
+const USERS_DENIED: Statuses = Statuses {
+    signed_in: 500,
+    password_change: 500,
+    logins: [500, 500],
+    sign_ups: [500, 500],
+    refresh: 500,
+    logout: 200,
+};
+
+/// Redis rejects every call about sessions.
+const SESSIONS_DENIED: Statuses = Statuses {
+    signed_in: 500,
+    password_change: 500,
+    logins: [500, 401],
+    sign_ups: [500, 409],
+    refresh: 500,
+    logout: 500,
+};
+
 /// No effect.
 const AS_ALWAYS: Statuses = Statuses {
     signed_in: 200,
@@ -109,6 +130,12 @@ rows! {
         Statuses { password_change: 503, sign_ups: [503, 409], ..AS_ALWAYS }, AtOnce, "up", "(53100)";
     postgres_is_out_of_connections: Postgres(NoConnectionsLeft), WITHOUT_POSTGRES, AtOnce, "down", "(53300)";
     password_of_postgres_is_rotated: Postgres(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
+    table_is_altered_under_prepared_statements: Postgres(Altered), AS_ALWAYS, AtOnce, "up", "";
+    connections_lose_their_prepared_statements: Postgres(LosesStatements), AS_ALWAYS, AtOnce, "up", "";
+    postgres_rejects_every_row: Postgres(RejectsRows),
+        Statuses { password_change: 500, sign_ups: [500, 409], ..AS_ALWAYS }, AtOnce, "up", "violates check constraint";
+    privilege_on_users_is_missing: Postgres(Denies), USERS_DENIED, AtOnce, "up", "permission denied for table users (42501)";
+    database_is_not_utf8: Postgres(OtherEncoding), USERS_DENIED, AtOnce, "down", "has the encoding LATIN1, expected UTF8";
     redis_refuses_connections: Redis(Refuses), WITHOUT_REDIS, AtOnce, "down", "Connection refused";
     network_drops_everything_sent_to_redis: Redis(NetworkLoses), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
     redis_is_frozen: Redis(Frozen), WITHOUT_REDIS, StoreTimeout, "down", "no response in time";
@@ -122,6 +149,7 @@ rows! {
         Statuses { logins: [503, 401], sign_ups: [503, 409], ..AS_ALWAYS }, AtOnce, "up", "OOM";
     redis_is_out_of_connections: Redis(NoConnectionsLeft), WITHOUT_REDIS, AtOnce, "down", "creating a new object";
     password_of_redis_is_rotated: Redis(PasswordRotated), AS_ALWAYS, AtOnce, "up", "";
+    redis_denies_scripts: Redis(Denies), SESSIONS_DENIED, AtOnce, "down", "NoPerm";
 }
 
 impl Row {

@@ -37,6 +37,12 @@ impl PrivateStores {
         write_private(&self.redis_file(), &self.to_redis.instead_of(&self.redis.lock().await.url(redis)));
     }
 
+    /// Writes the URL of another database of the same server to the file.
+    pub async fn set_database(&self, database: &str, password: &str) {
+        let url = self.postgres.lock().await.url_of(database, password);
+        write_private(&self.database_file(), &self.to_postgres.instead_of(&url));
+    }
+
     fn database_file(&self) -> PathBuf {
         self.files.path().join("database-url")
     }

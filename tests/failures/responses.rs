@@ -77,7 +77,7 @@ impl People {
     }
 }
 
-/// Returns the status of a response and its time. A 503 must have `Retry-After`.
+/// Returns the status of a response and its time. A 503 must have `Retry-After`, and a 500 must not.
 async fn timed(response: impl Future<Output = Response>) -> (u16, Duration) {
     let begun = Instant::now();
     let response = response.await;
@@ -85,5 +85,6 @@ async fn timed(response: impl Future<Output = Response>) -> (u16, Duration) {
         assert_eq!(response.text("retry-after"), "1");
         assert!(response.body.windows(13).any(|part| part == br#""unavailable""#), "{response:?}");
     }
+    assert!(response.status != 500 || response.text("retry-after").is_empty());
     (response.status, begun.elapsed())
 }

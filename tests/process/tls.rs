@@ -19,7 +19,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::support::{LONG, Postern, RequestBuilder, until_closed, until_end, within};
 
 /// Creates a self-signed certificate for 127.0.0.1, and its key.
-async fn make_certificate(certificate: &Path, key: &Path) {
+pub async fn make_certificate(certificate: &Path, key: &Path) {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"]);
     openssl.args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]);

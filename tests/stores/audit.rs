@@ -134,7 +134,7 @@ async fn event_is_immutable_and_kept_until_it_is_old() {
     }
     let before = EventId::first_at(fixture.clock.now() + DAY);
     let outcome = fixture.stores.audit.prune(before, 1000, &time()).await;
-    assert!(matches!(outcome, Err(StoreError::Unavailable { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(StoreError::Rejected { .. })), "{outcome:?}");
 
     events.reverse();
     assert_eq!(fixture.all().await, events);

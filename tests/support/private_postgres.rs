@@ -40,7 +40,18 @@ impl PrivatePostgres {
 
     /// Returns the URL of the service's database, with this password of its role.
     pub fn url(&self, password: &str) -> String {
-        format!("postgres://service:{password}@127.0.0.1:{}/service", self.port.port())
+        self.url_of("service", password)
+    }
+
+    /// Returns the URL of another database for the role of the service.
+    pub fn url_of(&self, database: &str, password: &str) -> String {
+        format!("postgres://service:{password}@127.0.0.1:{}/{database}", self.port.port())
+    }
+
+    /// Creates a database of the service with this encoding.
+    pub async fn create_database(&self, name: &str, encoding: &str) {
+        let options = format!("OWNER service ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+        sql(&self.user_admin(), &format!("CREATE DATABASE {name} {options}")).await;
     }
 
     /// Returns the URL of the superuser.

@@ -12,8 +12,14 @@ pub async fn empty_schema() -> String {
 /// Returns the URL of a new, empty database in the shared PostgreSQL. Unlike a schema, it has advisory locks of its
 /// own.
 pub async fn empty_database() -> String {
+    empty_database_in("UTF8").await
+}
+
+/// Returns the URL of a new, empty database with this encoding.
+pub async fn empty_database_in(encoding: &str) -> String {
     let database = format!("test_{}", uuid::Uuid::new_v4().simple());
-    sql(&database_url(), &format!("CREATE DATABASE {database}")).await;
+    let options = format!("ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+    sql(&database_url(), &format!("CREATE DATABASE {database} {options}")).await;
     let url = database_url();
     let (server, _) = url.rsplit_once('/').expect("a URL with a database");
     format!("{server}/{database}")

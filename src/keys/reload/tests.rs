@@ -43,7 +43,7 @@ async fn reload_replaces_the_set() {
 async fn directory_is_reloaded_every_ten_seconds() {
     let directory = generated();
     let keys = opened(&directory);
-    let watch = tokio::spawn(Arc::clone(&keys).watch());
+    let watch = tokio::spawn(keys.watch().run);
     let id = next_key(directory.path());
     let start = Instant::now();
 

@@ -1,5 +1,7 @@
 //! Opens connections to PostgreSQL.
 
+use std::sync::Arc;
+
 use deadpool_postgres::Connect;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
@@ -15,13 +17,17 @@ use super::{
     error::{STORE, SchemaError},
     url::PostgresUrl,
 };
-use crate::store::url::{Endpoint, ReloadingEndpoint, reloading_endpoint};
+use crate::{
+    reloading::FileWatch,
+    store::url::{CHECK_INTERVAL, Endpoint, ReloadingEndpoint, reloading_endpoint},
+};
 
 /// Opens connections. If that fails, reloads the URL from its file and tries once more.
+#[derive(Clone)]
 pub struct PostgresConnector(ReloadingEndpoint<PostgresEndpoint>);
 
 /// A URL and its TLS configuration.
-struct PostgresEndpoint {
+pub(super) struct PostgresEndpoint {
     url: PostgresUrl,
     tls: Option<MakeRustlsConnect>,
 }
@@ -33,6 +39,21 @@ impl PostgresConnector {
     /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and the system has no root certificates.
     pub fn new(url: &PostgresUrl) -> Result<Self, SchemaError> {
         Ok(Self(reloading_endpoint(url.clone())?))
+    }
+
+    /// Returns a watch that checks the file of the URL.
+    pub(super) fn watch_url_file(&self) -> FileWatch {
+        self.0.watch_without_adopting(CHECK_INTERVAL)
+    }
+
+    /// Returns the current URL.
+    pub(super) fn endpoint(&self) -> Arc<PostgresEndpoint> {
+        self.0.current()
+    }
+
+    /// Returns whether the URL is another one than `used`, after a reload if necessary.
+    pub(super) async fn has_newer_than(&self, used: &Arc<PostgresEndpoint>) -> bool {
+        self.0.newer_than(used).await.is_some()
     }
 
     /// Opens a connection, and returns it with the task that drives it.

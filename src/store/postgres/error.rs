@@ -2,24 +2,83 @@
 
 use std::error::Error;
 
-use tokio_postgres::error::DbError;
+use tokio_postgres::{
+    error::{DbError, SqlState},
+    types::WrongType,
+};
 
 use crate::store::StoreError;
 
 /// The name of the store in errors and logs.
 pub(super) const STORE: &str = "PostgreSQL";
 
+/// What an error of a statement is about: its SQLSTATE decides (PostgreSQL documentation, appendix A, "Error Codes").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// PostgreSQL cannot run the statement now.
+    Outage,
+    /// A prepared statement is missing or outdated, so PostgreSQL did not run it: a table was altered, or a connection pooler
+    /// switched servers.
+    StaleStatement,
+    /// A value or a row: it violates a constraint, or a trigger rejects it. Codes that are not listed are of this kind, so
+    /// that one row cannot block the others.
+    Value,
+    /// The statement, regardless of its values: for example, a privilege or a table is missing.
+    Statement,
+    /// The files of the database are damaged.
+    Corrupt,
+}
+
+impl Fault {
+    pub(super) fn of(error: &tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(code) => Self::of_code(code),
+            // A column has another type than that of the migrations.
+            None if error.source().is_some_and(<dyn Error>::is::<WrongType>) => Self::Statement,
+            None => Self::Outage,
+        }
+    }
+
+    fn of_code(code: &SqlState) -> Self {
+        let code = code.code();
+        match code {
+            "0A000" | "26000" | "42P05" => return Self::StaleStatement,
+            // Raised by the triggers of the audit table, unlike the rest of its class: locks, and objects in use.
+            "55000" => return Self::Value,
+            "XX001" | "XX002" => return Self::Corrupt,
+            _ => {}
+        }
+        match code.get(..2) {
+            // Connection; transaction state, such as read-only; login, of which 3D is a part; rollback; resources; objects in
+            // use; intervention; system and configuration files.
+            Some("08" | "25" | "28" | "3D" | "40" | "53" | "55" | "57" | "58" | "F0") => Self::Outage,
+            // Roles and grants; schemas; privileges, tables, columns and functions; limits of the server, which stops all
+            // writes with one of them.
+            Some("0L" | "0P" | "3F" | "42" | "54") => Self::Statement,
+            _ => Self::Value,
+        }
+    }
+}
+
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::unavailable(STORE, &error_chain(&error))
+        let reason = error_chain(&error);
+        match Fault::of(&error) {
+            Fault::Outage => Self::unavailable(STORE, &reason),
+            Fault::Value => Self::rejected(STORE, &reason),
+            // A stale statement is retried once. An error that remains has a lasting cause, such as a connection pooler
+            // without support for prepared statements.
+            Fault::Statement | Fault::StaleStatement => Self::misconfigured(STORE, &reason),
+            Fault::Corrupt => Self::corrupt(STORE, &reason),
+        }
     }
 }
 
 /// Returns the messages of an error and its causes, which the drivers leave out of their own messages. Of an error that
-/// PostgreSQL returned, takes the message and the code but not the detail, which may contain values.
+/// PostgreSQL returned, takes the message and the code, but never a value.
 pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
     let message = |error: &(dyn Error + 'static)| match error.downcast_ref::<DbError>() {
-        Some(error) => format!("{} ({})", error.message(), error.code().code()),
+        Some(error) => format!("{} ({})", message_without_values(error), error.code().code()),
         None => error.to_string(),
     };
     let mut chain = message(error).trim().to_owned();
@@ -35,6 +94,17 @@ pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
     chain
 }
 
+/// Returns the message of an error unless it may contain values. The message about a violated constraint contains names only:
+/// its values are in the detail.
+fn message_without_values(error: &DbError) -> &str {
+    let code = error.code();
+    match Fault::of_code(code) {
+        Fault::Value if code.code().starts_with("22") => "invalid value",
+        Fault::Value if !code.code().starts_with("23") => "raised by a function or trigger",
+        _ => error.message(),
+    }
+}
+
 /// The error of a schema check or a migration.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
@@ -45,6 +115,22 @@ pub enum SchemaError {
         found: i32,
         /// The latest version that this binary knows.
         needed: i32,
+    },
+    /// The database has an encoding that cannot store all names and user agents.
+    #[error("database `{database}` has the encoding {found}, expected UTF8: create it with ENCODING 'UTF8'")]
+    Encoding {
+        /// The name of the database.
+        database: String,
+        /// Its encoding.
+        found: String,
+    },
+    /// A connection pooler or the role changes the encoding of the connection.
+    #[error("connections to database `{database}` have the client encoding {found}, expected UTF8")]
+    ClientEncoding {
+        /// The name of the database.
+        database: String,
+        /// The encoding of the connection.
+        found: String,
     },
     /// The connection to PostgreSQL or a statement failed.
     #[error("PostgreSQL: {}", error_chain(.0))]
@@ -61,4 +147,46 @@ pub enum SchemaError {
     /// A migration failed and was rolled back.
     #[error("failed to migrate PostgreSQL: {}", error_chain(.0))]
     Migration(#[from] refinery::Error),
+}
+
+impl SchemaError {
+    /// Returns whether a retry may succeed, without a change to the database.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable(error) => Fault::of(error) == Fault::Outage,
+            Self::NoResponse | Self::Locked => true,
+            _ => false,
+        }
+    }
+}
+
+impl From<SchemaError> for StoreError {
+    fn from(error: SchemaError) -> Self {
+        match error {
+            SchemaError::Unreachable(error) => error.into(),
+            error if error.is_outage() => Self::unavailable(STORE, &error),
+            error => Self::misconfigured(STORE, &error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_decide_what_an_error_is_about() {
+        let fault = |code: &&str| Fault::of_code(&SqlState::from_code(code));
+        let outages =
+            ["08006", "25006", "28P01", "3D000", "40001", "40P01", "53100", "53300", "55P03", "57014", "58030"];
+        let values = ["22021", "22P05", "22001", "23505", "23514", "44000", "55000", "P0001", "XX000", "ZZ999", ""];
+        let statements = ["42501", "42P01", "42703", "3F000", "54000"];
+
+        assert!(outages.iter().all(|code| fault(code) == Fault::Outage));
+        assert!(values.iter().all(|code| fault(code) == Fault::Value));
+        assert!(statements.iter().all(|code| fault(code) == Fault::Statement));
+        assert!(["0A000", "26000", "42P05"].iter().all(|code| fault(code) == Fault::StaleStatement));
+        assert!(["XX001", "XX002"].iter().all(|code| fault(code) == Fault::Corrupt));
+    }
 }

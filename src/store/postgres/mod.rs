@@ -4,6 +4,7 @@ mod audit;
 mod connection_limit;
 mod connector;
 mod error;
+mod manager;
 mod pool;
 mod schema;
 mod url;
@@ -12,6 +13,6 @@ mod users;
 pub use self::{
     error::SchemaError,
     pool::PostgresStore,
-    schema::{check_schema, migrate},
+    schema::{DatabaseEncoding, check_schema, migrate},
     url::PostgresUrl,
 };

@@ -2,24 +2,23 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Status,
+use deadpool::{
+    Runtime, Status,
+    managed::{self, Object},
 };
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout},
-};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use super::{
     connection_limit::{ConnectionLimit, MAX_CONNECTIONS},
     connector::PostgresConnector,
-    error::{STORE, SchemaError, error_chain},
-    schema::check_schema_of,
+    error::{Fault, STORE, SchemaError, error_chain},
+    manager::PoolManager,
     url::{CONNECT_TIMEOUT, PostgresUrl},
 };
 use crate::{
     metrics::PoolStats,
+    reloading::FileWatch,
     store::{
         StoreError, TimeBudget,
         reconnect::{CallError, Open, SharedConnection},
@@ -27,9 +26,13 @@ use crate::{
     },
 };
 
+type Pool = managed::Pool<PoolManager>;
+type PoolError = managed::PoolError<SchemaError>;
+
 /// Users and audit events in PostgreSQL, over a pool of connections that are opened on demand. Each new connection
 /// checks the schema first.
 pub struct PostgresStore {
+    connector: PostgresConnector,
     pool: Pool,
     connection_limit: ConnectionLimit,
     /// Open while PostgreSQL responds, as far as is known. While it is closed, only its attempts open connections of
@@ -45,26 +48,11 @@ impl PostgresStore {
     /// # Errors
     /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and it cannot be set up.
     pub fn new(url: &PostgresUrl, statement_timeout: Duration) -> Result<Self, SchemaError> {
-        let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_connect(url.config.clone(), PostgresConnector::new(url)?, config);
-        let set_up = format!("SET statement_timeout = {}", statement_timeout.as_millis());
-        let check = Hook::async_fn(move |client, _| {
-            let set_up = set_up.clone();
-            Box::pin(async move {
-                let check = async {
-                    client.batch_execute(&set_up).await?;
-                    check_schema_of(client).await
-                };
-                // The pool's own timeout does not cover its hooks, and a hook that hangs would never free its slot.
-                let checked = timeout(CONNECT_TIMEOUT, check).await.unwrap_or(Err(SchemaError::NoResponse));
-                checked.map_err(|error| HookError::message(error.to_string()))
-            })
-        });
+        let connector = PostgresConnector::new(url)?;
+        let manager = PoolManager::new(url, connector.clone(), statement_timeout);
         let pool = Pool::builder(manager)
             .max_size(MAX_CONNECTIONS)
             .wait_timeout(Some(CONNECT_TIMEOUT))
-            .create_timeout(Some(CONNECT_TIMEOUT))
-            .post_create(check)
             .runtime(Runtime::Tokio1)
             .build();
         let pool = pool.unwrap_or_else(|_| unreachable!("a pool with timeouts has a runtime"));
@@ -72,10 +60,12 @@ impl PostgresStore {
             let pool = pool.clone();
             move || ensure_connection(pool.clone())
         });
-        Ok(Self { pool, connection_limit: ConnectionLimit::default(), availability, retries: RetryBudget::default() })
+        let (connection_limit, retries) = (ConnectionLimit::default(), RetryBudget::default());
+        Ok(Self { connector, pool, connection_limit, availability, retries })
     }
 
-    /// Runs one statement, and holds a connection for no longer than that.
+    /// Runs one statement, and holds a connection for no longer than that. Retries it once, within the retry budget, if
+    /// PostgreSQL did not run it.
     pub(super) async fn query(
         &self,
         query: &'static str,
@@ -83,11 +73,15 @@ impl PostgresStore {
         time: &TimeBudget,
     ) -> Result<Vec<Row>, StoreError> {
         self.retries.deposit();
-        Ok(self.attempt(query, params, time).await?)
+        let outcome = match self.attempt(query, params, time).await {
+            Err(CallError::NotRun(_)) if self.retries.withdraw() => self.attempt(query, params, time).await,
+            outcome => outcome,
+        };
+        Ok(outcome?)
     }
 
-    /// Runs an idempotent statement, and retries it once, within the retry budget, if the connection broke, as all
-    /// connections do when PostgreSQL restarts.
+    /// Runs an idempotent statement, and retries it once, within the retry budget, if PostgreSQL did not run it or if the
+    /// connection broke, as all connections do when PostgreSQL restarts.
     pub(super) async fn query_idempotent(
         &self,
         query: &'static str,
@@ -96,7 +90,9 @@ impl PostgresStore {
     ) -> Result<Vec<Row>, StoreError> {
         self.retries.deposit();
         let outcome = match self.attempt(query, params, time).await {
-            Err(CallError::Connection(_)) if self.retries.withdraw() => self.attempt(query, params, time).await,
+            Err(CallError::Connection(_) | CallError::NotRun(_)) if self.retries.withdraw() => {
+                self.attempt(query, params, time).await
+            }
             outcome => outcome,
         };
         Ok(outcome?)
@@ -128,19 +124,36 @@ impl PostgresStore {
                 self.availability.record_response();
                 Ok(rows)
             }
-            Ok(Err(error)) if ends_connections(&error) => {
-                // The other connections belong to the same server, unless they were opened since.
-                if self.availability.invalidate(&open) {
-                    self.pool.retain(|_, _| false);
-                }
-                Err(CallError::Connection(error.into()))
-            }
-            Ok(Err(error)) => Err(CallError::Other(error.into())),
+            Ok(Err(error)) => Err(self.fail(error, lease, &open)),
             Err(error) => {
                 self.availability.invalidate(&open);
                 // Connections that have been idle since may be dead too, and their next callers would wait as long.
                 self.pool.retain(|_, metrics| metrics.last_used() < started.elapsed());
                 Err(CallError::Other(error))
+            }
+        }
+    }
+
+    /// Decides after an error of PostgreSQL or of the connection which connections can be used again.
+    fn fail(&self, error: tokio_postgres::Error, lease: Lease, open: &Open<()>) -> CallError {
+        match Fault::of(&error) {
+            Fault::Outage if ends_connections(&error) => {
+                // The other connections belong to the same server, unless they were opened since.
+                if self.availability.invalidate(open) {
+                    self.pool.retain(|_, _| false);
+                }
+                CallError::Connection(error.into())
+            }
+            Fault::Outage => CallError::Other(error.into()),
+            Fault::StaleStatement => {
+                self.pool.manager().forget_statements();
+                CallError::NotRun(error.into())
+            }
+            // The connection is intact. A new one for each rejected value would let clients cause many.
+            Fault::Value | Fault::Statement | Fault::Corrupt => {
+                lease.return_to_pool();
+                self.availability.record_response();
+                CallError::Other(error.into())
             }
         }
     }
@@ -160,9 +173,7 @@ impl PostgresStore {
                     }
                 }
                 connection => {
-                    let connection =
-                        connection.map_err(|error| StoreError::unavailable(STORE, &error_chain(&error)))?;
-                    return Ok(Lease { connection: Some(connection), _permit: permit });
+                    return Ok(Lease { connection: Some(connection.map_err(open_error)?), _permit: permit });
                 }
             }
         }
@@ -172,7 +183,7 @@ impl PostgresStore {
     /// to open a connection: a request with too little time left would otherwise cancel each attempt it starts. A
     /// connection that comes too late for the request goes to the pool. A request that waits in a full pool leaves the
     /// queue when it is dropped.
-    async fn get(&self) -> Result<Result<Object, PoolError>, StoreError> {
+    async fn get(&self) -> Result<Result<Object<PoolManager>, PoolError>, StoreError> {
         let pool = self.pool.clone();
         let Status { size, max_size, .. } = pool.status();
         if size >= max_size {
@@ -180,6 +191,12 @@ impl PostgresStore {
         }
         let outcome = tokio::spawn(async move { pool.get().await }).await;
         outcome.map_err(|error| StoreError::unavailable(STORE, &error))
+    }
+
+    /// Returns a watch that checks the file of the URL every ten seconds.
+    #[must_use]
+    pub fn watch_url_file(&self) -> FileWatch {
+        self.connector.watch_url_file()
     }
 
     /// Returns the current use of the pool.
@@ -197,13 +214,22 @@ async fn ensure_connection(pool: Pool) -> Result<(), StoreError> {
     match pool.get().await {
         // PostgreSQL responded, and there are connections, even if all are in use.
         Err(error) if is_out_of_connections(&error) && pool.status().size > 0 => Ok(()),
-        outcome => outcome.map(drop).map_err(|error| StoreError::unavailable(STORE, &error_chain(&error))),
+        outcome => outcome.map(drop).map_err(open_error),
+    }
+}
+
+/// Returns the error of a call that got no connection.
+fn open_error(error: PoolError) -> StoreError {
+    match error {
+        PoolError::Backend(error) => error.into(),
+        error => StoreError::unavailable(STORE, &error_chain(&error)),
     }
 }
 
 /// Returns whether PostgreSQL has no free slots.
 fn is_out_of_connections(error: &PoolError) -> bool {
-    matches!(error, PoolError::Backend(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS))
+    let PoolError::Backend(SchemaError::Unreachable(error)) = error else { return false };
+    error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
 }
 
 /// Returns whether all connections of the pool must be discarded after this error: the connection broke, PostgreSQL
@@ -218,13 +244,13 @@ fn ends_connections(error: &tokio_postgres::Error) -> bool {
 /// A connection that is closed when it is dropped, unless it was returned to the pool. If its call was dropped or
 /// failed, the connection may be broken or still have a response outstanding, for which its next user would wait.
 struct Lease {
-    connection: Option<Object>,
+    connection: Option<Object<PoolManager>>,
     /// Released after the connection.
     _permit: OwnedSemaphorePermit,
 }
 
 impl Lease {
-    fn client(&self) -> &Object {
+    fn client(&self) -> &Object<PoolManager> {
         self.connection.as_ref().unwrap_or_else(|| unreachable!("return_to_pool consumes the lease"))
     }
 

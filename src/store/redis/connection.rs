@@ -11,6 +11,7 @@ use super::{connector::RedisConnector, error::STORE, scripts::milliseconds, serv
 use crate::{
     clock::Clock,
     metrics::PoolStats,
+    reloading::FileWatch,
     store::{
         StoreError, TimeBudget,
         reconnect::{CallError, SharedConnection},
@@ -25,6 +26,7 @@ use crate::{
 /// 3.0 times as many to 16 concurrent callers, and 2.9 to 4.3 times as many to 64 (`scripts/with-stores cargo bench
 /// --bench redis_connection`).
 pub struct RedisStore {
+    connector: Arc<RedisConnector>,
     connection: SharedConnection<MultiplexedConnection>,
     retries: RetryBudget,
     pub(super) session_scripts: SessionScripts,
@@ -42,8 +44,10 @@ impl RedisStore {
     /// Returns [`StoreError::Unavailable`] if the URL cannot be used.
     pub fn new(url: &RedisUrl, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let connector = Arc::new(RedisConnector::new(url)?);
+        let connecting = Arc::clone(&connector);
         Ok(Self {
-            connection: SharedConnection::new(move || Arc::clone(&connector).connect()),
+            connector,
+            connection: SharedConnection::new(move || Arc::clone(&connecting).connect()),
             retries: RetryBudget::default(),
             session_scripts: SessionScripts::new(),
             attempt_scripts: AttemptScripts::new(),
@@ -98,11 +102,14 @@ impl RedisStore {
                 Ok(response)
             }
             Ok(Err(error)) => {
-                if ends_connection(&error) {
+                let (is_full, is_dropped) = (is_full_or_busy(&error), error.is_connection_dropped());
+                let error = StoreError::from(error);
+                // An outage may be a server that has become a replica, which still responds to a PING. Any other error is
+                // about one call, and all calls share the connection.
+                if error.is_outage() && !is_full {
                     self.connection.invalidate(&open);
                 }
-                let is_dropped = error.is_connection_dropped();
-                Err(if is_dropped { CallError::Connection(error.into()) } else { CallError::Other(error.into()) })
+                Err(if is_dropped { CallError::Connection(error) } else { CallError::Other(error) })
             }
             Err(error) => {
                 // No call got a response over it in that time, so the connection is probably dead.
@@ -119,6 +126,12 @@ impl RedisStore {
         milliseconds(self.clock.offset())
     }
 
+    /// Returns a watch that checks the file of the URL every ten seconds.
+    #[must_use]
+    pub fn watch_url_file(&self) -> FileWatch {
+        self.connector.watch_url_file()
+    }
+
     /// Returns the current use of the one connection.
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
@@ -133,10 +146,9 @@ impl RedisStore {
     }
 }
 
-/// Returns whether a connection must be discarded after this error. It may be used again if Redis is full, cannot save
-/// or is busy. Any other error may come from a server that has become a replica, which still responds to a PING.
-fn ends_connection(error: &RedisError) -> bool {
-    !matches!(error.code(), Some("OOM" | "MISCONF" | "BUSY"))
+/// Returns whether Redis is full, cannot save or is busy. Its connections can be used again.
+fn is_full_or_busy(error: &RedisError) -> bool {
+    matches!(error.code(), Some("OOM" | "MISCONF" | "BUSY"))
 }
 
 fn no_connection() -> StoreError {

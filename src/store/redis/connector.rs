@@ -7,9 +7,12 @@ use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tokio::time::timeout;
 
 use super::{error::STORE, url::RedisUrl};
-use crate::store::{
-    StoreError,
-    url::{Endpoint, ReloadingEndpoint, reloading_endpoint},
+use crate::{
+    reloading::FileWatch,
+    store::{
+        StoreError,
+        url::{CHECK_INTERVAL, Endpoint, ReloadingEndpoint, reloading_endpoint},
+    },
 };
 
 /// Time limit of opening a connection. Requests wait for it at most until their own deadline.
@@ -31,6 +34,11 @@ struct RedisEndpoint {
 impl RedisConnector {
     pub(super) fn new(url: &RedisUrl) -> Result<Self, StoreError> {
         Ok(Self(reloading_endpoint(url.clone())?))
+    }
+
+    /// Returns a watch that checks the file of the URL.
+    pub(super) fn watch_url_file(&self) -> FileWatch {
+        self.0.watch_without_adopting(CHECK_INTERVAL)
     }
 
     /// Opens a connection. Reloads the URL after any error, because a rejected password cannot always be distinguished from

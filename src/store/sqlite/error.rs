@@ -14,6 +14,17 @@ impl From<rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             // An error without a code is not from SQLite: a value has an unexpected type.
             None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::corrupt(STORE, &error),
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) => {
+                Self::rejected(STORE, &error)
+            }
+            // `Unknown` is SQLITE_ERROR: a table or a column is missing.
+            Some(
+                ErrorCode::Unknown
+                | ErrorCode::SchemaChanged
+                | ErrorCode::ApiMisuse
+                | ErrorCode::ParameterOutOfRange
+                | ErrorCode::AuthorizationForStatementDenied,
+            ) => Self::misconfigured(STORE, &error),
             Some(_) => Self::unavailable(STORE, &error),
         }
     }
@@ -71,4 +82,24 @@ pub enum DataDirError {
         /// The error of the migration.
         source: Box<refinery::Error>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn errors_that_no_retry_mends_are_no_outage() {
+        let connection = Connection::open_in_memory().expect("memory");
+        connection.execute_batch("CREATE TABLE notes (text TEXT CHECK (text <> 'bad'))").expect("valid SQL");
+        let label = |sql| StoreError::from(connection.execute_batch(sql).expect_err(sql)).label();
+
+        assert_eq!(label("INSERT INTO notes VALUES ('bad')"), "rejected");
+        assert_eq!(label("INSERT INTO letters VALUES ('good')"), "misconfigured");
+        assert_eq!(label("INSERT INTO notes (author) VALUES ('Ada')"), "misconfigured");
+        connection.execute_batch("PRAGMA query_only = on").expect("valid SQL");
+        assert_eq!(label("INSERT INTO notes VALUES ('good')"), "unavailable");
+    }
 }

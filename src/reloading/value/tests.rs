@@ -1,3 +1,5 @@
+//! Tests of reloading.
+
 use std::sync::mpsc;
 
 use super::*;
@@ -175,12 +177,38 @@ async fn reload_on_demand_waits_for_its_interval_only() {
 async fn watch_reloads_at_its_interval() {
     let file = TestFile::default();
     let value = file.open(1);
-    let watch = tokio::spawn(Arc::clone(&value).watch(Duration::from_secs(10)));
+    let watch = tokio::spawn(value.watch(Duration::from_secs(10)).run);
 
     sleep(Duration::from_millis(35_500)).await;
 
     assert_eq!(file.reloads(), 3);
     watch.abort();
+}
+
+#[tokio::test]
+async fn watch_without_adopting_reports_an_invalid_file_and_keeps_the_value() {
+    let file = TestFile::default();
+    let value = file.open(1);
+    let first = value.current();
+    let FileWatch { is_healthy, run } = value.watch_without_adopting(Duration::from_millis(1));
+    let watch = tokio::spawn(run);
+
+    for (content, expected) in [(Ok(2), true), (Err("empty"), false), (Ok(2), true)] {
+        file.write(content);
+        // When the second reload begins, the first one has been applied.
+        let wanted = file.reloads() + 2;
+        let reloaded = async {
+            while file.reloads() < wanted {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(RELOAD_TIMEOUT, reloaded).await.expect("two reloads in time");
+        assert_eq!((is_healthy(), *value.current()), (expected, 1));
+    }
+
+    watch.abort();
+    assert_eq!(*file.0.log.lock(), [r#"Failed("empty")"#, "Recovered(1)"]);
+    assert_eq!(value.newer_than(&first).await.as_deref(), Some(&2));
 }
 
 #[tokio::test]

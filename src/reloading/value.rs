@@ -1,4 +1,4 @@
-//! Values that are loaded from files and reloaded while the process runs.
+//! A value that is reloaded, and the outcomes of its reloads.
 
 use std::{
     fmt,
@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -16,8 +17,8 @@ use tokio::{
 /// How long a reload may run before [`Reloading::is_healthy`] returns false.
 pub(crate) const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a caller waits for a reload, if the last good value does as well: the default timeout of the stores. The reload
-/// continues, on a disk that hangs for as long as that.
+/// How long a caller waits for a reload if the last good value is usable as well: the default timeout of the stores. The
+/// reload continues; on a disk that hangs, it lasts as long as the disk does.
 const MAX_WAIT: Duration = Duration::from_secs(1);
 
 /// Files that hold a value.
@@ -34,9 +35,26 @@ pub(crate) trait ReloadSource: Send + Sync + 'static {
     fn log(&self, event: ReloadEvent<'_, Self::Value>);
 }
 
+/// A watch on the files of a value.
+pub struct FileWatch {
+    /// Returns whether the last reload succeeded and none hangs. Does not block.
+    pub is_healthy: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Reads the files at an interval, and never returns.
+    pub run: BoxFuture<'static, ()>,
+}
+
+/// What a reload does with a changed value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ReloadMode {
+    /// Replaces the current value.
+    Adopt,
+    /// Discards it: the current value stays until [`Reloading::newer_than`].
+    Check,
+}
+
 /// An outcome of a reload that belongs in the log.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ReloadEvent<'a, T> {
+pub(crate) enum ReloadEvent<'a, T> {
     /// The reload failed, and the previous value stays. Reported once while the error stays the same.
     Failed(&'a str),
     /// The reload succeeded after a failure, with this value.
@@ -49,7 +67,7 @@ pub enum ReloadEvent<'a, T> {
 ///
 /// Reloads run one at a time, each on a blocking thread: a disk that hangs stops neither [`Self::current`] nor a worker
 /// thread of the runtime, and a reload finishes even if its caller is dropped.
-pub struct Reloading<S: ReloadSource> {
+pub(crate) struct Reloading<S: ReloadSource> {
     /// `None` for a value that never changes.
     source: Option<S>,
     current: watch::Sender<Arc<S::Value>>,
@@ -91,34 +109,47 @@ impl<S: ReloadSource> Reloading<S> {
         state.failure.is_none() && state.started.is_none_or(|started| started.elapsed() < RELOAD_TIMEOUT)
     }
 
-    /// Reloads at this interval and never returns.
-    pub async fn watch(self: Arc<Self>, interval: Duration) {
-        loop {
-            sleep(interval).await;
-            self.reload().await;
-        }
+    /// Returns a watch that reloads at this interval.
+    pub fn watch(self: &Arc<Self>, interval: Duration) -> FileWatch {
+        self.watch_by(ReloadMode::Adopt, interval)
+    }
+
+    /// Returns a watch that reads the files at this interval and only checks them, for a value that is reloaded on demand.
+    pub fn watch_without_adopting(self: &Arc<Self>, interval: Duration) -> FileWatch {
+        self.watch_by(ReloadMode::Check, interval)
+    }
+
+    fn watch_by(self: &Arc<Self>, mode: ReloadMode, interval: Duration) -> FileWatch {
+        let (watched, value) = (Arc::clone(self), Arc::clone(self));
+        let run = async move {
+            loop {
+                sleep(interval).await;
+                value.reload_by(mode).await;
+            }
+        };
+        FileWatch { is_healthy: Box::new(move || watched.is_healthy()), run: Box::pin(run) }
     }
 
     /// Reloads once, after any reload that is running. Returns at the latest after [`MAX_WAIT`].
     pub async fn reload(self: &Arc<Self>) {
-        let reload = async {
-            if let Some(permit) = self.acquire().await {
-                self.run(permit, |_| ()).await;
-            }
-        };
-        let _ = timeout(MAX_WAIT, reload).await;
+        let _ = timeout(MAX_WAIT, self.reload_by(ReloadMode::Adopt)).await;
+    }
+
+    async fn reload_by(self: &Arc<Self>, mode: ReloadMode) {
+        if let Some(permit) = self.acquire().await {
+            self.run(permit, mode, |_| ()).await;
+        }
     }
 
     /// Reloads, unless a reload by this method ended less than `interval` ago. Concurrent callers share one reload.
     ///
-    /// Its caller limits the wait: it asks because the current value does not do, and if a disk hangs, it must fail as it does
-    /// if a store hangs.
+    /// Its caller limits the wait: it cannot use the current value, so if a disk hangs, it must fail as if a store hung.
     pub async fn reload_at_most_every(self: &Arc<Self>, interval: Duration) {
         let Some(permit) = self.acquire().await else { return };
         let last = self.state.lock().on_demand;
         if last.is_none_or(|last| last.elapsed() >= interval) {
             // Set at the end: a caller that has waited for this reload starts no second one, however long it took.
-            self.run(permit, |state| state.on_demand = Some(Instant::now())).await;
+            self.run(permit, ReloadMode::Adopt, |state| state.on_demand = Some(Instant::now())).await;
         }
     }
 
@@ -129,7 +160,7 @@ impl<S: ReloadSource> Reloading<S> {
             if let Some(permit) = self.acquire().await
                 && Arc::ptr_eq(&self.current(), used)
             {
-                self.run(permit, |_| ()).await;
+                self.run(permit, ReloadMode::Adopt, |_| ()).await;
             }
         };
         let _ = timeout(MAX_WAIT, reload).await;
@@ -145,6 +176,7 @@ impl<S: ReloadSource> Reloading<S> {
     async fn run(
         self: &Arc<Self>,
         permit: OwnedSemaphorePermit,
+        mode: ReloadMode,
         finish: impl FnOnce(&mut ReloadState) + Send + 'static,
     ) {
         self.state.lock().started = Some(Instant::now());
@@ -152,19 +184,20 @@ impl<S: ReloadSource> Reloading<S> {
         let reload = tokio::task::spawn_blocking(move || {
             // The thread keeps the permit even if the caller is dropped.
             let _permit = permit;
-            reloading.reload_blocking();
+            reloading.read(mode);
             finish(&mut reloading.state.lock());
         });
-        // A panic is an error of the source, which `reload_blocking` applies.
+        // A panic is an error of the source, which `read` applies.
         let _ = reload.await;
     }
 
-    /// Reloads on the current thread.
-    pub(crate) fn reload_blocking(&self) {
+    /// Reads the files on the current thread.
+    fn read(&self, mode: ReloadMode) {
         if let Some(source) = &self.source {
             let reload = || source.reload(&self.current()).map_err(|error| error.to_string());
             let reloaded = panic::catch_unwind(AssertUnwindSafe(reload));
-            self.apply(source, reloaded.unwrap_or_else(|_panic| Err("the reload panicked".to_owned())));
+            let reloaded = reloaded.unwrap_or_else(|_panic| Err("the reload panicked".to_owned()));
+            self.apply(source, reloaded.map(|changed| changed.filter(|_| mode == ReloadMode::Adopt)));
         }
     }
 
@@ -196,6 +229,14 @@ impl<S: ReloadSource> Reloading<S> {
 impl<S: ReloadSource> fmt::Debug for Reloading<S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Reloading(..)")
+    }
+}
+
+#[cfg(test)]
+impl<S: ReloadSource> Reloading<S> {
+    /// Reloads on the current thread.
+    pub(crate) fn reload_blocking(&self) {
+        self.read(ReloadMode::Adopt);
     }
 }
 

@@ -1,2 +1,0 @@
--- schema.exists
-SELECT to_regclass('refinery_schema_history') IS NOT NULL

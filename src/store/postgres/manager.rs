@@ -1,0 +1,117 @@
+//! Opens and checks the connections of the pool.
+
+use std::{sync::Once, time::Duration};
+
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, RecyclingMethod};
+use parking_lot::Mutex;
+use tokio::time::timeout;
+use tokio_postgres::Client;
+use tracing::{error, info, warn};
+
+use super::{
+    connector::PostgresConnector,
+    error::SchemaError,
+    schema::{DatabaseEncoding, check_schema_of},
+    url::{CONNECT_TIMEOUT, PostgresUrl},
+};
+
+/// Opens the connections of the pool, and checks each before its first use. An error that a retry cannot mend is logged once.
+pub(super) struct PoolManager {
+    manager: Manager,
+    connector: PostgresConnector,
+    set_up: String,
+    /// The error of the last check, unless it was an outage.
+    fault: Mutex<Option<String>>,
+    encoding_warning: Once,
+}
+
+impl PoolManager {
+    /// Prepares connections whose statements PostgreSQL cancels after `statement_timeout`.
+    pub(super) fn new(url: &PostgresUrl, connector: PostgresConnector, statement_timeout: Duration) -> Self {
+        let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        Self {
+            manager: Manager::from_connect(url.config.clone(), connector.clone(), config),
+            connector,
+            set_up: format!("SET statement_timeout = {}", statement_timeout.as_millis()),
+            fault: Mutex::default(),
+            encoding_warning: Once::new(),
+        }
+    }
+
+    /// Makes all connections prepare their statements again.
+    pub(super) fn forget_statements(&self) {
+        self.manager.statement_caches.clear();
+    }
+
+    /// Opens a connection. If its database is not usable, reloads the URL, which may name the wrong one, and tries once more.
+    async fn open(&self) -> Result<ClientWrapper, SchemaError> {
+        let used = self.connector.endpoint();
+        match self.try_open().await {
+            Err(error) if !error.is_outage() => {
+                let reloaded = timeout(CONNECT_TIMEOUT, self.connector.has_newer_than(&used)).await;
+                if reloaded == Ok(true) { self.try_open().await } else { Err(error) }
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn try_open(&self) -> Result<ClientWrapper, SchemaError> {
+        let opening = timeout(CONNECT_TIMEOUT, managed::Manager::create(&self.manager));
+        let client = opening.await.map_err(|_| SchemaError::NoResponse)??;
+        let encoding = timeout(CONNECT_TIMEOUT, self.check(&client)).await.map_err(|_| SchemaError::NoResponse)??;
+        if encoding == DatabaseEncoding::SqlAscii {
+            self.encoding_warning.call_once(|| {
+                warn!("the database has the encoding SQL_ASCII, so PostgreSQL does not check text; expected UTF8");
+            });
+        }
+        Ok(client)
+    }
+
+    async fn check(&self, client: &Client) -> Result<DatabaseEncoding, SchemaError> {
+        client.batch_execute(&self.set_up).await?;
+        check_schema_of(client).await
+    }
+
+    /// Logs an error that a retry cannot mend, and its end.
+    fn report(&self, outcome: Result<(), &SchemaError>) {
+        let mut fault = self.fault.lock();
+        match outcome {
+            Err(error) if error.is_outage() => {}
+            Err(error) => {
+                let error = error.to_string();
+                if fault.as_ref() != Some(&error) {
+                    error!(error, "PostgreSQL is not usable");
+                    *fault = Some(error);
+                }
+            }
+            Ok(()) => {
+                if fault.take().is_some() {
+                    info!("PostgreSQL is usable again");
+                }
+            }
+        }
+    }
+}
+
+impl managed::Manager for PoolManager {
+    type Type = ClientWrapper;
+    type Error = SchemaError;
+
+    async fn create(&self) -> Result<ClientWrapper, SchemaError> {
+        let opened = self.open().await;
+        self.report(opened.as_ref().map(|_| ()));
+        opened
+    }
+
+    async fn recycle(&self, client: &mut ClientWrapper, metrics: &Metrics) -> RecycleResult<SchemaError> {
+        managed::Manager::recycle(&self.manager, client, metrics).await.map_err(|error| match error {
+            RecycleError::Message(message) => RecycleError::Message(message),
+            RecycleError::Backend(error) => RecycleError::Backend(error.into()),
+        })
+    }
+
+    fn detach(&self, client: &mut ClientWrapper) {
+        managed::Manager::detach(&self.manager, client);
+    }
+}
