@@ -19,6 +19,7 @@
 //! - `config/`: the settings
 //! - `server/`: connections: listener, TLS, limits, deadlines, shutdown
 //! - `http/`: requests and responses: routes, handlers, errors
+//! - `request_memory/`: the budget of memory that connections and requests hold
 //! - `accounts/`: the use cases, a file each
 //! - `rate_limit/`: limits on failed logins and on sign-ups
 //! - `api_keys.rs`: the keys of services that introspect tokens
@@ -60,7 +61,8 @@
 //! - Nothing stored is enough to log in: no token, no digest usable as one, no password, no key.
 //! - Unknown is not invalid: an unreachable store gives 503 within its timeout, never 401.
 //! - Nothing waits without a deadline: not for a store, a client, a disk, a lock or a queue.
-//! - An anonymous request costs a bounded amount of work and memory.
+//! - The work and the memory that one anonymous request can cause is bounded by a number that a test measures, in every
+//!   protocol. Total request memory is one budget per process.
 //! - No health is latched: nothing needs a restart to recover. The cost of a start does not depend on the number of users.
 //! - A set of keys is adopted as a whole or not at all, and the last valid one stays in use. A key is known everywhere
 //!   before it signs, and kept until everything that it has signed has expired.
@@ -87,6 +89,7 @@ pub mod os;
 pub mod passwords;
 pub mod rate_limit;
 mod reloading;
+pub mod request_memory;
 pub mod server;
 pub mod store;
 pub mod tokens;

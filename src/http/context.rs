@@ -11,6 +11,7 @@ use super::readiness::Readiness;
 use crate::{
     accounts::{Accounts, CallContext, SessionOutagePolicy},
     api_keys::{ApiClientName, ApiClients},
+    request_memory::MemoryShare,
 };
 
 /// The time limits of a request.
@@ -36,6 +37,8 @@ pub struct Context {
     pub call: CallContext,
     /// The time by which the response must be ready.
     pub deadline: Instant,
+    /// The memory of the request.
+    pub memory: Arc<MemoryShare>,
     /// The value of the path parameter, as it was sent.
     pub path_parameter: Option<String>,
 }

@@ -10,7 +10,10 @@ use super::{
     field_errors::FieldErrors,
     response::{Response, allow_header, json},
 };
-use crate::{accounts::AccountError, passwords::Overloaded, rate_limit::RateLimited, store::StoreError};
+use crate::{
+    accounts::AccountError, passwords::Overloaded, rate_limit::RateLimited, request_memory::BudgetExceeded,
+    store::StoreError,
+};
 
 /// An error that a client receives.
 #[derive(Debug)]
@@ -56,6 +59,8 @@ pub enum ApiError {
     TooManyAttempts(RateLimited),
     /// The hashing queue is too long.
     Overloaded(Overloaded),
+    /// The memory of requests is used up, or the slow body of this one had to end for others.
+    MemoryExhausted,
     /// A store failed, and a retry may succeed.
     Unavailable(StoreError),
     /// The handler exceeded the deadline of the request.
@@ -99,7 +104,8 @@ impl ApiError {
             Self::SessionNotFound         => (StatusCode::NOT_FOUND,              Some("session_not_found"),      "You have no such session"),
             Self::WrongPassword(_)        => (StatusCode::BAD_REQUEST,            Some("wrong_password"),         "The password is wrong"),
             Self::TooManyAttempts(_)      => (StatusCode::TOO_MANY_REQUESTS,      Some("too_many_attempts"),      "Too many attempts: try again later"),
-            Self::Overloaded(_)           => (StatusCode::SERVICE_UNAVAILABLE,    Some("overloaded"),             "Too many requests at once: try again soon"),
+            Self::Overloaded(_)
+            | Self::MemoryExhausted       => (StatusCode::SERVICE_UNAVAILABLE,    Some("overloaded"),             "Too many requests at once: try again soon"),
             Self::Unavailable(_)
             | Self::DeadlinePassed        => (StatusCode::SERVICE_UNAVAILABLE,    Some("unavailable"),            "The service is not available right now: try again soon"),
             Self::Corrupt(_)
@@ -118,6 +124,7 @@ impl ApiError {
             Self::Unavailable(error) | Self::Corrupt(error) => Some(error.to_string()),
             Self::Overloaded(error) => Some(error.to_string()),
             Self::TooManyAttempts(error) => Some(error.to_string()),
+            Self::MemoryExhausted => Some(BudgetExceeded.to_string()),
             _ => None,
         }
     }
@@ -139,14 +146,14 @@ impl ApiError {
                 let challenge = HeaderValue::from_static(r#"Bearer realm="postern""#);
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
-            Self::TooLarge | Self::RequestTimeout | Self::BadRequest => {
-                // The rest of the request is never read.
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
             _ if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_seconds()));
             }
             _ => {}
+        }
+        if matches!(self, Self::TooLarge | Self::RequestTimeout | Self::BadRequest | Self::MemoryExhausted) {
+            // The rest of the request is never read.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -171,6 +178,12 @@ impl ApiError {
             Self::Overloaded(Overloaded { wait }) => wait.as_secs() + 1,
             _ => 1,
         }
+    }
+}
+
+impl From<BudgetExceeded> for ApiError {
+    fn from(_: BudgetExceeded) -> Self {
+        Self::MemoryExhausted
     }
 }
 
@@ -233,6 +246,7 @@ mod tests {
             ApiError::WrongPassword("password"),
             ApiError::TooManyAttempts(RateLimited { limit: "account", wait: Duration::from_millis(2_001) }),
             ApiError::Overloaded(Overloaded { wait: Duration::from_millis(2_500) }),
+            ApiError::MemoryExhausted,
             ApiError::Unavailable(unavailable),
             ApiError::DeadlinePassed,
             ApiError::Corrupt(StoreError::Corrupt { store: "store", reason: "it is torn".to_owned() }),
@@ -266,6 +280,7 @@ mod tests {
         404 session_not_found
         400 wrong_password
         429 too_many_attempts
+        503 overloaded
         503 overloaded
         503 unavailable
         503 unavailable

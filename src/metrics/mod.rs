@@ -13,6 +13,7 @@ mod outcomes;
 mod pools;
 mod rate_limit;
 mod registry;
+mod request_memory;
 
 pub use self::{
     accounts::AccountMetrics,
@@ -24,4 +25,5 @@ pub use self::{
     pools::{PoolStats, RetryCounts},
     rate_limit::RateLimitMetrics,
     registry::{CONTENT_TYPE, Metrics},
+    request_memory::{MemoryUse, RequestMemoryMetrics},
 };

@@ -15,6 +15,7 @@ use super::{
     outcomes::CallMetrics,
     pools::{PoolStats, Pools},
     rate_limit::RateLimitMetrics,
+    request_memory::RequestMemoryMetrics,
 };
 
 /// The media type of the text that [`Metrics::render`] returns.
@@ -25,6 +26,8 @@ pub struct Metrics {
     registry: Registry,
     /// Requests and connections.
     pub http: Arc<HttpMetrics>,
+    /// The memory that connections and requests hold.
+    pub request_memory: RequestMemoryMetrics,
     /// The hashing threads and their queue.
     pub hashing: HashingMetrics,
     /// The use cases.
@@ -47,6 +50,7 @@ impl Metrics {
         let make = Registrar(&registry);
         let metrics = Self {
             http: Arc::new(HttpMetrics::new(&make)),
+            request_memory: RequestMemoryMetrics::new(&make),
             hashing: HashingMetrics::new(&make),
             accounts: AccountMetrics::new(&make),
             limiter: RateLimitMetrics::new(&make),

@@ -1,6 +1,7 @@
 //! Nouns that every layer shares: users, sessions, audit events and their parts.
 
 mod audit_event;
+mod client_network;
 mod email;
 mod escape;
 mod id;
@@ -12,6 +13,7 @@ mod user;
 
 pub use self::{
     audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery},
+    client_network::ClientNetwork,
     email::{Email, InvalidEmail, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
     escape::{ControlEscape, escape_control},
     id::{Epoch, SessionId, UserId},
