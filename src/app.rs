@@ -16,6 +16,7 @@ use postern::{
     passwords::{Hasher, Policy},
     rate_limit::{AttemptStores, LoginLimiter},
     reloading::FileWatch,
+    request_memory::RequestBudget,
     server::{ConnectionLimits, ConnectionTimeouts, Tls},
     store::{
         AttemptStore, AuditStore, SessionStore, UserStore, instrumented_attempts, instrumented_sessions,
@@ -42,14 +43,16 @@ pub struct App<'config> {
     pub config: &'config Config,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    request_budget: Arc<RequestBudget>,
 }
 
 impl<'config> App<'config> {
     pub fn new(config: &'config Config) -> Self {
         let formats: Vec<_> = AccessFormat::ALL.iter().map(ToString::to_string).collect();
-        let metrics = Metrics::new(&formats.join(","));
+        let metrics = Arc::new(Metrics::new(&formats.join(",")));
         metrics.watch_log(|| logging::dropped_lines().by_name());
-        Self { config, clock: Arc::new(SystemClock), metrics: Arc::new(metrics) }
+        let request_budget = RequestBudget::new(config.request_memory_bytes, metrics.request_memory.clone());
+        Self { config, clock: Arc::new(SystemClock), metrics, request_budget: Arc::new(request_budget) }
     }
 
     /// Opens and locks the data directory of the embedded store, and generates the first keys. Returns `None` if the stores
@@ -206,11 +209,12 @@ impl<'config> App<'config> {
     }
 
     pub fn operations(&self, accounts: &Arc<Accounts>, readiness: &Arc<Readiness>) -> Service {
-        self.service(routes::operations(), accounts, readiness)
+        self.service(routes::operations(), accounts, readiness).with_memory_reserve()
     }
 
     fn service(&self, router: Router, accounts: &Arc<Accounts>, readiness: &Arc<Readiness>) -> Service {
-        Service::new(router, Arc::clone(accounts), Arc::clone(readiness), self.config.limits)
+        let service = Service::new(router, Arc::clone(accounts), Arc::clone(readiness), self.config.limits);
+        service.with_budget(Arc::clone(&self.request_budget))
     }
 
     pub fn public_limits(&self) -> ConnectionLimits {

@@ -20,6 +20,7 @@
 //! - `config/`: the settings
 //! - `server/`: connections: listener, TLS, limits, deadlines, shutdown
 //! - `http/`: requests and responses: routes, handlers, errors
+//! - `request_memory/`: the budget of memory that connections and requests hold
 //! - `accounts/`: the use cases, a file each
 //! - `rate_limit/`: limits on failed logins and on sign-ups
 //! - `api_keys.rs`: the keys of services that introspect tokens
@@ -65,7 +66,8 @@
 //!   behind it.
 //! - Nothing waits without a deadline: not for a store, a client, a disk, a lock, a full queue, nor the reader of the log.
 //!   What cannot be written in time is dropped and counted.
-//! - An anonymous request costs a bounded amount of work and memory.
+//! - The work and the memory that one anonymous request can cause is bounded by a number that a test measures, in every
+//!   protocol. Total request memory is one budget per process.
 //! - No health is latched: nothing needs a restart to recover. The cost of a start does not depend on the number of users.
 //! - A set of keys is adopted as a whole or not at all, and the last valid one stays in use. A key is known everywhere
 //!   before it signs, and kept until everything that it has signed has expired.
@@ -93,6 +95,7 @@ pub mod passwords;
 mod rate_cap;
 pub mod rate_limit;
 pub mod reloading;
+pub mod request_memory;
 pub mod server;
 pub mod store;
 pub mod tokens;

@@ -85,7 +85,10 @@ pub async fn connect_to_postern(service: &Arc<Service>) -> SendRequest<Empty<Byt
     let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
     connect(service_fn(move |request| {
         let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.respond(request, peer).await) }
+        async move {
+            let admission = service.admit(&request, peer).expect("no limit");
+            Ok::<_, Infallible>(service.respond(request, admission).await)
+        }
     }))
     .await
 }

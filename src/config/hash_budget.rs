@@ -1,6 +1,6 @@
-//! The memory and CPU budget of hashing.
+//! The memory and CPU budget of hashing, and the memory that it leaves for requests.
 
-use std::path::Path;
+use std::{ops::RangeInclusive, path::Path};
 
 use bytesize::ByteSize;
 
@@ -26,10 +26,39 @@ fn exceeds_cpus(threads: usize, cpus: f64) -> bool {
     u32::try_from(threads).map_or(f64::MAX, f64::from) > cpus - CPU_HEADROOM
 }
 
+/// The bounds of the default memory of requests, in bytes: a hundred connections, and more than any load has needed.
+const DEFAULT_REQUEST_MEMORY: RangeInclusive<u64> = 4 << 20..=1 << 30;
+
+/// The default memory of requests if no limit is known, in bytes.
+const REQUEST_MEMORY_WITHOUT_LIMIT: u64 = 64 << 20;
+
+/// Returns the default memory of connections and requests in bytes: half of what hashing leaves of the memory limit. The other
+/// half covers the allocator, the buffers of the kernel, and what is freed a little later than it is given back.
+pub fn default_request_memory(hashing: &HasherSettings, limit: Option<u64>) -> u64 {
+    let Some(limit) = limit else { return REQUEST_MEMORY_WITHOUT_LIMIT };
+    let half = limit.saturating_sub(needed_memory(hashing)) / 2;
+    half.clamp(*DEFAULT_REQUEST_MEMORY.start(), *DEFAULT_REQUEST_MEMORY.end())
+}
+
+/// Returns the error if hashing and requests exceed a memory limit in bytes.
+pub fn excess_request_memory(hashing: &HasherSettings, bytes: u64, limit: u64) -> Option<String> {
+    let rest = limit.saturating_sub(needed_memory(hashing));
+    (bytes > rest).then(|| {
+        let [memory, limit, rest] = [bytes, limit, rest].map(ByteSize::b);
+        format!("{memory} is more than the {rest} that hashing and the server leave of the memory limit of {limit}")
+    })
+}
+
+/// Returns the memory of hashing and of an idle server in bytes.
+fn needed_memory(hashing: &HasherSettings) -> u64 {
+    let (threads, memory_kib) = (hashing.threads as u64, hashing.parameters.memory_kib);
+    threads * u64::from(memory_kib) * 1024 + BASELINE_MEMORY_BYTES
+}
+
 /// Returns the error if hashing exceeds a memory limit in bytes.
 pub fn excess_memory(hashing: &HasherSettings, limit: u64) -> Option<String> {
     let (threads, memory_kib) = (hashing.threads as u64, hashing.parameters.memory_kib);
-    let needed = threads * u64::from(memory_kib) * 1024 + BASELINE_MEMORY_BYTES;
+    let needed = needed_memory(hashing);
     let excess = needed.checked_sub(limit).filter(|excess| *excess > 0)?;
     let [needed, excess, limit, rest] = [needed, excess, limit, BASELINE_MEMORY_BYTES].map(ByteSize::b);
     let memory = ByteSize::kib(memory_kib.into());
@@ -39,9 +68,10 @@ pub fn excess_memory(hashing: &HasherSettings, limit: u64) -> Option<String> {
     ))
 }
 
-/// Returns the maximum memory of each thread within a memory limit, in bytes.
+/// Returns the maximum memory of each thread within a memory limit, in bytes. A third of what the server leaves stays free for
+/// connections and requests.
 pub fn share(threads: usize, limit: u64) -> u64 {
-    limit.saturating_sub(BASELINE_MEMORY_BYTES) / (threads as u64)
+    limit.saturating_sub(BASELINE_MEMORY_BYTES) / 3 * 2 / (threads as u64)
 }
 
 #[cfg(test)]
@@ -83,15 +113,29 @@ mod tests {
     }
 
     #[test]
-    fn share_is_the_maximum_that_fits() {
-        let memory_kib = u32::try_from(share(2, 70 * MIB) / 1024).expect("a size");
-        let hashing = |memory_kib| {
-            let parameters = HashParameters { memory_kib, ..hashing(2).parameters };
-            HasherSettings { parameters, ..hashing(2) }
-        };
+    fn share_leaves_a_third_for_requests() {
+        let limit = 92 * MIB;
+        let parameters = HashParameters { memory_kib: 20 * 1024, ..hashing(2).parameters };
 
-        assert_eq!(excess_memory(&hashing(memory_kib), 70 * MIB), None);
-        assert!(excess_memory(&hashing(memory_kib + 1), 70 * MIB).is_some());
+        assert_eq!(share(2, limit), 20 * MIB);
+        assert_eq!(default_request_memory(&HasherSettings { parameters, ..hashing(2) }, Some(limit)), 10 * MIB);
         assert_eq!(share(2, MIB), 0);
+    }
+
+    #[test]
+    fn requests_get_half_of_what_hashing_leaves() {
+        let default = |limit| default_request_memory(&hashing(2), limit) / MIB;
+
+        assert_eq!(default(Some(256 * MIB)), (256 - 32 - 2 * 19) / 2);
+        assert_eq!([Some(70 * MIB), Some(1 << 40), None].map(default), [4, 1024, 64]);
+    }
+
+    #[test]
+    fn requests_beyond_the_memory_limit_are_reported() {
+        assert_eq!(excess_request_memory(&hashing(2), 30 * MIB, 100 * MIB), None);
+        assert_eq!(
+            excess_request_memory(&hashing(2), 31 * MIB, 100 * MIB).expect("too much"),
+            "31.0 MiB is more than the 30.0 MiB that hashing and the server leave of the memory limit of 100.0 MiB"
+        );
     }
 }

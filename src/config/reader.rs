@@ -6,11 +6,12 @@ use std::{
 };
 
 use super::{
-    hash_budget::{excess_memory, memory_limit},
+    hash_budget::{default_request_memory, excess_memory, excess_request_memory, memory_limit},
     setting::{ConfigError, TypedSetting},
     settings::{
         ACCESS_TTL, DATA_DIR, DATABASE, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY, HASH_PASSES, HASH_THREADS, KEYS_DIR,
-        KEYS_MAX_AGE, LISTEN, REDIS, REFRESH_TTL, SESSION_IDLE_TTL, TLS_CERT, TLS_KEY, TRUSTED_PROXIES, UrlSettings,
+        KEYS_MAX_AGE, LISTEN, REDIS, REFRESH_TTL, REQUEST_MEMORY, SESSION_IDLE_TTL, TLS_CERT, TLS_KEY, TRUSTED_PROXIES,
+        UrlSettings,
     },
     stores::{EmbeddedConfig, Stores},
     values::Values,
@@ -155,6 +156,17 @@ impl<'values> Reader<'values> {
             self.error(&HASH_MEMORY, message);
         }
         hashing
+    }
+
+    /// Returns the memory of connections and requests in bytes, by default a share of what hashing leaves.
+    pub fn request_memory_bytes(&mut self, hashing: &HasherSettings) -> u64 {
+        let limit = memory_limit();
+        let Some(memory) = self.read_if_set(&REQUEST_MEMORY) else { return default_request_memory(hashing, limit) };
+        let bytes = memory.as_u64();
+        if let Some(message) = limit.and_then(|limit| excess_request_memory(hashing, bytes, limit)) {
+            self.error(&REQUEST_MEMORY, message);
+        }
+        bytes
     }
 
     pub fn hashing(&mut self) -> HasherSettings {

@@ -65,6 +65,8 @@ pub struct Config {
     pub limits: RequestLimits,
     /// The maximum number of connections of the public listener.
     pub max_connections: usize,
+    /// The memory of all connections and requests, in bytes.
+    pub request_memory_bytes: u64,
     /// The maximum time between requests on a connection.
     pub idle_timeout: Duration,
     /// The age at which a connection is closed gracefully.
@@ -98,7 +100,7 @@ impl Config {
         let is_embedded = matches!(stores, Some(Stores::Embedded));
         let data_dir = reader.read(&DATA_DIR);
         let listen = reader.read(&LISTEN);
-        let config = Self {
+        let mut config = Self {
             listen,
             ops_listen: reader.read(&OPS_LISTEN),
             tls: reader.tls(),
@@ -115,6 +117,7 @@ impl Config {
             api_keys_file: reader.read_if_set(&API_KEYS_FILE),
             password_min_length: reader.read(&PASSWORD_MIN_LENGTH),
             hashing: reader.server_hashing(),
+            request_memory_bytes: 0,
             limits: RequestLimits { request: reader.read(&REQUEST_TIMEOUT), store: reader.read(&STORE_TIMEOUT) },
             max_connections: reader.read(&MAX_CONNECTIONS),
             idle_timeout: reader.read(&IDLE_TIMEOUT),
@@ -128,6 +131,7 @@ impl Config {
             log: reader.read(&LOG),
             log_format: reader.read_if_set(&LOG_FORMAT).unwrap_or_else(LogFormat::for_standard_error),
         };
+        config.request_memory_bytes = reader.request_memory_bytes(&config.hashing);
         if config.listen == config.ops_listen && config.listen.port() != 0 {
             reader.error(&OPS_LISTEN, "the same as POSTERN_LISTEN: expected a different address or port");
         }

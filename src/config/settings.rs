@@ -109,6 +109,12 @@ settings! {
         "Maximum number of connections of the public API; one more evicts an idle one",
     )
     .count("1", "1000000");
+    REQUEST_MEMORY: ByteSize = setting(
+        "POSTERN_REQUEST_MEMORY",
+        "half of what hashing leaves of the memory limit, 4MiB to 1GiB",
+        "Memory of all connections and requests; when it is scarce, the slowest bodies end",
+    )
+    .size("4MiB", "64GiB");
     IDLE_TIMEOUT: Duration = setting(
         "POSTERN_IDLE_TIMEOUT",
         "75s",

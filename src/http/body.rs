@@ -10,11 +10,15 @@ use tokio::time::timeout_at;
 use zeroize::Zeroizing;
 
 use super::{context::Context, error::ApiError};
+use crate::request_memory::{BudgetExceeded, MemoryShare};
 
 /// The media type of a form (WHATWG URL, section 5).
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// The size of a segment: a login or a sign-up has a few hundred bytes.
+const SEGMENT_BYTES: usize = 1024;
 
 /// Returns whether there is exactly one `Content-Type`, and it has this media type. Parameters are ignored.
 pub fn has_content_type(headers: &HeaderMap, media_type: &str) -> bool {
@@ -24,35 +28,139 @@ pub fn has_content_type(headers: &HeaderMap, media_type: &str) -> bool {
     essence.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
-/// Reads the whole body, within the size limit and the deadline of the request.
-pub async fn read_body(body: Incoming, context: &Context) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+/// A body that has been read whole.
+pub struct WholeBody(Zeroizing<Vec<u8>>);
+
+impl WholeBody {
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Reads the whole body, within the size limit, the memory of the request and its deadline.
+pub async fn read_body(body: Incoming, context: &Context) -> Result<WholeBody, ApiError> {
     // Reject by the declared length before reading anything: hyper then sends no `100 Continue`.
     if body.size_hint().lower() > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
         return Err(ApiError::TooLarge);
     }
-    timeout_at(context.deadline, collect(body)).await.map_err(|_| ApiError::RequestTimeout)?
+    let incomplete = context.memory.incomplete_body();
+    tokio::select! {
+        biased;
+        () = incomplete.ended() => Err(ApiError::MemoryExhausted),
+        read = timeout_at(context.deadline, collect(body, &context.memory)) => {
+            read.map_err(|_| ApiError::RequestTimeout)?
+        }
+    }
 }
 
-async fn collect(body: Incoming) -> Result<Zeroizing<Vec<u8>>, ApiError> {
-    // Allocate the full size: a buffer that grows leaves unwiped copies of its content behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BODY_BYTES));
+async fn collect(body: Incoming, memory: &MemoryShare) -> Result<WholeBody, ApiError> {
+    let mut segments = Segments::default();
     let mut body = Limited::new(body, MAX_BODY_BYTES);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() { ApiError::TooLarge } else { ApiError::MalformedJson }
         })?;
         if let Some(data) = frame.data_ref() {
-            bytes.extend_from_slice(data);
+            segments.append(data, memory)?;
         }
     }
-    Ok(bytes)
+    Ok(segments.join(memory)?)
+}
+
+/// The part of a body that has arrived, in segments that are wiped and never reallocated: a buffer that grows leaves unwiped
+/// copies of its content behind, and one of the full size takes 16 KiB for each byte of a slow client.
+#[derive(Default)]
+struct Segments(Vec<Zeroizing<Vec<u8>>>);
+
+impl Segments {
+    /// Appends data. Each segment is charged before it is allocated.
+    fn append(&mut self, mut data: &[u8], memory: &MemoryShare) -> Result<(), BudgetExceeded> {
+        while !data.is_empty() {
+            let Some(segment) = self.0.last_mut().filter(|segment| segment.len() < SEGMENT_BYTES) else {
+                memory.grow(charged(SEGMENT_BYTES))?;
+                self.0.push(Zeroizing::new(Vec::with_capacity(SEGMENT_BYTES)));
+                continue;
+            };
+            let (fitting, rest) = data.split_at(data.len().min(SEGMENT_BYTES - segment.len()));
+            segment.extend_from_slice(fitting);
+            data = rest;
+        }
+        Ok(())
+    }
+
+    /// Returns the body in one piece, as parsers need it: the only segment, or one copy of the exact size.
+    fn join(mut self, memory: &MemoryShare) -> Result<WholeBody, BudgetExceeded> {
+        if self.0.len() <= 1 {
+            return Ok(WholeBody(self.0.pop().unwrap_or_default()));
+        }
+        let length = self.0.iter().map(|segment| segment.len()).sum();
+        memory.grow(charged(length))?;
+        let mut whole = Zeroizing::new(Vec::with_capacity(length));
+        for segment in self.0 {
+            whole.extend_from_slice(&segment);
+        }
+        Ok(WholeBody(whole))
+    }
+}
+
+/// Returns what an allocation is charged: its bytes and what the allocator adds.
+fn charged(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(16)
 }
 
 #[cfg(test)]
 mod tests {
     use hyper::header::HeaderValue;
 
+    use std::{net::Ipv4Addr, sync::Arc};
+
     use super::{super::response::JSON, *};
+    use crate::{
+        metrics::{MemoryUse, Metrics},
+        model::ClientNetwork,
+        request_memory::{Payer, RequestBudget},
+    };
+
+    /// Returns the memory of a request in a budget of this many bytes.
+    fn memory(limit: u64) -> MemoryShare {
+        let budget = Arc::new(RequestBudget::new(limit, Metrics::new("").request_memory));
+        let payer = Payer::TrustedProxy(ClientNetwork::from(std::net::IpAddr::from(Ipv4Addr::LOCALHOST)));
+        budget.charge(payer, MemoryUse::Request, 0).expect("nothing fits")
+    }
+
+    #[test]
+    fn segments_are_not_reallocated_and_join_to_the_body() {
+        let body: Vec<u8> = (0..=u8::MAX).cycle().take(5000).collect();
+        for piece in [1, 7, SEGMENT_BYTES, 3000] {
+            let (mut segments, memory) = (Segments::default(), memory(1 << 20));
+            for data in body.chunks(piece) {
+                segments.append(data, &memory).expect("it fits");
+            }
+
+            assert!(segments.0.iter().all(|segment| segment.capacity() == SEGMENT_BYTES));
+            assert_eq!(segments.0.len(), 5);
+            let whole = segments.join(&memory).expect("it fits");
+            assert_eq!((whole.as_slice(), whole.0.capacity()), (&body[..], body.len()));
+        }
+    }
+
+    #[test]
+    fn small_body_is_one_segment_without_a_copy() {
+        let (mut segments, memory) = (Segments::default(), memory(charged(SEGMENT_BYTES)));
+
+        segments.append(b"{}", &memory).expect("it fits");
+
+        assert_eq!(segments.join(&memory).expect("no further charge").as_slice(), b"{}");
+    }
+
+    #[test]
+    fn segment_is_charged_before_it_is_allocated() {
+        let (mut segments, memory) = (Segments::default(), memory(charged(SEGMENT_BYTES)));
+
+        assert_eq!(segments.append(&[0; SEGMENT_BYTES + 1], &memory), Err(BudgetExceeded));
+
+        assert_eq!(segments.0.len(), 1);
+    }
 
     #[test]
     fn content_type_occurs_once_and_may_have_parameters() {

@@ -102,7 +102,10 @@ impl TrustedProxies {
         ForwardedClient { address, problem: None }
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Returns whether the address is that of a trusted proxy.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 }

@@ -11,6 +11,7 @@ use super::{forwarding::RequestClient, readiness::Readiness};
 use crate::{
     accounts::{Accounts, CallContext, SessionOutagePolicy},
     api_keys::{ApiClientName, ApiClients},
+    request_memory::MemoryShare,
 };
 
 /// The time limits of a request.
@@ -38,6 +39,8 @@ pub struct Context {
     pub client: RequestClient,
     /// The time by which the response must be ready.
     pub deadline: Instant,
+    /// The memory of the request.
+    pub memory: Arc<MemoryShare>,
     /// The value of the path parameter, as it was sent.
     pub path_parameter: Option<String>,
 }

@@ -14,6 +14,7 @@ use crate::{
     accounts::AccountError,
     passwords::{Overloaded, PolicyViolation},
     rate_limit::RateLimited,
+    request_memory::BudgetExceeded,
     store::StoreError,
 };
 
@@ -61,6 +62,8 @@ pub enum ApiError {
     TooManyAttempts(RateLimited),
     /// The hashing queue is too long.
     Overloaded(Overloaded),
+    /// The memory of requests is used up, or the slow body of this one had to end for others.
+    MemoryExhausted,
     /// A store failed, and a retry may succeed.
     Unavailable(StoreError),
     /// The handler exceeded the deadline of the request.
@@ -104,7 +107,8 @@ impl ApiError {
             Self::SessionNotFound         => (StatusCode::NOT_FOUND,              Some("session_not_found"),      "You have no such session"),
             Self::WrongPassword(_)        => (StatusCode::BAD_REQUEST,            Some("wrong_password"),         "The password is wrong"),
             Self::TooManyAttempts(_)      => (StatusCode::TOO_MANY_REQUESTS,      Some("too_many_attempts"),      "Too many attempts: try again later"),
-            Self::Overloaded(_)           => (StatusCode::SERVICE_UNAVAILABLE,    Some("overloaded"),             "Too many requests at once: try again soon"),
+            Self::Overloaded(_)
+            | Self::MemoryExhausted       => (StatusCode::SERVICE_UNAVAILABLE,    Some("overloaded"),             "Too many requests at once: try again soon"),
             Self::Unavailable(_)
             | Self::DeadlinePassed        => (StatusCode::SERVICE_UNAVAILABLE,    Some("unavailable"),            "The service is not available right now: try again soon"),
             Self::StoreFault(_)
@@ -123,6 +127,7 @@ impl ApiError {
             Self::Unavailable(error) | Self::StoreFault(error) => Some(error.to_string()),
             Self::Overloaded(error) => Some(error.to_string()),
             Self::TooManyAttempts(error) => Some(error.to_string()),
+            Self::MemoryExhausted => Some(BudgetExceeded.to_string()),
             _ => None,
         }
     }
@@ -144,14 +149,14 @@ impl ApiError {
                 let challenge = HeaderValue::from_static(r#"Bearer realm="postern""#);
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
-            Self::TooLarge | Self::RequestTimeout | Self::BadRequest => {
-                // The rest of the request is never read.
-                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
             _ if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_seconds()));
             }
             _ => {}
+        }
+        if matches!(self, Self::TooLarge | Self::RequestTimeout | Self::BadRequest | Self::MemoryExhausted) {
+            // The rest of the request is never read.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -176,6 +181,12 @@ impl ApiError {
             Self::Overloaded(Overloaded { wait }) => wait.as_secs() + 1,
             _ => 1,
         }
+    }
+}
+
+impl From<BudgetExceeded> for ApiError {
+    fn from(_: BudgetExceeded) -> Self {
+        Self::MemoryExhausted
     }
 }
 
@@ -248,6 +259,7 @@ mod tests {
             ApiError::WrongPassword("password"),
             ApiError::TooManyAttempts(RateLimited { limit: "account", wait: Duration::from_millis(2_001) }),
             ApiError::Overloaded(Overloaded { wait: Duration::from_millis(2_500) }),
+            ApiError::MemoryExhausted,
             ApiError::Unavailable(unavailable),
             ApiError::DeadlinePassed,
             ApiError::StoreFault(StoreError::Corrupt { store: "store", reason: "it is torn".to_owned() }),
@@ -281,6 +293,7 @@ mod tests {
         404 session_not_found
         400 wrong_password
         429 too_many_attempts
+        503 overloaded
         503 overloaded
         503 unavailable
         503 unavailable

@@ -50,7 +50,7 @@ impl FromRequest for Fields {
             return Err(ApiError::UnsupportedMediaType);
         }
         let body = read_body(request.into_body(), context).await?;
-        Self::parse_json(&body).ok_or(ApiError::MalformedJson)
+        Self::parse_json(body.as_slice()).ok_or(ApiError::MalformedJson)
     }
 }
 
@@ -60,7 +60,7 @@ impl FromRequest for JsonOrForm {
             return Fields::from_request(request, context).await.map(Self);
         }
         let body = read_body(request.into_body(), context).await?;
-        Fields::parse_form(&body).map(Self).ok_or(ApiError::MalformedJson)
+        Fields::parse_form(body.as_slice()).map(Self).ok_or(ApiError::MalformedJson)
     }
 }
 

@@ -34,6 +34,11 @@ impl Forwarding {
         Self { trusted_proxies, monitor: Some(Arc::new(monitor)) }
     }
 
+    /// Returns whether an address is that of a trusted proxy.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.trusts(address)
+    }
+
     /// Returns the client of a request. Reports an untrusted peer that sends a forwarding header on any route: if the peer
     /// is a proxy, its clients share its address everywhere.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> RequestClient {

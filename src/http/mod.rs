@@ -32,5 +32,5 @@ pub use self::{
     cors::{Origin, Origins},
     readiness::Readiness,
     router::{MethodFilter, Router},
-    service::Service,
+    service::{Admission, Service},
 };

@@ -1,6 +1,10 @@
 //! The service of a listener: responds to a request in the order of the steps of [`Service::respond`].
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+};
 
 use futures_util::FutureExt as _;
 use hyper::{
@@ -16,7 +20,7 @@ use super::{
     context::{Context, RequestLimits, TokenCheckConfig},
     cors::Origins,
     error::ApiError,
-    forwarding::Forwarding,
+    forwarding::{Forwarding, RequestClient},
     readiness::Readiness,
     request_id::RequestId,
     request_log::RequestLog,
@@ -26,10 +30,32 @@ use super::{
 use crate::{
     accounts::{Accounts, CallContext, SessionOutagePolicy},
     api_keys::ApiClients,
-    metrics::OpenConnection,
-    model::Client,
+    metrics::{MemoryUse, OpenConnection},
+    model::{Client, ClientNetwork},
+    request_memory::{BudgetExceeded, MemoryShare, Payer, RequestBudget},
     store::TimeBudget,
 };
+
+/// What a request is charged at least: the state of its stream in h2, its task with hyper's state, the futures of the service
+/// and of the route, and its response. 6 to 7 KB are resident for a request of HTTP/2 whose body is incomplete.
+const REQUEST_BYTES: u64 = 6 * 1024;
+
+/// What each header of a request is charged besides its bytes: its place in the `HeaderMap` and two allocations.
+const HEADER_BYTES: u64 = 192;
+
+/// The admission of a request: its client has been charged.
+pub struct Admission {
+    client: RequestClient,
+    memory: Arc<MemoryShare>,
+}
+
+impl Admission {
+    /// Returns the memory of the request, which must be held until its response has been sent.
+    #[must_use]
+    pub fn memory(&self) -> Arc<MemoryShare> {
+        Arc::clone(&self.memory)
+    }
+}
 
 /// Responds to the requests of one listener.
 pub struct Service {
@@ -41,6 +67,8 @@ pub struct Service {
     limits: RequestLimits,
     origins: Origins,
     hsts: Option<HeaderValue>,
+    budget: Arc<RequestBudget>,
+    has_reserve: bool,
 }
 
 impl Service {
@@ -48,6 +76,7 @@ impl Service {
     /// session store is unavailable.
     #[must_use]
     pub fn new(router: Router, accounts: Arc<Accounts>, readiness: Arc<Readiness>, limits: RequestLimits) -> Self {
+        let budget = Arc::new(RequestBudget::unlimited(accounts.metrics.request_memory.clone()));
         let api_clients = ApiClients::empty(Arc::clone(&accounts.clock));
         let token_check = TokenCheckConfig { api_clients, session_outage_policy: SessionOutagePolicy::Refuse };
         Self {
@@ -59,7 +88,21 @@ impl Service {
             limits,
             origins: Origins::default(),
             hsts: None,
+            budget,
+            has_reserve: false,
         }
+    }
+
+    /// Sets the budget of memory. By default there is none.
+    #[must_use]
+    pub fn with_budget(self, budget: Arc<RequestBudget>) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// Lets connections and requests exceed the limit of memory, so that probes get a response. Only for a private listener.
+    #[must_use]
+    pub fn with_memory_reserve(self) -> Self {
+        Self { has_reserve: true, ..self }
     }
 
     /// Sets the API clients and the policy of `/verify/`.
@@ -87,12 +130,39 @@ impl Service {
         Self { hsts: Some(HSTS), ..self }
     }
 
+    /// Returns the payer for the memory of an address.
+    #[must_use]
+    pub fn payer(&self, address: IpAddr) -> Payer {
+        let network = ClientNetwork::from(address);
+        if self.has_reserve {
+            return Payer::Operations(network);
+        }
+        if self.forwarding.trusts(address) { Payer::TrustedProxy(network) } else { Payer::Client(network) }
+    }
+
+    /// Returns the budget of memory.
+    #[must_use]
+    pub fn budget(&self) -> &Arc<RequestBudget> {
+        &self.budget
+    }
+
+    /// Charges the client for a request whose head has been parsed.
+    ///
+    /// # Errors
+    /// Returns [`BudgetExceeded`] if the memory of requests is used up.
+    pub fn admit(&self, request: &Request<Incoming>, peer: SocketAddr) -> Result<Admission, BudgetExceeded> {
+        let client = self.forwarding.client(peer.ip(), request.headers());
+        let bytes = REQUEST_BYTES + head_bytes(request);
+        let memory = self.budget.charge(self.payer(client.address()), MemoryUse::Request, bytes)?;
+        Ok(Admission { client, memory: Arc::new(memory) })
+    }
+
     /// Responds to a request. Always returns a response and logs one event, even if the handler panics or exceeds its
     /// deadline.
-    pub async fn respond(&self, request: Request<Incoming>, peer: SocketAddr) -> Response {
+    pub async fn respond(&self, request: Request<Incoming>, admission: Admission) -> Response {
         let (route, route_match) = self.router.find(request.method(), request.uri().path());
         let (log, headers) = self.start(&request, route);
-        let context = self.context(&request, &log, peer);
+        let context = self.context(&request, &log, admission);
         let deadline = context.deadline;
         let handled = AssertUnwindSafe(handle(route_match, context, request)).catch_unwind();
         let outcome = match timeout_at(deadline, handled).await {
@@ -104,9 +174,18 @@ impl Service {
     }
 
     /// Responds to a request whose head is invalid, without routing it.
-    pub fn reject(&self, request: &Request<Incoming>) -> Response {
+    pub fn reject_malformed(&self, request: &Request<Incoming>) -> Response {
+        self.reject(request, ApiError::BadRequest)
+    }
+
+    /// Responds to a request that was not admitted, without routing it.
+    pub fn reject_unadmitted(&self, request: &Request<Incoming>) -> Response {
+        self.reject(request, ApiError::MemoryExhausted)
+    }
+
+    fn reject(&self, request: &Request<Incoming>, error: ApiError) -> Response {
         let (log, headers) = self.start(request, None);
-        headers.apply(log.finish(Err(ApiError::BadRequest)))
+        headers.apply(log.finish(Err(error)))
     }
 
     /// Counts a connection of this listener as open until the result is dropped.
@@ -122,25 +201,33 @@ impl Service {
         (RequestLog::start(id, request.method(), route, &self.accounts.metrics.http), headers)
     }
 
-    fn context(&self, request: &Request<Incoming>, log: &RequestLog, peer: SocketAddr) -> Context {
+    fn context(&self, request: &Request<Incoming>, log: &RequestLog, admission: Admission) -> Context {
         let deadline = Instant::now() + self.limits.request;
         let user_agent = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
-        let client = self.forwarding.client(peer.ip(), request.headers());
         Context {
             accounts: Arc::clone(&self.accounts),
             readiness: Arc::clone(&self.readiness),
             token_check: Arc::clone(&self.token_check),
             api_client: log.api_client(),
             call: CallContext {
-                client: Client::new(client.address(), &String::from_utf8_lossy(user_agent)),
+                client: Client::new(admission.client.address(), &String::from_utf8_lossy(user_agent)),
                 request_id: log.id().as_str().to_owned(),
                 time: TimeBudget::new(self.limits.store).with_deadline(deadline),
             },
-            client,
+            client: admission.client,
             deadline,
+            memory: admission.memory,
             path_parameter: None,
         }
     }
+}
+
+/// Returns the memory of a request head, in bytes.
+fn head_bytes<B>(request: &Request<B>) -> u64 {
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    let text = headers.sum::<usize>() + request.uri().path().len() + request.uri().query().map_or(0, str::len);
+    let count = u64::try_from(request.headers().len()).unwrap_or(u64::MAX);
+    u64::try_from(text).unwrap_or(u64::MAX).saturating_add(count.saturating_mul(HEADER_BYTES))
 }
 
 async fn handle(

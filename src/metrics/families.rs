@@ -100,6 +100,21 @@ pub(super) const FORWARDING_PROBLEMS: Family = counter(
     "Requests whose client may be hidden by a proxy; with `one_address`, windows of 100 logins, most of one address",
 );
 
+pub(super) const REQUEST_MEMORY: Family =
+    gauge("postern_request_memory_bytes", &[], "Memory that connections and requests are charged for");
+pub(super) const REQUEST_MEMORY_LIMIT: Family =
+    gauge("postern_request_memory_limit_bytes", &[], "Limit of the memory of connections and requests");
+pub(super) const ENDED_BODIES: Family = counter(
+    "postern_request_bodies_ended_total",
+    &[],
+    "Incomplete request bodies that were ended because their memory or their connection slot was needed",
+);
+pub(super) const REQUEST_MEMORY_REJECTIONS: Family = counter(
+    "postern_request_memory_rejections_total",
+    &[listed("memory", &["connection", "request"])],
+    "Connections closed and requests rejected because the memory of connections and requests was used up",
+);
+
 pub(super) const HASHING_THREADS: Family =
     gauge("postern_hashing_threads", &[], "Threads that hash and check passwords");
 pub(super) const HASHING_QUEUE_DEPTH: Family =
@@ -339,6 +354,10 @@ pub const FAMILIES: &[&Family] = &[
     &CONNECTIONS,
     &CONNECTIONS_ACCEPTED,
     &FORWARDING_PROBLEMS,
+    &REQUEST_MEMORY,
+    &REQUEST_MEMORY_LIMIT,
+    &ENDED_BODIES,
+    &REQUEST_MEMORY_REJECTIONS,
     &HASHING_THREADS,
     &HASHING_QUEUE_DEPTH,
     &HASHING_QUEUE_WAIT,

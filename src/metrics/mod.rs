@@ -14,6 +14,7 @@ mod pools;
 mod rate_limit;
 mod registry;
 mod reloads;
+mod request_memory;
 
 pub use self::{
     accounts::AccountMetrics,
@@ -27,4 +28,5 @@ pub use self::{
     rate_limit::RateLimitMetrics,
     registry::{CONTENT_TYPE, Metrics},
     reloads::ReloadedFile,
+    request_memory::{MemoryUse, RequestMemoryMetrics},
 };

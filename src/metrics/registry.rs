@@ -16,6 +16,7 @@ use super::{
     pools::{PoolStats, Pools},
     rate_limit::RateLimitMetrics,
     reloads::{ReloadedFile, Reloads},
+    request_memory::RequestMemoryMetrics,
 };
 
 /// The media type of the text that [`Metrics::render`] returns.
@@ -26,6 +27,8 @@ pub struct Metrics {
     registry: Registry,
     /// Requests and connections.
     pub http: Arc<HttpMetrics>,
+    /// The memory that connections and requests hold.
+    pub request_memory: RequestMemoryMetrics,
     /// The hashing threads and their queue.
     pub hashing: HashingMetrics,
     /// The use cases.
@@ -49,6 +52,7 @@ impl Metrics {
         let make = Registrar(&registry);
         let metrics = Self {
             http: Arc::new(HttpMetrics::new(&make)),
+            request_memory: RequestMemoryMetrics::new(&make),
             hashing: HashingMetrics::new(&make),
             accounts: AccountMetrics::new(&make),
             limiter: RateLimitMetrics::new(&make),

@@ -1,6 +1,7 @@
 //! Nouns that every layer shares: users, sessions, audit events and their parts.
 
 mod audit_event;
+mod client_network;
 mod display_text;
 mod email;
 mod escape;
@@ -13,6 +14,7 @@ mod user;
 
 pub use self::{
     audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery},
+    client_network::ClientNetwork,
     display_text::{DisplayText, InvalidDisplayText},
     email::{Email, InvalidEmail, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
     escape::{ControlEscape, escape_control},

@@ -12,7 +12,8 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use super::limits::ConnectionTimeouts;
 
-/// How long a connection may be without its first byte, or within a request head, before it can be evicted for that.
+/// How long a connection may be without its first byte, within a request head, or with unread responses, before it can be
+/// evicted for that.
 const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
 /// The most requests of an HTTP/2 connection that its client may reset before their response, unless it lets at least half
@@ -20,9 +21,14 @@ const EVICTION_GRACE: Duration = Duration::from_secs(1);
 /// cost a store its connection.
 const MAX_ABANDONED: u32 = 100;
 
+/// The most responses of an HTTP/2 connection to requests that were not admitted, and that its client has not read.
+const MAX_REJECTING: usize = 8;
+
 /// Why a connection may be evicted, the best reason last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EvictionPriority {
+    /// Its client does not read the responses.
+    Unread,
     /// Its request head is incomplete.
     SlowHead,
     /// It is between two requests.
@@ -52,6 +58,9 @@ pub enum CloseReason {
     /// The client resets most of its requests.
     #[error("too many abandoned requests")]
     Abandoning,
+    /// The client has not read the responses to requests that were rejected because memory was used up.
+    #[error("too many unread rejections")]
+    Unadmitted,
     /// The client is still sending after the last response.
     #[error("input after the last response")]
     Lingered,
@@ -74,6 +83,13 @@ struct ActivityState {
     abandoned: u32,
     /// Requests whose responses hyper has not taken yet.
     in_flight: usize,
+    /// Of these, the requests with a response.
+    responding: usize,
+    /// Of these, the responses to requests that were not admitted.
+    rejecting: usize,
+    has_too_many_rejections: bool,
+    /// When hyper last took a response, or the first one was ready.
+    last_taken: Instant,
     /// When `in_flight` last changed; before the first request, the accept or the end of the TLS handshake.
     last_change: Instant,
     /// When the first byte of an HTTP/1 request head arrived. It stays `None` if that byte was read with the request before:
@@ -100,12 +116,37 @@ enum CloseMode {
 pub struct InFlight {
     activity: Arc<ConnectionActivity>,
     is_complete: bool,
+    has_response: bool,
+    is_rejected: bool,
 }
 
 impl InFlight {
     /// Returns whether the connection closes after this request's response.
     pub fn is_last(&self) -> bool {
         self.activity.state().close_mode != CloseMode::KeepAlive
+    }
+
+    /// Records that the response is ready, and that only the client can delay it now.
+    pub fn responded(&mut self) {
+        let mut state = self.activity.state();
+        if state.responding == 0 {
+            state.last_taken = Instant::now();
+        }
+        state.responding += 1;
+        self.has_response = true;
+    }
+
+    /// Records that the request was not admitted. Its response is not charged, so few may be unread: returns whether it is one
+    /// too many, and the connection closes.
+    pub fn rejected(&mut self) -> bool {
+        let mut state = self.activity.state();
+        state.rejecting += 1;
+        state.has_too_many_rejections |= state.is_http2 && state.rejecting > MAX_REJECTING;
+        if state.has_too_many_rejections {
+            state.wake();
+        }
+        self.is_rejected = true;
+        state.has_too_many_rejections
     }
 
     /// Records that hyper has taken the response. A request that is dropped before that counts as abandoned.
@@ -119,6 +160,11 @@ impl Drop for InFlight {
         let mut state = self.activity.state();
         state.in_flight -= 1;
         state.last_change = Instant::now();
+        state.rejecting -= usize::from(self.is_rejected);
+        if self.has_response {
+            state.responding -= 1;
+            state.last_taken = Instant::now();
+        }
         if !self.is_complete {
             state.abandoned = state.abandoned.saturating_add(1);
             state.wake();
@@ -134,6 +180,10 @@ impl ConnectionActivity {
             requests: 0,
             abandoned: 0,
             in_flight: 0,
+            responding: 0,
+            rejecting: 0,
+            has_too_many_rejections: false,
+            last_taken: Instant::now(),
             last_change: Instant::now(),
             head_since: None,
             blocked_since: None,
@@ -172,7 +222,7 @@ impl ConnectionActivity {
         state.requests = state.requests.saturating_add(1);
         state.head_since = None;
         state.last_change = Instant::now();
-        InFlight { activity: Arc::clone(self), is_complete: false }
+        InFlight { activity: Arc::clone(self), is_complete: false, has_response: false, is_rejected: false }
     }
 
     /// Records that the client does not read its response.
@@ -219,6 +269,11 @@ impl ConnectionActivity {
     /// Returns why the connection may be evicted, and for how long that has been so; `None` if it must not be.
     pub fn eviction_priority(&self) -> Option<(EvictionPriority, Duration)> {
         self.state().eviction_priority()
+    }
+
+    /// Returns whether the connection is about to close because it was evicted.
+    pub fn is_evicted(&self) -> bool {
+        self.state().is_evicted
     }
 
     /// Closes the connection if it may still be evicted.
@@ -273,9 +328,13 @@ impl ActivityState {
     }
 
     fn eviction_priority(&self) -> Option<(EvictionPriority, Duration)> {
+        if self.in_flight > 0 {
+            let unread = self.last_taken.elapsed();
+            let is_unread = self.responding > 0 && unread >= EVICTION_GRACE;
+            return is_unread.then_some((EvictionPriority::Unread, unread));
+        }
         let resting = self.resting_since().elapsed();
         let priority = match self.head_since {
-            _ if self.in_flight > 0 => return None,
             Some(_) if resting < EVICTION_GRACE => return None,
             Some(_) => EvictionPriority::SlowHead,
             None if !self.has_had_request() && resting >= EVICTION_GRACE => EvictionPriority::NoFirstByte,
@@ -296,6 +355,9 @@ impl ActivityState {
         self.is_evicted = false;
         if self.is_http2 && self.abandoned > MAX_ABANDONED && self.abandoned > self.requests / 2 {
             return Err(CloseReason::Abandoning);
+        }
+        if self.has_too_many_rejections {
+            return Err(CloseReason::Unadmitted);
         }
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.waker = Some(waker.clone());

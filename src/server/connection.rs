@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
@@ -27,16 +28,15 @@ use tokio::{
 
 use super::{
     activity::{CloseReason, ConnectionActivity, InFlight},
-    limits::ConnectionLimits,
+    limits::{ConnectionLimits, MAX_HEAD_BYTES},
+    memory::ConnectionMemory,
     request_head,
     shutdown::Phase,
+    slots::ConnectionSlots,
     stream::{Protocol, TrackedStream},
     tls::Tls,
 };
-use crate::{clock::jittered, http::Service};
-
-/// The most bytes of an HTTP/1 request head.
-const MAX_HEAD_BYTES: usize = 32 * 1024;
+use crate::{clock::jittered, http::Service, request_memory::MemoryShare};
 
 /// The most headers of an HTTP/1 request.
 const MAX_HEADERS: usize = 64;
@@ -50,22 +50,32 @@ pub struct Connection {
     pub limits: ConnectionLimits,
     pub phase: Receiver<Phase>,
     pub activity: Arc<ConnectionActivity>,
+    pub slots: Arc<ConnectionSlots>,
 }
 
 impl Connection {
     /// Serves the connection until it is closed.
-    pub async fn serve(self, stream: TcpStream, tls: Option<Arc<Tls>>) -> Result<(), BoxError> {
+    pub async fn serve(
+        self,
+        stream: TcpStream,
+        tls: Option<Arc<Tls>>,
+        memory: ConnectionMemory,
+    ) -> Result<(), BoxError> {
         // Responses are small and written whole; Nagle's algorithm would only delay them.
         stream.set_nodelay(true)?;
-        let Some(tls) = tls else { return self.serve_on(stream).await };
+        let Some(tls) = tls else { return self.serve_on(stream, memory).await };
         let handshake = pin!(tls.acceptor().accept(stream));
         let stream = self.activity.run_until_deadline(handshake).await??;
         self.activity.handshake_done();
-        self.serve_on(stream).await
+        self.serve_on(stream, memory).await
     }
 
-    async fn serve_on(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<(), BoxError> {
-        let mut stream = TrackedStream::new(io, Arc::clone(&self.activity));
+    async fn serve_on(
+        self,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        memory: ConnectionMemory,
+    ) -> Result<(), BoxError> {
+        let mut stream = TrackedStream::new(io, Arc::clone(&self.activity), memory);
         let protocol = {
             let detection = pin!(stream.detect_protocol());
             tokio::select! {
@@ -86,23 +96,36 @@ impl Connection {
     /// Returns the function that responds to each request.
     fn responder(&self) -> impl Fn(Request<Incoming>) -> ResponseFuture + use<> {
         let (activity, service, peer) = (Arc::clone(&self.activity), Arc::clone(&self.service), self.peer);
+        let slots = Arc::clone(&self.slots);
         move |request| {
             let mut in_flight = activity.request_started();
+            let is_http2 = request.version() == Version::HTTP_2;
+            slots.relieve_memory();
+            // Charged before the task of the request is allocated.
+            let outcome = match service.admit(&request, peer) {
+                Ok(admission) if request_head::is_valid(&request) => Ok((request, admission)),
+                Ok(_) => Err(service.reject_malformed(&request)),
+                // The connection closes: a response would only take memory until it does.
+                Err(_) if in_flight.rejected() => return Box::pin(pending()),
+                Err(_) => Err(service.reject_unadmitted(&request)),
+            };
             let service = Arc::clone(&service);
             Box::pin(async move {
-                let is_http2 = request.version() == Version::HTTP_2;
-                let mut response = if request_head::is_valid(&request) {
-                    service.respond(request, peer).await
-                } else {
-                    service.reject(&request)
+                let (mut response, memory) = match outcome {
+                    Ok((request, admission)) => {
+                        let memory = admission.memory();
+                        (service.respond(request, admission).await, Some(memory))
+                    }
+                    Err(response) => (response, None),
                 };
+                in_flight.responded();
                 if response.body().is_end_stream() {
                     in_flight.completed();
                 }
                 if !is_http2 && in_flight.is_last() {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok(response.map(|body| TrackedBody { body, in_flight }))
+                Ok(response.map(|body| TrackedBody { body, in_flight, _memory: memory }))
             })
         }
     }
@@ -148,11 +171,12 @@ impl Connection {
 
 type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<TrackedBody>, Infallible>> + Send>>;
 
-/// A response body. Its request is in flight until hyper has taken the whole body; over HTTP/2, the client's flow-control
+/// A response body. Its request is in flight, and holds its memory, until hyper has taken the whole body; over HTTP/2, the client's flow-control
 /// window delays that.
 struct TrackedBody {
     body: Full<Bytes>,
     in_flight: InFlight,
+    _memory: Option<Arc<MemoryShare>>,
 }
 
 impl Body for TrackedBody {
@@ -229,7 +253,7 @@ fn http1() -> http1::Builder {
     builder
 }
 
-/// Creates the builder, with Envoy's values for edge proxies if there are any (100 streams, windows of 64 KiB and 1 MiB).
+/// Creates the builder. `server::memory` charges for what it lets a client fill.
 fn http2() -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -238,10 +262,11 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10))
         .max_concurrent_streams(100)
-        // Request bodies are at most 16 KiB: larger windows would only let clients fill memory.
-        .initial_stream_window_size(64 * 1024)
-        .initial_connection_window_size(1024 * 1024)
-        .max_send_buf_size(64 * 1024)
+        // The most bytes of a request body. Bodies are read as they arrive: the connection's window, the least that HTTP/2
+        // allows, only limits what h2 holds until the tasks of the streams run.
+        .initial_stream_window_size(16 * 1024)
+        .initial_connection_window_size(64 * 1024 - 1)
+        .max_send_buf_size(16 * 1024)
         .max_header_list_size(16 * 1024)
         // Streams that the client resets before hyper accepts them, and streams that h2 resets for errors of the client.
         .max_pending_accept_reset_streams(20)

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+/// The most bytes of an HTTP/1 request head.
+pub const MAX_HEAD_BYTES: usize = 32 * 1024;
+
 /// The limits of a listener's connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// The most connections open at once. A new connection above the limit evicts one that has no request; if every
-    /// connection has a request, the new one waits.
+    /// The most connections open at once. A new connection above the limit evicts another one: see `slots`.
     pub max_connections: usize,
     /// The deadlines of a connection.
     pub timeouts: ConnectionTimeouts,

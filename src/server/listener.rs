@@ -11,8 +11,8 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    activity::ConnectionActivity, connection::Connection, limits::ConnectionLimits, shutdown::Phase,
-    slots::ConnectionSlots, tls::Tls,
+    activity::ConnectionActivity, connection::Connection, limits::ConnectionLimits, memory::ConnectionMemory,
+    shutdown::Phase, slots::ConnectionSlots, tls::Tls,
 };
 use crate::http::Service;
 
@@ -35,7 +35,7 @@ pub struct ListenerConfig {
 /// connections that are still open.
 pub async fn serve(config: ListenerConfig, phase: Receiver<Phase>) {
     let ListenerConfig { listener, service, limits, tls } = config;
-    let slots = Arc::new(ConnectionSlots::new(limits.max_connections));
+    let slots = Arc::new(ConnectionSlots::new(limits.max_connections, Arc::clone(service.budget())));
     let mut acceptor = Acceptor { slots, service, limits, tls, phase: phase.clone(), connections: JoinSet::new() };
     let backlog = loop {
         let (stream, peer) = tokio::select! {
@@ -61,7 +61,7 @@ pub async fn serve(config: ListenerConfig, phase: Receiver<Phase>) {
     while acceptor.connections.join_next().await.is_some() {}
 }
 
-/// Gives each connection a slot and spawns its task.
+/// Gives each connection a slot and its memory, and spawns its task. A connection that gets neither is closed.
 struct Acceptor {
     slots: Arc<ConnectionSlots>,
     service: Arc<Service>,
@@ -74,13 +74,17 @@ struct Acceptor {
 impl Acceptor {
     async fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let activity = Arc::new(ConnectionActivity::new(self.limits.timeouts));
-        let slot = self.slots.acquire(Arc::clone(&activity)).await;
+        let payer = self.service.payer(peer.ip());
+        let Some(slot) = self.slots.acquire(Arc::clone(&activity), payer).await else { return };
+        self.slots.relieve_memory();
+        let Ok(memory) = ConnectionMemory::charge(self.service.budget(), payer, self.tls.is_some()) else { return };
         while self.connections.try_join_next().is_some() {}
         let open = self.service.connection();
         let (service, tls, phase) = (Arc::clone(&self.service), self.tls.clone(), self.phase.clone());
-        let connection = Connection { peer, service, limits: self.limits, phase, activity };
+        let slots = Arc::clone(&self.slots);
+        let connection = Connection { peer, service, limits: self.limits, phase, activity, slots };
         self.connections.spawn(async move {
-            if let Err(error) = connection.serve(stream, tls).await {
+            if let Err(error) = connection.serve(stream, tls, memory).await {
                 debug!(%error, "connection ended");
             }
             drop((slot, open));

@@ -12,12 +12,16 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::activity::ConnectionActivity;
+use super::{activity::ConnectionActivity, memory::ConnectionMemory};
 
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const READ_BYTES: usize = 4 * 1024;
+
+/// The most bytes that are read before other tasks run: those that take the bodies from h2, which holds 250 bytes for each
+/// frame.
+const MAX_READ_AT_ONCE: usize = 16 * 1024;
 
 /// The most bytes that are read and discarded after the last response.
 const MAX_LINGER_BYTES: usize = 1024 * 1024;
@@ -31,6 +35,9 @@ pub enum Protocol {
 pub struct TrackedStream<IO> {
     io: IO,
     activity: Arc<ConnectionActivity>,
+    memory: ConnectionMemory,
+    /// Bytes that were read since the stream last yielded.
+    read_at_once: usize,
     /// Input that was read to detect the protocol, and that hyper has not read yet.
     prefix: Vec<u8>,
     is_read_closed: bool,
@@ -40,9 +47,17 @@ pub struct TrackedStream<IO> {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
-    pub fn new(io: IO, activity: Arc<ConnectionActivity>) -> Self {
-        let prefix = Vec::new();
-        Self { io, activity, prefix, is_read_closed: false, is_write_blocked: false, linger_bytes: None }
+    pub fn new(io: IO, activity: Arc<ConnectionActivity>, memory: ConnectionMemory) -> Self {
+        Self {
+            io,
+            activity,
+            memory,
+            read_at_once: 0,
+            prefix: Vec::new(),
+            is_read_closed: false,
+            is_write_blocked: false,
+            linger_bytes: None,
+        }
     }
 
     /// Reads until the input is, or cannot be, the preface of HTTP/2. Returns `None` if the client closes before that.
@@ -57,6 +72,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
         if !self.prefix.starts_with(PREFACE) {
             return Ok(Some(Protocol::Http1));
         }
+        self.memory.http2_detected().map_err(io::Error::other)?;
         self.activity.http2_detected();
         Ok(Some(Protocol::Http2))
     }
@@ -100,9 +116,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TrackedStream<IO> {
             }
             return Poll::Ready(Ok(()));
         }
+        if self.read_at_once >= MAX_READ_AT_ONCE {
+            self.read_at_once = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
-        if buffer.filled().len() > before {
+        let read = Pin::new(&mut self.io).poll_read(context, buffer);
+        if read.is_pending() {
+            self.read_at_once = 0;
+        }
+        ready!(read)?;
+        let length = buffer.filled().len() - before;
+        if length > 0 {
+            self.read_at_once += length;
+            self.memory.bytes_arrived(length).map_err(io::Error::other)?;
             self.activity.bytes_arrived();
         } else if buffer.remaining() > 0 {
             self.is_read_closed = true;

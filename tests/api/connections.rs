@@ -11,7 +11,9 @@ use tokio::{
 };
 
 use super::Service;
-use crate::support::{LONG, Settings, refuses_connections, send_head, until, until_closed, until_end, within};
+use crate::support::{
+    ATTACKER, LONG, Settings, refuses_connections, send_head, until, until_closed, until_end, within,
+};
 
 /// A limit that a test exceeds.
 pub const SHORT: Duration = Duration::from_millis(200);
@@ -314,7 +316,7 @@ async fn silent_connections_give_way_to_a_new_one() {
     let service = with_slots(10).await;
     let mut silent = Vec::new();
     for _ in 0..50 {
-        silent.push(service.connection().await);
+        silent.push(service.connection_from(ATTACKER).await);
     }
 
     within(LONG, "a response", service.get("/healthz").send()).await.expect(200);
@@ -325,7 +327,10 @@ async fn slow_request_heads_give_way_to_a_new_connection() {
     let service = with_slots(10).await;
     let mut slow = Vec::new();
     for _ in 0..50 {
-        slow.push(sent(&service, "GET /healthz HTTP/1.1\r\n").await);
+        let mut stream = service.connection_from(ATTACKER).await;
+        // A client with a quarter of the slots is not accepted.
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\n").await;
+        slow.push(stream);
     }
 
     within(LONG, "a response", service.get("/healthz").send()).await.expect(200);

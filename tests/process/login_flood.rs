@@ -1,10 +1,6 @@
 //! A flood of logins, and the cost of password hashing.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -12,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Ended, LONG, PASSWORD, Postern, Serving, eventually, missing, within};
+use crate::support::{Cgroup, Ended, LONG, PASSWORD, Postern, Serving, eventually, missing, within};
 
 /// The number of parallel logins.
 const CALLERS: usize = 200;
@@ -142,40 +138,19 @@ async fn hashes_beyond_the_memory_limit_are_refused_at_the_start() {
     assert!(!postern.path("postern-data").exists());
 }
 
-/// Creates a cgroup with a memory limit; `None` if this process may not.
-fn limited_cgroup(limit: &str) -> Option<PathBuf> {
-    let places = [("memory", "memory.limit_in_bytes"), ("", "memory.max")];
-    places.into_iter().find_map(|(hierarchy, file)| {
-        let cgroup = Path::new("/sys/fs/cgroup").join(hierarchy).join(format!("postern-{}", uuid::Uuid::new_v4()));
-        fs::create_dir(&cgroup).ok()?;
-        let is_limited = cgroup.join(file).exists() && fs::write(cgroup.join(file), limit).is_ok();
-        if !is_limited {
-            fs::remove_dir(&cgroup).expect("an empty cgroup");
-        }
-        is_limited.then_some(cgroup)
-    })
-}
-
 #[tokio::test]
 async fn memory_limit_is_that_of_the_cgroup() {
-    let Some(cgroup) = limited_cgroup("50M") else {
+    let Some(cgroup) = Cgroup::with_memory("50M") else {
         // The unit tests of the limit use trees of files, and run everywhere.
         missing("cgroups", "this process may not make a cgroup with a memory limit");
         return;
     };
-    let procs = cgroup.join("cgroup.procs");
-    let program = env!("CARGO_BIN_EXE_postern");
 
-    let script = "echo $$ >\"$0\" && exec \"$@\"";
-    let limited = tokio::process::Command::new("sh")
-        .args(["-c", script, &procs.display().to_string(), program, "config", "--hash-threads", "1"])
-        .env_clear()
-        .output();
+    let limited = cgroup.command(&["config", "--hash-threads", "1"]).env_clear().output();
     let limited = Ended::of(&limited.await.expect("it starts"));
 
     assert_eq!(limited.code, Some(64), "{limited:?}");
     assert!(limited.stderr.contains("are 51.0 MiB, 1.0 MiB more than the memory limit of 50.0 MiB"), "{limited:?}");
-    fs::remove_dir(&cgroup).expect("an empty cgroup");
 }
 
 #[tokio::test]

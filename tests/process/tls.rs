@@ -219,3 +219,30 @@ async fn unusable_certificate_stops_the_start() {
     fs::remove_file(&certificate).expect("a file");
     refused("cert.pem: No such file").await;
 }
+
+#[tokio::test]
+async fn unfinished_handshakes_take_no_more_than_they_are_charged() {
+    const CONNECTIONS: usize = 500;
+    // Evicts nobody.
+    let postern = with_certificate().await.with("POSTERN_REQUEST_MEMORY", "128MiB");
+    let serving = postern.serve().await;
+    let client = Client::trusting(&postern.path("cert.pem"));
+    assert!(client.ask(serving.public, HEALTH).await.starts_with("HTTP/1.1 200 "));
+    let (before, charged) =
+        (serving.memory_bytes("VmRSS:"), serving.metric::<u64>("postern_request_memory_bytes").await);
+    // A record of 16 KiB that lacks its last byte, with the beginning of a ClientHello of 64 KiB.
+    let record = [&b"\x16\x03\x01\x40\x00\x01\x00\xff\xff\x03\x03"[..], &[0; 16 * 1024 - 7]].concat();
+
+    let mut handshakes = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut handshake = TcpStream::connect(serving.public).await.expect("it accepts");
+        handshake.write_all(&record).await.expect("the server takes it");
+        handshakes.push(handshake);
+    }
+
+    assert!(client.ask(serving.public, HEALTH).await.starts_with("HTTP/1.1 200 "));
+    let grown = serving.memory_bytes("VmRSS:").saturating_sub(before);
+    let charged = serving.metric::<u64>("postern_request_memory_bytes").await - charged;
+    eprintln!("{grown} B for {CONNECTIONS} handshakes, {charged} B charged");
+    assert!(grown <= charged, "{grown} B for {charged} B");
+}

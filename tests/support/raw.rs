@@ -1,10 +1,13 @@
 //! Bytes to a server, and texts of HTTP and Prometheus.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    str::FromStr,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use super::{LONG, eventually, within};
@@ -77,4 +80,14 @@ pub fn header<'head>(head: &'head str, name: &str) -> Option<&'head str> {
 pub fn sample<T: FromStr>(metrics: &str, name: &str) -> T {
     let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
     value.unwrap_or_else(|| panic!("no {name} in\n{metrics}"))
+}
+
+/// The address of an attacker: another client network than that of every other client.
+pub const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// Connects from this address of the machine.
+pub async fn connect_from(source: IpAddr, address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((source, 0).into()).expect("an address of this machine");
+    within(LONG, "the server accepts", socket.connect(address)).await.expect("it accepts")
 }

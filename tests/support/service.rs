@@ -1,8 +1,15 @@
 //! A service in the test's own process, on a backend of its own: one server, or several that share stores and keys.
 
 use std::{
-    collections::HashMap, fs::OpenOptions, io::Write as _, net::SocketAddr, ops::Deref,
-    os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc, time::Duration,
+    collections::HashMap,
+    fs::OpenOptions,
+    io::Write as _,
+    net::{IpAddr, SocketAddr},
+    ops::Deref,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    sync::Arc,
+    time::Duration,
 };
 
 use postern::{
@@ -27,7 +34,7 @@ use tokio::{
 
 use super::{
     API_KEY, Api, Backend, CHEAP, CountingStores, LONG, RequestBuilder, Response, Settings, Stores, TestUser, assemble,
-    eventually_some, hashing, new_keys, sample, time, until_closed,
+    connect_from, eventually_some, hashing, new_keys, sample, time, until_closed,
 };
 
 /// The parts that all servers of a service share.
@@ -282,6 +289,11 @@ impl Server {
         let mut stream = self.connection().await;
         stream.write_all(bytes).await.expect("the server takes it");
         until_closed(&mut stream).await
+    }
+
+    /// Connects from this address of the machine.
+    pub async fn connection_from(&self, source: IpAddr) -> TcpStream {
+        connect_from(source, self.address).await
     }
 
     pub async fn connection(&self) -> TcpStream {

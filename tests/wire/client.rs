@@ -1,7 +1,7 @@
 //! A client that sends raw bytes and parses HTTP/1 responses.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -50,6 +50,13 @@ pub struct Connection<S = TcpStream>(pub S);
 impl Connection {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = within(LONG, "the server accepts", TcpStream::connect(address)).await.expect("it accepts");
+        stream.set_nodelay(true).expect("an option");
+        Self(stream)
+    }
+
+    /// Opens a connection from this address.
+    pub async fn open_from(source: IpAddr, address: SocketAddr) -> Self {
+        let stream = support::connect_from(source, address).await;
         stream.set_nodelay(true).expect("an option");
         Self(stream)
     }

@@ -7,6 +7,7 @@ mod http2;
 mod http2_floods;
 mod http2_requests;
 mod many_connections;
+mod memory;
 mod proxies;
 mod server;
 mod slow;

@@ -8,16 +8,16 @@ use tokio::task::JoinSet;
 use crate::{
     client::{Connection, get, post},
     server::Server,
-    support::within,
+    support::{ATTACKER, within},
 };
 
-const MANY: usize = 2000;
+pub const MANY: usize = 2000;
 
 /// The limit of a wait for free slots, shorter than the request timeout in these tests.
 const EVICTION_LIMIT: Duration = Duration::from_secs(20);
 
 /// Raises the open-files limit of this process and its children for [`MANY`] connections.
-fn raise_open_files_limit() {
+pub fn raise_open_files_limit() {
     let limit = getrlimit(Resource::Nofile);
     let needed = MANY as u64 + 500;
     if limit.current.is_some_and(|current| current < needed) {
@@ -29,7 +29,7 @@ fn raise_open_files_limit() {
 async fn connect_many(server: &Server, count: usize, sent: &[u8]) -> Vec<Connection> {
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
-        let mut connection = server.connect().await;
+        let mut connection = server.connect_from(ATTACKER).await;
         connection.send(sent).await;
         connections.push(connection);
     }
@@ -79,19 +79,35 @@ async fn new_connections_evict_idle_ones_if_slots_are_full() {
 }
 
 #[tokio::test]
-async fn slots_full_of_slow_requests_free_up_at_the_request_timeout() {
-    let server = Server::start_with(&[("POSTERN_MAX_CONNECTIONS", "50"), ("POSTERN_REQUEST_TIMEOUT", "2s")]).await;
+async fn slots_full_of_slow_bodies_free_up_for_others() {
+    let server = Server::start_with(&[("POSTERN_MAX_CONNECTIONS", "48"), ("POSTERN_REQUEST_TIMEOUT", "60s")]).await;
+    let slow = post("/token/", "slow", "{}");
+    let mut slow_clients = Vec::new();
+    // When three quarters of the slots are in use, a client may have a quarter.
+    for attacker in 2..6 {
+        for _ in 0..12 {
+            let mut connection = server.connect_from([127, 0, 0, attacker].into()).await;
+            connection.send(&slow.as_bytes()[..slow.len() - 1]).await;
+            slow_clients.push(connection);
+        }
+    }
+
+    within(EVICTION_LIMIT, "a new client is served", server.expect_healthy()).await;
+
+    assert!(server.ended_bodies().await > 0);
+    drop(slow_clients);
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_all_slots() {
+    let server = Server::start_with(&[("POSTERN_MAX_CONNECTIONS", "48"), ("POSTERN_REQUEST_TIMEOUT", "60s")]).await;
     let slow = post("/token/", "slow", "{}");
 
-    let mut connections = connect_many(&server, 60, &slow.as_bytes()[..slow.len() - 1]).await;
-    let mut new_connection = server.connect().await;
-    new_connection.send(get("/healthz", "new")).await;
+    let slow_clients = connect_many(&server, 60, &slow.as_bytes()[..slow.len() - 1]).await;
 
-    assert_eq!(new_connection.until_closed().await.only().status, 200);
-    for connection in &mut connections {
-        connection.until_closed().await;
-    }
-    server.expect_clean_stop().await;
+    server.expect_healthy().await;
+    assert_eq!(server.ended_bodies().await, 0, "a slot was free");
+    drop(slow_clients);
 }
 
 #[tokio::test]

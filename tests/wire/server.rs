@@ -1,13 +1,13 @@
 //! The program under attack, and checks that it still serves other clients.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
 use crate::{
     client::Connection,
-    support::{PASSWORD, Postern, Serving},
+    support::{Cgroup, PASSWORD, Postern, Serving},
 };
 
 /// Longer than the responses take, even on a busy machine.
@@ -27,11 +27,24 @@ impl Server {
     }
 
     pub async fn start_with(settings: &[(&'static str, &str)]) -> Self {
+        let directory = Self::directory(settings);
+        Self::of(directory.serve_by(directory.command(&["serve"])).await, directory).await
+    }
+
+    /// Starts a server in a control group.
+    pub async fn start_in(cgroup: &Cgroup, settings: &[(&'static str, &str)]) -> Self {
+        let directory = Self::directory(settings);
+        Self::of(directory.serve_by(cgroup.command(&["serve"])).await, directory).await
+    }
+
+    fn directory(settings: &[(&'static str, &str)]) -> Postern {
         // A log line at this level is a bug. Long store and hashing limits keep a busy machine from causing one.
         let directory = Postern::new().with("POSTERN_LOG", "error");
         let directory = directory.with("POSTERN_STORE_TIMEOUT", "30s").with("POSTERN_HASH_MAX_WAIT", "30s");
-        let directory = settings.iter().fold(directory, |directory, (name, value)| directory.with(name, *value));
-        let serving = directory.serve().await;
+        settings.iter().fold(directory, |directory, (name, value)| directory.with(name, *value))
+    }
+
+    async fn of(serving: Serving, directory: Postern) -> Self {
         assert!(serving.line.contains("embedded store"), "{}", serving.line);
         serving.signed_up(EMAIL).await;
         Self { _directory: directory, serving }
@@ -39,6 +52,11 @@ impl Server {
 
     pub async fn connect(&self) -> Connection {
         Connection::open(self.serving.public).await
+    }
+
+    /// Connects from another address of this machine.
+    pub async fn connect_from(&self, source: IpAddr) -> Connection {
+        Connection::open_from(source, self.serving.public).await
     }
 
     pub async fn connect_to_operations(&self) -> Connection {
@@ -70,6 +88,22 @@ impl Server {
         let metrics = self.serving.metrics().await;
         let samples = metrics.lines().filter(|line| line.starts_with(prefix));
         samples.map(|line| line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok()).expect("a count")).sum()
+    }
+
+    /// Returns the number of request bodies that were ended for others.
+    pub async fn ended_bodies(&self) -> u64 {
+        self.counted("postern_request_bodies_ended_total ").await
+    }
+
+    /// Returns the bytes that connections and requests are charged for, and their limit.
+    pub async fn request_memory(&self) -> (u64, u64) {
+        let held = self.counted("postern_request_memory_bytes ").await;
+        (held, self.counted("postern_request_memory_limit_bytes ").await)
+    }
+
+    /// Returns the peak of the resident memory in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        self.serving.peak_memory_bytes()
     }
 
     /// Returns the resident memory in bytes.

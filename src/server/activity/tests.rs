@@ -79,3 +79,42 @@ async fn connection_is_idle_a_second_after_its_last_response() {
 
     assert_eq!(responded.elapsed().as_millis(), 1000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn connection_with_unread_responses_is_evicted_last() {
+    let activity = activity();
+    let mut first = activity.request_started();
+    let working = activity.request_started();
+    tokio::time::advance(Duration::from_mins(1)).await;
+    assert_eq!(activity.eviction_priority(), None);
+
+    first.responded();
+    tokio::time::advance(Duration::from_millis(900)).await;
+    assert_eq!(activity.eviction_priority(), None);
+    tokio::time::advance(Duration::from_millis(100)).await;
+    assert_eq!(activity.eviction_priority(), Some((EvictionPriority::Unread, Duration::from_secs(1))));
+
+    drop(first);
+    assert_eq!(activity.eviction_priority(), None);
+    drop(working);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unread_rejections_close_an_http2_connection() {
+    let activity = activity();
+    activity.http2_detected();
+    let reject = || {
+        let mut request = activity.request_started();
+        let is_one_too_many = request.rejected();
+        (request, is_one_too_many)
+    };
+    let mut unread: Vec<_> = (0..MAX_REJECTING).map(|_| reject()).collect();
+    let deadline = async || activity.run_until_deadline(std::pin::pin!(tokio::time::sleep(Duration::ZERO))).await;
+    assert_eq!(deadline().await, Ok(()));
+
+    unread.push(reject());
+
+    assert!(unread.pop().is_some_and(|(_, is_one_too_many)| is_one_too_many));
+    let closed = activity.run_until_deadline(std::pin::pin!(std::future::pending::<()>())).await;
+    assert_eq!(closed, Err(CloseReason::Unadmitted));
+}

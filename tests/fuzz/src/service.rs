@@ -139,7 +139,9 @@ async fn exchange(service: &Arc<http::Service>, bytes: &[u8]) -> Exchange {
     let respond = service_fn(|request: Request<Incoming>| {
         let (service, requests, method) = (Arc::clone(service), Arc::clone(&requests), request.method().to_string());
         async move {
-            let response = service.respond(request, SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000))).await;
+            let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
+            let admission = service.admit(&request, peer).expect("no limit of memory");
+            let response = service.respond(request, admission).await;
             requests.lock().expect("no panic under the lock").push((method, response.status().as_u16()));
             Ok::<_, Infallible>(response)
         }

@@ -1,0 +1,205 @@
+//! The budget, and the shares of it that connections and requests hold.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Duration};
+
+use super::ledger::{BudgetExceeded, Ledger, Payer};
+use crate::metrics::{MemoryUse, RequestMemoryMetrics};
+
+/// The budget of the process for the memory of connections and requests. No call waits.
+#[derive(Debug)]
+pub struct RequestBudget {
+    ledger: Mutex<Ledger>,
+    metrics: RequestMemoryMetrics,
+}
+
+/// More than any machine has; multiples of it are still numbers.
+const UNLIMITED: u64 = 1 << 60;
+
+impl RequestBudget {
+    /// Creates a budget of `limit` bytes.
+    #[must_use]
+    pub fn new(limit: u64, metrics: RequestMemoryMetrics) -> Self {
+        metrics.limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
+        Self { ledger: Mutex::new(Ledger::new(limit)), metrics }
+    }
+
+    /// Creates a budget that is never used up.
+    #[must_use]
+    pub fn unlimited(metrics: RequestMemoryMetrics) -> Self {
+        Self { ledger: Mutex::new(Ledger::new(UNLIMITED)), metrics }
+    }
+
+    /// Charges a payer, until the share is dropped.
+    ///
+    /// # Errors
+    /// Returns [`BudgetExceeded`] if the budget is used up, or if the payer's network holds too much of it.
+    pub fn charge(
+        self: &Arc<Self>,
+        payer: Payer,
+        memory_use: MemoryUse,
+        bytes: u64,
+    ) -> Result<MemoryShare, BudgetExceeded> {
+        self.add(payer, memory_use, bytes)?;
+        Ok(MemoryShare { budget: Arc::clone(self), payer, memory_use, bytes: Arc::new(AtomicU64::new(bytes)) })
+    }
+
+    /// Returns whether more than three quarters of the budget are held.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.ledger.lock().is_tight()
+    }
+
+    /// Ends the slowest body of the client network that holds most, if that body has been incomplete for `age`. Returns
+    /// whether there was one.
+    pub fn end_slow_body(&self, age: Duration) -> bool {
+        let has_ended = self.ledger.lock().end_slow_body(age);
+        self.metrics.ended_bodies.inc_by(has_ended.into());
+        has_ended
+    }
+
+    fn add(&self, payer: Payer, memory_use: MemoryUse, bytes: u64) -> Result<(), BudgetExceeded> {
+        let (ended, outcome) = {
+            let mut ledger = self.ledger.lock();
+            let charged = ledger.charge(payer, bytes);
+            self.record(&ledger);
+            charged
+        };
+        self.metrics.ended_bodies.inc_by(ended);
+        outcome.inspect_err(|_| self.metrics.count_rejection(memory_use))
+    }
+
+    fn record(&self, ledger: &Ledger) {
+        self.metrics.held.set(i64::try_from(ledger.held()).unwrap_or(i64::MAX));
+    }
+}
+
+/// What a connection or a request holds; given back on drop.
+#[derive(Debug)]
+pub struct MemoryShare {
+    budget: Arc<RequestBudget>,
+    payer: Payer,
+    memory_use: MemoryUse,
+    bytes: Arc<AtomicU64>,
+}
+
+impl MemoryShare {
+    /// Charges more.
+    ///
+    /// # Errors
+    /// As [`RequestBudget::charge`].
+    pub fn grow(&self, bytes: u64) -> Result<(), BudgetExceeded> {
+        self.budget.add(self.payer, self.memory_use, bytes)?;
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Records that the body of the request is incomplete, until the result is dropped.
+    #[must_use]
+    pub fn incomplete_body(&self) -> IncompleteBody<'_> {
+        let end = Arc::new(Notify::new());
+        let id = self.budget.ledger.lock().add_body(self.payer.network(), Arc::clone(&self.bytes), Arc::clone(&end));
+        IncompleteBody { share: self, id, end }
+    }
+
+    /// Returns the payer.
+    #[must_use]
+    pub fn payer(&self) -> Payer {
+        self.payer
+    }
+}
+
+impl Drop for MemoryShare {
+    fn drop(&mut self) {
+        let mut ledger = self.budget.ledger.lock();
+        ledger.release(self.payer.network(), self.bytes.load(Ordering::Relaxed));
+        self.budget.record(&ledger);
+    }
+}
+
+/// A body that is incomplete. It must end when [`Self::ended`] returns.
+#[derive(Debug)]
+pub struct IncompleteBody<'share> {
+    share: &'share MemoryShare,
+    id: u64,
+    end: Arc<Notify>,
+}
+
+impl IncompleteBody<'_> {
+    /// Waits until the body must end, because its memory is needed.
+    pub async fn ended(&self) {
+        self.end.notified().await;
+    }
+}
+
+impl Drop for IncompleteBody<'_> {
+    fn drop(&mut self) {
+        self.share.budget.ledger.lock().remove_body(self.share.payer.network(), self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    const LIMIT: u64 = 1 << 20;
+
+    fn budget() -> Arc<RequestBudget> {
+        Arc::new(RequestBudget::new(LIMIT, Metrics::new("").request_memory))
+    }
+
+    fn client(number: u8) -> Payer {
+        Payer::Client(IpAddr::from(Ipv4Addr::new(192, 0, 2, number)).into())
+    }
+
+    #[test]
+    fn shares_are_given_back_on_drop() {
+        let budget = budget();
+        let connection = budget.charge(client(1), MemoryUse::Connection, 1000).expect("it fits");
+        let request = budget.charge(client(1), MemoryUse::Request, 500).expect("it fits");
+        request.grow(500).expect("it fits");
+        let body = request.incomplete_body();
+        assert_eq!(budget.metrics.held.get(), 2000);
+
+        drop(body);
+        drop((connection, request));
+
+        assert_eq!(budget.metrics.held.get(), 0);
+        assert_eq!(budget.ledger.lock().held(), 0);
+    }
+
+    #[test]
+    fn ended_body_is_notified_and_counted() {
+        let budget = budget();
+        let slow = budget.charge(client(1), MemoryUse::Request, LIMIT / 4 * 3).expect("it fits");
+        let body = slow.incomplete_body();
+        assert!(body.ended().now_or_never().is_none());
+
+        let newcomer = budget.charge(client(2), MemoryUse::Request, LIMIT / 4);
+
+        assert!(newcomer.is_ok());
+        assert!(body.ended().now_or_never().is_some());
+        assert_eq!(budget.metrics.ended_bodies.get(), 1);
+    }
+
+    #[test]
+    fn rejected_charge_takes_nothing() {
+        let budget = budget();
+        let share = budget.charge(client(1), MemoryUse::Request, LIMIT / 2).expect("it fits");
+
+        assert_eq!(share.grow(LIMIT), Err(BudgetExceeded));
+        assert!(budget.charge(client(2), MemoryUse::Connection, LIMIT).is_err());
+
+        assert_eq!(budget.metrics.held.get(), i64::try_from(LIMIT / 2).expect("small"));
+    }
+}

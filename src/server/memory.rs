@@ -1,0 +1,128 @@
+//! What a connection is charged.
+
+use std::sync::Arc;
+
+use super::limits::MAX_HEAD_BYTES;
+use crate::{
+    metrics::MemoryUse,
+    request_memory::{BudgetExceeded, MemoryShare, Payer, RequestBudget},
+};
+
+/// What each connection is charged. After a request over HTTP/1, one takes 24 KB: its task, and hyper's buffers of 8 KiB.
+const CONNECTION_BYTES: u64 = 24 * 1024;
+
+/// What a connection with TLS is charged besides: rustls' state, and its buffers for one record of 16 KiB.
+const TLS_BYTES: u64 = 24 * 1024;
+
+/// What a connection with HTTP/2 is charged besides: h2's write buffer of 16 KiB, its buffers and tables for HPACK of 4 KiB
+/// each, and a few responses to requests that were not admitted. 26 KB are resident when it is idle.
+const HTTP2_BYTES: u64 = 32 * 1024;
+
+/// The most that the input of an HTTP/2 connection is charged. h2 keeps paths in its table for HPACK, 107 at most (RFC 7541,
+/// section 4.1: each counts 38 bytes of 4096), and each keeps the buffer that it was read into, of up to 16 KiB.
+const MAX_HTTP2_INPUT: u64 = 107 * 16 * 1024;
+
+/// The input that is charged at once.
+const INPUT_STEP: u64 = 8 * 1024;
+
+/// The memory of a connection.
+pub struct ConnectionMemory {
+    share: MemoryShare,
+    /// The bytes that have arrived, and those that are charged.
+    arrived: u64,
+    charged: u64,
+    /// The most that is charged for input.
+    limit: u64,
+}
+
+impl ConnectionMemory {
+    /// Charges a new connection.
+    pub fn charge(budget: &Arc<RequestBudget>, payer: Payer, has_tls: bool) -> Result<Self, BudgetExceeded> {
+        let bytes = CONNECTION_BYTES + if has_tls { TLS_BYTES } else { 0 };
+        let share = budget.charge(payer, MemoryUse::Connection, bytes)?;
+        let limit = u64::try_from(MAX_HEAD_BYTES).unwrap_or(u64::MAX);
+        Ok(Self { share, arrived: 0, charged: 0, limit })
+    }
+
+    /// Charges for HTTP/2.
+    pub fn http2_detected(&mut self) -> Result<(), BudgetExceeded> {
+        // The other clients of a trusted proxy choose neither its frames nor its table.
+        if matches!(self.share.payer(), Payer::Client(_)) {
+            self.limit = MAX_HTTP2_INPUT;
+        }
+        self.share.grow(HTTP2_BYTES)
+    }
+
+    /// Charges for input: hyper and h2 keep no more than what has arrived.
+    pub fn bytes_arrived(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
+        self.arrived = self.arrived.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        let due = self.arrived.min(self.limit);
+        if due <= self.charged {
+            return Ok(());
+        }
+        let step = (due - self.charged).next_multiple_of(INPUT_STEP);
+        self.share.grow(step)?;
+        self.charged += step;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::{
+        metrics::{Metrics, RequestMemoryMetrics},
+        model::ClientNetwork,
+    };
+
+    fn metrics() -> RequestMemoryMetrics {
+        Metrics::new("").request_memory
+    }
+
+    fn connection(
+        payer: fn(ClientNetwork) -> Payer,
+        limit: u64,
+        metrics: &RequestMemoryMetrics,
+    ) -> Result<ConnectionMemory, BudgetExceeded> {
+        let budget = Arc::new(RequestBudget::new(limit, metrics.clone()));
+        ConnectionMemory::charge(&budget, payer(IpAddr::from(Ipv4Addr::LOCALHOST).into()), false)
+    }
+
+    #[test]
+    fn input_of_http1_is_charged_up_to_the_largest_head() {
+        let metrics = metrics();
+        let mut memory = connection(Payer::Client, 1 << 30, &metrics).expect("it fits");
+
+        for _ in 0..1000 {
+            memory.bytes_arrived(1000).expect("it fits");
+        }
+
+        assert_eq!(metrics.held.get(), (24 + 32) * 1024);
+    }
+
+    #[test]
+    fn input_of_http2_is_charged_up_to_the_table_of_a_client() {
+        for (payer, kibibytes) in [(Payer::Client as fn(_) -> _, 107 * 16), (Payer::TrustedProxy, 32)] {
+            let metrics = metrics();
+            let mut memory = connection(payer, 1 << 30, &metrics).expect("it fits");
+            memory.http2_detected().expect("it fits");
+
+            for _ in 0..1000 {
+                memory.bytes_arrived(16 * 1024).expect("it fits");
+            }
+
+            assert_eq!(metrics.held.get(), (24 + 32 + kibibytes) * 1024);
+        }
+    }
+
+    #[test]
+    fn input_beyond_the_budget_is_an_error() {
+        let metrics = metrics();
+        let mut memory = connection(Payer::TrustedProxy, 25 * 1024, &metrics).expect("it fits");
+
+        assert_eq!(memory.bytes_arrived(1), Err(BudgetExceeded));
+        assert!(connection(Payer::TrustedProxy, 23 * 1024, &metrics).is_err());
+    }
+}

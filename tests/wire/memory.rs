@@ -1,0 +1,174 @@
+//! Clients that fill everything that the server holds for them, within the memory limit of the manifest.
+
+use std::fs;
+
+use crate::{
+    client::Connection,
+    http2::{ACK, DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, block, frame, get, post, request, settings, text},
+    many_connections::raise_open_files_limit,
+    server::Server,
+    support::{ATTACKER, Cgroup, LONG, eventually, missing},
+};
+
+/// HTTP/2 connections of an attacker, each with [`STREAMS`].
+const HTTP2_CONNECTIONS: usize = 200;
+const STREAMS: u32 = 100;
+
+/// HTTP/1 connections of an attacker, as many as the manifest allows.
+const HTTP1_CONNECTIONS: usize = 2000;
+
+/// The settings of the manifest that count here; the hashing threads are as many as whole CPUs in its limit. Bodies stay
+/// incomplete for longer than a test takes.
+const POD: [(&str, &str); 4] = [
+    ("POSTERN_MAX_CONNECTIONS", "2000"),
+    ("POSTERN_HASH_MEMORY", "19MiB"),
+    ("POSTERN_HASH_THREADS", "2"),
+    ("POSTERN_REQUEST_TIMEOUT", "2m"),
+];
+
+/// A server in a control group with the memory limit of the manifest.
+struct Pod {
+    server: Server,
+    limit: u64,
+    _cgroup: Cgroup,
+}
+
+impl Pod {
+    /// Returns `None` if this process may not create control groups.
+    async fn start() -> Option<Self> {
+        raise_open_files_limit();
+        let mebibytes = manifest_memory();
+        let Some(cgroup) = Cgroup::with_memory(&format!("{mebibytes}M")) else {
+            missing("cgroups", "this process may not make a cgroup with a memory limit");
+            return None;
+        };
+        let server = Server::start_in(&cgroup, &POD).await;
+        Some(Self { server, limit: mebibytes << 20, _cgroup: cgroup })
+    }
+
+    async fn attacker(&self) -> Connection {
+        self.server.connect_from(ATTACKER).await
+    }
+
+    /// Opens connections of an attacker, sends these bytes on each, and reads nothing.
+    async fn attackers(&self, count: usize, bytes: &[u8]) -> Vec<Connection> {
+        let mut attackers = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut attacker = self.attacker().await;
+            attacker.send(bytes).await;
+            attackers.push(attacker);
+        }
+        attackers
+    }
+
+    /// Asserts that other clients are served, that the memory has stayed within the limit, and that all of it is given back
+    /// when the attackers have gone.
+    async fn expect_unharmed(self, attack: &str, attackers: Vec<Connection>) {
+        self.server.expect_healthy().await;
+        let (held, budget) = self.server.request_memory().await;
+        let (peak, now) = (self.server.peak_memory(), self.server.memory());
+        eprintln!("{attack}: {held} of {budget} B charged; {now} B resident, {peak} B at most, of {}", self.limit);
+        assert!(held <= budget + budget / 16, "{held} of {budget}");
+        assert!(peak < self.limit, "{attack}: {peak} B of {}", self.limit);
+
+        drop(attackers);
+        let is_free = async || self.server.request_memory().await.0 < 256 * 1024;
+        eventually(LONG, "the memory is given back", is_free).await;
+        self.server.expect_clean_stop().await;
+    }
+}
+
+/// Returns the memory limit of the manifest in MiB.
+fn manifest_memory() -> u64 {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/k8s/base/deployment.yaml");
+    let manifest = fs::read_to_string(manifest).expect("the manifest");
+    assert!(manifest.contains(r#"value: "2000""#), "POSTERN_MAX_CONNECTIONS");
+    let (_, limits) = manifest.split_once("limits:").expect("limits");
+    let (_, memory) = limits.split_once("memory: ").expect("a memory limit");
+    memory.split("Mi").next().and_then(|number| number.parse().ok()).expect("a number of mebibytes")
+}
+
+/// Returns the beginning of an HTTP/2 connection with these SETTINGS.
+fn http2(values: &[(u16, u32)]) -> Vec<u8> {
+    [PREFACE, &frame(SETTINGS, 0, 0, &settings(values)), &frame(SETTINGS, ACK, 0, b"")].concat()
+}
+
+/// Returns the identifiers of the streams of a client.
+fn streams() -> impl Iterator<Item = u32> {
+    (0..STREAMS).map(|number| 2 * number + 1)
+}
+
+#[tokio::test]
+async fn unfinished_http2_bodies_leave_memory_for_others() {
+    let Some(pod) = Pod::start().await else { return };
+    let bodies = streams().flat_map(|stream| [post(stream, "/token/"), frame(DATA, 0, stream, b"{")].concat());
+
+    let attackers = pod.attackers(HTTP2_CONNECTIONS, &[http2(&[]), bodies.collect()].concat()).await;
+
+    eventually(LONG, "bodies are ended", async || pod.server.ended_bodies().await > 0).await;
+    pod.expect_unharmed("HTTP/2 bodies", attackers).await;
+}
+
+#[tokio::test]
+async fn large_http2_heads_leave_memory_for_others() {
+    let Some(pod) = Pod::start().await else { return };
+    // Many short headers take most: 16 KiB of header list, in which each counts 32 bytes more than it has.
+    let names: Vec<_> = (0..300).map(|number| format!("x{number}")).collect();
+    let headers: Vec<_> = names.iter().map(|name| (name.as_str(), "y")).collect();
+    let json = [("content-type", "application/json")];
+    let head = block(&[&request("POST", "/token/")[..], &json, &headers].concat());
+    let heads = streams().flat_map(|stream| frame(HEADERS, END_HEADERS, stream, &head));
+
+    let attackers = pod.attackers(HTTP2_CONNECTIONS, &[http2(&[]), heads.collect()].concat()).await;
+
+    pod.expect_unharmed("HTTP/2 heads", attackers).await;
+}
+
+#[tokio::test]
+async fn unread_http2_responses_leave_memory_for_others() {
+    let Some(pod) = Pod::start().await else { return };
+    let requests = streams().flat_map(|stream| get(stream, "/openapi.json"));
+    let no_window = http2(&[(4, 0)]);
+
+    let attackers = pod.attackers(HTTP2_CONNECTIONS, &[no_window, requests.collect()].concat()).await;
+
+    pod.expect_unharmed("HTTP/2 responses", attackers).await;
+}
+
+#[tokio::test]
+async fn paths_in_header_tables_leave_memory_for_others() {
+    let Some(pod) = Pod::start().await else { return };
+    // Each request adds a path to the table of the decoder. The frame of an unknown type before it makes the path keep a
+    // buffer of 16 KiB.
+    let filler = frame(0xfa, 0, 0, &[0; 16_384 - 200]);
+    let requests = (0..107).flat_map(|number| {
+        let path = [&[0x44][..], &text("/")].concat();
+        let head = [block(&request("GET", "/")[..3]), path].concat();
+        [filler.clone(), frame(HEADERS, END_HEADERS | 1, 2 * number + 1, &head)].concat()
+    });
+
+    let attackers = pod.attackers(HTTP2_CONNECTIONS, &[http2(&[]), requests.collect()].concat()).await;
+
+    pod.expect_unharmed("HTTP/2 header tables", attackers).await;
+}
+
+#[tokio::test]
+async fn unfinished_http1_bodies_leave_memory_for_others() {
+    let Some(pod) = Pod::start().await else { return };
+    let request =
+        b"POST /token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n{";
+
+    let attackers = pod.attackers(HTTP1_CONNECTIONS, request).await;
+
+    pod.expect_unharmed("HTTP/1 bodies", attackers).await;
+}
+
+#[tokio::test]
+async fn unfinished_http1_heads_leave_memory_for_others() {
+    let Some(pod) = Pod::start().await else { return };
+    let head = [&b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: "[..], &vec![b'x'; 31_000]].concat();
+
+    let attackers = pod.attackers(HTTP1_CONNECTIONS, &head).await;
+
+    pod.expect_unharmed("HTTP/1 heads", attackers).await;
+}
