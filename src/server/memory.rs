@@ -12,7 +12,7 @@ use crate::{
 const CONNECTION_BYTES: u64 = 24 * 1024;
 
 /// What a connection with TLS is charged besides: rustls' state, and its buffers for one record of 16 KiB.
-const TLS_BYTES: u64 = 24 * 1024;
+const TLS_BYTES: u64 = 28 * 1024;
 
 /// What a connection with HTTP/2 is charged besides: h2's write buffer of 16 KiB, its buffers and tables for HPACK of 4 KiB
 /// each, and a few responses to requests that were not admitted. 26 KB are resident when it is idle.

@@ -42,7 +42,7 @@ impl Default for ConnectionLimit {
 impl ConnectionLimit {
     /// Waits for a permit.
     pub(super) async fn acquire(&self) -> OwnedSemaphorePermit {
-        let _waiting = Waiting::count(&self.waiting);
+        let _waiting = Counted::new(&self.waiting);
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         permit.unwrap_or_else(|_| unreachable!("the semaphore is never closed"))
     }
@@ -69,17 +69,17 @@ impl ConnectionLimit {
     }
 }
 
-/// Counts a waiting caller until it is dropped.
-struct Waiting<'count>(&'count AtomicUsize);
+/// One of a count, until it is dropped.
+pub(super) struct Counted<'count>(&'count AtomicUsize);
 
-impl<'count> Waiting<'count> {
-    fn count(count: &'count AtomicUsize) -> Self {
+impl<'count> Counted<'count> {
+    pub(super) fn new(count: &'count AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

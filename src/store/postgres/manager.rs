@@ -1,6 +1,12 @@
 //! Opens and checks the connections of the pool.
 
-use std::{sync::Once, time::Duration};
+use std::{
+    sync::{
+        Once,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use deadpool_postgres::{ClientWrapper, Manager, ManagerConfig, RecyclingMethod};
@@ -10,6 +16,7 @@ use tokio_postgres::Client;
 use tracing::{error, info, warn};
 
 use super::{
+    connection_limit::Counted,
     connector::PostgresConnector,
     error::SchemaError,
     schema::{DatabaseEncoding, check_schema_of},
@@ -24,6 +31,8 @@ pub(super) struct PoolManager {
     /// The error of the last check, unless it was an outage.
     fault: Mutex<Option<String>>,
     encoding_warning: Once,
+    /// Connections that are open, but not checked yet. The pool does not count them.
+    unchecked: AtomicUsize,
 }
 
 impl PoolManager {
@@ -36,7 +45,13 @@ impl PoolManager {
             set_up: format!("SET statement_timeout = {}", statement_timeout.as_millis()),
             fault: Mutex::default(),
             encoding_warning: Once::new(),
+            unchecked: AtomicUsize::new(0),
         }
+    }
+
+    /// Returns whether a connection is open, but not checked yet.
+    pub(super) fn has_unchecked(&self) -> bool {
+        self.unchecked.load(Ordering::Relaxed) > 0
     }
 
     /// Makes all connections prepare their statements again.
@@ -59,6 +74,7 @@ impl PoolManager {
     async fn try_open(&self) -> Result<ClientWrapper, SchemaError> {
         let opening = timeout(CONNECT_TIMEOUT, managed::Manager::create(&self.manager));
         let client = opening.await.map_err(|_| SchemaError::NoResponse)??;
+        let _unchecked = Counted::new(&self.unchecked);
         let encoding = timeout(CONNECT_TIMEOUT, self.check(&client)).await.map_err(|_| SchemaError::NoResponse)??;
         if encoding == DatabaseEncoding::SqlAscii {
             self.encoding_warning.call_once(|| {

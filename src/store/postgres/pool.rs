@@ -164,7 +164,7 @@ impl PostgresStore {
         loop {
             match self.get().await? {
                 Err(error) if is_out_of_connections(&error) => {
-                    if self.pool.status().size == 0 {
+                    if !has_connections(&self.pool) {
                         self.availability.invalidate(&open);
                         open = self.availability.open().await?;
                     } else if self.connection_limit.shrink() {
@@ -213,9 +213,14 @@ impl PostgresStore {
 async fn ensure_connection(pool: Pool) -> Result<(), StoreError> {
     match pool.get().await {
         // PostgreSQL responded, and there are connections, even if all are in use.
-        Err(error) if is_out_of_connections(&error) && pool.status().size > 0 => Ok(()),
+        Err(error) if is_out_of_connections(&error) && has_connections(&pool) => Ok(()),
         outcome => outcome.map(drop).map_err(open_error),
     }
+}
+
+/// Returns whether the pool has connections, even if they are in use or being checked.
+fn has_connections(pool: &Pool) -> bool {
+    pool.manager().has_unchecked() || pool.status().size > 0
 }
 
 /// Returns the error of a call that got no connection.
