@@ -9,7 +9,7 @@ use super::limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, AddressLimits};
 use crate::{
     keys::{Keyring, LiveKeyring},
     model::{Email, SessionId, UserId},
-    store::{Bucket, BucketKey, Limit},
+    store::{Bucket, BucketKey, Device, Limit},
 };
 
 /// Derives each [`BucketKey`] with the limiter keys.
@@ -56,13 +56,12 @@ impl BucketKeys {
         (bucket(&limits.narrow, ADDRESS), wider)
     }
 
-    /// Returns the keys of a device: an account and the network of an address. The first is derived with the active
-    /// limiter key, the others with previous ones.
-    pub fn device(&self, email: &Email, address: IpAddr) -> Vec<BucketKey> {
+    /// Returns the names of a device: an account and the network of an address. The keys of the first are derived with the
+    /// active limiter key, those of the others with previous ones, so that a rotation forgets no device.
+    pub fn device(&self, email: &Email, address: IpAddr) -> Vec<Device> {
         let keyring = self.keyring.current();
-        let parts = [email.as_str().as_bytes(), &network(address, DEVICE)];
-        let keys: Vec<_> = keyring.limiter_keys().map(|key| derive(key, "device", &parts)).collect();
-        if keys.is_empty() { vec![derive(&self.fallback, "device", &parts)] } else { keys }
+        let devices: Vec<_> = keyring.limiter_keys().map(|key| device(key, email, address)).collect();
+        if devices.is_empty() { vec![device(&self.fallback, email, address)] } else { devices }
     }
 
     fn derive(&self, purpose: &str, parts: &[&[u8]]) -> BucketKey {
@@ -73,6 +72,14 @@ impl BucketKeys {
 
 fn active_key(keyring: &Keyring) -> Option<&[u8; 32]> {
     keyring.limiter_keys().next()
+}
+
+fn device(key: &[u8; 32], email: &Email, address: IpAddr) -> Device {
+    let email = email.as_str().as_bytes();
+    Device {
+        account: derive(key, "devices", &[email]),
+        key: derive(key, "device", &[email, &network(address, DEVICE)]),
+    }
 }
 
 fn derive(key: &[u8; 32], purpose: &str, parts: &[&[u8]]) -> BucketKey {

@@ -18,7 +18,7 @@ use crate::{
     keys::LiveKeyring,
     metrics::RateLimitMetrics,
     model::{Email, SessionId, UserId},
-    store::{AttemptStore, Bucket, BucketKey, StoreError, TimeBudget},
+    store::{AttemptStore, Bucket, Device, StoreError, TimeBudget},
 };
 
 /// Limits failed logins and sign-ups, and permits their work on the hashing threads.
@@ -224,7 +224,7 @@ impl AttemptCounter {
         }
     }
 
-    fn reservation(&self, store: &Arc<dyn AttemptStore>, client: IpAddr, device: Option<BucketKey>) -> Reservation {
+    fn reservation(&self, store: &Arc<dyn AttemptStore>, client: IpAddr, device: Option<Device>) -> Reservation {
         let counters = Counters {
             store: Arc::clone(store),
             overflow: Arc::clone(&self.stores.local),
@@ -234,11 +234,7 @@ impl AttemptCounter {
     }
 }
 
-async fn knows_any(
-    store: &Arc<dyn AttemptStore>,
-    devices: &[BucketKey],
-    time: &TimeBudget,
-) -> Result<bool, StoreError> {
+async fn knows_any(store: &Arc<dyn AttemptStore>, devices: &[Device], time: &TimeBudget) -> Result<bool, StoreError> {
     let known = join_all(devices.iter().map(|device| store.knows(device, time))).await;
     known.into_iter().try_fold(false, |known, device| Ok(known | device?))
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     passwords::WorkPermit,
-    store::{AttemptStore, Bucket, BucketKey, Limit, ReserveOutcome, StoreError, TimeBudget},
+    store::{AttemptStore, Bucket, Device, Limit, ReserveOutcome, StoreError, TimeBudget},
 };
 
 /// The limit on settling an attempt. If the store does not respond in that time, the attempt stays counted.
@@ -52,7 +52,7 @@ struct Reserved {
     counters: Counters,
     charges: Vec<Charge>,
     /// The device to remember if the attempt succeeds.
-    device: Option<BucketKey>,
+    device: Option<Device>,
 }
 
 /// The charge of an attempt in one bucket.
@@ -78,7 +78,7 @@ impl Charge {
 
 impl Reservation {
     /// Creates a reservation without charges for a client. `device` is remembered if the attempt succeeds.
-    pub(super) fn new(counters: Counters, client: IpAddr, device: Option<BucketKey>) -> Self {
+    pub(super) fn new(counters: Counters, client: IpAddr, device: Option<Device>) -> Self {
         Self::create(Some(Reserved { counters, charges: Vec::new(), device }), client)
     }
 

@@ -15,7 +15,8 @@ use super::{error::StoreError, time_budget::TimeBudget};
 /// that is not stored is empty. All times are taken from the store's own clock.
 ///
 /// A store holds at most a fixed number of buckets and never evicts one that has not expired. Devices have a bound of their
-/// own, so failed attempts cannot displace them.
+/// own, so failed attempts cannot displace them: [`MAX_DEVICES`] for each account, so logins to one account displace only
+/// its own.
 ///
 /// Every method is one atomic operation, on one key. A call counts against `time` while it runs, and fails with
 /// [`StoreError::Unavailable`] when that is used up. An implementation may repeat a call whose connection broke, but
@@ -34,17 +35,31 @@ pub trait AttemptStore: Send + Sync {
     /// Removes a bucket.
     async fn clear(&self, bucket: &Bucket, time: &TimeBudget) -> Result<(), StoreError>;
 
-    /// Returns whether the device was remembered within the last [`DEVICE_KNOWN_FOR`].
-    async fn knows(&self, device: &BucketKey, time: &TimeBudget) -> Result<bool, StoreError>;
+    /// Returns whether the device was remembered within the last [`DEVICE_KNOWN_FOR`] and not evicted since.
+    async fn knows(&self, device: &Device, time: &TimeBudget) -> Result<bool, StoreError>;
 
-    /// Remembers a device for [`DEVICE_KNOWN_FOR`] from now.
-    async fn remember(&self, device: &BucketKey, time: &TimeBudget) -> Result<(), StoreError>;
+    /// Remembers a device for [`DEVICE_KNOWN_FOR`] from now. If its account then has more than [`MAX_DEVICES`], evicts
+    /// the one with the oldest login.
+    async fn remember(&self, device: &Device, time: &TimeBudget) -> Result<(), StoreError>;
 }
 
 /// How long a device is remembered after the last login from it (90 days).
 pub const DEVICE_KNOWN_FOR: Duration = Duration::from_hours(90 * 24);
 
-/// The key of a bucket or a device: a keyed digest, which does not reveal the account or the address.
+/// The maximum number of devices of an account. A phone gets a new IPv6 /64 with each connection to its mobile network, and
+/// must not displace the networks of the user's home and work.
+pub const MAX_DEVICES: usize = 20;
+
+/// A device: a network from which an account has logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device {
+    /// Identifies the account among all accounts.
+    pub account: BucketKey,
+    /// Identifies the account and the network together, among all devices.
+    pub key: BucketKey,
+}
+
+/// The key of a bucket, or of a device or its account: a keyed digest, which does not reveal the account or the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BucketKey(pub [u8; 16]);
 
@@ -80,6 +95,13 @@ impl Limit {
         let last = self.charges.len().saturating_sub(1);
         let index = usize::try_from(count.saturating_sub(1)).unwrap_or(usize::MAX).min(last);
         self.charges.get(index).copied().unwrap_or_default()
+    }
+
+    /// Returns whether a bucket is kept for as long as its charges only. It then expires within seconds of a single
+    /// failure, and a bucket of any other limit after minutes.
+    #[must_use]
+    pub fn is_short_lived(&self) -> bool {
+        self.ttl_per_attempt.is_zero()
     }
 }
 

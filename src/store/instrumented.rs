@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{
-    attempts::{AttemptStore, Bucket, BucketKey, ReserveOutcome},
+    attempts::{AttemptStore, Bucket, Device, ReserveOutcome},
     error::StoreError,
     health::StoreHealth,
     sessions::{Opened, Refresh, RefreshAttempt, SessionStore},
@@ -122,11 +122,11 @@ impl AttemptStore for Instrumented<dyn AttemptStore> {
         self.count("attempts.clear", self.store.clear(bucket, time)).await
     }
 
-    async fn knows(&self, device: &BucketKey, time: &TimeBudget) -> Result<bool, StoreError> {
+    async fn knows(&self, device: &Device, time: &TimeBudget) -> Result<bool, StoreError> {
         self.count("attempts.knows", self.store.knows(device, time)).await
     }
 
-    async fn remember(&self, device: &BucketKey, time: &TimeBudget) -> Result<(), StoreError> {
+    async fn remember(&self, device: &Device, time: &TimeBudget) -> Result<(), StoreError> {
         self.count("attempts.remember", self.store.remember(device, time)).await
     }
 }

@@ -29,7 +29,9 @@ mod url;
 mod users;
 
 pub use self::{
-    attempts::{AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, GcraState, Limit, ReserveOutcome},
+    attempts::{
+        AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, Device, GcraState, Limit, MAX_DEVICES, ReserveOutcome,
+    },
     audit_events::AuditStore,
     error::StoreError,
     health::StoreHealth,

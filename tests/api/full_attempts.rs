@@ -1,9 +1,10 @@
-//! Failed logins for invented emails, which fill the store of attempts.
+//! Failed logins for invented emails, which fill the store of attempts, and the devices in it.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use postern::{
     clock::{Clock, ManualClock},
+    keys::{self, KeyTimes, Purpose},
     rate_limit::AttemptStores,
     store::redis::RedisStore,
 };
@@ -72,7 +73,7 @@ impl SmallRedis {
             let line = text.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
             line.and_then(|line| line.split(',').next()?.parse().ok()).unwrap_or_default()
         };
-        ["evalsha", "get", "hget", "hset", "set"].map(calls).to_vec()
+        ["evalsha", "get", "hget", "hset", "zadd", "zscore"].map(calls).to_vec()
     }
 }
 
@@ -155,7 +156,7 @@ async fn accounts_without_a_bucket_in_a_full_redis_are_limited_too() {
 }
 
 #[tokio::test]
-async fn full_redis_counts_again_when_the_invented_emails_are_forgotten() {
+async fn full_redis_counts_again_when_invented_emails_expire() {
     let service = behind_proxy().await;
     flood(&service, 300).await;
 
@@ -169,7 +170,7 @@ async fn full_redis_counts_again_when_the_invented_emails_are_forgotten() {
 }
 
 #[tokio::test]
-async fn known_and_invented_emails_leave_the_same_bytes_by_the_same_commands() {
+async fn known_and_invented_emails_leave_the_same_traces() {
     let service = behind_proxy().await;
     sign_up(&service, "ada@example.org").await.expect(201);
     // The first attempt loads the scripts.
@@ -188,4 +189,26 @@ async fn known_and_invented_emails_leave_the_same_bytes_by_the_same_commands() {
 
     assert_eq!(failures[0].1.len(), 3);
     assert_eq!(failures[0], failures[1]);
+}
+
+#[tokio::test]
+async fn device_stays_known_when_the_limiter_key_is_rotated() {
+    let service = behind_proxy().await;
+    sign_up(&service, "ada@example.org").await.expect(201);
+    let accounts = async || service.backend().server.query::<Vec<String>>(&["KEYS", "devices:*"]).await.len();
+    assert_eq!(accounts().await, 1);
+    let minutes = Duration::from_mins(5);
+    let times = KeyTimes { max_age: minutes, access: minutes, refresh: Duration::from_hours(24) };
+
+    // The first rotation adds a key, and the second activates it.
+    for _ in 0..2 {
+        service.advance(Duration::from_hours(1));
+        keys::rotate(service.keys_directory(), &[Purpose::Limiter], &times, service.now()).expect("a rotation");
+        service.keys.reload().await;
+    }
+    fail_until_the_longest_delay(&service, "ada@example.org").await;
+
+    log_in(&service, ABROAD, "ada@example.org", PASSWORD).await.expect_problem(429, "too_many_attempts");
+    log_in(&service, HOME, "ada@example.org", PASSWORD).await.expect(200);
+    assert_eq!(accounts().await, 2, "its device is known by the new key as well");
 }

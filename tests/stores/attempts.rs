@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use postern::{
     clock::ManualClock,
-    store::{AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, GcraState, Limit, ReserveOutcome},
+    store::{AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, Device, GcraState, Limit, MAX_DEVICES, ReserveOutcome},
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 
@@ -38,6 +38,10 @@ fn key() -> BucketKey {
 
 fn bucket(limit: &'static Limit) -> Bucket {
     Bucket { key: key(), limit }
+}
+
+fn device() -> Device {
+    Device { account: key(), key: key() }
 }
 
 /// A store of attempts, and its clock.
@@ -74,7 +78,11 @@ impl Counted {
         self.attempts.refund(bucket, charge, &time()).await.expect("a response");
     }
 
-    async fn knows(&self, device: &BucketKey) -> bool {
+    async fn remember(&self, device: &Device) {
+        self.attempts.remember(device, &time()).await.expect("a response");
+    }
+
+    async fn knows(&self, device: &Device) -> bool {
         self.attempts.knows(device, &time()).await.expect("a response")
     }
 }
@@ -171,30 +179,74 @@ async fn parallel_attempts_stay_within_the_limit() {
 #[tokio::test]
 async fn device_is_known_for_90_days_after_its_last_login() {
     let counted = Counted::start().await;
-    let device = key();
+    let device = device();
     assert!(!counted.knows(&device).await);
 
     for _ in 0..2 {
-        counted.attempts.remember(&device, &time()).await.expect("a response");
+        counted.remember(&device).await;
         counted.clock.advance(Duration::from_hours(90 * 24 - 1));
         assert!(counted.knows(&device).await);
     }
 
     counted.clock.advance(Duration::from_hours(2));
     assert!(!counted.knows(&device).await);
-    assert!(!counted.knows(&key()).await);
+    assert!(!counted.knows(&Device { key: key(), ..device }).await);
+}
+
+#[tokio::test]
+async fn account_has_the_20_devices_with_the_newest_logins() {
+    let counted = Counted::start().await;
+    let (account, other) = (key(), device());
+    counted.remember(&other).await;
+    let devices: Vec<_> = (0..=MAX_DEVICES).map(|_| Device { account, key: key() }).collect();
+    let remember = async |device| {
+        counted.clock.advance(SECOND);
+        counted.remember(device).await;
+    };
+    for device in &devices[..MAX_DEVICES] {
+        remember(device).await;
+    }
+    remember(&devices[0]).await;
+    for device in &devices[..MAX_DEVICES] {
+        assert!(counted.knows(device).await);
+    }
+
+    remember(&devices[MAX_DEVICES]).await;
+
+    let mut known = Vec::new();
+    for device in &devices {
+        known.push(counted.knows(device).await);
+    }
+    assert_eq!(known.iter().filter(|known| **known).count(), 20);
+    assert!(!known[1], "the one with the oldest login");
+    assert!(counted.knows(&other).await, "that of another account");
+    assert!(!counted.knows(&Device { account, ..other }).await);
+}
+
+#[tokio::test]
+async fn device_expires_although_its_account_has_newer_ones() {
+    let counted = Counted::start().await;
+    let old = device();
+    counted.remember(&old).await;
+
+    counted.clock.advance(DEVICE_KNOWN_FOR / 2);
+    counted.remember(&Device { key: key(), ..old }).await;
+    assert!(counted.knows(&old).await);
+    counted.clock.advance(DEVICE_KNOWN_FOR / 2 + SECOND);
+
+    assert!(!counted.knows(&old).await);
 }
 
 #[tokio::test]
 async fn full_store_keeps_its_buckets_and_devices() {
     let clock = Arc::new(ManualClock::default());
     let (attempts, _server) = Backend::small_attempts(Arc::clone(&clock)).await;
-    let (counted, device) = (Counted { attempts, clock }, key());
+    let (counted, device) = (Counted { attempts, clock }, device());
     let first = bucket(&STEADY);
     for count in 1..=3 {
         assert_eq!(counted.made(&first).await.1, count);
     }
-    counted.attempts.remember(&device, &time()).await.expect("a response");
+    counted.remember(&device).await;
 
     // Many times as many as it may hold.
     for _ in 0..2000 {
@@ -203,11 +255,11 @@ async fn full_store_keeps_its_buckets_and_devices() {
 
     counted.refused(&first).await;
     assert!(counted.knows(&device).await);
-    counted.attempts.remember(&key(), &time()).await.expect("a response");
+    counted.remember(&self::device()).await;
 }
 
 #[tokio::test]
-async fn full_store_has_space_again_when_buckets_expire_or_are_removed() {
+async fn full_store_has_space_again_after_expiry_or_removal() {
     let clock = Arc::new(ManualClock::default());
     let (attempts, _server) = Backend::small_attempts(Arc::clone(&clock)).await;
     let counted = Counted { attempts, clock };

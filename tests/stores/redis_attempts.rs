@@ -1,10 +1,13 @@
-//! The keys of attempts in Redis, and their memory.
+//! The keys of attempts and devices in Redis, and their memory.
 
 use std::{sync::Arc, time::Duration};
 
 use postern::{
     clock::{Clock, ManualClock},
-    store::{AttemptStore as _, Bucket, BucketKey, Limit, ReserveOutcome, StoreError, redis::RedisStore},
+    store::{
+        AttemptStore as _, Bucket, BucketKey, DEVICE_KNOWN_FOR, Device, Limit, MAX_DEVICES, ReserveOutcome, StoreError,
+        redis::RedisStore,
+    },
 };
 
 use crate::support::{PrivateRedis, time};
@@ -21,6 +24,9 @@ static ACCOUNT: Limit = Limit {
 /// The maximum memory of a bucket, in bytes, if shards are full, and if each is alone in its shard.
 const DENSE_BYTES: usize = 56;
 const SPARSE_BYTES: usize = 200;
+
+/// The maximum memory of the devices of an account, in bytes.
+const DEVICES_BYTES: usize = 850;
 
 impl PrivateRedis {
     fn attempts(&self, max_buckets: u32) -> (RedisStore, Arc<ManualClock>) {
@@ -93,6 +99,44 @@ async fn expired_buckets_do_not_accumulate() {
 
     let buckets = redis.sum(&["HLEN"]).await;
     assert!(buckets <= 2 + 16, "{buckets}");
+}
+
+#[tokio::test]
+async fn logins_from_many_networks_leave_one_small_key() {
+    let redis = PrivateRedis::start().await;
+    let (attempts, clock) = redis.attempts(128);
+    let account = BucketKey([1; 16]);
+
+    for _ in 0..500 {
+        let device = Device { account, key: BucketKey(*uuid::Uuid::new_v4().as_bytes()) };
+        attempts.remember(&device, &time()).await.expect("a response");
+        clock.advance(Duration::from_secs(1));
+    }
+
+    let key = format!("devices:{}", "01".repeat(16));
+    assert_eq!(redis.query::<Vec<String>>(&["KEYS", "*"]).await, [key.as_str()]);
+    assert_eq!(redis.query::<usize>(&["ZCARD", &key]).await, MAX_DEVICES);
+    assert_eq!(redis.query::<String>(&["OBJECT", "ENCODING", &key]).await, "listpack");
+    let bytes: usize = redis.query(&["MEMORY", "USAGE", &key]).await;
+    assert!(bytes < DEVICES_BYTES, "{bytes}");
+    let (left, most): (u128, _) = (redis.query::<u64>(&["PTTL", &key]).await.into(), DEVICE_KNOWN_FOR.as_millis());
+    assert!(left <= most && left + 60_000 > most, "{left}");
+}
+
+#[tokio::test]
+async fn device_in_the_key_of_a_previous_version_is_known() {
+    let redis = PrivateRedis::start().await;
+    let (attempts, clock) = redis.attempts(128);
+    let known_until = clock.now() + DEVICE_KNOWN_FOR - Duration::from_mins(1);
+    let known_until_ms = postern::clock::unix_ms(known_until).to_string();
+    let (key, account) = (BucketKey([0x0a; 16]), BucketKey([1; 16]));
+    redis.send(&["SET", &format!("device:{}", "0a".repeat(16)), &known_until_ms]).await;
+
+    let knows = async |key| attempts.knows(&Device { account, key }, &time()).await.expect("a response");
+    assert!(knows(key).await);
+    assert!(!knows(BucketKey([0x0b; 16])).await);
+    clock.advance(DEVICE_KNOWN_FOR);
+    assert!(!knows(key).await);
 }
 
 #[tokio::test]

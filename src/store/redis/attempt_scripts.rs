@@ -10,6 +10,7 @@ pub(super) struct AttemptScripts {
     pub(super) refund: Script,
     pub(super) clear: Script,
     pub(super) knows: Script,
+    pub(super) knows_formerly: Script,
     pub(super) remember: Script,
 }
 
@@ -21,6 +22,7 @@ impl AttemptScripts {
             refund: script(prelude, include_str!("attempt.refund.lua")),
             clear: script(prelude, include_str!("attempt.clear.lua")),
             knows: script(prelude, include_str!("device.knows.lua")),
+            knows_formerly: script(prelude, include_str!("device.knows_formerly.lua")),
             remember: script(prelude, include_str!("device.remember.lua")),
         }
     }

@@ -1,15 +1,19 @@
 //! Attempts and devices in Redis.
 //!
-//! The buckets are in [shards](AttemptShards), and each device is one key. The concurrent calls of one request are pipelined
+//! The buckets are in [shards](AttemptShards), and the devices of an account in a sorted set by the end of the time for which
+//! they are known. The concurrent calls of one request are pipelined
 //! over the shared connection.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::try_join;
 use redis::{Script, ScriptInvocation};
 
 use super::{attempt_shards::AttemptShards, connection::RedisStore, scripts::milliseconds};
-use crate::store::{AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, ReserveOutcome, StoreError, TimeBudget};
+use crate::store::{
+    AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, Device, MAX_DEVICES, ReserveOutcome, StoreError, TimeBudget,
+};
 
 impl RedisStore {
     /// Sets the maximum number of buckets (default 1,048,576) to a multiple of 128, at least 128.
@@ -67,20 +71,33 @@ impl AttemptStore for RedisStore {
         self.run_idempotent(&self.prepare_bucket(&self.attempt_scripts.clear, bucket), time).await
     }
 
-    async fn knows(&self, device: &BucketKey, time: &TimeBudget) -> Result<bool, StoreError> {
-        self.run_idempotent(&self.prepare(&self.attempt_scripts.knows, device_key(device)), time).await
+    async fn knows(&self, device: &Device, time: &TimeBudget) -> Result<bool, StoreError> {
+        let mut known = self.prepare(&self.attempt_scripts.knows, devices_key(device));
+        known.arg(&device.key.0);
+        let known_formerly = self.prepare(&self.attempt_scripts.knows_formerly, former_device_key(device));
+        let (known, known_formerly): (bool, bool) =
+            try_join(self.run_idempotent(&known, time), self.run_idempotent(&known_formerly, time)).await?;
+        Ok(known || known_formerly)
     }
 
-    async fn remember(&self, device: &BucketKey, time: &TimeBudget) -> Result<(), StoreError> {
-        let mut invocation = self.prepare(&self.attempt_scripts.remember, device_key(device));
-        invocation.arg(milliseconds(DEVICE_KNOWN_FOR));
+    async fn remember(&self, device: &Device, time: &TimeBudget) -> Result<(), StoreError> {
+        let mut invocation = self.prepare(&self.attempt_scripts.remember, devices_key(device));
+        invocation.arg(&device.key.0).arg(milliseconds(DEVICE_KNOWN_FOR)).arg(MAX_DEVICES);
         self.run_idempotent(&invocation, time).await
     }
 }
 
-fn device_key(device: &BucketKey) -> String {
-    device.0.iter().fold("device:".to_owned(), |mut key, byte| {
-        write!(key, "{byte:02x}").unwrap_or_else(|_| unreachable!("writing to a String does not fail"));
-        key
-    })
+fn devices_key(device: &Device) -> String {
+    format!("devices:{}", hex(&device.account))
+}
+
+/// Returns the key in which versions before the release of 0.1.0 stored a device. It is read, so that an upgrade forgets no
+/// device, but not written, because nothing bounds such keys. It can be removed 90 days ([`DEVICE_KNOWN_FOR`]) after that
+/// release, with `device.knows_formerly.lua`.
+fn former_device_key(device: &Device) -> String {
+    format!("device:{}", hex(&device.key))
+}
+
+fn hex(key: &BucketKey) -> String {
+    format!("{:032x}", u128::from_be_bytes(key.0))
 }

@@ -4,8 +4,8 @@
 //! user's session ids by expiry, for listing and pruning only. The braces put all keys of a user into one cluster slot,
 //! so each operation is one script. A session stores its own expiry, which decides; the TTL removes the key afterwards.
 //!
-//! The counters of attempts are in a fixed number of hashes, `attempts:<number>`, and each known device is
-//! `device:<digest>`.
+//! The counters of attempts are in a fixed number of hashes, `attempts:<number>`, and the known devices of an account in the
+//! sorted set `devices:<digest>`.
 
 mod attempt_scripts;
 mod attempt_shards;
