@@ -24,12 +24,39 @@ impl LogDrops {
         *self.watched.lock() = Some(read);
     }
 
-    /// Updates the counters.
+    /// Updates the counters. Holds the lock to its end: two scrapes at once would both add what is new since the last one.
     pub(super) fn update(&self) {
-        let Some(read) = *self.watched.lock() else { return };
+        let watched = self.watched.lock();
+        let Some(read) = *watched else { return };
         for (kind, count) in read() {
             let counter = self.dropped.with_label_values(&[kind]);
             counter.inc_by(count.saturating_sub(counter.get()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        thread,
+    };
+
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn concurrent_scrapes_count_each_dropped_line_once() {
+        static DROPPED: AtomicU64 = AtomicU64::new(0);
+        let metrics = Metrics::new("");
+        metrics.watch_log(|| [("audit", DROPPED.fetch_add(1, Ordering::Relaxed) + 1), ("server", 0), ("request", 0)]);
+
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..500).for_each(|_| drop(metrics.render())));
+            }
+        });
+
+        let (text, dropped) = (metrics.render(), DROPPED.load(Ordering::Relaxed));
+        assert!(text.contains(&format!("\npostern_log_lines_dropped_total{{kind=\"audit\"}} {dropped}\n")), "{text}");
     }
 }
