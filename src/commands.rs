@@ -1,6 +1,12 @@
 //! The commands that run once.
 
-use std::{path::Path, process, sync::Arc, time::Duration};
+use std::{
+    io::{self, IsTerminal as _},
+    path::Path,
+    process,
+    sync::Arc,
+    time::Duration,
+};
 
 use postern::{
     accounts::UserAdmin,
@@ -8,10 +14,10 @@ use postern::{
     cli::{self, AuditCommand, CalibrateCommand, KeysCommand, Report, UserCommand},
     clock::{Clock, SystemClock},
     config::{self, Config, SETTINGS, Setting, UsersConfig, UsersStore, Values},
-    logging::print_error,
+    logging::{finish, print_error},
     metrics::Metrics,
     model::AuditOrigin,
-    passwords::{Hasher, Policy, WorkPermit},
+    passwords::{Hasher, Password, Policy, WorkPermit},
     store::{
         AuditStore, UserStore,
         postgres::{self, PostgresStore},
@@ -19,7 +25,10 @@ use postern::{
     },
 };
 use rustix::process::getuid;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
+};
 
 use crate::{app::generate_first_keys, exit::ExitError, runtime::run_async};
 
@@ -96,10 +105,10 @@ pub fn users(command: UserCommand, values: &Values) -> Result<Output, ExitError>
         // Handled, because an interrupt that ended the process at the prompt would leave the terminal without echo.
         let mut interrupts = signal(SignalKind::interrupt())?;
         // Before the store is opened, because a restore may happen while a person types.
-        let password = command.asks_for_password().then(cli::password::ask).transpose()?;
+        let password = if command.asks_for_password() { Some(ask_password(&mut interrupts).await?) } else { None };
         // The first user may be created before the first server runs. Other commands create no store.
         let open = if command.creates_user() { DataDirectory::open } else { DataDirectory::existing };
-        let (users, events) = open_users(&config, open, &clock).await?;
+        let (users, events) = or_interrupt(&mut interrupts, open_users(&config, open, &clock)).await?;
         let metrics = Metrics::new("");
         let (audit, queue) = Trail::new(Arc::clone(&clock), metrics.audit, MAX_EVENTS);
         let user_admin = UserAdmin {
@@ -121,10 +130,30 @@ pub fn users(command: UserCommand, values: &Values) -> Result<Output, ExitError>
         // The command is done, and its output may have no reader.
         tokio::spawn(async move {
             interrupts.recv().await;
+            finish();
             process::exit(INTERRUPTED);
         });
         Ok(outcome?.into())
     })
+}
+
+/// Waits for a step before the command, at most until an interrupt. A thread that the step blocks does not keep the process
+/// alive.
+async fn or_interrupt<T>(
+    interrupts: &mut Signal,
+    step: impl Future<Output = Result<T, ExitError>>,
+) -> Result<T, ExitError> {
+    tokio::select! {
+        biased;
+        _ = interrupts.recv() => Err("interrupted: no user was changed".into()),
+        done = step => done,
+    }
+}
+
+/// Asks for a new password. At a terminal, the prompt itself ends at Ctrl-C, and restores the echo.
+async fn ask_password(interrupts: &mut Signal) -> Result<Password, ExitError> {
+    let answer = async { Ok(spawn_blocking(cli::password::ask).await??) };
+    if io::stdin().is_terminal() { answer.await } else { or_interrupt(interrupts, answer).await }
 }
 
 pub fn audit(command: &AuditCommand, values: &Values) -> Result<Output, ExitError> {
@@ -146,7 +175,10 @@ async fn open_users(
 ) -> Result<(Arc<dyn UserStore>, Arc<dyn AuditStore>), ExitError> {
     match &config.store {
         UsersStore::Embedded(embedded) => {
-            let store = Arc::new(open_embedded(&open(&embedded.data_dir)?, &embedded.keys_dir, clock)?);
+            let (embedded, clock) = (embedded.clone(), Arc::clone(clock));
+            // Blocks while another process has locked a directory.
+            let opened = spawn_blocking(move || open_embedded(&open(&embedded.data_dir)?, &embedded.keys_dir, &clock));
+            let store = Arc::new(opened.await??);
             Ok((store.clone(), store))
         }
         UsersStore::Postgres(database) => {

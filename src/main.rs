@@ -31,10 +31,17 @@ fn main() -> ExitCode {
     if let Err(error) = logging::open() {
         return ExitError::from(format!("failed to open standard error: {error}")).report();
     }
-    let code = run_process();
-    // Here only, so that every way to end the process passes it.
-    logging::finish();
-    code
+    let _finish = FinishLog;
+    run_process()
+}
+
+/// Waits for the reader of the log when `main` ends, also by a panic.
+struct FinishLog;
+
+impl Drop for FinishLog {
+    fn drop(&mut self) {
+        logging::finish();
+    }
 }
 
 fn run_process() -> ExitCode {

@@ -8,6 +8,6 @@ mod trail;
 mod writer;
 
 pub use self::{
-    trail::{EventQueue, LOG_TARGET, Trail},
+    trail::{EventQueue, FREE_LOG_TARGET, LOG_TARGET, Trail},
     writer::{Settings, WriterHandle, start},
 };

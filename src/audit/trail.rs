@@ -24,11 +24,15 @@ use crate::{
     rate_cap::RateCap,
 };
 
-/// The log target of audit events. The log writes them at every level but `off`.
+/// The log target of audit events, except those of [`FREE_LOG_TARGET`]. The log writes them at every level but `off`.
 pub const LOG_TARGET: &str = "audit";
 
+/// The log target of audit events that one client can repeat at no cost. Begins with [`LOG_TARGET`], so that the log writes
+/// them at the same levels; if it is not read in time, they count as requests and displace no other audit event.
+pub const FREE_LOG_TARGET: &str = "audit::free";
+
 /// How many events per second that are free to cause get a row in the table, so that a flood cannot fill the disk: at
-/// about 300 bytes each, at most 1.3 GB a day. The log has all of them.
+/// about 300 bytes each, at most 1.3 GB a day. The log has no such limit.
 const FREE_EVENTS_PER_SECOND: u32 = 50;
 
 /// Records events. A clone records into the same queue.
@@ -96,15 +100,18 @@ impl TrailState {
     }
 }
 
-/// Logs an event as one line.
+/// Logs an event as one line. Only the target depends on the cost of the event, and the log does not show it.
 fn log(event: &AuditEvent) {
     let AuditEvent { id, kind, subject, origin, .. } = event;
+    let (is_free, is_warning) = (kind.is_free_to_cause(), kind.is_warning());
     let (event, event_id) = (kind.name(), display(id.0));
     let (user, session, detail) = (subject.user.map(display), subject.session.map(display), subject.detail.as_deref());
     let address = origin.address.map(display);
     let (user_agent, request_id) = (origin.user_agent.as_ref().map(DisplayText::as_str), origin.request_id.as_deref());
     let actor = origin.actor.as_deref();
-    if kind.is_warning() {
+    if is_free {
+        info!(target: FREE_LOG_TARGET, event, event_id, user, session, address, user_agent, request_id, actor, detail, "audit");
+    } else if is_warning {
         warn!(target: LOG_TARGET, event, event_id, user, session, address, user_agent, request_id, actor, detail, "audit");
     } else {
         info!(target: LOG_TARGET, event, event_id, user, session, address, user_agent, request_id, actor, detail, "audit");
@@ -156,6 +163,13 @@ mod tests {
         assert_eq!(kinds[50], EventKind::RefreshTokenTheft);
         let text = metrics.render();
         assert!(text.contains("\npostern_audit_events_dropped_total{reason=\"flood\"} 60\n"), "{text}");
+    }
+
+    #[test]
+    fn free_events_are_no_warnings() {
+        let free = EventKind::ALL.into_iter().filter(|kind| kind.is_free_to_cause());
+
+        assert_eq!(free.filter(|kind| kind.is_warning()).collect::<Vec<_>>(), []);
     }
 
     #[tokio::test]

@@ -108,7 +108,7 @@ impl UserCommand {
             }
         };
         Ok(match self.format {
-            Format::Text => format!("{} ({}) {result}", user.email.as_str(), user.id),
+            Format::Text => format!("{} ({}) {result}", escaped(user.email.as_str()), user.id),
             Format::Json => render(&user, self.format),
         })
     }
@@ -145,13 +145,18 @@ impl<'user> UserView<'user> {
     }
 }
 
+/// Escapes control characters of a stored text, which another program may have written.
+fn escaped(stored: &str) -> String {
+    escape_control(stored, ControlEscape::Rust)
+}
+
 fn render(user: &User, format: Format) -> String {
     let view = UserView::of(user);
     match format {
         Format::Json => json(&view),
         Format::Text => {
             let UserView { id, email, name, role, status, created } = view;
-            let name = escape_control(name, ControlEscape::Rust);
+            let (email, name) = (escaped(email), escaped(name));
             format!(
                 "id        {id}\nemail     {email}\nname      {name}\nrole      {role}\nstatus    {status}\ncreated   {created}"
             )
@@ -180,11 +185,8 @@ impl<'users> UserListView<'users> {
         }
         let mut text = format!("{:<20}  {:<36}  {:<8}  {:<13}  EMAIL, NAME", "CREATED", "ID", "STATUS", "ROLE");
         for UserView { id, email, name, role, status, created } in &self.users {
-            let _ = write!(
-                text,
-                "\n{created}  {id}  {status:<8}  {role:<13}  {email}, {}",
-                escape_control(name, ControlEscape::Rust)
-            );
+            let (email, name) = (escaped(email), escaped(name));
+            let _ = write!(text, "\n{created}  {id}  {status:<8}  {role:<13}  {email}, {name}");
         }
         if let Some(next) = &self.next {
             let _ = write!(text, "\n\nFor the next page: --after {next}");
@@ -202,11 +204,14 @@ mod tests {
     fn printed_user_has_no_control_characters() {
         let name = "Zoë \u{202e}adA\u{2028}x\u{9b}";
         let stored = Name::from_store(name.to_owned());
-        let email = "zoe@example.org".parse().expect("an address");
+        let email = Email::from_store("zoe\u{9b}@example.org".to_owned());
         let user = User::new(email, stored, PasswordHash::new(String::new()), time::OffsetDateTime::UNIX_EPOCH);
 
         let (text, json) = (render(&user, Format::Text), render(&user, Format::Json));
+        let list = UserListView::new(1, &[user]).render(Format::Text);
 
+        assert!(list.ends_with("  zoe\\u{9b}@example.org, Zoë \\u{202e}adA\\u{2028}x\\u{9b}"), "{list}");
+        assert!(text.contains("\nemail     zoe\\u{9b}@example.org\n"), "{text}");
         assert!(text.contains("\nname      Zoë \\u{202e}adA\\u{2028}x\\u{9b}\n"), "{text}");
         assert!(json.contains(r#""name":"Zoë \u202eadA\u2028x\u009b""#), "{json}");
         let parsed: serde_json::Value = serde_json::from_str(&json).expect("JSON");

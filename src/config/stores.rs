@@ -14,7 +14,7 @@ pub enum Stores {
 }
 
 /// The directories of the embedded store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct EmbeddedConfig {
     /// The directory of the store.
     pub data_dir: PathBuf,

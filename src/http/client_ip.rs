@@ -1,7 +1,7 @@
 //! The client's IP address behind trusted proxies. Rate limits, sessions and logs use this address.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -9,7 +9,7 @@ use hyper::{
     HeaderMap,
     header::{self, HeaderName},
 };
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -17,10 +17,16 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// nginx.
 static FORWARDING_HEADERS: [HeaderName; 3] = [X_FORWARDED_FOR, header::FORWARDED, HeaderName::from_static("x-real-ip")];
 
-/// The shortest prefixes of trusted networks: those of the largest private networks, 10.0.0.0/8 (RFC 1918) and `fc00::/7`
-/// (RFC 4193). If every address were trusted, clients could choose their address.
+/// The shortest prefix of a trusted IPv4 network: that of the largest private one, 10.0.0.0/8 (RFC 1918). If every address
+/// were trusted, clients could choose their address.
 const MIN_PREFIX_IPV4: u8 = 8;
-const MIN_PREFIX_IPV6: u8 = 7;
+
+/// The shortest prefix of a trusted IPv6 network outside [`UNIQUE_LOCAL`]: 2000::/7 has half of all addresses that are in
+/// use on the internet.
+const MIN_PREFIX_IPV6: u8 = 16;
+
+/// The private networks of IPv6 (RFC 4193). A trusted network may be as large.
+const UNIQUE_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7);
 
 /// The proxies whose `X-Forwarded-For` is trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,16 +71,11 @@ impl ForwardingProblem {
 }
 
 impl TrustedProxies {
-    /// Returns the client's address: the first address that is not a trusted proxy, starting at the peer and reading the
+    /// Returns the client. Its address is the first one that is not a trusted proxy, starting at the peer and reading the
     /// header from right to left. If all are trusted, it is the leftmost one. If a trusted proxy sent an entry that is not
     /// an address, it is the address of that proxy, because the client may have forged all entries further left.
     #[must_use]
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        self.resolve(peer, headers).address
-    }
-
-    /// Returns the client as [`client`](Self::client) does, and the problem if the address may be that of a proxy.
-    pub(super) fn resolve(&self, peer: IpAddr, headers: &HeaderMap) -> ForwardedClient {
+    pub fn resolve(&self, peer: IpAddr, headers: &HeaderMap) -> ForwardedClient {
         let mut address = peer.to_canonical();
         if !self.trusts(address) {
             let header = FORWARDING_HEADERS.iter().find(|name| headers.contains_key(*name));
@@ -124,12 +125,29 @@ fn parse_address(hop: &str) -> Option<IpAddr> {
 }
 
 /// Parses an address or a network. Rejects IPv4-mapped IPv6 addresses, which no peer has: addresses are compared in their
-/// canonical form.
-fn parse_network(text: &str) -> Option<IpNet> {
-    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
-    let min_prefix = if network.addr().is_ipv4() { MIN_PREFIX_IPV4 } else { MIN_PREFIX_IPV6 };
-    let is_canonical = network.addr().to_canonical() == network.addr();
-    (is_canonical && network.prefix_len() >= min_prefix).then_some(network)
+/// canonical form. Rejects host bits: 10.8.0.5/8 would trust all of 10.0.0.0/8, and may be meant as one address.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network =
+        network.ok().filter(|network| network.addr().to_canonical() == network.addr() && !is_too_large(network));
+    let Some(network) = network else {
+        return Err(format!(
+            "`none`, or comma-separated addresses and networks such as 10.8.0.0/24,2001:db8::/64, no larger than \
+             /{MIN_PREFIX_IPV4} (IPv4) or /{MIN_PREFIX_IPV6} (IPv6 outside {UNIQUE_LOCAL})"
+        ));
+    };
+    let (address, whole) = (network.addr(), network.trunc());
+    if whole != network {
+        return Err(format!("the network {whole} or the address {address} instead of {network}"));
+    }
+    Ok(network)
+}
+
+fn is_too_large(network: &IpNet) -> bool {
+    match network {
+        IpNet::V4(network) => network.prefix_len() < MIN_PREFIX_IPV4,
+        IpNet::V6(network) => network.prefix_len() < MIN_PREFIX_IPV6 && !UNIQUE_LOCAL.contains(network),
+    }
 }
 
 impl FromStr for TrustedProxies {
@@ -139,15 +157,7 @@ impl FromStr for TrustedProxies {
         if text == "none" {
             return Ok(Self::default());
         }
-        let network = |part: &str| {
-            parse_network(part.trim()).ok_or_else(|| {
-                format!(
-                    "`none`, or comma-separated addresses and networks such as 10.8.0.0/24,2001:db8::/64, no larger than \
-                     /{MIN_PREFIX_IPV4} (IPv4) or /{MIN_PREFIX_IPV6} (IPv6)"
-                )
-            })
-        };
-        Ok(Self(text.split(',').map(network).collect::<Result<_, _>>()?))
+        Ok(Self(text.split(',').map(|part| parse_network(part.trim())).collect::<Result<_, _>>()?))
     }
 }
 
@@ -166,7 +176,7 @@ mod tests {
         for value in values {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
         }
-        trusted.client(peer.parse().expect("an address"), &headers).to_string()
+        trusted.resolve(peer.parse().expect("an address"), &headers).address.to_string()
     }
 
     #[test]
@@ -250,14 +260,29 @@ mod tests {
 
     #[test]
     fn network_that_would_trust_clients_or_nobody_is_rejected() {
-        for too_large in ["0.0.0.0/0", "::/0", "0.0.0.0/1", "10.0.0.0/7", "fc00::/6", "10.8.0.0/24,0.0.0.0/0"] {
+        let too_large = ["0.0.0.0/0", "::/0", "0.0.0.0/1", "10.0.0.0/7", "fc00::/6", "10.8.0.0/24,0.0.0.0/0"];
+        for too_large in too_large.into_iter().chain(["2000::/7", "2000::/15", "fe00::/15"]) {
             assert!(too_large.parse::<TrustedProxies>().is_err(), "{too_large}");
         }
         for mapped in ["::ffff:10.0.0.1", "::ffff:10.8.0.0/120"] {
             assert!(mapped.parse::<TrustedProxies>().is_err(), "{mapped}");
         }
-        for largest in ["10.0.0.0/8", "fc00::/7"] {
+        for largest in ["10.0.0.0/8", "fc00::/7", "fd00::/8", "2001::/16"] {
             assert!(largest.parse::<TrustedProxies>().is_ok(), "{largest}");
+        }
+    }
+
+    #[test]
+    fn network_with_host_bits_is_rejected() {
+        for (invalid, expected) in [
+            ("10.8.0.5/8", "the network 10.0.0.0/8 or the address 10.8.0.5 instead of 10.8.0.5/8"),
+            ("10.8.0.5,10.9.0.1/24", "the network 10.9.0.0/24 or the address 10.9.0.1 instead of 10.9.0.1/24"),
+            ("fd12::1/8", "the network fd00::/8 or the address fd12::1 instead of fd12::1/8"),
+        ] {
+            assert_eq!(invalid.parse::<TrustedProxies>(), Err(expected.to_owned()));
+        }
+        for address in ["10.8.0.5/32", "fd12::1/128"] {
+            assert!(address.parse::<TrustedProxies>().is_ok(), "{address}");
         }
     }
 

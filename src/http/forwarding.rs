@@ -74,10 +74,11 @@ impl RequestClient {
         self.report_problem();
     }
 
-    /// Reports a trusted proxy that hides the client of a login, and an address that makes most logins.
+    /// Reports a trusted proxy that hides the client of a login, or an address that makes most logins. Hidden clients do not
+    /// count for the latter: its advice, to name the proxy, would be wrong.
     pub fn check_login(&self) {
         self.report_problem();
-        if let Some(monitor) = &self.monitor {
+        if let (Some(monitor), None) = (&self.monitor, self.problem) {
             monitor.count_login(self.address);
         }
     }
@@ -214,6 +215,17 @@ mod tests {
         }
 
         assert_eq!(site.problems(), ["one_address 2"]);
+    }
+
+    #[test]
+    fn trusted_proxy_that_hides_clients_is_not_reported_as_one_address() {
+        let site = site("10.8.0.0/24");
+
+        for _ in 0..200 {
+            site.request(PROXY, &[]).check_login();
+        }
+
+        assert_eq!(site.problems(), ["missing_header 200"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,7 +27,7 @@ pub mod routes;
 mod service;
 
 pub use self::{
-    client_ip::TrustedProxies,
+    client_ip::{ForwardedClient, ForwardingProblem, TrustedProxies},
     context::{RequestLimits, TokenCheckConfig},
     cors::{Origin, Origins},
     readiness::Readiness,

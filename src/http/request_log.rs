@@ -66,8 +66,12 @@ impl RequestLog {
         let (method, route) = (self.method, self.route);
         let (id, api_client, duration_ms) = (self.id.as_str(), self.api_client_name(), self.duration_ms());
         match status {
-            500 => error!(id, method, route, api_client, status, cause, duration_ms, "request failed"),
-            503 => warn!(id, method, route, api_client, status, code, cause, duration_ms, "request rejected"),
+            500 => {
+                error!(target: REQUEST_TARGET, id, method, route, api_client, status, cause, duration_ms, "request failed");
+            }
+            503 => {
+                warn!(target: REQUEST_TARGET, id, method, route, api_client, status, code, cause, duration_ms, "request rejected");
+            }
             _ => info!(target: REQUEST_TARGET, id, method, route, api_client, status, code, duration_ms, "request"),
         }
     }

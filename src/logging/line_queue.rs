@@ -10,9 +10,9 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tracing::{Level, Metadata};
 
-use crate::audit::LOG_TARGET;
+use crate::audit::{FREE_LOG_TARGET, LOG_TARGET};
 
-/// The log target of the line of each request.
+/// The log target of the line of each request, at every level: one client can cause any number of them.
 pub const REQUEST_TARGET: &str = "postern::request";
 
 /// How long the first request line waits for others, so that a busy server writes many lines at once, and the thread that
@@ -25,11 +25,11 @@ const TYPICAL_LINE_BYTES: usize = 128;
 /// The kind of a line. Each has its own share of the queue, so that none displaces another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineKind {
-    /// An audit event.
+    /// An audit event that costs its client a password hash, or that no client can repeat.
     Audit,
-    /// A warning, an error, or an event of the server itself, such as its stop.
+    /// A warning, an error, or an event of the server itself, such as its stop; never a request.
     Server,
-    /// A request, or a line of the levels `debug` and `trace`.
+    /// A request, an audit event that costs nothing, or a line of the levels `debug` and `trace`.
     Request,
 }
 
@@ -41,8 +41,8 @@ impl LineKind {
     pub(super) fn of(event: &Metadata<'_>) -> Self {
         match (event.target(), *event.level()) {
             (LOG_TARGET, _) => Self::Audit,
-            (_, Level::WARN | Level::ERROR) => Self::Server,
-            (REQUEST_TARGET, _) | (_, Level::DEBUG | Level::TRACE) => Self::Request,
+            // Before the level: a flood of requests that fail is one of warnings.
+            (REQUEST_TARGET | FREE_LOG_TARGET, _) | (_, Level::DEBUG | Level::TRACE) => Self::Request,
             _ => Self::Server,
         }
     }

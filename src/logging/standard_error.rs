@@ -43,8 +43,8 @@ pub(super) fn queue() -> &'static LineQueue {
     QUEUE.get().unwrap_or_else(|| unreachable!("standard error is opened first"))
 }
 
-/// Prints an error of the process as `postern: …`, whether the log has started or not. If nobody reads it within a second
-/// of the end, it is lost, also if it is that of a command: its exit code says the same.
+/// Prints an error of the process as `postern: …`, whether the log has started or not. If nobody has read the error a second
+/// after the end of the server or command, it is lost, and only the exit code reports the failure.
 pub fn print_error(error: &impl Display) {
     print_lines(&format!("postern: {error}"));
 }

@@ -28,7 +28,8 @@ pub fn start(level: LevelFilter, format: LogFormat) {
     subscriber(level, format, Lines(standard_error::queue())).init();
 }
 
-/// Returns a log that writes to a file, by a thread of its own as [`start`] does. For measurements.
+/// Returns a log that writes to a file, by a thread of its own as [`start`] does. For `benches/speed/log.rs` only, which
+/// compares its cost with that of formatting alone.
 ///
 /// # Errors
 /// Returns the operating system's error if there is no thread left.
@@ -103,6 +104,13 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::{
+        audit::Trail,
+        clock::SystemClock,
+        logging::REQUEST_TARGET,
+        metrics::Metrics,
+        model::{AuditOrigin, EventKind},
+    };
 
     /// Control characters and separators that start a line or control a terminal, and characters that JSON escapes.
     const HOSTILE: &str =
@@ -114,9 +122,13 @@ mod tests {
 
     impl Log {
         fn of(format: LogFormat, run: impl FnOnce()) -> String {
+            Self::of_level(LevelFilter::TRACE, format, run)
+        }
+
+        fn of_level(level: LevelFilter, format: LogFormat, run: impl FnOnce()) -> String {
             let log = Self::default();
             let writer = log.clone();
-            with_default(subscriber(LevelFilter::TRACE, format, move || writer.clone()), run);
+            with_default(subscriber(level, format, move || writer.clone()), run);
             let bytes = log.0.lock().clone();
             String::from_utf8(bytes).expect("UTF-8")
         }
@@ -165,6 +177,56 @@ mod tests {
             assert_eq!(log.lines().count(), 1, "{log}");
             assert!(log.contains("a thread panicked") && log.contains("src/logging/subscriber.rs:"), "{log}");
             assert!(!log.contains("hunter2"), "{log}");
+        }
+    }
+
+    /// Returns how many lines of each kind are dropped if nobody reads the log.
+    fn dropped_unread(run: impl FnOnce()) -> [u64; 3] {
+        let queue: &LineQueue = Box::leak(Box::new(LineQueue::new()));
+        with_default(subscriber(LevelFilter::INFO, LogFormat::Json, Lines(queue)), run);
+        queue.dropped().by_name().map(|(_, count)| count)
+    }
+
+    #[test]
+    fn requests_of_every_level_displace_no_other_line() {
+        let cause = "x".repeat(200);
+
+        let [audit, server, request] = dropped_unread(|| {
+            for _ in 0..5000 {
+                error!(target: REQUEST_TARGET, cause, "request failed");
+                warn!(target: REQUEST_TARGET, cause, "request rejected");
+            }
+            warn!(target: "postern", "ours");
+        });
+
+        assert!(audit == 0 && server == 0 && request > 1000, "{audit} {server} {request}");
+    }
+
+    #[test]
+    fn audit_events_that_cost_nothing_displace_no_others() {
+        let (trail, _queue) = Trail::new(Arc::new(SystemClock), Metrics::new("").audit, 100_000);
+        for kind in EventKind::ALL.into_iter().filter(|kind| kind.is_free_to_cause()) {
+            let [audit, server, request] = dropped_unread(|| {
+                for _ in 0..10_000 {
+                    trail.record(kind, None, AuditOrigin::server());
+                }
+                trail.record(EventKind::PasswordChanged, None, AuditOrigin::server());
+            });
+
+            assert!(audit == 0 && server == 0 && request > 1000, "{kind}: {audit} {server} {request}");
+        }
+    }
+
+    #[test]
+    fn audit_events_are_logged_at_every_level_but_off() {
+        for (level, lines) in [(LevelFilter::ERROR, 2), (LevelFilter::OFF, 0)] {
+            let (trail, _queue) = Trail::new(Arc::new(SystemClock), Metrics::new("").audit, 2);
+            let log = Log::of_level(level, LogFormat::Json, || {
+                trail.record(EventKind::Throttled, None, AuditOrigin::server());
+                trail.record(EventKind::Login, None, AuditOrigin::server());
+            });
+
+            assert_eq!(log.lines().count(), lines, "{log}");
         }
     }
 

@@ -24,12 +24,40 @@ impl LogDrops {
         *self.watched.lock() = Some(read);
     }
 
-    /// Updates the counters.
+    /// Updates the counters. Holds the lock to its end: two scrapes at once would both add what is new since the last one.
     pub(super) fn update(&self) {
-        let Some(read) = *self.watched.lock() else { return };
+        let watched = self.watched.lock();
+        let Some(read) = *watched else { return };
         for (kind, count) in read() {
             let counter = self.dropped.with_label_values(&[kind]);
             counter.inc_by(count.saturating_sub(counter.get()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        thread,
+    };
+
+    use prometheus::Registry;
+
+    use super::*;
+
+    #[test]
+    fn concurrent_scrapes_count_each_dropped_line_once() {
+        static DROPPED: AtomicU64 = AtomicU64::new(0);
+        let drops = LogDrops::new(&Registrar(&Registry::new()));
+        drops.watch(|| [("audit", DROPPED.fetch_add(1, Ordering::Relaxed) + 1), ("server", 0), ("request", 0)]);
+
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..50_000).for_each(|_| drops.update()));
+            }
+        });
+
+        assert_eq!(drops.dropped.with_label_values(&["audit"]).get(), DROPPED.load(Ordering::Relaxed));
     }
 }

@@ -102,9 +102,8 @@ fn base_starts_no_server_until_an_overlay_names_the_proxies() {
     let errors = Config::for_serve(&values(Cluster::base().server())).expect_err("missing settings");
 
     assert_eq!(errors.iter().map(|error| error.name).collect::<Vec<_>>(), ["POSTERN_TRUSTED_PROXIES"]);
-    for cluster in Cluster::all() {
-        assert_ne!(config(&cluster).trusted_proxies, TrustedProxies::default(), "{}", cluster.directory);
-    }
+    assert_eq!(config(&Cluster::demo()).trusted_proxies, TrustedProxies::default());
+    assert_ne!(config(&Cluster::documented()).trusted_proxies, TrustedProxies::default());
 }
 
 /// Returns whether the servers of a cluster take the client address from a peer.
@@ -112,18 +111,20 @@ fn trusts(cluster: &Cluster, peer: &str) -> bool {
     let (peer, client) = (peer.parse::<IpAddr>().expect("an address"), "192.0.2.1");
     let headers =
         HeaderMap::from_iter([(HeaderName::from_static("x-forwarded-for"), HeaderValue::from_static(client))]);
-    config(cluster).trusted_proxies.client(peer, &headers).to_string() == client
+    config(cluster).trusted_proxies.resolve(peer, &headers).address.to_string() == client
 }
 
 #[test]
 fn direct_callers_lie_outside_the_trusted_networks() {
-    let demo = Cluster::demo();
+    let (documented, demo) = (Cluster::documented(), Cluster::demo());
 
-    // In a kind cluster, 10.244.0.0/24 has the pods of the first node, and the Service network begins at 10.96.0.0.
-    assert!(trusts(&demo, "10.244.0.7"));
-    for caller in ["10.244.1.7", "10.244.255.7", "10.96.0.1", "172.18.0.2"] {
-        assert!(!trusts(&demo, caller), "{caller}");
+    assert!(trusts(&documented, "10.8.0.7"), "the pods of the ingress controller");
+    // In a kind cluster, the pods have addresses of 10.244.0.0/16, those of the first node of 10.244.0.0/24, and the Service
+    // network begins at 10.96.0.0. The demonstration has no ingress controller, so it trusts none of them.
+    for caller in ["10.244.0.7", "10.244.1.7", "10.244.255.7", "10.96.0.1", "172.18.0.2"] {
+        assert!(!trusts(&demo, caller) && !trusts(&documented, caller), "{caller}");
     }
+    assert!(!trusts(&demo, "10.8.0.7"));
     // `kubectl port-forward` connects from within the pod.
     for cluster in Cluster::all() {
         assert!(!trusts(&cluster, "127.0.0.1") && !trusts(&cluster, "::1"), "{}", cluster.directory);

@@ -5,6 +5,7 @@ use std::{
     io::{PipeReader, Read as _, Write as _, pipe},
     net::SocketAddr,
     process::Stdio,
+    time::Duration,
 };
 
 use rustix::{
@@ -13,7 +14,7 @@ use rustix::{
 };
 use serde_json::Value;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     process::Child,
 };
@@ -23,21 +24,32 @@ use crate::support::{Api, LONG, PASSWORD, Postern, RequestBuilder, ReservedPort,
 /// More requests than lines of them fit into a pipe (64 KiB), and into the queue twice.
 const FLOOD: usize = 12_000;
 
+/// The message of the line that reports dropped lines.
+const REPORT: &str = "dropped log lines that were not read in time";
+
+/// Less than commands wait for a lock: a minute.
+const SOON: Duration = Duration::from_secs(30);
+
 /// Requests whose lines are more than a pipe holds.
 const FULL_PIPE: usize = 500;
 
-/// Sends requests with long ids over one connection, a hundred at a time.
+/// Sends requests to the public API.
 async fn flood(server: SocketAddr, requests: usize) {
+    flood_of(server, "/healthz", "{\"status\":\"ok\"}", requests).await;
+}
+
+/// Sends requests with long ids over one connection, a hundred at a time. Each response must end with `end`.
+async fn flood_of(server: SocketAddr, path: &str, end: &str, requests: usize) {
     let mut stream = TcpStream::connect(server).await.expect("it accepts");
-    let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: {}\r\n\r\n", "x".repeat(128));
-    let end = b"{\"status\":\"ok\"}";
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Request-Id: {}\r\n\r\n", "x".repeat(128));
+    let end = end.as_bytes();
     for _ in 0..requests / 100 {
         stream.write_all(request.repeat(100).as_bytes()).await.expect("it takes the requests");
         let (mut text, mut responses) = (Vec::new(), 0);
         while responses < 100 {
             let bytes = within(LONG, "responses", stream.read_buf(&mut text)).await.expect("responses");
             assert_ne!(bytes, 0, "the connection is closed");
-            responses = text.windows(end.len()).filter(|window| window == end).count();
+            responses = text.windows(end.len()).filter(|window| *window == end).count();
         }
     }
 }
@@ -160,26 +172,39 @@ async fn second_signal_ends_a_server_with_an_unread_log() {
 
 #[tokio::test]
 async fn flood_of_requests_displaces_no_other_line() {
-    let postern = Postern::new();
-    let serving = postern.serve().await;
+    let postern = Postern::new().with("POSTERN_DRAIN_DELAY", "5m");
+    let mut serving = postern.serve().await;
 
     for number in 0..3 {
         expect_service_of(&serving, &format!("ada{number}@example.org")).await;
         flood(serving.public, FLOOD / 2).await;
     }
+    serving.signal(Signal::TERM);
+    let is_draining = async || serving.probe("/readyz").send().await.status == 503;
+    eventually(LONG, "it drains", is_draining).await;
+    let rejected = r#"{"status":"draining","users":"up","sessions":"up"}"#;
+    flood_of(serving.operations, "/readyz", rejected, FLOOD / 2).await;
 
     let dropped = async |kind| serving.metric(&format!("postern_log_lines_dropped_total{{kind=\"{kind}\"}}")).await;
     let dropped: [u64; 3] = [dropped("audit").await, dropped("server").await, dropped("request").await];
     assert!(dropped[..2] == [0, 0] && dropped[2] > 1000, "{dropped:?}");
-    let log = serving.stopped().await.stderr;
+    let mut log = String::new();
+    let report = async {
+        while !log.contains(REPORT) {
+            assert_ne!(serving.log.read_line(&mut log).await.expect("a line"), 0, "the log ends");
+        }
+    };
+    within(LONG, "it reports how many lines it has dropped", report).await;
+    log.push_str(&serving.stopped().await.stderr);
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     for event in ["sign_up", "login", "login_failed"] {
         assert_eq!(lines.iter().filter(|line| line["event"] == event).count(), 3, "{event}");
     }
-    let reported = lines.iter().filter(|line| line["message"] == "dropped log lines that were not read in time");
+    let reported = lines.iter().filter(|line| line["message"] == REPORT);
     assert!(reported.filter_map(|line| line["request"].as_u64()).sum::<u64>() >= dropped[2]);
-    let requests = lines.iter().filter(|line| line["message"] == "request").count();
-    assert!(u64::try_from(requests).expect("a count") + dropped[2] >= 18_000, "{requests}");
+    let is_request = |line: &&Value| line["message"] == "request" || line["message"] == "request rejected";
+    let requests = lines.iter().filter(is_request).count();
+    assert!(u64::try_from(requests).expect("a count") + dropped[2] >= 24_000, "{requests}");
 }
 
 #[tokio::test]
@@ -251,6 +276,43 @@ async fn start_that_waits_for_a_lock_ends_at_a_signal() {
     signal_to(&server.child, Signal::TERM);
 
     assert_eq!(code(&mut server.child).await, Some(1));
+}
+
+/// Interrupts a command until it ends, and expects that it reports it.
+async fn expect_interrupted(mut child: Child) {
+    handles(&child, Signal::INT).await;
+    let interrupted = async || {
+        signal_to(&child, Signal::INT);
+        child.try_wait().expect("a status").is_some()
+    };
+    eventually(SOON, "it ends", interrupted).await;
+
+    let ended = child.wait_with_output().await.expect("its output");
+    let error = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((ended.status.code(), &*error), (Some(1), "postern: interrupted: no user was changed\n"));
+}
+
+#[tokio::test]
+async fn interrupt_ends_a_command_that_waits_for_a_lock() {
+    let postern = Postern::new();
+    postern.serve().await.stopped().await;
+    let lock = File::open(postern.path("postern-data")).expect("a directory");
+    lock.lock().expect("a lock");
+
+    let child = postern.command(&["user", "list"]).spawn().expect("it starts");
+
+    expect_interrupted(child).await;
+}
+
+#[tokio::test]
+async fn interrupt_ends_a_command_whose_input_stays_open() {
+    let postern = Postern::new();
+    let mut command = postern.command(&["user", "create", "ada@example.org", "--name", "Ada"]);
+
+    let child = command.stdin(Stdio::piped()).spawn().expect("it starts");
+
+    expect_interrupted(child).await;
+    assert!(!postern.path("postern-data").exists());
 }
 
 #[tokio::test]

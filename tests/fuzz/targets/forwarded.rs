@@ -17,14 +17,14 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Some(forged) = headers(input.split(|byte| *byte == b'\n')) else { return };
     let trusted: TrustedProxies = "10.0.0.0/8".parse().expect("a network");
 
-    assert_eq!(trusted.client(UNTRUSTED, &forged), UNTRUSTED);
-    assert_eq!(TrustedProxies::default().client(PROXY, &forged), PROXY);
-    let client = trusted.client(PROXY, &forged);
+    assert_eq!(trusted.resolve(UNTRUSTED, &forged).address, UNTRUSTED);
+    assert_eq!(TrustedProxies::default().resolve(PROXY, &forged).address, PROXY);
+    let client = trusted.resolve(PROXY, &forged).address;
     assert!(client == PROXY || has_entry(input, client), "{client}");
 
     let mut forwarded = forged;
     forwarded.append(X_FORWARDED_FOR, HeaderValue::from_static("192.0.2.1"));
-    assert_eq!(trusted.client(PROXY, &forwarded), APPENDED);
+    assert_eq!(trusted.resolve(PROXY, &forwarded).address, APPENDED);
 });
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
