@@ -30,7 +30,7 @@ impl Accounts {
     ///
     /// Deciding write: the user's new hash, epoch and surviving session. Before it, if all sessions end: a session is opened
     /// in the new epoch, so that a changed password always comes with tokens. It is valid only with that write, and is
-    /// removed if the write does not take place or its outcome is unknown. After the write: the ended sessions are removed.
+    /// removed if the write does not take place or its outcome is unknown. It expires if the request is dropped. After the write: the ended sessions are removed.
     ///
     /// # Errors
     /// Returns [`AccountError::PolicyViolations`] if the new password is not accepted, [`AccountError::WrongPassword`] if
@@ -84,8 +84,7 @@ impl Accounts {
             return Ok((CompareAndSet::Written, Some(opened)));
         }
         // The client does not receive the tokens of this session, whether or not a write with an unknown outcome took place.
-        // If the session cannot be removed, it expires.
-        let _ = self.sessions.end(opened.user, opened.id, &call.time).await;
+        self.remove_unused_session(&opened, call).await;
         Ok((written?, None))
     }
 }

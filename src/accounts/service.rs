@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tracing::debug;
+
 use super::{call_context::CallContext, error::AccountError};
 use crate::{
     audit::Trail,
@@ -10,9 +12,12 @@ use crate::{
     model::{AuditSubject, Epoch, EventKind, NewSession, Session, SessionId, User},
     passwords::{AcceptedPassword, CandidatePassword, Hasher, Policy, WorkPermit},
     rate_limit::LoginLimiter,
-    store::{SessionStore, StoreError, UserStore},
+    store::{SessionStore, StoreError, TimeBudget, UserStore},
     tokens::{AccessTokens, RefreshClaims, RefreshTokens},
 };
+
+/// The limit on removing a session that is not used.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The account service: its methods are the use cases.
 pub struct Accounts {
@@ -91,8 +96,8 @@ impl Accounts {
     }
 
     /// Opens a session that becomes valid when `epoch` replaces the epoch of `user`, which ends all other sessions. Until
-    /// then these are valid, so the limit leaves room for one more. A login at the limit may end the new session before it is
-    /// valid.
+    /// then these are valid, so the limit leaves room for one more. No login that knows only the epoch of `user` ends it
+    /// (see [`OTHER_EPOCH_GRACE`](crate::store::OTHER_EPOCH_GRACE)).
     pub(super) async fn open_session_ahead(
         &self,
         user: &User,
@@ -126,6 +131,20 @@ impl Accounts {
             self.audit.record(EventKind::SessionsDisplaced, subject, call);
         }
         Ok(opened.session)
+    }
+
+    /// Removes a session whose tokens no client receives. A task does it with a time limit of its own, so that it takes place
+    /// even if the request has no time left or ends. If the session cannot be removed, it expires.
+    pub(super) async fn remove_unused_session(&self, session: &Session, call: &CallContext) {
+        let (sessions, user, id) = (Arc::clone(&self.sessions), session.user, session.id);
+        let removing = tokio::spawn(async move {
+            let removed = sessions.end(user, id, &TimeBudget::new(REMOVAL_TIMEOUT)).await;
+            if let Err(error) = removed {
+                debug!(%error, %user, session = %id, "failed to remove an unused session");
+            }
+        });
+        // If the time is used up, the task continues without the request.
+        let _ = call.time.limit("session store", async { Ok(removing.await) }).await;
     }
 
     /// Returns the tokens of a new session.

@@ -6,6 +6,7 @@ mod display_text;
 mod email;
 mod escape;
 mod id;
+mod invisible;
 mod name;
 mod pagination;
 mod rotation;

@@ -86,7 +86,9 @@ mod tests {
         #[test]
         fn normalised_name_is_its_own_normal_form(
             written in "(?s)[ae \u{a0}\u{300}-\u{310}\u{958}\u{1100}\u{1161}\u{11a8}\u{2000}]{0,24}|\\PC{0,24}|.{0,300}\
-                |[a \u{300}\u{5bc}\u{654}\u{64a}\u{627}\u{93c}\u{94d}\u{915}👩🏽\u{200b}-\u{200f}\u{fe0f}\u{34f}\u{e0041}]{0,24}",
+                |[a \u{300}\u{5bc}\u{654}\u{64a}\u{627}\u{93c}\u{94d}\u{915}👩🏽\u{200b}-\u{200f}\u{fe0f}\u{34f}\u{e0041}]{0,24}\
+                |[ 1\u{301}\u{1037}\u{1039}\u{1000}\u{1025}\u{102e}\u{fa19}\u{182d}\u{180b}\u{180e}\u{fe00}\u{fe0f}\u{e0100}\
+                🏴\u{e0061}\u{e007f}\u{200b}\u{13000}\u{13430}\u{18b00}\u{16fe4}]{0,24}",
         ) {
             if let Ok(name) = written.parse::<Name>() {
                 let text = name.as_str();

@@ -36,7 +36,7 @@ pub use self::{
     error::StoreError,
     health::StoreHealth,
     instrumented::{instrumented_attempts, instrumented_sessions, instrumented_users},
-    sessions::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, SessionStore},
+    sessions::{LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore},
     time_budget::TimeBudget,
     url::{StoreUrl, UrlFile, UrlFileError},
     users::{CompareAndSet, Insert, PasswordChange, UserStore, UserUpdate},

@@ -25,7 +25,8 @@ use crate::model::{NewSession, RefreshOutcome, Rotation, Session, SessionId, Use
 pub trait SessionStore: Send + Sync {
     /// Opens a session, with the store's time as `created`, `rotated` and `last_used`. If the user then has more than
     /// `session.max_sessions` sessions, removes first those that are not valid by `session.valid_epoch` and
-    /// `session.surviving_session`, and then ends the oldest ones. The new session stays, whatever its epoch.
+    /// `session.surviving_session`, and then ends the oldest ones. Sessions that are not valid, but were opened in the last
+    /// [`OTHER_EPOCH_GRACE`], do not count and stay. The new session stays, whatever its epoch.
     async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError>;
 
     /// Returns a session and records that it is used, to [`LAST_USED_RESOLUTION`]. The caller decides whether it is
@@ -66,6 +67,11 @@ pub trait SessionStore: Send + Sync {
 /// The resolution of a session's `last_used`. A use is not written if the recorded one is less than this time ago;
 /// otherwise every request would cost a write.
 pub const LAST_USED_RESOLUTION: Duration = Duration::from_mins(1);
+
+/// How long [`SessionStore::open`] leaves a new session alone that is not valid by the epoch that the opener knows. The
+/// session may be of a later epoch: that of a password change, which opens it before its deciding write. The time is twice
+/// the longest request (5 min): the change, and a login that read the former epoch just before that write.
+pub const OTHER_EPOCH_GRACE: Duration = Duration::from_mins(10);
 
 /// The result of opening a session.
 #[derive(Debug, Clone, PartialEq, Eq)]

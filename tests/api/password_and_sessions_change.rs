@@ -1,14 +1,17 @@
 //! `POST /change-password/` with `end_all_sessions`.
 
+use std::{future::pending, time::Duration};
+
 use postern::{
-    accounts::{EndedSessions, RequestedChange},
+    accounts::{AccountError, CallContext, EndedSessions, RequestedChange},
     model::{EventKind, Session},
     passwords::{Password, WorkPermit},
+    store::{StoreError, TimeBudget},
 };
 use serde_json::{Value, json};
 
 use super::Service;
-use crate::support::{Fault, PASSWORD, Settings, TestUser, call, time};
+use crate::support::{Fault, LONG, PASSWORD, Settings, TestUser, call, eventually, time};
 
 const NEW: &str = "new_password";
 
@@ -198,6 +201,66 @@ async fn limit_of_sessions_ends_none_before_the_change() {
     let body = ada.change_password_and_sessions(PASSWORD, NEW).await.expect(200);
     ada.with_tokens_of(&body).expect_valid().await;
     assert_eq!(stored(&service, &ada).await.len(), 1);
+}
+
+#[tokio::test]
+async fn login_during_the_change_does_not_end_the_new_session() {
+    let one = || Settings { max_sessions: 1, ..Settings::default() };
+    let service = Service::start_with(one()).await;
+    let second = service.second_with(one()).await;
+    let ada = service.signed_up("ada@example.org").await;
+    service.counting.set_fault(Fault::HangOn("users.change_password"));
+
+    let (changed, ()) = tokio::join!(ada.change_password_and_sessions(PASSWORD, NEW), async {
+        service.counting.called("users.change_password").await;
+        second.log_in(&ada.email, PASSWORD).await.expect(200);
+        service.counting.set_fault(Fault::None);
+    });
+
+    ada.with_tokens_of(&changed.expect(200)).expect_valid().await;
+}
+
+#[tokio::test]
+async fn login_with_the_old_password_does_not_end_the_new_session() {
+    let one = || Settings { max_sessions: 1, ..Settings::default() };
+    let service = Service::start_with(one()).await;
+    let second = service.second_with(one()).await;
+    let ada = service.signed_up("ada@example.org").await;
+    second.counting.set_fault(Fault::HangOn("sessions.open"));
+
+    let (logged_in, renewed) = tokio::join!(second.log_in(&ada.email, PASSWORD), async {
+        // The login has verified the old password.
+        second.counting.called("sessions.open").await;
+        let body = ada.change_password_and_sessions(PASSWORD, NEW).await.expect(200);
+        second.counting.set_fault(Fault::None);
+        ada.with_tokens_of(&body)
+    });
+
+    renewed.expect_valid().await;
+    ada.with_tokens_of(&logged_in.expect(200)).expect_ended().await;
+}
+
+#[tokio::test]
+async fn new_session_is_removed_if_the_change_has_used_up_its_time() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    let accounts = &service.accounts;
+    let current = accounts.authenticate(&ada.tokens.access, &call()).await.expect("a valid session");
+    let call = CallContext { time: TimeBudget::new(Duration::from_secs(3)), ..call() };
+    let new = accounts.policy.check(Password::new(NEW), None, None);
+    let change = RequestedChange { old: Password::new(PASSWORD), new, ended: EndedSessions::All };
+    service.counting.set_fault(Fault::HangOn("users.change_password"));
+
+    let (changed, ()) = tokio::join!(accounts.change_password(&current, change, &call), async {
+        service.counting.called("users.change_password").await;
+        assert_eq!(stored(&service, &ada).await.len(), 2);
+        call.time.limit("store", pending::<Result<(), _>>()).await.expect_err("the time is used up");
+        service.counting.set_fault(Fault::None);
+    });
+
+    assert!(matches!(changed, Err(AccountError::Store(StoreError::Unavailable { .. }))), "{changed:?}");
+    eventually(LONG, "the session is removed", async || stored(&service, &ada).await.len() == 1).await;
+    ada.expect_valid().await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postern::{
     model::{Epoch, FIRST_NEXT, NewSession, User},
-    store::Refresh,
+    store::{OTHER_EPOCH_GRACE, Refresh},
 };
 
 use super::suite::{DAY, Fixture, is_kept, new_session};
@@ -20,7 +20,7 @@ async fn beyond_the_limit_invalid_sessions_end_first() {
     let user = User { epoch: Epoch::random(), surviving_session: Some(changed_the_password.id), ..user };
     let new = || NewSession { max_sessions: 3, surviving_session: user.surviving_session, ..new_session(&user) };
 
-    fixture.clock.advance(Duration::from_secs(1));
+    fixture.clock.advance(OTHER_EPOCH_GRACE);
     let (first, second) = (new(), new());
     let [first, second] = [
         fixture.stores.sessions.open(&first, &time()).await.expect("a response"),
@@ -51,10 +51,10 @@ async fn session_of_the_next_epoch_evicts_by_the_valid_one() {
     let ahead = |max_sessions| NewSession { epoch: next.epoch, max_sessions, ..new_session(&user) };
 
     // The session that is newer than the valid ones is invalid, and ends first.
-    fixture.clock.advance(Duration::from_secs(1));
+    fixture.clock.advance(OTHER_EPOCH_GRACE);
     let (first, second) = (ahead(3), ahead(3));
     let first = fixture.stores.sessions.open(&first, &time()).await.expect("a response");
-    fixture.clock.advance(Duration::from_secs(1));
+    fixture.clock.advance(OTHER_EPOCH_GRACE);
     let second = fixture.stores.sessions.open(&second, &time()).await.expect("a response");
 
     assert_eq!((first.ended, second.ended), (0, 0));
@@ -64,10 +64,31 @@ async fn session_of_the_next_epoch_evicts_by_the_valid_one() {
     assert_eq!(fixture.refreshed(&user, &second.session, FIRST_NEXT).await, Refresh::NotValid);
 
     // Then the oldest valid one.
-    fixture.clock.advance(Duration::from_secs(1));
+    fixture.clock.advance(OTHER_EPOCH_GRACE);
     let third = fixture.stores.sessions.open(&ahead(2), &time()).await.expect("a response");
     assert_eq!(third.ended, 1);
     assert_eq!(fixture.listed(&user).await, [valid[1].clone(), third.session]);
+}
+
+#[tokio::test]
+async fn new_session_of_another_epoch_neither_counts_nor_ends() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let ahead = fixture.opened_as(&NewSession { epoch: Epoch::random(), ..new_session(&user) }).await;
+    let log_in = async || {
+        let new = NewSession { max_sessions: 1, ..new_session(&user) };
+        fixture.stores.sessions.open(&new, &time()).await.expect("a response")
+    };
+
+    let first = log_in().await;
+    fixture.clock.advance(OTHER_EPOCH_GRACE - Duration::from_secs(1));
+    let second = log_in().await;
+    assert_eq!((first.ended, second.ended), (0, 1));
+    assert_eq!(fixture.listed(&user).await, [ahead, second.session]);
+
+    fixture.clock.advance(Duration::from_secs(1));
+    let third = log_in().await;
+    assert_eq!((third.ended, fixture.listed(&user).await), (1, vec![third.session]));
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 -- session.open: creates a session's key (no other script does) and adds it to the index of its user. If the user then has
 -- too many sessions, ends those that are not valid, and then the oldest ones; their keys are in the slot of the index.
+-- New sessions that are not valid do not count and stay.
 -- KEYS     session, index
 -- ARGV     offset_ms, prefix of the session keys, session id, max_sessions, lifetime_ms, idle_ms or 0,
 --          epoch, counter of the current token, counter of the next token, key of the next token, address, user agent,
---          surviving session of the user or '', epoch of the user
+--          surviving session of the user or '', epoch of the user, age in ms up to which a session is new
 -- Returns  the record, and the number of valid sessions that ended. Valid is by the user's epoch and surviving session in
 --          ARGV, which may be outdated if the login took long.
 local id, index = ARGV[3], KEYS[2]
@@ -17,7 +18,10 @@ if redis.call('ZCARD', index) >= tonumber(ARGV[4]) then
     local record = other ~= id and find(ARGV[2] .. other)
     if record then
       local is_valid = record[EPOCH] == ARGV[14] or other == ARGV[13]
-      others[#others + 1] = {other, is_valid and 1 or 0, tonumber(record[CREATED])}
+      local created = tonumber(record[CREATED])
+      if is_valid or created <= now - tonumber(ARGV[15]) then
+        others[#others + 1] = {other, is_valid and 1 or 0, created}
+      end
     else
       redis.call('ZREM', index, other)
     end

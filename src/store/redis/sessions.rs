@@ -12,7 +12,10 @@ use crate::{
         Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, NewSession, REUSE_INTERVAL, RefreshOutcome, Rotation,
         Session, SessionId, User, UserId,
     },
-    store::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, SessionStore, StoreError, StoreHealth, TimeBudget},
+    store::{
+        LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore, StoreError,
+        StoreHealth, TimeBudget,
+    },
 };
 
 impl RedisStore {
@@ -66,7 +69,8 @@ impl SessionStore for RedisStore {
             .arg(session.client.address.to_string())
             .arg(session.client.user_agent.as_str())
             .arg(id_or_empty(session.surviving_session))
-            .arg(session.valid_epoch.0);
+            .arg(session.valid_epoch.0)
+            .arg(milliseconds(OTHER_EPOCH_GRACE));
         let (record, ended) = self.run_idempotent(&invocation, time).await?;
         Ok(Opened { session: read(session.user, session.id, record)?, ended })
     }

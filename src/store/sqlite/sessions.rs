@@ -17,7 +17,10 @@ use crate::{
     model::{
         Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, NewSession, RefreshOutcome, Session, SessionId, User, UserId,
     },
-    store::{LAST_USED_RESOLUTION, Opened, Refresh, RefreshAttempt, SessionStore, StoreError, StoreHealth, TimeBudget},
+    store::{
+        LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore, StoreError,
+        StoreHealth, TimeBudget,
+    },
 };
 
 const OPEN: &str = include_str!("../../../sql/sqlite/queries/sessions.open.sql");
@@ -127,6 +130,7 @@ fn open(transaction: &Transaction<'_>, new: NewSession, now: OffsetDateTime) -> 
         ":valid_epoch": new.valid_epoch.0,
         ":kept_session": new.surviving_session.map(|session| *session.0.as_bytes()),
         ":max_sessions": new.max_sessions,
+        ":grace_start": unix_ms(now - OTHER_EPOCH_GRACE),
         ":now": time,
     };
     let were_valid: Vec<Option<bool>> = transaction
