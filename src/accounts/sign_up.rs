@@ -65,8 +65,8 @@ impl Accounts {
                 Ok(tokens)
             }
             outcome => {
-                // A session without a user is not valid. If it cannot be removed, it expires.
-                let _ = self.sessions.end(session.user, session.id, &call.time).await;
+                // A session without a user is not valid.
+                self.remove_unused_session(&session, call).await;
                 Err(outcome.map_or_else(AccountError::Store, |_| AccountError::EmailTaken))
             }
         }
