@@ -8,8 +8,9 @@ use std::{
 use super::yielding::ForegroundYield;
 use crate::metrics::HashingMetrics;
 
-/// The least time that a policy check is expected to take, in microseconds: the longest check on a processor on which a
-/// hash with 19 MiB takes 20 ms. Clients choose the duration of a check, so that of recent ones says little about the next.
+/// The least time that a policy check is expected to take, in microseconds: that of the longest ones (in `strength.rs`, 10 ms
+/// for an estimate and a quarter of that for each end of a password). Clients choose the duration of a check, so recent ones
+/// do not tell how long the next one takes.
 const MIN_POLICY_CHECK_US: u64 = 15_000;
 
 /// The kinds of jobs, which differ in duration.
