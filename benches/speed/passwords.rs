@@ -36,6 +36,7 @@ pub fn measure(criterion: &mut Criterion) {
     hashes(&mut group, &runtime);
     verifications(&mut group, &runtime);
     policy_checks(&mut group, &runtime);
+    similarity(&mut group);
     costly_policy_checks(&mut group, &runtime);
     group.print();
 }
@@ -79,6 +80,21 @@ fn policy_checks(group: &mut Group<'_>, runtime: &Runtime) {
             hasher.accept(&permit(), candidate).await.expect("an idle thread").expect("an acceptable password")
         }),
         timed(|| zxcvbn::zxcvbn(PASSWORD, &[]).score()),
+    );
+}
+
+/// Compares the part of the policy that runs before any limit, for the longest texts, with the normalisation of the password.
+/// Case folding makes three characters of each ligature, and name, joined parts and longest part differ.
+fn similarity(group: &mut Group<'_>) {
+    let policy = Policy { min_code_points: 8 };
+    let password = "ﬃ".repeat(256);
+    let name = format!("{} ﬃ", "ﬄ".repeat(253)).parse().expect("a name");
+    let email = format!("{}@{}.org", "i".repeat(64), ["f".repeat(61), "i".repeat(61), "f".repeat(60)].join("."));
+    let email = email.parse().expect("an address");
+    group.measure(
+        ["longest texts compared", "NFC"],
+        timed(|| policy.check(Password::new(&password), Some(&name), Some(&email))),
+        timed(|| Password::new(&password)),
     );
 }
 

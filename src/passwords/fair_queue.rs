@@ -1,117 +1,19 @@
 //! A queue that its clients share in equal parts of time: networks take turns, and within a network its addresses.
 //!
 //! The client whose jobs have taken the least time since it began to wait is next (start-time fair queueing: Goyal, Vin and
-//! Cheng, SIGCOMM 1996). A client that comes back before its turn keeps the time that it has used, so it gains nothing by
-//! an empty queue.
+//! Cheng, SIGCOMM 1996). A job counts with its expected duration when it starts, and with the measured one when it has ended.
+//! A client that comes back before its turn keeps the time that it has used, so it gains nothing by an empty queue.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     hash::Hash,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
 };
+
+use super::fifo::{Fifo, Job, MeasuredDuration, Queue};
 
 /// Jobs by network, by address and in the order of their arrival.
 pub type FairQueue<T> = Shared<IpAddr, Shared<IpAddr, Fifo<T>>>;
-
-/// The path of a client in a [`FairQueue`]: its network and its address.
-pub type ClientPath = (IpAddr, (IpAddr, ()));
-
-/// Returns the path of a client: its network is the first 24 bits of IPv4 and the first 48 of IPv6, the most that one site
-/// gets (RFC 6177); its address all of IPv4 and the first 64 bits of IPv6. Commands and other work of the server itself
-/// share the path of `None`.
-pub fn client_path(client: Option<IpAddr>) -> ClientPath {
-    match client.map(|address| address.to_canonical()) {
-        None => (Ipv4Addr::UNSPECIFIED.into(), (Ipv4Addr::UNSPECIFIED.into(), ())),
-        Some(IpAddr::V4(address)) => {
-            let network = Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << 8));
-            (network.into(), (address.into(), ()))
-        }
-        Some(IpAddr::V6(address)) => {
-            let prefix = |bits: u32| Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - bits))).into();
-            (prefix(48), (prefix(64), ()))
-        }
-    }
-}
-
-/// A queued job.
-#[derive(Debug)]
-pub struct Job<T> {
-    /// The expected duration, in microseconds.
-    pub cost_us: u64,
-    /// What is to be done.
-    pub work: T,
-}
-
-/// A queue of jobs, or several queues that take turns.
-pub trait Queue<T>: Default {
-    /// The keys of the queues that contain a job, from the outermost.
-    type Path: Copy;
-
-    /// Adds a job. Ids grow from job to job.
-    fn push(&mut self, path: Self::Path, id: u64, job: Job<T>);
-    /// Removes the next job, and counts its duration for its client.
-    fn pop(&mut self) -> Option<(u64, Job<T>)>;
-    /// Removes a job that is not to be done.
-    fn remove(&mut self, path: Self::Path, id: u64) -> Option<Job<T>>;
-    /// Returns the sum of the durations of all jobs, in microseconds.
-    fn pending_us(&self) -> u64;
-    /// Returns the duration of the next job, in microseconds.
-    fn next_us(&self) -> u64;
-    fn is_empty(&self) -> bool;
-    /// Returns the durations of all jobs that are done before a new one, if its client queues `ahead_us` before it, in
-    /// microseconds.
-    fn work_before(&self, path: Self::Path, ahead_us: u64) -> u64;
-}
-
-/// Jobs in the order of their arrival.
-#[derive(Debug)]
-pub struct Fifo<T> {
-    jobs: BTreeMap<u64, Job<T>>,
-    pending_us: u64,
-}
-
-impl<T> Default for Fifo<T> {
-    fn default() -> Self {
-        Self { jobs: BTreeMap::new(), pending_us: 0 }
-    }
-}
-
-impl<T> Queue<T> for Fifo<T> {
-    type Path = ();
-
-    fn push(&mut self, (): (), id: u64, job: Job<T>) {
-        self.pending_us += job.cost_us;
-        self.jobs.insert(id, job);
-    }
-
-    fn pop(&mut self) -> Option<(u64, Job<T>)> {
-        let (id, job) = self.jobs.pop_first()?;
-        self.pending_us -= job.cost_us;
-        Some((id, job))
-    }
-
-    fn remove(&mut self, (): (), id: u64) -> Option<Job<T>> {
-        let job = self.jobs.remove(&id)?;
-        self.pending_us -= job.cost_us;
-        Some(job)
-    }
-
-    fn pending_us(&self) -> u64 {
-        self.pending_us
-    }
-
-    fn next_us(&self) -> u64 {
-        self.jobs.first_key_value().map_or(0, |(_, job)| job.cost_us)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.jobs.is_empty()
-    }
-
-    fn work_before(&self, (): (), ahead_us: u64) -> u64 {
-        self.pending_us.saturating_add(ahead_us)
-    }
-}
 
 /// The turn of a member: the one with the smallest is next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -207,6 +109,14 @@ impl<T, K: Copy + Eq + Hash + Ord, Q: Queue<T>> Queue<T> for Shared<K, Q> {
         removed
     }
 
+    fn correct(&mut self, (key, path): Self::Path, duration: MeasuredDuration) {
+        self.update(key, |member| {
+            let used_us = member.turn.used_us.saturating_add(duration.measured_us);
+            member.turn.used_us = used_us.saturating_sub(duration.expected_us);
+            member.queue.correct(path, duration);
+        });
+    }
+
     fn pending_us(&self) -> u64 {
         self.pending_us
     }
@@ -238,7 +148,10 @@ impl<T, K: Copy + Eq + Hash + Ord, Q: Queue<T>> Queue<T> for Shared<K, Q> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::client_path::{ClientPath, client_path},
+        *,
+    };
 
     const ONE_US: u64 = 10;
 
@@ -269,6 +182,21 @@ mod tests {
         /// Returns the clients of the next jobs.
         fn pop_many(&mut self, count: usize) -> Vec<String> {
             (0..count).map_while(|_| self.queue.pop().map(|(_, job)| job.work)).collect()
+        }
+
+        /// Counts this duration for a job that was expected to take [`ONE_US`].
+        fn measure(&mut self, address: &str, measured_us: u64) {
+            self.queue.correct(path(address), MeasuredDuration { expected_us: ONE_US, measured_us });
+        }
+
+        /// Runs the next jobs, which take this long, and returns their clients.
+        fn run_many(&mut self, count: usize, measured_us: impl Fn(&str) -> u64) -> Vec<String> {
+            let run = |_| {
+                let (_, job) = self.queue.pop()?;
+                self.measure(&job.work, measured_us(&job.work));
+                Some(job.work)
+            };
+            (0..count).map_while(run).collect()
         }
 
         /// Returns how many jobs a new one of this client waits for.
@@ -324,6 +252,58 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_shares_of_measured_time() {
+        let mut clients = Clients::default();
+        let [heavy, light] = ["192.0.2.1", "198.51.100.1"];
+        clients.push_many(heavy, 4);
+        clients.push_many(light, 8);
+
+        let served = clients.run_many(8, |client| if client == heavy { 3 * ONE_US } else { ONE_US });
+
+        assert_eq!(served, [heavy, light, light, light, heavy, light, light, light]);
+    }
+
+    #[test]
+    fn shares_of_addresses_are_shares_of_measured_time() {
+        let mut clients = Clients::default();
+        let [heavy, light, other] = ["192.0.2.1", "192.0.2.2", "198.51.100.1"];
+        clients.push_many(heavy, 2);
+        clients.push_many(light, 4);
+        clients.push_many(other, 5);
+
+        let served = clients.run_many(11, |client| if client == heavy { 3 * ONE_US } else { ONE_US });
+
+        assert_eq!(served, [heavy, other, other, other, light, other, light, other, light, heavy, light]);
+    }
+
+    #[test]
+    fn time_that_a_job_did_not_take_is_given_back() {
+        let mut clients = Clients::default();
+        let [short, long] = ["192.0.2.1", "198.51.100.1"];
+        clients.push_many(short, 6);
+        clients.push_many(long, 3);
+
+        let served = clients.run_many(9, |client| if client == short { ONE_US / 2 } else { ONE_US });
+
+        assert_eq!(served, [short, long, short, long, short, short, long, short, short]);
+    }
+
+    #[test]
+    fn time_of_the_last_job_counts_after_its_end() {
+        let mut clients = Clients::default();
+        let [heavy, other] = ["192.0.2.1", "198.51.100.1"];
+        clients.push_many(heavy, 1);
+        let (popped, _) = clients.queue.pop().expect("a job");
+        assert_eq!(popped, 1);
+        clients.push_many(other, 4);
+
+        clients.measure(heavy, 4 * ONE_US);
+        clients.push_many(heavy, 1);
+
+        assert_eq!(clients.pop_many(5), [other, other, other, heavy, other]);
+    }
+
+    #[test]
     fn client_gains_nothing_by_an_empty_queue() {
         let mut clients = Clients::default();
         clients.push_many("192.0.2.1", 20);
@@ -337,20 +317,6 @@ mod tests {
 
         let count = served.iter().filter(|client| *client == "192.0.2.1").count();
         assert!((9..=11).contains(&count), "{served:?}");
-    }
-
-    #[test]
-    fn networks_are_24_bits_of_ipv4_and_48_of_ipv6() {
-        let network = |address| path(address).0;
-        let address = |address| path(address).1.0;
-
-        assert_eq!(network("192.0.2.1"), network("192.0.2.200"));
-        assert_ne!(network("192.0.2.1"), network("192.0.3.1"));
-        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:ffff::1"));
-        assert_ne!(network("2001:db8:1::1"), network("2001:db8:2::1"));
-        assert_eq!(address("2001:db8:1:2::1"), address("2001:db8:1:2:ffff::1"));
-        assert_ne!(address("2001:db8:1:2::1"), address("2001:db8:1:3::1"));
-        assert_eq!(path("::ffff:192.0.2.1"), path("192.0.2.1"));
     }
 
     #[test]

@@ -111,7 +111,8 @@ impl Hasher {
         self.pool.run(permit, kind, compare).await
     }
 
-    /// Estimates the strength of a new password, and accepts it if the policy has found no other violation.
+    /// Estimates the strength of a new password, and accepts it if the policy has found no other violation. Rejects one that
+    /// is too long without an estimate.
     ///
     /// # Errors
     /// Returns [`Overloaded`] if the queue is too long. The inner error has every violation.
@@ -120,6 +121,9 @@ impl Hasher {
         permit: &WorkPermit,
         candidate: CandidatePassword,
     ) -> Result<Result<AcceptedPassword, Vec<PolicyViolation>>, Overloaded> {
+        if candidate.is_too_long() {
+            return Ok(Err(candidate.violations().to_vec()));
+        }
         self.pool.run(permit, JobKind::PolicyCheck, move |_, _| candidate.accept()).await
     }
 
@@ -146,7 +150,7 @@ mod tests {
 
     use futures_util::FutureExt as _;
 
-    use super::*;
+    use super::{super::policy::Policy, *};
     use crate::metrics::Metrics;
 
     const CHEAP: HashParameters = HashParameters { memory_kib: 8, passes: 1, lanes: 1 };
@@ -244,6 +248,19 @@ mod tests {
         drop(release);
         queued.await.expect("a short queue");
         assert!(hasher.rehash(&permit, &password).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn password_that_is_too_long_takes_no_time_of_a_thread() {
+        let metrics = metrics();
+        let hasher = Hasher::start(settings(CHEAP), metrics.clone()).expect("valid parameters");
+        let candidate = Policy { min_code_points: 8 }.check(Password::new(&"ä".repeat(257)), None, None);
+
+        let rejected = hasher.accept(&permit(), candidate).now_or_never();
+
+        let violations = rejected.expect("no wait").expect("no queue").expect_err("it is too long");
+        assert_eq!(violations, [PolicyViolation::TooLong(256)]);
+        assert_eq!(metrics.policy_checks.get_sample_count(), 0);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use argon2::Params;
@@ -64,10 +64,10 @@ impl HashingPool {
     }
 
     /// Runs a job on one of the threads and returns its result. A job is not run if its caller is gone or its permit is
-    /// revoked.
+    /// revoked. Adds the wait for a thread to those of the permit.
     ///
     /// # Errors
-    /// Returns [`Overloaded`] if the job would wait too long, or has waited too long when a thread takes it.
+    /// Returns [`Overloaded`] if the waits of the permit would be too long together, or are when a thread takes the job.
     ///
     /// # Panics
     /// Panics if the job panicked.
@@ -79,11 +79,13 @@ impl HashingPool {
     ) -> Result<T, Overloaded> {
         let (reply, outcome) = oneshot::channel();
         let (permitted, max_wait, load) = (permit.job(), self.max_wait, Arc::clone(&self.load));
-        let job: HashJob = Box::new(move |scratch, wait| {
+        let waited = permit.waited();
+        let job: HashJob = Box::new(move |scratch, queued| {
             // The caller is gone: a disconnected client, or a deadline.
             if reply.is_closed() {
                 return;
             }
+            let wait = waited + queued;
             if wait > max_wait {
                 load.count_rejected();
                 let _ = reply.send(Err(Overloaded { wait }));
@@ -92,11 +94,13 @@ impl HashingPool {
             let Some(running) = permitted.start() else { return };
             let outcome = load.run_timed(kind, || work(scratch, &running));
             drop(running);
-            let _ = reply.send(Ok(outcome));
+            let _ = reply.send(Ok((outcome, queued)));
         });
-        let _queued = self.queue.push(permit.client(), kind, job)?;
+        let _queued = self.queue.push(permit, kind, job)?;
         // A thread drops `reply` unused only if the job panicked: a permit that is borrowed here cannot be revoked.
-        outcome.await.unwrap_or_else(|_| panic!("a hashing job panicked"))
+        let (outcome, queued) = outcome.await.unwrap_or_else(|_| panic!("a hashing job panicked"))?;
+        permit.add_wait(queued);
+        Ok(outcome)
     }
 }
 
@@ -127,8 +131,9 @@ impl HashWorker {
         }
         while let Some(job) = self.queue.take(self.is_yielding) {
             // The dropped reply reports a panic to the caller; the thread continues with the next job.
+            let started = Instant::now();
             let _ = panic::catch_unwind(AssertUnwindSafe(|| (job.run)(&mut self.scratch, job.wait)));
-            self.queue.end(job.cost);
+            self.queue.end(&job.charge, started.elapsed());
         }
     }
 }
@@ -234,6 +239,40 @@ mod tests {
         }
         drop(release);
         futures_util::future::join_all(waiting).await;
+    }
+
+    #[tokio::test]
+    async fn waits_of_a_request_count_together() {
+        let pool = start(1, Duration::from_mins(1), metrics());
+        let permit = WorkPermit::for_client("192.0.2.1".parse().expect("an address"));
+        let release = occupy(&pool);
+        let mut queued = Box::pin(pool.run(&permit, JobKind::Hash, |_, _| ()));
+        assert!(queued.as_mut().now_or_never().is_none());
+        drop(release);
+        queued.await.expect("a short queue");
+        assert!(permit.waited() > Duration::ZERO, "the wait for a thread");
+
+        permit.add_wait(Duration::from_mins(1));
+
+        let error = pool.run(&permit, JobKind::Hash, |_, _| ()).await.expect_err("it has waited");
+        assert!(error.wait > Duration::from_mins(1));
+    }
+
+    #[tokio::test]
+    async fn job_whose_request_has_waited_too_long_is_not_run() {
+        let max_wait = Duration::from_mins(1);
+        let pool = start(1, max_wait, metrics());
+        let permit = WorkPermit::for_client("192.0.2.1".parse().expect("an address"));
+        permit.add_wait(max_wait);
+        let release = occupy(&pool);
+        let mut queued = Box::pin(pool.run(&permit, JobKind::Hash, |_, _| ()));
+        assert!(queued.as_mut().now_or_never().is_none(), "it is expected to start at once");
+
+        drop(release);
+
+        let error = queued.await.expect_err("it has waited");
+        assert!(error.wait > max_wait);
+        assert_eq!(pool.load().hashes(), 0);
     }
 
     /// Returns whether two jobs run at the same time: whether the first meets the second within 200 ms.

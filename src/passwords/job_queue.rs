@@ -1,7 +1,7 @@
 //! The queue of the hashing threads, which is bounded by the time that a job would wait.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -11,19 +11,22 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     argon2id::Scratch,
-    fair_queue::{ClientPath, FairQueue, Job, Queue as _, client_path},
-    queue_load::{JobKind, QueueLoad},
+    client_path::{ClientPath, client_path},
+    fair_queue::FairQueue,
+    fifo::{Job, MeasuredDuration, Queue as _},
+    queue_load::{JobKind, QueueLoad, whole_us},
+    work_permit::WorkPermit,
 };
 
 /// An error for a job that would wait, or has waited, longer than the longest wait of its queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("hashing queue too long: a wait of {} ms", wait.as_millis())]
 pub struct Overloaded {
-    /// The wait of a job that is submitted now, or the time that this job has waited.
+    /// The wait of a job that is submitted now, or the time that this job has waited; with the earlier waits of its request.
     pub wait: Duration,
 }
 
-/// What a thread does for a job, given the time that the job has waited.
+/// Runs a job on a thread, given the time that the job has been queued.
 pub type HashJob = Box<dyn FnOnce(&mut Scratch, Duration) + Send>;
 
 /// A queue of jobs whose clients take turns.
@@ -43,13 +46,22 @@ pub struct JobQueue {
 #[derive(Default)]
 struct State {
     jobs: FairQueue<HashJob>,
-    /// The clients of the queued jobs and the times of their arrival, by the id of the job. Jobs of the server itself have
-    /// none, and no deadline.
-    arrivals: BTreeMap<u64, (ClientPath, Instant)>,
+    /// The arrivals of the queued jobs, by the id of the job. Jobs of the server itself have none, and no deadline.
+    arrivals: HashMap<u64, Arrival>,
+    /// The deadlines and ids of the same jobs.
+    deadlines: BTreeSet<(Instant, u64)>,
     last_id: u64,
     /// The expected durations of the jobs that run, in microseconds.
     running_us: u64,
     is_closed: bool,
+}
+
+/// The arrival of a client's job.
+struct Arrival {
+    path: ClientPath,
+    time: Instant,
+    /// When its request has waited too long.
+    deadline: Instant,
 }
 
 /// A job that a thread has taken from the queue.
@@ -57,11 +69,16 @@ pub struct TakenJob {
     pub run: HashJob,
     /// How long it has been queued.
     pub wait: Duration,
-    pub cost: RunningCost,
+    pub charge: Charge,
 }
 
-/// The expected duration of a job that runs, in microseconds.
-pub struct RunningCost(u64);
+/// The expected duration of a job that runs, which counts for its client until the measured one is known.
+#[derive(Default)]
+pub struct Charge {
+    /// `None` if the job counts for no client.
+    path: Option<ClientPath>,
+    expected_us: u64,
+}
 
 impl JobQueue {
     pub fn new(load: Arc<QueueLoad>, max_wait: Duration) -> Self {
@@ -83,16 +100,19 @@ impl JobQueue {
         self.expected_wait(&self.state.lock(), client_path(client), 0)
     }
 
-    /// Adds a job of a client; `None` for a command. Dropping the result removes the job if no thread has taken it.
+    /// Adds a job. Dropping the result removes the job if no thread has taken it.
     ///
     /// # Errors
-    /// Returns [`Overloaded`] if the job would wait too long.
-    pub fn push(&self, client: Option<IpAddr>, kind: JobKind, run: HashJob) -> Result<QueuedJob<'_>, Overloaded> {
-        let path = client_path(client);
+    /// Returns [`Overloaded`] if the job would wait too long, with the earlier waits of its request.
+    pub fn push(&self, permit: &WorkPermit, kind: JobKind, run: HashJob) -> Result<QueuedJob<'_>, Overloaded> {
+        let path = client_path(permit.client());
         let mut state = self.state.lock();
-        self.check(&state, path, 0, Duration::ZERO)?;
+        self.check(&state, path, 0, permit.waited())?;
         let id = self.add(&mut state, path, Job { cost_us: self.load.expected_us(kind), work: run });
-        state.arrivals.insert(id, (path, Instant::now()));
+        let time = Instant::now();
+        let deadline = time + self.max_wait.saturating_sub(permit.waited());
+        state.arrivals.insert(id, Arrival { path, time, deadline });
+        state.deadlines.insert((deadline, id));
         self.load.metrics.queue_depth.inc();
         Ok(QueuedJob { queue: self, path, id })
     }
@@ -125,9 +145,14 @@ impl JobQueue {
         }
     }
 
-    /// Records the end of a job that a thread has taken.
-    pub fn end(&self, cost: RunningCost) {
-        self.state.lock().running_us -= cost.0;
+    /// Records the end of a job that a thread has taken, and its duration: clients take turns by measured time.
+    pub fn end(&self, charge: &Charge, duration: Duration) {
+        let Charge { path, expected_us } = *charge;
+        let mut state = self.state.lock();
+        state.running_us -= expected_us;
+        if let Some(path) = path {
+            state.jobs.correct(path, MeasuredDuration { expected_us, measured_us: whole_us(duration) });
+        }
     }
 
     /// Ends the wait of the threads after the last job.
@@ -161,19 +186,20 @@ impl JobQueue {
         state.last_id
     }
 
-    /// Takes the oldest job if it has waited too long, so that its caller learns so in time, or else the next one.
+    /// Takes a job that has waited too long, so that its caller learns so in time, or else the next one.
     fn next(&self, state: &mut State) -> Option<TakenJob> {
-        let oldest = state.arrivals.first_key_value().map(|(id, (path, arrival))| (*id, *path, arrival.elapsed()));
-        if let Some((id, path, wait)) = oldest
-            && wait > self.max_wait
+        if let Some((deadline, id)) = state.deadlines.first().copied()
+            && deadline < Instant::now()
         {
-            let job = self.remove(state, path, id)?;
-            return Some(TakenJob { run: job.work, wait, cost: RunningCost(0) });
+            let path = state.arrivals.get(&id)?.path;
+            let job = state.jobs.remove(path, id)?;
+            let (wait, _) = self.leave(state, id);
+            return Some(TakenJob { run: job.work, wait, charge: Charge::default() });
         }
         let (id, job) = state.jobs.pop()?;
-        let wait = self.leave(state, id);
+        let (wait, path) = self.leave(state, id);
         state.running_us += job.cost_us;
-        Some(TakenJob { run: job.work, wait, cost: RunningCost(job.cost_us) })
+        Some(TakenJob { run: job.work, wait, charge: Charge { path, expected_us: job.cost_us } })
     }
 
     fn remove(&self, state: &mut State, path: ClientPath, id: u64) -> Option<Job<HashJob>> {
@@ -182,13 +208,14 @@ impl JobQueue {
         Some(removed)
     }
 
-    /// Records that a job of a client has left the queue, and returns how long it has waited.
-    fn leave(&self, state: &mut State, id: u64) -> Duration {
-        let Some((_, arrival)) = state.arrivals.remove(&id) else { return Duration::ZERO };
-        let wait = arrival.elapsed();
+    /// Records that a job has left the queue. Returns how long it has been queued, and its client if it has one.
+    fn leave(&self, state: &mut State, id: u64) -> (Duration, Option<ClientPath>) {
+        let Some(Arrival { path, time, deadline }) = state.arrivals.remove(&id) else { return (Duration::ZERO, None) };
+        state.deadlines.remove(&(deadline, id));
+        let wait = time.elapsed();
         self.load.metrics.queue_wait.observe(wait.as_secs_f64());
         self.load.metrics.queue_depth.dec();
-        wait
+        (wait, Some(path))
     }
 }
 
@@ -206,5 +233,45 @@ impl Drop for QueuedJob<'_> {
         drop(state);
         // After the lock: the job owns a password and a reply.
         drop(removed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn idle_queue() -> JobQueue {
+        JobQueue::new(Arc::new(QueueLoad::new(1, Metrics::new("").hashing)), Duration::from_mins(1))
+    }
+
+    fn client(address: &str) -> WorkPermit {
+        WorkPermit::for_client(address.parse().expect("an address"))
+    }
+
+    fn push<'queue>(queue: &'queue JobQueue, permit: &WorkPermit) -> QueuedJob<'queue> {
+        queue.push(permit, JobKind::PolicyCheck, Box::new(|_, _| ())).expect("a short queue")
+    }
+
+    /// Takes the next job and ends it after this time. Returns its network.
+    fn run(queue: &JobQueue, duration: Duration) -> Option<IpAddr> {
+        let charge = queue.take(false)?.charge;
+        let network = charge.path.map(|(network, _)| network);
+        queue.end(&charge, duration);
+        network
+    }
+
+    #[test]
+    fn turns_are_taken_by_measured_time() {
+        let queue = idle_queue();
+        let [slow, other] = [client("192.0.2.1"), client("198.51.100.1")];
+        let _queued = [&slow, &slow, &other, &other].map(|permit| push(&queue, permit));
+
+        let served = [SECOND, SECOND / 4, SECOND / 4, SECOND].map(|duration| run(&queue, duration));
+
+        let [slow, other] = [slow, other].map(|permit| Some(client_path(permit.client()).0));
+        assert_eq!(served, [slow, other, other, slow]);
     }
 }

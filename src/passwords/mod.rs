@@ -2,13 +2,16 @@
 
 mod argon2id;
 mod calibration;
+mod client_path;
 mod fair_queue;
+mod fifo;
 mod hasher;
 mod hashing_pool;
 mod job_queue;
 mod password;
 mod policy;
 mod queue_load;
+mod similarity;
 mod strength;
 mod work_permit;
 mod yielding;

@@ -8,6 +8,11 @@ use std::{
 use super::yielding::ForegroundYield;
 use crate::metrics::HashingMetrics;
 
+/// The least time that a policy check is expected to take, in microseconds: that of the longest ones (in `strength.rs`, 10 ms
+/// for an estimate and a quarter of that for each end of a password). Clients choose the duration of a check, so recent ones
+/// do not tell how long the next one takes.
+const MIN_POLICY_CHECK_US: u64 = 15_000;
+
 /// The kinds of jobs, which differ in duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobKind {
@@ -19,7 +24,8 @@ pub enum JobKind {
     PolicyCheck,
 }
 
-/// The work of the hashing threads. A job is expected to take as long as recent jobs of its kind.
+/// The work of the hashing threads. A job is expected to take as long as recent jobs of its kind, a policy check at least
+/// [`MIN_POLICY_CHECK_US`].
 #[derive(Debug)]
 pub struct QueueLoad {
     threads: usize,
@@ -27,8 +33,9 @@ pub struct QueueLoad {
     pub foreground_yield: ForegroundYield,
     pub metrics: HashingMetrics,
     hash_us: AtomicU64,
-    min_hash_us: AtomicU64,
+    outdated_hash_us: AtomicU64,
     policy_check_us: AtomicU64,
+    min_hash_us: AtomicU64,
 }
 
 impl QueueLoad {
@@ -39,9 +46,10 @@ impl QueueLoad {
             threads,
             foreground_yield: ForegroundYield::default(),
             metrics,
-            // Initial estimates, for a slow core: a hash with 19 MiB, and the check of a common password.
+            // The initial estimate is for a slow core: a hash with 19 MiB.
             hash_us: AtomicU64::new(40_000),
-            policy_check_us: AtomicU64::new(2_000),
+            outdated_hash_us: AtomicU64::new(40_000),
+            policy_check_us: AtomicU64::new(MIN_POLICY_CHECK_US),
             min_hash_us: AtomicU64::new(u64::MAX),
         }
     }
@@ -55,9 +63,15 @@ impl QueueLoad {
 
     /// Returns the expected duration of a job, in microseconds.
     pub fn expected_us(&self, kind: JobKind) -> u64 {
+        let recent_us = self.recent_us(kind).load(Ordering::Relaxed);
+        if kind == JobKind::PolicyCheck { recent_us.max(MIN_POLICY_CHECK_US) } else { recent_us }
+    }
+
+    fn recent_us(&self, kind: JobKind) -> &AtomicU64 {
         match kind {
-            JobKind::Hash | JobKind::OutdatedHash => self.hash_us.load(Ordering::Relaxed),
-            JobKind::PolicyCheck => self.policy_check_us.load(Ordering::Relaxed),
+            JobKind::Hash => &self.hash_us,
+            JobKind::OutdatedHash => &self.outdated_hash_us,
+            JobKind::PolicyCheck => &self.policy_check_us,
         }
     }
 
@@ -86,16 +100,59 @@ impl QueueLoad {
 
     /// Moves the estimate for a kind by an eighth towards the duration of a job (the smoothing of RFC 6298, section 2).
     fn record_duration(&self, kind: JobKind, duration: Duration) {
-        let (estimate, durations) = match kind {
-            JobKind::Hash | JobKind::OutdatedHash => (&self.hash_us, &self.metrics.hashes),
-            JobKind::PolicyCheck => (&self.policy_check_us, &self.metrics.policy_checks),
+        let durations = match kind {
+            JobKind::Hash | JobKind::OutdatedHash => &self.metrics.hashes,
+            JobKind::PolicyCheck => &self.metrics.policy_checks,
         };
-        let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let (estimate, duration_us) = (self.recent_us(kind), whole_us(duration));
         let old_us = estimate.load(Ordering::Relaxed);
         estimate.store(old_us - old_us / 8 + duration_us / 8, Ordering::Relaxed);
         durations.observe(duration.as_secs_f64());
         if kind == JobKind::Hash && duration_us < self.min_hash_us.fetch_min(duration_us, Ordering::Relaxed) {
             self.metrics.min_hash_duration.set(duration.as_secs_f64());
         }
+    }
+}
+
+/// Returns a duration in microseconds.
+pub fn whole_us(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn load() -> QueueLoad {
+        QueueLoad::new(1, Metrics::new("").hashing)
+    }
+
+    #[test]
+    fn short_policy_checks_do_not_make_the_next_seem_short() {
+        let load = load();
+
+        for _ in 0..100 {
+            load.record_duration(JobKind::PolicyCheck, Duration::from_micros(1));
+        }
+
+        assert_eq!(load.expected_us(JobKind::PolicyCheck), MIN_POLICY_CHECK_US);
+        for _ in 0..100 {
+            load.record_duration(JobKind::PolicyCheck, Duration::from_millis(40));
+        }
+        assert!((39_000..=40_000).contains(&load.expected_us(JobKind::PolicyCheck)));
+    }
+
+    #[test]
+    fn outdated_hashes_change_only_their_own_estimate() {
+        let load = load();
+        let hash_us = load.expected_us(JobKind::Hash);
+
+        for _ in 0..100 {
+            load.record_duration(JobKind::OutdatedHash, Duration::from_millis(500));
+        }
+
+        assert_eq!(load.expected_us(JobKind::Hash), hash_us);
+        assert!(load.expected_us(JobKind::OutdatedHash) > 400_000);
     }
 }

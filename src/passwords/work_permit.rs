@@ -1,8 +1,17 @@
 //! The permit for work on the hashing threads.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::watch;
+
+use super::queue_load::whole_us;
 
 /// A permit for work on the hashing threads. Without one, no job enters their queue.
 ///
@@ -11,6 +20,8 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub struct WorkPermit {
     client: Option<IpAddr>,
+    /// How long the client's request has waited in queues, in microseconds.
+    waited_us: AtomicU64,
     progress: Arc<watch::Sender<WorkProgress>>,
 }
 
@@ -39,7 +50,7 @@ impl WorkPermit {
     }
 
     fn new(client: Option<IpAddr>) -> Self {
-        Self { client, progress: Arc::default() }
+        Self { client, waited_us: AtomicU64::new(0), progress: Arc::default() }
     }
 
     /// Returns the client; `None` for a command.
@@ -50,6 +61,19 @@ impl WorkPermit {
     /// Returns whether a job has started.
     pub(crate) fn has_started(&self) -> bool {
         self.progress.borrow().has_started
+    }
+
+    /// Adds the time that the request has waited in a queue to that of its next jobs: all its waits together are limited.
+    /// The jobs of a command are independent of each other, so their waits do not add up.
+    pub(crate) fn add_wait(&self, wait: Duration) {
+        if self.client.is_some() {
+            self.waited_us.fetch_add(whole_us(wait), Ordering::Relaxed);
+        }
+    }
+
+    /// Returns how long the request has waited in queues.
+    pub(super) fn waited(&self) -> Duration {
+        Duration::from_micros(self.waited_us.load(Ordering::Relaxed))
     }
 
     /// Revokes the permit, so that none of its jobs starts any more. Waits for the end of a job that has started.
