@@ -56,14 +56,14 @@ fn verifications(group: &mut Group<'_>, runtime: &Runtime) {
     group.measure(
         ["password verified", "Argon2id, memory reused"],
         timed_async(runtime, async || {
-            assert!(hasher.verify(&permit(), &password, Some(&hash)).await.expect("an idle thread"))
+            assert!(hasher.verify(&permit(), &password, Some(&hash)).await.expect("an idle thread"));
         }),
         argon2_with_reused_memory(),
     );
     group.measure(
         ["password verified by a larger hash (new memory)", "Argon2id, new memory"],
         timed_async(runtime, async || {
-            assert!(smaller.verify(&permit(), &password, Some(&hash)).await.expect("an idle thread"))
+            assert!(smaller.verify(&permit(), &password, Some(&hash)).await.expect("an idle thread"));
         }),
         argon2_with_new_memory(),
     );

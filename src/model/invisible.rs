@@ -150,9 +150,8 @@ fn region_tags(text: &str) -> usize {
 fn is_variation_base(base: char, selector: char) -> bool {
     match selector {
         '\u{fe0e}' | '\u{fe0f}' => is_pictograph(base) || matches!(base, '0'..='9' | '#' | '*'),
-        '\u{e0100}'..='\u{e01ef}' => is_ideograph(base),
         '\u{fe00}' => is_ideograph(base) || is_myanmar_or_phags_pa(base),
-        '\u{fe01}' | '\u{fe02}' => is_ideograph(base),
+        '\u{fe01}' | '\u{fe02}' | '\u{e0100}'..='\u{e01ef}' => is_ideograph(base),
         '\u{180b}'..='\u{180d}' | '\u{180f}' => is_mongolian_letter(base),
         _ => false,
     }

@@ -192,6 +192,7 @@ mod tests {
             (ascii.clone(), true),
             (format!("password{ascii}"), true),
             (format!("{ascii}dragon"), true),
+            ("p4$$w0rd8@538@11".repeat(6), true),
             ("5+@7<|{1!4$$".repeat(8), false),
             (format!("vR8%{SYMBOLS}kT2&wz{SYMBOLS}").repeat(3), false),
         ];

@@ -94,9 +94,10 @@ mod tests {
         let foreground_yield = ForegroundYield::default();
         foreground_yield.enable();
         let interval = Duration::from_secs(1) / per_second;
-        let times = (1..=10 * per_second).map(|number| interval * number);
-        times.clone().for_each(|now| foreground_yield.notice_request_at(now));
-        (foreground_yield, times.last().expect("a request"))
+        for number in 1..=10 * per_second {
+            foreground_yield.notice_request_at(interval * number);
+        }
+        (foreground_yield, interval * 10 * per_second)
     }
 
     #[test]
