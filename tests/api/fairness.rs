@@ -2,7 +2,10 @@
 
 use std::{
     ops::Range,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -57,27 +60,29 @@ impl Service {
         request: impl Fn(Api, usize, usize) -> RequestBuilder + Clone + Send + 'static,
     ) {
         self.sign_up_from("203.0.113.1", "ada@example.org").await.expect(201);
-        let responses = Arc::new(watch::Sender::new(0_usize));
+        let (sent, served) = (Arc::new(AtomicUsize::new(0)), Arc::new(watch::Sender::new(0_usize)));
         let mut flood = JoinSet::new();
         for connection in CONNECTIONS {
-            let (api, request, responses) = (self.api(), request.clone(), Arc::clone(&responses));
+            let (api, request, sent, served) = (self.api(), request.clone(), Arc::clone(&sent), Arc::clone(&served));
             flood.spawn(async move {
-                let (mut number, mut others) = (0, responses.subscribe());
+                let (mut number, mut others) = (0, served.subscribe());
                 for _ in 0..100_000 {
                     others.mark_unchanged();
+                    sent.fetch_add(1, Ordering::Relaxed);
                     let request = request(api, connection, number).header("x-forwarded-for", &flooding(connection));
                     if request.unchecked().send().await.status == 503 {
                         // Until a job has ended, the queue is as long as before.
                         let _ = timeout(Duration::from_millis(100), others.changed()).await;
                     } else {
                         number += 1;
-                        responses.send_modify(|count| *count += 1);
+                        served.send_modify(|count| *count += 1);
                     }
                 }
             });
         }
-        let count = || *responses.borrow();
-        eventually(LONG, "requests of the network get responses", async || count() > CONNECTIONS.len()).await;
+        let count = || *served.borrow();
+        let is_flooded = || count() > 0 && sent.load(Ordering::Relaxed) > 2 * CONNECTIONS.len();
+        eventually(LONG, "every connection sends requests", async || is_flooded()).await;
 
         let mut served_meanwhile = Vec::new();
         for network in 0..9 {
