@@ -38,25 +38,36 @@ impl LogDrops {
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::atomic::{AtomicU64, Ordering},
+        hint,
+        sync::atomic::{AtomicU32, Ordering},
         thread,
     };
 
-    use crate::metrics::Metrics;
+    use prometheus::Registry;
+
+    use super::*;
 
     #[test]
     fn concurrent_scrapes_count_each_dropped_line_once() {
-        static DROPPED: AtomicU64 = AtomicU64::new(0);
-        let metrics = Metrics::new("");
-        metrics.watch_log(|| [("audit", DROPPED.fetch_add(1, Ordering::Relaxed) + 1), ("server", 0), ("request", 0)]);
+        static READERS: AtomicU32 = AtomicU32::new(0);
 
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..500).for_each(|_| drop(metrics.render())));
-            }
-        });
+        for _ in 0..3000 {
+            let drops = LogDrops::new(&Registrar(&Registry::new()));
+            READERS.store(0, Ordering::Relaxed);
+            // Returns to both threads at once, if both can be here.
+            drops.watch(|| {
+                READERS.fetch_add(1, Ordering::Relaxed);
+                (0..5000).take_while(|_| READERS.load(Ordering::Relaxed) < 2).for_each(|_| hint::spin_loop());
+                ["audit", "server", "request"].map(|kind| (kind, 7))
+            });
 
-        let (text, dropped) = (metrics.render(), DROPPED.load(Ordering::Relaxed));
-        assert!(text.contains(&format!("\npostern_log_lines_dropped_total{{kind=\"audit\"}} {dropped}\n")), "{text}");
+            thread::scope(|scope| {
+                scope.spawn(|| drops.update());
+                scope.spawn(|| drops.update());
+            });
+
+            let counted = ["audit", "server", "request"].map(|kind| drops.dropped.with_label_values(&[kind]).get());
+            assert_eq!(counted, [7, 7, 7]);
+        }
     }
 }
