@@ -21,7 +21,7 @@ static FORWARDING_HEADERS: [HeaderName; 3] = [X_FORWARDED_FOR, header::FORWARDED
 /// were trusted, clients could choose their address.
 const MIN_PREFIX_IPV4: u8 = 8;
 
-/// The shortest prefix of a trusted IPv6 network outside [`UNIQUE_LOCAL`]: 2000::/7 has half of all addresses that are in
+/// The shortest prefix of a trusted IPv6 network outside [`UNIQUE_LOCAL`]: `2000::/7` has half of all addresses that are in
 /// use on the internet.
 const MIN_PREFIX_IPV6: u8 = 16;
 
