@@ -57,7 +57,6 @@ impl Accounts {
         self.hasher.check_capacity(subject.address(), 0, Duration::ZERO)?;
         let permits = self.permits(&subject).await?;
         let reservation = self.reserve(subject, user, call).await?;
-        reservation.permit().add_wait(permits.iter().map(|permit| permit.waited).sum());
         Ok(CountedAttempt { reservation, _permits: permits })
     }
 

@@ -38,7 +38,8 @@ impl LogDrops {
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::atomic::{AtomicU64, Ordering},
+        hint,
+        sync::atomic::{AtomicU32, Ordering},
         thread,
     };
 
@@ -48,16 +49,25 @@ mod tests {
 
     #[test]
     fn concurrent_scrapes_count_each_dropped_line_once() {
-        static DROPPED: AtomicU64 = AtomicU64::new(0);
-        let drops = LogDrops::new(&Registrar(&Registry::new()));
-        drops.watch(|| [("audit", DROPPED.fetch_add(1, Ordering::Relaxed) + 1), ("server", 0), ("request", 0)]);
+        static READERS: AtomicU32 = AtomicU32::new(0);
 
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..50_000).for_each(|_| drops.update()));
-            }
-        });
+        for _ in 0..3000 {
+            let drops = LogDrops::new(&Registrar(&Registry::new()));
+            READERS.store(0, Ordering::Relaxed);
+            // Returns to both threads at once, if both can be here.
+            drops.watch(|| {
+                READERS.fetch_add(1, Ordering::Relaxed);
+                (0..5000).take_while(|_| READERS.load(Ordering::Relaxed) < 2).for_each(|_| hint::spin_loop());
+                ["audit", "server", "request"].map(|kind| (kind, 7))
+            });
 
-        assert_eq!(drops.dropped.with_label_values(&["audit"]).get(), DROPPED.load(Ordering::Relaxed));
+            thread::scope(|scope| {
+                scope.spawn(|| drops.update());
+                scope.spawn(|| drops.update());
+            });
+
+            let counted = ["audit", "server", "request"].map(|kind| drops.dropped.with_label_values(&[kind]).get());
+            assert_eq!(counted, [7, 7, 7]);
+        }
     }
 }

@@ -65,7 +65,7 @@ impl WorkPermit {
 
     /// Adds the time that the request has waited in a queue to that of its next jobs: all its waits together are limited.
     /// The jobs of a command are independent of each other, so their waits do not add up.
-    pub(crate) fn add_wait(&self, wait: Duration) {
+    pub(super) fn add_wait(&self, wait: Duration) {
         if self.client.is_some() {
             self.waited_us.fetch_add(whole_us(wait), Ordering::Relaxed);
         }
