@@ -1,5 +1,7 @@
 //! Reauthentication: actions that a signed-in user confirms with the password.
 
+use std::time::Duration;
+
 use super::{authenticate::CurrentUser, call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
     model::{EventKind, Session, User},
@@ -7,6 +9,10 @@ use crate::{
     rate_limit::AttemptSubject,
     store::CompareAndSet,
 };
+
+/// The jobs of a password change that come before the hash of the new password: the estimate of its strength, and the
+/// comparison of the old one.
+const JOBS_BEFORE_NEW_HASH: usize = 2;
 
 /// The action that the password confirms.
 #[derive(Debug)]
@@ -65,6 +71,10 @@ impl Accounts {
         call: &CallContext,
     ) -> Result<Reauthenticated, AccountError> {
         let user = &current.user;
+        if let ReauthAction::PasswordChange(..) = &action {
+            // Before any work: a change that is rejected at its last job has wasted the others.
+            self.hasher.check_capacity(call.client.address, JOBS_BEFORE_NEW_HASH, Duration::ZERO)?;
+        }
         let subject = AttemptSubject::Account(user.email.clone(), call.client.address);
         let attempt = self.begin_login(subject, Some(user.id), call).await?;
         attempt.record_failure(&self.audit, EventKind::PasswordConfirmationFailed, current.into(), call);
