@@ -91,3 +91,26 @@ async fn audit_events_wait_while_a_privilege_is_missing() {
     assert_eq!(kinds, [EventKind::SignUp, EventKind::Logout]);
     eventually(LONG, "the metric reports the end", async || misconfigured().await == 0).await;
 }
+
+#[tokio::test]
+async fn database_that_accepts_no_connections_is_an_outage() {
+    let service = Service::start().await;
+    let ada = service.signed_up("ada@example.org").await;
+    service.audited(1).await;
+    let postgres = service.backend().postgres.lock().await;
+    let client = postgres_client(&postgres.user_admin()).await;
+    let allow = async |allowed: bool| {
+        let text = format!("ALTER DATABASE service ALLOW_CONNECTIONS {allowed}");
+        client.batch_execute(&text).await.expect("an altered database");
+    };
+
+    allow(false).await;
+    postgres.end_connections().await;
+    drop(postgres);
+    ada.profile().await.expect_problem(503, "unavailable");
+    ada.log_out().await.expect(200);
+    allow(true).await;
+
+    assert_eq!(service.audited_of(EventKind::Logout).await.len(), 1);
+    assert_eq!(service.metric(r#"postern_audit_events_dropped_total{reason="rejected"}"#).await, 0);
+}

@@ -154,7 +154,7 @@ impl SchemaError {
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Unreachable(error) => Fault::of(error) == Fault::Outage,
+            Self::Unreachable(error) => matches!(Fault::of(error), Fault::Outage | Fault::Value),
             Self::NoResponse | Self::Locked => true,
             _ => false,
         }
@@ -164,7 +164,12 @@ impl SchemaError {
 impl From<SchemaError> for StoreError {
     fn from(error: SchemaError) -> Self {
         match error {
-            SchemaError::Unreachable(error) => error.into(),
+            // No row was sent: a code that is about a value otherwise, such as 55000 of a database that accepts no
+            // connections, must not set aside a row.
+            SchemaError::Unreachable(error) => match error.into() {
+                Self::Rejected { store, reason } => Self::Unavailable { store, reason },
+                error => error,
+            },
             error if error.is_outage() => Self::unavailable(STORE, &error),
             error => Self::misconfigured(STORE, &error),
         }
