@@ -15,7 +15,7 @@ use super::{
 /// Parsing trims a text, removes invisible characters and normalises it to NFC (Unicode Annex 15), or refuses it.
 /// [`DisplayText::cleaned`] never refuses: it replaces characters.
 ///
-/// Invisible characters stay where scripts or emoji need them: see [`without_invisible`].
+/// Invisible characters stay where scripts or emoji need them: see `invisible.rs`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisplayText(String);
 

@@ -193,6 +193,7 @@ mod tests {
             (format!("password{ascii}"), true),
             (format!("{ascii}dragon"), true),
             ("p4$$w0rd8@538@11".repeat(6), true),
+            ("23456789:;<=>?@ABCDEFGHIJKLMNfoo7ba11".to_owned(), true),
             ("5+@7<|{1!4$$".repeat(8), false),
             (format!("vR8%{SYMBOLS}kT2&wz{SYMBOLS}").repeat(3), false),
         ];

@@ -31,7 +31,7 @@ const MAX_ACCOUNTS: usize = 20_000;
 /// first table is evicted, and each attempt that evicts a bucket of the second has cost its client a password hash.
 ///
 /// The buckets that expire first are those with the fewest and oldest failures, if their limits keep them alike. Therefore
-/// the [short-lived](Limit::is_short_lived) ones, of addresses, overflow into a table of their own: in one table, the
+/// the short-lived ones ([`Limit::is_short_lived`]), of addresses, overflow into a table of their own: in one table, the
 /// bucket of an account would evict that of the address which the same login has just created.
 ///
 /// Devices have a table of their own, which evicts those of the account whose last login is the oldest.
