@@ -4,7 +4,9 @@ use std::fs;
 
 use crate::{
     client::Connection,
-    http2::{ACK, DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, block, frame, get, post, request, settings, text},
+    http2::{
+        ACK, DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, WHOLE, block, frame, get, post, request, settings, text,
+    },
     many_connections::raise_open_files_limit,
     server::Server,
     support::{ATTACKER, Cgroup, LONG, eventually, missing},
@@ -133,6 +135,22 @@ async fn unread_http2_responses_leave_memory_for_others() {
     let attackers = pod.attackers(HTTP2_CONNECTIONS, &[no_window, requests.collect()].concat()).await;
 
     pod.expect_unharmed("HTTP/2 responses", attackers).await;
+}
+
+#[tokio::test]
+async fn unread_responses_to_malformed_requests_are_charged() {
+    let Some(pod) = Pod::start().await else { return };
+    let two_hosts = [("host", "a"), ("host", "b")];
+    let head = block(&[&request("GET", "/healthz")[..], &two_hosts].concat());
+    let requests = streams().flat_map(|stream| frame(HEADERS, WHOLE, stream, &head)).collect();
+    let bytes = [http2(&[(4, 0)]), requests].concat();
+
+    let mut attackers = pod.attackers(1, &bytes).await;
+    let are_charged = async || pod.server.request_memory().await.0 > u64::from(STREAMS) * 6 * 1024;
+    eventually(LONG, "the responses are charged", are_charged).await;
+    attackers.extend(pod.attackers(HTTP2_CONNECTIONS - 1, &bytes).await);
+
+    pod.expect_unharmed("HTTP/2 responses to malformed requests", attackers).await;
 }
 
 #[tokio::test]
