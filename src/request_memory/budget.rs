@@ -109,8 +109,14 @@ impl MemoryShare {
     /// Gives back all but what the response takes, when the request has ended for lack of memory: the head and the body are
     /// gone, but the client decides when it reads the response.
     pub fn shrink_to_rejection(&self) {
-        let held = self.bytes.fetch_min(REJECTION_BYTES, Ordering::Relaxed);
-        self.release(held.saturating_sub(REJECTION_BYTES));
+        let held = self.bytes.load(Ordering::Relaxed);
+        self.shrink(held.saturating_sub(REJECTION_BYTES));
+    }
+
+    /// Gives back `bytes` of what is held.
+    pub fn shrink(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.release(bytes);
     }
 
     fn release(&self, bytes: u64) {

@@ -5,7 +5,8 @@ use std::fs;
 use crate::{
     client::Connection,
     http2::{
-        ACK, DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, WHOLE, block, frame, get, post, request, settings, text,
+        ACK, DATA, END_HEADERS, HEADERS, Http2, Outcome, PREFACE, SETTINGS, WHOLE, block, frame, get, post, request,
+        settings, text,
     },
     many_connections::raise_open_files_limit,
     server::Server,
@@ -168,6 +169,23 @@ async fn paths_in_header_tables_leave_memory_for_others() {
     let attackers = pod.attackers(HTTP2_CONNECTIONS, &[http2(&[]), requests.collect()].concat()).await;
 
     pod.expect_unharmed("HTTP/2 header tables", attackers).await;
+}
+
+#[tokio::test]
+async fn client_without_a_header_table_is_charged_little() {
+    let server = Server::start().await;
+    let mut http2 = Http2::open(&server).await;
+    // It sets the size of its table as the server's SETTINGS demand (RFC 7541, section 4.2).
+    let head = [vec![0x20], block(&request("GET", "/healthz"))].concat();
+    http2.send(frame(HEADERS, WHOLE, 1, &head)).await;
+    assert_eq!(http2.outcome(1).await, Outcome::Responded(200));
+
+    let is_open = http2.round_trip(&frame(0xfa, 0, 0, &[0; 16_000]).repeat(120)).await;
+
+    let (charged, _) = server.request_memory().await;
+    assert!(is_open && charged < 256 * 1024, "{charged} B");
+    drop(http2);
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]
