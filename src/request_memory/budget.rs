@@ -56,7 +56,7 @@ impl RequestBudget {
         self.ledger.lock().is_tight()
     }
 
-    /// Ends the slowest body of the client network that holds most, if that body has been incomplete for `age`. Returns
+    /// Ends the slowest body of the payer whose bodies hold most, if that body has been incomplete for `age`. Returns
     /// whether there was one.
     pub fn end_slow_body(&self, age: Duration) -> bool {
         let has_ended = self.ledger.lock().end_slow_body(age);

@@ -113,6 +113,18 @@ async fn unfinished_http2_bodies_leave_memory_for_others() {
 }
 
 #[tokio::test]
+async fn ended_bodies_with_unread_responses_leave_memory_for_others() {
+    let Some(pod) = Pod::start().await else { return };
+    let bodies = streams().flat_map(|stream| [post(stream, "/token/"), frame(DATA, 0, stream, b"{")].concat());
+    let no_window = http2(&[(4, 0)]);
+
+    let attackers = pod.attackers(HTTP2_CONNECTIONS, &[no_window, bodies.collect()].concat()).await;
+
+    eventually(LONG, "bodies are ended", async || pod.server.ended_bodies().await > 0).await;
+    pod.expect_unharmed("HTTP/2 bodies with unread responses", attackers).await;
+}
+
+#[tokio::test]
 async fn large_http2_heads_leave_memory_for_others() {
     let Some(pod) = Pod::start().await else { return };
     // Many short headers take most: 16 KiB of header list, in which each counts 32 bytes more than it has.
