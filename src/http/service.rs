@@ -163,13 +163,16 @@ impl Service {
         let (route, route_match) = self.router.find(request.method(), request.uri().path());
         let (log, headers) = self.start(&request, route);
         let context = self.context(&request, &log, admission);
-        let deadline = context.deadline;
+        let (deadline, memory) = (context.deadline, Arc::clone(&context.memory));
         let handled = AssertUnwindSafe(handle(route_match, context, request)).catch_unwind();
         let outcome = match timeout_at(deadline, handled).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_panic)) => Err(ApiError::Internal),
             Err(_elapsed) => Err(ApiError::DeadlinePassed),
         };
+        if matches!(outcome, Err(ApiError::MemoryExhausted)) {
+            memory.shrink_to_rejection();
+        }
         headers.apply(log.finish(outcome))
     }
 

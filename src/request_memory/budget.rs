@@ -8,7 +8,7 @@ use std::sync::{
 use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Duration};
 
-use super::ledger::{BudgetExceeded, Ledger, Payer};
+use super::ledger::{BodyId, BudgetExceeded, Ledger, Payer, REJECTION_BYTES};
 use crate::metrics::{MemoryUse, RequestMemoryMetrics};
 
 /// The budget of the process for the memory of connections and requests. No call waits.
@@ -46,7 +46,8 @@ impl RequestBudget {
         bytes: u64,
     ) -> Result<MemoryShare, BudgetExceeded> {
         self.add(payer, memory_use, bytes)?;
-        Ok(MemoryShare { budget: Arc::clone(self), payer, memory_use, bytes: Arc::new(AtomicU64::new(bytes)) })
+        let (bytes, body) = (AtomicU64::new(bytes), AtomicU64::new(0));
+        Ok(MemoryShare { budget: Arc::clone(self), payer, memory_use, bytes, body })
     }
 
     /// Returns whether more than three quarters of the budget are held.
@@ -55,7 +56,7 @@ impl RequestBudget {
         self.ledger.lock().is_tight()
     }
 
-    /// Ends the slowest body of the client network that holds most, if that body has been incomplete for `age`. Returns
+    /// Ends the slowest body of the payer whose bodies hold most, if that body has been incomplete for `age`. Returns
     /// whether there was one.
     pub fn end_slow_body(&self, age: Duration) -> bool {
         let has_ended = self.ledger.lock().end_slow_body(age);
@@ -85,7 +86,9 @@ pub struct MemoryShare {
     budget: Arc<RequestBudget>,
     payer: Payer,
     memory_use: MemoryUse,
-    bytes: Arc<AtomicU64>,
+    bytes: AtomicU64,
+    /// Its incomplete body, or 0.
+    body: AtomicU64,
 }
 
 impl MemoryShare {
@@ -96,14 +99,39 @@ impl MemoryShare {
     pub fn grow(&self, bytes: u64) -> Result<(), BudgetExceeded> {
         self.budget.add(self.payer, self.memory_use, bytes)?;
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        match self.body.load(Ordering::Relaxed) {
+            0 => {}
+            body => self.budget.ledger.lock().grow_body(self.payer, body, bytes),
+        }
         Ok(())
+    }
+
+    /// Gives back all but what the response takes, when the request has ended for lack of memory: the head and the body are
+    /// gone, but the client decides when it reads the response.
+    pub fn shrink_to_rejection(&self) {
+        let held = self.bytes.load(Ordering::Relaxed);
+        self.shrink(held.saturating_sub(REJECTION_BYTES));
+    }
+
+    /// Gives back `bytes` of what is held.
+    pub fn shrink(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.release(bytes);
+    }
+
+    fn release(&self, bytes: u64) {
+        let mut ledger = self.budget.ledger.lock();
+        ledger.release(self.payer, bytes);
+        self.budget.record(&ledger);
     }
 
     /// Records that the body of the request is incomplete, until the result is dropped.
     #[must_use]
     pub fn incomplete_body(&self) -> IncompleteBody<'_> {
         let end = Arc::new(Notify::new());
-        let id = self.budget.ledger.lock().add_body(self.payer.network(), Arc::clone(&self.bytes), Arc::clone(&end));
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let id = self.budget.ledger.lock().add_body(self.payer, bytes, Arc::clone(&end));
+        self.body.store(id, Ordering::Relaxed);
         IncompleteBody { share: self, id, end }
     }
 
@@ -116,9 +144,7 @@ impl MemoryShare {
 
 impl Drop for MemoryShare {
     fn drop(&mut self) {
-        let mut ledger = self.budget.ledger.lock();
-        ledger.release(self.payer.network(), self.bytes.load(Ordering::Relaxed));
-        self.budget.record(&ledger);
+        self.release(self.bytes.load(Ordering::Relaxed));
     }
 }
 
@@ -126,7 +152,7 @@ impl Drop for MemoryShare {
 #[derive(Debug)]
 pub struct IncompleteBody<'share> {
     share: &'share MemoryShare,
-    id: u64,
+    id: BodyId,
     end: Arc<Notify>,
 }
 
@@ -139,7 +165,8 @@ impl IncompleteBody<'_> {
 
 impl Drop for IncompleteBody<'_> {
     fn drop(&mut self) {
-        self.share.budget.ledger.lock().remove_body(self.share.payer.network(), self.id);
+        self.share.body.store(0, Ordering::Relaxed);
+        self.share.budget.ledger.lock().remove_body(self.share.payer, self.id);
     }
 }
 
@@ -190,6 +217,20 @@ mod tests {
         assert!(newcomer.is_ok());
         assert!(body.ended().now_or_never().is_some());
         assert_eq!(budget.metrics.ended_bodies.get(), 1);
+    }
+
+    #[test]
+    fn rejected_request_holds_only_its_response() {
+        let budget = budget();
+        let share = budget.charge(client(1), MemoryUse::Request, LIMIT / 2).expect("it fits");
+
+        for _ in 0..2 {
+            share.shrink_to_rejection();
+            assert_eq!(budget.ledger.lock().held(), REJECTION_BYTES);
+        }
+
+        drop(share);
+        assert_eq!(budget.metrics.held.get(), 0);
     }
 
     #[test]

@@ -2,10 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use tokio::{
@@ -15,11 +12,15 @@ use tokio::{
 
 use crate::model::ClientNetwork;
 
-/// How many of the networks that hold most are searched for a body to end: limits the work of a charge.
+/// What a request is still charged when it has ended for lack of memory: the state of its stream in h2, its task with hyper's
+/// state, and a small response.
+pub(super) const REJECTION_BYTES: u64 = 3 * 1024;
+
+/// How many of the payers whose bodies hold most are searched for a body to end: limits the work of a charge.
 const MAX_SEARCHED: usize = 16;
 
 /// The client that a charge counts for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Payer {
     /// A client. Under pressure, its network may hold a quarter of the limit.
     Client(ClientNetwork),
@@ -27,14 +28,6 @@ pub enum Payer {
     TrustedProxy(ClientNetwork),
     /// A client of the operations listener: probes and scrapers. It may exceed the limit by a sixteenth.
     Operations(ClientNetwork),
-}
-
-impl Payer {
-    pub(super) fn network(self) -> ClientNetwork {
-        match self {
-            Self::Client(network) | Self::TrustedProxy(network) | Self::Operations(network) => network,
-        }
-    }
 }
 
 /// The budget is used up, or the client's network holds too much of it.
@@ -47,29 +40,38 @@ pub struct BudgetExceeded;
 pub(super) struct Ledger {
     limit: u64,
     held: u64,
-    holders: HashMap<ClientNetwork, Holder>,
-    by_bytes: BTreeSet<(u64, ClientNetwork)>,
-    next_body: u64,
+    holders: HashMap<Payer, Holder>,
+    /// The clients, by what they hold. Trusted proxies and the operations listener are exempt from its limits.
+    by_bytes: BTreeSet<(u64, Payer)>,
+    /// The payers with incomplete bodies, by what the requests of these hold.
+    by_body_bytes: BTreeSet<(u64, Payer)>,
+    last_body: BodyId,
 }
+
+/// An incomplete body of a payer. The first is 1.
+pub(super) type BodyId = u64;
 
 #[derive(Debug, Default)]
 struct Holder {
     bytes: u64,
+    /// What the requests with an incomplete body hold.
+    body_bytes: u64,
     /// The incomplete bodies, the slowest first: all are small, so the slowest is the one that began first.
-    bodies: BTreeMap<u64, Body>,
+    bodies: BTreeMap<BodyId, Body>,
 }
 
 #[derive(Debug)]
 struct Body {
     /// What its request holds.
-    bytes: Arc<AtomicU64>,
+    bytes: u64,
     since: Instant,
     end: Arc<Notify>,
 }
 
 impl Ledger {
     pub fn new(limit: u64) -> Self {
-        Self { limit, held: 0, holders: HashMap::new(), by_bytes: BTreeSet::new(), next_body: 0 }
+        let (by_bytes, by_body_bytes) = (BTreeSet::new(), BTreeSet::new());
+        Self { limit, held: 0, holders: HashMap::new(), by_bytes, by_body_bytes, last_body: 0 }
     }
 
     pub fn held(&self) -> u64 {
@@ -83,15 +85,14 @@ impl Ledger {
 
     /// Adds a charge, and returns how many bodies were ended for it.
     pub fn charge(&mut self, payer: Payer, bytes: u64) -> (u64, Result<(), BudgetExceeded>) {
-        let network = payer.network();
-        let own = self.bytes_of(network) + bytes;
+        let own = self.bytes_of(payer) + bytes;
         let held = self.held + bytes;
         // An ended body gives its memory back when its task runs: until then, the distance from the pressure to the limit
         // is used.
         let mut missing = held.saturating_sub(self.pressure()).min(bytes);
         let mut ended = 0;
         while missing > 0
-            && let Some(freed) = self.end_body_for(network, own)
+            && let Some(freed) = self.end_body_for(payer, own)
         {
             missing = missing.saturating_sub(freed);
             ended += 1;
@@ -107,81 +108,117 @@ impl Ledger {
             return (ended, Err(BudgetExceeded));
         }
         self.held = held;
-        self.set_bytes(network, own);
+        self.set_bytes(payer, own);
         (ended, Ok(()))
     }
 
     /// Gives back what was charged.
-    pub fn release(&mut self, network: ClientNetwork, bytes: u64) {
+    pub fn release(&mut self, payer: Payer, bytes: u64) {
         self.held -= bytes;
-        self.set_bytes(network, self.bytes_of(network) - bytes);
+        self.set_bytes(payer, self.bytes_of(payer) - bytes);
     }
 
     /// Adds an incomplete body, whose request holds `bytes`. `end` is notified when it must end.
-    pub fn add_body(&mut self, network: ClientNetwork, bytes: Arc<AtomicU64>, end: Arc<Notify>) -> u64 {
-        let id = self.next_body;
-        self.next_body += 1;
-        let body = Body { bytes, since: Instant::now(), end };
-        self.holders.entry(network).or_default().bodies.insert(id, body);
+    pub fn add_body(&mut self, payer: Payer, bytes: u64, end: Arc<Notify>) -> BodyId {
+        self.last_body += 1;
+        let (id, body) = (self.last_body, Body { bytes, since: Instant::now(), end });
+        self.change_bodies(payer, |holder| {
+            holder.body_bytes += bytes;
+            holder.bodies.insert(id, body)
+        });
         id
     }
 
-    /// Removes a body that is complete or has ended.
-    pub fn remove_body(&mut self, network: ClientNetwork, id: u64) {
-        if let Some(holder) = self.holders.get_mut(&network) {
-            holder.bodies.remove(&id);
-        }
+    /// Adds to what the request of an incomplete body holds, unless the body has ended.
+    pub fn grow_body(&mut self, payer: Payer, id: BodyId, bytes: u64) {
+        self.change_bodies(payer, |holder| {
+            let body = holder.bodies.get_mut(&id)?;
+            body.bytes += bytes;
+            holder.body_bytes += bytes;
+            Some(())
+        });
     }
 
-    /// Ends the slowest body of the network that holds most, if it has been incomplete for `age`. Returns whether there was
-    /// one.
+    /// Removes a body that is complete or has ended.
+    pub fn remove_body(&mut self, payer: Payer, id: BodyId) {
+        self.change_bodies(payer, |holder| {
+            let body = holder.bodies.remove(&id)?;
+            holder.body_bytes -= body.bytes;
+            Some(())
+        });
+    }
+
+    /// Ends the slowest body of the payer whose bodies hold most, if it has been incomplete for `age`. Returns whether there
+    /// was one.
     pub fn end_slow_body(&mut self, age: Duration) -> bool {
         let is_slow = |body: &Body| body.since.elapsed() >= age;
-        let victim = self.largest().find(|(_, holder)| holder.slowest().is_some_and(is_slow));
-        let network = victim.map(|(network, _)| network);
-        network.is_some_and(|network| self.end_slowest(network).is_some())
+        let victim = self.with_bodies().find(|(_, holder)| holder.slowest().is_some_and(is_slow));
+        let payer = victim.map(|(payer, _)| payer);
+        payer.is_some_and(|payer| self.end_slowest(payer).is_some())
     }
 
     fn pressure(&self) -> u64 {
         self.limit / 4 * 3
     }
 
-    /// Ends a body for a charge by which `network` would hold `own` bytes. Never one of a network that holds less.
-    fn end_body_for(&mut self, network: ClientNetwork, own: u64) -> Option<u64> {
-        let most = self.by_bytes.last()?.0;
+    /// Ends a body for a charge by which `payer` would hold `own` bytes, of the payer whose bodies hold most. Never one of a
+    /// payer that holds less, unless a trusted proxy is charged, which carries many clients; and never one of a payer that
+    /// holds little: it must have an eighth of the limit, or half of what the largest client has.
+    fn end_body_for(&mut self, payer: Payer, own: u64) -> Option<u64> {
+        let most = self.by_bytes.last().map_or(0, |(bytes, _)| *bytes);
+        let least = (most / 2).min(self.limit / 8);
+        let own = if matches!(payer, Payer::Client(_)) { own } else { 0 };
         let victim = self
-            .largest()
-            .take_while(|(_, holder)| holder.bytes >= most / 2)
-            .find(|(other, holder)| (*other == network || holder.bytes >= own) && !holder.bodies.is_empty())
-            .map(|(network, _)| network);
+            .with_bodies()
+            .find(|(other, holder)| holder.bytes >= least && (*other == payer || holder.bytes >= own))
+            .map(|(payer, _)| payer);
         self.end_slowest(victim?)
     }
 
-    /// Returns the networks that hold most, largest first.
-    fn largest(&self) -> impl Iterator<Item = (ClientNetwork, &Holder)> {
-        let networks = self.by_bytes.iter().rev().take(MAX_SEARCHED);
-        networks.filter_map(|(_, network)| Some((*network, self.holders.get(network)?)))
+    /// Returns the payers whose bodies hold most, largest first.
+    fn with_bodies(&self) -> impl Iterator<Item = (Payer, &Holder)> {
+        let payers = self.by_body_bytes.iter().rev().take(MAX_SEARCHED);
+        payers.filter_map(|(_, payer)| Some((*payer, self.holders.get(payer)?)))
     }
 
-    /// Ends the slowest body of a network, and returns what its request holds.
-    fn end_slowest(&mut self, network: ClientNetwork) -> Option<u64> {
-        let (_, body) = self.holders.get_mut(&network)?.bodies.pop_first()?;
+    /// Ends the slowest body of a payer, and returns what its request will give back.
+    fn end_slowest(&mut self, payer: Payer) -> Option<u64> {
+        let body = self.change_bodies(payer, |holder| {
+            let (_, body) = holder.bodies.pop_first()?;
+            holder.body_bytes -= body.bytes;
+            Some(body)
+        })?;
         body.end.notify_one();
-        Some(body.bytes.load(Ordering::Relaxed).max(1))
+        Some(body.bytes.saturating_sub(REJECTION_BYTES).max(1))
     }
 
-    fn bytes_of(&self, network: ClientNetwork) -> u64 {
-        self.holders.get(&network).map_or(0, |holder| holder.bytes)
+    /// Changes the bodies of a payer, and its place among the payers with bodies.
+    fn change_bodies<T>(&mut self, payer: Payer, change: impl FnOnce(&mut Holder) -> Option<T>) -> Option<T> {
+        let holder = self.holders.get_mut(&payer)?;
+        let before = holder.body_bytes;
+        let changed = change(holder);
+        let after = holder.body_bytes;
+        if before != after {
+            self.by_body_bytes.remove(&(before, payer));
+            if after > 0 {
+                self.by_body_bytes.insert((after, payer));
+            }
+        }
+        changed
     }
 
-    fn set_bytes(&mut self, network: ClientNetwork, bytes: u64) {
-        let holder = self.holders.entry(network).or_default();
-        self.by_bytes.remove(&(holder.bytes, network));
+    fn bytes_of(&self, payer: Payer) -> u64 {
+        self.holders.get(&payer).map_or(0, |holder| holder.bytes)
+    }
+
+    fn set_bytes(&mut self, payer: Payer, bytes: u64) {
+        let holder = self.holders.entry(payer).or_default();
+        self.by_bytes.remove(&(holder.bytes, payer));
         holder.bytes = bytes;
-        if bytes > 0 {
-            self.by_bytes.insert((bytes, network));
-        } else {
-            self.holders.remove(&network);
+        if bytes == 0 {
+            self.holders.remove(&payer);
+        } else if matches!(payer, Payer::Client(_)) {
+            self.by_bytes.insert((bytes, payer));
         }
     }
 }
@@ -212,7 +249,8 @@ mod tests {
     fn body(ledger: &mut Ledger, number: u8) -> Arc<Notify> {
         assert_eq!(ledger.charge(client(number), MIB), (0, Ok(())));
         let end = Arc::new(Notify::new());
-        ledger.add_body(network(number), Arc::new(AtomicU64::new(MIB)), Arc::clone(&end));
+        // What is left of an ended request is not freed.
+        ledger.add_body(client(number), MIB + REJECTION_BYTES, Arc::clone(&end));
         end
     }
 
@@ -289,6 +327,30 @@ mod tests {
         assert_eq!(ledger.charge(Payer::TrustedProxy(network(1)), 16 * MIB), (0, Ok(())));
     }
 
+    #[tokio::test]
+    async fn trusted_proxy_does_not_shield_the_bodies_of_clients() {
+        for payer in [Payer::TrustedProxy(network(2)), client(3), Payer::TrustedProxy(network(1))] {
+            let mut ledger = Ledger::new(16 * MIB);
+            let slow = [(); 3].map(|()| body(&mut ledger, 1));
+            assert_eq!(ledger.charge(Payer::TrustedProxy(network(2)), 9 * MIB), (0, Ok(())));
+
+            assert_eq!(ledger.charge(payer, MIB), (1, Ok(())), "{payer:?}");
+
+            assert!(has_ended(&slow[0]).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn bodies_that_hold_most_end_first() {
+        let mut ledger = Ledger::new(16 * MIB);
+        let (few, many) = (body(&mut ledger, 1), [(); 2].map(|()| body(&mut ledger, 2)));
+        assert_eq!(ledger.charge(client(1), 9 * MIB), (0, Ok(())));
+
+        assert_eq!(ledger.charge(Payer::TrustedProxy(network(3)), MIB), (1, Ok(())));
+
+        assert!(has_ended(&many[0]).await && !has_ended(&few).await);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn slow_body_ends_for_a_slot_only_after_its_age() {
         let mut ledger = Ledger::new(16 * MIB);
@@ -310,9 +372,10 @@ mod tests {
         }
 
         for number in 0..4 {
-            ledger.release(network(number), MIB);
+            ledger.release(client(number), MIB);
         }
 
         assert_eq!((ledger.held, ledger.holders.len(), ledger.by_bytes.len()), (0, 0, 0));
+        assert!(ledger.by_body_bytes.is_empty());
     }
 }

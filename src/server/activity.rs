@@ -1,6 +1,7 @@
 //! The activity of a connection, and the deadlines that follow from it.
 
 use std::{
+    collections::BTreeSet,
     future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
@@ -19,9 +20,10 @@ const EVICTION_GRACE: Duration = Duration::from_secs(1);
 /// The most requests of an HTTP/2 connection that its client may reset before their response, unless it lets at least half
 /// of all requests complete. h2 itself limits only resets of streams that hyper has not accepted yet, and each reset may
 /// cost a store its connection.
-const MAX_ABANDONED: u32 = 100;
+const MAX_ABANDONED: u64 = 100;
 
-/// The most responses of an HTTP/2 connection to requests that were not admitted, and that its client has not read.
+/// The most responses of an HTTP/2 connection to requests that were not admitted, and that its client has not read. They are
+/// part of what the connection is charged.
 const MAX_REJECTING: usize = 8;
 
 /// Why a connection may be evicted, the best reason last.
@@ -58,9 +60,6 @@ pub enum CloseReason {
     /// The client resets most of its requests.
     #[error("too many abandoned requests")]
     Abandoning,
-    /// The client has not read the responses to requests that were rejected because memory was used up.
-    #[error("too many unread rejections")]
-    Unadmitted,
     /// The client is still sending after the last response.
     #[error("input after the last response")]
     Lingered,
@@ -78,18 +77,15 @@ pub struct ConnectionActivity {
 struct ActivityState {
     is_http2: bool,
     /// Requests so far.
-    requests: u32,
+    requests: u64,
     /// Requests that were dropped before hyper had taken their response.
-    abandoned: u32,
+    abandoned: u64,
     /// Requests whose responses hyper has not taken yet.
     in_flight: usize,
-    /// Of these, the requests with a response.
-    responding: usize,
-    /// Of these, the responses to requests that were not admitted.
+    /// Of these, the requests that were not admitted.
     rejecting: usize,
-    has_too_many_rejections: bool,
-    /// When hyper last took a response, or the first one was ready.
-    last_taken: Instant,
+    /// When each response became ready that hyper has not taken yet, with the number of its request.
+    ready: BTreeSet<(Instant, u64)>,
     /// When `in_flight` last changed; before the first request, the accept or the end of the TLS handshake.
     last_change: Instant,
     /// When the first byte of an HTTP/1 request head arrived. It stays `None` if that byte was read with the request before:
@@ -115,8 +111,9 @@ enum CloseMode {
 /// A request in flight: dropped when hyper has taken its whole response.
 pub struct InFlight {
     activity: Arc<ConnectionActivity>,
+    number: u64,
     is_complete: bool,
-    has_response: bool,
+    ready_since: Option<Instant>,
     is_rejected: bool,
 }
 
@@ -128,25 +125,22 @@ impl InFlight {
 
     /// Records that the response is ready, and that only the client can delay it now.
     pub fn responded(&mut self) {
-        let mut state = self.activity.state();
-        if state.responding == 0 {
-            state.last_taken = Instant::now();
-        }
-        state.responding += 1;
-        self.has_response = true;
+        let now = Instant::now();
+        self.ready_since = Some(now);
+        self.activity.state().ready.insert((now, self.number));
     }
 
     /// Records that the request was not admitted. Its response is not charged, so few may be unread: returns whether it is one
-    /// too many, and the connection closes.
+    /// too many, and the stream must be reset.
     pub fn rejected(&mut self) -> bool {
         let mut state = self.activity.state();
-        state.rejecting += 1;
-        state.has_too_many_rejections |= state.is_http2 && state.rejecting > MAX_REJECTING;
-        if state.has_too_many_rejections {
-            state.wake();
+        if state.is_http2 && state.rejecting >= MAX_REJECTING {
+            self.is_complete = true;
+            return true;
         }
+        state.rejecting += 1;
         self.is_rejected = true;
-        state.has_too_many_rejections
+        false
     }
 
     /// Records that hyper has taken the response. A request that is dropped before that counts as abandoned.
@@ -161,9 +155,8 @@ impl Drop for InFlight {
         state.in_flight -= 1;
         state.last_change = Instant::now();
         state.rejecting -= usize::from(self.is_rejected);
-        if self.has_response {
-            state.responding -= 1;
-            state.last_taken = Instant::now();
+        if let Some(since) = self.ready_since {
+            state.ready.remove(&(since, self.number));
         }
         if !self.is_complete {
             state.abandoned = state.abandoned.saturating_add(1);
@@ -180,10 +173,8 @@ impl ConnectionActivity {
             requests: 0,
             abandoned: 0,
             in_flight: 0,
-            responding: 0,
             rejecting: 0,
-            has_too_many_rejections: false,
-            last_taken: Instant::now(),
+            ready: BTreeSet::new(),
             last_change: Instant::now(),
             head_since: None,
             blocked_since: None,
@@ -222,7 +213,8 @@ impl ConnectionActivity {
         state.requests = state.requests.saturating_add(1);
         state.head_since = None;
         state.last_change = Instant::now();
-        InFlight { activity: Arc::clone(self), is_complete: false, has_response: false, is_rejected: false }
+        let number = state.requests;
+        InFlight { activity: Arc::clone(self), number, is_complete: false, ready_since: None, is_rejected: false }
     }
 
     /// Records that the client does not read its response.
@@ -329,9 +321,8 @@ impl ActivityState {
 
     fn eviction_priority(&self) -> Option<(EvictionPriority, Duration)> {
         if self.in_flight > 0 {
-            let unread = self.last_taken.elapsed();
-            let is_unread = self.responding > 0 && unread >= EVICTION_GRACE;
-            return is_unread.then_some((EvictionPriority::Unread, unread));
+            let unread = self.ready.first()?.0.elapsed();
+            return (unread >= EVICTION_GRACE).then_some((EvictionPriority::Unread, unread));
         }
         let resting = self.resting_since().elapsed();
         let priority = match self.head_since {
@@ -356,9 +347,6 @@ impl ActivityState {
         if self.is_http2 && self.abandoned > MAX_ABANDONED && self.abandoned > self.requests / 2 {
             return Err(CloseReason::Abandoning);
         }
-        if self.has_too_many_rejections {
-            return Err(CloseReason::Unadmitted);
-        }
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.waker = Some(waker.clone());
         }
@@ -375,8 +363,11 @@ impl ActivityState {
 
     fn request_deadline(&self, timeouts: &ConnectionTimeouts) -> (Instant, CloseReason) {
         if self.in_flight > 0 {
-            // The service ends each request in `timeouts.request`. The client has as long again to read the response.
-            return (self.last_change + 2 * timeouts.request, CloseReason::Stalled);
+            // The service ends each request in `timeouts.request`. The client has as long again to read the response, whatever
+            // happens to its other requests.
+            let all = self.last_change + 2 * timeouts.request;
+            let oldest = self.ready.first().map(|(since, _)| *since + timeouts.request);
+            return (oldest.map_or(all, |oldest| oldest.min(all)), CloseReason::Stalled);
         }
         if let CloseMode::WhenIdle { since } = self.close_mode {
             // Over HTTP/2, the client must acknowledge the PING that follows the first GOAWAY.

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::pending,
+    future::ready,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
@@ -36,7 +36,11 @@ use super::{
     stream::{Protocol, TrackedStream},
     tls::Tls,
 };
-use crate::{clock::jittered, http::Service, request_memory::MemoryShare};
+use crate::{
+    clock::jittered,
+    http::Service,
+    request_memory::{MemoryShare, Payer},
+};
 
 /// The most headers of an HTTP/1 request.
 const MAX_HEADERS: usize = 64;
@@ -96,18 +100,21 @@ impl Connection {
     /// Returns the function that responds to each request.
     fn responder(&self) -> impl Fn(Request<Incoming>) -> ResponseFuture + use<> {
         let (activity, service, peer) = (Arc::clone(&self.activity), Arc::clone(&self.service), self.peer);
-        let slots = Arc::clone(&self.slots);
+        let (slots, payer) = (Arc::clone(&self.slots), self.service.payer(self.peer.ip()));
         move |request| {
             let mut in_flight = activity.request_started();
             let is_http2 = request.version() == Version::HTTP_2;
-            slots.relieve_memory();
+            slots.relieve_memory(payer);
             // Charged before the task of the request is allocated.
             let outcome = match service.admit(&request, peer) {
                 Ok(admission) if request_head::is_valid(&request) => Ok((request, admission)),
-                Ok(_) => Err(service.reject_malformed(&request)),
-                // The connection closes: a response would only take memory until it does.
-                Err(_) if in_flight.rejected() => return Box::pin(pending()),
-                Err(_) => Err(service.reject_unadmitted(&request)),
+                Ok(admission) => Err((service.reject_malformed(&request), Some(admission.memory()))),
+                // A reset frees the memory of the stream at once. The connections of a trusted proxy are few, and carry the
+                // requests of other clients.
+                Err(_) if matches!(payer, Payer::Client(_)) && in_flight.rejected() => {
+                    return Box::pin(ready(Err(h2::Reason::REFUSED_STREAM.into())));
+                }
+                Err(_) => Err((service.reject_unadmitted(&request), None)),
             };
             let service = Arc::clone(&service);
             Box::pin(async move {
@@ -116,7 +123,7 @@ impl Connection {
                         let memory = admission.memory();
                         (service.respond(request, admission).await, Some(memory))
                     }
-                    Err(response) => (response, None),
+                    Err(rejection) => rejection,
                 };
                 in_flight.responded();
                 if response.body().is_end_stream() {
@@ -169,10 +176,10 @@ impl Connection {
     }
 }
 
-type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<TrackedBody>, Infallible>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<TrackedBody>, h2::Error>> + Send>>;
 
-/// A response body. Its request is in flight, and holds its memory, until hyper has taken the whole body; over HTTP/2, the client's flow-control
-/// window delays that.
+/// A response body. Its request is in flight, and holds its memory, until hyper has taken the whole body; over HTTP/2, the
+/// client's flow-control window delays that.
 struct TrackedBody {
     body: Full<Bytes>,
     in_flight: InFlight,
@@ -267,6 +274,8 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .initial_stream_window_size(16 * 1024)
         .initial_connection_window_size(64 * 1024 - 1)
         .max_send_buf_size(16 * 1024)
+        // Each path in the table keeps the buffer that it was read into. `HeaderTableWatch` tells when the client complies.
+        .header_table_size(0)
         .max_header_list_size(16 * 1024)
         // Streams that the client resets before hyper accepts them, and streams that h2 resets for errors of the client.
         .max_pending_accept_reset_streams(20)

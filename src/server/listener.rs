@@ -76,7 +76,7 @@ impl Acceptor {
         let activity = Arc::new(ConnectionActivity::new(self.limits.timeouts));
         let payer = self.service.payer(peer.ip());
         let Some(slot) = self.slots.acquire(Arc::clone(&activity), payer).await else { return };
-        self.slots.relieve_memory();
+        self.slots.relieve_memory(payer);
         let Ok(memory) = ConnectionMemory::charge(self.service.budget(), payer, self.tls.is_some()) else { return };
         while self.connections.try_join_next().is_some() {}
         let open = self.service.connection();

@@ -18,9 +18,12 @@ const TLS_BYTES: u64 = 28 * 1024;
 /// each, and a few responses to requests that were not admitted. 26 KB are resident when it is idle.
 const HTTP2_BYTES: u64 = 32 * 1024;
 
-/// The most that the input of an HTTP/2 connection is charged. h2 keeps paths in its table for HPACK, 107 at most (RFC 7541,
+/// The most that the input of an HTTP/2 connection is charged, until its header table stays empty. h2 keeps paths in its table for HPACK, 107 at most (RFC 7541,
 /// section 4.1: each counts 38 bytes of 4096), and each keeps the buffer that it was read into, of up to 16 KiB.
 const MAX_HTTP2_INPUT: u64 = 107 * 16 * 1024;
+
+/// The most that other input is charged.
+const MAX_HEAD: u64 = MAX_HEAD_BYTES as u64;
 
 /// The input that is charged at once.
 const INPUT_STEP: u64 = 8 * 1024;
@@ -40,8 +43,7 @@ impl ConnectionMemory {
     pub fn charge(budget: &Arc<RequestBudget>, payer: Payer, has_tls: bool) -> Result<Self, BudgetExceeded> {
         let bytes = CONNECTION_BYTES + if has_tls { TLS_BYTES } else { 0 };
         let share = budget.charge(payer, MemoryUse::Connection, bytes)?;
-        let limit = u64::try_from(MAX_HEAD_BYTES).unwrap_or(u64::MAX);
-        Ok(Self { share, arrived: 0, charged: 0, limit })
+        Ok(Self { share, arrived: 0, charged: 0, limit: MAX_HEAD })
     }
 
     /// Charges for HTTP/2.
@@ -51,6 +53,14 @@ impl ConnectionMemory {
             self.limit = MAX_HTTP2_INPUT;
         }
         self.share.grow(HTTP2_BYTES)
+    }
+
+    /// Gives back what is charged for the header table.
+    pub fn header_table_emptied(&mut self) {
+        self.limit = MAX_HEAD;
+        let freed = self.charged.saturating_sub(MAX_HEAD);
+        self.share.shrink(freed);
+        self.charged -= freed;
     }
 
     /// Charges for input: hyper and h2 keep no more than what has arrived.
@@ -115,6 +125,19 @@ mod tests {
 
             assert_eq!(metrics.held.get(), (24 + 32 + kibibytes) * 1024);
         }
+    }
+
+    #[test]
+    fn empty_header_table_gives_its_charge_back() {
+        let metrics = metrics();
+        let mut memory = connection(Payer::Client, 1 << 30, &metrics).expect("it fits");
+        memory.http2_detected().expect("it fits");
+        memory.bytes_arrived(1 << 20).expect("it fits");
+
+        memory.header_table_emptied();
+        memory.bytes_arrived(1 << 20).expect("it fits");
+
+        assert_eq!(metrics.held.get(), (24 + 32 + 32) * 1024);
     }
 
     #[test]

@@ -26,8 +26,8 @@ const EVICTION_INTERVAL: Duration = Duration::from_millis(50);
 /// The least time between two evictions for memory: each looks at all connections.
 const RELIEF_INTERVAL: Duration = Duration::from_millis(2);
 
-/// How long a connection of a network that replaces its own must have been without a request: the first request of a new one
-/// may be on its way, and would keep it.
+/// How long a connection must have been without a request to be evicted for memory, or by a network that replaces its own:
+/// the first request of a new one may be on its way, and would keep it.
 const MIN_IDLE: Duration = Duration::from_secs(1);
 
 /// How long a request body must have been incomplete to end for a slot.
@@ -94,13 +94,13 @@ impl ConnectionSlots {
             Payer::TrustedProxy(_) | Payer::Operations(_) => None,
         };
         let permit = loop {
-            if self.has_too_many(owner) && !self.evict_one(owner) {
+            if self.has_too_many(owner) && !self.evict_one(owner, MIN_IDLE) {
                 return None;
             }
             if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
                 break permit;
             }
-            if !self.evict_one(None) {
+            if !self.evict_one(None, Duration::ZERO) && !matches!(payer, Payer::Operations(_)) {
                 self.budget.end_slow_body(SLOW_BODY);
             }
             // The evicted connection stays if a request has arrived on it meanwhile.
@@ -113,9 +113,10 @@ impl ConnectionSlots {
         Some(Slot { slots: Arc::clone(self), id, _permit: permit })
     }
 
-    /// Evicts a connection if memory is scarce.
-    pub fn relieve_memory(&self) {
-        if !self.budget.is_tight() {
+    /// Evicts a connection if memory is scarce for this payer, who opens a connection or sends a request. The operations
+    /// listener has a reserve, and evicts none.
+    pub fn relieve_memory(&self, payer: Payer) {
+        if matches!(payer, Payer::Operations(_)) || !self.budget.is_tight() {
             return;
         }
         {
@@ -125,7 +126,7 @@ impl ConnectionSlots {
             }
             *last = Instant::now();
         }
-        self.evict_one(None);
+        self.evict_one(None, MIN_IDLE);
     }
 
     /// Returns whether a network may have more connections only if it loses others.
@@ -135,10 +136,11 @@ impl ConnectionSlots {
         is_crowded && self.occupied.lock().counts.get(&owner).is_some_and(|count| *count >= self.count / 4)
     }
 
-    /// Evicts a connection, of this network only if one is given. Returns whether a connection is about to close.
-    fn evict_one(&self, owner: Option<ClientNetwork>) -> bool {
+    /// Evicts a connection that has been evictable for `min_age`, of this network only if one is given. Returns whether a
+    /// connection is about to close.
+    fn evict_one(&self, owner: Option<ClientNetwork>, min_age: Duration) -> bool {
         let occupied = self.occupied.lock();
-        if let Some(activity) = occupied.victim(owner) {
+        if let Some(activity) = occupied.victim(owner, min_age) {
             activity.evict();
             return true;
         }
@@ -164,11 +166,11 @@ impl Occupied {
         }
     }
 
-    fn victim(&self, owner: Option<ClientNetwork>) -> Option<&Arc<ConnectionActivity>> {
+    fn victim(&self, owner: Option<ClientNetwork>, min_age: Duration) -> Option<&Arc<ConnectionActivity>> {
         let connections = self.connections.values().filter(|(other, _)| owner.is_none() || *other == owner);
         let candidates = connections.filter(|(_, activity)| !activity.is_evicted()).filter_map(|(other, activity)| {
             let (priority, age) = activity.eviction_priority()?;
-            if owner.is_some() && age < MIN_IDLE {
+            if age < min_age {
                 return None;
             }
             let count = other.and_then(|other| self.counts.get(&other)).copied().unwrap_or_default();
@@ -183,7 +185,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::{super::limits::ConnectionTimeouts, *};
-    use crate::metrics::Metrics;
+    use crate::metrics::{MemoryUse, Metrics};
 
     fn network(number: u8) -> ClientNetwork {
         IpAddr::from(Ipv4Addr::new(192, 0, 2, number)).into()
@@ -249,9 +251,44 @@ mod tests {
         for activity in &many {
             taken.push(slots.acquire(Arc::clone(activity), client(1)).await);
         }
-        assert!(slots.evict_one(None));
+        assert!(slots.evict_one(None, Duration::ZERO));
 
         assert!(many.iter().any(|activity| activity.is_evicted()) && !few.is_evicted());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_connection_is_evicted_for_memory_of_clients() {
+        let budget = Arc::new(RequestBudget::new(1024, Metrics::new("").request_memory));
+        let slots = Arc::new(ConnectionSlots::new(4, Arc::clone(&budget)));
+        let idle = activity();
+        let _slot = slots.acquire(Arc::clone(&idle), client(1)).await;
+        let _share = budget.charge(Payer::TrustedProxy(network(1)), MemoryUse::Request, 1000).expect("it fits");
+        tokio::time::advance(RELIEF_INTERVAL).await;
+        slots.relieve_memory(client(2));
+        assert!(!idle.is_evicted(), "its first request may be on its way");
+        tokio::time::advance(MIN_IDLE).await;
+
+        slots.relieve_memory(Payer::Operations(network(2)));
+        assert!(!idle.is_evicted());
+        slots.relieve_memory(client(2));
+
+        assert!(idle.is_evicted());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_body_ends_for_a_slot_of_the_public_listener_only() {
+        for (payer, ends) in [(Payer::Operations(network(2)), false), (client(2), true)] {
+            let slots = slots(1);
+            let share = slots.budget.charge(client(1), MemoryUse::Request, 1).expect("it fits");
+            let body = share.incomplete_body();
+            let _busy = busy(&slots, payer, 1).await;
+            tokio::time::advance(SLOW_BODY).await;
+
+            let waiting = timeout(Duration::from_secs(1), slots.acquire(activity(), payer)).await;
+
+            assert!(waiting.is_err());
+            assert_eq!(timeout(Duration::ZERO, body.ended()).await.is_ok(), ends, "{payer:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,10 +12,11 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{activity::ConnectionActivity, memory::ConnectionMemory};
-
-/// The first bytes of HTTP/2 (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use super::{
+    activity::ConnectionActivity,
+    header_table::{HeaderTableWatch, PREFACE},
+    memory::ConnectionMemory,
+};
 
 const READ_BYTES: usize = 4 * 1024;
 
@@ -36,6 +37,8 @@ pub struct TrackedStream<IO> {
     io: IO,
     activity: Arc<ConnectionActivity>,
     memory: ConnectionMemory,
+    /// `None` over HTTP/1, and when the table stays empty.
+    header_table: Option<HeaderTableWatch>,
     /// Bytes that were read since the stream last yielded.
     read_at_once: usize,
     /// Input that was read to detect the protocol, and that hyper has not read yet.
@@ -52,6 +55,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
             io,
             activity,
             memory,
+            header_table: None,
             read_at_once: 0,
             prefix: Vec::new(),
             is_read_closed: false,
@@ -74,6 +78,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
         }
         self.memory.http2_detected().map_err(io::Error::other)?;
         self.activity.http2_detected();
+        self.header_table = Some(HeaderTableWatch::new());
         Ok(Some(Protocol::Http2))
     }
 
@@ -85,6 +90,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
         self.is_read_closed = buffer.filled().is_empty();
         self.prefix.extend_from_slice(buffer.filled());
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives back what is charged for the header table when it stays empty.
+    fn watch_header_table(&mut self, bytes: &[u8]) {
+        if self.header_table.as_mut().is_some_and(|watch| watch.bytes_arrived(bytes)) {
+            self.header_table = None;
+            self.memory.header_table_emptied();
+        }
     }
 
     /// Reports whether the client reads, if that has changed.
@@ -109,8 +122,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TrackedStream<IO> {
     ) -> Poll<io::Result<()>> {
         if !self.prefix.is_empty() {
             let length = self.prefix.len().min(buffer.remaining());
+            let before = buffer.filled().len();
             buffer.put_slice(&self.prefix[..length]);
             self.prefix.drain(..length);
+            self.watch_header_table(&buffer.filled()[before..]);
             if self.prefix.is_empty() {
                 drop(mem::take(&mut self.prefix));
             }
@@ -132,6 +147,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TrackedStream<IO> {
             self.read_at_once += length;
             self.memory.bytes_arrived(length).map_err(io::Error::other)?;
             self.activity.bytes_arrived();
+            self.watch_header_table(&buffer.filled()[before..]);
         } else if buffer.remaining() > 0 {
             self.is_read_closed = true;
         }

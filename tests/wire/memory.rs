@@ -1,10 +1,13 @@
 //! Clients that fill everything that the server holds for them, within the memory limit of the manifest.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use crate::{
     client::Connection,
-    http2::{ACK, DATA, END_HEADERS, HEADERS, PREFACE, SETTINGS, block, frame, get, post, request, settings, text},
+    http2::{
+        ACK, DATA, END_HEADERS, HEADERS, Http2, Outcome, PREFACE, SETTINGS, WHOLE, block, frame, get, post, request,
+        settings, text,
+    },
     many_connections::raise_open_files_limit,
     server::Server,
     support::{ATTACKER, Cgroup, LONG, eventually, missing},
@@ -110,6 +113,26 @@ async fn unfinished_http2_bodies_leave_memory_for_others() {
 }
 
 #[tokio::test]
+async fn ended_bodies_with_unread_responses_leave_memory_for_others() {
+    let Some(pod) = Pod::start().await else { return };
+    let bodies = streams().flat_map(|stream| [post(stream, "/token/"), frame(DATA, 0, stream, b"{")].concat());
+    let no_window = http2(&[(4, 0)]);
+
+    let attackers = pod.attackers(HTTP2_CONNECTIONS, &[no_window, bodies.collect()].concat()).await;
+
+    eventually(LONG, "bodies are ended", async || pod.server.ended_bodies().await > 0).await;
+    // A login takes longer than the server needs to read what the attackers have sent.
+    pod.server.expect_healthy().await;
+    // After 40 s, the keep-alive of HTTP/2 closes the connections. Three quarters of the budget are where bodies begin to end.
+    let are_released = async || {
+        let (held, budget) = pod.server.request_memory().await;
+        held < budget / 16 * 13
+    };
+    eventually(Duration::from_secs(20), "the bodies are given back", are_released).await;
+    pod.expect_unharmed("HTTP/2 bodies with unread responses", attackers).await;
+}
+
+#[tokio::test]
 async fn large_http2_heads_leave_memory_for_others() {
     let Some(pod) = Pod::start().await else { return };
     // Many short headers take most: 16 KiB of header list, in which each counts 32 bytes more than it has.
@@ -136,6 +159,22 @@ async fn unread_http2_responses_leave_memory_for_others() {
 }
 
 #[tokio::test]
+async fn unread_responses_to_malformed_requests_are_charged() {
+    let Some(pod) = Pod::start().await else { return };
+    let two_hosts = [("host", "a"), ("host", "b")];
+    let head = block(&[&request("GET", "/healthz")[..], &two_hosts].concat());
+    let requests = streams().flat_map(|stream| frame(HEADERS, WHOLE, stream, &head)).collect();
+    let bytes = [http2(&[(4, 0)]), requests].concat();
+
+    let mut attackers = pod.attackers(1, &bytes).await;
+    let are_charged = async || pod.server.request_memory().await.0 > u64::from(STREAMS) * 6 * 1024;
+    eventually(LONG, "the responses are charged", are_charged).await;
+    attackers.extend(pod.attackers(HTTP2_CONNECTIONS - 1, &bytes).await);
+
+    pod.expect_unharmed("HTTP/2 responses to malformed requests", attackers).await;
+}
+
+#[tokio::test]
 async fn paths_in_header_tables_leave_memory_for_others() {
     let Some(pod) = Pod::start().await else { return };
     // Each request adds a path to the table of the decoder. The frame of an unknown type before it makes the path keep a
@@ -150,6 +189,23 @@ async fn paths_in_header_tables_leave_memory_for_others() {
     let attackers = pod.attackers(HTTP2_CONNECTIONS, &[http2(&[]), requests.collect()].concat()).await;
 
     pod.expect_unharmed("HTTP/2 header tables", attackers).await;
+}
+
+#[tokio::test]
+async fn client_without_a_header_table_is_charged_little() {
+    let server = Server::start().await;
+    let mut http2 = Http2::open(&server).await;
+    // It sets the size of its table as the server's SETTINGS demand (RFC 7541, section 4.2).
+    let head = [vec![0x20], block(&request("GET", "/healthz"))].concat();
+    http2.send(frame(HEADERS, WHOLE, 1, &head)).await;
+    assert_eq!(http2.outcome(1).await, Outcome::Responded(200));
+
+    let is_open = http2.round_trip(&frame(0xfa, 0, 0, &[0; 16_000]).repeat(120)).await;
+
+    let (charged, _) = server.request_memory().await;
+    assert!(is_open && charged < 256 * 1024, "{charged} B");
+    drop(http2);
+    server.expect_clean_stop().await;
 }
 
 #[tokio::test]

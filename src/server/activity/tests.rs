@@ -100,7 +100,30 @@ async fn connection_with_unread_responses_is_evicted_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unread_rejections_close_an_http2_connection() {
+async fn unread_response_ages_whatever_other_requests_do() {
+    let activity = activity();
+    let mut unread = activity.request_started();
+    unread.responded();
+    let begun = Instant::now();
+    for _ in 0..5 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let mut read = activity.request_started();
+        read.responded();
+    }
+
+    assert_eq!(activity.eviction_priority(), Some((EvictionPriority::Unread, Duration::from_secs(5))));
+    let others = async {
+        for _ in 0..60 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(activity.request_started());
+        }
+    };
+    let closed = activity.run_until_deadline(std::pin::pin!(others)).await;
+    assert_eq!((closed, begun.elapsed()), (Err(CloseReason::Stalled), Duration::from_secs(10)));
+}
+
+#[test]
+fn more_than_eight_unread_rejections_are_not_sent() {
     let activity = activity();
     activity.http2_detected();
     let reject = || {
@@ -109,12 +132,13 @@ async fn unread_rejections_close_an_http2_connection() {
         (request, is_one_too_many)
     };
     let mut unread: Vec<_> = (0..MAX_REJECTING).map(|_| reject()).collect();
-    let deadline = async || activity.run_until_deadline(std::pin::pin!(tokio::time::sleep(Duration::ZERO))).await;
-    assert_eq!(deadline().await, Ok(()));
+    assert!(unread.iter().all(|(_, is_one_too_many)| !is_one_too_many));
 
-    unread.push(reject());
+    for _ in 0..=2 * MAX_ABANDONED {
+        assert!(reject().1);
+    }
 
-    assert!(unread.pop().is_some_and(|(_, is_one_too_many)| is_one_too_many));
-    let closed = activity.run_until_deadline(std::pin::pin!(std::future::pending::<()>())).await;
-    assert_eq!(closed, Err(CloseReason::Unadmitted));
+    assert_eq!(activity.state().abandoned, 0);
+    unread.pop();
+    assert!(!reject().1);
 }

@@ -1,0 +1,124 @@
+//! Watches the frames of an HTTP/2 connection for the moment from which its header table stays empty.
+
+/// The first bytes of HTTP/2 (RFC 9113, section 3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The length of a frame's header (RFC 9113, section 4.1).
+const HEADER_BYTES: usize = 9;
+
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+
+/// A flag of SETTINGS.
+const ACK: u8 = 1;
+
+/// The flags of HEADERS that put other bytes before the header block: PADDED and PRIORITY.
+const PREFIXED: u8 = 0x08 | 0x20;
+
+/// Sets the size of the table to 0 (RFC 7541, section 6.3).
+const EMPTY_TABLE: u8 = 0x20;
+
+/// Watches the input of a connection whose SETTINGS announce a header table of size 0.
+///
+/// h2 goes on adding to the table until the client sets its size, as a client must at the beginning of the first header block
+/// after its acknowledgement (RFC 7541, section 4.2). From there, h2 accepts no larger size.
+#[derive(Debug)]
+pub struct HeaderTableWatch {
+    /// The bytes to skip until the next frame.
+    skip: usize,
+    /// The beginning of the frame: its header and, of HEADERS, the first byte of the payload.
+    begun: Vec<u8>,
+    has_settings: bool,
+    is_empty: bool,
+}
+
+impl HeaderTableWatch {
+    /// Creates a watch for the input from the preface on.
+    pub fn new() -> Self {
+        Self { skip: PREFACE.len(), begun: Vec::with_capacity(HEADER_BYTES + 1), has_settings: false, is_empty: false }
+    }
+
+    /// Records input. Returns whether the table is empty from now on.
+    pub fn bytes_arrived(&mut self, mut bytes: &[u8]) -> bool {
+        while !self.is_empty && !bytes.is_empty() {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            let missing = self.begun_bytes() - self.begun.len();
+            let (begun, rest) = bytes[skipped..].split_at(missing.min(bytes.len() - skipped));
+            self.begun.extend_from_slice(begun);
+            bytes = rest;
+            if self.begun.len() == self.begun_bytes() {
+                self.frame_begun();
+            }
+        }
+        self.is_empty
+    }
+
+    /// Returns how many bytes of the frame are looked at.
+    fn begun_bytes(&self) -> usize {
+        match self.begun[..] {
+            [0, 0, 0, HEADERS, ..] => HEADER_BYTES,
+            [_, _, _, HEADERS, ..] => HEADER_BYTES + 1,
+            _ => HEADER_BYTES,
+        }
+    }
+
+    fn frame_begun(&mut self) {
+        if let [a, b, c, kind, flags, _, _, _, _, ref payload @ ..] = self.begun[..] {
+            let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap_or(usize::MAX);
+            self.skip = length - payload.len();
+            self.has_settings |= kind == SETTINGS && flags & ACK != 0;
+            // With a prefix, the block may be empty, or ignored by h2. Such a client is only charged more.
+            let has_block = kind == HEADERS && flags & PREFIXED == 0;
+            self.is_empty = self.has_settings && has_block && payload.first() == Some(&EMPTY_TABLE);
+        }
+        self.begun.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).expect("a short payload");
+        [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
+    }
+
+    /// Returns the number of the frame from which the table is empty, if the input arrives in pieces of this size.
+    fn emptied_by(frames: &[Vec<u8>], piece: usize) -> Option<usize> {
+        let mut watch = HeaderTableWatch::new();
+        assert!(!watch.bytes_arrived(PREFACE));
+        frames.iter().position(|frame| frame.chunks(piece).fold(false, |_, bytes| watch.bytes_arrived(bytes)))
+    }
+
+    #[test]
+    fn table_is_empty_from_the_first_block_after_the_acknowledgement() {
+        let frames = [
+            frame(SETTINGS, 0, &[0, 1, 0, 0, 0, 0]),
+            frame(HEADERS, 5, b"\x20\x82"),
+            frame(SETTINGS, ACK, b""),
+            frame(0, 0, &frame(HEADERS, 5, b"\x20\x82")),
+            frame(HEADERS, 5, b""),
+            frame(HEADERS, 5, b"\x20\x82"),
+        ];
+
+        for piece in [1, 2, 7, 9, 100] {
+            assert_eq!(emptied_by(&frames, piece), Some(5), "in pieces of {piece} B");
+        }
+    }
+
+    #[test]
+    fn other_blocks_do_not_empty_the_table() {
+        let acknowledged = frame(SETTINGS, ACK, b"");
+        for block in [
+            frame(HEADERS, 5, b"\x82\x20"),
+            frame(HEADERS, 5, b"\x21"),
+            frame(HEADERS, 5 | 0x08, b"\x20\x20"),
+            frame(HEADERS, 5 | 0x20, b"\x20\0\0\0\0\x20"),
+            frame(9, 4, b"\x20"),
+        ] {
+            assert_eq!(emptied_by(&[acknowledged.clone(), block.clone()], 100), None, "{block:x?}");
+        }
+    }
+}
