@@ -146,7 +146,8 @@ async fn exchange(service: &Arc<http::Service>, bytes: &[u8]) -> Exchange {
             Ok::<_, Infallible>(response)
         }
     });
-    let (client, server) = tokio::io::duplex(1024);
+    // Space for all responses to an input: hyper closes the connection after its own 400 without waiting for space.
+    let (client, server) = tokio::io::duplex(1024 * 1024);
     let (mut reader, mut writer) = tokio::io::split(client);
     let mut builder = http1::Builder::new();
     // The client closes its sending half and still reads the responses.
