@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
     audit::Trail,
-    model::{AuditOrigin, AuditSubject, Email, EventKind, UserId},
+    model::{AuditOrigin, AuditSubject, EventKind, UserId},
     passwords::{Overloaded, WorkPermit},
     rate_limit::{AttemptOutcome, AttemptSubject, LoginLimiter, Permit, Reservation},
 };
@@ -42,18 +42,19 @@ impl CountedAttempt {
 }
 
 impl Accounts {
-    /// Counts a login or a reauthentication of `user`, if known, unless too many attempts at the account have failed.
-    /// [`Accounts::end_login`] must follow.
+    /// Counts an attempt of `user`, if known, unless a limit is exceeded. [`Accounts::end_login`] or
+    /// [`Accounts::end_sign_up`] must follow.
     ///
     /// # Errors
     /// Returns [`AccountError::RateLimited`] if a limit is exceeded, or [`AccountError::Overloaded`] if a queue is too long.
-    pub(super) async fn begin_login(
+    pub(super) async fn begin_attempt(
         &self,
         subject: AttemptSubject,
         user: Option<UserId>,
         call: &CallContext,
     ) -> Result<CountedAttempt, AccountError> {
-        // Before any store call: under overload, a request that will be rejected costs nothing.
+        // Before any store call: under overload, a request that will be rejected costs nothing, and no client learns whether
+        // an email is taken without being counted.
         self.hasher.check_capacity(subject.address(), 0, Duration::ZERO)?;
         let permits = self.permits(&subject).await?;
         let reservation = self.reserve(subject, user, call).await?;
@@ -73,23 +74,6 @@ impl Accounts {
             Err(_) => AttemptOutcome::Aborted,
         };
         Box::pin(attempt.reservation.settle(outcome, &call.time)).await;
-    }
-
-    /// Counts a sign-up, unless there have been too many from this address. [`Accounts::end_sign_up`] must follow.
-    ///
-    /// # Errors
-    /// Returns [`AccountError::RateLimited`] if the limit is exceeded, or [`AccountError::Overloaded`] if the hashing queue
-    /// is too long.
-    pub(super) async fn begin_sign_up(
-        &self,
-        email: &Email,
-        call: &CallContext,
-    ) -> Result<CountedAttempt, AccountError> {
-        let subject = AttemptSubject::SignUp(email.clone(), call.client.address);
-        // Before any store call: under overload, no client learns whether an email is taken without being counted.
-        self.hasher.check_capacity(subject.address(), 0, Duration::ZERO)?;
-        let reservation = self.reserve(subject, None, call).await?;
-        Ok(CountedAttempt { reservation, _permits: Vec::new() })
     }
 
     /// Settles a sign-up. It counts as soon as the strength of its password is being estimated: after that, a missing

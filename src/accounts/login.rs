@@ -53,15 +53,15 @@ impl Accounts {
         // Without a reload of the keys: every server knows a key before it signs.
         let claims = refresh_token.and_then(|token| self.refresh_tokens.verify_now(&token).ok());
         let (known, user) = match (&email, claims) {
-            (Some(email), Some(claims)) => self.begin_login_with_token(email, &claims, call).await?,
+            (Some(email), Some(claims)) => self.begin_attempt_with_token(email, &claims, call).await?,
             _ => (None, UserLookup::Pending),
         };
         let attempt = match (known, &email) {
             (Some(attempt), _) => attempt,
             (None, Some(email)) => {
-                self.begin_login(AttemptSubject::Account(email.clone(), call.client.address), None, call).await?
+                self.begin_attempt(AttemptSubject::Account(email.clone(), call.client.address), None, call).await?
             }
-            (None, None) => self.begin_login(AttemptSubject::Address(call.client.address), None, call).await?,
+            (None, None) => self.begin_attempt(AttemptSubject::Address(call.client.address), None, call).await?,
         };
         let result = async {
             let user = self.login_user(user, email.as_ref(), call).await?;
@@ -74,7 +74,7 @@ impl Accounts {
 
     /// Counts a login against the session of its refresh token. Returns no attempt if the token is of another account, or if
     /// the limit of its session delays it: the login then counts like one without a token.
-    async fn begin_login_with_token(
+    async fn begin_attempt_with_token(
         &self,
         email: &Email,
         token: &RefreshClaims,
@@ -82,7 +82,7 @@ impl Accounts {
     ) -> Result<(Option<CountedAttempt>, UserLookup), AccountError> {
         let session = (token.user, token.session);
         let subject = AttemptSubject::KnownSession(email.clone(), session, call.client.address);
-        let attempt = match self.begin_login(subject, Some(token.user), call).await {
+        let attempt = match self.begin_attempt(subject, Some(token.user), call).await {
             Ok(attempt) => attempt,
             Err(AccountError::RateLimited(_)) => return Ok((None, UserLookup::Pending)),
             Err(error) => return Err(error),

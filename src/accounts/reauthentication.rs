@@ -76,7 +76,7 @@ impl Accounts {
             self.hasher.check_capacity(call.client.address, JOBS_BEFORE_NEW_HASH, Duration::ZERO)?;
         }
         let subject = AttemptSubject::Account(user.email.clone(), call.client.address);
-        let attempt = self.begin_login(subject, Some(user.id), call).await?;
+        let attempt = self.begin_attempt(subject, Some(user.id), call).await?;
         attempt.record_failure(&self.audit, EventKind::PasswordConfirmationFailed, current.into(), call);
         let confirmation = Confirmation { password, permit: attempt.permit(), call };
         let result = self.perform(current, action, &confirmation).await;

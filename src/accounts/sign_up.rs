@@ -8,6 +8,7 @@ use super::{
 use crate::{
     model::{Email, EventKind, Name, User},
     passwords::{CandidatePassword, WorkPermit},
+    rate_limit::AttemptSubject,
     store::Insert,
 };
 
@@ -37,7 +38,8 @@ impl Accounts {
     }
 
     async fn limited_sign_up(&self, sign_up: SignUp, call: &CallContext) -> Result<Tokens, AccountError> {
-        let attempt = self.begin_sign_up(&sign_up.email, call).await?;
+        let subject = AttemptSubject::SignUp(sign_up.email.clone(), call.client.address);
+        let attempt = self.begin_attempt(subject, None, call).await?;
         let result = self.create_user(sign_up, attempt.permit(), call).await;
         self.end_sign_up(attempt, &result, call).await;
         result

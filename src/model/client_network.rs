@@ -1,22 +1,49 @@
-//! The network of a client: the unit that limits on memory and connections count by.
+//! The network of a client.
 
 use std::net::IpAddr;
 
-/// A client's network: an IPv4 address, or the /48 prefix of an IPv6 address. One IPv6 site has up to a /48 (RFC 6177,
-/// section 2), so a limit per /64 would be one that a site can multiply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientNetwork(u64);
+use ipnet::IpNet;
 
+/// The size of a network: the length of its prefix in bits.
+#[derive(Debug, Clone, Copy)]
+pub struct PrefixLength {
+    /// 0 to 32.
+    pub ipv4: u8,
+    /// 0 to 128.
+    pub ipv6: u8,
+}
+
+/// The unit that limits on memory and connections count by: an IPv4 address, or the /48 prefix of an IPv6 address. One IPv6
+/// site has up to a /48 (RFC 6177, section 2), so a limit per /64 would be one that a site can multiply.
+const SITE: PrefixLength = PrefixLength { ipv4: 32, ipv6: 48 };
+
+/// A network of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientNetwork(IpNet);
+
+impl ClientNetwork {
+    /// Returns the network of this size that an address is in. An IPv4-mapped address is in that of its IPv4 address.
+    ///
+    /// # Panics
+    /// Panics if the prefix is longer than an address.
+    #[must_use]
+    pub fn of(address: IpAddr, length: PrefixLength) -> Self {
+        let address = address.to_canonical();
+        let length = if address.is_ipv4() { length.ipv4 } else { length.ipv6 };
+        Self(IpNet::new_assert(address, length).trunc())
+    }
+
+    /// Returns the first address of the network.
+    #[must_use]
+    pub fn first_address(self) -> IpAddr {
+        self.0.addr()
+    }
+}
+
+/// Returns the network that limits on memory and connections count by.
 impl From<IpAddr> for ClientNetwork {
     fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(u64::from(address.to_bits())),
-            IpAddr::V6(address) => {
-                let [a, b, c, ..] = address.segments().map(u64::from);
-                // The highest bit tells a prefix from an IPv4 address.
-                Self((1 << 48) | (a << 32) | (b << 16) | c)
-            }
-        }
+        Self::of(address, SITE)
     }
 }
 

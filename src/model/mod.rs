@@ -15,7 +15,7 @@ mod user;
 
 pub use self::{
     audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery},
-    client_network::ClientNetwork,
+    client_network::{ClientNetwork, PrefixLength},
     display_text::{DisplayText, InvalidDisplayText},
     email::{Email, InvalidEmail, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
     escape::{ControlEscape, escape_control},

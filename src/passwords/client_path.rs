@@ -1,25 +1,24 @@
 //! The networks and addresses that take turns on the hashing threads.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::model::{ClientNetwork, PrefixLength};
 
 /// The path of a client in the queue of the hashing threads: its network and its address.
 pub type ClientPath = (IpAddr, (IpAddr, ()));
 
-/// Returns the path of a client: its network is the first 24 bits of IPv4 and the first 48 of IPv6, the most that one site
-/// gets (RFC 6177); its address all of IPv4 and the first 64 bits of IPv6. Commands and other work of the server itself
-/// share the path of `None`.
+/// The networks that take turns: a /48 is the most that one IPv6 site gets (RFC 6177).
+const NETWORK: PrefixLength = PrefixLength { ipv4: 24, ipv6: 48 };
+
+/// The addresses that take turns within a network.
+const ADDRESS: PrefixLength = PrefixLength { ipv4: 32, ipv6: 64 };
+
+/// Returns the path of a client. Commands and other work of the server itself share the path of `None`.
 pub fn client_path(client: Option<IpAddr>) -> ClientPath {
-    match client.map(|address| address.to_canonical()) {
-        None => (Ipv4Addr::UNSPECIFIED.into(), (Ipv4Addr::UNSPECIFIED.into(), ())),
-        Some(IpAddr::V4(address)) => {
-            let network = Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << 8));
-            (network.into(), (address.into(), ()))
-        }
-        Some(IpAddr::V6(address)) => {
-            let prefix = |bits: u32| Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - bits))).into();
-            (prefix(48), (prefix(64), ()))
-        }
-    }
+    let part = |length| {
+        client.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| ClientNetwork::of(address, length).first_address())
+    };
+    (part(NETWORK), (part(ADDRESS), ()))
 }
 
 #[cfg(test)]

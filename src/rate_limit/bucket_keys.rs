@@ -8,7 +8,7 @@ use sha2::Sha256;
 use super::limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, AddressLimits};
 use crate::{
     keys::{Keyring, LiveKeyring},
-    model::{Email, SessionId, UserId},
+    model::{ClientNetwork, Email, PrefixLength, SessionId, UserId},
     store::{Bucket, BucketKey, Device, Limit},
 };
 
@@ -95,30 +95,20 @@ fn derive(key: &[u8; 32], purpose: &str, parts: &[&[u8]]) -> BucketKey {
     BucketKey(key)
 }
 
-/// The size of a network: the length of its prefix in bits.
-#[derive(Clone, Copy)]
-struct Prefix {
-    ipv4: u32,
-    ipv6: u32,
-}
-
 /// The network that counts as one address: the smallest that an IPv6 site gets (RFC 6177) is a /64.
-const ADDRESS: Prefix = Prefix { ipv4: 32, ipv6: 64 };
+const ADDRESS: PrefixLength = PrefixLength { ipv4: 32, ipv6: 64 };
 
 /// The networks of larger sites, which only IPv6 has.
-const SITES: [Prefix; 2] = [Prefix { ipv6: 56, ..ADDRESS }, Prefix { ipv6: 48, ..ADDRESS }];
+const SITES: [PrefixLength; 2] = [PrefixLength { ipv6: 56, ..ADDRESS }, PrefixLength { ipv6: 48, ..ADDRESS }];
 
 /// The network that counts as one device.
-const DEVICE: Prefix = Prefix { ipv4: 24, ipv6: 64 };
+const DEVICE: PrefixLength = PrefixLength { ipv4: 24, ipv6: 64 };
 
-/// Returns the prefix of an address, without the octets after it.
-fn network(address: IpAddr, prefix: Prefix) -> Vec<u8> {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32 - prefix.ipv4).unwrap_or_default();
-            (address.to_bits() & mask).to_be_bytes().to_vec()
-        }
-        IpAddr::V6(address) => address.octets().into_iter().take(prefix.ipv6 as usize / 8).collect(),
+/// Returns the octets of the network of an address. Changed octets would rename every counter and device.
+fn network(address: IpAddr, prefix: PrefixLength) -> Vec<u8> {
+    match ClientNetwork::of(address, prefix).first_address() {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().into_iter().take(usize::from(prefix.ipv6) / 8).collect(),
     }
 }
 
@@ -126,7 +116,7 @@ fn network(address: IpAddr, prefix: Prefix) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn network_of(address: &str, prefix: Prefix) -> Vec<u8> {
+    fn network_of(address: &str, prefix: PrefixLength) -> Vec<u8> {
         network(address.parse().expect("an address"), prefix)
     }
 
