@@ -2,7 +2,7 @@
 
 use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
-    model::{AuditSubject, Session, User},
+    model::{AuditSubject, LiveSession, User},
     store::StoreError,
     tokens::{AccessTokenError, Claims, RefreshClaims},
 };
@@ -13,7 +13,7 @@ pub struct CurrentUser {
     /// The user.
     pub user: User,
     /// The session of the access token.
-    pub session: Session,
+    pub session: LiveSession,
 }
 
 impl From<&CurrentUser> for AuditSubject {
@@ -62,7 +62,7 @@ impl Accounts {
         &self,
         claims: &Claims,
         call: &CallContext,
-    ) -> Result<(User, Result<Session, StoreError>), AccountError> {
+    ) -> Result<(User, Result<LiveSession, StoreError>), AccountError> {
         let (user, session) = tokio::join!(
             self.users.by_id(claims.subject, &call.time),
             self.sessions.touch(claims.subject, claims.session, &call.time),

@@ -139,6 +139,6 @@ impl Accounts {
         let user = self.users.by_id(current.user.id, &call.time).await?;
         let user = user.filter(|user| user.is_session_valid(session.id, session.epoch));
         let user = user.ok_or(AccountError::InvalidAccessToken)?;
-        Ok(CurrentUser { user, session: session.clone() })
+        Ok(CurrentUser { user, session: *session })
     }
 }

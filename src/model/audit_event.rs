@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     display_text::DisplayText,
     id::{SessionId, UserId},
-    session::{Client, Session},
+    session::{Client, LiveSession, Session},
     user::User,
 };
 use crate::clock::unix_ms;
@@ -222,6 +222,12 @@ impl From<Option<UserId>> for AuditSubject {
 impl From<&User> for AuditSubject {
     fn from(user: &User) -> Self {
         Self::from(Some(user.id))
+    }
+}
+
+impl From<&LiveSession> for AuditSubject {
+    fn from(session: &LiveSession) -> Self {
+        Self { user: Some(session.user), session: Some(session.id), detail: None }
     }
 }
 

@@ -72,6 +72,23 @@ pub struct Session {
     pub client: Client,
 }
 
+/// What a signed-in request needs of its session: one that is stored and has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveSession {
+    /// The id; never reused.
+    pub id: SessionId,
+    /// The user who owns the session.
+    pub user: UserId,
+    /// The epoch in which the session was opened.
+    pub epoch: Epoch,
+}
+
+impl From<&Session> for LiveSession {
+    fn from(session: &Session) -> Self {
+        Self { id: session.id, user: session.user, epoch: session.epoch }
+    }
+}
+
 /// The client that opened a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     metrics::CallMetrics,
-    model::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
+    model::{Email, Epoch, LiveSession, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
 };
 
 /// Returns a store that counts and times each call of `users`.
@@ -137,7 +137,12 @@ impl SessionStore for Instrumented<dyn SessionStore> {
         self.count("sessions.open", self.store.open(session, time)).await
     }
 
-    async fn touch(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError> {
+    async fn touch(
+        &self,
+        user: UserId,
+        session: SessionId,
+        time: &TimeBudget,
+    ) -> Result<Option<LiveSession>, StoreError> {
         self.count("sessions.touch", self.store.touch(user, session, time)).await
     }
 

@@ -12,6 +12,7 @@
 
 mod attempts;
 mod audit_events;
+mod batch;
 mod columns;
 mod error;
 mod expiring_map;

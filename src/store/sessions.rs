@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{error::StoreError, health::StoreHealth, time_budget::TimeBudget};
-use crate::model::{NewSession, RefreshOutcome, Rotation, Session, SessionId, User, UserId};
+use crate::model::{LiveSession, NewSession, RefreshOutcome, Rotation, Session, SessionId, User, UserId};
 
 /// Stores sessions.
 ///
@@ -30,9 +30,14 @@ pub trait SessionStore: Send + Sync {
     async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError>;
 
     /// Returns a session and records that it is used, to [`LAST_USED_RESOLUTION`]. The caller decides whether it is
-    /// valid ([`User::is_session_valid`]). If only recording the use fails, an implementation may return the session
-    /// nevertheless.
-    async fn touch(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError>;
+    /// valid ([`User::is_session_valid`]). The use of a session with an idle limit has been recorded when this returns; that
+    /// of any other is recorded afterwards, or by a later call if that fails.
+    async fn touch(
+        &self,
+        user: UserId,
+        session: SessionId,
+        time: &TimeBudget,
+    ) -> Result<Option<LiveSession>, StoreError>;
 
     /// Returns every stored session of a user, in any order, including those that are not valid.
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError>;

@@ -73,7 +73,8 @@ impl TimeBudget {
         self.deadline.map_or(left, |deadline| left.min(deadline.saturating_duration_since(Instant::now())))
     }
 
-    fn start(&self) -> StoreCall<'_> {
+    /// Starts a call that observes [`StoreCall::deadline`] itself. The time elapses until the result is dropped.
+    pub(super) fn start(&self) -> StoreCall<'_> {
         let mut spending = self.lock();
         if spending.calls == 0 {
             spending.since = Instant::now();
@@ -87,9 +88,17 @@ impl TimeBudget {
     }
 }
 
-struct StoreCall<'time> {
+/// A running call.
+pub(super) struct StoreCall<'time> {
     time: &'time TimeBudget,
     deadline: Instant,
+}
+
+impl StoreCall<'_> {
+    /// Returns when the time is used up.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
 }
 
 impl Drop for StoreCall<'_> {

@@ -76,7 +76,7 @@ async fn session_of_an_earlier_version_stays_valid() {
 
     redis::cmd("HDEL").arg(&key).arg("idle").exec_async(&mut redis).await.expect("a key");
 
-    assert_eq!(fixture.resumed(&session).await, Some(session.clone()));
+    assert_eq!(fixture.stored(&session).await, Some(session.clone()));
     assert!(is_kept(&fixture.refreshed(&user, &session, FIRST_NEXT).await));
 }
 

@@ -48,7 +48,7 @@ async fn each_token_is_exchanged_for_the_next() {
         assert_eq!(outcome, Some((RefreshOutcome::Next, counter, counter + 1)));
     }
 
-    let session = fixture.resumed(&session).await.expect("a session");
+    let session = fixture.stored(&session).await.expect("a session");
     assert_eq!((session.current, session.next, session.next_key), (19, 20, KEY));
     assert!(is_about(session.rotated, fixture.clock.now()), "{}", session.rotated);
 }

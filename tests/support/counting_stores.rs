@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use postern::{
-    model::{Email, Epoch, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
+    model::{Email, Epoch, LiveSession, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
     store::{
         CompareAndSet, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, SessionStore, StoreError, StoreHealth,
         TimeBudget, UserStore, UserUpdate,
@@ -142,7 +142,7 @@ impl SessionStore for CountingStores {
         self.sessions.open(session, time).await
     }
 
-    async fn touch(&self, user: UserId, id: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError> {
+    async fn touch(&self, user: UserId, id: SessionId, time: &TimeBudget) -> Result<Option<LiveSession>, StoreError> {
         self.pass("sessions.touch").await?;
         self.sessions.touch(user, id, time).await
     }

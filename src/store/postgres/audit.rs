@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
-use super::{error::STORE, pool::PostgresStore, users::column};
+use super::{error::STORE, store::PostgresStore, users::column};
 use crate::{
     model::{AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventQuery, SessionId, UserId},
     store::{AuditStore, StoreError, TimeBudget, columns::read_event_kind},
@@ -31,13 +31,14 @@ impl AuditStore for PostgresStore {
         let details = values(events, |event| event.subject.detail.as_deref());
         let params: &[&(dyn ToSql + Sync)] =
             &[&ids, &times, &kinds, &users, &sessions, &addresses, &user_agents, &request_ids, &actors, &details];
-        self.query_idempotent(APPEND, params, time).await.map(drop)
+        self.access.query_idempotent(APPEND, params, time).await.map(drop)
     }
 
     async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
         let (user, kind) = (query.user.map(|user| user.0), query.kind.map(EventKind::name));
         let since = query.since.map(|since| EventId::first_at(since).0);
-        self.query_idempotent(LIST, &[&user, &kind, &since, &i64::from(query.limit)], time)
+        self.access
+            .query_idempotent(LIST, &[&user, &kind, &since, &i64::from(query.limit)], time)
             .await?
             .iter()
             .map(event)
@@ -45,7 +46,7 @@ impl AuditStore for PostgresStore {
     }
 
     async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {
-        let rows = self.query(PRUNE, &[&before.0, &i64::from(limit)], time).await?;
+        let rows = self.access.query(PRUNE, &[&before.0, &i64::from(limit)], time).await?;
         let events: i64 = rows.first().map_or(Ok(0), |row| column(row, "events"))?;
         Ok(events.unsigned_abs())
     }

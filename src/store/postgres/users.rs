@@ -8,7 +8,7 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::{error::STORE, pool::PostgresStore};
+use super::{error::STORE, store::PostgresStore};
 use crate::{
     model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
     store::{
@@ -19,7 +19,6 @@ use crate::{
 
 const INSERT: &str = include_str!("../../../sql/postgres/queries/users.insert.sql");
 const BY_EMAIL: &str = include_str!("../../../sql/postgres/queries/users.by_email.sql");
-const BY_ID: &str = include_str!("../../../sql/postgres/queries/users.by_id.sql");
 const REHASH: &str = include_str!("../../../sql/postgres/queries/users.rehash.sql");
 const CHANGE_PASSWORD: &str = include_str!("../../../sql/postgres/queries/users.change_password.sql");
 const LIST: &str = include_str!("../../../sql/postgres/queries/users.list.sql");
@@ -47,16 +46,16 @@ impl UserStore for PostgresStore {
             &surviving_session,
             &user.created,
         ];
-        let rows = self.query_idempotent(INSERT, params, time).await?;
+        let rows = self.access.query_idempotent(INSERT, params, time).await?;
         Ok(if rows.is_empty() { Insert::EmailTaken } else { Insert::Created })
     }
 
     async fn by_email(&self, email: &Email, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        at_most_one(&self.query_idempotent(BY_EMAIL, &[&email.as_str()], time).await?)
+        at_most_one(&self.access.query_idempotent(BY_EMAIL, &[&email.as_str()], time).await?)
     }
 
     async fn by_id(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        at_most_one(&self.query_idempotent(BY_ID, &[&id.0], time).await?)
+        self.users_by_id.call(id, time).await
     }
 
     async fn rehash(
@@ -66,7 +65,7 @@ impl UserStore for PostgresStore {
         time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
         let old = verified.password.as_ref().map(PasswordHash::as_phc);
-        let rows = self.query(REHASH, &[&verified.id.0, &old, &verified.epoch.0, &hash.as_phc()], time).await?;
+        let rows = self.access.query(REHASH, &[&verified.id.0, &old, &verified.epoch.0, &hash.as_phc()], time).await?;
         Ok(compare_and_set(&rows))
     }
 
@@ -81,47 +80,52 @@ impl UserStore for PostgresStore {
             (change.hash.as_phc(), change.epoch.0, change.surviving_session.map(|id| id.0));
         let params: &[&(dyn ToSql + Sync)] =
             &[&verified.id.0, &old, &verified.epoch.0, &hash, &epoch, &surviving_session];
-        Ok(compare_and_set(&self.query(CHANGE_PASSWORD, params, time).await?))
+        Ok(compare_and_set(&self.access.query(CHANGE_PASSWORD, params, time).await?))
     }
 
     async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
         let (created, id) = query.after.map(|after| (after.created, after.id.0)).unzip();
         let limit = i64::from(query.limit);
-        self.query_idempotent(LIST, &[&query.search, &created, &id, &limit], time).await?.iter().map(user).collect()
+        self.access
+            .query_idempotent(LIST, &[&query.search, &created, &id, &limit], time)
+            .await?
+            .iter()
+            .map(user)
+            .collect()
     }
 
     async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         let rows = match update {
-            UserUpdate::Rename(name) => self.query(RENAME, &[&id.0, &name.as_str()], time).await,
+            UserUpdate::Rename(name) => self.access.query(RENAME, &[&id.0, &name.as_str()], time).await,
             UserUpdate::SetPassword(hash, epoch) => {
-                self.query(SET_PASSWORD, &[&id.0, &hash.as_phc(), &epoch.0], time).await
+                self.access.query(SET_PASSWORD, &[&id.0, &hash.as_phc(), &epoch.0], time).await
             }
             UserUpdate::SetStatus(status, epoch) => {
-                self.query(SET_STATUS, &[&id.0, &status_text(*status), &epoch.0], time).await
+                self.access.query(SET_STATUS, &[&id.0, &status_text(*status), &epoch.0], time).await
             }
-            UserUpdate::EndSessions(epoch) => self.query(END_SESSIONS, &[&id.0, &epoch.0], time).await,
+            UserUpdate::EndSessions(epoch) => self.access.query(END_SESSIONS, &[&id.0, &epoch.0], time).await,
         };
         at_most_one(&rows?)
     }
 
     async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        at_most_one(&self.query(DELETE, &[&id.0], time).await?)
+        at_most_one(&self.access.query(DELETE, &[&id.0], time).await?)
     }
 
     async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
         let password = verified.password.as_ref().map(PasswordHash::as_phc);
-        let rows = self.query(DELETE_VERIFIED, &[&verified.id.0, &password, &verified.epoch.0], time).await?;
+        let rows = self.access.query(DELETE_VERIFIED, &[&verified.id.0, &password, &verified.epoch.0], time).await?;
         Ok(compare_and_set(&rows))
     }
 
     async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
-        let rows = self.query(END_ALL_SESSIONS, &[&epoch.0], time).await?;
+        let rows = self.access.query(END_ALL_SESSIONS, &[&epoch.0], time).await?;
         let users: i64 = rows.first().map_or(Ok(0), |row| column(row, "users"))?;
         Ok(users.unsigned_abs())
     }
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
-        let rows = self.query_idempotent("SELECT clock_timestamp() AS clock", &[], time).await?;
+        let rows = self.access.query_idempotent("SELECT clock_timestamp() AS clock", &[], time).await?;
         let row = rows.first().ok_or_else(|| StoreError::corrupt(STORE, "no row for the time"))?;
         Ok(StoreHealth { clock: column(row, "clock")?, warning: None })
     }
@@ -135,7 +139,7 @@ fn at_most_one(rows: &[Row]) -> Result<Option<User>, StoreError> {
     rows.first().map(user).transpose()
 }
 
-fn user(row: &Row) -> Result<User, StoreError> {
+pub(super) fn user(row: &Row) -> Result<User, StoreError> {
     Ok(User {
         id: UserId(column(row, "id")?),
         email: Email::from_store(column(row, "email")?),

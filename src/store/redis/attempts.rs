@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::future::try_join;
 use redis::{Script, ScriptInvocation};
 
-use super::{attempt_shards::AttemptShards, connection::RedisStore, scripts::milliseconds};
+use super::{attempt_shards::AttemptShards, scripts::milliseconds, store::RedisStore};
 use crate::store::{
     AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, Device, MAX_DEVICES, ReserveOutcome, StoreError, TimeBudget,
 };

@@ -7,7 +7,6 @@ use super::scripts::script;
 /// One script for each operation.
 pub(super) struct SessionScripts {
     pub(super) open: Script,
-    pub(super) touch: Script,
     pub(super) list: Script,
     pub(super) refresh: Script,
     pub(super) end: Script,
@@ -20,7 +19,6 @@ impl SessionScripts {
         let prelude = include_str!("session.lua");
         Self {
             open: script(prelude, include_str!("session.open.lua")),
-            touch: script(prelude, include_str!("session.touch.lua")),
             list: script(prelude, include_str!("session.list.lua")),
             refresh: script(prelude, include_str!("session.refresh.lua")),
             end: script(prelude, include_str!("session.end.lua")),

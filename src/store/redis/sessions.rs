@@ -5,18 +5,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-use super::{connection::RedisStore, error::STORE, scripts::milliseconds};
+use super::{error::STORE, scripts::milliseconds, store::RedisStore};
 use crate::{
     clock::from_unix_ms,
     model::{
-        Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, NewSession, REUSE_INTERVAL, RefreshOutcome, Rotation,
-        Session, SessionId, User, UserId,
+        Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, NewSession, REUSE_INTERVAL, RefreshOutcome,
+        Rotation, Session, SessionId, User, UserId,
     },
     store::{
         LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore, StoreError,
         StoreHealth, TimeBudget,
     },
 };
+
+/// The limit on recording that a session without an idle limit is used, for which no request waits.
+const RECORD_USE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl RedisStore {
     /// Runs the refresh script. Returns the outcome and the session, or `None` if the deadline on the server's clock
@@ -75,11 +78,21 @@ impl SessionStore for RedisStore {
         Ok(Opened { session: read(session.user, session.id, record)?, ended })
     }
 
-    async fn touch(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError> {
-        let mut invocation = self.session_scripts.touch.prepare_invoke();
-        invocation.key(session_key(user, session)).arg(self.offset_ms()).arg(milliseconds(LAST_USED_RESOLUTION));
-        let record: Option<Record> = self.run_idempotent(&invocation, time).await?;
-        record.map(|record| read(user, session, record)).transpose()
+    async fn touch(
+        &self,
+        user: UserId,
+        session: SessionId,
+        time: &TimeBudget,
+    ) -> Result<Option<LiveSession>, StoreError> {
+        let Some(found) = self.session_reads.call((user, session), time).await? else { return Ok(None) };
+        if found.must_record_use {
+            if found.has_idle_limit {
+                let is_stored = self.session_uses.call((user, session), time).await?;
+                return Ok(is_stored.then_some(found.session));
+            }
+            self.session_uses.send_in_background((user, session), RECORD_USE_TIMEOUT);
+        }
+        Ok(Some(found.session))
     }
 
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
@@ -153,8 +166,8 @@ fn session_key_prefix(user: UserId) -> String {
     format!("session:{{{user}}}:")
 }
 
-fn session_key(user: UserId, session: SessionId) -> String {
-    format!("{}{session}", session_key_prefix(user))
+pub(super) fn session_key(user: UserId, session: SessionId) -> String {
+    format!("session:{{{user}}}:{session}")
 }
 
 fn index_key(user: UserId) -> String {

@@ -15,7 +15,8 @@ use super::{
 use crate::{
     clock::{from_unix_ms, unix_ms},
     model::{
-        Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, NewSession, RefreshOutcome, Session, SessionId, User, UserId,
+        Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, NewSession, RefreshOutcome, Session, SessionId,
+        User, UserId,
     },
     store::{
         LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore, StoreError,
@@ -40,7 +41,12 @@ impl SessionStore for SqliteStore {
         self.write(time, move |transaction| open(transaction, session, now)).await
     }
 
-    async fn touch(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError> {
+    async fn touch(
+        &self,
+        user: UserId,
+        session: SessionId,
+        time: &TimeBudget,
+    ) -> Result<Option<LiveSession>, StoreError> {
         let now = self.now();
         let found = self.read(time, move |transaction| find(transaction, user, session, now)).await?;
         let Some(mut session) = found else { return Ok(None) };
@@ -53,7 +59,7 @@ impl SessionStore for SqliteStore {
                 debug!(%error, %user, session = %session.id, "failed to record the use of a session");
             }
         }
-        Ok(Some(session))
+        Ok(Some(LiveSession::from(&session)))
     }
 
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {

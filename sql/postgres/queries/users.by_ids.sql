@@ -1,4 +1,4 @@
--- users.by_id
+-- users.by_ids
 SELECT id, email, name, password, standing, role, epoch, kept_session, created
 FROM users
-WHERE id = $1
+WHERE id = ANY($1)

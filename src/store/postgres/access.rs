@@ -1,4 +1,4 @@
-//! The connection pool and the statements that run on it.
+//! The access to PostgreSQL: the connection pool and the statements that run on it.
 
 use std::time::Duration;
 
@@ -29,9 +29,8 @@ use crate::{
 type Pool = managed::Pool<PoolManager>;
 type PoolError = managed::PoolError<SchemaError>;
 
-/// Users and audit events in PostgreSQL, over a pool of connections that are opened on demand. Each new connection
-/// checks the schema first.
-pub struct PostgresStore {
+/// Runs statements over a pool of connections that are opened on demand. Each new connection checks the schema first.
+pub(super) struct PostgresAccess {
     connector: PostgresConnector,
     pool: Pool,
     connection_limit: ConnectionLimit,
@@ -41,13 +40,13 @@ pub struct PostgresStore {
     retries: RetryBudget,
 }
 
-impl PostgresStore {
-    /// Creates a store without opening a connection yet. PostgreSQL cancels a statement that takes longer than
+impl PostgresAccess {
+    /// Prepares the access without opening a connection yet. PostgreSQL cancels a statement that takes longer than
     /// `statement_timeout`: its caller has given up, and it would otherwise occupy a connection and take effect late.
     ///
     /// # Errors
     /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and it cannot be set up.
-    pub fn new(url: &PostgresUrl, statement_timeout: Duration) -> Result<Self, SchemaError> {
+    pub(super) fn new(url: &PostgresUrl, statement_timeout: Duration) -> Result<Self, SchemaError> {
         let connector = PostgresConnector::new(url)?;
         let manager = PoolManager::new(url, connector.clone(), statement_timeout);
         let pool = Pool::builder(manager)
@@ -179,14 +178,13 @@ impl PostgresStore {
         }
     }
 
-    /// Takes a connection from the pool. If the pool is not full, a separate task does that, because the pool may have
-    /// to open a connection: a request with too little time left would otherwise cancel each attempt it starts. A
-    /// connection that comes too late for the request goes to the pool. A request that waits in a full pool leaves the
-    /// queue when it is dropped.
+    /// Takes a connection from the pool. If the pool has to open one, a separate task does that: a request with too little
+    /// time left would otherwise cancel each attempt it starts. A connection that comes too late for the request goes to the
+    /// pool. A request that waits in a full pool leaves the queue when it is dropped.
     async fn get(&self) -> Result<Result<Object<PoolManager>, PoolError>, StoreError> {
         let pool = self.pool.clone();
-        let Status { size, max_size, .. } = pool.status();
-        if size >= max_size {
+        let Status { size, max_size, available, .. } = pool.status();
+        if available > 0 || size >= max_size {
             return Ok(pool.get().await);
         }
         let outcome = tokio::spawn(async move { pool.get().await }).await;
@@ -194,14 +192,12 @@ impl PostgresStore {
     }
 
     /// Returns a watch that checks the file of the URL every ten seconds.
-    #[must_use]
-    pub fn watch_url_file(&self) -> FileWatch {
+    pub(super) fn watch_url_file(&self) -> FileWatch {
         self.connector.watch_url_file()
     }
 
     /// Returns the current use of the pool.
-    #[must_use]
-    pub fn pool_stats(&self) -> PoolStats {
+    pub(super) fn pool_stats(&self) -> PoolStats {
         let Status { max_size, size, available, waiting } = self.pool.status();
         let in_use = size.saturating_sub(available);
         let waiting = waiting + self.availability.waiting() + self.connection_limit.waiting();

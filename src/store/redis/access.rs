@@ -1,15 +1,11 @@
-//! The shared connection to Redis.
+//! The access to Redis: a shared connection and a retry budget.
 
 use std::sync::Arc;
 
-use redis::{RedisError, ScriptInvocation, aio::MultiplexedConnection};
+use redis::{RedisError, RedisResult, aio::MultiplexedConnection};
 
-use super::attempt_scripts::AttemptScripts;
-use super::attempt_shards::AttemptShards;
-use super::session_scripts::SessionScripts;
-use super::{connector::RedisConnector, error::STORE, scripts::milliseconds, server_time::ServerTime, url::RedisUrl};
+use super::{connector::RedisConnector, error::STORE, url::RedisUrl};
 use crate::{
-    clock::Clock,
     metrics::PoolStats,
     reloading::FileWatch,
     store::{
@@ -19,80 +15,69 @@ use crate::{
     },
 };
 
-/// Sessions and attempts in Redis, over one multiplexed connection that all requests share.
+/// Sends commands over one multiplexed connection that all requests share.
 ///
 /// A pool would cost an additional round trip per request, because it checks each connection before it hands it out. In
 /// four runs on loopback, sharing one connection gave 1.9 to 2.0 times as many calls per second to one caller, 1.6 to
 /// 3.0 times as many to 16 concurrent callers, and 2.9 to 4.3 times as many to 64 (`scripts/with-stores cargo bench
 /// --bench redis_connection`).
-pub struct RedisStore {
+pub(super) struct RedisAccess {
     connector: Arc<RedisConnector>,
     connection: SharedConnection<MultiplexedConnection>,
     retries: RetryBudget,
-    pub(super) session_scripts: SessionScripts,
-    pub(super) attempt_scripts: AttemptScripts,
-    pub(super) attempt_shards: AttemptShards,
-    clock: Arc<dyn Clock>,
-    pub(super) server_time: ServerTime,
 }
 
-impl RedisStore {
-    /// Creates a store for the Redis at this URL, without connecting yet. The time is that of Redis plus the offset of
-    /// `clock`.
+impl RedisAccess {
+    /// Prepares the access to the Redis at this URL, without connecting yet.
     ///
     /// # Errors
     /// Returns [`StoreError::Unavailable`] if the URL cannot be used.
-    pub fn new(url: &RedisUrl, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+    pub(super) fn new(url: &RedisUrl) -> Result<Self, StoreError> {
         let connector = Arc::new(RedisConnector::new(url)?);
         let connecting = Arc::clone(&connector);
         Ok(Self {
             connector,
             connection: SharedConnection::new(move || Arc::clone(&connecting).connect()),
             retries: RetryBudget::default(),
-            session_scripts: SessionScripts::new(),
-            attempt_scripts: AttemptScripts::new(),
-            attempt_shards: AttemptShards::default(),
-            clock,
-            server_time: ServerTime::default(),
         })
     }
 
-    /// Runs an idempotent script, and retries it once, within the retry budget, if the connection broke.
+    /// Makes an idempotent call, and retries it once, within the retry budget, if the connection broke.
     ///
-    /// Idempotent means that running it twice leaves the same state. The result may differ: a session that the first
-    /// run ended is not found by the second, so a reuse, or the number of ended sessions, is not reported.
-    pub(super) async fn run_idempotent<T: redis::FromRedisValue>(
+    /// Idempotent means that making it twice leaves the same state. The result may differ: a session that the first
+    /// call ended is not found by the second, so a reuse, or the number of ended sessions, is not reported.
+    pub(super) async fn call_idempotent<T, F: Future<Output = RedisResult<T>>>(
         &self,
-        invocation: &ScriptInvocation<'_>,
+        call: impl Fn(MultiplexedConnection) -> F,
         time: &TimeBudget,
     ) -> Result<T, StoreError> {
         self.retries.deposit();
-        let outcome = match self.attempt(invocation, time).await {
-            Err(CallError::Connection(_)) if self.retries.withdraw() => self.attempt(invocation, time).await,
+        let outcome = match self.attempt(&call, time).await {
+            Err(CallError::Connection(_)) if self.retries.withdraw() => self.attempt(&call, time).await,
             outcome => outcome,
         };
         Ok(outcome?)
     }
 
-    /// Runs a script that is not idempotent, without retries.
-    pub(super) async fn run_once<T: redis::FromRedisValue>(
+    /// Makes a call that is not idempotent, without retries.
+    pub(super) async fn call_once<T, F: Future<Output = RedisResult<T>>>(
         &self,
-        invocation: &ScriptInvocation<'_>,
+        call: impl Fn(MultiplexedConnection) -> F,
         time: &TimeBudget,
     ) -> Result<T, StoreError> {
         self.retries.deposit();
-        Ok(self.attempt(invocation, time).await?)
+        Ok(self.attempt(&call, time).await?)
     }
 
-    async fn attempt<T: redis::FromRedisValue>(
+    async fn attempt<T, F: Future<Output = RedisResult<T>>>(
         &self,
-        invocation: &ScriptInvocation<'_>,
+        call: &impl Fn(MultiplexedConnection) -> F,
         time: &TimeBudget,
     ) -> Result<T, CallError> {
         let (mut used, responses) = (None, self.connection.responses());
         let run = async {
             let open = used.insert(self.connection.open().await?);
-            Ok(invocation.invoke_async(&mut open.connection).await)
+            Ok(call(open.connection.clone()).await)
         };
         let outcome = time.limit(STORE, run).await;
         let Some(open) = used else { return Err(CallError::Other(outcome.err().unwrap_or_else(no_connection))) };
@@ -121,20 +106,18 @@ impl RedisStore {
         }
     }
 
-    /// Returns the offset of the clock, which is zero except in tests.
-    pub(super) fn offset_ms(&self) -> u64 {
-        milliseconds(self.clock.offset())
+    /// Makes the next calls use a new connection. Calls under way keep theirs.
+    pub(super) fn replace_connection(&self) {
+        self.connection.invalidate_current();
     }
 
     /// Returns a watch that checks the file of the URL every ten seconds.
-    #[must_use]
-    pub fn watch_url_file(&self) -> FileWatch {
+    pub(super) fn watch_url_file(&self) -> FileWatch {
         self.connector.watch_url_file()
     }
 
     /// Returns the current use of the one connection.
-    #[must_use]
-    pub fn pool_stats(&self) -> PoolStats {
+    pub(super) fn pool_stats(&self) -> PoolStats {
         let retries = self.retries.counts();
         PoolStats {
             idle: 0,

@@ -1,10 +1,10 @@
--- session.touch: finds a session and records that it is used.
+-- session.record_use: records that a session is used.
 -- KEYS     session
 -- ARGV     offset_ms, resolution of `last_used` in ms
--- Returns  the session's record, or nil if it is not stored
+-- Returns  1, or 0 if the session is not stored
 local record = find(KEYS[1])
 if not record then
-  return false
+  return 0
 end
 record_use(KEYS[1], record, ARGV[2])
-return record
+return 1

@@ -1,0 +1,325 @@
+//! Natural batching: calls that wait at the same time share a round trip.
+//!
+//! ```text
+//!                  ┌─ waiting ─┐          ┌────────── lane ──────────┐
+//! call(key) ──────▶│ key key … │─ all of ▶│ round trip: distinct keys │──▶ the outcome of each key
+//!    ▲             └───────────┘  them    └──────────────────────────┘            │
+//!    └────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! A call that finds a free lane is sent at once: nobody waits for company. While all lanes have a round trip under way,
+//! calls wait, and the next round trip takes them all (at most [`MAX_KEYS`]). A call only joins a batch that has not been
+//! sent, so it sees everything that was acknowledged before the call.
+//!
+//! - Equal keys are sent once, and each caller gets the outcome.
+//! - Each caller has its own deadline and its own outcome. A caller that is gone before its batch is sent costs nothing.
+//! - If the store rejects a whole batch, which one key may have caused, each key is sent alone.
+//! - A lane whose round trip takes longer than [`REPLACE_AFTER`] is replaced: callers whose calls were not sent get a new one,
+//!   and the others keep waiting for it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hash,
+    mem,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::FutureExt as _;
+use parking_lot::Mutex;
+use tokio::{
+    sync::oneshot,
+    task::yield_now,
+    time::{Instant, sleep},
+};
+
+use super::{error::StoreError, time_budget::TimeBudget};
+
+/// The most keys of a round trip.
+pub(super) const MAX_KEYS: usize = 256;
+
+/// The most calls that wait. Each belongs to a request, whose number other limits bound.
+const MAX_WAITING: usize = 64 * 1024;
+
+/// How long a round trip may take before its lane is replaced: a quarter of the default time of a request's store calls, so
+/// that the calls that move over have time left.
+const REPLACE_AFTER: Duration = Duration::from_millis(250);
+
+/// The most lanes that have been replaced and still wait for a response. Each may hold a connection.
+const MAX_REPLACED: usize = 4;
+
+/// How often a lane looks for callers whose time is used up: the most by which a timeout is late. One timer for each lane
+/// costs less than one for each call.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A round trip to a store for any number of keys. Must be idempotent if its calls are.
+pub(super) trait RoundTrip: Send + Sync + 'static {
+    /// What a call asks about.
+    type Key: Clone + Eq + Hash + Send + Sync + 'static;
+    /// The outcome of a call.
+    type Value: Clone + Send + 'static;
+
+    /// The name of the store, for errors.
+    const STORE: &'static str;
+
+    /// Sends distinct keys, and returns the outcome of each in the same order. An error of the whole is the outcome of all.
+    /// Ends when `time` is used up.
+    fn send(
+        &self,
+        keys: &[Self::Key],
+        time: &TimeBudget,
+    ) -> impl Future<Output = Result<Vec<Result<Self::Value, StoreError>>, StoreError>> + Send;
+
+    /// Makes the next round trips use another connection, because one has had no response for [`REPLACE_AFTER`].
+    fn replace_connection(&self);
+}
+
+/// Shares round trips among calls.
+pub(super) struct Batcher<T: RoundTrip>(Arc<Shared<T>>);
+
+struct Shared<T: RoundTrip> {
+    round_trip: T,
+    max_lanes: usize,
+    queue: Mutex<Queue<T>>,
+}
+
+struct Queue<T: RoundTrip> {
+    waiting: VecDeque<Call<T>>,
+    /// Lanes that take calls.
+    lanes: usize,
+    /// Lanes that have been replaced.
+    replaced: usize,
+}
+
+struct Call<T: RoundTrip> {
+    key: T::Key,
+    deadline: Instant,
+    /// `None` if nobody waits for the outcome.
+    reply: Option<oneshot::Sender<Result<T::Value, StoreError>>>,
+}
+
+impl<T: RoundTrip> Batcher<T> {
+    /// Creates a batcher that has at most `max_lanes` round trips under way, apart from those that hang.
+    pub(super) fn new(round_trip: T, max_lanes: usize) -> Self {
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), lanes: 0, replaced: 0 });
+        Self(Arc::new(Shared { round_trip, max_lanes, queue }))
+    }
+
+    /// Sends a key with the next round trip, and returns its outcome.
+    ///
+    /// # Errors
+    /// Returns the error of the key or of its round trip, or [`StoreError::Unavailable`] if the time is used up.
+    pub(super) async fn call(&self, key: T::Key, time: &TimeBudget) -> Result<T::Value, StoreError> {
+        let spending = time.start();
+        let (reply, outcome) = oneshot::channel();
+        self.0.enqueue(Call { key, deadline: spending.deadline(), reply: Some(reply) })?;
+        outcome.await.unwrap_or_else(|_| Err(unavailable::<T>("the round trip ended")))
+    }
+
+    /// Sends a key with the next round trip, for at most `time`, without waiting for the outcome. If too many calls wait,
+    /// does nothing.
+    pub(super) fn send_in_background(&self, key: T::Key, time: Duration) {
+        let _ = self.0.enqueue(Call { key, deadline: Instant::now() + time, reply: None });
+    }
+
+    /// Returns the number of calls that have not been sent yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.queue.lock().waiting.len()
+    }
+}
+
+impl<T: RoundTrip> Shared<T> {
+    fn enqueue(self: &Arc<Self>, call: Call<T>) -> Result<(), StoreError> {
+        if call.deadline <= Instant::now() {
+            return Err(no_response::<T>());
+        }
+        let mut queue = self.queue.lock();
+        if queue.waiting.len() >= MAX_WAITING {
+            return Err(unavailable::<T>("too many calls wait"));
+        }
+        queue.waiting.push_back(call);
+        self.start_lane(&mut queue);
+        Ok(())
+    }
+
+    /// Starts a lane if calls wait and one more is allowed.
+    fn start_lane(self: &Arc<Self>, queue: &mut Queue<T>) {
+        if !queue.waiting.is_empty() && queue.lanes < self.max_lanes && queue.replaced <= MAX_REPLACED {
+            queue.lanes += 1;
+            tokio::spawn(Lane { shared: Arc::clone(self), is_replaced: false, taken: VecDeque::new() }.run());
+        }
+    }
+}
+
+impl<T: RoundTrip> Call<T> {
+    /// Returns whether the outcome of the call is still needed. Answers it if its time is used up.
+    fn is_waiting(&mut self, now: Instant) -> bool {
+        if self.deadline <= now {
+            self.answer(Err(no_response::<T>()));
+            return false;
+        }
+        self.reply.as_ref().is_none_or(|reply| !reply.is_closed())
+    }
+
+    fn answer(&mut self, outcome: Result<T::Value, StoreError>) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(outcome);
+        }
+    }
+}
+
+/// The task that makes one round trip after the other while calls wait.
+struct Lane<T: RoundTrip> {
+    shared: Arc<Shared<T>>,
+    /// Whether another lane has taken the place of this one.
+    is_replaced: bool,
+    /// Swapped with the queue for each batch, so that neither allocates.
+    taken: VecDeque<Call<T>>,
+}
+
+/// The calls of a round trip, each with the position of its key.
+struct Batch<T: RoundTrip> {
+    keys: Vec<T::Key>,
+    calls: Vec<(usize, Call<T>)>,
+}
+
+impl<T: RoundTrip> Lane<T> {
+    async fn run(mut self) {
+        let mut tick = pin!(sleep(TICK));
+        // Lets tasks that are ready add their calls first. An idle server has none.
+        yield_now().await;
+        while let Some(Batch { keys, mut calls }) = self.next_batch() {
+            let (shared, started) = (Arc::clone(&self.shared), Instant::now());
+            let time = TimeBudget::new(latest_deadline(&calls).saturating_duration_since(started));
+            let mut sending = pin!(send(&shared.round_trip, &keys, &time));
+            let outcomes = loop {
+                tokio::select! {
+                    biased;
+                    outcomes = &mut sending => break outcomes,
+                    () = &mut tick => {
+                        let now = Instant::now();
+                        tick.as_mut().reset(now + TICK);
+                        shared.queue.lock().waiting.retain_mut(|call| call.is_waiting(now));
+                        calls.retain_mut(|(_, call)| call.is_waiting(now));
+                        if !self.is_replaced && now - started >= REPLACE_AFTER {
+                            self.replace();
+                        }
+                    }
+                }
+            };
+            answer(calls, outcomes);
+        }
+    }
+
+    /// Takes the calls that wait. Ends the lane if there are none, or if another one has taken its place.
+    fn next_batch(&mut self) -> Option<Batch<T>> {
+        if !self.is_needed() {
+            return None;
+        }
+        let (mut keys, mut calls, mut positions) = (Vec::new(), Vec::new(), HashMap::new());
+        while keys.is_empty() {
+            {
+                let mut queue = self.shared.queue.lock();
+                if queue.waiting.len() <= MAX_KEYS {
+                    mem::swap(&mut queue.waiting, &mut self.taken);
+                } else {
+                    self.taken.extend(queue.waiting.drain(..MAX_KEYS));
+                }
+                if self.taken.is_empty() {
+                    queue.lanes -= 1;
+                    return None;
+                }
+            }
+            let now = Instant::now();
+            for mut call in self.taken.drain(..) {
+                if call.is_waiting(now) {
+                    let position = *positions.entry(call.key.clone()).or_insert_with(|| {
+                        keys.push(call.key.clone());
+                        keys.len() - 1
+                    });
+                    calls.push((position, call));
+                }
+            }
+        }
+        Some(Batch { keys, calls })
+    }
+
+    /// Returns whether this lane may go on. A lane that was replaced may if there are fewer than allowed by now.
+    fn is_needed(&mut self) -> bool {
+        if !self.is_replaced {
+            return true;
+        }
+        let mut queue = self.shared.queue.lock();
+        self.is_replaced = false;
+        queue.replaced -= 1;
+        let is_needed = queue.lanes < self.shared.max_lanes;
+        queue.lanes += usize::from(is_needed);
+        is_needed
+    }
+
+    /// Lets another lane take the place of this one, which only waits for its round trip.
+    fn replace(&mut self) {
+        self.is_replaced = true;
+        self.shared.round_trip.replace_connection();
+        let mut queue = self.shared.queue.lock();
+        queue.lanes -= 1;
+        queue.replaced += 1;
+        self.shared.start_lane(&mut queue);
+    }
+}
+
+fn latest_deadline<T: RoundTrip>(calls: &[(usize, Call<T>)]) -> Instant {
+    let deadlines = calls.iter().map(|(_, call)| call.deadline);
+    deadlines.max().unwrap_or_else(Instant::now)
+}
+
+/// Answers each call with the outcome of its key.
+fn answer<T: RoundTrip>(calls: Vec<(usize, Call<T>)>, mut outcomes: Vec<Result<T::Value, StoreError>>) {
+    let is_shared = calls.len() > outcomes.len();
+    for (position, mut call) in calls {
+        let outcome = &mut outcomes[position];
+        call.answer(if is_shared { outcome.clone() } else { mem::replace(outcome, Err(unavailable::<T>("taken"))) });
+    }
+}
+
+/// Sends distinct keys, and returns the outcome of each. If the store rejects them together, sends each alone.
+async fn send<T: RoundTrip>(round_trip: &T, keys: &[T::Key], time: &TimeBudget) -> Vec<Result<T::Value, StoreError>> {
+    match send_once(round_trip, keys, time).await {
+        Err(StoreError::Corrupt { .. } | StoreError::Rejected { .. }) if keys.len() > 1 => {
+            let mut outcomes = Vec::with_capacity(keys.len());
+            for key in keys {
+                let alone = send_once(round_trip, std::slice::from_ref(key), time).await;
+                outcomes.push(alone.and_then(|mut outcomes| outcomes.remove(0)));
+            }
+            outcomes
+        }
+        outcome => outcome.unwrap_or_else(|error| vec![Err(error); keys.len()]),
+    }
+}
+
+/// Sends distinct keys. A panic is an error, so that no lane is lost.
+async fn send_once<T: RoundTrip>(
+    round_trip: &T,
+    keys: &[T::Key],
+    time: &TimeBudget,
+) -> Result<Vec<Result<T::Value, StoreError>>, StoreError> {
+    let sending = AssertUnwindSafe(round_trip.send(keys, time)).catch_unwind().await;
+    let outcomes = sending.unwrap_or_else(|_| Err(unavailable::<T>("the round trip panicked")))?;
+    if outcomes.len() != keys.len() {
+        return Err(StoreError::corrupt(T::STORE, "another number of outcomes than keys"));
+    }
+    Ok(outcomes)
+}
+
+fn no_response<T: RoundTrip>() -> StoreError {
+    unavailable::<T>("no response in time")
+}
+
+fn unavailable<T: RoundTrip>(reason: &str) -> StoreError {
+    StoreError::unavailable(T::STORE, reason)
+}
+
+#[cfg(test)]
+mod tests;
