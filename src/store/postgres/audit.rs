@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
-use super::{error::STORE, store::PostgresStore, users::column};
+use super::{error::STORE, rows::column, store::PostgresStore};
 use crate::{
     model::{AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventQuery, SessionId, UserId},
     store::{AuditStore, StoreError, TimeBudget, columns::read_event_kind},

@@ -1,19 +1,18 @@
 //! Users in PostgreSQL.
 
 use async_trait::async_trait;
-use time::OffsetDateTime;
-use tokio_postgres::{
-    Row,
-    types::{FromSql, ToSql},
-};
-use uuid::Uuid;
+use tokio_postgres::{Row, types::ToSql};
 
-use super::{error::STORE, store::PostgresStore};
+use super::{
+    error::STORE,
+    rows::{column, user},
+    store::PostgresStore,
+};
 use crate::{
-    model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
+    model::{Email, Epoch, PasswordHash, User, UserId, UserQuery},
     store::{
         CompareAndSet, Insert, PasswordChange, StoreError, StoreHealth, TimeBudget, UserStore, UserUpdate,
-        columns::{read_role, read_status, role_text, status_text},
+        columns::{role_text, status_text},
     },
 };
 
@@ -137,22 +136,4 @@ fn compare_and_set(rows: &[Row]) -> CompareAndSet {
 
 fn at_most_one(rows: &[Row]) -> Result<Option<User>, StoreError> {
     rows.first().map(user).transpose()
-}
-
-pub(super) fn user(row: &Row) -> Result<User, StoreError> {
-    Ok(User {
-        id: UserId(column(row, "id")?),
-        email: Email::from_store(column(row, "email")?),
-        name: Name::from_store(column(row, "name")?),
-        password: column::<Option<String>>(row, "password")?.map(PasswordHash::new),
-        status: read_status(STORE, column(row, "standing")?)?,
-        role: read_role(STORE, column(row, "role")?)?,
-        epoch: Epoch(column(row, "epoch")?),
-        surviving_session: column::<Option<Uuid>>(row, "kept_session")?.map(SessionId),
-        created: column::<OffsetDateTime>(row, "created")?,
-    })
-}
-
-pub(super) fn column<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, StoreError> {
-    row.try_get(name).map_err(|error| StoreError::corrupt(STORE, &error))
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     access::PostgresAccess,
     error::STORE,
-    users::{column, user},
+    rows::{column, user},
 };
 use crate::{
     model::{User, UserId},

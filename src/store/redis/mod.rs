@@ -18,6 +18,7 @@ mod connector;
 mod error;
 mod scripts;
 mod server_time;
+mod session_keys;
 mod session_reads;
 mod session_scripts;
 mod session_uses;

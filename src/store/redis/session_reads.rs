@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use redis::{Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection};
 
-use super::{access::RedisAccess, error::STORE, scripts::milliseconds, server_time::ServerTime, sessions::session_key};
+use super::{
+    access::RedisAccess, error::STORE, scripts::milliseconds, server_time::ServerTime, session_keys::session_key,
+};
 use crate::{
     clock::Clock,
     model::{Epoch, LiveSession, SessionId, UserId},

@@ -8,7 +8,7 @@ use super::{
     access::RedisAccess,
     error::STORE,
     scripts::{milliseconds, script},
-    sessions::session_key,
+    session_keys::session_key,
 };
 use crate::{
     clock::Clock,

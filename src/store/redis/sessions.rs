@@ -5,7 +5,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-use super::{error::STORE, scripts::milliseconds, store::RedisStore};
+use super::{
+    error::STORE,
+    scripts::milliseconds,
+    session_keys::{index_key, session_key, session_key_prefix},
+    store::RedisStore,
+};
 use crate::{
     clock::from_unix_ms,
     model::{
@@ -160,18 +165,6 @@ fn eviction_warning(policy: &str) -> Option<String> {
     (policy != "noeviction").then(|| {
         format!("maxmemory-policy is {policy}: a full Redis evicts sessions and failed logins; set noeviction")
     })
-}
-
-fn session_key_prefix(user: UserId) -> String {
-    format!("session:{{{user}}}:")
-}
-
-pub(super) fn session_key(user: UserId, session: SessionId) -> String {
-    format!("session:{{{user}}}:{session}")
-}
-
-fn index_key(user: UserId) -> String {
-    format!("sessions:{{{user}}}")
 }
 
 fn id_or_empty(session: Option<SessionId>) -> String {
