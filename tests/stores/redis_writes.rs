@@ -13,7 +13,7 @@ use super::suite::{Fixture, is_kept, new_session};
 use crate::support::{PrivateRedis, time};
 
 impl PrivateRedis {
-    fn sessions(&self, clock: Arc<ManualClock>) -> RedisStore {
+    pub fn sessions(&self, clock: Arc<ManualClock>) -> RedisStore {
         RedisStore::new(&self.socket_url().parse().expect("a URL"), clock as Arc<dyn Clock>).expect("an address")
     }
 

@@ -15,8 +15,10 @@ mod connector;
 mod error;
 mod scripts;
 mod server_time;
+mod session_record;
 mod session_scripts;
 mod sessions;
 mod url;
+mod user_agent;
 
 pub use self::{connection::RedisStore, url::RedisUrl};

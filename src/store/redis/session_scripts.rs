@@ -8,6 +8,7 @@ use super::scripts::script;
 pub(super) struct SessionScripts {
     pub(super) open: Script,
     pub(super) touch: Script,
+    pub(super) record_use: Script,
     pub(super) list: Script,
     pub(super) refresh: Script,
     pub(super) end: Script,
@@ -21,6 +22,7 @@ impl SessionScripts {
         Self {
             open: script(prelude, include_str!("session.open.lua")),
             touch: script(prelude, include_str!("session.touch.lua")),
+            record_use: script(prelude, include_str!("session.record_use.lua")),
             list: script(prelude, include_str!("session.list.lua")),
             refresh: script(prelude, include_str!("session.refresh.lua")),
             end: script(prelude, include_str!("session.end.lua")),

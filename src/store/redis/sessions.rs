@@ -1,16 +1,18 @@
 //! Sessions in Redis.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use time::OffsetDateTime;
 
-use super::{connection::RedisStore, error::STORE, scripts::milliseconds};
+use super::{
+    connection::RedisStore,
+    error::STORE,
+    scripts::milliseconds,
+    session_record::{self, Record, read_time},
+    user_agent,
+};
 use crate::{
-    clock::from_unix_ms,
     model::{
-        Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, NewSession, REUSE_INTERVAL, RefreshOutcome, Rotation,
-        Session, SessionId, User, UserId,
+        FIRST_CURRENT, FIRST_NEXT, KeyTag, NewSession, REUSE_INTERVAL, RefreshOutcome, Rotation, Session, SessionId,
+        User, UserId,
     },
     store::{
         LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore, StoreError,
@@ -19,6 +21,17 @@ use crate::{
 };
 
 impl RedisStore {
+    /// Records that a session is used, to [`LAST_USED_RESOLUTION`]. Returns whether it is stored; an absent session is not
+    /// created. `last_used` never goes back, no matter how late the call is.
+    ///
+    /// # Errors
+    /// As those of [`SessionStore::touch`].
+    pub async fn record_use(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<bool, StoreError> {
+        let mut invocation = self.session_scripts.record_use.prepare_invoke();
+        invocation.key(session_key(user, session)).arg(self.offset_ms()).arg(milliseconds(LAST_USED_RESOLUTION));
+        self.run_idempotent(&invocation, time).await
+    }
+
     /// Runs the refresh script. Returns the outcome and the session, or `None` if the deadline on the server's clock
     /// had passed.
     async fn try_refresh(
@@ -52,6 +65,7 @@ impl RedisStore {
 #[async_trait]
 impl SessionStore for RedisStore {
     async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError> {
+        let (user_agent, user_agent2) = user_agent::encode(session.client.user_agent.as_str());
         let mut invocation = self.session_scripts.open.prepare_invoke();
         invocation
             .key(session_key(session.user, session.id))
@@ -67,19 +81,20 @@ impl SessionStore for RedisStore {
             .arg(FIRST_NEXT)
             .arg(key_number(session.next_key))
             .arg(session.client.address.to_string())
-            .arg(session.client.user_agent.as_str())
+            .arg(user_agent)
+            .arg(user_agent2)
             .arg(id_or_empty(session.surviving_session))
             .arg(session.valid_epoch.0)
             .arg(milliseconds(OTHER_EPOCH_GRACE));
         let (record, ended) = self.run_idempotent(&invocation, time).await?;
-        Ok(Opened { session: read(session.user, session.id, record)?, ended })
+        Ok(Opened { session: session_record::session(session.user, session.id, record)?, ended })
     }
 
     async fn touch(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<Option<Session>, StoreError> {
         let mut invocation = self.session_scripts.touch.prepare_invoke();
         invocation.key(session_key(user, session)).arg(self.offset_ms()).arg(milliseconds(LAST_USED_RESOLUTION));
         let record: Option<Record> = self.run_idempotent(&invocation, time).await?;
-        record.map(|record| read(user, session, record)).transpose()
+        record.map(|record| session_record::session(user, session, record)).transpose()
     }
 
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
@@ -88,7 +103,7 @@ impl SessionStore for RedisStore {
         let records: Vec<(String, Record)> = self.run_idempotent(&invocation, time).await?;
         let session = |(id, record): (String, Record)| {
             let id = id.parse().map_err(|error| StoreError::corrupt(STORE, &error))?;
-            read(user, SessionId(id), record)
+            session_record::session(user, SessionId(id), record)
         };
         records.into_iter().map(session).collect()
     }
@@ -107,7 +122,7 @@ impl SessionStore for RedisStore {
         let Some(record) = record else { return Ok(Refresh::NotValid) };
         let outcome = RefreshOutcome::ALL.into_iter().find(|outcome| outcome.label() == label);
         let outcome = outcome.ok_or_else(|| StoreError::corrupt(STORE, "unknown refresh outcome"))?;
-        Ok(Refresh::Decided(outcome, read(attempt.user.id, attempt.session, record)?))
+        Ok(Refresh::Decided(outcome, session_record::session(attempt.user.id, attempt.session, record)?))
     }
 
     async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError> {
@@ -167,30 +182,4 @@ fn id_or_empty(session: Option<SessionId>) -> String {
 
 fn key_number(key: KeyTag) -> u32 {
     u32::from_be_bytes(key.0)
-}
-
-/// The fields `epoch`, `held`, `successor`, `successor_key`, `rotated`, `created`, `expires`, `last_used`, `idle`,
-/// `address` and `user_agent`, in the order of `session.lua`.
-type Record = (i64, u64, u64, u32, i64, i64, i64, i64, u64, String, String);
-
-fn read(user: UserId, id: SessionId, record: Record) -> Result<Session, StoreError> {
-    let (epoch, current, next, next_key, rotated, created, expires, last_used, idle, address, user_agent) = record;
-    Ok(Session {
-        id,
-        user,
-        epoch: Epoch(epoch),
-        current,
-        next,
-        next_key: KeyTag(next_key.to_be_bytes()),
-        rotated: read_time(rotated)?,
-        created: read_time(created)?,
-        expires: read_time(expires)?,
-        last_used: read_time(last_used)?,
-        idle: (idle > 0).then(|| Duration::from_millis(idle)),
-        client: Client::new(address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?, &user_agent),
-    })
-}
-
-fn read_time(milliseconds: i64) -> Result<OffsetDateTime, StoreError> {
-    from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))
 }
