@@ -127,7 +127,7 @@ async fn session_of_the_previous_version_is_read() {
     }
     written.exec_async(&mut redis).await.expect("a response");
 
-    assert_eq!(fixture.listed(&user).await, [session.clone()]);
+    assert_eq!(fixture.listed(&user).await, std::slice::from_ref(&session));
     assert_eq!(fixture.resumed(&session).await, Some(session.clone()));
     assert!(is_kept(&fixture.refreshed(&user, &session, FIRST_NEXT).await));
 }
