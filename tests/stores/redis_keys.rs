@@ -1,14 +1,43 @@
 //! The keys of sessions in Redis.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use postern::{
-    model::{FIRST_NEXT, KeyTag, NewSession, Rotation, User},
-    store::LAST_USED_RESOLUTION,
+    clock::ManualClock,
+    model::{Client, FIRST_NEXT, KeyTag, LiveSession, NewSession, Rotation, Session, User},
+    store::{LAST_USED_RESOLUTION, SessionStore as _},
 };
 
 use super::suite::{Fixture, is_kept, new_session};
-use crate::support::{redis_connection, redis_url, time};
+use crate::support::{PrivateRedis, redis_connection, redis_url, time};
+
+/// The fields of a session that the previous version reads and writes.
+const FORMER_FIELDS: [&str; 11] = [
+    "epoch",
+    "held",
+    "successor",
+    "successor_key",
+    "rotated",
+    "created",
+    "expires",
+    "last_used",
+    "idle",
+    "address",
+    "user_agent",
+];
+
+const CHROME: &str =
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36";
+
+/// Returns a session to open from a browser.
+fn from(user_agent: &str, user: &User) -> NewSession {
+    let address = "2001:db8:1234:5678:9abc:def0:1234:5678".parse().expect("an address");
+    NewSession { client: Client::new(address, user_agent), next_key: KeyTag([0xff; 4]), ..new_session(user) }
+}
+
+fn session_key(session: &Session) -> String {
+    format!("session:{{{}}}:{}", session.user, session.id)
+}
 
 /// Returns the keys of a user, each with its time to live in milliseconds.
 async fn keys_of(user: &User) -> Vec<(String, u64)> {
@@ -78,6 +107,101 @@ async fn session_of_an_earlier_version_stays_valid() {
 
     assert_eq!(fixture.stored(&session).await, Some(session.clone()));
     assert!(is_kept(&fixture.refreshed(&user, &session, FIRST_NEXT).await));
+}
+
+#[tokio::test]
+async fn session_of_the_previous_version_is_read() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened_as(&from(CHROME, &user)).await;
+    let (mut redis, key) = (redis_connection(&redis_url()).await, session_key(&session));
+    let values: Vec<String> =
+        redis::cmd("HMGET").arg(&key).arg(&FORMER_FIELDS).query_async(&mut redis).await.expect("all fields");
+
+    // As the previous version writes it: its fields only, and the user agent in one of them.
+    redis::cmd("DEL").arg(&key).exec_async(&mut redis).await.expect("a key");
+    let mut written = redis::cmd("HSET");
+    written.arg(&key);
+    for (field, value) in FORMER_FIELDS.iter().zip(&values) {
+        written.arg(field).arg(if *field == "user_agent" { session.client.user_agent.as_str() } else { value });
+    }
+    written.exec_async(&mut redis).await.expect("a response");
+
+    assert_eq!(fixture.listed(&user).await, std::slice::from_ref(&session));
+    assert_eq!(fixture.stored(&session).await, Some(session.clone()));
+    assert!(is_kept(&fixture.refreshed(&user, &session, FIRST_NEXT).await));
+}
+
+#[tokio::test]
+async fn previous_version_reads_a_session_with_a_shorter_user_agent() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let mut redis = redis_connection(&redis_url()).await;
+
+    for (agent, shown) in [
+        (CHROME, "\u{fffd}Windows NT 10.0\u{fffd}\u{fffd}Chrome/131\u{fffd}Sa".to_owned()),
+        (&"\u{eb}".repeat(50), "\u{eb}".repeat(32)),
+    ] {
+        let session = fixture.opened_as(&from(agent, &user)).await;
+        let read = redis::cmd("HMGET").arg(session_key(&session)).arg(&FORMER_FIELDS).query_async(&mut redis).await;
+
+        let values: Vec<String> = read.expect("all fields");
+        let expires = session.expires.unix_timestamp_nanos() / 1_000_000;
+        assert_eq!((&values[0], &values[6]), (&session.epoch.0.to_string(), &expires.to_string()));
+        assert_eq!(Client::new(session.client.address, &values[10]).user_agent.as_str(), shown);
+    }
+}
+
+#[tokio::test]
+async fn session_is_small_and_stays_compact() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let mut redis = redis_connection(&redis_url()).await;
+
+    for (agent, max_bytes) in [(CHROME, 400), (&"\u{eb}".repeat(50), 550)] {
+        let session = fixture.opened_as(&from(agent, &user)).await;
+        fixture.presented(&user, &session, FIRST_NEXT, Rotation::On(KeyTag([0xff; 4]))).await;
+        fixture.clock.advance(2 * LAST_USED_RESOLUTION);
+        let session = fixture.stored(&session).await.expect("a session");
+
+        assert_eq!(session.client, from(agent, &user).client);
+        let encoding = redis::cmd("OBJECT").arg("ENCODING").arg(session_key(&session)).query_async(&mut redis).await;
+        let encoding: String = encoding.expect("a key");
+        assert!(["listpack", "ziplist"].contains(&encoding.as_str()), "{encoding}");
+        let usage = redis::cmd("MEMORY").arg("USAGE").arg(session_key(&session)).query_async(&mut redis).await;
+        let bytes: u64 = usage.expect("a key");
+        assert!(bytes <= max_bytes, "{agent}: {bytes}");
+    }
+}
+
+#[tokio::test]
+async fn recorded_use_neither_goes_back_nor_creates_a_session() {
+    let (redis, clock) = (PrivateRedis::start().await, Arc::new(ManualClock::default()));
+    // The times of the stores are two minutes apart.
+    let (early, late) = (redis.sessions(Arc::default()), redis.sessions(Arc::clone(&clock)));
+    let user = Fixture::empty().await.user("ada@example.org");
+    // With an idle limit, a use has been recorded when the call returns.
+    let new = || NewSession { idle: Some(Duration::from_hours(1)), ..new_session(&user) };
+    let session = early.open(&new(), &time()).await.expect("a response").session;
+    let last_used = async || redis.query::<Option<u64>>(&["HGET", &session_key(&session), "last_used"]).await;
+    let first = last_used().await.expect("a session");
+    clock.advance(2 * LAST_USED_RESOLUTION);
+
+    for store in [&late, &early] {
+        let found = store.touch(user.id, session.id, &time()).await;
+        assert_eq!(found, Ok(Some(LiveSession::from(&session))));
+        let recorded = last_used().await.expect("a session");
+        assert!(recorded >= first + 120_000, "{recorded}");
+    }
+
+    for _ in 0..20 {
+        let session = early.open(&new(), &time()).await.expect("a response").session;
+        let (of_use, of_end) = (time(), time());
+        let (used, ended) =
+            tokio::join!(late.touch(user.id, session.id, &of_use), early.end(user.id, session.id, &of_end));
+        assert!(used.is_ok() && ended == Ok(1), "{used:?} {ended:?}");
+        assert_eq!(redis.query::<u64>(&["EXISTS", &session_key(&session)]).await, 0);
+    }
 }
 
 #[tokio::test]

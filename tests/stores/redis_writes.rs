@@ -13,7 +13,7 @@ use super::suite::{Fixture, is_kept, new_session};
 use crate::support::{PrivateRedis, time};
 
 impl PrivateRedis {
-    fn sessions(&self, clock: Arc<ManualClock>) -> RedisStore {
+    pub fn sessions(&self, clock: Arc<ManualClock>) -> RedisStore {
         RedisStore::new(&self.socket_url().parse().expect("a URL"), clock as Arc<dyn Clock>).expect("an address")
     }
 
@@ -54,16 +54,18 @@ async fn full_redis_still_finds_sessions() {
 async fn replica_or_primary_without_replicas_is_unavailable() {
     // It has become a replica, or lacks replicas.
     for command in [&["REPLICAOF", "127.0.0.1", "1"][..], &["CONFIG", "SET", "min-replicas-to-write", "1"]] {
-        let (redis, clock) = (PrivateRedis::start().await, Arc::new(ManualClock::default()));
-        let sessions = redis.sessions(Arc::clone(&clock));
+        let redis = PrivateRedis::start().await;
+        let sessions = redis.sessions(Arc::default());
         let user = Fixture::empty().await.user("ada@example.org");
         let session = sessions.open(&new_session(&user), &time()).await.expect("a response").session;
-        clock.advance(2 * LAST_USED_RESOLUTION);
 
         redis.send(command).await;
 
+        // No call has to write: the use of the session was recorded less than a minute ago.
         let resumed = sessions.touch(user.id, session.id, &time()).await;
         assert!(matches!(resumed, Err(StoreError::Unavailable { .. })), "{command:?}: {resumed:?}");
+        let listed = sessions.list(user.id, &time()).await;
+        assert!(matches!(listed, Err(StoreError::Unavailable { .. })), "{command:?}: {listed:?}");
     }
 }
 

@@ -73,9 +73,13 @@ impl PoolManager {
 
     async fn try_open(&self) -> Result<ClientWrapper, SchemaError> {
         let opening = timeout(CONNECT_TIMEOUT, managed::Manager::create(&self.manager));
-        let client = opening.await.map_err(|_| SchemaError::NoResponse)??;
+        let mut client = opening.await.map_err(|_| SchemaError::NoResponse)??;
         let _unchecked = Counted::new(&self.unchecked);
-        let encoding = timeout(CONNECT_TIMEOUT, self.check(&client)).await.map_err(|_| SchemaError::NoResponse)??;
+        let checked = timeout(CONNECT_TIMEOUT, self.check(&client)).await.unwrap_or(Err(SchemaError::NoResponse));
+        let encoding = checked.inspect_err(|_| {
+            // The pool detaches only what it has got: `manager` would keep an entry for each failed attempt.
+            managed::Manager::detach(&self.manager, &mut client);
+        })?;
         if encoding == DatabaseEncoding::SqlAscii {
             self.encoding_warning.call_once(|| {
                 warn!("the database has the encoding SQL_ASCII, so PostgreSQL does not check text; expected UTF8");

@@ -20,10 +20,12 @@ mod scripts;
 mod server_time;
 mod session_keys;
 mod session_reads;
+mod session_record;
 mod session_scripts;
 mod session_uses;
 mod sessions;
 mod store;
 mod url;
+mod user_agent;
 
 pub use self::{store::RedisStore, url::RedisUrl};

@@ -3,8 +3,8 @@
 -- New sessions that are not valid do not count and stay.
 -- KEYS     session, index
 -- ARGV     offset_ms, prefix of the session keys, session id, max_sessions, lifetime_ms, idle_ms or 0,
---          epoch, counter of the current token, counter of the next token, key of the next token, address, user agent,
---          surviving session of the user or '', epoch of the user, age in ms up to which a session is new
+--          epoch, counter of the current token, counter of the next token, key of the next token, address, user agent, its
+--          second field or '', surviving session of the user or '', epoch of the user, age in ms up to which a session is new
 -- Returns  the record, and the number of valid sessions that ended. Valid is by the user's epoch and surviving session in
 --          ARGV, which may be outdated if the login took long.
 local id, index = ARGV[3], KEYS[2]
@@ -17,9 +17,9 @@ if redis.call('ZCARD', index) >= tonumber(ARGV[4]) then
   for _, other in ipairs(redis.call('ZRANGE', index, 0, -1)) do
     local record = other ~= id and find(ARGV[2] .. other)
     if record then
-      local is_valid = record[EPOCH] == ARGV[14] or other == ARGV[13]
+      local is_valid = record[EPOCH] == ARGV[15] or other == ARGV[14]
       local created = tonumber(record[CREATED])
-      if is_valid or created <= now - tonumber(ARGV[15]) then
+      if is_valid or created <= now - tonumber(ARGV[16]) then
         others[#others + 1] = {other, is_valid and 1 or 0, created}
       end
     else
@@ -38,9 +38,12 @@ if redis.call('ZCARD', index) >= tonumber(ARGV[4]) then
 end
 
 redis.call('HSET', KEYS[1],
-  'epoch', ARGV[7], 'held', ARGV[8], 'successor', ARGV[9], 'successor_key', ARGV[10],
-  'rotated', time, 'created', time, 'expires', decimal(now + lifetime), 'last_used', time, 'idle', ARGV[6],
+  'epoch', ARGV[7], 'created', time, 'expires', decimal(now + lifetime), 'last_used', time, 'idle', ARGV[6],
+  'held', ARGV[8], 'successor', ARGV[9], 'successor_key', ARGV[10], 'rotated', time,
   'address', ARGV[11], 'user_agent', ARGV[12])
+if ARGV[13] ~= '' then
+  redis.call('HSET', KEYS[1], 'user_agent2', ARGV[13])
+end
 local record = find(KEYS[1])
 set_ttl(KEYS[1], record)
 redis.call('ZADD', index, record[EXPIRES], id)

@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use time::OffsetDateTime;
 
 use super::{
     error::STORE,
     scripts::milliseconds,
     session_keys::{index_key, session_key, session_key_prefix},
+    session_record::{self, Record, read_time},
     store::RedisStore,
+    user_agent,
 };
 use crate::{
-    clock::from_unix_ms,
     model::{
-        Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, NewSession, REUSE_INTERVAL, RefreshOutcome,
-        Rotation, Session, SessionId, User, UserId,
+        FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, NewSession, REUSE_INTERVAL, RefreshOutcome, Rotation, Session,
+        SessionId, User, UserId,
     },
     store::{
         LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore, StoreError,
@@ -60,6 +60,7 @@ impl RedisStore {
 #[async_trait]
 impl SessionStore for RedisStore {
     async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError> {
+        let (user_agent, user_agent2) = user_agent::encode(session.client.user_agent.as_str());
         let mut invocation = self.session_scripts.open.prepare_invoke();
         invocation
             .key(session_key(session.user, session.id))
@@ -75,12 +76,13 @@ impl SessionStore for RedisStore {
             .arg(FIRST_NEXT)
             .arg(key_number(session.next_key))
             .arg(session.client.address.to_string())
-            .arg(session.client.user_agent.as_str())
+            .arg(user_agent)
+            .arg(user_agent2)
             .arg(id_or_empty(session.surviving_session))
             .arg(session.valid_epoch.0)
             .arg(milliseconds(OTHER_EPOCH_GRACE));
         let (record, ended) = self.run_idempotent(&invocation, time).await?;
-        Ok(Opened { session: read(session.user, session.id, record)?, ended })
+        Ok(Opened { session: session_record::session(session.user, session.id, record)?, ended })
     }
 
     async fn touch(
@@ -106,7 +108,7 @@ impl SessionStore for RedisStore {
         let records: Vec<(String, Record)> = self.run_idempotent(&invocation, time).await?;
         let session = |(id, record): (String, Record)| {
             let id = id.parse().map_err(|error| StoreError::corrupt(STORE, &error))?;
-            read(user, SessionId(id), record)
+            session_record::session(user, SessionId(id), record)
         };
         records.into_iter().map(session).collect()
     }
@@ -125,7 +127,7 @@ impl SessionStore for RedisStore {
         let Some(record) = record else { return Ok(Refresh::NotValid) };
         let outcome = RefreshOutcome::ALL.into_iter().find(|outcome| outcome.label() == label);
         let outcome = outcome.ok_or_else(|| StoreError::corrupt(STORE, "unknown refresh outcome"))?;
-        Ok(Refresh::Decided(outcome, read(attempt.user.id, attempt.session, record)?))
+        Ok(Refresh::Decided(outcome, session_record::session(attempt.user.id, attempt.session, record)?))
     }
 
     async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError> {
@@ -173,30 +175,4 @@ fn id_or_empty(session: Option<SessionId>) -> String {
 
 fn key_number(key: KeyTag) -> u32 {
     u32::from_be_bytes(key.0)
-}
-
-/// The fields `epoch`, `held`, `successor`, `successor_key`, `rotated`, `created`, `expires`, `last_used`, `idle`,
-/// `address` and `user_agent`, in the order of `session.lua`.
-type Record = (i64, u64, u64, u32, i64, i64, i64, i64, u64, String, String);
-
-fn read(user: UserId, id: SessionId, record: Record) -> Result<Session, StoreError> {
-    let (epoch, current, next, next_key, rotated, created, expires, last_used, idle, address, user_agent) = record;
-    Ok(Session {
-        id,
-        user,
-        epoch: Epoch(epoch),
-        current,
-        next,
-        next_key: KeyTag(next_key.to_be_bytes()),
-        rotated: read_time(rotated)?,
-        created: read_time(created)?,
-        expires: read_time(expires)?,
-        last_used: read_time(last_used)?,
-        idle: (idle > 0).then(|| Duration::from_millis(idle)),
-        client: Client::new(address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?, &user_agent),
-    })
-}
-
-fn read_time(milliseconds: i64) -> Result<OffsetDateTime, StoreError> {
-    from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))
 }
