@@ -1,5 +1,7 @@
 //! Authentication: from an access token to the user of a valid session. It writes only the session's last use.
 
+use std::sync::Arc;
+
 use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
     model::{AuditSubject, LiveSession, User},
@@ -35,7 +37,7 @@ impl Accounts {
     }
 
     /// Returns the claims of an access token that is authentic and has not expired.
-    pub(super) async fn claims(&self, access_token: &str) -> Result<Claims, AccountError> {
+    pub(super) async fn claims(&self, access_token: &str) -> Result<Arc<Claims>, AccountError> {
         let verified = self.access_tokens.verify(access_token, self.clock.now()).await;
         self.notice_verified(verified).map_err(|error| match error {
             AccessTokenError::Invalid => AccountError::InvalidAccessToken,

@@ -1,6 +1,6 @@
 //! Forward authentication and token introspection, for other services.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use tracing::debug;
 
@@ -79,7 +79,7 @@ impl Accounts {
     ///
     /// # Errors
     /// Returns [`AccountError::Store`] if a store is unavailable and the other one does not reject the token.
-    pub async fn introspect(&self, token: &str, call: &CallContext) -> Result<Option<Claims>, AccountError> {
+    pub async fn introspect(&self, token: &str, call: &CallContext) -> Result<Option<Arc<Claims>>, AccountError> {
         match self.valid_claims(token, call).await {
             Ok(claims) => Ok(Some(claims)),
             Err(AccountError::InvalidAccessToken | AccountError::AccessTokenExpired) => Ok(None),
@@ -87,7 +87,7 @@ impl Accounts {
         }
     }
 
-    async fn valid_claims(&self, token: &str, call: &CallContext) -> Result<Claims, AccountError> {
+    async fn valid_claims(&self, token: &str, call: &CallContext) -> Result<Arc<Claims>, AccountError> {
         let claims = self.claims(token).await?;
         let (_, session) = self.user_and_session(&claims, call).await?;
         session?;

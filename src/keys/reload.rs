@@ -54,7 +54,7 @@ impl LiveKeyring {
     ///
     /// # Errors
     /// Returns the error of the check.
-    pub async fn check<T>(&self, check: impl Fn(&Keyring) -> Result<T, VerifyError>) -> Result<T, VerifyError> {
+    pub async fn check<T>(&self, check: impl Fn(&Arc<Keyring>) -> Result<T, VerifyError>) -> Result<T, VerifyError> {
         match check(&self.current()) {
             Err(VerifyError::UnknownKey) => {
                 self.0.reload_at_most_every(LOOKUP_INTERVAL).await;

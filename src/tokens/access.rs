@@ -6,10 +6,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{claims::Claims, format::AccessFormat, key_set::KeySetFormat};
+use super::{claims::Claims, format::AccessFormat, key_set::KeySetFormat, verified::VerifiedTokens};
 use crate::{
     clock::whole_seconds,
-    keys::{LiveKeyring, VerifyError},
+    keys::{Keyring, LiveKeyring, VerifyError},
     model::{SessionId, UserId},
 };
 
@@ -35,10 +35,12 @@ pub struct TokenTooLong {
     pub bytes: usize,
 }
 
-/// Issues and verifies access tokens.
+/// Issues and verifies access tokens. Remembers each verified token until it expires or the keys change, so that its
+/// signature is verified once.
 #[derive(Debug)]
 pub struct AccessTokens {
     keys: Arc<LiveKeyring>,
+    verified: VerifiedTokens,
     format: AccessFormat,
     issuer: String,
     audience: String,
@@ -56,7 +58,8 @@ impl AccessTokens {
         issuer: String,
         audience: String,
     ) -> Result<Self, TokenTooLong> {
-        let tokens = Self { keys, format, issuer, audience };
+        let verified = VerifiedTokens::new(keys.current());
+        let tokens = Self { keys, verified, format, issuer, audience };
         let far = time::macros::datetime!(9999-12-31 23:59:59 UTC);
         let longest = tokens.issue(UserId(Uuid::max()), SessionId(Uuid::max()), far, far);
         match longest.len() {
@@ -91,30 +94,51 @@ impl AccessTokens {
     ///
     /// # Errors
     /// Returns [`AccessTokenError`] if a check fails.
-    pub async fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
-        self.check_claims(self.keys.check(|keyring| AccessFormat::verify(token, keyring)).await, now)
+    pub async fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Arc<Claims>, AccessTokenError> {
+        let checked = self.keys.check(|keyring| self.check(token, keyring, now)).await;
+        checked.unwrap_or(Err(AccessTokenError::Invalid))
     }
 
     /// Verifies like [`AccessTokens::verify`], but never reloads the keys.
     ///
     /// # Errors
     /// Returns the errors of [`AccessTokens::verify`].
-    pub fn verify_now(&self, token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
-        self.check_claims(AccessFormat::verify(token, &self.keys.current()), now)
+    pub fn verify_now(&self, token: &str, now: OffsetDateTime) -> Result<Arc<Claims>, AccessTokenError> {
+        self.check(token, &self.keys.current(), now).unwrap_or(Err(AccessTokenError::Invalid))
     }
 
-    fn check_claims(
+    fn check(
         &self,
-        claims: Result<Claims, VerifyError>,
+        token: &str,
+        keyring: &Arc<Keyring>,
         now: OffsetDateTime,
-    ) -> Result<Claims, AccessTokenError> {
-        let claims = claims.map_err(|_| AccessTokenError::Invalid)?;
+    ) -> Result<Result<Arc<Claims>, AccessTokenError>, VerifyError> {
+        let verified = self.verified.of(keyring);
+        if let Some(claims) = verified.find(token) {
+            // The key, issuer, audience and type cannot change, but the time does.
+            if now < claims.expires {
+                return Ok(Ok(claims));
+            }
+            verified.forget(token);
+            return Ok(Err(AccessTokenError::Expired));
+        }
+        let claims = AccessFormat::verify(token, verified.keyring())?;
         if claims.issuer != self.issuer || claims.audience != self.audience {
-            return Err(AccessTokenError::Invalid);
+            return Ok(Err(AccessTokenError::Invalid));
         }
         if now >= claims.expires {
-            return Err(AccessTokenError::Expired);
+            return Ok(Err(AccessTokenError::Expired));
         }
-        Ok(claims)
+        let claims = Arc::new(claims);
+        verified.remember(token, Arc::clone(&claims));
+        Ok(Ok(claims))
+    }
+}
+
+#[cfg(test)]
+impl AccessTokens {
+    /// Returns whether a token is remembered as verified.
+    pub(super) fn remembers(&self, token: &str) -> bool {
+        self.verified.of(&self.keys.current()).find(token).is_some()
     }
 }

@@ -9,6 +9,7 @@ mod key_set;
 mod refresh;
 #[cfg(test)]
 mod tests;
+mod verified;
 
 pub use self::{
     access::{AccessTokenError, AccessTokens, MAX_ACCESS_TOKEN_BYTES, TokenTooLong},

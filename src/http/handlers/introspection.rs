@@ -38,8 +38,8 @@ pub async fn introspect(
     let token = claims.map(|claims| ActiveToken {
         sub: claims.subject.to_string(),
         sid: claims.session.to_string(),
-        iss: claims.issuer,
-        aud: claims.audience,
+        iss: claims.issuer.clone(),
+        aud: claims.audience.clone(),
         iat: claims.issued.unix_timestamp(),
         exp: claims.expires.unix_timestamp(),
         token_type: "Bearer",

@@ -19,7 +19,7 @@ fn next_key(directory: &Path) -> String {
 }
 
 /// Returns a check that needs the key with this id.
-fn under(id: &str) -> impl Fn(&Keyring) -> Result<(), VerifyError> {
+fn under(id: &str) -> impl Fn(&Arc<Keyring>) -> Result<(), VerifyError> {
     |keyring| keyring.verifying(id).map(drop).ok_or(VerifyError::UnknownKey)
 }
 

@@ -1,6 +1,7 @@
 //! The conformance suite of the token formats: each test runs on every format that is compiled in.
 
 mod forgeries;
+mod remembered;
 
 use std::{sync::Arc, time::Duration};
 

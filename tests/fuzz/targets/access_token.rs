@@ -60,7 +60,7 @@ fn now() -> OffsetDateTime {
 }
 
 /// Verifies a token. Each issuer accepts every format, so the first one suffices.
-fn verify(token: &str, now: OffsetDateTime) -> Result<Claims, AccessTokenError> {
+fn verify(token: &str, now: OffsetDateTime) -> Result<Arc<Claims>, AccessTokenError> {
     TOKENS[0].verify_now(token, now)
 }
 
@@ -87,11 +87,14 @@ fn check_claims(bytes: &[u8]) {
     let (user, session) = (UserId(Uuid::from_bytes(*user)), SessionId(Uuid::from_bytes(*session)));
     for token in TOKENS.iter().map(|tokens| tokens.issue(user, session, now, expires)) {
         match verify(&token, now) {
-            Ok(Claims { issuer, subject, audience, issued, expires: end, session: of, .. }) => {
-                assert_eq!((issuer.as_str(), audience.as_str()), ("postern", "postern"));
-                assert_eq!((subject, of), (user, session));
-                assert_eq!((issued, end), (whole_seconds(now), whole_seconds(expires)));
-                assert!(now < end);
+            Ok(claims) => {
+                assert_eq!((claims.issuer.as_str(), claims.audience.as_str()), ("postern", "postern"));
+                assert_eq!((claims.subject, claims.session), (user, session));
+                assert_eq!((claims.issued, claims.expires), (whole_seconds(now), whole_seconds(expires)));
+                assert!(now < claims.expires);
+                // The remembered token has the same claims, and the same expiry.
+                assert_eq!(verify(&token, now).as_ref(), Ok(&claims));
+                assert_eq!(verify(&token, claims.expires), Err(AccessTokenError::Expired));
             }
             result => assert!(result == Err(AccessTokenError::Expired) && now >= whole_seconds(expires)),
         }
