@@ -214,7 +214,7 @@ impl<'config> App<'config> {
 
     fn service(&self, router: Router, accounts: &Arc<Accounts>, readiness: &Arc<Readiness>) -> Service {
         let service = Service::new(router, Arc::clone(accounts), Arc::clone(readiness), self.config.limits);
-        service.with_budget(Arc::clone(&self.request_budget))
+        service.with_budget(Arc::clone(&self.request_budget)).with_request_lines(self.config.log_requests)
     }
 
     pub fn public_limits(&self) -> ConnectionLimits {

@@ -10,7 +10,7 @@ use super::{
     setting::ConfigError,
     settings::{
         ACCESS_FORMAT, API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, CORS_ORIGINS, DATA_DIR, DRAIN_DELAY, IDLE_TIMEOUT,
-        ISSUER, LISTEN, LOG, LOG_FORMAT, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN,
+        ISSUER, LISTEN, LOG, LOG_FORMAT, LOG_REQUESTS, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN,
         PASSWORD_MIN_LENGTH, REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE,
         VERIFY_DEGRADED,
     },
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     accounts::{Lifetimes, SessionOutagePolicy},
     http::{Origins, RequestLimits, TrustedProxies},
-    logging::LogFormat,
+    logging::{LogFormat, RequestLines},
     passwords::HasherSettings,
     server::TlsFiles,
     tokens::AccessFormat,
@@ -87,6 +87,8 @@ pub struct Config {
     pub log: LevelFilter,
     /// The format of the log.
     pub log_format: LogFormat,
+    /// The requests that are logged.
+    pub log_requests: RequestLines,
 }
 
 impl Config {
@@ -130,6 +132,7 @@ impl Config {
             shutdown_grace: reader.read(&SHUTDOWN_GRACE),
             log: reader.read(&LOG),
             log_format: reader.read_if_set(&LOG_FORMAT).unwrap_or_else(LogFormat::for_standard_error),
+            log_requests: reader.read(&LOG_REQUESTS),
         };
         config.request_memory_bytes = reader.request_memory_bytes(&config.hashing);
         if config.listen == config.ops_listen && config.listen.port() != 0 {
@@ -190,6 +193,7 @@ mod tests {
                 ("POSTERN_HASH_LANES", "16"),
                 ("POSTERN_HASH_THREADS", "none"),
                 ("POSTERN_LOG_FORMAT", "xml"),
+                ("POSTERN_LOG_REQUESTS", "some"),
             ]),
             @r#"
         [
@@ -199,6 +203,7 @@ mod tests {
             "POSTERN_HASH_MEMORY: 16 lanes need at least 128KiB",
             "POSTERN_HASH_THREADS: invalid value `none`: expected a whole number between 1 and 256",
             "POSTERN_LOG_FORMAT: invalid value `xml`: expected text or json",
+            "POSTERN_LOG_REQUESTS: invalid value `some`: expected all, errors or none",
         ]
         "#
         );

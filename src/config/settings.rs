@@ -9,7 +9,7 @@ use super::setting::{Setting, TypedSetting, secret, setting};
 use crate::{
     accounts::SessionOutagePolicy,
     http::{Origins, TrustedProxies},
-    logging::LogFormat,
+    logging::{LogFormat, RequestLines},
     store::{postgres::PostgresUrl, redis::RedisUrl},
     tokens::AccessFormat,
 };
@@ -158,6 +158,12 @@ settings! {
             .parsed_by(|_, text| text.parse().map_err(|_| "off, error, warn, info, debug or trace".to_owned()));
     LOG_FORMAT: LogFormat =
         setting("POSTERN_LOG_FORMAT", "text on a terminal, else json", "Format of the log: text or json").parsed();
+    LOG_REQUESTS: RequestLines = setting(
+        "POSTERN_LOG_REQUESTS",
+        "all",
+        "Requests that are logged: all, errors (status 500 or above, or no response) or none",
+    )
+    .parsed();
 }
 
 fn parse_origins(text: &str) -> Result<Origins, String> {

@@ -76,7 +76,7 @@ impl Authenticator for ApiClient {
         let key = bearer_token(headers)?;
         let name = context.token_check.api_clients.by_key(key).await.ok_or(ApiError::InvalidApiKey)?;
         // Cannot be set already: a request is authenticated once.
-        let _ = context.api_client.set(name.clone());
+        let _ = context.state.api_client.set(name.clone());
         Ok(name)
     }
 }

@@ -43,11 +43,11 @@ pub async fn read_body(body: Incoming, context: &Context) -> Result<WholeBody, A
     if body.size_hint().lower() > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
         return Err(ApiError::TooLarge);
     }
-    let incomplete = context.memory.incomplete_body();
+    let incomplete = context.state.memory.incomplete_body();
     tokio::select! {
         biased;
         () = incomplete.ended() => Err(ApiError::MemoryExhausted),
-        read = timeout_at(context.deadline, collect(body, &context.memory)) => {
+        read = timeout_at(context.deadline, collect(body, &context.state.memory)) => {
             read.map_err(|_| ApiError::RequestTimeout)?
         }
     }

@@ -7,11 +7,7 @@ use hyper::{
     header::{self, HeaderName, HeaderValue},
 };
 
-use super::{
-    cors::CorsRequest,
-    request_id::{REQUEST_ID, RequestId},
-    response::Response,
-};
+use super::{cors::CorsRequest, request_id::REQUEST_ID, response::Response};
 
 /// HSTS (RFC 6797) for a year, the usual duration: browsers that connected by TLS must not connect without it.
 pub const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -32,25 +28,28 @@ static SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
 
 /// The headers of the response to one request, regardless of its outcome.
 pub struct CommonHeaders {
-    request_id: HeaderValue,
     is_head: bool,
     cors: CorsRequest,
     hsts: Option<HeaderValue>,
 }
 
 impl CommonHeaders {
-    pub fn new(method: &Method, id: &RequestId, cors: CorsRequest, hsts: Option<HeaderValue>) -> Self {
-        Self { request_id: id.to_header(), is_head: *method == Method::HEAD, cors, hsts }
+    pub fn new(method: &Method, cors: CorsRequest, hsts: Option<HeaderValue>) -> Self {
+        Self { is_head: *method == Method::HEAD, cors, hsts }
     }
 
     /// Adds the headers. Removes the body of a response to `HEAD`, and keeps its length in `Content-Length`: hyper would
     /// send the body over HTTP/2.
-    pub fn apply(self, mut response: Response) -> Response {
+    pub fn apply(self, mut response: Response, request_id: HeaderValue) -> Response {
         let headers = response.headers_mut();
-        headers.insert(REQUEST_ID, self.request_id);
+        headers.insert(REQUEST_ID, request_id);
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-        headers.extend(SECURITY_HEADERS.iter().cloned());
-        headers.extend(self.hsts.map(|value| (header::STRICT_TRANSPORT_SECURITY, value)));
+        for (name, value) in &SECURITY_HEADERS {
+            headers.insert(name, value.clone());
+        }
+        if let Some(hsts) = self.hsts {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts);
+        }
         self.cors.apply(headers);
         if self.is_head {
             let length = response.body().size_hint().lower();

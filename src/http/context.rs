@@ -31,18 +31,24 @@ pub struct Context {
     pub readiness: Arc<Readiness>,
     /// The settings of `/verify/` and `/introspect/`.
     pub token_check: Arc<TokenCheckConfig>,
-    /// The API client that was authenticated, for the log.
-    pub api_client: Arc<OnceLock<ApiClientName>>,
     /// The client, the request id and the time budget of the store calls.
     pub call: CallContext,
     /// The client, to be checked if limits depend on its address.
     pub client: RequestClient,
     /// The time by which the response must be ready.
     pub deadline: Instant,
-    /// The memory of the request.
-    pub memory: Arc<MemoryShare>,
+    /// What the request holds until its response has been sent.
+    pub state: Arc<RequestState>,
     /// The value of the path parameter, as it was sent.
     pub path_parameter: Option<String>,
+}
+
+/// What a request holds until its response has been sent.
+pub struct RequestState {
+    /// Its memory.
+    pub memory: MemoryShare,
+    /// The API client that was authenticated, for the log.
+    pub api_client: OnceLock<ApiClientName>,
 }
 
 /// Settings for the endpoints that check tokens for other services.

@@ -87,7 +87,7 @@ impl ApiError {
     /// Returns the status, the code and the sentence for the client. The 404 and the 500 have no code: their bodies
     /// equal those of the API that Postern replaces.
     #[rustfmt::skip]
-    fn parts(&self) -> (StatusCode, Option<&'static str>, &'static str) {
+    pub fn parts(&self) -> (StatusCode, Option<&'static str>, &'static str) {
         match self {
             Self::NotFound                => (StatusCode::NOT_FOUND,              None,                           "The endpoint was not found"),
             Self::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED,     Some("method_not_allowed"),     "This method is not allowed here"),

@@ -28,7 +28,7 @@ mod service;
 
 pub use self::{
     client_ip::{ForwardedClient, ForwardingProblem, TrustedProxies},
-    context::{RequestLimits, TokenCheckConfig},
+    context::{RequestLimits, RequestState, TokenCheckConfig},
     cors::{Origin, Origins},
     readiness::Readiness,
     router::{MethodFilter, Router},

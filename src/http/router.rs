@@ -66,7 +66,7 @@ where
             let caller = authenticator.authenticate(&context, request.headers()).await?;
             let input = I::from_request(request, &context).await?;
             // In a box of its own, which a request does not hold while its body arrives: the future of a login takes 17 KiB.
-            context.memory.grow(const { size_of::<Fut>() as u64 })?;
+            context.state.memory.grow(const { size_of::<Fut>() as u64 })?;
             let response = boxed(handler(context, caller, input)).await?;
             Ok(response.into_response())
         })
@@ -84,11 +84,22 @@ fn boxed<'future, T>(
 pub struct Router {
     listener: &'static str,
     routes: Vec<(MethodFilter, &'static str)>,
+    paths: Vec<&'static str>,
     tree: matchit::Router<Methods>,
 }
 
+/// A path of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoutePath {
+    /// The pattern.
+    pub pattern: &'static str,
+    /// The position in [`Router::paths`].
+    pub index: usize,
+}
+
+#[derive(Clone)]
 struct Methods {
-    path: &'static str,
+    path: RoutePath,
     routes: Vec<(MethodFilter, Handler)>,
 }
 
@@ -117,23 +128,27 @@ impl Router {
         let mut listed = Vec::new();
         for Route { method, path, handler } in routes {
             listed.push((method.clone(), path));
-            match table.iter_mut().find(|methods| methods.path == path) {
+            let index = table.len();
+            match table.iter_mut().find(|methods| methods.path.pattern == path) {
                 Some(methods) => methods.routes.push((method, handler)),
-                None => table.push(Methods { path, routes: vec![(method, handler)] }),
+                None => {
+                    let path = RoutePath { pattern: path, index };
+                    table.push(Methods { path, routes: vec![(method, handler)] });
+                }
             }
         }
+        let paths = table.iter().map(|methods| methods.path.pattern).collect();
         let mut tree = matchit::Router::new();
         for methods in table {
-            let bare = methods.path.trim_end_matches('/');
+            let bare = methods.path.pattern.trim_end_matches('/');
             // `{*rest}` also matches the trailing slash.
             let takes_rest = bare.ends_with('}') && bare.contains("{*");
             let slashed = (!takes_rest).then(|| format!("{bare}/"));
             for path in [bare.to_owned()].into_iter().chain(slashed) {
-                let methods = Methods { path: methods.path, routes: methods.routes.clone() };
-                tree.insert(path, methods).unwrap_or_else(|error| panic!("{error}"));
+                tree.insert(path, methods.clone()).unwrap_or_else(|error| panic!("{error}"));
             }
         }
-        Self { listener, routes: listed, tree }
+        Self { listener, routes: listed, paths, tree }
     }
 
     /// Returns the name of the listener.
@@ -147,9 +162,15 @@ impl Router {
         self.routes.iter().map(|(method, path)| (method, *path))
     }
 
+    /// Returns the patterns of the paths, each once, in the order of the table.
+    #[must_use]
+    pub fn paths(&self) -> &[&'static str] {
+        &self.paths
+    }
+
     /// Returns the pattern that matches a path, if any, and the route of a method on it. `HEAD` uses the handler of `GET`;
     /// `OPTIONS` is allowed on every path.
-    pub fn find(&self, method: &Method, path: &str) -> (Option<&'static str>, Result<RouteMatch, ApiError>) {
+    pub fn find(&self, method: &Method, path: &str) -> (Option<RoutePath>, Result<RouteMatch, ApiError>) {
         let Ok(found) = self.tree.at(path) else { return (None, Err(ApiError::NotFound)) };
         let methods = found.value;
         let route_match = match methods.handler(method) {
@@ -218,10 +239,10 @@ mod tests {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let router = router();
         match router.find(&method, path) {
-            (Some(pattern), Ok(RouteMatch::Handler { path_parameter, .. })) => {
-                format!("{pattern} {}", path_parameter.as_deref().unwrap_or("-"))
+            (Some(path), Ok(RouteMatch::Handler { path_parameter, .. })) => {
+                format!("{} {}", path.pattern, path_parameter.as_deref().unwrap_or("-"))
             }
-            (Some(pattern), Ok(RouteMatch::Options(allow))) => format!("{pattern} {allow}"),
+            (Some(path), Ok(RouteMatch::Options(allow))) => format!("{} {allow}", path.pattern),
             (_, Err(error)) => error.code().unwrap_or("not found").to_owned(),
             (None, Ok(_)) => unreachable!("every route has a pattern"),
         }

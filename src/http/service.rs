@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use futures_util::FutureExt as _;
@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     client_ip::TrustedProxies,
     common_headers::{CommonHeaders, HSTS},
-    context::{Context, RequestLimits, TokenCheckConfig},
+    context::{Context, RequestLimits, RequestState, TokenCheckConfig},
     cors::Origins,
     error::ApiError,
     forwarding::{Forwarding, RequestClient},
@@ -25,14 +25,15 @@ use super::{
     request_id::RequestId,
     request_log::RequestLog,
     response::{self, Response},
-    router::{RouteMatch, Router},
+    router::{RouteMatch, RoutePath, Router},
 };
 use crate::{
     accounts::{Accounts, CallContext, SessionOutagePolicy},
     api_keys::ApiClients,
-    metrics::{MemoryUse, OpenConnection},
+    logging::RequestLines,
+    metrics::{MemoryUse, OpenConnection, RouteMetrics},
     model::{Client, ClientNetwork},
-    request_memory::{BudgetExceeded, MemoryShare, Payer, RequestBudget},
+    request_memory::{BudgetExceeded, Payer, RequestBudget},
     store::TimeBudget,
 };
 
@@ -46,20 +47,25 @@ const HEADER_BYTES: u64 = 192;
 /// The admission of a request: its client has been charged.
 pub struct Admission {
     client: RequestClient,
-    memory: Arc<MemoryShare>,
+    state: Arc<RequestState>,
 }
 
 impl Admission {
-    /// Returns the memory of the request, which must be held until its response has been sent.
+    /// Returns the state of the request with its memory, which must be held until its response has been sent.
     #[must_use]
-    pub fn memory(&self) -> Arc<MemoryShare> {
-        Arc::clone(&self.memory)
+    pub fn state(&self) -> Arc<RequestState> {
+        Arc::clone(&self.state)
     }
 }
 
 /// Responds to the requests of one listener.
 pub struct Service {
     router: Router,
+    /// In the order of [`Router::paths`].
+    route_metrics: Vec<RouteMetrics>,
+    /// The metrics of the requests that no path matches.
+    unrouted_metrics: RouteMetrics,
+    request_lines: RequestLines,
     accounts: Arc<Accounts>,
     readiness: Arc<Readiness>,
     token_check: Arc<TokenCheckConfig>,
@@ -72,14 +78,18 @@ pub struct Service {
 }
 
 impl Service {
-    /// Returns a service without API clients, trusted proxies, CORS origins and HSTS. Its `/verify/` rejects tokens if the
-    /// session store is unavailable.
+    /// Returns a service without API clients, trusted proxies, CORS origins and HSTS, which logs all requests. Its `/verify/`
+    /// rejects tokens if the session store is unavailable.
     #[must_use]
     pub fn new(router: Router, accounts: Arc<Accounts>, readiness: Arc<Readiness>, limits: RequestLimits) -> Self {
         let budget = Arc::new(RequestBudget::unlimited(accounts.metrics.request_memory.clone()));
         let api_clients = ApiClients::empty(Arc::clone(&accounts.clock));
         let token_check = TokenCheckConfig { api_clients, session_outage_policy: SessionOutagePolicy::Refuse };
+        let metrics = |route| accounts.metrics.http.route(route);
         Self {
+            route_metrics: router.paths().iter().copied().map(metrics).collect(),
+            unrouted_metrics: metrics("-"),
+            request_lines: RequestLines::All,
             router,
             accounts,
             readiness,
@@ -97,6 +107,12 @@ impl Service {
     #[must_use]
     pub fn with_budget(self, budget: Arc<RequestBudget>) -> Self {
         Self { budget, ..self }
+    }
+
+    /// Sets the requests that are logged.
+    #[must_use]
+    pub fn with_request_lines(self, request_lines: RequestLines) -> Self {
+        Self { request_lines, ..self }
     }
 
     /// Lets connections and requests exceed the limit of memory, so that probes get a response. Only for a private listener.
@@ -154,16 +170,18 @@ impl Service {
         let client = self.forwarding.client(peer.ip(), request.headers());
         let bytes = REQUEST_BYTES + head_bytes(request);
         let memory = self.budget.charge(self.payer(client.address()), MemoryUse::Request, bytes)?;
-        Ok(Admission { client, memory: Arc::new(memory) })
+        Ok(Admission { client, state: Arc::new(RequestState { memory, api_client: OnceLock::new() }) })
     }
 
     /// Responds to a request. Always returns a response and logs one event, even if the handler panics or exceeds its
     /// deadline.
     pub async fn respond(&self, request: Request<Incoming>, admission: Admission) -> Response {
-        let (route, route_match) = self.router.find(request.method(), request.uri().path());
-        let (log, headers) = self.start(&request, route);
+        let (path, route_match) = self.router.find(request.method(), request.uri().path());
+        let (mut log, headers) = self.start(&request, path);
+        let state = admission.state();
+        log.set_state(Arc::clone(&state));
         let context = self.context(&request, &log, admission);
-        let (deadline, memory) = (context.deadline, Arc::clone(&context.memory));
+        let deadline = context.deadline;
         let handled = AssertUnwindSafe(handle(route_match, context, request)).catch_unwind();
         let outcome = match timeout_at(deadline, handled).await {
             Ok(Ok(outcome)) => outcome,
@@ -171,9 +189,9 @@ impl Service {
             Err(_elapsed) => Err(ApiError::DeadlinePassed),
         };
         if matches!(outcome, Err(ApiError::MemoryExhausted)) {
-            memory.shrink_to_rejection();
+            state.memory.shrink_to_rejection();
         }
-        headers.apply(log.finish(outcome))
+        finish(log, headers, outcome)
     }
 
     /// Responds to a request whose head is invalid, without routing it.
@@ -188,7 +206,7 @@ impl Service {
 
     fn reject(&self, request: &Request<Incoming>, error: ApiError) -> Response {
         let (log, headers) = self.start(request, None);
-        headers.apply(log.finish(Err(error)))
+        finish(log, headers, Err(error))
     }
 
     /// Counts a connection of this listener as open until the result is dropped.
@@ -197,21 +215,21 @@ impl Service {
         self.accounts.metrics.http.connection(self.router.listener())
     }
 
-    fn start(&self, request: &Request<Incoming>, route: Option<&'static str>) -> (RequestLog, CommonHeaders) {
+    fn start(&self, request: &Request<Incoming>, path: Option<RoutePath>) -> (RequestLog<'_>, CommonHeaders) {
         let id = RequestId::of(request.headers());
         let cors = self.origins.cors_request(request.method(), request.headers());
-        let headers = CommonHeaders::new(request.method(), &id, cors, self.hsts.clone());
-        (RequestLog::start(id, request.method(), route, &self.accounts.metrics.http), headers)
+        let headers = CommonHeaders::new(request.method(), cors, self.hsts.clone());
+        let route = path.map_or(&self.unrouted_metrics, |path| &self.route_metrics[path.index]);
+        (RequestLog::start(id, request.method(), route, self.request_lines), headers)
     }
 
-    fn context(&self, request: &Request<Incoming>, log: &RequestLog, admission: Admission) -> Context {
+    fn context(&self, request: &Request<Incoming>, log: &RequestLog<'_>, admission: Admission) -> Context {
         let deadline = Instant::now() + self.limits.request;
         let user_agent = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
         Context {
             accounts: Arc::clone(&self.accounts),
             readiness: Arc::clone(&self.readiness),
             token_check: Arc::clone(&self.token_check),
-            api_client: log.api_client(),
             call: CallContext {
                 client: Client::new(admission.client.address(), &String::from_utf8_lossy(user_agent)),
                 request_id: log.id().as_str().to_owned(),
@@ -219,10 +237,15 @@ impl Service {
             },
             client: admission.client,
             deadline,
-            memory: admission.memory,
+            state: admission.state,
             path_parameter: None,
         }
     }
+}
+
+fn finish(log: RequestLog<'_>, headers: CommonHeaders, outcome: Result<Response, ApiError>) -> Response {
+    let id = log.id().to_header();
+    headers.apply(log.finish(outcome), id)
 }
 
 /// Returns the memory of a request head, in bytes.

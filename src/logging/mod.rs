@@ -12,12 +12,14 @@ mod format;
 mod line_queue;
 mod line_writer;
 mod one_line;
+mod request_lines;
 mod standard_error;
 mod subscriber;
 
 pub use self::{
     format::LogFormat,
     line_queue::{LineCounts, LineKind, REQUEST_TARGET},
+    request_lines::RequestLines,
     standard_error::{dropped_lines, finish, open, print_error, print_lines},
     subscriber::{report_panics, start, to_file},
 };

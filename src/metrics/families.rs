@@ -253,11 +253,12 @@ pub(super) const SESSIONS_ENDED: Family = counter(
     "Sessions that a request ended before they expired",
 );
 
-pub(super) const STORE_CALLS: Family = counter(
-    "postern_store_calls_total",
-    &[OPERATION, listed("outcome", &[SUCCEEDED, "unavailable", "rejected", "misconfigured", "corrupt", ABANDONED])],
-    "Store calls",
-);
+/// The outcomes of store calls: those of `StoreError::label`, and the two above.
+pub(super) const CALL_OUTCOMES: &[&str] =
+    &[SUCCEEDED, "unavailable", "rejected", "misconfigured", "corrupt", ABANDONED];
+
+pub(super) const STORE_CALLS: Family =
+    counter("postern_store_calls_total", &[OPERATION, listed("outcome", CALL_OUTCOMES)], "Store calls");
 pub(super) const STORE_CALL_DURATION: Family = histogram(
     "postern_store_call_duration_seconds",
     STORE_BOUNDS,

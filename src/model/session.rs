@@ -103,6 +103,8 @@ impl Client {
     /// [`MAX_USER_AGENT_BYTES`].
     #[must_use]
     pub fn new(address: IpAddr, user_agent: &str) -> Self {
+        // Cleaning shortens no character, so what is beyond the limit stays beyond it.
+        let user_agent = &user_agent[..user_agent.floor_char_boundary(MAX_USER_AGENT_BYTES)];
         Self { address, user_agent: DisplayText::cleaned(user_agent).truncated(MAX_USER_AGENT_BYTES) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -15,6 +15,8 @@ use crate::metrics::{MemoryUse, RequestMemoryMetrics};
 #[derive(Debug)]
 pub struct RequestBudget {
     ledger: Mutex<Ledger>,
+    /// [`Ledger::is_tight`], to be read without the lock: every request asks.
+    is_tight: AtomicBool,
     metrics: RequestMemoryMetrics,
 }
 
@@ -26,13 +28,13 @@ impl RequestBudget {
     #[must_use]
     pub fn new(limit: u64, metrics: RequestMemoryMetrics) -> Self {
         metrics.limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
-        Self { ledger: Mutex::new(Ledger::new(limit)), metrics }
+        Self { ledger: Mutex::new(Ledger::new(limit)), is_tight: AtomicBool::new(false), metrics }
     }
 
     /// Creates a budget that is never used up.
     #[must_use]
     pub fn unlimited(metrics: RequestMemoryMetrics) -> Self {
-        Self { ledger: Mutex::new(Ledger::new(UNLIMITED)), metrics }
+        Self { ledger: Mutex::new(Ledger::new(UNLIMITED)), is_tight: AtomicBool::new(false), metrics }
     }
 
     /// Charges a payer, until the share is dropped.
@@ -53,7 +55,7 @@ impl RequestBudget {
     /// Returns whether more than three quarters of the budget are held.
     #[must_use]
     pub fn is_tight(&self) -> bool {
-        self.ledger.lock().is_tight()
+        self.is_tight.load(Ordering::Relaxed)
     }
 
     /// Ends the slowest body of the payer whose bodies hold most, if that body has been incomplete for `age`. Returns
@@ -77,6 +79,7 @@ impl RequestBudget {
 
     fn record(&self, ledger: &Ledger) {
         self.metrics.held.set(i64::try_from(ledger.held()).unwrap_or(i64::MAX));
+        self.is_tight.store(ledger.is_tight(), Ordering::Relaxed);
     }
 }
 

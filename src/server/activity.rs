@@ -287,7 +287,13 @@ impl ConnectionActivity {
                 return Poll::Ready(Ok(done));
             }
             let (due, reason) = self.state().next_deadline(&self.timeouts, context.waker())?;
-            if timer.deadline() != due {
+            if timer.deadline() > due {
+                timer.as_mut().reset(due);
+            }
+            // Each request moves the deadline twice, mostly further away. The timer follows only when it has elapsed: it is
+            // in a structure that all connections share, under a lock.
+            if timer.deadline() < due {
+                ready!(timer.as_mut().poll(context));
                 timer.as_mut().reset(due);
             }
             ready!(timer.as_mut().poll(context));

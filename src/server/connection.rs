@@ -38,8 +38,8 @@ use super::{
 };
 use crate::{
     clock::jittered,
-    http::Service,
-    request_memory::{MemoryShare, Payer},
+    http::{RequestState, Service},
+    request_memory::Payer,
 };
 
 /// The most headers of an HTTP/1 request.
@@ -68,10 +68,14 @@ impl Connection {
         // Responses are small and written whole; Nagle's algorithm would only delay them.
         stream.set_nodelay(true)?;
         let Some(tls) = tls else { return self.serve_on(stream, memory).await };
-        let handshake = pin!(tls.acceptor().accept(stream));
-        let stream = self.activity.run_until_deadline(handshake).await??;
+        // In boxes of their own, here and below: otherwise every connection has the size of the largest one, TLS with HTTP/2,
+        // which is 12 KiB.
+        let stream = {
+            let mut handshake = Box::pin(tls.acceptor().accept(stream));
+            self.activity.run_until_deadline(handshake.as_mut()).await??
+        };
         self.activity.handshake_done();
-        self.serve_on(stream, memory).await
+        Box::pin(self.serve_on(stream, memory)).await
     }
 
     async fn serve_on(
@@ -92,8 +96,8 @@ impl Connection {
         let (io, service) = (TokioIo::new(stream), service_fn(self.responder()));
         match protocol {
             None => Ok(()),
-            Some(Protocol::Http1) => self.drive(http1().serve_connection(io, service)).await,
-            Some(Protocol::Http2) => self.drive(http2().serve_connection(io, service)).await,
+            Some(Protocol::Http1) => self.drive(Box::pin(http1().serve_connection(io, service))).await,
+            Some(Protocol::Http2) => Box::pin(self.drive(Box::pin(http2().serve_connection(io, service)))).await,
         }
     }
 
@@ -108,7 +112,7 @@ impl Connection {
             // Charged before the task of the request is allocated.
             let outcome = match service.admit(&request, peer) {
                 Ok(admission) if request_head::is_valid(&request) => Ok((request, admission)),
-                Ok(admission) => Err((service.reject_malformed(&request), Some(admission.memory()))),
+                Ok(admission) => Err((service.reject_malformed(&request), Some(admission.state()))),
                 // A reset frees the memory of the stream at once. The connections of a trusted proxy are few, and carry the
                 // requests of other clients.
                 Err(_) if matches!(payer, Payer::Client(_)) && in_flight.rejected() => {
@@ -118,10 +122,10 @@ impl Connection {
             };
             let service = Arc::clone(&service);
             Box::pin(async move {
-                let (mut response, memory) = match outcome {
+                let (mut response, state) = match outcome {
                     Ok((request, admission)) => {
-                        let memory = admission.memory();
-                        (service.respond(request, admission).await, Some(memory))
+                        let state = admission.state();
+                        (service.respond(request, admission).await, Some(state))
                     }
                     Err(rejection) => rejection,
                 };
@@ -132,14 +136,13 @@ impl Connection {
                 if !is_http2 && in_flight.is_last() {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok(response.map(|body| TrackedBody { body, in_flight, _memory: memory }))
+                Ok(response.map(|body| TrackedBody { body, in_flight, _state: state }))
             })
         }
     }
 
     /// Drives hyper's connection until it is closed: by the client, a deadline, its age or a shutdown.
-    async fn drive(self, connection: impl HyperConnection) -> Result<(), BoxError> {
-        let mut connection = pin!(connection);
+    async fn drive(self, mut connection: Pin<Box<impl HyperConnection>>) -> Result<(), BoxError> {
         let supports_goaway = connection.supports_goaway();
         // Connections that were opened together do not close together.
         let max_age = jittered(self.limits.max_age);
@@ -163,7 +166,7 @@ impl Connection {
         }
         self.activity.close_when_idle();
         connection.as_mut().graceful_shutdown();
-        let last_requests = self.activity.run_until_deadline(connection);
+        let last_requests = self.activity.run_until_deadline(connection.as_mut());
         let limit = 2 * self.limits.timeouts.request;
         Ok(timeout(limit, last_requests).await.map_err(|_| CloseReason::Stalled)???)
     }
@@ -183,7 +186,7 @@ type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<TrackedBody>, 
 struct TrackedBody {
     body: Full<Bytes>,
     in_flight: InFlight,
-    _memory: Option<Arc<MemoryShare>>,
+    _state: Option<Arc<RequestState>>,
 }
 
 impl Body for TrackedBody {

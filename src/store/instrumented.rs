@@ -13,7 +13,7 @@ use super::{
     users::{CompareAndSet, Insert, PasswordChange, UserStore, UserUpdate},
 };
 use crate::{
-    metrics::CallMetrics,
+    metrics::{CallMetrics, Operation},
     model::{Email, Epoch, LiveSession, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
 };
 
@@ -44,7 +44,7 @@ struct Instrumented<S: ?Sized> {
 impl<S: ?Sized> Instrumented<S> {
     async fn count<T>(
         &self,
-        operation: &'static str,
+        operation: Operation,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         self.calls.counted(operation, call, StoreError::label).await
@@ -54,15 +54,15 @@ impl<S: ?Sized> Instrumented<S> {
 #[async_trait]
 impl UserStore for Instrumented<dyn UserStore> {
     async fn insert(&self, user: &User, time: &TimeBudget) -> Result<Insert, StoreError> {
-        self.count("users.insert", self.store.insert(user, time)).await
+        self.count(const { Operation::named("users.insert") }, self.store.insert(user, time)).await
     }
 
     async fn by_email(&self, email: &Email, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        self.count("users.by_email", self.store.by_email(email, time)).await
+        self.count(const { Operation::named("users.by_email") }, self.store.by_email(email, time)).await
     }
 
     async fn by_id(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        self.count("users.by_id", self.store.by_id(id, time)).await
+        self.count(const { Operation::named("users.by_id") }, self.store.by_id(id, time)).await
     }
 
     async fn rehash(
@@ -71,7 +71,7 @@ impl UserStore for Instrumented<dyn UserStore> {
         hash: &PasswordHash,
         time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
-        self.count("users.rehash", self.store.rehash(verified, hash, time)).await
+        self.count(const { Operation::named("users.rehash") }, self.store.rehash(verified, hash, time)).await
     }
 
     async fn change_password(
@@ -80,61 +80,66 @@ impl UserStore for Instrumented<dyn UserStore> {
         change: &PasswordChange,
         time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError> {
-        self.count("users.change_password", self.store.change_password(verified, change, time)).await
+        self.count(
+            const { Operation::named("users.change_password") },
+            self.store.change_password(verified, change, time),
+        )
+        .await
     }
 
     async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
-        self.count("users.list", self.store.list(query, time)).await
+        self.count(const { Operation::named("users.list") }, self.store.list(query, time)).await
     }
 
     async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        self.count("users.update", self.store.update(id, update, time)).await
+        self.count(const { Operation::named("users.update") }, self.store.update(id, update, time)).await
     }
 
     async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        self.count("users.delete", self.store.delete(id, time)).await
+        self.count(const { Operation::named("users.delete") }, self.store.delete(id, time)).await
     }
 
     async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
-        self.count("users.delete_verified", self.store.delete_verified(verified, time)).await
+        self.count(const { Operation::named("users.delete_verified") }, self.store.delete_verified(verified, time))
+            .await
     }
 
     async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
-        self.count("users.end_all_sessions", self.store.end_all_sessions(epoch, time)).await
+        self.count(const { Operation::named("users.end_all_sessions") }, self.store.end_all_sessions(epoch, time)).await
     }
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
-        self.count("users.ping", self.store.ping(time)).await
+        self.count(const { Operation::named("users.ping") }, self.store.ping(time)).await
     }
 }
 
 #[async_trait]
 impl AttemptStore for Instrumented<dyn AttemptStore> {
     async fn reserve(&self, bucket: &Bucket, time: &TimeBudget) -> Result<ReserveOutcome, StoreError> {
-        self.count("attempts.reserve", self.store.reserve(bucket, time)).await
+        self.count(const { Operation::named("attempts.reserve") }, self.store.reserve(bucket, time)).await
     }
 
     async fn refund(&self, bucket: &Bucket, charge: Duration, time: &TimeBudget) -> Result<(), StoreError> {
-        self.count("attempts.refund", self.store.refund(bucket, charge, time)).await
+        self.count(const { Operation::named("attempts.refund") }, self.store.refund(bucket, charge, time)).await
     }
 
     async fn clear(&self, bucket: &Bucket, time: &TimeBudget) -> Result<(), StoreError> {
-        self.count("attempts.clear", self.store.clear(bucket, time)).await
+        self.count(const { Operation::named("attempts.clear") }, self.store.clear(bucket, time)).await
     }
 
     async fn knows(&self, device: &Device, time: &TimeBudget) -> Result<bool, StoreError> {
-        self.count("attempts.knows", self.store.knows(device, time)).await
+        self.count(const { Operation::named("attempts.knows") }, self.store.knows(device, time)).await
     }
 
     async fn remember(&self, device: &Device, time: &TimeBudget) -> Result<(), StoreError> {
-        self.count("attempts.remember", self.store.remember(device, time)).await
+        self.count(const { Operation::named("attempts.remember") }, self.store.remember(device, time)).await
     }
 }
 
 #[async_trait]
 impl SessionStore for Instrumented<dyn SessionStore> {
     async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError> {
-        self.count("sessions.open", self.store.open(session, time)).await
+        self.count(const { Operation::named("sessions.open") }, self.store.open(session, time)).await
     }
 
     async fn touch(
@@ -143,19 +148,19 @@ impl SessionStore for Instrumented<dyn SessionStore> {
         session: SessionId,
         time: &TimeBudget,
     ) -> Result<Option<LiveSession>, StoreError> {
-        self.count("sessions.touch", self.store.touch(user, session, time)).await
+        self.count(const { Operation::named("sessions.touch") }, self.store.touch(user, session, time)).await
     }
 
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
-        self.count("sessions.list", self.store.list(user, time)).await
+        self.count(const { Operation::named("sessions.list") }, self.store.list(user, time)).await
     }
 
     async fn refresh(&self, attempt: &RefreshAttempt, time: &TimeBudget) -> Result<Refresh, StoreError> {
-        self.count("sessions.refresh", self.store.refresh(attempt, time)).await
+        self.count(const { Operation::named("sessions.refresh") }, self.store.refresh(attempt, time)).await
     }
 
     async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError> {
-        self.count("sessions.end", self.store.end(user, session, time)).await
+        self.count(const { Operation::named("sessions.end") }, self.store.end(user, session, time)).await
     }
 
     async fn remove_ended(
@@ -164,10 +169,11 @@ impl SessionStore for Instrumented<dyn SessionStore> {
         survivor: Option<SessionId>,
         time: &TimeBudget,
     ) -> Result<u64, StoreError> {
-        self.count("sessions.remove_ended", self.store.remove_ended(former, survivor, time)).await
+        self.count(const { Operation::named("sessions.remove_ended") }, self.store.remove_ended(former, survivor, time))
+            .await
     }
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
-        self.count("sessions.ping", self.store.ping(time)).await
+        self.count(const { Operation::named("sessions.ping") }, self.store.ping(time)).await
     }
 }

@@ -13,6 +13,7 @@ mod log_injection;
 mod login_flood;
 mod nginx;
 mod reloaded_files;
+mod request_lines;
 mod rolling_restart;
 mod secret_leaks;
 mod secrets;
