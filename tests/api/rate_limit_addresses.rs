@@ -44,6 +44,33 @@ async fn simultaneous_correct_logins_of_an_address_succeed() {
 }
 
 #[tokio::test]
+async fn known_network_logs_in_from_an_address_over_its_limit() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+    service.failures_until_refused(|_| HOME.to_owned()).await;
+
+    for _ in 0..3 {
+        service.log_in_from(HOME, "ada@example.org", PASSWORD).await.expect(200);
+    }
+
+    retry_after(service.log_in_from(HOME, "grace@example.org", PASSWORD).await);
+}
+
+#[tokio::test]
+async fn logins_of_known_networks_are_not_charged_to_the_address() {
+    let service = behind_proxy().await;
+    service.sign_up_from(HOME, "ada@example.org").await.expect(201);
+
+    let wrong = (0..10).map(|_| service.log_in_from(HOME, "ada@example.org", WRONG));
+    for login in join_all(wrong).await {
+        login.expect_problem(401, "invalid_credentials");
+    }
+
+    let failures = service.failures_until_refused(|_| HOME.to_owned()).await;
+    assert!((100..115).contains(&failures), "{failures}");
+}
+
+#[tokio::test]
 async fn ipv6_site_counts_as_one_address() {
     let service = behind_proxy().await;
 
