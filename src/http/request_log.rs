@@ -163,7 +163,7 @@ mod tests {
             |log| drop(log.finish(Err(ApiError::NotFound))),
             |log| drop(log.finish(Err(ApiError::DeadlinePassed))),
             |log| drop(log.finish(Err(ApiError::Internal))),
-            drop,
+            |log| drop(log),
         ];
 
         let counts = |lines| ends.map(|end| line_count(lines, end));

@@ -128,14 +128,12 @@ impl Router {
         let mut listed = Vec::new();
         for Route { method, path, handler } in routes {
             listed.push((method.clone(), path));
-            let index = table.len();
-            match table.iter_mut().find(|methods| methods.path.pattern == path) {
-                Some(methods) => methods.routes.push((method, handler)),
-                None => {
-                    let path = RoutePath { pattern: path, index };
-                    table.push(Methods { path, routes: vec![(method, handler)] });
-                }
+            if let Some(methods) = table.iter_mut().find(|methods| methods.path.pattern == path) {
+                methods.routes.push((method, handler));
+                continue;
             }
+            let path = RoutePath { pattern: path, index: table.len() };
+            table.push(Methods { path, routes: vec![(method, handler)] });
         }
         let paths = table.iter().map(|methods| methods.path.pattern).collect();
         let mut tree = matchit::Router::new();

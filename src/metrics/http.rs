@@ -182,7 +182,6 @@ mod tests {
     use std::thread;
 
     use super::super::registry::Metrics;
-    use super::*;
 
     /// Returns the samples of a metric.
     fn samples(metrics: &Metrics, name: &str) -> Vec<String> {
