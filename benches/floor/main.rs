@@ -1,10 +1,11 @@
 //! The floor program: the baseline for requests that use a session. Also fills stores for measurements.
 //!
-//!     cargo bench --bench floor -- fill keys=DIRECTORY files=DIRECTORY users=NUMBER [token-users=NUMBER] [tokens=NUMBER]
-//!                                       (database=URL redis=URL | data=DIRECTORY)
+//!     cargo bench --bench floor -- fill keys=DIRECTORY files=DIRECTORY users=NUMBER [token-users=NUMBER] [access=NUMBER]
+//!                                       [refresh=NUMBER] (database=URL redis=URL | data=DIRECTORY)
 //!     cargo bench --bench floor -- serve database=URL redis=URL [lanes=NUMBER]
 //!
-//! `fill` stores users with a session each, and writes files of tokens for 10,000 of them. `serve` prints its address and
+//! `fill` stores users with a session each, and writes files of tokens for 10,000 of them: one of each kind for each user, if no
+//! numbers of access tokens and of refresh tokens are given. `serve` prints its address and
 //! serves until it is stopped. Without arguments, or with `--test`, it fills the stores of `scripts/with-stores` with a few
 //! users, and serves each kind of request once.
 
@@ -24,7 +25,7 @@ use tokio::net::TcpListener;
 /// The connections to each store: with one more or less, no request rate was higher (64 connections, two processors).
 const DEFAULT_LANES: usize = 2;
 
-/// The number of users that have tokens, and of tokens.
+/// The number of users that have tokens.
 const TOKEN_USERS: usize = 10_000;
 
 /// The arguments after the command: `NAME=VALUE`.
@@ -66,7 +67,8 @@ impl Options {
         let files = TokenFiles {
             directory: PathBuf::from(self.text("files")),
             users: token_users,
-            tokens: self.number("tokens", token_users),
+            access: self.number("access", token_users),
+            refresh: self.number("refresh", token_users),
         };
         Population { users, stores, keys: PathBuf::from(self.text("keys")), files }
     }

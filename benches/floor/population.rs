@@ -52,8 +52,10 @@ pub struct TokenFiles {
     pub directory: PathBuf,
     /// The number of users that have tokens.
     pub users: usize,
-    /// The number of access tokens and of refresh tokens.
-    pub tokens: usize,
+    /// The number of access tokens.
+    pub access: usize,
+    /// The number of refresh tokens.
+    pub refresh: usize,
 }
 
 /// A user with a session.

@@ -30,7 +30,8 @@ pub async fn run() {
     let servers = StoreAddresses::Servers { database: database.clone(), redis: redis.clone() };
     let embedded = StoreAddresses::Embedded(directory.path().join("data"));
     for (stores, name) in [(embedded, "embedded"), (servers, "servers")] {
-        let files = TokenFiles { directory: directory.path().join(name), users: USERS, tokens: 2 * USERS };
+        let files =
+            TokenFiles { directory: directory.path().join(name), users: USERS, access: USERS, refresh: 2 * USERS };
         Population { users: USERS, stores, keys: keys.clone(), files }.fill().await;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -4,7 +4,7 @@
 --     TOKENS        the file of the tokens, each a line of the same length; none if CREDENTIAL is login or none
 --     START         the number of the first token to send
 --     CYCLE         the number of tokens to repeat from the beginning of the file, or 0 to send each only once
---     EMAIL, PASSWORD  for CREDENTIAL=login
+--     PASSWORD      the password of all users, for CREDENTIAL=login, which logs in CYCLE users in turn
 -- Prints `counted`, then the responses, the duration in µs, the median and the 99th percentile of the response time in µs, the
 -- responses with an error status, the connections that failed, and the number of the next token.
 
@@ -13,6 +13,11 @@ local placeholder = "@"
 local before, after, tokens
 local cached = {}
 position = tonumber(os.getenv("START"))
+
+-- The body of a login, with the email of a user as benches/floor stores it.
+local function login(number)
+    return string.format('{"email":"user-%07d@example.org","password":"%s"}', number, os.getenv("PASSWORD"))
+end
 
 -- Splits the request at the place of the token.
 local function prepare()
@@ -24,7 +29,7 @@ local function prepare()
     elseif credential == "refresh" then
         body = '{"refresh":"' .. placeholder .. '"}'
     elseif credential == "login" then
-        body = string.format('{"email":"%s","password":"%s"}', os.getenv("EMAIL"), os.getenv("PASSWORD"))
+        body = login(0)
     end
     if body then
         headers["Content-Type"] = "application/json"
@@ -38,6 +43,10 @@ local function prepare()
         end
         before, after = request:match("^(.*)" .. placeholder .. "(.*)$")
         tokens:seek("set", position * (length + 1))
+    elseif credential == "login" then
+        for number = 0, cycle - 1 do
+            cached[number] = wrk.format(os.getenv("METHOD"), nil, headers, login(number))
+        end
     else
         cached[0], cycle = request, 1
     end

@@ -81,3 +81,16 @@ find_stores() {
     redis_pid=$(redis-cli -u "$POSTERN_TEST_REDIS_URL" INFO server | sed -n 's/^process_id:\([0-9]*\)\r*$/\1/p')
     postgres_pid=$(psql "$POSTERN_TEST_DATABASE_URL" -AtX -c "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)")
 }
+
+# build_axum: builds the application of scripts/measure/axum in the target directory, and prints its path.
+build_axum() {
+    local crate=${CARGO_TARGET_DIR:-target}/axum-application
+    if [[ -x $programs/axum-application ]]; then
+        printf '%s\n' "$programs/axum-application"
+        return
+    fi
+    mkdir -p "$crate"
+    cp -R scripts/measure/axum/. "$crate"
+    (cd "$crate" && CARGO_TARGET_DIR=$PWD/target cargo build --release >&2)
+    printf '%s\n' "$crate/target/release/axum-application"
+}

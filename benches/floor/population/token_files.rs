@@ -44,9 +44,9 @@ impl Keys {
 pub fn write(files: &TokenFiles, accounts: &[&Account], keys: &Keys) {
     let now = SystemClock.now();
     let account = |number: usize| accounts[number % accounts.len()];
-    let access = lines(files.tokens, |number| keys.access_token(account(number), now));
+    let access = lines(files.access, |number| keys.access_token(account(number), now));
     let token_bytes = access.iter().position(|byte| *byte == b'\n').unwrap_or_default();
-    let refresh = lines(files.tokens, |number| {
+    let refresh = lines(files.refresh, |number| {
         keys.refresh_token(account(number), FIRST_NEXT + (number / accounts.len()) as u64)
     });
     // Padded to the length of an access token, so that the requests have the same length.
