@@ -82,7 +82,7 @@ async fn call(stream: &mut TcpStream, words: &[&str]) -> io::Result<String> {
 }
 
 /// Opens a connection to the database at a URL: `redis://HOST:PORT/DATABASE`.
-pub async fn connect(url: &str) -> io::Result<TcpStream> {
+async fn connect(url: &str) -> io::Result<TcpStream> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("invalid URL `{url}`"));
     let (address, database) = url.strip_prefix("redis://").and_then(|rest| rest.split_once('/')).ok_or_else(invalid)?;
     let mut stream = TcpStream::connect(address).await?;
@@ -148,7 +148,7 @@ fn number<T: FromStr>(text: Option<&str>) -> Option<T> {
 }
 
 /// Encodes a command as an array of strings.
-pub fn encode(words: &[&str]) -> Vec<u8> {
+fn encode(words: &[&str]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());

@@ -12,11 +12,13 @@ redis_database() {
 
 # Fills the stores, and starts the servers that most parts use.
 start_servers() {
+    local once=$((users + most_requests * (rounds + 1) * round_seconds)) memory_before
     stores=(DATABASE_URL="$(database small)" REDIS_URL="$(redis_database 0)")
     env -i "${stores[@]}" POSTERN_KEYS_DIR="$directory/keys" "$postern" keys generate >/dev/null
-    local once=$((users + most_requests * (rounds + 1) * round_seconds))
+    memory_before=$(redis_memory)
     "$floor" fill keys="$directory/keys" files="$directory/small" users="$users" database="$(database small)" \
         redis="$(redis_database 0)" access="$once"
+    session_bytes=$((($(redis_memory) - memory_before) / users))
     listen floor "$floor" serve database="$(database small)" redis="$(redis_database 0)"
     start_postern errors "$postern" "${stores[@]}" POSTERN_LOG_REQUESTS=errors
     baseline_name[floor]='floor program'
@@ -163,12 +165,10 @@ measure_flood() {
 
 # The same requests with a hundred times as many users and sessions.
 measure_size() {
-    local memory_before path
-    memory_before=$(redis_memory)
+    local path
     printf 'storing %s users and sessions\n' "$many_users" >&2
     "$floor" fill keys="$directory/keys" files="$directory/large" users="$many_users" token-users="$users" \
         database="$(database large)" redis="$(redis_database 4)"
-    session_bytes=$((($(redis_memory) - memory_before) / many_users))
     start_postern large "$postern" DATABASE_URL="$(database large)" REDIS_URL="$(redis_database 4)" POSTERN_LOG_REQUESTS=errors
     for path in /profile/ /sessions/; do
         request large large GET "$path" bearer "$directory/large/access" "$users"
@@ -206,7 +206,7 @@ measure_memory() {
         exec {descriptor}>&-
     done
     add_size 'memory of an idle connection' $(((after - before) * 1024 / count)) KiB 12
-    [[ -z ${session_bytes:-} ]] || add_row 'memory of a session in Redis, with its index' "$session_bytes bytes" '' '' '' \
+    add_row 'memory of a session in Redis, with its index' "$session_bytes bytes" '' '' '' \
         "$session_bytes" '<= 700 bytes'
     strip -o "$directory/stripped" "$postern"
     add_size 'size of the program, stripped' "$(stat -c %s "$directory/stripped")" MiB 16
