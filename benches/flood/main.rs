@@ -3,8 +3,9 @@
 //! and with none.
 //!
 //!     scripts/with-stores cargo bench --bench flood
-//!     cargo bench --bench flood -- [SECONDS]
+//!     cargo bench --bench flood -- [SECONDS] [--postern PROGRAM] [--cpus NUMBER]
 //!
+//! Floods another build of the program if one is named, and limits it to this number of CPUs by a control group.
 //! Starts Postern on the stores of `scripts/with-stores`, or else on the embedded store. Then sends 200 requests per second at
 //! a steady rate, on the quiet server and during the flood, five times in turns. Each request is timed from its planned start.
 //! After that, the flood continues with one signed-in request per second, and with none. Before each flood, bare Argon2id is
@@ -22,7 +23,7 @@ mod support;
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use load::{Connections, RequestTemplate, TimedResponse, drive};
-use server::Server;
+use server::{Program, Server};
 use tokio::task::LocalSet;
 
 /// Signed-in requests and probes per second.
@@ -72,6 +73,7 @@ struct Clients {
 fn main() {
     let is_test = std::env::args().any(|argument| argument == "--test");
     let seconds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(10);
+    let program = Program { path: option("--postern"), cpu_tenths: option("--cpus").map(|cpus| tenths(&cpus)) };
     let (short, part) = (Duration::from_millis(500), Duration::from_secs(seconds));
     let times = if is_test {
         Times { rounds: 1, part: short, bare: short, lead: short }
@@ -79,11 +81,23 @@ fn main() {
         Times { rounds: 5, part, bare: Duration::from_secs(2), lead: LEAD }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    LocalSet::new().block_on(&runtime, measure(&times));
+    LocalSet::new().block_on(&runtime, measure(&program, &times));
 }
 
-async fn measure(times: &Times) {
-    let server = Server::start().await;
+/// Returns the argument after this one.
+fn option(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
+}
+
+/// Parses a number with at most one decimal.
+fn tenths(text: &str) -> u32 {
+    let (whole, decimal) = text.split_once('.').unwrap_or((text, "0"));
+    let tenths = format!("{whole}{decimal}").parse().ok().filter(|_| decimal.len() == 1);
+    tenths.unwrap_or_else(|| panic!("invalid number of CPUs `{text}`: expected one such as 1.5"))
+}
+
+async fn measure(program: &Program, times: &Times) {
+    let server = Server::start(program).await;
     let run = uuid::Uuid::new_v4().simple();
     let token = server.sign_up(&format!("ada-{run}@example.org")).await;
     let flooding = format!("flood-{run}@example.org");

@@ -2,9 +2,30 @@
 
 use std::{os::fd::AsFd as _, str::FromStr};
 
-use tokio::{io, net::unix::pipe, task::spawn_local};
+use tokio::{io, net::unix::pipe, process::Command, task::spawn_local};
 
-use crate::support::{Postern, Serving, is_set, variable};
+use crate::support::{Cgroup, Postern, Serving, is_set, variable};
+
+/// The program to flood.
+#[derive(Default)]
+pub struct Program {
+    /// Its path; `None` for the one that is built with this bench.
+    pub path: Option<String>,
+    /// The tenths of CPUs that it may use; `None` for no quota.
+    pub cpu_tenths: Option<u32>,
+}
+
+impl Program {
+    fn command(&self, cgroup: Option<&Cgroup>, arguments: &[&str]) -> Command {
+        let path = self.path.as_deref().unwrap_or(env!("CARGO_BIN_EXE_postern"));
+        let Some(cgroup) = cgroup else {
+            let mut command = Command::new(path);
+            command.args(arguments);
+            return command;
+        };
+        cgroup.command_of(path, arguments)
+    }
+}
 
 /// A running server. When it is dropped, the process is stopped and its directory removed.
 pub struct Server {
@@ -12,11 +33,17 @@ pub struct Server {
     pub serving: Serving,
     /// The names of its stores.
     pub stores: &'static str,
+    /// After the process, because only an empty control group can be removed.
+    _cgroup: Option<Cgroup>,
 }
 
 impl Server {
     /// Starts a server on the stores of `scripts/with-stores` if they run, and else on the embedded store.
-    pub async fn start() -> Self {
+    pub async fn start(program: &Program) -> Self {
+        let cgroup = program.cpu_tenths.and_then(Cgroup::with_cpu_tenths);
+        if program.cpu_tenths.is_some() && cgroup.is_none() {
+            println!("no CPU quota: this process may not create control groups");
+        }
         let stores = [("DATABASE_URL", "POSTERN_TEST_DATABASE_URL"), ("REDIS_URL", "POSTERN_TEST_REDIS_URL")];
         let is_embedded = stores.iter().any(|(_, name)| !is_set(name));
         let mut postern = Postern::new();
@@ -27,16 +54,16 @@ impl Server {
             .with("POSTERN_ACCESS_TTL", "1h")
             .with("POSTERN_LOG", "error");
         if is_embedded {
-            let serving = postern.serve().await;
+            let serving = postern.serve_by(program.command(cgroup.as_ref(), &["serve"])).await;
             discard_log(&serving);
-            return Self { _directory: postern, serving, stores: "embedded store" };
+            return Self { _directory: postern, serving, stores: "embedded store", _cgroup: cgroup };
         }
         let postern =
             stores.into_iter().fold(postern, |postern, (setting, name)| postern.with(setting, variable(name)));
         let postern = postern.with_keys().await;
-        let serving = postern.serve_by(postern.command(&["serve", "--migrate"])).await;
+        let serving = postern.serve_by(program.command(cgroup.as_ref(), &["serve", "--migrate"])).await;
         discard_log(&serving);
-        Self { _directory: postern, serving, stores: "PostgreSQL and Redis" }
+        Self { _directory: postern, serving, stores: "PostgreSQL and Redis", _cgroup: cgroup }
     }
 
     /// Signs a user up and returns the access token.
