@@ -1,6 +1,11 @@
 //! Verified access tokens, remembered until they expire.
 
-use std::{fmt, hint::black_box, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    hint::black_box,
+    sync::Arc,
+};
 
 use parking_lot::RwLock;
 use quick_cache::{DefaultHashBuilder, Equivalent, Weighter, sync::Cache};
@@ -38,7 +43,7 @@ pub(super) struct TokensOfKeyring {
 }
 
 /// The text of a verified token. Only its hash and the comparison read it; `Debug` hides it.
-#[derive(Hash, Eq)]
+#[derive(Eq)]
 struct TokenText(Box<str>);
 
 /// The memory of an entry.
@@ -95,6 +100,13 @@ impl TokensOfKeyring {
 impl fmt::Debug for VerifiedTokens {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("VerifiedTokens").finish_non_exhaustive()
+    }
+}
+
+impl Hash for TokenText {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As the `str` by which a token is found.
+        self.0.hash(state);
     }
 }
 
