@@ -1,15 +1,17 @@
 //! Compares tokens with the bare signature or MAC.
 
-use std::time::Duration;
+use std::{hint::black_box, time::Duration};
 
 use criterion::Criterion;
 use ed25519_compact::{KeyPair, Seed};
+use ed25519_dalek::{Signer as _, Verifier as _};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use postern::{
     clock::{Clock as _, SystemClock},
     model::{SessionId, UserId},
     tokens::{AccessFormat, RefreshClaims, RefreshTokens},
 };
+use ring::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use sha2::Sha256;
 
 use crate::{
@@ -30,11 +32,13 @@ pub fn measure(criterion: &mut Criterion) {
         access(&mut group, *format);
     }
     refresh(&mut group);
+    libraries(&mut group);
     group.print();
 }
 
 fn access(group: &mut Group<'_>, format: AccessFormat) {
-    let tokens = access_tokens(&keys(), format);
+    let keys = keys();
+    let tokens = access_tokens(&keys, format);
     let now = SystemClock.now();
     let (user, session, expires) = (UserId::new(now), SessionId::random(), now + Duration::from_mins(5));
     let token = tokens.issue(user, session, now, expires);
@@ -48,10 +52,52 @@ fn access(group: &mut Group<'_>, format: AccessFormat) {
         timed(|| pair.sk.sign(signed, None)),
     );
     group.measure(
-        [&format!("access token verified, {format}"), "Ed25519 verification"],
+        [&format!("access token verified for the first time, {format}"), "Ed25519 verification"],
+        |runs| {
+            let issued: Vec<_> = (0..runs).map(|_| tokens.issue(user, session, now, expires)).collect();
+            let mut issued = issued.iter();
+            timed(|| tokens.verify_now(issued.next().expect("a token for each run"), now).expect("a valid token"))(runs)
+        },
+        timed(|| pair.pk.verify(signed, &signature).expect("a valid signature")),
+    );
+    group.measure(
+        [&format!("access token verified again, {format}"), "Ed25519 verification"],
         timed(|| tokens.verify_now(&token, now).expect("a valid token")),
         timed(|| pair.pk.verify(signed, &signature).expect("a valid signature")),
     );
+}
+
+/// Compares the libraries that could sign and verify with the one that pasetors uses.
+fn libraries(group: &mut Group<'_>) {
+    let pair = KeyPair::from_seed(Seed::generate());
+    let signed = [b'x'; SIGNED_BYTES];
+    let signature = pair.sk.sign(signed, None);
+    let dalek = ed25519_dalek::SigningKey::from_bytes(&pair.sk.seed());
+    let ring = Ed25519KeyPair::from_seed_and_public_key(&*pair.sk.seed(), &*pair.pk).expect("a key pair");
+    let dalek_signature = dalek.sign(&signed);
+    let ring_public = UnparsedPublicKey::new(&ED25519, *pair.pk);
+
+    for (library, sign) in [
+        ("ed25519-dalek", &(|| drop(black_box(dalek.sign(&signed)))) as &dyn Fn()),
+        ("ring", &(|| drop(black_box(ring.sign(&signed))))),
+    ] {
+        group.measure(
+            [&format!("signed, {library}"), "signed, ed25519-compact"],
+            timed(sign),
+            timed(|| pair.sk.sign(signed, None)),
+        );
+    }
+    for (library, verify) in [
+        ("ed25519-dalek", &(|| dalek.verifying_key().verify(&signed, &dalek_signature).is_ok()) as &dyn Fn() -> bool),
+        ("ed25519-dalek, strict", &(|| dalek.verifying_key().verify_strict(&signed, &dalek_signature).is_ok())),
+        ("ring", &(|| ring_public.verify(&signed, &*signature).is_ok())),
+    ] {
+        group.measure(
+            [&format!("verified, {library}"), "verified, ed25519-compact"],
+            timed(verify),
+            timed(|| pair.pk.verify(signed, &signature).expect("a valid signature")),
+        );
+    }
 }
 
 fn refresh(group: &mut Group<'_>) {

@@ -9,7 +9,10 @@ use pasetors::{
 };
 use zeroize::Zeroizing;
 
-use super::entry::{KeyEntry, KeyState};
+use super::{
+    entry::{KeyEntry, KeyState},
+    verifying_key::VerifyingKey,
+};
 use crate::model::KeyTag;
 
 /// Length of the prefixes `k4.pid.` and `k4.lid.`, in bytes.
@@ -21,7 +24,7 @@ pub type SymmetricBytes = Zeroizing<[u8; 32]>;
 pub struct Keyring {
     pub(super) entries: Vec<KeyEntry>,
     pub(super) signing: SigningKey,
-    pub(super) verifying: HashMap<String, AsymmetricPublicKey<V4>>,
+    pub(super) verifying: HashMap<String, VerifyingKey>,
     pub(super) refresh: KeyTag,
     pub(super) refresh_keys: HashMap<KeyTag, SymmetricBytes>,
     pub(super) limiter_keys: Vec<SymmetricBytes>,
@@ -69,14 +72,14 @@ impl Keyring {
 
     /// Returns the public key with this id, in any state.
     #[must_use]
-    pub fn verifying(&self, id: &str) -> Option<&AsymmetricPublicKey<V4>> {
+    pub fn verifying(&self, id: &str) -> Option<&VerifyingKey> {
         self.verifying.get(id)
     }
 
     /// Returns every key that verifies access tokens, in the order of their creation.
     pub fn published(&self) -> impl Iterator<Item = PublishedKey<'_>> {
         self.entries.iter().filter_map(|entry| {
-            let public = self.verifying(&entry.id)?;
+            let public = self.verifying(&entry.id)?.public();
             Some(PublishedKey { id: &entry.id, state: entry.state, public })
         })
     }
@@ -125,6 +128,7 @@ impl Keyring {
     /// Returns a keyring with one key, which has this id.
     pub(crate) fn single(id: &str, secret: AsymmetricSecretKey<V4>) -> Self {
         let public = AsymmetricPublicKey::try_from(&secret).expect("a key pair");
+        let public = VerifyingKey::new(public).expect("a point of large order");
         let time = time::OffsetDateTime::UNIX_EPOCH;
         let entry = KeyEntry {
             id: id.to_owned(),

@@ -13,6 +13,7 @@ use super::{
     error::{KeyringError, invalid},
     keyring::{ID_PREFIX_LENGTH, Keyring, SigningKey, SymmetricBytes, public_id, symmetric_id},
     manifest::{MANIFEST, Manifest, read_private},
+    verifying_key::VerifyingKey,
 };
 use crate::model::KeyTag;
 
@@ -72,7 +73,9 @@ impl Keyring {
                         let footer = format!(r#"{{"kid":"{}"}}"#, entry.id);
                         signing = Some(SigningKey { id: entry.id.clone(), secret, footer });
                     }
-                    verifying.insert(entry.id.clone(), public).is_none()
+                    let key = VerifyingKey::new(public)
+                        .ok_or_else(|| invalid(&path, "weak key: expected a point of large order"))?;
+                    verifying.insert(entry.id.clone(), key).is_none()
                 }
                 LoadedKey::Symmetric(key) if entry.purpose == Purpose::Refresh => {
                     let tag = key_tag(&entry.id, &path)?;

@@ -18,6 +18,7 @@ mod reload;
 mod schedule;
 #[cfg(test)]
 pub(crate) mod testing;
+mod verifying_key;
 
 pub use self::{
     entry::{KeyEntry, KeySelector, KeyState, Purpose},
@@ -27,4 +28,5 @@ pub use self::{
     manifest::{MANIFEST, list},
     reload::LiveKeyring,
     schedule::KeyTimes,
+    verifying_key::VerifyingKey,
 };

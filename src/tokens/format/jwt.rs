@@ -2,7 +2,7 @@
 //! section 4.1, and the two that Django's Simple JWT adds).
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_compact::{PublicKey, SecretKey, Signature};
+use ed25519_compact::SecretKey;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -56,16 +56,10 @@ pub fn verify(token: &str, keyring: &Keyring) -> Result<Vec<u8>, VerifyError> {
     let payload = decoded(payload)?;
     let signature = decoded(signature)?;
     let key = keyring.verifying(&header.kid).ok_or(VerifyError::UnknownKey)?;
-    if !is_signed(signed.as_bytes(), &signature, key.as_bytes()) {
+    if !key.is_signed(signed.as_bytes(), &signature) {
         return Err(VerifyError::Invalid);
     }
     Ok(payload)
-}
-
-/// Returns whether a signature is valid (RFC 8032, section 5.1.7).
-fn is_signed(message: &[u8], signature: &[u8], public: &[u8]) -> bool {
-    let read = PublicKey::from_slice(public).and_then(|key| Ok((key, Signature::from_slice(signature)?)));
-    read.is_ok_and(|(key, signature)| key.verify(message, &signature).is_ok())
 }
 
 /// Decodes base64url. The engine rejects padding, foreign characters and trailing bits, so each token has only one text.
@@ -129,7 +123,10 @@ mod tests {
     use pasetors::keys::AsymmetricSecretKey;
 
     use super::*;
-    use crate::{keys::testing::bytes, tokens::KeySetFormat};
+    use crate::{
+        keys::{VerifyingKey, testing::bytes},
+        tokens::KeySetFormat,
+    };
 
     /// RFC 8032, section 7.1, tests 1 to 3: public key, message, signature.
     #[test]
@@ -152,15 +149,16 @@ mod tests {
             ),
         ] {
             let (public, message, signature) = (bytes(public), bytes(message), bytes(signature));
-            assert!(is_signed(&message, &signature, &public));
+            let key = VerifyingKey::from_bytes(&public).expect("a key");
+            assert!(key.is_signed(&message, &signature));
 
-            assert!(!is_signed(&[&message[..], b"x"].concat(), &signature, &public));
+            assert!(!key.is_signed(&[&message[..], b"x"].concat(), &signature));
             for index in [0, 31, 32, 63] {
                 let mut other = signature.clone();
                 other[index] ^= 1;
-                assert!(!is_signed(&message, &other, &public), "{index}");
+                assert!(!key.is_signed(&message, &other), "{index}");
             }
-            assert!(!is_signed(&message, &signature[..63], &public));
+            assert!(!key.is_signed(&message, &signature[..63]));
         }
     }
 
@@ -191,7 +189,8 @@ mod tests {
           ]
         }
         "#);
-        assert!(is_signed(SIGNED.as_bytes(), &decoded(SIGNATURE).expect("base64url"), &decoded(X).expect("base64url")));
+        let key = VerifyingKey::from_bytes(&decoded(X).expect("base64url")).expect("a key");
+        assert!(key.is_signed(SIGNED.as_bytes(), &decoded(SIGNATURE).expect("base64url")));
         // The RFC's token names no key, so it is rejected.
         assert_eq!(verify(&format!("{SIGNED}.{SIGNATURE}"), &keyring), Err(VerifyError::Invalid));
         let ours = sign(b"Example of Ed25519 signing", &keyring);

@@ -40,7 +40,7 @@ fn other_algorithm_is_rejected_even_with_our_key() {
 #[test]
 fn public_key_as_mac_secret_is_rejected() {
     let keyring = keyring();
-    let public = keyring.verifying(&keyring.signing().id).expect("a key").as_bytes();
+    let public = keyring.verifying(&keyring.signing().id).expect("a key").public().as_bytes();
     let header = json!({"alg": "HS256", "kid": keyring.signing().id, "typ": "JWT"});
     let published = [KeySetFormat::Paserk, KeySetFormat::Jwk].map(|set| set.of(&keyring));
     let texts = published.iter().map(String::as_bytes);
