@@ -13,6 +13,10 @@ impl Accounts {
     pub async fn list_sessions(&self, current: &CurrentUser, call: &CallContext) -> Result<Vec<Session>, AccountError> {
         let mut sessions = self.sessions.list(current.user.id, &call.time).await?;
         sessions.retain(|session| current.user.is_session_valid(session.id, session.epoch));
+        // The store may record the use by this request later.
+        if let Some(own) = sessions.iter_mut().find(|session| session.id == current.session.id) {
+            own.last_used = own.last_used.max(current.session.last_used);
+        }
         sessions.sort_by_key(|session| Reverse((session.created, session.id.0)));
         Ok(sessions)
     }

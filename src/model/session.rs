@@ -81,11 +81,13 @@ pub struct LiveSession {
     pub user: UserId,
     /// The epoch in which the session was opened.
     pub epoch: Epoch,
+    /// The time of the last use. It may not have been recorded yet.
+    pub last_used: OffsetDateTime,
 }
 
 impl From<&Session> for LiveSession {
     fn from(session: &Session) -> Self {
-        Self { id: session.id, user: session.user, epoch: session.epoch }
+        Self { id: session.id, user: session.user, epoch: session.epoch, last_used: session.last_used }
     }
 }
 

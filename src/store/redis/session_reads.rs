@@ -6,6 +6,7 @@ use redis::{Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection
 
 use super::{
     access::RedisAccess, error::STORE, scripts::milliseconds, server_time::ServerTime, session_keys::session_key,
+    session_record::read_time,
 };
 use crate::{
     clock::Clock,
@@ -112,9 +113,11 @@ fn find(user: UserId, id: SessionId, fields: Value, now: i64) -> Result<Option<F
     if idle.is_some_and(|idle| last_used.saturating_add(idle) <= now) {
         return Ok(None);
     }
+    let must_record_use = now - last_used >= milliseconds(LAST_USED_RESOLUTION).cast_signed();
+    let last_used = read_time(if must_record_use { now } else { last_used })?;
     Ok(Some(FoundSession {
-        session: LiveSession { id, user, epoch: Epoch(epoch) },
-        must_record_use: now - last_used >= milliseconds(LAST_USED_RESOLUTION).cast_signed(),
+        session: LiveSession { id, user, epoch: Epoch(epoch), last_used },
+        must_record_use,
         has_idle_limit: idle.is_some(),
     }))
 }

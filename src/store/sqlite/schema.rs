@@ -155,4 +155,35 @@ mod tests {
         assert!(matches!(migrate_schema(&mut newer, &path), Err(DataDirError::TooNew { found: 99, .. })));
         assert!(!is_up_to_date(&newer, &path).expect("a file"));
     }
+
+    /// Only commands list all users or audit events, or end the sessions of all users.
+    #[test]
+    fn no_query_of_a_request_scans_a_table() {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let path = temporary.path().join("postern.db");
+        let mut connection = connect(&path).expect("an empty file");
+        migrate_schema(&mut connection, &path).expect("the latest version");
+
+        let mut scans = Vec::new();
+        for file in std::fs::read_dir("sql/sqlite/queries").expect("a directory") {
+            let file = file.expect("a file");
+            let query = std::fs::read_to_string(file.path()).expect("a text");
+            if plan(&connection, &query).iter().any(|step| step.starts_with("SCAN")) {
+                scans.push(file.file_name().into_string().expect("a name"));
+            }
+        }
+
+        scans.sort();
+        assert_eq!(scans, ["audit.list.sql", "users.end_all_sessions.sql", "users.list.sql"]);
+    }
+
+    fn plan(connection: &Connection, query: &str) -> Vec<String> {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).expect("valid SQL");
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().expect("a plan") {
+            steps.push(row.get("detail").expect("a step"));
+        }
+        steps
+    }
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, Row, Transaction, named_params};
 use time::OffsetDateTime;
-use tracing::debug;
 use uuid::Uuid;
 
 use super::{
     error::STORE,
-    store::{SqliteStore, execute},
+    session_uses::log_unrecorded,
+    store::{SqliteStore, execute, text},
 };
 use crate::{
-    clock::{from_unix_ms, unix_ms},
+    clock::{from_unix_ms, unix_ms, whole_milliseconds},
     model::{
         Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, NewSession, RefreshOutcome, Session, SessionId,
         User, UserId,
@@ -49,17 +49,17 @@ impl SessionStore for SqliteStore {
     ) -> Result<Option<LiveSession>, StoreError> {
         let now = self.now();
         let found = self.read(time, move |transaction| find(transaction, user, session, now)).await?;
-        let Some(mut session) = found else { return Ok(None) };
-        if must_record_use(&session, now) {
-            session.last_used = now;
-            let copy = session.clone();
-            let outcome = self.write(time, move |transaction| record_use(transaction, &copy)).await;
-            // The session can be used even if that is not recorded.
-            if let Err(error) = outcome {
-                debug!(%error, %user, session = %session.id, "failed to record the use of a session");
-            }
+        let Some(session) = found else { return Ok(None) };
+        if !must_record_use(&session, now) {
+            return Ok(Some(LiveSession::from(&session)));
         }
-        Ok(Some(LiveSession::from(&session)))
+        let touched = Session { last_used: now, ..session };
+        if touched.idle.is_none() {
+            self.queue_use(&touched);
+            return Ok(Some(LiveSession::from(&touched)));
+        }
+        let touched = self.record_use(touched, time).await?;
+        Ok(touched.as_ref().map(LiveSession::from))
     }
 
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
@@ -107,6 +107,37 @@ impl SessionStore for SqliteStore {
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         crate::store::UserStore::ping(self, time).await
+    }
+}
+
+impl SqliteStore {
+    /// Records the use of a session with an idle limit, which must not end because a use is not recorded yet. Returns
+    /// `None` if the session has ended since it was read.
+    async fn record_use(&self, touched: Session, time: &TimeBudget) -> Result<Option<Session>, StoreError> {
+        let (user, session, clock) = (touched.user, touched.id, self.clock());
+        let write = {
+            let touched = touched.clone();
+            move |transaction: &Transaction<'_>| {
+                let now = whole_milliseconds(clock.now());
+                record_use(transaction, &touched, now)?;
+                find(transaction, user, session, now)
+            }
+        };
+        self.write(time, write).await.or_else(|error| {
+            log_unrecorded(&error, session);
+            Ok(Some(touched))
+        })
+    }
+
+    /// Queues a write that records the use of a session, and does not wait for it.
+    fn queue_use(&self, touched: &Session) {
+        let Some(queued) = self.uses().begin(touched.id) else { return };
+        let (session, touched, clock) = (touched.id, touched.clone(), self.clock());
+        let write =
+            move |transaction: &Transaction<'_>| record_use(transaction, &touched, whole_milliseconds(clock.now()));
+        if let Err(error) = self.queue_write(write, queued) {
+            log_unrecorded(&error, session);
+        }
     }
 }
 
@@ -182,7 +213,7 @@ fn refresh(
     }
     if outcome != RefreshOutcome::Outdated && must_record_use(&session, now) {
         session.last_used = now;
-        record_use(transaction, &session)?;
+        record_use(transaction, &session, now)?;
     }
     Ok(Refresh::Decided(outcome, session))
 }
@@ -203,9 +234,19 @@ fn must_record_use(session: &Session, now: OffsetDateTime) -> bool {
     now - session.last_used >= LAST_USED_RESOLUTION
 }
 
-fn record_use(transaction: &Transaction<'_>, session: &Session) -> Result<u64, StoreError> {
-    let (user, id, now) = (session.user.0.as_bytes(), session.id.0.as_bytes(), unix_ms(session.last_used));
-    execute(transaction, RECORD_USE, named_params! {":user": user, ":id": id, ":now": now})
+/// Records the use of a session at its `last_used`, unless it has ended by `now` or a later use is recorded.
+pub(super) fn record_use(
+    transaction: &Transaction<'_>,
+    session: &Session,
+    now: OffsetDateTime,
+) -> Result<u64, StoreError> {
+    let params = named_params! {
+        ":user": session.user.0.as_bytes(),
+        ":id": session.id.0.as_bytes(),
+        ":used": unix_ms(session.last_used),
+        ":now": unix_ms(now),
+    };
+    execute(transaction, RECORD_USE, params)
 }
 
 fn end(transaction: &Transaction<'_>, user: UserId, session: SessionId, now: i64) -> Result<u64, StoreError> {
@@ -226,26 +267,27 @@ fn find(
     found?.transpose()
 }
 
+/// Reads the columns of `sessions.find` and `sessions.list`, by their position.
 fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
-    let id = |column: &str| row.get(column).map(Uuid::from_bytes).map_err(StoreError::from);
-    let counter = |column: &str| row.get(column).map(i64::cast_unsigned).map_err(StoreError::from);
-    let time = |column: &str| {
+    let id = |column| row.get(column).map(Uuid::from_bytes).map_err(StoreError::from);
+    let counter = |column| row.get(column).map(i64::cast_unsigned).map_err(StoreError::from);
+    let time = |column| {
         let milliseconds = row.get(column)?;
         from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))
     };
-    let (address, user_agent): (String, String) = (row.get("address")?, row.get("user_agent")?);
+    let address = text(row, 11)?.parse().map_err(|error| StoreError::corrupt(STORE, &error))?;
     Ok(Session {
-        id: SessionId(id("id")?),
-        user: UserId(id("user")?),
-        epoch: Epoch(row.get("epoch")?),
-        current: counter("held")?,
-        next: counter("successor")?,
-        next_key: KeyTag(row.get("successor_key")?),
-        rotated: time("rotated")?,
-        created: time("created")?,
-        expires: time("expires")?,
-        last_used: time("last_used")?,
-        idle: row.get::<_, Option<i64>>("idle")?.map(|idle| Duration::from_millis(idle.unsigned_abs())),
-        client: Client::new(address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?, &user_agent),
+        user: UserId(id(0)?),
+        id: SessionId(id(1)?),
+        epoch: Epoch(row.get(2)?),
+        current: counter(3)?,
+        next: counter(4)?,
+        next_key: KeyTag(row.get(5)?),
+        rotated: time(6)?,
+        created: time(7)?,
+        expires: time(8)?,
+        last_used: time(9)?,
+        idle: row.get::<_, Option<i64>>(10)?.map(|idle| Duration::from_millis(idle.unsigned_abs())),
+        client: Client::new(address, text(row, 12)?),
     })
 }

@@ -1,22 +1,32 @@
 //! The embedded store: a writer thread and a reader thread on one SQLite file.
+//!
+//! Each thread owns a connection. A store call queues a job for a thread and waits for its outcome. The thread takes the
+//! jobs that wait, and runs them in one transaction.
+//!
+//! - **Reads**: the jobs are taken, then the transaction begins. Therefore a job sees every write that was acknowledged
+//!   before the call; no job joins a transaction that has begun. A job that fails or panics fails only itself.
+//! - **Writes** (group commit): each job has its own savepoint in one immediate transaction. If a job fails or panics, its
+//!   effect is undone, and the others continue. The responses are sent after the commit, which waits for the disk once for
+//!   all of them. If the commit fails, all of them fail.
+//! - **Callers**: a job whose caller is gone when its turn comes takes no effect: SQLite may have waited for the lock of the
+//!   file. If the caller goes later, while the rest of the group runs (at most a few milliseconds) or the disk syncs, the
+//!   job takes effect.
+//! - **Limits**: the queue of a thread and the size of a group; the time of a call is its [`TimeBudget`].
+//! - **Uses of sessions** are written once a minute for a session. A request waits for that only if the session has an idle
+//!   limit.
 
-use std::{
-    io,
-    panic::{self, AssertUnwindSafe},
-    path::Path,
-    sync::{
-        Arc,
-        mpsc::{self, TrySendError},
-    },
-    thread,
-};
+use std::{path::Path, sync::Arc};
 
-use rusqlite::{Connection, Params, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Params, Row, Transaction};
 use time::OffsetDateTime;
-use tokio::sync::oneshot;
 
-use super::error::{DataDirError, STORE};
-use super::schema;
+use super::{
+    error::{DataDirError, STORE},
+    job::Reply,
+    schema,
+    session_uses::SessionUses,
+    worker::SqliteWorker,
+};
 use crate::{
     clock::{Clock, whole_milliseconds},
     store::{StoreError, TimeBudget},
@@ -26,6 +36,7 @@ use crate::{
 pub struct SqliteStore {
     writer: SqliteWorker,
     reader: SqliteWorker,
+    uses: SessionUses,
     clock: Arc<dyn Clock>,
 }
 
@@ -33,10 +44,22 @@ impl SqliteStore {
     /// Starts the threads for a file whose schema is up to date. `writer` is an open connection to it.
     pub(super) fn start(writer: Connection, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, DataDirError> {
         let reader = schema::connect(path)?;
-        let start = |name, connection| {
-            SqliteWorker::start(name, connection).map_err(|source| DataDirError::Io { path: path.to_owned(), source })
-        };
-        Ok(Self { writer: start("store-writer", writer)?, reader: start("store-reader", reader)?, clock })
+        let io_error = |source| DataDirError::Io { path: path.to_owned(), source };
+        Ok(Self {
+            writer: SqliteWorker::writer(writer).map_err(io_error)?,
+            reader: SqliteWorker::reader(reader).map_err(io_error)?,
+            uses: SessionUses::default(),
+            clock,
+        })
+    }
+
+    /// Returns the clock, for jobs that need the time at which they run.
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    pub(super) fn uses(&self) -> &SessionUses {
+        &self.uses
     }
 
     /// Returns the time in whole milliseconds, as it is stored.
@@ -49,7 +72,7 @@ impl SqliteStore {
         time: &TimeBudget,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        time.limit(STORE, self.reader.run(TransactionBehavior::Deferred, job)).await
+        time.limit(STORE, self.reader.run(job)).await
     }
 
     pub(super) async fn write<T: Send + 'static>(
@@ -57,66 +80,23 @@ impl SqliteStore {
         time: &TimeBudget,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        time.limit(STORE, self.writer.run(TransactionBehavior::Immediate, job)).await
-    }
-}
-
-/// How many jobs may wait for a thread. Its callers give up in time, but their jobs stay queued for as long as a disk hangs.
-const MAX_JOBS: usize = 4096;
-
-type SqliteJob = Box<dyn FnOnce(&mut Connection) + Send>;
-
-/// A thread that owns a connection and runs one job after the other.
-struct SqliteWorker(mpsc::SyncSender<SqliteJob>);
-
-impl SqliteWorker {
-    fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
-        let (jobs, queue) = mpsc::sync_channel::<SqliteJob>(MAX_JOBS);
-        thread::Builder::new().name(name.to_owned()).spawn(move || {
-            for job in queue {
-                // A panic rolls the job's transaction back and drops its reply. The thread continues.
-                let _ = panic::catch_unwind(AssertUnwindSafe(|| job(&mut connection)));
-            }
-        })?;
-        Ok(Self(jobs))
+        time.limit(STORE, self.writer.run(job)).await
     }
 
-    async fn run<T: Send + 'static>(
+    /// Queues a write that happens even if nobody waits for its outcome.
+    pub(super) fn queue_write<T: Send + 'static>(
         &self,
-        behavior: TransactionBehavior,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (reply, response) = oneshot::channel();
-        let job: SqliteJob = Box::new(move |connection| {
-            if reply.is_closed() {
-                return;
-            }
-            let outcome = transact(connection, behavior, |transaction| {
-                // The file may have been locked for long. If the caller is gone by now, the job must take no effect.
-                if reply.is_closed() {
-                    return Err(StoreError::unavailable(STORE, "the caller is gone"));
-                }
-                job(transaction)
-            });
-            let _ = reply.send(outcome);
-        });
-        self.0.try_send(job).map_err(|error| {
-            let is_full = matches!(error, TrySendError::Full(_));
-            StoreError::unavailable(STORE, if is_full { "too many waiting jobs" } else { "the thread has ended" })
-        })?;
-        response.await.map_err(|_| StoreError::unavailable(STORE, "the job panicked"))?
+        reply: impl Reply<T> + 'static,
+    ) -> Result<(), StoreError> {
+        self.writer.queue(job, reply)
     }
 }
 
-fn transact<T>(
-    connection: &mut Connection,
-    behavior: TransactionBehavior,
-    job: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    let transaction = connection.transaction_with_behavior(behavior)?;
-    let outcome = job(&transaction)?;
-    transaction.commit()?;
-    Ok(outcome)
+/// Returns the text of a column.
+pub(super) fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, StoreError> {
+    let value = row.get_ref(column)?;
+    value.as_str().map_err(|error| StoreError::corrupt(STORE, &error))
 }
 
 /// Runs a statement, and returns the number of rows that it changed.
@@ -127,11 +107,14 @@ pub(super) fn execute(transaction: &Transaction<'_>, query: &str, params: impl P
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::mpsc, time::Duration};
 
     use futures_util::FutureExt as _;
 
-    use super::{super::data_dir::DataDirectory, *};
+    use super::{
+        super::{data_dir::DataDirectory, worker::MAX_JOBS},
+        *,
+    };
     use crate::clock::SystemClock;
 
     fn open(directory: &Path) -> Result<SqliteStore, DataDirError> {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     error::STORE,
-    store::{SqliteStore, execute},
+    store::{SqliteStore, execute, text},
 };
 use crate::{
     clock::{from_unix_ms, unix_ms},
@@ -191,21 +191,18 @@ fn find(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Resu
     found?.transpose()
 }
 
+/// Reads the columns of all queries of users, by their position.
 fn user(row: &Row<'_>) -> Result<User, StoreError> {
-    let id = |column: &str| row.get(column).map(Uuid::from_bytes);
-    let surviving_session: Option<[u8; 16]> = row.get("kept_session")?;
-    let status: String = row.get("standing")?;
-    let role: String = row.get("role")?;
-    let created = row.get("created")?;
+    let surviving_session: Option<[u8; 16]> = row.get(7)?;
     Ok(User {
-        id: UserId(id("id")?),
-        email: Email::from_store(row.get("email")?),
-        name: Name::from_store(row.get("name")?),
-        password: row.get::<_, Option<String>>("password")?.map(PasswordHash::new),
-        status: read_status(STORE, &status)?,
-        role: read_role(STORE, &role)?,
-        epoch: Epoch(row.get("epoch")?),
+        id: UserId(row.get(0).map(Uuid::from_bytes)?),
+        email: Email::from_store(row.get(1)?),
+        name: Name::from_store(row.get(2)?),
+        password: row.get::<_, Option<String>>(3)?.map(PasswordHash::new),
+        status: read_status(STORE, text(row, 4)?)?,
+        role: read_role(STORE, text(row, 5)?)?,
+        epoch: Epoch(row.get(6)?),
         surviving_session: surviving_session.map(|bytes| SessionId(Uuid::from_bytes(bytes))),
-        created: from_unix_ms(created).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))?,
+        created: from_unix_ms(row.get(8)?).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))?,
     })
 }
