@@ -1,7 +1,4 @@
-use std::{
-    future::pending,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::{future::pending, sync::atomic::AtomicUsize};
 
 use futures_util::future::join_all;
 use proptest::prelude::*;
@@ -169,6 +166,18 @@ async fn call_that_is_dropped_before_it_is_sent_is_not_sent() {
 
     assert_eq!(outcomes(calls).await, [Ok(0); 3]);
     assert_eq!(store.trips(), [vec![0], vec![1, 3]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_is_dropped_while_it_runs_a_lane_ends_no_other_call() {
+    let store = Store::with_plans([takes(10)]);
+    let batcher = batcher(&store);
+    let mut calls = three_that_wait(&batcher).await;
+
+    calls.remove(0).abort();
+
+    assert_eq!(outcomes(calls).await, [Ok(0); 3]);
+    assert_eq!(store.trips(), [vec![0], vec![1, 2, 3]]);
 }
 
 #[tokio::test(start_paused = true)]
