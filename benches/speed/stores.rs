@@ -38,10 +38,18 @@ struct Fixture {
     sessions: Arc<dyn SessionStore>,
     user: User,
     session: Session,
+    /// A user and a session for each caller.
+    others: Vec<(UserId, SessionId)>,
     redis: MultiplexedConnection,
-    /// A connection for each caller, with the prepared `SELECT 1`.
-    postgres: Vec<(tokio_postgres::Client, Statement)>,
+    postgres: Vec<Postgres>,
     signed_in: OnceCell<SignedIn>,
+}
+
+/// The connection of a caller, with prepared statements.
+struct Postgres {
+    client: tokio_postgres::Client,
+    select_1: Statement,
+    select_user: Statement,
 }
 
 type SignedIn = (Vec<Mutex<SendRequest<Empty<Bytes>>>>, Tokens);
@@ -56,6 +64,7 @@ pub fn measure(criterion: &mut Criterion) {
     let mut group = Group::new(criterion, "stores");
     sessions(&mut group, &runtime, &fixture);
     users(&mut group, &runtime, &fixture);
+    batches(&mut group, &runtime, &fixture);
     profile(&mut group, &runtime, &fixture);
     group.print();
 }
@@ -103,6 +112,32 @@ fn users(group: &mut Group<'_>, runtime: &Runtime, fixture: &LazyFixture) {
     group.measure(["user found by email, PostgreSQL", "SELECT 1"], timed_at_once(runtime, by_email), select_1());
 }
 
+/// Compares look-ups that share round trips with look-ups of the same columns and fields that do not.
+fn batches(group: &mut Group<'_>, runtime: &Runtime, fixture: &LazyFixture) {
+    let by_id = async |caller: usize| {
+        let fixture = fixture.get().await;
+        let user = fixture.users.by_id(fixture.others[caller].0, &time()).await;
+        user.expect("a response").expect("a user")
+    };
+    let each = async |caller| fixture.get().await.select_user(caller).await;
+    group.measure(
+        ["users found by id, in shared statements", "a SELECT each"],
+        timed_at_once(runtime, by_id),
+        timed_at_once(runtime, each),
+    );
+    let find = async |caller: usize| {
+        let fixture = fixture.get().await;
+        let (user, session) = fixture.others[caller];
+        fixture.sessions.touch(user, session, &time()).await.expect("a response").expect("a session")
+    };
+    let each = async |caller| fixture.get().await.hmget(caller).await;
+    group.measure(
+        ["sessions checked, in shared pipelines", "an HMGET each"],
+        timed_at_once(runtime, find),
+        timed_at_once(runtime, each),
+    );
+}
+
 fn profile(group: &mut Group<'_>, runtime: &Runtime, fixture: &LazyFixture) {
     let profile = async |caller: usize| {
         let (connections, tokens) = fixture.get().await.signed_in().await;
@@ -130,29 +165,26 @@ impl Fixture {
     async fn new() -> Self {
         let backend = PostgresRedis::migrated().await;
         let Stores { users, sessions, .. } = backend.open(Arc::new(ManualClock::default())).await;
-        let now = SystemClock.now();
-        let user = User {
-            id: UserId::new(now),
-            email: "bob@example.org".parse().expect("an address"),
-            name: "Bob".parse().expect("a name"),
-            // The length of a hash with the default parameters.
-            password: Some(PasswordHash::new("$".repeat(97))),
-            status: AccountStatus::Active,
-            role: Role::Member,
-            epoch: Epoch::random(),
-            surviving_session: None,
-            created: now,
-        };
+        let user = new_user("bob@example.org");
         users.insert(&user, &time()).await.expect("a response");
         let session = sessions.open(&new_session(user.id, user.epoch), &time()).await.expect("a session").session;
+        let mut others = Vec::new();
+        for caller in 0..CALLERS {
+            let other = new_user(&format!("caller{caller}@example.org"));
+            users.insert(&other, &time()).await.expect("a response");
+            let session = sessions.open(&new_session(other.id, other.epoch), &time()).await.expect("a session").session;
+            others.push((other.id, session.id));
+        }
         let redis = redis_connection(&backend.redis).await;
         let mut postgres = Vec::new();
         for _ in 0..CALLERS {
             let client = postgres_client(&backend.database).await;
             let select_1 = client.prepare("SELECT 1").await.expect("valid SQL");
-            postgres.push((client, select_1));
+            let columns = "id, email, name, password, standing, role, epoch, kept_session, created";
+            let select_user = client.prepare(&format!("SELECT {columns} FROM users WHERE id = $1")).await;
+            postgres.push(Postgres { client, select_1, select_user: select_user.expect("valid SQL") });
         }
-        Self { backend, users, sessions, user, session, redis, postgres, signed_in: OnceCell::new() }
+        Self { backend, users, sessions, user, session, others, redis, postgres, signed_in: OnceCell::new() }
     }
 
     /// Returns a connection to Postern for each caller, and the tokens of a signed-in user.
@@ -173,8 +205,36 @@ impl Fixture {
     }
 
     async fn select_1(&self, caller: usize) {
-        let (client, select_1) = &self.postgres[caller];
+        let Postgres { client, select_1, .. } = &self.postgres[caller];
         client.query_one(select_1, &[]).await.expect("a row");
+    }
+
+    async fn select_user(&self, caller: usize) -> tokio_postgres::Row {
+        let Postgres { client, select_user, .. } = &self.postgres[caller];
+        client.query_one(select_user, &[&self.others[caller].0.0]).await.expect("a row")
+    }
+
+    async fn hmget(&self, caller: usize) -> Vec<Option<String>> {
+        let (user, session) = self.others[caller];
+        let mut read = redis::cmd("HMGET");
+        read.arg(format!("session:{{{user}}}:{session}")).arg(&["epoch", "expires", "last_used", "idle"]);
+        read.query_async(&mut self.redis.clone()).await.expect("a response")
+    }
+}
+
+fn new_user(email: &str) -> User {
+    let now = SystemClock.now();
+    User {
+        id: UserId::new(now),
+        email: email.parse().expect("an address"),
+        name: "Bob".parse().expect("a name"),
+        // The length of a hash with the default parameters.
+        password: Some(PasswordHash::new("$".repeat(97))),
+        status: AccountStatus::Active,
+        role: Role::Member,
+        epoch: Epoch::random(),
+        surviving_session: None,
+        created: now,
     }
 }
 

@@ -12,7 +12,8 @@ redis_database() {
 
 # Fills the stores, and starts the servers that most parts use.
 start_servers() {
-    local once=$((users + most_requests * (rounds + 1) * round_seconds)) memory_before
+    local once=$users memory_before
+    ! wants profile || once=$((users + most_requests * (rounds + 1) * round_seconds))
     stores=(DATABASE_URL="$(database small)" REDIS_URL="$(redis_database 0)")
     env -i "${stores[@]}" POSTERN_KEYS_DIR="$directory/keys" "$postern" keys generate >/dev/null
     memory_before=$(redis_memory)

@@ -10,6 +10,7 @@ build() {
     fi
     path=$("${CARGO:-cargo}" "$@" --locked --message-format=json-render-diagnostics |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | grep -E "/$name(-[0-9a-f]+)?\$" | tail -n 1)
+    [[ -n $path ]] || die 70 "$name was not built"
     printf '%s\n' "$path"
 }
 
@@ -91,6 +92,6 @@ build_axum() {
     fi
     mkdir -p "$crate"
     cp -R scripts/measure/axum/. "$crate"
-    (cd "$crate" && CARGO_TARGET_DIR=$PWD/target cargo build --release >&2)
+    (cd "$crate" && CARGO_TARGET_DIR=$PWD/target "${CARGO:-cargo}" build --release --locked >&2)
     printf '%s\n' "$crate/target/release/axum-application"
 }

@@ -29,8 +29,8 @@ impl RequestId {
     /// Returns the id that the client sent, or a new one if it sent none or an invalid one.
     ///
     /// A new id is a UUIDv4 of random bytes from the operating system, which each thread gets for 256 ids at once. So ids do
-    /// not repeat, and nobody can predict one from others. Who reads the memory of the process can predict the next ones:
-    /// an id is no secret, and nothing is granted for one.
+    /// not repeat, and nobody can predict one from others. A reader of the process's memory can predict the next ones: an id
+    /// is no secret, and nothing is granted for one.
     pub fn of(headers: &HeaderMap) -> Self {
         let sent = headers.get(REQUEST_ID).filter(|id| is_valid(id.as_bytes())).cloned();
         Self(sent.map_or_else(|| Text::Generated(new_uuid()), Text::Sent))

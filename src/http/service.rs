@@ -173,8 +173,8 @@ impl Service {
         Ok(Admission { client, state: Arc::new(RequestState { memory, api_client: OnceLock::new() }) })
     }
 
-    /// Responds to a request. Always returns a response and logs one event, even if the handler panics or exceeds its
-    /// deadline.
+    /// Responds to a request. Always returns a response and counts the request, even if the handler panics or exceeds its
+    /// deadline. Logs one event, unless the setting excludes such a request.
     pub async fn respond(&self, request: Request<Incoming>, admission: Admission) -> Response {
         let (path, route_match) = self.router.find(request.method(), request.uri().path());
         let (mut log, headers) = self.start(&request, path);

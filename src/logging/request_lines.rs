@@ -1,16 +1,16 @@
-//! Which requests have a line in the log.
+//! The setting `POSTERN_LOG_REQUESTS`.
 
 use std::{fmt, str::FromStr};
 
 /// Which requests have a line in the log. Audit events and the lines of the server are logged regardless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestLines {
-    /// All.
+    /// Every request.
     All,
     /// Those with a status of 500 or above, and those that ended without a response: the client may have hung up because
     /// the response took too long.
     Errors,
-    /// None.
+    /// No request.
     None,
 }
 

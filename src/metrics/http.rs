@@ -71,19 +71,16 @@ impl RouteMetrics {
     pub fn request(&self, method: &'static str) -> InFlightRequest<'_> {
         self.http.in_flight.inc();
         let started = Instant::now();
-        let series = self.methods.get_or_add(method, || MethodMetrics {
-            duration: self.http.durations.with_label_values(&[self.route, method]),
-            statuses: FirstSeen::default(),
-        });
+        let series = self.methods.get_or_add(method, MethodMetrics::default);
         let series = series.unwrap_or_else(|| unreachable!("{method} is one of ten labels"));
         InFlightRequest { route: self, method, series, started, has_response: false }
     }
 }
 
 /// The metrics of a route and a method.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct MethodMetrics {
-    duration: Histogram,
+    duration: OnceLock<Histogram>,
     /// By status; `None` counts the requests without a response. `http/error.rs` and `http/response.rs` have 14 statuses.
     statuses: FirstSeen<Option<u16>, IntCounter, 16>,
 }
@@ -139,7 +136,8 @@ impl Drop for InFlightRequest<'_> {
             self.count(None);
         }
         self.route.http.in_flight.dec();
-        self.series.duration.observe(self.elapsed().as_secs_f64());
+        let look_up = || self.route.http.durations.with_label_values(&[self.route.route, self.method]);
+        self.series.duration.get_or_init(look_up).observe(self.elapsed().as_secs_f64());
     }
 }
 

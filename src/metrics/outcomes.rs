@@ -103,9 +103,9 @@ impl CallMetrics {
         let started = Instant::now();
         let metrics = &self.operations[operation.0];
         let record = |outcome| {
-            if let Some((_, counter)) = metrics.outcomes.iter().find(|(known, _)| *known == outcome) {
-                counter.inc();
-            }
+            let counter = metrics.outcomes.iter().find(|(known, _)| *known == outcome).map(|(_, counter)| counter);
+            debug_assert!(counter.is_some(), "{outcome} is in the table of metrics");
+            counter.inspect(|counter| counter.inc());
             metrics.duration.observe(started.elapsed().as_secs_f64());
         };
         observe(call, error_label, record).await

@@ -13,7 +13,7 @@
 //!
 //! - Equal keys are sent once, and each caller gets the outcome.
 //! - Each caller has its own deadline and its own outcome. A caller that is gone before its batch is sent costs nothing.
-//! - If the store rejects a whole batch, which one key may have caused, each key is sent alone.
+//! - If the store rejects a whole batch, which one key may have caused, each half is sent alone, and so on.
 //! - A lane whose round trip takes longer than [`REPLACE_AFTER`] is replaced: callers whose calls were not sent get a new one,
 //!   and the others keep waiting for it.
 
@@ -50,7 +50,7 @@ const MAX_WAITING: usize = 64 * 1024;
 
 /// How long a round trip may take before its lane is replaced: a quarter of the default time of a request's store calls, so
 /// that the calls that move over have time left.
-const REPLACE_AFTER: Duration = Duration::from_millis(250);
+pub(super) const REPLACE_AFTER: Duration = Duration::from_millis(250);
 
 /// The most lanes that have been replaced and still wait for a response. Each may hold a connection.
 const MAX_REPLACED: usize = 4;
@@ -76,9 +76,6 @@ pub(super) trait RoundTrip: Send + Sync + 'static {
         keys: &[Self::Key],
         time: &TimeBudget,
     ) -> impl Future<Output = Result<Vec<Result<Self::Value, StoreError>>, StoreError>> + Send;
-
-    /// Makes the next round trips use another connection, because one has had no response for [`REPLACE_AFTER`].
-    fn replace_connection(&self);
 }
 
 /// Shares round trips among calls.
@@ -157,10 +154,10 @@ impl<T: RoundTrip> Shared<T> {
 
     /// Starts a lane if calls wait and one more is allowed.
     fn start_lane(self: &Arc<Self>, queue: &mut Queue<T>) -> Option<StartedLane> {
-        let is_allowed = queue.lanes < self.max_lanes && queue.replaced <= MAX_REPLACED;
+        let is_allowed = queue.lanes < self.max_lanes && queue.lanes + queue.replaced < self.max_lanes + MAX_REPLACED;
         (is_allowed && !queue.waiting.is_empty()).then(|| {
             queue.lanes += 1;
-            let lane = Lane { shared: Arc::clone(self), is_replaced: false, taken: VecDeque::new() };
+            let lane = Lane { shared: Arc::clone(self), is_counted: true, is_replaced: false, taken: VecDeque::new() };
             StartedLane(Some(Box::pin(lane.run())))
         })
     }
@@ -192,8 +189,11 @@ struct StartedLane(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
 impl StartedLane {
     async fn run_until<O: Future + Unpin>(mut self, mut outcome: O) -> O::Output {
         poll_fn(|context| {
-            if self.0.as_mut().is_some_and(|lane| lane.as_mut().poll(context).is_ready()) {
-                self.0 = None;
+            // Taken out, so that a lane that panics is not continued.
+            if let Some(mut lane) = self.0.take()
+                && lane.as_mut().poll(context).is_pending()
+            {
+                self.0 = Some(lane);
             }
             Pin::new(&mut outcome).poll(context)
         })
@@ -213,6 +213,8 @@ impl Drop for StartedLane {
 /// Makes one round trip after the other while calls wait.
 struct Lane<T: RoundTrip> {
     shared: Arc<Shared<T>>,
+    /// Whether the queue counts this lane: until it ends.
+    is_counted: bool,
     /// Whether another lane has taken the place of this one.
     is_replaced: bool,
     /// Swapped with the queue for each batch, so that neither allocates.
@@ -223,6 +225,8 @@ struct Lane<T: RoundTrip> {
 struct Batch<T: RoundTrip> {
     keys: Vec<T::Key>,
     calls: Vec<(usize, Call<T>)>,
+    /// Whether several calls have the same key.
+    has_equal_keys: bool,
 }
 
 impl<T: RoundTrip> Lane<T> {
@@ -232,7 +236,7 @@ impl<T: RoundTrip> Lane<T> {
             // Other tasks that are ready add their calls first. Without this, 64 connections got 0.9 of the responses.
             yield_now().await;
         }
-        while let Some(Batch { keys, mut calls }) = self.next_batch() {
+        while let Some(Batch { keys, mut calls, has_equal_keys }) = self.next_batch() {
             let (shared, started) = (Arc::clone(&self.shared), Instant::now());
             let time = TimeBudget::new(latest_deadline(&calls).saturating_duration_since(started));
             let mut sending = pin!(send(&shared.round_trip, &keys, &time));
@@ -251,7 +255,7 @@ impl<T: RoundTrip> Lane<T> {
                     }
                 }
             };
-            answer(calls, outcomes);
+            answer(calls, outcomes, has_equal_keys);
         }
     }
 
@@ -271,6 +275,7 @@ impl<T: RoundTrip> Lane<T> {
                 }
                 if self.taken.is_empty() {
                     queue.lanes -= 1;
+                    self.is_counted = false;
                     return None;
                 }
             }
@@ -286,7 +291,8 @@ impl<T: RoundTrip> Lane<T> {
             }
         }
         self.shared.is_shared.store(calls.len() > 1, Ordering::Relaxed);
-        Some(Batch { keys, calls })
+        let has_equal_keys = calls.len() > keys.len();
+        Some(Batch { keys, calls, has_equal_keys })
     }
 
     /// Returns whether this lane may go on. A lane that was replaced may if there are fewer than allowed by now.
@@ -299,17 +305,39 @@ impl<T: RoundTrip> Lane<T> {
         queue.replaced -= 1;
         let is_needed = queue.lanes < self.shared.max_lanes;
         queue.lanes += usize::from(is_needed);
+        self.is_counted = is_needed;
         is_needed
     }
 
     /// Lets another lane take the place of this one, which only waits for its round trip.
     fn replace(&mut self) {
         self.is_replaced = true;
-        self.shared.round_trip.replace_connection();
+        let next = {
+            let mut queue = self.shared.queue.lock();
+            queue.lanes -= 1;
+            queue.replaced += 1;
+            self.shared.start_lane(&mut queue)
+        };
+        drop(next);
+    }
+}
+
+impl<T: RoundTrip> Drop for Lane<T> {
+    /// A lane that panics, or whose runtime shuts down, must not count for ever, nor leave calls that no lane takes.
+    fn drop(&mut self) {
+        if !self.is_counted {
+            return;
+        }
         let mut queue = self.shared.queue.lock();
-        queue.lanes -= 1;
-        queue.replaced += 1;
-        let _spawned = self.shared.start_lane(&mut queue);
+        if self.is_replaced {
+            queue.replaced -= 1;
+        } else {
+            queue.lanes -= 1;
+        }
+        if queue.lanes + queue.replaced == 0 {
+            // Their callers get an error, because nobody replies.
+            queue.waiting.clear();
+        }
     }
 }
 
@@ -319,27 +347,33 @@ fn latest_deadline<T: RoundTrip>(calls: &[(usize, Call<T>)]) -> Instant {
 }
 
 /// Answers each call with the outcome of its key.
-fn answer<T: RoundTrip>(calls: Vec<(usize, Call<T>)>, mut outcomes: Vec<Result<T::Value, StoreError>>) {
-    let is_shared = calls.len() > outcomes.len();
+fn answer<T: RoundTrip>(
+    calls: Vec<(usize, Call<T>)>,
+    mut outcomes: Vec<Result<T::Value, StoreError>>,
+    has_equal_keys: bool,
+) {
     for (position, mut call) in calls {
         let outcome = &mut outcomes[position];
-        call.answer(if is_shared { outcome.clone() } else { mem::replace(outcome, Err(unavailable::<T>("taken"))) });
+        call.answer(if has_equal_keys { outcome.clone() } else { mem::replace(outcome, Err(no_response::<T>())) });
     }
 }
 
-/// Sends distinct keys, and returns the outcome of each. If the store rejects them together, sends each alone.
+/// Sends distinct keys, and returns the outcome of each. If the store rejects them together, sends each half alone, and so on.
 async fn send<T: RoundTrip>(round_trip: &T, keys: &[T::Key], time: &TimeBudget) -> Vec<Result<T::Value, StoreError>> {
-    match send_once(round_trip, keys, time).await {
-        Err(StoreError::Corrupt { .. } | StoreError::Rejected { .. }) if keys.len() > 1 => {
-            let mut outcomes = Vec::with_capacity(keys.len());
-            for key in keys {
-                let alone = send_once(round_trip, std::slice::from_ref(key), time).await;
-                outcomes.push(alone.and_then(|mut outcomes| outcomes.remove(0)));
+    let mut outcomes = Vec::with_capacity(keys.len());
+    // From the last part to the first, so that the first is sent first.
+    let mut parts = vec![keys];
+    while let Some(part) = parts.pop() {
+        match send_once(round_trip, part, time).await {
+            Ok(part) => outcomes.extend(part),
+            Err(StoreError::Corrupt { .. } | StoreError::Rejected { .. }) if part.len() > 1 => {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
             }
-            outcomes
+            Err(error) => outcomes.extend(part.iter().map(|_| Err(error.clone()))),
         }
-        outcome => outcome.unwrap_or_else(|error| vec![Err(error); keys.len()]),
     }
+    outcomes
 }
 
 /// Sends distinct keys. A panic is an error, so that no lane is lost.

@@ -131,11 +131,6 @@ impl<C: Clone + Send + Sync + 'static> SharedConnection<C> {
         })
     }
 
-    /// Discards the current connection, if there is one.
-    pub(super) fn invalidate_current(&self) {
-        self.state.send_if_modified(|state| state.open.take().is_some());
-    }
-
     /// Returns whether there is a connection now.
     pub(super) fn is_open(&self) -> bool {
         self.state.borrow().open.is_some()

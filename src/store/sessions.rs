@@ -30,8 +30,8 @@ pub trait SessionStore: Send + Sync {
     async fn open(&self, session: &NewSession, time: &TimeBudget) -> Result<Opened, StoreError>;
 
     /// Returns a session and records that it is used, to [`LAST_USED_RESOLUTION`]. The caller decides whether it is
-    /// valid ([`User::is_session_valid`]). The use of a session with an idle limit has been recorded when this returns; that
-    /// of any other is recorded afterwards, or by a later call if that fails.
+    /// valid ([`User::is_session_valid`]). The use of a session with an idle limit has been recorded when this returns, unless
+    /// recording it fails; that of any other is recorded afterwards. What was not recorded is recorded by a later call.
     async fn touch(
         &self,
         user: UserId,

@@ -35,8 +35,8 @@ pub struct TokenTooLong {
     pub bytes: usize,
 }
 
-/// Issues and verifies access tokens. Remembers each verified token until it expires or the keys change, so that its
-/// signature is verified once.
+/// Issues and verifies access tokens. Remembers verified tokens until the keys change, so that their signatures are verified
+/// once. Their expiry is checked each time.
 #[derive(Debug)]
 pub struct AccessTokens {
     keys: Arc<LiveKeyring>,

@@ -116,7 +116,10 @@ impl Gate for Switch {
         match line {
             Line::Late(by) if from == Side::Server => tokio::time::sleep(by).await,
             Line::Swallowing => return Verdict { passing, bytes: 0, goes_on: true },
-            Line::BreakingOff if from == Side::Server => return Verdict { passing, bytes: bytes / 2, goes_on: false },
+            // Fewer bytes than any response has, of which a piece may contain several.
+            Line::BreakingOff if from == Side::Server => {
+                return Verdict { passing, bytes: bytes.min(3), goes_on: false };
+            }
             _ => {}
         }
         Verdict { passing, bytes, goes_on: true }

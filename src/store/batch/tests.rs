@@ -1,4 +1,4 @@
-use std::{future::pending, sync::atomic::AtomicUsize};
+use std::future::pending;
 
 use futures_util::future::join_all;
 use proptest::prelude::*;
@@ -40,7 +40,6 @@ struct Store {
     versions: Mutex<HashMap<u8, u64>>,
     plans: Mutex<VecDeque<Plan>>,
     trips: Mutex<Vec<Vec<u8>>>,
-    replaced: AtomicUsize,
 }
 
 impl Store {
@@ -92,10 +91,6 @@ impl RoundTrip for Arc<Store> {
             Ok(keys.iter().zip(values).map(value).collect())
         };
         time.limit("store", work).await
-    }
-
-    fn replace_connection(&self) {
-        self.replaced.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -181,6 +176,22 @@ async fn call_that_is_dropped_while_it_runs_a_lane_ends_no_other_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn equal_keys_have_the_outcome_after_another_call_is_dropped() {
+    let store = Store::with_plans([takes(10), takes(100)]);
+    store.write(7);
+    let batcher = batcher(&store);
+    let mut calls = vec![spawn_call(&batcher, 0, MINUTE)];
+    advance(Duration::from_millis(1)).await;
+    calls.extend([7, 8, 7].map(|key| spawn_call(&batcher, key, MINUTE)));
+    sleep(Duration::from_millis(50)).await;
+
+    calls.remove(2).abort();
+
+    assert_eq!(outcomes(calls).await, [Ok(0), Ok(1), Ok(1)]);
+    assert_eq!(store.trips(), [vec![0], vec![7, 8]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn timeout_of_one_call_is_not_the_error_of_the_others() {
     let store = Store::with_plans([takes(100)]);
     let batcher = batcher(&store);
@@ -235,7 +246,6 @@ async fn lane_that_hangs_is_replaced() {
     assert_eq!(outcomes(calls).await, [Ok(0); 3]);
 
     assert!(started.elapsed() < REPLACE_AFTER + 2 * TICK, "{:?}", started.elapsed());
-    assert_eq!(store.replaced.load(Ordering::Relaxed), 1);
     assert!(!hanging.is_finished());
     assert_eq!(outcomes(vec![hanging]).await, [Err("unavailable")]);
     assert_eq!(outcomes(vec![spawn_call(&batcher, 1, MINUTE)]).await, [Ok(0)]);
@@ -251,7 +261,7 @@ async fn store_that_hangs_keeps_a_limited_number_of_lanes() {
         advance(2 * REPLACE_AFTER).await;
     }
 
-    assert!(store.trips().len() <= MAX_REPLACED + 2, "{:?}", store.trips());
+    assert!(store.trips().len() <= MAX_REPLACED + 1, "{:?}", store.trips());
     let ended = outcomes(calls).await;
     assert!(ended.iter().all(|outcome| *outcome == Err("unavailable")));
     store.plans.lock().clear();
@@ -288,13 +298,16 @@ enum Step {
 
 fn step() -> impl Strategy<Value = (Duration, Step)> {
     let milliseconds = |range: std::ops::Range<u64>| range.prop_map(Duration::from_millis);
-    let call = (0..4_u8, milliseconds(1_u64..400), milliseconds(1_u64..800));
+    let call = (0..4_u8, milliseconds(1_u64..800), milliseconds(1_u64..800));
     let step = prop_oneof![
         (0..4_u8).prop_map(Step::Write),
         call.prop_map(|(key, time, patience)| Step::Call { key, time, patience }),
     ];
     (milliseconds(0_u64..30), step)
 }
+
+/// The longest round trip of a plan that does not hang.
+const LONGEST_TRIP: Duration = Duration::from_millis(2 * 59);
 
 fn plan() -> impl Strategy<Value = Plan> {
     let fault = prop_oneof![
@@ -309,12 +322,15 @@ fn plan() -> impl Strategy<Value = Plan> {
 }
 
 /// Makes a call, and checks that its outcome is one that the store could have given to this call alone.
-async fn checked_call(batcher: Arc<Batcher<Arc<Store>>>, store: Arc<Store>, key: u8, time: Duration) {
+async fn checked_call(batcher: Arc<Batcher<Arc<Store>>>, store: Arc<Store>, key: u8, time: Duration, can_fail: bool) {
     let (before, started) = (store.version(key), Instant::now());
 
     let outcome = batcher.call(key, &TimeBudget::new(time)).await;
 
     assert!(started.elapsed() <= time + 2 * TICK, "{:?} of {time:?}", started.elapsed());
+    // The call before it in the lane may take as long as this one.
+    let is_in_time = time > 4 * LONGEST_TRIP;
+    assert!(outcome.is_ok() || can_fail || !is_in_time, "{outcome:?}");
     if let Ok(version) = outcome {
         assert!((before..=store.version(key)).contains(&version), "{version} of a key that was {before}");
     }
@@ -329,6 +345,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.expect("a runtime").block_on(async {
+            let can_fail = plans.iter().any(|plan| plan.fault != Fault::None);
             let store = Store::with_plans(plans);
             let batcher = Arc::new(Batcher::new(Arc::clone(&store), lanes));
             let mut calls = Vec::new();
@@ -337,7 +354,7 @@ proptest! {
                 match step {
                     Step::Write(key) => store.write(key),
                     Step::Call { key, time, patience } => {
-                        let call = checked_call(Arc::clone(&batcher), Arc::clone(&store), key, time);
+                        let call = checked_call(Arc::clone(&batcher), Arc::clone(&store), key, time, can_fail);
                         calls.push(tokio::spawn(timeout(patience, call)));
                     }
                 }

@@ -178,7 +178,7 @@ impl PostgresAccess {
         }
     }
 
-    /// Takes a connection from the pool. If the pool has to open one, a separate task does that: a request with too little
+    /// Takes a connection from the pool. If no connection is idle, a separate task opens one: a request with too little
     /// time left would otherwise cancel each attempt it starts. A connection that comes too late for the request goes to the
     /// pool. A request that waits in a full pool leaves the queue when it is dropped.
     async fn get(&self) -> Result<Result<Object<PoolManager>, PoolError>, StoreError> {

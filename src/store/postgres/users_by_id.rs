@@ -38,6 +38,4 @@ impl RoundTrip for UsersById {
         }
         Ok(ids.iter().map(|id| found.remove(id).transpose()).collect())
     }
-
-    fn replace_connection(&self) {}
 }

@@ -1,8 +1,9 @@
 //! The access to Redis: a shared connection and a retry budget.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use redis::{RedisError, RedisResult, aio::MultiplexedConnection};
+use tokio::time::timeout;
 
 use super::{connector::RedisConnector, error::STORE, url::RedisUrl};
 use crate::{
@@ -10,6 +11,7 @@ use crate::{
     reloading::FileWatch,
     store::{
         StoreError, TimeBudget,
+        batch::REPLACE_AFTER,
         reconnect::{CallError, SharedConnection},
         retry_budget::RetryBudget,
     },
@@ -51,9 +53,28 @@ impl RedisAccess {
         call: impl Fn(MultiplexedConnection) -> F,
         time: &TimeBudget,
     ) -> Result<T, StoreError> {
+        self.call_with_retry(call, None, time).await
+    }
+
+    /// Makes an idempotent call like [`Self::call_idempotent`]. If no call over its connection has had a response for
+    /// [`REPLACE_AFTER`], the next calls use a new connection, while this one keeps waiting.
+    pub(super) async fn call_for_batch<T, F: Future<Output = RedisResult<T>>>(
+        &self,
+        call: impl Fn(MultiplexedConnection) -> F,
+        time: &TimeBudget,
+    ) -> Result<T, StoreError> {
+        self.call_with_retry(call, Some(REPLACE_AFTER), time).await
+    }
+
+    async fn call_with_retry<T, F: Future<Output = RedisResult<T>>>(
+        &self,
+        call: impl Fn(MultiplexedConnection) -> F,
+        replace_after: Option<Duration>,
+        time: &TimeBudget,
+    ) -> Result<T, StoreError> {
         self.retries.deposit();
-        let outcome = match self.attempt(&call, time).await {
-            Err(CallError::Connection(_)) if self.retries.withdraw() => self.attempt(&call, time).await,
+        let outcome = match self.attempt(&call, replace_after, time).await {
+            Err(CallError::Connection(_)) if self.retries.withdraw() => self.attempt(&call, replace_after, time).await,
             outcome => outcome,
         };
         Ok(outcome?)
@@ -66,18 +87,28 @@ impl RedisAccess {
         time: &TimeBudget,
     ) -> Result<T, StoreError> {
         self.retries.deposit();
-        Ok(self.attempt(&call, time).await?)
+        Ok(self.attempt(&call, None, time).await?)
     }
 
     async fn attempt<T, F: Future<Output = RedisResult<T>>>(
         &self,
         call: &impl Fn(MultiplexedConnection) -> F,
+        replace_after: Option<Duration>,
         time: &TimeBudget,
     ) -> Result<T, CallError> {
         let (mut used, responses) = (None, self.connection.responses());
         let run = async {
             let open = used.insert(self.connection.open().await?);
-            Ok(call(open.connection.clone()).await)
+            let mut call = pin!(call(open.connection.clone()));
+            if let Some(limit) = replace_after {
+                let sent = self.connection.responses();
+                match timeout(limit, call.as_mut()).await {
+                    Ok(outcome) => return Ok(outcome),
+                    Err(_) if self.connection.responses() == sent => drop(self.connection.invalidate(open)),
+                    Err(_) => {}
+                }
+            }
+            Ok(call.await)
         };
         let outcome = time.limit(STORE, run).await;
         let Some(open) = used else { return Err(CallError::Other(outcome.err().unwrap_or_else(no_connection))) };
@@ -104,11 +135,6 @@ impl RedisAccess {
                 Err(CallError::Other(error))
             }
         }
-    }
-
-    /// Makes the next calls use a new connection. Calls under way keep theirs.
-    pub(super) fn replace_connection(&self) {
-        self.connection.invalidate_current();
     }
 
     /// Returns a watch that checks the file of the URL every ten seconds.

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use redis::{Pipeline, RedisError, RedisResult, Value, aio::MultiplexedConnection};
+use redis::{Pipeline, RedisError, RedisResult, Script, Value, aio::MultiplexedConnection};
+use uuid::Uuid;
 
 use super::{
-    access::RedisAccess, error::STORE, scripts::milliseconds, server_time::ServerTime, session_keys::session_key,
+    access::RedisAccess,
+    error::STORE,
+    scripts::{milliseconds, script},
+    server_time::ServerTime,
+    session_keys::{index_key, session_key},
     session_record::read_time,
 };
 use crate::{
@@ -22,11 +27,12 @@ const FIELDS: [&str; 4] = ["epoch", "expires", "last_used", "idle"];
 ///
 /// That write fails if the server's data may be stale, because it has become a replica or lacks the replicas that it
 /// requires. It comes last: a server that still accepts it was the primary when it read. A server that is full or cannot
-/// save rejects it too, but still has all data.
+/// save rejects it too, but still has all data. Redis reports these two causes first, so a script then checks the others.
 pub(super) struct SessionReads {
     access: Arc<RedisAccess>,
     clock: Arc<dyn Clock>,
     server_time: Arc<ServerTime>,
+    check_primary: Script,
 }
 
 /// A session that was found.
@@ -41,7 +47,8 @@ pub(super) struct FoundSession {
 
 impl SessionReads {
     pub(super) fn new(access: Arc<RedisAccess>, clock: Arc<dyn Clock>, server_time: Arc<ServerTime>) -> Self {
-        Self { access, clock, server_time }
+        let check_primary = script(include_str!("session.lua"), include_str!("session.check_primary.lua"));
+        Self { access, clock, server_time, check_primary }
     }
 }
 
@@ -57,15 +64,12 @@ impl RoundTrip for SessionReads {
         time: &TimeBudget,
     ) -> Result<Vec<Result<Option<FoundSession>, StoreError>>, StoreError> {
         let pipeline = pipeline(keys);
-        let (now, records) = self.access.call_idempotent(|redis| read(&pipeline, redis), time).await?;
+        let (now, records) =
+            self.access.call_for_batch(|redis| read(&pipeline, &self.check_primary, redis), time).await?;
         self.server_time.record(now);
         let now = now.saturating_add(milliseconds(self.clock.offset()));
         let found = keys.iter().zip(records).map(|((user, id), fields)| find(*user, *id, fields, now.cast_signed()));
         Ok(found.collect())
-    }
-
-    fn replace_connection(&self) {
-        self.access.replace_connection();
     }
 }
 
@@ -83,12 +87,17 @@ fn pipeline(keys: &[(UserId, SessionId)]) -> Pipeline {
 }
 
 /// Returns the server's time in milliseconds since 1970, and the response to each read.
-async fn read(pipeline: &Pipeline, mut redis: MultiplexedConnection) -> RedisResult<(u64, Vec<Value>)> {
+async fn read(
+    pipeline: &Pipeline,
+    check_primary: &Script,
+    mut redis: MultiplexedConnection,
+) -> RedisResult<(u64, Vec<Value>)> {
     let mut responses: Vec<Value> = pipeline.query_async(&mut redis).await?;
-    if let Some(Value::ServerError(error)) = responses.pop()
-        && !matches!(error.code(), "OOM" | "MISCONF")
-    {
-        return Err(error.into());
+    if let Some(Value::ServerError(error)) = responses.pop() {
+        if !matches!(error.code(), "OOM" | "MISCONF") {
+            return Err(error.into());
+        }
+        let () = check_primary.key(index_key(UserId(Uuid::nil()))).arg(0).invoke_async(&mut redis).await?;
     }
     let records = responses.split_off(1);
     let (seconds, microseconds): (u64, u64) = redis::from_redis_value(Value::Array(responses)).map(|(time,)| time)?;
@@ -113,7 +122,7 @@ fn find(user: UserId, id: SessionId, fields: Value, now: i64) -> Result<Option<F
     if idle.is_some_and(|idle| last_used.saturating_add(idle) <= now) {
         return Ok(None);
     }
-    let must_record_use = now - last_used >= milliseconds(LAST_USED_RESOLUTION).cast_signed();
+    let must_record_use = now.saturating_sub(last_used) >= milliseconds(LAST_USED_RESOLUTION).cast_signed();
     let last_used = read_time(if must_record_use { now } else { last_used })?;
     Ok(Some(FoundSession {
         session: LiveSession { id, user, epoch: Epoch(epoch), last_used },

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use redis::{ErrorKind, Pipeline, RedisResult, Script, ServerErrorKind, aio::MultiplexedConnection};
+use tracing::debug;
 
 use super::{
     access::RedisAccess,
@@ -53,12 +54,13 @@ impl RoundTrip for SessionUses {
         time: &TimeBudget,
     ) -> Result<Vec<Result<bool, StoreError>>, StoreError> {
         let pipeline = self.pipeline(keys);
-        let responses = self.access.call_idempotent(|redis| run(&self.script, &pipeline, redis), time).await?;
-        Ok(responses.into_iter().map(|response| response.map_err(StoreError::from)).collect())
-    }
-
-    fn replace_connection(&self) {
-        self.access.replace_connection();
+        let sent = self.access.call_for_batch(|redis| run(&self.script, &pipeline, redis), time).await;
+        let responses = sent.inspect_err(|error| debug!(%error, "failed to record the use of sessions"))?;
+        let outcome = |response: RedisResult<bool>| {
+            let outcome = response.map_err(StoreError::from);
+            outcome.inspect_err(|error| debug!(%error, "failed to record the use of a session"))
+        };
+        Ok(responses.into_iter().map(outcome).collect())
     }
 }
 

@@ -87,6 +87,6 @@ impl RedisStore {
     #[must_use]
     pub fn pool_stats(&self) -> PoolStats {
         let stats = self.access.pool_stats();
-        PoolStats { waiting: stats.waiting + self.session_reads.waiting(), ..stats }
+        PoolStats { waiting: stats.waiting + self.session_reads.waiting() + self.session_uses.waiting(), ..stats }
     }
 }
