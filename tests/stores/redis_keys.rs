@@ -197,9 +197,9 @@ async fn recorded_use_neither_goes_back_nor_creates_a_session() {
     for _ in 0..20 {
         let session = early.open(&new(), &time()).await.expect("a response").session;
         let (of_use, of_end) = (time(), time());
-        let (used, ended) =
+        let (touched, ended) =
             tokio::join!(late.touch(user.id, session.id, &of_use), early.end(user.id, session.id, &of_end));
-        assert!(used.is_ok() && ended == Ok(1), "{used:?} {ended:?}");
+        assert!(touched.is_ok() && ended == Ok(1), "{touched:?} {ended:?}");
         assert_eq!(redis.query::<u64>(&["EXISTS", &session_key(&session)]).await, 0);
     }
 }

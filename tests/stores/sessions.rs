@@ -222,7 +222,7 @@ async fn use_is_recorded_once_a_minute() {
     let user = fixture.inserted("ada@example.org").await;
     for is_refresh in [true, false] {
         let session = fixture.opened(&user).await;
-        let used = async || {
+        let make_request = async || {
             if is_refresh {
                 fixture.refreshed(&user, &session, FIRST_NEXT).await;
             } else {
@@ -232,11 +232,11 @@ async fn use_is_recorded_once_a_minute() {
         let last_used = async || fixture.stored(&session).await.expect("a session").last_used;
 
         fixture.clock.advance(Duration::from_secs(55));
-        used().await;
+        make_request().await;
         assert_eq!(last_used().await, session.last_used);
 
         fixture.clock.advance(Duration::from_secs(10));
-        used().await;
+        make_request().await;
         // A store may record it after the response.
         let recorded = async || Some(last_used().await).filter(|recorded| *recorded != session.last_used);
         let recorded = eventually_some(LONG, "the use is recorded", recorded).await;

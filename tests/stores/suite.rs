@@ -1,6 +1,15 @@
 //! The contract of every store, races included.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
 
 use postern::{
     clock::{Clock as _, ManualClock, from_unix_ms, unix_ms},
@@ -8,7 +17,7 @@ use postern::{
         AccountStatus, Client, Epoch, FIRST_NEXT, KeyTag, LiveSession, NewSession, PasswordHash, RefreshOutcome, Role,
         Rotation, Session, SessionId, User, UserId,
     },
-    store::{CompareAndSet, Insert, PasswordChange, Refresh, RefreshAttempt, StoreError, TimeBudget},
+    store::{CompareAndSet, Insert, PasswordChange, Refresh, RefreshAttempt, StoreError, TimeBudget, UserUpdate},
 };
 
 use super::Backend;
@@ -168,6 +177,65 @@ async fn writes_of_one_server_are_read_by_another_at_once() {
 
     second.sessions.end(user.id, session.id, &time()).await.expect("a response");
     assert_eq!(fixture.resumed(&session).await, None);
+}
+
+/// Calls `find` again and again until it was called after `is_over`, and checks that this call finds nothing.
+async fn find_until_over(is_over: &AtomicBool, find: impl AsyncFn() -> bool) {
+    for _ in 0..100_000 {
+        let was_over = is_over.load(Ordering::SeqCst);
+        let is_found = find().await;
+        if was_over {
+            assert!(!is_found, "found by a call that followed its end");
+            return;
+        }
+    }
+    panic!("it does not end");
+}
+
+#[tokio::test]
+async fn ended_session_is_found_by_no_later_call_of_any_server() {
+    let fixture = Fixture::empty().await;
+    let second = fixture.second().await;
+    let user = fixture.inserted("ada@example.org").await;
+    for _ in 0..20 {
+        let (session, is_over) = (fixture.opened(&user).await, AtomicBool::new(false));
+        let finding = (0..32).map(|number| {
+            let stores = if number % 2 == 0 { &fixture.stores } else { &second };
+            let find = async || {
+                let found = stores.sessions.touch(user.id, session.id, &time()).await;
+                found.expect("a response").is_some()
+            };
+            find_until_over(&is_over, find)
+        });
+        let ending = async {
+            fixture.stores.sessions.end(user.id, session.id, &time()).await.expect("a response");
+            is_over.store(true, Ordering::SeqCst);
+        };
+        tokio::join!(join_all(finding), ending);
+    }
+}
+
+#[tokio::test]
+async fn former_epoch_is_found_by_no_later_call_of_any_server() {
+    let fixture = Fixture::empty().await;
+    let second = fixture.second().await;
+    for round in 0..20 {
+        let (user, is_over) = (fixture.inserted(&format!("ada{round}@example.org")).await, AtomicBool::new(false));
+        let finding = (0..32).map(|number| {
+            let stores = if number % 2 == 0 { &fixture.stores } else { &second };
+            let find = async || {
+                let found = stores.users.by_id(user.id, &time()).await.expect("a response").expect("a user");
+                found.epoch == user.epoch
+            };
+            find_until_over(&is_over, find)
+        });
+        let ending = async {
+            let update = UserUpdate::EndSessions(Epoch::random());
+            fixture.stores.users.update(user.id, &update, &time()).await.expect("a response");
+            is_over.store(true, Ordering::SeqCst);
+        };
+        tokio::join!(join_all(finding), ending);
+    }
 }
 
 #[tokio::test]

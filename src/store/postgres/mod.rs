@@ -5,7 +5,7 @@
 //! other calls ──────────┴─▶ retry budget ─▶ availability ─▶ connection limit ─▶ pool ─▶ statement
 //! ```
 //!
-//! [`access`] is the one way to PostgreSQL, and each step of it has one purpose:
+//! `access.rs` is the one way to PostgreSQL, and each step of it has one purpose:
 //!
 //! - **Batch** (`store/batch.rs`): look-ups of users by id, which every signed-in request makes, share statements.
 //! - **Retry budget**: a statement whose connection broke, or that PostgreSQL did not run, is repeated once, for at most a

@@ -4,8 +4,8 @@
 //! user's session ids by expiry, for listing and pruning only. The braces put all keys of a user into one cluster slot,
 //! so each write is one script. A session stores its own expiry, which decides; the TTL removes the key afterwards.
 //!
-//! Signed-in requests read their sessions without a script, in shared pipelines ([`session_reads`]); their uses are recorded
-//! at most once a minute, by a script ([`session_uses`]).
+//! Signed-in requests read their sessions without a script, in shared pipelines (`session_reads.rs`); their uses are recorded
+//! at most once a minute, by a script (`session_uses.rs`).
 //!
 //! The counters of attempts are in a fixed number of hashes, `attempts:<number>`, and the known devices of an account in the
 //! sorted set `devices:<digest>`.
