@@ -9,6 +9,8 @@
 //! serves until it is stopped. Without arguments, or with `--test`, it fills the stores of `scripts/with-stores` with a few
 //! users, and serves each kind of request once.
 
+#[path = "../speed/common_headers.rs"]
+mod common_headers;
 mod population;
 mod server;
 mod sessions;

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::{
+    common_headers::with_common_headers,
     sessions::Sessions,
     signature::Signer,
     users::{User, Users},
@@ -138,20 +139,6 @@ fn verified((id, session): Subject, user: &User) -> Option<Response<Full<Bytes>>
     headers.insert("x-user-email-verified", HeaderValue::from_static("false"));
     headers.insert("x-session-id", HeaderValue::from_str(&session.to_string()).ok()?);
     Some(with_common_headers(response))
-}
-
-/// Adds the headers of every response of Postern.
-fn with_common_headers(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
-    let headers = response.headers_mut();
-    headers.insert("x-request-id", HeaderValue::from_static("00000000-0000-4000-8000-000000000000"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
-    response
 }
 
 fn unauthorized() -> Response<Full<Bytes>> {

@@ -43,7 +43,7 @@ use tokio::{
 use super::{error::StoreError, time_budget::TimeBudget};
 
 /// The most keys of a round trip.
-pub(super) const MAX_KEYS: usize = 256;
+const MAX_KEYS: usize = 256;
 
 /// The most calls that wait. Each belongs to a request, whose number other limits bound.
 const MAX_WAITING: usize = 64 * 1024;

@@ -71,12 +71,7 @@ impl PostgresAccess {
         params: &[&(dyn ToSql + Sync)],
         time: &TimeBudget,
     ) -> Result<Vec<Row>, StoreError> {
-        self.retries.deposit();
-        let outcome = match self.attempt(query, params, time).await {
-            Err(CallError::NotRun(_)) if self.retries.withdraw() => self.attempt(query, params, time).await,
-            outcome => outcome,
-        };
-        Ok(outcome?)
+        self.query_with_retry(query, params, |error| matches!(error, CallError::NotRun(_)), time).await
     }
 
     /// Runs an idempotent statement, and retries it once, within the retry budget, if PostgreSQL did not run it or if the
@@ -87,11 +82,20 @@ impl PostgresAccess {
         params: &[&(dyn ToSql + Sync)],
         time: &TimeBudget,
     ) -> Result<Vec<Row>, StoreError> {
+        let may_retry = |error: &CallError| matches!(error, CallError::Connection(_) | CallError::NotRun(_));
+        self.query_with_retry(query, params, may_retry, time).await
+    }
+
+    async fn query_with_retry(
+        &self,
+        query: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+        may_retry: impl Fn(&CallError) -> bool,
+        time: &TimeBudget,
+    ) -> Result<Vec<Row>, StoreError> {
         self.retries.deposit();
         let outcome = match self.attempt(query, params, time).await {
-            Err(CallError::Connection(_) | CallError::NotRun(_)) if self.retries.withdraw() => {
-                self.attempt(query, params, time).await
-            }
+            Err(error) if may_retry(&error) && self.retries.withdraw() => self.attempt(query, params, time).await,
             outcome => outcome,
         };
         Ok(outcome?)
