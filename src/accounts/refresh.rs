@@ -3,7 +3,7 @@
 
 use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
-    model::{AuditSubject, EventKind, RefreshOutcome, Rotation, Session, User},
+    model::{AuditSubject, EventKind, RefreshOutcome, RefreshedSession, Rotation, User},
     store::{Refresh, RefreshAttempt},
 };
 
@@ -59,7 +59,7 @@ impl Accounts {
     }
 
     /// Counts the outcome, and records it in the audit trail if it is unusual.
-    fn record_outcome(&self, outcome: RefreshOutcome, session: &Session, call: &CallContext) {
+    fn record_outcome(&self, outcome: RefreshOutcome, session: &RefreshedSession, call: &CallContext) {
         let metrics = &self.metrics.accounts;
         metrics.count_refresh_token(outcome.label());
         if outcome.is_reuse() {

@@ -9,7 +9,7 @@ use crate::{
     audit::Trail,
     clock::Clock,
     metrics::Metrics,
-    model::{AuditSubject, Epoch, EventKind, NewSession, Session, SessionId, User},
+    model::{AuditSubject, Epoch, EventKind, NewSession, RefreshedSession, Session, SessionId, User},
     passwords::{AcceptedPassword, CandidatePassword, Hasher, Policy, WorkPermit},
     rate_limit::LoginLimiter,
     store::{SessionStore, StoreError, TimeBudget, UserStore},
@@ -149,17 +149,18 @@ impl Accounts {
 
     /// Returns the tokens of a new session.
     pub(super) fn first_tokens(&self, session: &Session) -> Tokens {
-        Tokens { access: self.access_token(session), refresh: self.next_token(session) }
+        let session = RefreshedSession::from(session);
+        Tokens { access: self.access_token(&session), refresh: self.next_token(&session) }
     }
 
     /// Returns the next refresh token of a session.
-    pub(super) fn next_token(&self, session: &Session) -> String {
+    pub(super) fn next_token(&self, session: &RefreshedSession) -> String {
         let claims = RefreshClaims { user: session.user, session: session.id, counter: session.next };
         self.refresh_tokens.issue(claims, session.next_key)
     }
 
     /// Returns an access token that expires no later than the session.
-    pub(super) fn access_token(&self, session: &Session) -> String {
+    pub(super) fn access_token(&self, session: &RefreshedSession) -> String {
         let now = self.clock.now();
         let expires = session.expires.min(now + self.lifetimes.access);
         self.access_tokens.issue(session.user, session.id, now, expires)

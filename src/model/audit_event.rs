@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     display_text::DisplayText,
     id::{SessionId, UserId},
-    session::{Client, LiveSession, Session},
+    session::{Client, LiveSession, RefreshedSession, Session},
     user::User,
 };
 use crate::clock::unix_ms;
@@ -227,6 +227,12 @@ impl From<&User> for AuditSubject {
 
 impl From<&LiveSession> for AuditSubject {
     fn from(session: &LiveSession) -> Self {
+        Self { user: Some(session.user), session: Some(session.id), detail: None }
+    }
+}
+
+impl From<&RefreshedSession> for AuditSubject {
+    fn from(session: &RefreshedSession) -> Self {
         Self { user: Some(session.user), session: Some(session.id), detail: None }
     }
 }

@@ -23,6 +23,9 @@ pub use self::{
     name::{InvalidName, MAX_CHARACTERS as MAX_NAME_CHARACTERS, Name},
     pagination::{Cursor, InvalidCursor, UserQuery},
     rotation::{REUSE_INTERVAL, RefreshOutcome, Rotation},
-    session::{Client, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, MAX_USER_AGENT_BYTES, NewSession, Session},
+    session::{
+        Client, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, MAX_USER_AGENT_BYTES, NewSession, RefreshedSession,
+        Session,
+    },
     user::{AccountStatus, PasswordHash, Role, User},
 };

@@ -85,6 +85,30 @@ pub struct LiveSession {
     pub last_used: OffsetDateTime,
 }
 
+/// What the tokens of a session need of it, as it is after a refresh, or as it was when the refresh ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefreshedSession {
+    /// The id; never reused.
+    pub id: SessionId,
+    /// The user who owns the session.
+    pub user: UserId,
+    /// The time at which the session ends.
+    pub expires: OffsetDateTime,
+    /// The counter of the current refresh token.
+    pub current: u64,
+    /// The counter of the next refresh token.
+    pub next: u64,
+    /// The key that signs the next refresh token.
+    pub next_key: KeyTag,
+}
+
+impl From<&Session> for RefreshedSession {
+    fn from(session: &Session) -> Self {
+        let Session { id, user, expires, current, next, next_key, .. } = *session;
+        Self { id, user, expires, current, next, next_key }
+    }
+}
+
 impl From<&Session> for LiveSession {
     fn from(session: &Session) -> Self {
         Self { id: session.id, user: session.user, epoch: session.epoch, last_used: session.last_used }

@@ -9,7 +9,7 @@ use super::{
     hashing_pool::HashingPool,
     job_queue::Overloaded,
     password::Password,
-    policy::{self, AcceptedPassword, CandidatePassword, PolicyViolation},
+    policy::{AcceptedPassword, CandidatePassword, PolicyViolation},
     queue_load::JobKind,
     work_permit::{RunningJob, WorkPermit},
 };
@@ -43,8 +43,6 @@ impl Hasher {
         let HasherSettings { parameters, threads, max_wait } = settings;
         let params = parameters.params()?;
         let pool = HashingPool::start(threads, max_wait, &params, metrics).map_err(|error| error.to_string())?;
-        // So that no request waits for the dictionaries.
-        pool.queue().push_internal(Box::new(|_, _| policy::warm_up()));
         Ok(Self { pool, dummy_hash: dummy_hash(params.clone()), params })
     }
 
@@ -235,7 +233,7 @@ mod tests {
     async fn rehash_is_rejected_while_a_job_is_queued() {
         let hasher = hasher();
         let (release, released) = mpsc::channel::<()>();
-        hasher.pool.queue().push_internal(Box::new(move |_, _| {
+        hasher.pool.queue().push_unlimited(Box::new(move |_, _| {
             let _ = released.recv();
         }));
         let password = password();

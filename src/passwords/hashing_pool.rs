@@ -166,7 +166,7 @@ mod tests {
     /// Occupies one thread until the sender is dropped.
     fn occupy(pool: &HashingPool) -> mpsc::Sender<()> {
         let (release, released) = mpsc::channel();
-        pool.queue().push_internal(Box::new(move |_, _| {
+        pool.queue().push_unlimited(Box::new(move |_, _| {
             let _ = released.recv();
         }));
         release
@@ -279,14 +279,14 @@ mod tests {
     fn two_jobs_overlap(pool: &HashingPool, meanwhile: impl Fn() + Send + 'static) -> bool {
         let (arrive, arrival) = mpsc::channel();
         let (report, reports) = mpsc::channel();
-        pool.queue().push_internal(Box::new(move |_, _| {
+        pool.queue().push_unlimited(Box::new(move |_, _| {
             let meets = (0..20).any(|_| {
                 meanwhile();
                 arrival.recv_timeout(Duration::from_millis(10)).is_ok()
             });
             report.send(meets).expect("a receiver");
         }));
-        pool.queue().push_internal(Box::new(move |_, _| {
+        pool.queue().push_unlimited(Box::new(move |_, _| {
             let _ = arrive.send(());
         }));
         reports.recv_timeout(TEST_TIMEOUT).expect("a report of the first job")

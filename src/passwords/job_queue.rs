@@ -117,8 +117,9 @@ impl JobQueue {
         Ok(QueuedJob { queue: self, path, id })
     }
 
-    /// Adds a job of the server itself, regardless of the wait.
-    pub fn push_internal(&self, run: HashJob) {
+    /// Adds a job that occupies a thread, regardless of the wait.
+    #[cfg(test)]
+    pub fn push_unlimited(&self, run: HashJob) {
         self.add(&mut self.state.lock(), client_path(None), Job { cost_us: 0, work: run });
     }
 

@@ -113,11 +113,6 @@ impl Policy {
     }
 }
 
-/// Builds the estimator's dictionaries, which otherwise delay the first check (by 100 ms on a slow core).
-pub fn warm_up() {
-    is_easily_guessed("warm up");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{error::StoreError, health::StoreHealth, time_budget::TimeBudget};
-use crate::model::{LiveSession, NewSession, RefreshOutcome, Rotation, Session, SessionId, User, UserId};
+use crate::model::{
+    LiveSession, NewSession, RefreshOutcome, RefreshedSession, Rotation, Session, SessionId, User, UserId,
+};
 
 /// Stores sessions.
 ///
@@ -106,5 +108,5 @@ pub enum Refresh {
     /// The session is not stored or not valid.
     NotValid,
     /// The token was applied to the session, which is returned as it is afterwards, or as it was when it ended.
-    Decided(RefreshOutcome, Session),
+    Decided(RefreshOutcome, RefreshedSession),
 }

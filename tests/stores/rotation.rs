@@ -239,7 +239,7 @@ fn token_used_by_two_clients_ends_the_session() {
         for (who, wait, has_response) in attempts {
             fixture.clock.advance(Duration::from_secs(wait));
             let refresh = fixture.presented(user, &session, stored[who], ON).await;
-            let Refresh::Decided(outcome, session) = refresh else { panic!("{refresh:?}") };
+            let Refresh::Decided(outcome, refreshed) = refresh else { panic!("{refresh:?}") };
 
             // The other client was the last one and has the current token; this one comes more than ten seconds later.
             let is_other_displaced = last.is_some_and(|(last, is_ahead)| last != who && is_ahead && wait > 10);
@@ -256,7 +256,7 @@ fn token_used_by_two_clients_ends_the_session() {
                 displaced = Some(1 - who);
             }
             if has_response {
-                stored[who] = session.next;
+                stored[who] = refreshed.next;
             }
             last = Some((who, has_response && outcome != RefreshOutcome::Shared));
         }

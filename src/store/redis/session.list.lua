@@ -4,7 +4,7 @@
 -- Returns  a list of {session id, record}
 local sessions = {}
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  local record = find(ARGV[2] .. id)
+  local record = find(ARGV[2] .. id, USER_AGENT2)
   if record then
     sessions[#sessions + 1] = {id, record}
   end

@@ -8,6 +8,7 @@
 local FIELDS = {'epoch', 'created', 'expires', 'last_used', 'idle', 'held', 'successor', 'successor_key', 'rotated',
   'address', 'user_agent', 'user_agent2'}
 local EPOCH, CREATED, EXPIRES, LAST_USED, IDLE, CURRENT, NEXT, NEXT_KEY, ROTATED = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local USER_AGENT2 = #FIELDS
 
 -- Makes a write that changes nothing, and fails if the server accepts no writes. A script must make it before any other
 -- write: after its first write, a full server accepts the rest of the script.
@@ -33,10 +34,11 @@ local function fail_unless_primary(key)
   is_primary = true
 end
 
--- Returns the record of a session, or nil if it has ended, expired, or exceeded its idle limit.
-local function find(key)
+-- Returns the record of a session up to a field, by default without its client, or nil if it has ended, expired, or exceeded
+-- its idle limit.
+local function find(key, last_field)
   fail_unless_primary(key)
-  local record = redis.call('HMGET', key, unpack(FIELDS))
+  local record = redis.call('HMGET', key, unpack(FIELDS, 1, last_field or ROTATED))
   if not record[EXPIRES] or tonumber(record[EXPIRES]) <= now then
     return nil
   end

@@ -44,7 +44,7 @@ redis.call('HSET', KEYS[1],
 if ARGV[13] ~= '' then
   redis.call('HSET', KEYS[1], 'user_agent2', ARGV[13])
 end
-local record = find(KEYS[1])
+local record = find(KEYS[1], USER_AGENT2)
 set_ttl(KEYS[1], record)
 redis.call('ZADD', index, record[EXPIRES], id)
 if redis.call('PTTL', index) < lifetime then

@@ -4,7 +4,8 @@
 -- ARGV     offset_ms, session id, counter of the token, epoch of the user, surviving session of the user or '',
 --          resolution of `last_used` in ms, key of the next token or '' if rotation is off, reuse interval in ms,
 --          deadline of the caller in ms since 1970 on this server's clock, or 0 if unknown
--- Returns  the time in ms, the label of the outcome, and the record after the refresh (or before its end) or nil
+-- Returns  the time in ms, the label of the outcome, and four fields of the session after the refresh (or before its end) or
+--          nil: the time at which it ends, the counters of the current and the next token, and the key of the next one
 local id, counter, next_key = ARGV[2], tonumber(ARGV[3]), ARGV[7]
 
 -- The caller has given up, and its client may have used a later token since: this one would look like a reuse.
@@ -55,4 +56,4 @@ if outcome == 'superseded' or outcome == 'reused' then
 elseif outcome ~= 'outdated' then
   record_use(KEYS[1], record, ARGV[6])
 end
-return {decimal(now), outcome, record}
+return {decimal(now), outcome, {record[EXPIRES], record[CURRENT], record[NEXT], record[NEXT_KEY]}}

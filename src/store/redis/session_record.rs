@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::{error::STORE, user_agent};
 use crate::{
     clock::from_unix_ms,
-    model::{Client, Epoch, KeyTag, Session, SessionId, UserId},
+    model::{Client, Epoch, KeyTag, RefreshedSession, Session, SessionId, UserId},
     store::StoreError,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn session(user: UserId, id: SessionId, record: Record) -> Result<Ses
         epoch: Epoch(epoch),
         current,
         next,
-        next_key: KeyTag(next_key.to_be_bytes()),
+        next_key: key_tag(next_key),
         rotated: read_time(rotated)?,
         created: read_time(created)?,
         expires: read_time(expires)?,
@@ -37,6 +37,22 @@ pub(super) fn session(user: UserId, id: SessionId, record: Record) -> Result<Ses
         idle: read_idle(idle),
         client: Client::new(address, &user_agent::decode(&agent, &agent2.unwrap_or_default())),
     })
+}
+
+/// Converts the fields `expires`, `held`, `successor` and `successor_key`.
+///
+/// # Errors
+/// Returns [`StoreError::Corrupt`] if the time is out of range.
+pub(super) fn refreshed_session(
+    user: UserId,
+    id: SessionId,
+    (expires, current, next, next_key): (i64, u64, u64, u32),
+) -> Result<RefreshedSession, StoreError> {
+    Ok(RefreshedSession { id, user, expires: read_time(expires)?, current, next, next_key: key_tag(next_key) })
+}
+
+fn key_tag(number: u32) -> KeyTag {
+    KeyTag(number.to_be_bytes())
 }
 
 /// Converts a time, in milliseconds since 1970.

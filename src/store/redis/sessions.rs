@@ -27,13 +27,8 @@ use crate::{
 const RECORD_USE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl RedisStore {
-    /// Runs the refresh script. Returns the outcome and the session, or `None` if the deadline on the server's clock
-    /// had passed.
-    async fn try_refresh(
-        &self,
-        attempt: &RefreshAttempt,
-        time: &TimeBudget,
-    ) -> Result<Option<(String, Option<Record>)>, StoreError> {
+    /// Runs the refresh script. Returns `None` if the deadline on the server's clock had passed.
+    async fn try_refresh(&self, attempt: &RefreshAttempt, time: &TimeBudget) -> Result<Option<Refresh>, StoreError> {
         let RefreshAttempt { user, session, counter, rotation } = attempt;
         let mut invocation = self.session_scripts.refresh.prepare_invoke();
         invocation
@@ -51,9 +46,15 @@ impl RedisStore {
             })
             .arg(milliseconds(REUSE_INTERVAL))
             .arg(self.server_time.deadline_ms(time));
-        let (now, outcome, record): (u64, String, Option<Record>) = self.run_idempotent(&invocation, time).await?;
+        let (now, label, fields): (u64, String, _) = self.run_idempotent(&invocation, time).await?;
         self.server_time.record(now);
-        Ok((outcome != "too_late").then_some((outcome, record)))
+        if label == "too_late" {
+            return Ok(None);
+        }
+        let Some(fields) = fields else { return Ok(Some(Refresh::NotValid)) };
+        let outcome = RefreshOutcome::ALL.into_iter().find(|outcome| outcome.label() == label);
+        let outcome = outcome.ok_or_else(|| StoreError::corrupt(STORE, "unknown refresh outcome"))?;
+        Ok(Some(Refresh::Decided(outcome, session_record::refreshed_session(user.id, *session, fields)?)))
     }
 }
 
@@ -122,12 +123,7 @@ impl SessionStore for RedisStore {
             // The response came in time, so the server or its clock has changed since its time was last recorded.
             result = self.try_refresh(attempt, time).await?;
         }
-        let (label, record) =
-            result.ok_or_else(|| StoreError::unavailable(STORE, "the refresh reached it too late"))?;
-        let Some(record) = record else { return Ok(Refresh::NotValid) };
-        let outcome = RefreshOutcome::ALL.into_iter().find(|outcome| outcome.label() == label);
-        let outcome = outcome.ok_or_else(|| StoreError::corrupt(STORE, "unknown refresh outcome"))?;
-        Ok(Refresh::Decided(outcome, session_record::session(attempt.user.id, attempt.session, record)?))
+        result.ok_or_else(|| StoreError::unavailable(STORE, "the refresh reached it too late"))
     }
 
     async fn end(&self, user: UserId, session: SessionId, time: &TimeBudget) -> Result<u64, StoreError> {

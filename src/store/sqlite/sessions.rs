@@ -15,8 +15,8 @@ use super::{
 use crate::{
     clock::{from_unix_ms, unix_ms, whole_milliseconds},
     model::{
-        Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, NewSession, RefreshOutcome, Session, SessionId,
-        User, UserId,
+        Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, NewSession, RefreshOutcome, RefreshedSession,
+        Session, SessionId, User, UserId,
     },
     store::{
         LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore, StoreError,
@@ -206,7 +206,7 @@ fn refresh(
     let outcome = session.apply_refresh(attempt.counter, attempt.rotation, now);
     if outcome.is_reuse() {
         end(transaction, session.user, session.id, unix_ms(now))?;
-        return Ok(Refresh::Decided(outcome, session));
+        return Ok(Refresh::Decided(outcome, RefreshedSession::from(&session)));
     }
     if session != before {
         rotate(transaction, &session)?;
@@ -215,7 +215,7 @@ fn refresh(
         session.last_used = now;
         record_use(transaction, &session, now)?;
     }
-    Ok(Refresh::Decided(outcome, session))
+    Ok(Refresh::Decided(outcome, RefreshedSession::from(&session)))
 }
 
 fn rotate(transaction: &Transaction<'_>, session: &Session) -> Result<u64, StoreError> {
