@@ -20,7 +20,7 @@ impl Accounts {
         let claims = self.refresh_claims(refresh_token).await?;
         let ended = self.sessions.end(claims.user, claims.session, &call.time).await?;
         self.metrics.accounts.ended_by_logout.inc_by(ended);
-        let subject = AuditSubject { user: Some(claims.user), session: Some(claims.session), detail: None };
+        let subject = AuditSubject::from((claims.user, claims.session));
         self.audit.record(if ended > 0 { EventKind::Logout } else { EventKind::LogoutRepeated }, subject, call);
         Ok(())
     }

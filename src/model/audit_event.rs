@@ -225,21 +225,27 @@ impl From<&User> for AuditSubject {
     }
 }
 
+impl From<(UserId, SessionId)> for AuditSubject {
+    fn from((user, session): (UserId, SessionId)) -> Self {
+        Self { user: Some(user), session: Some(session), detail: None }
+    }
+}
+
 impl From<&LiveSession> for AuditSubject {
     fn from(session: &LiveSession) -> Self {
-        Self { user: Some(session.user), session: Some(session.id), detail: None }
+        Self::from((session.user, session.id))
     }
 }
 
 impl From<&RefreshedSession> for AuditSubject {
     fn from(session: &RefreshedSession) -> Self {
-        Self { user: Some(session.user), session: Some(session.id), detail: None }
+        Self::from((session.user, session.id))
     }
 }
 
 impl From<&Session> for AuditSubject {
     fn from(session: &Session) -> Self {
-        Self { user: Some(session.user), session: Some(session.id), detail: None }
+        Self::from((session.user, session.id))
     }
 }
 

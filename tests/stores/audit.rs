@@ -47,8 +47,7 @@ impl Fixture {
 #[tokio::test]
 async fn event_is_stored_with_all_of_its_fields() {
     let fixture = Fixture::empty().await;
-    let subject =
-        AuditSubject { user: Some(UserId::new(fixture.clock.now())), session: Some(SessionId::random()), detail: None };
+    let subject = AuditSubject::from((UserId::new(fixture.clock.now()), SessionId::random()));
     let address = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
     let by_request = AuditEvent {
         origin: AuditOrigin::request(&Client::new(address, "curl/8 \"ë\"\n\u{0}'; DROP TABLE users"), "a-request"),

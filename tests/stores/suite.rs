@@ -179,17 +179,31 @@ async fn writes_of_one_server_are_read_by_another_at_once() {
     assert_eq!(fixture.resumed(&session).await, None);
 }
 
-/// Calls `find` again and again until it was called after `is_over`, and checks that this call finds nothing.
-async fn find_until_over(is_over: &AtomicBool, find: impl AsyncFn() -> bool) {
-    for _ in 0..100_000 {
-        let was_over = is_over.load(Ordering::SeqCst);
-        let is_found = find().await;
-        if was_over {
-            assert!(!is_found, "found by a call that followed its end");
-            return;
+/// Ends something while many callers on two servers look for it again and again, each until it looked after the end, and checks
+/// that this look-up found nothing.
+async fn none_finds_it_after_its_end(
+    servers: [&Stores; 2],
+    is_found: impl AsyncFn(&Stores) -> bool,
+    end: impl Future<Output = ()>,
+) {
+    let is_over = AtomicBool::new(false);
+    let look = async |stores: &Stores| {
+        for _ in 0..100_000 {
+            let was_over = is_over.load(Ordering::SeqCst);
+            let is_found = is_found(stores).await;
+            if was_over {
+                assert!(!is_found, "found by a call that followed its end");
+                return;
+            }
         }
-    }
-    panic!("it does not end");
+        panic!("it does not end");
+    };
+    let looking = servers.into_iter().cycle().take(32).map(look);
+    let ending = async {
+        end.await;
+        is_over.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(join_all(looking), ending);
 }
 
 #[tokio::test]
@@ -198,20 +212,14 @@ async fn ended_session_is_found_by_no_later_call_of_any_server() {
     let second = fixture.second().await;
     let user = fixture.inserted("ada@example.org").await;
     for _ in 0..20 {
-        let (session, is_over) = (fixture.opened(&user).await, AtomicBool::new(false));
-        let finding = (0..32).map(|number| {
-            let stores = if number % 2 == 0 { &fixture.stores } else { &second };
-            let find = async || {
-                let found = stores.sessions.touch(user.id, session.id, &time()).await;
-                found.expect("a response").is_some()
-            };
-            find_until_over(&is_over, find)
-        });
-        let ending = async {
-            fixture.stores.sessions.end(user.id, session.id, &time()).await.expect("a response");
-            is_over.store(true, Ordering::SeqCst);
+        let session = fixture.opened(&user).await;
+        let is_found = async |stores: &Stores| {
+            stores.sessions.touch(user.id, session.id, &time()).await.expect("a response").is_some()
         };
-        tokio::join!(join_all(finding), ending);
+        let end = async {
+            fixture.stores.sessions.end(user.id, session.id, &time()).await.expect("a response");
+        };
+        none_finds_it_after_its_end([&fixture.stores, &second], is_found, end).await;
     }
 }
 
@@ -220,21 +228,16 @@ async fn former_epoch_is_found_by_no_later_call_of_any_server() {
     let fixture = Fixture::empty().await;
     let second = fixture.second().await;
     for round in 0..20 {
-        let (user, is_over) = (fixture.inserted(&format!("ada{round}@example.org")).await, AtomicBool::new(false));
-        let finding = (0..32).map(|number| {
-            let stores = if number % 2 == 0 { &fixture.stores } else { &second };
-            let find = async || {
-                let found = stores.users.by_id(user.id, &time()).await.expect("a response").expect("a user");
-                found.epoch == user.epoch
-            };
-            find_until_over(&is_over, find)
-        });
-        let ending = async {
+        let user = fixture.inserted(&format!("ada{round}@example.org")).await;
+        let is_found = async |stores: &Stores| {
+            let found = stores.users.by_id(user.id, &time()).await.expect("a response").expect("a user");
+            found.epoch == user.epoch
+        };
+        let end = async {
             let update = UserUpdate::EndSessions(Epoch::random());
             fixture.stores.users.update(user.id, &update, &time()).await.expect("a response");
-            is_over.store(true, Ordering::SeqCst);
         };
-        tokio::join!(join_all(finding), ending);
+        none_finds_it_after_its_end([&fixture.stores, &second], is_found, end).await;
     }
 }
 
