@@ -19,8 +19,10 @@ COPY sql sql
 COPY src src
 # Both caches persist between builds: after a change, only Postern itself is compiled. The target directory is not part of
 # the image, so this step also copies the program.
+# The allocator supports pages up to the size that it is built for: on arm64, kernels with pages of 64 KiB are common.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
+    if [ "$(uname -m)" = aarch64 ]; then export JEMALLOC_SYS_WITH_LG_PAGE=16; fi && \
     cargo build --release --locked --bin postern --features "$FEATURES" && \
     install -D -m 0755 target/release/postern /out/postern && \
     install -d -m 0700 /out/data

@@ -17,6 +17,7 @@ use postern::{
     config::Values,
     logging, os,
 };
+use tikv_jemallocator::Jemalloc;
 
 use self::{
     commands::Output,
@@ -25,6 +26,9 @@ use self::{
     serve::ServeCommand,
     signals::run_stoppable,
 };
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     logging::report_panics();

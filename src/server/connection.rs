@@ -60,18 +60,28 @@ pub struct Connection {
 impl Connection {
     /// Serves the connection until it is closed.
     pub async fn serve(
-        self,
+        &self,
         stream: TcpStream,
         tls: Option<Arc<Tls>>,
         memory: ConnectionMemory,
     ) -> Result<(), BoxError> {
         // Responses are small and written whole; Nagle's algorithm would only delay them.
         stream.set_nodelay(true)?;
-        let Some(tls) = tls else { return self.serve_on(stream, memory).await };
-        // In boxes of their own, here and below: otherwise every connection has the size of the largest one, TLS with HTTP/2,
-        // which is 12 KiB.
+        match tls {
+            None => self.serve_on(stream, memory).await,
+            // In a box of its own, as below: otherwise every connection has the size of the largest one, TLS with HTTP/2.
+            Some(tls) => Box::pin(self.serve_encrypted(stream, tls, memory)).await,
+        }
+    }
+
+    async fn serve_encrypted(
+        &self,
+        stream: TcpStream,
+        tls: Arc<Tls>,
+        memory: ConnectionMemory,
+    ) -> Result<(), BoxError> {
         let stream = {
-            let mut handshake = Box::pin(tls.acceptor().accept(stream));
+            let mut handshake = pin!(tls.acceptor().accept(stream));
             self.activity.run_until_deadline(handshake.as_mut()).await??
         };
         self.activity.handshake_done();
@@ -79,7 +89,7 @@ impl Connection {
     }
 
     async fn serve_on(
-        self,
+        &self,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         memory: ConnectionMemory,
     ) -> Result<(), BoxError> {
@@ -142,7 +152,7 @@ impl Connection {
     }
 
     /// Drives hyper's connection until it is closed: by the client, a deadline, its age or a shutdown.
-    async fn drive(self, mut connection: Pin<Box<impl HyperConnection>>) -> Result<(), BoxError> {
+    async fn drive(&self, mut connection: Pin<Box<impl HyperConnection>>) -> Result<(), BoxError> {
         let supports_goaway = connection.supports_goaway();
         // Connections that were opened together do not close together.
         let max_age = jittered(self.limits.max_age);
