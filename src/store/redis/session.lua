@@ -13,7 +13,7 @@ local USER_AGENT2 = #FIELDS
 -- Makes a write that changes nothing, and fails if the server accepts no writes. A script must make it before any other
 -- write: after its first write, a full server accepts the rest of the script.
 local function write_nothing(call, key)
-  return call('SETRANGE', key .. ':', 0, '')
+  return call('SETRANGE', key .. ':', '0', '')
 end
 
 -- Returns whether an error says only that the server is full or cannot save. Such a server still has all data.

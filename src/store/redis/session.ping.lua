@@ -5,4 +5,4 @@
 fail_unless_primary(KEYS[1])
 local memory = redis.pcall('INFO', 'memory')
 local policy = type(memory) == 'string' and string.match(memory, 'maxmemory_policy:([%w-]+)')
-return { decimal(now), policy or false }
+return {now, policy or false}

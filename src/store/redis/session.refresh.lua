@@ -10,23 +10,22 @@ local id, counter, next_key = ARGV[2], tonumber(ARGV[3]), ARGV[7]
 
 -- The caller has given up, and its client may have used a later token since: this one would look like a reuse.
 if tonumber(ARGV[9]) > 0 and now > tonumber(ARGV[9]) then
-  return {decimal(now), 'too_late', false}
+  return {now, 'too_late', false}
 end
 
 -- Row B: not stored or not valid. Nothing is deleted, because the user may have been read stale.
 local record = find(KEYS[1])
 if not record or (record[EPOCH] ~= ARGV[4] and id ~= ARGV[5]) then
-  return {decimal(now), 'not_valid', false}
+  return {now, 'not_valid', false}
 end
 local current, next_counter = tonumber(record[CURRENT]), tonumber(record[NEXT])
 local is_recent = now - tonumber(record[ROTATED]) <= tonumber(ARGV[8])
 
 -- Stores the counters of the current and the next token.
 local function rotate(new_current, new_next)
-  record[CURRENT], record[NEXT], record[NEXT_KEY] = decimal(new_current), decimal(new_next), next_key
-  record[ROTATED] = decimal(now)
-  redis.call('HSET', KEYS[1], 'held', record[CURRENT], 'successor', record[NEXT], 'successor_key', next_key,
-    'rotated', record[ROTATED])
+  record[CURRENT], record[NEXT], record[NEXT_KEY] = new_current, decimal(new_next), next_key
+  redis.call('HSET', KEYS[1], 'held', new_current, 'successor', record[NEXT], 'successor_key', next_key,
+    'rotated', decimal(now))
 end
 
 local outcome
@@ -34,19 +33,19 @@ if next_key == '' then                                         -- row C
   local is_valid = counter == current or counter >= next_counter
   outcome = is_valid and 'kept' or 'outdated'
 elseif counter == next_counter then                            -- row 1
-  rotate(counter, counter + 1)
+  rotate(ARGV[3], counter + 1)
   outcome = 'next'
 elseif counter == current and is_recent then                   -- row 2
   outcome = 'shared'
 elseif counter == current then                                 -- row 3
-  rotate(current, next_counter + 1)
+  rotate(record[CURRENT], next_counter + 1)
   outcome = 'lost_response'
 elseif current < counter and counter < next_counter then       -- row 4
   outcome = 'superseded'
 elseif counter < current then                                  -- row 5
   outcome = 'reused'
 else                                                           -- row 6
-  rotate(counter, counter + 1)
+  rotate(ARGV[3], counter + 1)
   outcome = 'rollback'
 end
 
@@ -56,4 +55,4 @@ if outcome == 'superseded' or outcome == 'reused' then
 elseif outcome ~= 'outdated' then
   record_use(KEYS[1], record, ARGV[6])
 end
-return {decimal(now), outcome, {record[EXPIRES], record[CURRENT], record[NEXT], record[NEXT_KEY]}}
+return {now, outcome, {record[EXPIRES], record[CURRENT], record[NEXT], record[NEXT_KEY]}}
