@@ -8,8 +8,8 @@ use crate::{
     request_memory::{BudgetExceeded, MemoryShare, Payer, RequestBudget},
 };
 
-/// What each connection is charged. After a request over HTTP/1, 15 KiB are resident: hyper's two buffers of 8 KiB, of which it
-/// has used a part, its state of 3 KiB, and the task.
+/// What each connection is charged. After a request over HTTP/1, 12 KiB are resident: a page of each of hyper's two buffers,
+/// which have 8 KiB, hyper's state, and the task.
 const CONNECTION_BYTES: u64 = 24 * 1024;
 
 /// What a connection with TLS is charged besides: rustls' state, and its buffers for one record of 16 KiB.
