@@ -12,6 +12,7 @@ mod keys;
 mod log_injection;
 mod login_flood;
 mod nginx;
+mod pgbouncer;
 mod redis_user;
 mod reloaded_files;
 mod request_lines;
