@@ -8,6 +8,7 @@ mod clocks;
 mod documented_starts;
 mod durability;
 mod forwarding;
+mod health;
 mod keys;
 mod log_injection;
 mod login_flood;
