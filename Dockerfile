@@ -44,6 +44,6 @@ VOLUME /var/lib/postern
 EXPOSE 8000 8001
 # A number: Kubernetes (runAsNonRoot) cannot verify that a user name is not root.
 USER 65532:65532
-# The image has no shell and no HTTP client. The orchestrator requests /livez and /readyz on the operations port.
-HEALTHCHECK NONE
+# The image has no shell and no HTTP client. Kubernetes requests /livez and /readyz itself, and ignores this check.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/usr/local/bin/postern", "health"]
 ENTRYPOINT ["/usr/local/bin/postern"]

@@ -88,12 +88,16 @@ impl<'config> App<'config> {
     }
 
     async fn open_postgres_redis(&self, database: &PostgresUrl, redis_url: &RedisUrl) -> Result<OpenStores, ExitError> {
+        let mut users = PostgresStore::new(database, self.config.limits.store)?;
         match postgres::check_schema(database).await {
             // The server starts but is not ready: a restart would not help, and each new connection checks the schema.
-            Err(error) if error.is_outage() => warn!(%error, "PostgreSQL schema not checked; starting anyway"),
+            Err(error) if error.is_outage() => {
+                warn!(%error, "PostgreSQL schema not checked; starting anyway");
+                users = users.revealing_pooler();
+            }
             checked => drop(checked?),
         }
-        let users = Arc::new(PostgresStore::new(database, self.config.limits.store)?);
+        let users = Arc::new(users);
         let redis = Arc::new(RedisStore::new(redis_url, Arc::clone(&self.clock))?);
         let (watched_users, watched_redis) = (Arc::clone(&users), Arc::clone(&redis));
         self.metrics.watch_pool("PostgreSQL", move || watched_users.pool_stats());

@@ -13,7 +13,8 @@ use postern::{
     audit::Trail,
     cli::{self, AuditCommand, CalibrateCommand, KeysCommand, Report, UserCommand},
     clock::{Clock, SystemClock},
-    config::{self, Config, SETTINGS, Setting, UsersConfig, UsersStore, Values},
+    config::{self, Config, HealthConfig, SETTINGS, Setting, UsersConfig, UsersStore, Values},
+    http::health_check,
     logging::{finish, print_error},
     metrics::Metrics,
     model::AuditOrigin,
@@ -86,6 +87,12 @@ pub fn keys(command: &KeysCommand, values: &Values) -> Result<Output, ExitError>
 pub fn write_manual(directory: &Path) -> Result<Output, ExitError> {
     cli::write_manual(directory)?;
     Ok(format!("{0}: manual pages; read them with: man -M {0} postern", directory.display()).into())
+}
+
+/// Asks the server on this host whether it is ready.
+pub fn health(values: &Values) -> Result<Output, ExitError> {
+    let HealthConfig { addresses, limit } = config::for_health(values).map_err(ExitError::Settings)?;
+    Ok(run_async(async { Ok(health_check::check(&addresses, limit).await?) })?.into())
 }
 
 /// Returns a row for each setting, and the errors of `serve`.

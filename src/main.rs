@@ -77,6 +77,7 @@ fn run(subcommand: Subcommand, values: Values) -> Result<ExitCode, ExitError> {
         Subcommand::Audit(command) => commands::audit(&command, &values)?,
         Subcommand::Calibrate(command) => commands::calibrate(&command, &values)?,
         Subcommand::BackUp(target) => commands::back_up(&target, &values)?,
+        Subcommand::Health => commands::health(&values)?,
         Subcommand::ShowConfig => commands::show_config(&values),
         Subcommand::Completions(shell) => Output::from(cli::completions(shell).trim_end().to_owned()),
         Subcommand::Manual(directory) => commands::write_manual(&directory)?,

@@ -37,6 +37,11 @@ pub fn command() -> Command {
                 .about("Copy the embedded store, without the keys, into a new file, also while a server uses it")
                 .arg(path("FILE", "The new file; to restore it, copy it over the file of the store")),
         )
+        .subcommand(
+            Command::new("health")
+                .about("Ask the server on this host whether it is ready; the exit code is 0 if it is, otherwise 1")
+                .after_help("The command requests /readyz on POSTERN_OPS_LISTEN; for a wildcard address, on the loopback address"),
+        )
         .subcommand(Command::new("config").about("Print every setting, its value and its source"))
         .subcommand(
             Command::new("completions").about("Print the completion script of a shell").arg(

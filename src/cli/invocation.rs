@@ -41,6 +41,8 @@ pub enum Subcommand {
     Calibrate(CalibrateCommand),
     /// Copy the embedded store into a new file.
     BackUp(PathBuf),
+    /// Ask the local server whether it is ready.
+    Health,
     /// Print the settings.
     ShowConfig,
     /// Print the completion script of a shell.
@@ -85,6 +87,7 @@ fn subcommand(matches: &ArgMatches) -> Subcommand {
             format: Format::of(calibrate),
         }),
         Some(("backup", backup)) => Subcommand::BackUp(required(backup, "FILE")),
+        Some(("health", _)) => Subcommand::Health,
         Some(("config", _)) => Subcommand::ShowConfig,
         Some(("completions", completions)) => Subcommand::Completions(required(completions, "SHELL")),
         Some(("manual", manual)) => Subcommand::Manual(required(manual, "DIRECTORY")),
@@ -184,6 +187,7 @@ mod tests {
     fn commands_without_arguments_are_parsed() {
         assert_eq!(subcommand_of(&["migrate"]), Subcommand::Migrate);
         assert_eq!(subcommand_of(&["config"]), Subcommand::ShowConfig);
+        assert_eq!(subcommand_of(&["health"]), Subcommand::Health);
     }
 
     #[test]

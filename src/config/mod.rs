@@ -14,8 +14,8 @@ mod values;
 
 pub use self::{
     commands::{
-        CalibrationConfig, KeysConfig, UsersConfig, UsersStore, for_backup, for_calibration, for_keys, for_migrate,
-        for_users,
+        CalibrationConfig, HealthConfig, KeysConfig, UsersConfig, UsersStore, for_backup, for_calibration, for_health,
+        for_keys, for_migrate, for_users,
     },
     hash_budget::BASELINE_MEMORY_BYTES,
     serve::Config,

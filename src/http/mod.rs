@@ -17,6 +17,7 @@ mod forwarding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handlers;
+pub mod health_check;
 mod login_addresses;
 mod readiness;
 mod request_id;

@@ -8,7 +8,7 @@ use std::{
 
 use time::OffsetDateTime;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     accounts::Accounts,
@@ -52,12 +52,13 @@ impl Readiness {
             let pinged = sent..=accounts.clock.now();
             for (store, response) in [("users", users), ("sessions", sessions)] {
                 match response {
-                    Err(error) if pending.contains(&store) => warn!(store, %error, "store is not reachable; retrying"),
-                    Ok(health) if pending.contains(&store) => {
+                    _ if !pending.contains(&store) => {}
+                    Err(error) if error.is_outage() => warn!(store, %error, "store is not reachable; retrying"),
+                    Err(error) => error!(store, %error, "store is not usable; retrying"),
+                    Ok(health) => {
                         pending.retain(|pending| *pending != store);
                         warn_about(store, &health, &pinged);
                     }
-                    _ => {}
                 }
             }
             if pending.is_empty() {

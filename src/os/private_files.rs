@@ -18,7 +18,9 @@ pub enum NotPrivate {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// Others can read the file, or its group can write it.
-    #[error("mode {mode:04o}: others must not read it and the group must not write it (chmod 600, or 440)")]
+    #[error(
+        "mode {mode:04o}: others must not read it and the group must not write it (chmod 600, or 440; a secret of Docker Swarm needs `uid` and `mode: 0400`, one of Docker Compose has the mode of its file)"
+    )]
     Exposed {
         /// The permission bits.
         mode: u32,

@@ -139,6 +139,22 @@ fn copied_program_is_the_entry_point() {
 }
 
 #[test]
+fn health_check_is_a_command_of_the_program() {
+    let found = of_image("HEALTHCHECK");
+    let [check] = &found[..] else { panic!("one check: {found:?}") };
+    let (options, command) = check.split_once(" CMD ").expect("options and a command");
+
+    // A shell form needs a shell.
+    let command: Vec<String> = serde_json::from_str(command).expect("the exec form");
+    assert_eq!(format!(r#"["{}"]"#, command[0]), of_image("ENTRYPOINT").concat());
+    let invocation = postern::cli::parse(command.iter().map(Into::into)).expect("a valid command");
+    assert_eq!(invocation.subcommand, postern::cli::Subcommand::Health);
+    // The command ends before the limit, if the server does not respond.
+    let limit = postern::config::for_health(&Values::new(|_| None, |_| None)).expect("valid defaults").limit;
+    assert!(limit < std::time::Duration::from_secs(5) && options.contains("--timeout=5s"), "{options}");
+}
+
+#[test]
 fn every_copied_path_exists_and_is_in_the_build_context() {
     let ignored = read(".dockerignore");
     let given: BTreeSet<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).map(str::to_owned).collect();

@@ -10,7 +10,7 @@ async fn completions_of_each_shell_know_every_command() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = postern.run(&["completions", shell]).await;
         assert_eq!(script.code, Some(0), "{script:?}");
-        for command in ["set-password", "backup", "generate"] {
+        for command in ["set-password", "backup", "generate", "health"] {
             assert!(script.stdout.contains(command), "{shell}: {command}");
         }
     }
@@ -23,7 +23,14 @@ async fn manual_has_a_page_for_each_command() {
     let written = postern.run(&["manual", "man"]).await;
 
     assert_eq!(written.code, Some(0), "{written:?}");
-    for page in ["postern", "postern-serve", "postern-user-create", "postern-sessions-end", "postern-keys-generate"] {
+    for page in [
+        "postern",
+        "postern-serve",
+        "postern-health",
+        "postern-user-create",
+        "postern-sessions-end",
+        "postern-keys-generate",
+    ] {
         let text = fs::read_to_string(postern.path(&format!("man/man1/{page}.1"))).expect("a page");
         assert!(text.contains(&format!(".TH {page} 1")), "{text}");
         let settings = text.contains("Maximum time for all store calls of a request");

@@ -73,6 +73,7 @@ mod postgres_redis {
     mod audit;
     mod redis_attempts;
     mod redis_keys;
+    mod redis_user;
     mod redis_writes;
     mod rotation;
     mod schema;

@@ -7,6 +7,7 @@ mod cgroup;
 mod commands;
 mod counting_stores;
 mod openapi;
+mod pgbouncer;
 mod ports;
 mod private_postgres;
 mod private_redis;
@@ -23,7 +24,7 @@ mod test_user;
 mod waiting;
 
 pub use self::{
-    api::*, assembly::*, backend::*, cgroup::*, counting_stores::*, ports::*, private_postgres::*, private_redis::*,
-    program::*, proxy::*, raw::*, relay::*, request::*, reverse_proxy::*, servers::*, service::*, test_user::*,
-    waiting::*,
+    api::*, assembly::*, backend::*, cgroup::*, counting_stores::*, pgbouncer::*, ports::*, private_postgres::*,
+    private_redis::*, program::*, proxy::*, raw::*, relay::*, request::*, reverse_proxy::*, servers::*, service::*,
+    test_user::*, waiting::*,
 };

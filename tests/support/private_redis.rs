@@ -6,6 +6,14 @@ use redis::aio::MultiplexedConnection;
 
 use super::{LONG, ReservedPort, eventually_some};
 
+/// Returns the words of the command in docs/configuration.md that creates the user of Redis.
+pub fn documented_redis_user() -> Vec<String> {
+    let lines = include_str!("../../docs/configuration.md").lines();
+    let found: Vec<_> = lines.filter(|line| line.starts_with("ACL SETUSER postern ")).collect();
+    let [line] = found[..] else { panic!("one command: {found:?}") };
+    line.split(' ').map(str::to_owned).collect()
+}
+
 /// A server with a directory of its own, empty at first.
 pub struct PrivateRedis {
     server: Child,
@@ -33,6 +41,13 @@ impl PrivateRedis {
     /// Returns the URL of its Unix socket.
     pub fn socket_url(&self) -> String {
         format!("unix://{}", self.directory.path().join("redis.sock").display())
+    }
+
+    /// Creates the user of docs/configuration.md, and returns the URL for it.
+    pub async fn create_documented_user(&self) -> String {
+        let line = documented_redis_user();
+        self.send(&line.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        format!("redis://postern:PASSWORD@{}/1", self.port.address)
     }
 
     /// Sends a command.

@@ -63,6 +63,11 @@ impl PostgresAccess {
         Ok(Self { connector, pool, connection_limit, availability, retries })
     }
 
+    /// Makes the first connection reveal a connection pooler.
+    pub(super) fn reveal_pooler(&self) {
+        self.pool.manager().reveal_pooler();
+    }
+
     /// Runs one statement, and holds a connection for no longer than that. Retries it once, within the retry budget, if
     /// PostgreSQL did not run it.
     pub(super) async fn query(

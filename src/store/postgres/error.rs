@@ -32,6 +32,8 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn of(error: &tokio_postgres::Error) -> Self {
         match error.code() {
+            // PgBouncer does not pass on every parameter of the URL.
+            Some(_) if is_unsupported_parameter(error) => Self::Statement,
             Some(code) => Self::of_code(code),
             // A column has another type than that of the migrations.
             None if error.source().is_some_and(<dyn Error>::is::<WrongType>) => Self::Statement,
@@ -78,7 +80,7 @@ impl From<tokio_postgres::Error> for StoreError {
 /// PostgreSQL returned, takes the message and the code, but never a value.
 pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
     let message = |error: &(dyn Error + 'static)| match error.downcast_ref::<DbError>() {
-        Some(error) => format!("{} ({})", message_without_values(error), error.code().code()),
+        Some(error) => format!("{} ({}){}", message_without_values(error), error.code().code(), advice(error)),
         None => error.to_string(),
     };
     let mut chain = message(error).trim().to_owned();
@@ -92,6 +94,26 @@ pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     chain
+}
+
+/// Returns what to do after an error that a connection pooler causes.
+fn advice(error: &DbError) -> &'static str {
+    match error.code().code() {
+        "26000" | "42P05" => {
+            "; with a connection pooler such as PgBouncer, set pool_mode = session, or connect to PostgreSQL itself"
+        }
+        "08P01" if error.message().starts_with(UNSUPPORTED_PARAMETER) => {
+            "; a connection pooler such as PgBouncer rejects this parameter of DATABASE_URL: connect to PostgreSQL itself"
+        }
+        _ => "",
+    }
+}
+
+/// The message of PgBouncer about a parameter of the URL that it does not pass on.
+const UNSUPPORTED_PARAMETER: &str = "unsupported startup parameter";
+
+fn is_unsupported_parameter(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|error| error.message().starts_with(UNSUPPORTED_PARAMETER))
 }
 
 /// Returns the message of an error unless it may contain values. The message about a violated constraint contains names only:
@@ -132,6 +154,12 @@ pub enum SchemaError {
         /// The encoding of the connection.
         found: String,
     },
+    /// A connection pooler gives each transaction another connection, so prepared statements are lost.
+    #[error(
+        "DATABASE_URL leads to a connection pooler in transaction mode, such as PgBouncer, which loses prepared statements: \
+         set pool_mode = session for this database, or connect to PostgreSQL itself"
+    )]
+    Pooled,
     /// The connection to PostgreSQL or a statement failed.
     #[error("PostgreSQL: {}", error_chain(.0))]
     Unreachable(#[from] tokio_postgres::Error),

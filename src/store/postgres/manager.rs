@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Once,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -19,6 +19,7 @@ use super::{
     connection_limit::Counted,
     connector::PostgresConnector,
     error::SchemaError,
+    pooler::{check_not_pooled, leave_statement},
     schema::{DatabaseEncoding, check_schema_of},
     url::{CONNECT_TIMEOUT, PostgresUrl},
 };
@@ -33,6 +34,8 @@ pub(super) struct PoolManager {
     encoding_warning: Once,
     /// Connections that are open, but not checked yet. The pool does not count them.
     unchecked: AtomicUsize,
+    /// Whether the next connection first [leaves a statement](leave_statement).
+    must_leave_statement: AtomicBool,
 }
 
 impl PoolManager {
@@ -46,12 +49,19 @@ impl PoolManager {
             fault: Mutex::default(),
             encoding_warning: Once::new(),
             unchecked: AtomicUsize::new(0),
+            must_leave_statement: AtomicBool::new(false),
         }
     }
 
     /// Returns whether a connection is open, but not checked yet.
     pub(super) fn has_unchecked(&self) -> bool {
         self.unchecked.load(Ordering::Relaxed) > 0
+    }
+
+    /// Makes the first connection reveal a connection pooler. The others check for one too, but the first client of a pooler
+    /// cannot recognise it.
+    pub(super) fn reveal_pooler(&self) {
+        self.must_leave_statement.store(true, Ordering::Relaxed);
     }
 
     /// Makes all connections prepare their statements again.
@@ -72,10 +82,16 @@ impl PoolManager {
     }
 
     async fn try_open(&self) -> Result<ClientWrapper, SchemaError> {
+        if self.must_leave_statement.load(Ordering::Relaxed) {
+            let leaving = timeout(CONNECT_TIMEOUT, Box::pin(leave_statement(&self.connector)));
+            leaving.await.unwrap_or(Err(SchemaError::NoResponse))?;
+            self.must_leave_statement.store(false, Ordering::Relaxed);
+        }
         let opening = timeout(CONNECT_TIMEOUT, managed::Manager::create(&self.manager));
         let mut client = opening.await.map_err(|_| SchemaError::NoResponse)??;
         let _unchecked = Counted::new(&self.unchecked);
-        let checked = timeout(CONNECT_TIMEOUT, self.check(&client)).await.unwrap_or(Err(SchemaError::NoResponse));
+        let checked =
+            timeout(CONNECT_TIMEOUT, Box::pin(self.check(&client))).await.unwrap_or(Err(SchemaError::NoResponse));
         let encoding = checked.inspect_err(|_| {
             // The pool detaches only what it has got: `manager` would keep an entry for each failed attempt.
             managed::Manager::detach(&self.manager, &mut client);
@@ -90,6 +106,7 @@ impl PoolManager {
 
     async fn check(&self, client: &Client) -> Result<DatabaseEncoding, SchemaError> {
         client.batch_execute(&self.set_up).await?;
+        check_not_pooled(client).await?;
         check_schema_of(client).await
     }
 

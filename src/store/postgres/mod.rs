@@ -22,6 +22,7 @@ mod connection_limit;
 mod connector;
 mod error;
 mod manager;
+mod pooler;
 mod rows;
 mod schema;
 mod store;

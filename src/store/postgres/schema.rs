@@ -8,6 +8,7 @@ use tokio_postgres::{Client, error::SqlState};
 use super::{
     connector::PostgresConnector,
     error::SchemaError,
+    pooler::{check_not_pooled, leave_statement},
     url::{CONNECT_TIMEOUT, PostgresUrl},
 };
 
@@ -43,10 +44,12 @@ pub enum DatabaseEncoding {
 /// after the other. While a table is locked, for example by a dump, tries again for half a minute.
 ///
 /// # Errors
-/// Returns [`SchemaError::Locked`] if a table stays locked, or another [`SchemaError`] if PostgreSQL does not respond,
-/// the database has another encoding than UTF-8, or a migration fails.
+/// Returns [`SchemaError::Locked`] if a table stays locked, [`SchemaError::Pooled`] behind a connection pooler in transaction
+/// mode, or another [`SchemaError`] if PostgreSQL does not respond, the database has another encoding than UTF-8, or a migration
+/// fails.
 pub async fn migrate(url: &PostgresUrl) -> Result<usize, SchemaError> {
     let mut client = connect(url).await?;
+    check_not_pooled(&client).await?;
     // The lock is released when the connection ends.
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
     client.batch_execute(&format!("SET lock_timeout = {}", LOCK_TIMEOUT.as_millis())).await?;
@@ -76,9 +79,14 @@ fn is_lock_timeout(error: &(dyn Error + 'static)) -> bool {
 ///
 /// # Errors
 /// Returns [`SchemaError::TooOld`] if a migration is missing, [`SchemaError::Encoding`] if the database has another encoding,
-/// or another [`SchemaError`] if PostgreSQL does not respond.
+/// [`SchemaError::Pooled`] behind a connection pooler in transaction mode, or another [`SchemaError`] if PostgreSQL does not
+/// respond.
 pub async fn check_schema(url: &PostgresUrl) -> Result<DatabaseEncoding, SchemaError> {
-    let check = async { check_schema_of(&connect(url).await?).await };
+    let client = connect(url).await?;
+    let check = async {
+        check_not_pooled(&client).await?;
+        check_schema_of(&client).await
+    };
     timeout(CONNECT_TIMEOUT, check).await.unwrap_or(Err(SchemaError::NoResponse))
 }
 
@@ -110,9 +118,10 @@ async fn read_database(client: &Client) -> Result<(DatabaseEncoding, i32), Schem
     Ok((encoding, version.unwrap_or_default()))
 }
 
-/// Opens a connection outside the pool.
+/// Opens a connection outside the pool, after another one that reveals a connection pooler.
 async fn connect(url: &PostgresUrl) -> Result<Client, SchemaError> {
     let connector = PostgresConnector::new(url)?;
+    timeout(CONNECT_TIMEOUT, leave_statement(&connector)).await.unwrap_or(Err(SchemaError::NoResponse))?;
     let connected = timeout(CONNECT_TIMEOUT, connector.connect()).await.map_err(|_| SchemaError::NoResponse)?;
     Ok(connected.map(|(client, _)| client)?)
 }

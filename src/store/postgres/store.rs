@@ -26,6 +26,14 @@ impl PostgresStore {
         Ok(Self { access, users_by_id })
     }
 
+    /// Makes the first connection reveal a connection pooler in transaction mode, as
+    /// [`check_schema`](super::check_schema) does. For a start without that check.
+    #[must_use]
+    pub fn revealing_pooler(self) -> Self {
+        self.access.reveal_pooler();
+        self
+    }
+
     /// Returns a watch that checks the file of the URL every ten seconds.
     #[must_use]
     pub fn watch_url_file(&self) -> FileWatch {

@@ -2,7 +2,9 @@
 
 use redis::Script;
 
-use super::scripts::script;
+use super::scripts::{
+    ATTEMPT_CLEAR, ATTEMPT_REFUND, ATTEMPT_RESERVE, DEVICE_KNOWS, DEVICE_KNOWS_FORMERLY, DEVICE_REMEMBER,
+};
 
 /// One script for each operation.
 pub(super) struct AttemptScripts {
@@ -16,14 +18,13 @@ pub(super) struct AttemptScripts {
 
 impl AttemptScripts {
     pub(super) fn new() -> Self {
-        let prelude = include_str!("attempt.lua");
         Self {
-            reserve: script(prelude, include_str!("attempt.reserve.lua")),
-            refund: script(prelude, include_str!("attempt.refund.lua")),
-            clear: script(prelude, include_str!("attempt.clear.lua")),
-            knows: script(prelude, include_str!("device.knows.lua")),
-            knows_formerly: script(prelude, include_str!("device.knows_formerly.lua")),
-            remember: script(prelude, include_str!("device.remember.lua")),
+            reserve: ATTEMPT_RESERVE.script(),
+            refund: ATTEMPT_REFUND.script(),
+            clear: ATTEMPT_CLEAR.script(),
+            knows: DEVICE_KNOWS.script(),
+            knows_formerly: DEVICE_KNOWS_FORMERLY.script(),
+            remember: DEVICE_REMEMBER.script(),
         }
     }
 }

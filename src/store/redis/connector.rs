@@ -6,7 +6,7 @@ use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType}
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use tokio::time::timeout;
 
-use super::{error::STORE, url::RedisUrl};
+use super::{denial::explain_denial, error::STORE, url::RedisUrl};
 use crate::{
     reloading::FileWatch,
     store::{
@@ -52,7 +52,13 @@ impl RedisConnector {
             },
             outcome => outcome,
         };
-        outcome.map_err(|error| StoreError::unavailable(STORE, &error))
+        outcome.map_err(|error| {
+            let denial = if let PoolError::Backend(cause) = &error { explain_denial(cause) } else { None };
+            denial.map_or_else(
+                || StoreError::unavailable(STORE, &error),
+                |explanation| StoreError::misconfigured(STORE, &explanation),
+            )
+        })
     }
 }
 
@@ -64,7 +70,10 @@ impl Endpoint for RedisEndpoint {
     fn new(url: RedisUrl) -> Result<Self, StoreError> {
         // No timeouts here: the deadline of the request limits each response.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let manager = Manager::new_with_config(url.info.clone(), config).map_err(StoreError::from)?;
+        // Without the name of the client library, for which the user of Redis would need one more permission.
+        let settings = url.info.redis_settings().clone().set_skip_set_lib_name();
+        let info = url.info.clone().set_redis_settings(settings);
+        let manager = Manager::new_with_config(info, config).map_err(StoreError::from)?;
         let pool = Pool::builder(manager)
             .max_size(MAX_ATTEMPTS)
             .wait_timeout(Some(CONNECT_TIMEOUT))

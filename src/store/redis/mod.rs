@@ -15,6 +15,7 @@ mod attempt_scripts;
 mod attempt_shards;
 mod attempts;
 mod connector;
+mod denial;
 mod error;
 mod scripts;
 mod server_time;

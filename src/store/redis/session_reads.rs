@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     access::RedisAccess,
     error::STORE,
-    scripts::{milliseconds, script},
+    scripts::{SESSION_CHECK_PRIMARY, milliseconds},
     server_time::ServerTime,
     session_keys::{index_key, session_key},
     session_record::read_time,
@@ -47,8 +47,7 @@ pub(super) struct FoundSession {
 
 impl SessionReads {
     pub(super) fn new(access: Arc<RedisAccess>, clock: Arc<dyn Clock>, server_time: Arc<ServerTime>) -> Self {
-        let check_primary = script(include_str!("session.lua"), include_str!("session.check_primary.lua"));
-        Self { access, clock, server_time, check_primary }
+        Self { access, clock, server_time, check_primary: SESSION_CHECK_PRIMARY.script() }
     }
 }
 
@@ -100,6 +99,9 @@ async fn read(
         let () = check_primary.key(index_key(UserId(Uuid::nil()))).arg(0).invoke_async(&mut redis).await?;
     }
     let records = responses.split_off(1);
+    if let Some(Value::ServerError(error)) = responses.first() {
+        return Err(error.clone().into());
+    }
     let (seconds, microseconds): (u64, u64) = redis::from_redis_value(Value::Array(responses)).map(|(time,)| time)?;
     Ok((seconds * 1000 + microseconds / 1000, records))
 }

@@ -2,7 +2,7 @@
 
 use redis::Script;
 
-use super::scripts::script;
+use super::scripts::{SESSION_END, SESSION_LIST, SESSION_OPEN, SESSION_PING, SESSION_REFRESH, SESSION_REMOVE_ENDED};
 
 /// One script for each operation.
 pub(super) struct SessionScripts {
@@ -16,14 +16,13 @@ pub(super) struct SessionScripts {
 
 impl SessionScripts {
     pub(super) fn new() -> Self {
-        let prelude = include_str!("session.lua");
         Self {
-            open: script(prelude, include_str!("session.open.lua")),
-            list: script(prelude, include_str!("session.list.lua")),
-            refresh: script(prelude, include_str!("session.refresh.lua")),
-            end: script(prelude, include_str!("session.end.lua")),
-            remove_ended: script(prelude, include_str!("session.remove_ended.lua")),
-            ping: script(prelude, include_str!("session.ping.lua")),
+            open: SESSION_OPEN.script(),
+            list: SESSION_LIST.script(),
+            refresh: SESSION_REFRESH.script(),
+            end: SESSION_END.script(),
+            remove_ended: SESSION_REMOVE_ENDED.script(),
+            ping: SESSION_PING.script(),
         }
     }
 }

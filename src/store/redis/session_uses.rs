@@ -8,7 +8,7 @@ use tracing::debug;
 use super::{
     access::RedisAccess,
     error::STORE,
-    scripts::{milliseconds, script},
+    scripts::{SESSION_RECORD_USE, milliseconds},
     session_keys::session_key,
 };
 use crate::{
@@ -26,8 +26,7 @@ pub(super) struct SessionUses {
 
 impl SessionUses {
     pub(super) fn new(access: Arc<RedisAccess>, clock: Arc<dyn Clock>) -> Self {
-        let script = script(include_str!("session.lua"), include_str!("session.record_use.lua"));
-        Self { access, clock, script }
+        Self { access, clock, script: SESSION_RECORD_USE.script() }
     }
 
     fn pipeline(&self, keys: &[(UserId, SessionId)]) -> Pipeline {
