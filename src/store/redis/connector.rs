@@ -3,14 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
-use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, RedisError, TlsCertificates,
+    aio::MultiplexedConnection,
+};
 use tokio::time::timeout;
 
 use super::{error::STORE, url::RedisUrl};
 use crate::{
     reloading::FileWatch,
     store::{
-        StoreError,
+        StoreError, StoreUrl as _,
+        tls::with_tls_advice,
         url::{CHECK_INTERVAL, Endpoint, ReloadingEndpoint, reloading_endpoint},
     },
 };
@@ -52,7 +56,7 @@ impl RedisConnector {
             },
             outcome => outcome,
         };
-        outcome.map_err(|error| StoreError::unavailable(STORE, &error))
+        outcome.map_err(|error| StoreError::unavailable(STORE, &with_tls_advice(error.to_string(), "POSTERN_REDIS")))
     }
 }
 
@@ -64,7 +68,7 @@ impl Endpoint for RedisEndpoint {
     fn new(url: RedisUrl) -> Result<Self, StoreError> {
         // No timeouts here: the deadline of the request limits each response.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let manager = Manager::new_with_config(url.info.clone(), config).map_err(StoreError::from)?;
+        let manager = Manager::new_with_config(with_certificates(&url)?, config)?;
         let pool = Pool::builder(manager)
             .max_size(MAX_ATTEMPTS)
             .wait_timeout(Some(CONNECT_TIMEOUT))
@@ -77,6 +81,22 @@ impl Endpoint for RedisEndpoint {
     fn url(&self) -> &RedisUrl {
         &self.url
     }
+}
+
+/// Returns the address with the certificates of TLS if files of them are set.
+fn with_certificates(url: &RedisUrl) -> Result<ConnectionInfo, RedisError> {
+    let tls = url.tls();
+    if !url.is_encrypted() || !tls.has_files() {
+        return Ok(url.info.clone());
+    }
+    let certificates = TlsCertificates {
+        client_tls: tls.client_pem().map(|pem| ClientTlsConfig {
+            client_cert: pem.certificates.as_bytes().to_vec(),
+            client_key: pem.key.as_bytes().to_vec(),
+        }),
+        root_cert: tls.ca_pem().map(|pem| pem.as_bytes().to_vec()),
+    };
+    Ok(Client::build_with_tls(url.info.clone(), certificates)?.get_connection_info().clone())
 }
 
 impl RedisEndpoint {
