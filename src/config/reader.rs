@@ -21,7 +21,7 @@ use crate::{
     http::TrustedProxies,
     passwords::{HashParameters, HasherSettings},
     server::TlsFiles,
-    store::StoreUrl,
+    store::{ClientCertificateFiles, StoreTls, StoreTlsError, StoreTlsFiles, StoreUrl},
 };
 
 /// The least memory of a lane (RFC 9106, section 3.1), in KiB.
@@ -62,12 +62,46 @@ impl<'values> Reader<'values> {
     }
 
     /// Returns whether the URL or its file is set.
-    pub fn is_set<T>(&self, UrlSettings { url, file }: &UrlSettings<T>) -> bool {
+    pub fn is_set<T>(&self, UrlSettings { url, file, .. }: &UrlSettings<T>) -> bool {
         self.values.get(&url.setting).or_else(|| self.values.get(&file.setting)).is_some()
     }
 
-    /// Returns the URL, from its file if that is set, or `None` if neither is set and valid.
-    pub fn url<T: StoreUrl>(&mut self, UrlSettings { url, file }: &UrlSettings<T>) -> Option<T> {
+    /// Returns the URL with its certificates, from its file if that is set, or `None` if neither is set and valid.
+    pub fn url<T: StoreUrl>(&mut self, settings: &UrlSettings<T>) -> Option<T> {
+        let files = StoreTlsFiles {
+            ca: self.read_if_set(&settings.ca),
+            client: self
+                .both(&settings.client_certificate, &settings.client_key)
+                .map(|(certificates, key)| ClientCertificateFiles { certificates, key }),
+        };
+        let url = self.url_without_certificates(settings);
+        let setting = if files.ca.is_some() { &settings.ca } else { &settings.client_certificate };
+        match &url {
+            Some(url) if url.is_encrypted() => {}
+            Some(_) if files != StoreTlsFiles::default() => {
+                let name = settings.url.setting.name;
+                let expected = T::SWITCHES_TLS_ON;
+                self.error(setting, format!("set although {name} does not switch TLS on: expected {expected}"));
+                return None;
+            }
+            None if files != StoreTlsFiles::default() && !self.is_set(settings) => {
+                self.error(setting, format!("set although {} is not", settings.url.setting.name));
+                return None;
+            }
+            _ => return url,
+        }
+        let tls = StoreTls::read(files).map_err(|error| {
+            let setting = match error {
+                StoreTlsError::Ca { .. } | StoreTlsError::NoRootCertificates => &settings.ca,
+                StoreTlsError::Certificate { .. } | StoreTlsError::Mismatch { .. } => &settings.client_certificate,
+                StoreTlsError::Key { .. } => &settings.client_key,
+            };
+            self.error(setting, error.to_string());
+        });
+        url.zip(tls.ok()).map(|(url, tls)| url.by(tls))
+    }
+
+    fn url_without_certificates<T: StoreUrl>(&mut self, UrlSettings { url, file, .. }: &UrlSettings<T>) -> Option<T> {
         let Some(path) = self.read_if_set(file) else { return self.read_if_set(url) };
         if self.values.get(&url.setting).is_some() {
             self.error(file, format!("set together with {}: expected only one of them", url.setting.name));
@@ -110,11 +144,16 @@ impl<'values> Reader<'values> {
     }
 
     pub fn tls(&mut self) -> Option<TlsFiles> {
-        match (self.read_if_set(&TLS_CERT), self.read_if_set(&TLS_KEY)) {
-            (Some(certificates), Some(key)) => return Some(TlsFiles { certificates, key }),
+        self.both(&TLS_CERT, &TLS_KEY).map(|(certificates, key)| TlsFiles { certificates, key })
+    }
+
+    /// Returns the values of two settings that require each other, if both are set.
+    fn both(&mut self, first: &TypedSetting<PathBuf>, second: &TypedSetting<PathBuf>) -> Option<(PathBuf, PathBuf)> {
+        match (self.read_if_set(first), self.read_if_set(second)) {
+            (Some(first), Some(second)) => return Some((first, second)),
             (None, None) => {}
-            (Some(_), None) => self.missing(&TLS_KEY, &TLS_CERT),
-            (None, Some(_)) => self.missing(&TLS_CERT, &TLS_KEY),
+            (Some(_), None) => self.missing(second, first),
+            (None, Some(_)) => self.missing(first, second),
         }
         None
     }
@@ -225,6 +264,8 @@ mod tests {
             let involves_others = [
                 "DATABASE_URL", "DATABASE_URL_FILE", "REDIS_URL", "REDIS_URL_FILE",
                 "POSTERN_LISTEN", "POSTERN_TLS_CERT", "POSTERN_TLS_KEY",
+                "POSTERN_DATABASE_CERT_FILE", "POSTERN_DATABASE_KEY_FILE", "POSTERN_REDIS_CERT_FILE",
+                "POSTERN_REDIS_KEY_FILE",
             ];
             let is_named =
                 |error: &ConfigError| error.name == setting.name || involves_others.contains(&setting.name);

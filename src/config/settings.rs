@@ -42,6 +42,16 @@ settings! {
         "File that contains DATABASE_URL; read again if PostgreSQL rejects the password",
     )
     .path();
+    DATABASE_CA_FILE: PathBuf = setting(
+        "POSTERN_DATABASE_CA_FILE",
+        "none: root certificates of the system",
+        "PEM file with the CAs that PostgreSQL's certificate is verified with; requires TLS in DATABASE_URL",
+    )
+    .path();
+    DATABASE_CERT_FILE: PathBuf =
+        setting("POSTERN_DATABASE_CERT_FILE", "none", "PEM file with the client certificate chain for PostgreSQL").path();
+    DATABASE_KEY_FILE: PathBuf =
+        setting("POSTERN_DATABASE_KEY_FILE", "none", "PEM file with the private key of that certificate").path();
     REDIS_URL: RedisUrl =
         secret("REDIS_URL", "unset: embedded store", "Redis for sessions: redis://… or rediss://… (TLS)").parsed();
     REDIS_URL_FILE: PathBuf = setting(
@@ -50,6 +60,16 @@ settings! {
         "File that contains REDIS_URL; read again if Redis rejects the password",
     )
     .path();
+    REDIS_CA_FILE: PathBuf = setting(
+        "POSTERN_REDIS_CA_FILE",
+        "none: root certificates of the system",
+        "PEM file with the CAs that Redis's certificate is verified with; requires TLS in REDIS_URL",
+    )
+    .path();
+    REDIS_CERT_FILE: PathBuf =
+        setting("POSTERN_REDIS_CERT_FILE", "none", "PEM file with the client certificate chain for Redis").path();
+    REDIS_KEY_FILE: PathBuf =
+        setting("POSTERN_REDIS_KEY_FILE", "none", "PEM file with the private key of that certificate").path();
     DATA_DIR: PathBuf =
         setting("POSTERN_DATA_DIR", "./postern-data", "Directory of the embedded store and its keys").path();
     KEYS_DIR: PathBuf = setting(
@@ -173,12 +193,27 @@ fn parse_origins(text: &str) -> Result<Origins, String> {
     }
 }
 
-/// The URL of a store, or the file that contains it.
+/// The URL of a store or the file that contains it, and the files of its certificates.
 pub struct UrlSettings<T> {
     pub url: TypedSetting<T>,
     pub file: TypedSetting<PathBuf>,
+    pub ca: TypedSetting<PathBuf>,
+    pub client_certificate: TypedSetting<PathBuf>,
+    pub client_key: TypedSetting<PathBuf>,
 }
 
-pub const DATABASE: UrlSettings<PostgresUrl> = UrlSettings { url: DATABASE_URL, file: DATABASE_URL_FILE };
+pub const DATABASE: UrlSettings<PostgresUrl> = UrlSettings {
+    url: DATABASE_URL,
+    file: DATABASE_URL_FILE,
+    ca: DATABASE_CA_FILE,
+    client_certificate: DATABASE_CERT_FILE,
+    client_key: DATABASE_KEY_FILE,
+};
 
-pub const REDIS: UrlSettings<RedisUrl> = UrlSettings { url: REDIS_URL, file: REDIS_URL_FILE };
+pub const REDIS: UrlSettings<RedisUrl> = UrlSettings {
+    url: REDIS_URL,
+    file: REDIS_URL_FILE,
+    ca: REDIS_CA_FILE,
+    client_certificate: REDIS_CERT_FILE,
+    client_key: REDIS_KEY_FILE,
+};

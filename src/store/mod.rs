@@ -26,7 +26,9 @@ mod retry_budget;
 mod sessions;
 pub mod sqlite;
 mod time_budget;
+mod tls;
 mod url;
+mod url_parts;
 mod users;
 
 pub use self::{
@@ -39,6 +41,7 @@ pub use self::{
     instrumented::{instrumented_attempts, instrumented_sessions, instrumented_users},
     sessions::{LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore},
     time_budget::TimeBudget,
+    tls::{ClientCertificateFiles, PemFault, StoreTls, StoreTlsError, StoreTlsFiles},
     url::{StoreUrl, UrlFile, UrlFileError},
     users::{CompareAndSet, Insert, PasswordChange, UserStore, UserUpdate},
 };

@@ -12,6 +12,7 @@ use std::{
 use tracing::{error, info};
 use zeroize::Zeroizing;
 
+use super::tls::{StoreTls, StoreTlsError};
 use crate::{
     os::private_files::{NotPrivate, read_private},
     reloading::{ReloadEvent, ReloadSource, Reloading},
@@ -21,13 +22,26 @@ use crate::{
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The address of a store, with user and password.
-pub trait StoreUrl: FromStr<Err = String> {
+pub trait StoreUrl: FromStr<Err = String> + Clone {
+    /// What switches TLS on, for errors.
+    const SWITCHES_TLS_ON: &'static str;
+
+    /// Returns whether the URL requires TLS.
+    fn is_encrypted(&self) -> bool;
+
     /// Returns the file that the URL was read from, if any.
     fn file(&self) -> Option<&UrlFile>;
 
     /// Returns the same URL, read from this file.
     #[must_use]
     fn of(self, file: UrlFile) -> Self;
+
+    /// Returns the certificates of TLS.
+    fn tls(&self) -> &StoreTls;
+
+    /// Returns the same URL, with these certificates.
+    #[must_use]
+    fn by(self, tls: StoreTls) -> Self;
 
     /// Reads a URL from a file that contains nothing else.
     ///
@@ -37,6 +51,22 @@ pub trait StoreUrl: FromStr<Err = String> {
         let text = Zeroizing::new(read_private(path)?.trim().to_owned());
         let url: Self = text.parse().map_err(UrlFileError::NoUrl)?;
         Ok(url.of(UrlFile { path: path.to_owned(), text }))
+    }
+
+    /// Reads the files of the URL and of its certificates again.
+    ///
+    /// # Errors
+    /// Returns [`UrlFileError`] if a file is unusable.
+    fn read_again(&self) -> Result<Self, UrlFileError> {
+        let url = match self.file() {
+            Some(file) => Self::read(&file.path)?,
+            None => self.clone(),
+        };
+        if self.tls().has_files() && !url.is_encrypted() {
+            return Err(UrlFileError::NotEncrypted(Self::SWITCHES_TLS_ON));
+        }
+        let tls = self.tls().read_again()?;
+        Ok(url.by(tls))
     }
 }
 
@@ -62,6 +92,12 @@ pub enum UrlFileError {
     /// The file contains no valid URL.
     #[error("invalid content: expected {0}")]
     NoUrl(String),
+    /// The URL does not use TLS, although files for it are set.
+    #[error("files for TLS are set, but the URL does not switch it on: expected {0}")]
+    NotEncrypted(&'static str),
+    /// A file for TLS is unusable.
+    #[error(transparent)]
+    Tls(#[from] StoreTlsError),
 }
 
 /// A URL, together with everything that connecting to it requires.
@@ -75,24 +111,24 @@ pub(super) trait Endpoint: Sized + Send + Sync + 'static {
     fn url(&self) -> &Self::Url;
 }
 
-/// The file of an endpoint's URL.
-pub(super) struct EndpointFile<E>(PathBuf, PhantomData<fn() -> E>);
+/// The files of an endpoint: of its URL and of its certificates.
+pub(super) struct EndpointFiles<E>(PhantomData<fn() -> E>);
 
-/// An endpoint that is rebuilt when a reload finds another URL in its file.
-pub(super) type ReloadingEndpoint<E> = Arc<Reloading<EndpointFile<E>>>;
+/// An endpoint that is rebuilt when a reload finds another URL or other certificates in its files.
+pub(super) type ReloadingEndpoint<E> = Arc<Reloading<EndpointFiles<E>>>;
 
 pub(super) fn reloading_endpoint<E: Endpoint>(url: E::Url) -> Result<ReloadingEndpoint<E>, E::Error> {
-    let file = url.file().map(|file| EndpointFile(file.path.clone(), PhantomData));
-    Ok(Arc::new(Reloading::new(file, E::new(url)?)))
+    let has_files = url.file().is_some() || url.tls().has_files();
+    Ok(Arc::new(Reloading::new(has_files.then_some(EndpointFiles(PhantomData)), E::new(url)?)))
 }
 
-impl<E: Endpoint> ReloadSource for EndpointFile<E> {
+impl<E: Endpoint> ReloadSource for EndpointFiles<E> {
     type Value = E;
     type Error = String;
 
     fn reload(&self, current: &E) -> Result<Option<E>, String> {
-        let url = E::Url::read(&self.0).map_err(|error| error.to_string())?;
-        if url.file() == current.url().file() {
+        let url = current.url().read_again().map_err(|error| error.to_string())?;
+        if url.file() == current.url().file() && url.tls() == current.url().tls() {
             return Ok(None);
         }
         E::new(url).map(Some).map_err(|error| error.to_string())

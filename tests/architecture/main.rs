@@ -66,8 +66,8 @@ fn hyper_is_known_to_http_and_the_server_alone() {
 }
 
 #[test]
-fn tls_is_known_to_one_file() {
-    only(&["src/server/tls.rs"], &["rustls", "tokio_rustls"]);
+fn tls_is_known_to_two_files() {
+    only(&["src/server/tls.rs", "src/store/tls.rs"], &["rustls", "tokio_rustls"]);
 }
 
 #[test]

@@ -23,6 +23,8 @@ mod secrets;
 mod settings;
 mod shutdown;
 mod startup;
+mod store_tls;
+mod store_urls;
 mod stores;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "each binary uses a part")]

@@ -3,6 +3,7 @@
 mod api;
 mod assembly;
 mod backend;
+mod certificates;
 mod cgroup;
 mod commands;
 mod counting_stores;
@@ -24,7 +25,7 @@ mod test_user;
 mod waiting;
 
 pub use self::{
-    api::*, assembly::*, backend::*, cgroup::*, counting_stores::*, pgbouncer::*, ports::*, private_postgres::*,
-    private_redis::*, program::*, proxy::*, raw::*, relay::*, request::*, reverse_proxy::*, servers::*, service::*,
-    test_user::*, waiting::*,
+    api::*, assembly::*, backend::*, certificates::*, cgroup::*, counting_stores::*, pgbouncer::*, ports::*,
+    private_postgres::*, private_redis::*, program::*, proxy::*, raw::*, relay::*, request::*, reverse_proxy::*,
+    servers::*, service::*, test_user::*, waiting::*,
 };

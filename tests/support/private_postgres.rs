@@ -64,6 +64,34 @@ impl PrivatePostgres {
         format!("postgres://postern:postern@127.0.0.1:{}/service", self.port.port())
     }
 
+    /// Switches TLS on with this certificate and its key. The service then needs TLS and, with an authority, a certificate of it
+    /// for the name of its role instead of the password.
+    pub async fn switch_tls_on(&self, certificate: &Path, key: &Path, clients: Option<&Path>) {
+        let data = data(&self.directory);
+        let copy = |from: &Path, name: &str| {
+            fs::copy(from, data.join(name)).expect("a copy");
+            // PostgreSQL must own its key.
+            let owner = Command::new("chown").arg("--reference").arg(&data).arg(data.join(name)).status();
+            assert!(owner.expect("chown is there").success());
+        };
+        copy(certificate, "server.crt");
+        copy(key, "server.key");
+        copy(clients.unwrap_or(certificate), "clients.crt");
+        let rules = fs::read_to_string(data.join("pg_hba.conf")).expect("ours");
+        let method = if clients.is_some() { "cert" } else { "scram-sha-256" };
+        let rules = format!("hostssl all service 127.0.0.1/32 {method}\nhostnossl all service all reject\n{rules}");
+        fs::write(data.join("pg_hba.conf"), rules).expect("ours");
+        sql(&self.user_admin(), "ALTER SYSTEM SET ssl_ca_file = 'clients.crt'").await;
+        sql(&self.user_admin(), "ALTER SYSTEM SET ssl = on").await;
+        sql(&self.user_admin(), "SELECT pg_reload_conf()").await;
+        let is_on = async || {
+            let client = postgres_client(&self.user_admin()).await;
+            let row = client.query_one("SELECT current_setting('ssl')", &[]).await.expect("a row");
+            row.get::<_, &str>(0) == "on"
+        };
+        eventually(LONG, "TLS is on", is_on).await;
+    }
+
     /// Ends the connections of the service, and waits until they count no more.
     pub async fn end_connections(&self) {
         let client = postgres_client(&self.user_admin()).await;

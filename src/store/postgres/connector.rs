@@ -7,7 +7,6 @@ use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_postgres::{
     Client, Config, Error, NoTls,
-    config::SslMode,
     tls::{MakeTlsConnect, TlsConnect},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -19,7 +18,10 @@ use super::{
 };
 use crate::{
     reloading::FileWatch,
-    store::url::{CHECK_INTERVAL, Endpoint, ReloadingEndpoint, reloading_endpoint},
+    store::{
+        StoreUrl as _,
+        url::{CHECK_INTERVAL, Endpoint, ReloadingEndpoint, reloading_endpoint},
+    },
 };
 
 /// Opens connections. If that fails, reloads the URL from its file and tries once more.
@@ -36,7 +38,7 @@ impl PostgresConnector {
     /// Prepares connections to a URL.
     ///
     /// # Errors
-    /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and the system has no root certificates.
+    /// Returns [`SchemaError::Tls`] if the URL requires TLS and there are no usable certificates for it.
     pub fn new(url: &PostgresUrl) -> Result<Self, SchemaError> {
         Ok(Self(reloading_endpoint(url.clone())?))
     }
@@ -79,11 +81,10 @@ impl Endpoint for PostgresEndpoint {
     type Error = SchemaError;
 
     fn new(url: PostgresUrl) -> Result<Self, SchemaError> {
-        // `sslmode=require` encrypts and verifies the certificate. The default of libpq, `prefer`, would encrypt without
+        // TLS always verifies the certificate and the name. The default of libpq, `prefer`, would encrypt without
         // verification, which does not stop an active attacker.
-        let is_encrypted = url.config.get_ssl_mode() == SslMode::Require;
-        let tls = is_encrypted.then(MakeRustlsConnect::with_native_certs).transpose();
-        Ok(Self { url, tls: tls.map_err(|_| SchemaError::NoRootCertificates)?.map(|(tls, _)| tls) })
+        let config = url.is_encrypted().then(|| url.tls().client_config()).transpose()?;
+        Ok(Self { url, tls: config.map(MakeRustlsConnect::new) })
     }
 
     fn url(&self) -> &PostgresUrl {

@@ -7,7 +7,7 @@ use tokio_postgres::{
     types::WrongType,
 };
 
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreTlsError, tls::with_tls_advice};
 
 /// The name of the store in errors and logs.
 pub(super) const STORE: &str = "PostgreSQL";
@@ -77,7 +77,7 @@ impl From<tokio_postgres::Error> for StoreError {
 }
 
 /// Returns the messages of an error and its causes, which the drivers leave out of their own messages. Of an error that
-/// PostgreSQL returned, takes the message and the code, but never a value.
+/// PostgreSQL returned, takes the message and the code, but never a value. Adds what to do about a rejected certificate.
 pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
     let message = |error: &(dyn Error + 'static)| match error.downcast_ref::<DbError>() {
         Some(error) => format!("{} ({}){}", message_without_values(error), error.code().code(), advice(error)),
@@ -93,7 +93,7 @@ pub(super) fn error_chain(error: &(dyn Error + 'static)) -> String {
         }
         cause = error.source();
     }
-    chain
+    with_tls_advice(chain, "POSTERN_DATABASE")
 }
 
 /// Returns what to do after an error that a connection pooler causes.
@@ -166,9 +166,9 @@ pub enum SchemaError {
     /// PostgreSQL did not respond in time.
     #[error("PostgreSQL did not respond in time")]
     NoResponse,
-    /// TLS is required, and the system has no root certificates to verify the server with.
-    #[error("no root certificates for TLS to PostgreSQL (install ca-certificates on Debian)")]
-    NoRootCertificates,
+    /// TLS is required, and there are no usable certificates for it.
+    #[error("TLS to PostgreSQL: {0}")]
+    Tls(#[from] StoreTlsError),
     /// Another session kept a table locked.
     #[error("failed to migrate PostgreSQL: a table is locked, perhaps by a dump; try again later")]
     Locked,

@@ -27,6 +27,7 @@ mod rows;
 mod schema;
 mod store;
 mod url;
+mod url_parameters;
 mod users;
 mod users_by_id;
 

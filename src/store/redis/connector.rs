@@ -3,14 +3,18 @@
 use std::{sync::Arc, time::Duration};
 
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime, TimeoutType};
-use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionInfo, RedisError, TlsCertificates,
+    aio::MultiplexedConnection,
+};
 use tokio::time::timeout;
 
 use super::{denial::explain_denial, error::STORE, url::RedisUrl};
 use crate::{
     reloading::FileWatch,
     store::{
-        StoreError,
+        StoreError, StoreUrl as _,
+        tls::with_tls_advice,
         url::{CHECK_INTERVAL, Endpoint, ReloadingEndpoint, reloading_endpoint},
     },
 };
@@ -55,7 +59,7 @@ impl RedisConnector {
         outcome.map_err(|error| {
             let denial = if let PoolError::Backend(cause) = &error { explain_denial(cause) } else { None };
             denial.map_or_else(
-                || StoreError::unavailable(STORE, &error),
+                || StoreError::unavailable(STORE, &with_tls_advice(error.to_string(), "POSTERN_REDIS")),
                 |explanation| StoreError::misconfigured(STORE, &explanation),
             )
         })
@@ -71,8 +75,9 @@ impl Endpoint for RedisEndpoint {
         // No timeouts here: the deadline of the request limits each response.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         // Without the name of the client library, for which the user of Redis would need one more permission.
-        let settings = url.info.redis_settings().clone().set_skip_set_lib_name();
-        let info = url.info.clone().set_redis_settings(settings);
+        let info = with_certificates(&url)?;
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        let info = info.set_redis_settings(settings);
         let manager = Manager::new_with_config(info, config).map_err(StoreError::from)?;
         let pool = Pool::builder(manager)
             .max_size(MAX_ATTEMPTS)
@@ -86,6 +91,22 @@ impl Endpoint for RedisEndpoint {
     fn url(&self) -> &RedisUrl {
         &self.url
     }
+}
+
+/// Returns the address with the certificates of TLS if files of them are set.
+fn with_certificates(url: &RedisUrl) -> Result<ConnectionInfo, RedisError> {
+    let tls = url.tls();
+    if !url.is_encrypted() || !tls.has_files() {
+        return Ok(url.info.clone());
+    }
+    let certificates = TlsCertificates {
+        client_tls: tls.client_pem().map(|pem| ClientTlsConfig {
+            client_cert: pem.certificates.as_bytes().to_vec(),
+            client_key: pem.key.as_bytes().to_vec(),
+        }),
+        root_cert: tls.ca_pem().map(|pem| pem.as_bytes().to_vec()),
+    };
+    Ok(Client::build_with_tls(url.info.clone(), certificates)?.get_connection_info().clone())
 }
 
 impl RedisEndpoint {
