@@ -37,8 +37,8 @@ COPY --from=build /out/postern /usr/local/bin/postern
 # The directory of the embedded store and its keys; unused with DATABASE_URL and REDIS_URL.
 COPY --from=build --chown=65532:65532 /out/data /var/lib/postern
 # The server does not start without POSTERN_TRUSTED_PROXIES, which depends on what is in front of it.
-ENV POSTERN_LISTEN=0.0.0.0:8000 \
-    POSTERN_OPS_LISTEN=0.0.0.0:8001 \
+ENV POSTERN_LISTEN=[::]:8000 \
+    POSTERN_OPS_LISTEN=[::]:8001 \
     POSTERN_DATA_DIR=/var/lib/postern
 VOLUME /var/lib/postern
 EXPOSE 8000 8001

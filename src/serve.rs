@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::Path,
     process::ExitCode,
     sync::Arc,
@@ -69,7 +69,7 @@ async fn serve(config: Config, mut signals: Signals, limit: StopLimit) -> Result
     let Some(stores) = signals.or_signal(opening).await? else { return Ok(ExitCode::SUCCESS) };
     let (trail, audit_writer) = app.start_audit(&stores);
     let accounts = Arc::new(app.accounts(&stores, Arc::clone(&files.keys), trail.clone())?);
-    let listeners = Listeners::bind(&config).await?;
+    let listeners = Listeners::bind(&config)?;
     listeners.print_addresses(&config)?;
     tokio::spawn(record_keys(Arc::clone(&files.keys), trail));
     let running = Running::start(&app, &accounts, listeners, files);
@@ -109,13 +109,13 @@ struct Listeners {
 }
 
 impl Listeners {
-    async fn bind(config: &Config) -> Result<Self, ExitError> {
-        Ok(Self { public: bind(config.listen).await?, operations: bind(config.ops_listen).await? })
+    fn bind(config: &Config) -> Result<Self, ExitError> {
+        Ok(Self { public: bind(config.listen)?, operations: bind(config.ops_listen)? })
     }
 
     /// Prints the addresses and the stores, as the only line on standard output. Does not wait for its reader.
     fn print_addresses(&self, config: &Config) -> io::Result<()> {
-        let (public, operations) = (self.public.local_addr()?, self.operations.local_addr()?);
+        let (public, operations) = (reachable(self.public.local_addr()?), reachable(self.operations.local_addr()?));
         let data = match &config.stores {
             Stores::Embedded => format!("embedded store in {}", absolute(&config.data_dir)),
             Stores::PostgresRedis(database, redis) => format!("users in {database}, sessions in {redis}"),
@@ -131,9 +131,18 @@ impl Listeners {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, ExitError> {
-    let listener = TcpListener::bind(address).await;
-    listener.map_err(|error| ExitError::from(format!("cannot listen on {address}: {error}")))
+fn bind(address: SocketAddr) -> Result<TcpListener, ExitError> {
+    server::bind(address).map_err(|error| ExitError::from(format!("cannot listen on {address}: {error}")))
+}
+
+/// Returns the host and port by which clients on this machine reach a listener, and says if other machines reach it by every
+/// address: not every client connects to an unspecified address.
+fn reachable(address: SocketAddr) -> String {
+    match address.ip() {
+        ip if !ip.to_canonical().is_unspecified() => address.to_string(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => format!("localhost:{} on all addresses", address.port()),
+        _ => format!("localhost:{} on all IPv4 addresses", address.port()),
+    }
 }
 
 fn absolute(path: &Path) -> String {

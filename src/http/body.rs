@@ -2,7 +2,7 @@
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{
-    HeaderMap,
+    HeaderMap, Request,
     body::{Body as _, Incoming},
     header,
 };
@@ -17,6 +17,10 @@ pub const FORM: &str = "application/x-www-form-urlencoded";
 
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
+/// The most trailers, and the most bytes of them.
+const MAX_TRAILERS: usize = 64;
+const MAX_TRAILER_BYTES: usize = 16 * 1024;
+
 /// The size of a segment: a login or a sign-up has a few hundred bytes.
 const SEGMENT_BYTES: usize = 1024;
 
@@ -26,6 +30,14 @@ pub fn has_content_type(headers: &HeaderMap, media_type: &str) -> bool {
     let (Some(value), None) = (values.next(), values.next()) else { return false };
     let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
+}
+
+/// Returns whether the body has a coding, such as `gzip`. No coding is decoded. `identity`, which clients should not send, is none
+/// (RFC 9110, sections 8.4 and 12.5.3).
+fn has_content_coding(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    codings.any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// A body that has been read whole.
@@ -38,7 +50,11 @@ impl WholeBody {
 }
 
 /// Reads the whole body, within the size limit, the memory of the request and its deadline.
-pub async fn read_body(body: Incoming, context: &Context) -> Result<WholeBody, ApiError> {
+pub async fn read_body(request: Request<Incoming>, context: &Context) -> Result<WholeBody, ApiError> {
+    if has_content_coding(request.headers()) {
+        return Err(ApiError::UnsupportedContentCoding);
+    }
+    let body = request.into_body();
     // Reject by the declared length before reading anything: hyper then sends no `100 Continue`.
     if body.size_hint().lower() > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
         return Err(ApiError::TooLarge);
@@ -63,8 +79,18 @@ async fn collect(body: Incoming, memory: &MemoryShare) -> Result<WholeBody, ApiE
         if let Some(data) = frame.data_ref() {
             segments.append(data, memory)?;
         }
+        if frame.trailers_ref().is_some_and(are_too_large) {
+            return Err(ApiError::MalformedJson);
+        }
     }
     Ok(segments.join(memory)?)
+}
+
+/// Returns whether trailers exceed the limits that hyper has for those of HTTP/1, with the bytes counted as there. Trailers are
+/// ignored otherwise.
+fn are_too_large(trailers: &HeaderMap) -> bool {
+    let lines = trailers.iter().map(|(name, value)| name.as_str().len() + ": \r\n".len() + value.len());
+    trailers.len() > MAX_TRAILERS || lines.sum::<usize>() > MAX_TRAILER_BYTES
 }
 
 /// The part of a body that has arrived, in segments that are wiped and never reallocated: a buffer that grows leaves unwiped
@@ -160,6 +186,25 @@ mod tests {
         assert_eq!(segments.append(&[0; SEGMENT_BYTES + 1], &memory), Err(BudgetExceeded));
 
         assert_eq!(segments.0.len(), 1);
+    }
+
+    #[test]
+    fn content_coding_is_every_coding_but_identity() {
+        let has_coding = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONTENT_ENCODING, HeaderValue::from_static(value));
+            }
+            has_content_coding(&headers)
+        };
+
+        for values in [&[][..], &[""], &["identity"], &["Identity, identity"], &["identity", ""], &[" , "]] {
+            assert!(!has_coding(values), "{values:?}");
+        }
+        for values in [&["gzip"][..], &["br"], &["x"], &["identity, gzip"], &["identity", "deflate"], &["identity;q=0"]]
+        {
+            assert!(has_coding(values), "{values:?}");
+        }
     }
 
     #[test]

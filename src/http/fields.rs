@@ -49,7 +49,7 @@ impl FromRequest for Fields {
         if !has_content_type(request.headers(), JSON) {
             return Err(ApiError::UnsupportedMediaType);
         }
-        let body = read_body(request.into_body(), context).await?;
+        let body = read_body(request, context).await?;
         Self::parse_json(body.as_slice()).ok_or(ApiError::MalformedJson)
     }
 }
@@ -59,7 +59,7 @@ impl FromRequest for JsonOrForm {
         if !has_content_type(request.headers(), FORM) {
             return Fields::from_request(request, context).await.map(Self);
         }
-        let body = read_body(request.into_body(), context).await?;
+        let body = read_body(request, context).await?;
         Fields::parse_form(body.as_slice()).map(Self).ok_or(ApiError::MalformedJson)
     }
 }

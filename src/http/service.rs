@@ -199,6 +199,11 @@ impl Service {
         self.reject(request, ApiError::BadRequest)
     }
 
+    /// Responds to a request whose head is too large, without routing it.
+    pub fn reject_too_large(&self, request: &Request<Incoming>) -> Response {
+        self.reject(request, ApiError::HeadTooLarge)
+    }
+
     /// Responds to a request that was not admitted, without routing it.
     pub fn reject_unadmitted(&self, request: &Request<Incoming>) -> Response {
         self.reject(request, ApiError::MemoryExhausted)

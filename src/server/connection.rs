@@ -28,9 +28,9 @@ use tokio::{
 
 use super::{
     activity::{CloseReason, ConnectionActivity, InFlight},
-    limits::{ConnectionLimits, MAX_HEAD_BYTES},
+    limits::{ConnectionLimits, MAX_HEAD_BYTES, MAX_HEADER_LINES, MAX_HEADER_LIST_BYTES},
     memory::ConnectionMemory,
-    request_head,
+    request_head::{self, HeadError},
     shutdown::Phase,
     slots::ConnectionSlots,
     stream::{Protocol, TrackedStream},
@@ -41,9 +41,6 @@ use crate::{
     http::{RequestState, Service},
     request_memory::Payer,
 };
-
-/// The most headers of an HTTP/1 request.
-const MAX_HEADERS: usize = 64;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -121,8 +118,10 @@ impl Connection {
             slots.relieve_memory(payer);
             // Charged before the task of the request is allocated.
             let outcome = match service.admit(&request, peer) {
-                Ok(admission) if request_head::is_valid(&request) => Ok((request, admission)),
-                Ok(admission) => Err((service.reject_malformed(&request), Some(admission.state()))),
+                Ok(admission) => match request_head::check(&request) {
+                    Ok(()) => Ok((request, admission)),
+                    Err(error) => Err((reject_head(&service, &request, error), Some(admission.state()))),
+                },
                 // A reset frees the memory of the stream at once. The connections of a trusted proxy are few, and carry the
                 // requests of other clients.
                 Err(_) if matches!(payer, Payer::Client(_)) && in_flight.rejected() => {
@@ -186,6 +185,13 @@ impl Connection {
     async fn shutdown_signal(&self) {
         Phase::Closing.reached(&self.phase).await;
         self.activity.idle().await;
+    }
+}
+
+fn reject_head(service: &Service, request: &Request<Incoming>, error: HeadError) -> Response<Full<Bytes>> {
+    match error {
+        HeadError::Malformed => service.reject_malformed(request),
+        HeadError::TooLarge => service.reject_too_large(request),
     }
 }
 
@@ -267,7 +273,7 @@ fn http1() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS)
+        .max_headers(MAX_HEADER_LINES)
         // hyper would also count the idle time before a head; `ConnectionActivity` times heads.
         .header_read_timeout(None);
     builder
@@ -287,9 +293,9 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .initial_stream_window_size(16 * 1024)
         .initial_connection_window_size(64 * 1024 - 1)
         .max_send_buf_size(16 * 1024)
-        // Each path in the table keeps the buffer that it was read into. `HeaderTableWatch` tells when the client complies.
+        // Each path in the table keeps the buffer that it was read into. `FrameWatch` tells when the client complies.
         .header_table_size(0)
-        .max_header_list_size(16 * 1024)
+        .max_header_list_size(MAX_HEADER_LIST_BYTES)
         // Streams that the client resets before hyper accepts them, and streams that h2 resets for errors of the client.
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(128);

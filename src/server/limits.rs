@@ -2,8 +2,19 @@
 
 use std::time::Duration;
 
-/// The most bytes of an HTTP/1 request head.
+/// The most bytes of a request head, as HTTP/1.1 sends it: over HTTP/2, a client need not know that the limit is another one.
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// The most headers of a request. All `Cookie` headers count as one: HTTP/2 may split it (RFC 9113, section 8.2.3).
+pub const MAX_HEADERS: usize = 64;
+
+/// The most header lines of an HTTP/1 request that are parsed, `Cookie` included: up to this number, hyper needs no allocation.
+pub const MAX_HEADER_LINES: usize = 100;
+
+/// The most bytes of a header list of HTTP/2, where each field counts 32 bytes more than its text (RFC 9113, section 6.5.2), and
+/// each cookie is a field. A head of [`MAX_HEAD_BYTES`] and [`MAX_HEADERS`] fits if it has 110 cookies, and one of 28 KiB with
+/// the 180 that browsers keep for a site. The table of fields would double with a list for more than 1,024 cookies.
+pub const MAX_HEADER_LIST_BYTES: u32 = 38 * 1024;
 
 /// The limits of a listener's connections.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::limits::MAX_HEAD_BYTES;
+use super::limits::{MAX_HEAD_BYTES, MAX_HEADER_LIST_BYTES};
 use crate::{
     metrics::MemoryUse,
     request_memory::{BudgetExceeded, MemoryShare, Payer, RequestBudget},
@@ -23,6 +23,11 @@ const HTTP2_BYTES: u64 = 32 * 1024;
 /// section 4.1: each counts 38 bytes of 4096), and each keeps the buffer that it was read into, of up to 16 KiB.
 const MAX_HTTP2_INPUT: u64 = 107 * 16 * 1024;
 
+/// What an incomplete header block of HTTP/2 is charged, from its first frame to its last: its decoded text, and the table of its
+/// fields. In [`MAX_HEADER_LIST_BYTES`], 1,144 fields of two bytes fit (RFC 9113, section 6.5.2: each counts 32 bytes besides its
+/// text); their `HeaderMap` has 1,536 places of 104 bytes and 2,048 indices of 4.
+const HEADER_BLOCK_BYTES: u64 = MAX_HEADER_LIST_BYTES as u64 + 1536 * 104 + 2048 * 4;
+
 /// The most that other input is charged.
 const MAX_HEAD: u64 = MAX_HEAD_BYTES as u64;
 
@@ -37,6 +42,8 @@ pub struct ConnectionMemory {
     charged: u64,
     /// The most that is charged for input.
     limit: u64,
+    /// Whether an incomplete header block is charged.
+    has_header_block: bool,
 }
 
 impl ConnectionMemory {
@@ -44,7 +51,7 @@ impl ConnectionMemory {
     pub fn charge(budget: &Arc<RequestBudget>, payer: Payer, has_tls: bool) -> Result<Self, BudgetExceeded> {
         let bytes = CONNECTION_BYTES + if has_tls { TLS_BYTES } else { 0 };
         let share = budget.charge(payer, MemoryUse::Connection, bytes)?;
-        Ok(Self { share, arrived: 0, charged: 0, limit: MAX_HEAD })
+        Ok(Self { share, arrived: 0, charged: 0, limit: MAX_HEAD, has_header_block: false })
     }
 
     /// Charges for HTTP/2.
@@ -58,10 +65,30 @@ impl ConnectionMemory {
 
     /// Gives back what is charged for the header table.
     pub fn header_table_emptied(&mut self) {
+        if self.limit == MAX_HEAD {
+            return;
+        }
         self.limit = MAX_HEAD;
         let freed = self.charged.saturating_sub(MAX_HEAD);
         self.share.shrink(freed);
         self.charged -= freed;
+    }
+
+    /// Charges for an incomplete header block, if none is charged.
+    pub fn header_block_begun(&mut self) -> Result<(), BudgetExceeded> {
+        if !self.has_header_block {
+            self.share.grow(HEADER_BLOCK_BYTES)?;
+            self.has_header_block = true;
+        }
+        Ok(())
+    }
+
+    /// Gives back what is charged for an incomplete header block.
+    pub fn header_block_ended(&mut self) {
+        if self.has_header_block {
+            self.has_header_block = false;
+            self.share.shrink(HEADER_BLOCK_BYTES);
+        }
     }
 
     /// Charges for input: hyper and h2 keep no more than what has arrived.
@@ -139,6 +166,21 @@ mod tests {
         memory.bytes_arrived(1 << 20).expect("it fits");
 
         assert_eq!(metrics.held.get(), (24 + 32 + 32) * 1024);
+    }
+
+    #[test]
+    fn incomplete_header_block_is_charged_once_until_it_ends() {
+        let metrics = metrics();
+        let mut memory = connection(Payer::TrustedProxy, 1 << 30, &metrics).expect("it fits");
+
+        for _ in 0..2 {
+            memory.header_block_begun().expect("it fits");
+            assert_eq!(metrics.held.get(), (24 + 38 + 156 + 8) * 1024);
+        }
+        for _ in 0..2 {
+            memory.header_block_ended();
+            assert_eq!(metrics.held.get(), 24 * 1024);
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Listeners and connections: accepts, limits and closes them; hyper speaks HTTP/1.1 and HTTP/2 on them.
 //!
-//! `listener` accepts and gives each connection a slot (`slots`). `connection` runs hyper on a `stream` that reports to
-//! the connection's `activity`, which holds the deadlines, and charges its input to the connection's `memory`; `header_table`
-//! tells when HTTP/2 needs less of that. `request_head` checks the heads that hyper has parsed.
+//! `bind` opens the listening sockets. `listener` accepts and gives each connection a slot (`slots`). `connection` runs hyper on
+//! a `stream` that reports to the connection's `activity`, which holds the deadlines, and charges its input to the connection's
+//! `memory`; `frame_watch` tells when HTTP/2 needs more or less of that. `request_head` checks the heads that hyper has parsed.
 
 mod activity;
+mod bind;
 mod connection;
-mod header_table;
+mod frame_watch;
 mod limits;
 mod listener;
 mod memory;
@@ -17,6 +18,7 @@ mod stream;
 mod tls;
 
 pub use self::{
+    bind::bind,
     limits::{ConnectionLimits, ConnectionTimeouts},
     listener::{ListenerConfig, serve},
     shutdown::Phase,

@@ -9,9 +9,11 @@
 //! - a request of HTTP/2 without `:authority` and `Host`, or with two that differ (RFC 9113, section 8.3.1);
 //! - codings before the last `chunked`: `chunked, chunked`, `gzip, chunked` (RFC 9112, section 6.1). hyper decodes one
 //!   `chunked` and keeps the connection open.
-//! - `CONNECT`: a route for any method would respond to it, and a success makes a proxy in front open a tunnel.
+//! - `CONNECT`: a route for any method would respond to it, and a success makes a proxy in front open a tunnel;
+//! - a `:path` that is neither `*` nor begins with a slash (RFC 9113, section 8.3.1). Over HTTP/1.1, hyper rejects it.
 //!
-//! A proxy in front may interpret each of these differently.
+//! A proxy in front may interpret each of these differently. hyper and h2 also limit the size of a head by different measures;
+//! the limits here are the same for both protocols.
 
 use hyper::{
     Method, Request, Version,
@@ -19,9 +21,63 @@ use hyper::{
     http::uri::Authority,
 };
 
-/// Returns whether the request names one host, no transfer coding but `chunked`, and asks for no tunnel.
-pub fn is_valid<B>(request: &Request<B>) -> bool {
-    *request.method() != Method::CONNECT && has_one_host(request) && is_chunked_at_most(request)
+use super::limits::{MAX_HEAD_BYTES, MAX_HEADERS};
+
+/// Why a head is rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadError {
+    /// It is malformed or ambiguous.
+    Malformed,
+    /// It has more than [`MAX_HEADERS`], or takes more than [`MAX_HEAD_BYTES`].
+    TooLarge,
+}
+
+/// Checks that the request names one host and a target of a known form, has no transfer coding but `chunked`, asks for no tunnel
+/// and is not too large.
+pub fn check<B>(request: &Request<B>) -> Result<(), HeadError> {
+    let is_valid = *request.method() != Method::CONNECT
+        && has_one_host(request)
+        && has_valid_path(request)
+        && is_chunked_at_most(request);
+    if !is_valid {
+        return Err(HeadError::Malformed);
+    }
+    if count(request) > MAX_HEADERS || http2_bytes(request) > MAX_HEAD_BYTES {
+        return Err(HeadError::TooLarge);
+    }
+    Ok(())
+}
+
+/// Returns the number of headers. All `Cookie` headers count as one, and so do `:authority` and `Host`.
+fn count<B>(request: &Request<B>) -> usize {
+    let headers = request.headers();
+    let cookies = headers.get_all(header::COOKIE).iter().count();
+    let is_host_missing = request.version() == Version::HTTP_2 && !headers.contains_key(header::HOST);
+    headers.len() - cookies.saturating_sub(1) + usize::from(is_host_missing)
+}
+
+/// Returns the bytes of a head of HTTP/2 as HTTP/1.1 would send it, with its cookies in one header; 0 over HTTP/1, where hyper
+/// has limited the bytes that were sent.
+fn http2_bytes<B>(request: &Request<B>) -> usize {
+    if request.version() != Version::HTTP_2 {
+        return 0;
+    }
+    let (uri, headers) = (request.uri(), request.headers());
+    let target = uri.path_and_query().map_or(1, |target| target.as_str().len());
+    let line = request.method().as_str().len() + " ".len() + target + " HTTP/1.1\r\n".len();
+    let is_host_missing = !headers.contains_key(header::HOST);
+    let host = uri.authority().filter(|_| is_host_missing).map_or(0, |host| "host: \r\n".len() + host.as_str().len());
+    let fields = headers.iter().map(|(name, value)| name.as_str().len() + ": \r\n".len() + value.len());
+    let cookies = headers.get_all(header::COOKIE).iter().count();
+    // A further cookie takes `; ` instead of a line.
+    let joined = cookies.saturating_sub(1) * ("cookie: \r\n".len() - "; ".len());
+    line + host + fields.sum::<usize>() - joined + "\r\n".len()
+}
+
+fn has_valid_path<B>(request: &Request<B>) -> bool {
+    // `Uri::path` is `/` if there is only a query.
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    request.version() != Version::HTTP_2 || target.starts_with('/') || target == "*"
 }
 
 fn has_one_host<B>(request: &Request<B>) -> bool {
@@ -56,7 +112,7 @@ mod tests {
     fn is_valid_with(version: Version, uri: &str, headers: &[(&str, &str)]) -> bool {
         let request = Request::post(uri).version(version);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        is_valid(&request.body(()).expect("a request"))
+        check(&request.body(()).expect("a request")).is_ok()
     }
 
     #[test]
@@ -118,6 +174,54 @@ mod tests {
             [&["chunked, chunked"][..], &["gzip, chunked"], &["chunked", "chunked"], &["identity", "chunked"]]
         {
             assert!(!with(codings), "{codings:?}");
+        }
+    }
+
+    /// Checks a request with this many headers besides the host and this many cookies, each in a header of its own.
+    fn check_with(version: Version, headers: usize, cookies: &[&str]) -> Result<(), HeadError> {
+        let request = Request::get("http://x/").version(version).header("host", "x");
+        let request = (0..headers).fold(request, |request, number| request.header(format!("x-{number}"), "y"));
+        let request = cookies.iter().fold(request, |request, cookie| request.header("cookie", *cookie));
+        check(&request.body(()).expect("a request"))
+    }
+
+    #[test]
+    fn cookies_count_as_one_header() {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            assert_eq!(check_with(version, MAX_HEADERS - 1, &[]), Ok(()));
+            assert_eq!(check_with(version, MAX_HEADERS, &[]), Err(HeadError::TooLarge));
+            assert_eq!(check_with(version, MAX_HEADERS - 2, &["a=b"; 500]), Ok(()));
+            assert_eq!(check_with(version, MAX_HEADERS - 1, &["a=b"]), Err(HeadError::TooLarge));
+        }
+    }
+
+    #[test]
+    fn authority_counts_as_host() {
+        let request = Request::get("http://x/").version(Version::HTTP_2);
+        let with = |headers: usize| {
+            (0..headers).fold(Request::get("http://x/").version(Version::HTTP_2), |request, number| {
+                request.header(format!("x-{number}"), "y")
+            })
+        };
+
+        assert_eq!(check(&request.body(()).expect("a request")), Ok(()));
+        assert_eq!(check(&with(MAX_HEADERS - 1).body(()).expect("a request")), Ok(()));
+        assert_eq!(check(&with(MAX_HEADERS).body(()).expect("a request")), Err(HeadError::TooLarge));
+    }
+
+    #[test]
+    fn head_of_http2_has_the_size_that_it_has_in_http1() {
+        for (cookies, text) in [
+            (&[][..], "GET /a?b HTTP/1.1\r\nhost: x\r\nc: d\r\n\r\n"),
+            (&["e=f"], "GET /a?b HTTP/1.1\r\nhost: x\r\nc: d\r\ncookie: e=f\r\n\r\n"),
+            (&["e=f", "g", "h=i"], "GET /a?b HTTP/1.1\r\nhost: x\r\nc: d\r\ncookie: e=f; g; h=i\r\n\r\n"),
+        ] {
+            for uri in ["http://x/a?b", "/a?b"] {
+                let request = Request::get(uri).version(Version::HTTP_2).header("c", "d");
+                let request = if uri.starts_with('/') { request.header("host", "x") } else { request };
+                let request = cookies.iter().fold(request, |request, cookie| request.header("cookie", *cookie));
+                assert_eq!(http2_bytes(&request.body(()).expect("a request")), text.len(), "{text}");
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     activity::ConnectionActivity,
-    header_table::{HeaderTableWatch, PREFACE},
+    frame_watch::{FrameWatch, PREFACE},
     memory::ConnectionMemory,
 };
 
@@ -37,8 +37,8 @@ pub struct TrackedStream<IO> {
     io: IO,
     activity: Arc<ConnectionActivity>,
     memory: ConnectionMemory,
-    /// `None` over HTTP/1, and when the table stays empty.
-    header_table: Option<HeaderTableWatch>,
+    /// `None` over HTTP/1.
+    frames: Option<FrameWatch>,
     /// Bytes that were read since the stream last yielded.
     read_at_once: usize,
     /// Input that was read to detect the protocol, and that hyper has not read yet.
@@ -55,7 +55,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
             io,
             activity,
             memory,
-            header_table: None,
+            frames: None,
             read_at_once: 0,
             prefix: Vec::new(),
             is_read_closed: false,
@@ -78,7 +78,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
         }
         self.memory.http2_detected().map_err(io::Error::other)?;
         self.activity.http2_detected();
-        self.header_table = Some(HeaderTableWatch::new());
+        self.frames = Some(FrameWatch::new());
         Ok(Some(Protocol::Http2))
     }
 
@@ -92,12 +92,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
         Poll::Ready(Ok(()))
     }
 
-    /// Gives back what is charged for the header table when it stays empty.
-    fn watch_header_table(&mut self, bytes: &[u8]) {
-        if self.header_table.as_mut().is_some_and(|watch| watch.bytes_arrived(bytes)) {
-            self.header_table = None;
+    /// Charges for what HTTP/2 holds from here on.
+    fn watch_frames(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(frames) = &mut self.frames else { return Ok(()) };
+        frames.bytes_arrived(bytes);
+        if frames.is_table_empty() {
             self.memory.header_table_emptied();
         }
+        if frames.has_incomplete_block() {
+            return self.memory.header_block_begun().map_err(io::Error::other);
+        }
+        self.memory.header_block_ended();
+        Ok(())
     }
 
     /// Reports whether the client reads, if that has changed.
@@ -125,7 +131,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TrackedStream<IO> {
             let before = buffer.filled().len();
             buffer.put_slice(&self.prefix[..length]);
             self.prefix.drain(..length);
-            self.watch_header_table(&buffer.filled()[before..]);
+            self.watch_frames(&buffer.filled()[before..])?;
             if self.prefix.is_empty() {
                 drop(mem::take(&mut self.prefix));
             }
@@ -147,7 +153,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TrackedStream<IO> {
             self.read_at_once += length;
             self.memory.bytes_arrived(length).map_err(io::Error::other)?;
             self.activity.bytes_arrived();
-            self.watch_header_table(&buffer.filled()[before..]);
+            self.watch_frames(&buffer.filled()[before..])?;
         } else if buffer.remaining() > 0 {
             self.is_read_closed = true;
         }

@@ -143,6 +143,10 @@ fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, TlsError> {
     })
 }
 
+/// The protocols of ALPN, the preferred first. Clients of HTTP/1.0 are served too. If a client offers others only, the
+/// handshake ends with the alert `no_application_protocol` (RFC 7301, section 3.2); if it offers none, it speaks what it wants.
+const PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
+
 /// Builds a configuration with rustls' defaults: its cipher suites, and session resumption from memory. No tickets, whose key
 /// could decrypt recorded sessions later, and no early data, which could be replayed.
 fn server_config(
@@ -154,6 +158,6 @@ fn server_config(
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
     Ok(config)
 }

@@ -20,6 +20,7 @@ mod embedded {
     mod connection_close;
     mod connections;
     mod connections_http2;
+    mod content_codings;
     mod cors;
     mod fairness;
     mod faults;

@@ -72,7 +72,7 @@ fn tls_is_known_to_two_files() {
 
 #[test]
 fn status_codes_are_chosen_in_two_files() {
-    only(&["src/http/error.rs", "src/http/response.rs"], &["StatusCode"]);
+    only(&["src/http/error.rs", "src/http/error/tests.rs", "src/http/response.rs"], &["StatusCode"]);
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn sources(directory: &str) -> Vec<(String, String)> {
         let path = format!("{directory}/{name}");
         if Path::new(env!("CARGO_MANIFEST_DIR")).join(&path).is_dir() {
             found.extend(sources(&path));
-        } else if Path::new(&path).extension().is_some_and(|extension| extension == "rs") {
+        } else if name != "tests.rs" && Path::new(&path).extension().is_some_and(|extension| extension == "rs") {
             let text = read(&path);
             let code = text.split("\n#[cfg(test)]\n").next().unwrap_or_default().to_owned();
             found.push((path, code));

@@ -127,10 +127,13 @@ async fn documented_systemd_unit_starts() {
     let lines = unit.lines().filter_map(|line| line.strip_prefix("Environment="));
     let environment: Environment = lines.flat_map(str::split_whitespace).map(variable).collect();
 
-    assert!(environment.contains(&variable("POSTERN_TRUSTED_PROXIES=127.0.0.1")), "{environment:?}");
+    assert!(environment.contains(&variable("POSTERN_TRUSTED_PROXIES=127.0.0.1,::1")), "{environment:?}");
     expect_start(&environment).await;
     // As soon as it listens for other hosts, it needs the line.
-    let public = [environment, vec![variable("POSTERN_LISTEN=0.0.0.0:8000")]].concat();
+    let others = unit.lines().filter_map(|line| line.strip_prefix("#Environment="));
+    let others: Environment = others.flat_map(str::split_whitespace).map(variable).collect();
+    assert_eq!(others, ["POSTERN_LISTEN=[::]:8000", "POSTERN_OPS_LISTEN=[::]:8001"].map(variable));
+    let public = [environment, others].concat();
     expect_start(&public).await;
     expect_refusal_without_proxies(&public).await;
 }

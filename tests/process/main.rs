@@ -3,6 +3,7 @@
 mod api_keys;
 mod audit;
 mod backup;
+mod both_families;
 mod cli_documents;
 mod clocks;
 mod documented_starts;

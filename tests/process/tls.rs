@@ -105,8 +105,49 @@ async fn http_2_is_negotiated_by_alpn() {
     let request = Request::get("https://127.0.0.1/healthz").body(http_body_util::Full::<Bytes>::default());
     let response = sender.send_request(request.expect("a request")).await.expect("a response");
     assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_2));
-    let stream = client.connect(serving.public, &["http/1.1"]).await.expect("a handshake");
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+}
+
+#[tokio::test]
+async fn protocol_of_alpn_is_the_newest_that_the_client_offers() {
+    let postern = with_certificate().await;
+    let serving = postern.serve().await;
+    let client = Client::trusting(&postern.path("cert.pem"));
+
+    for (offered, negotiated) in [
+        (&["http/1.1"][..], "http/1.1"),
+        (&["http/1.0"], "http/1.0"),
+        (&["http/1.0", "http/1.1"], "http/1.1"),
+        (&["http/1.0", "http/1.1", "h2"], "h2"),
+        (&["h3", "http/1.0"], "http/1.0"),
+    ] {
+        let stream = client.connect(serving.public, offered).await.expect("a handshake");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(negotiated.as_bytes()), "{offered:?}");
+    }
+}
+
+#[tokio::test]
+async fn client_of_http_1_0_is_served_by_tls() {
+    let postern = with_certificate().await;
+    let serving = postern.serve().await;
+    let client = Client::trusting(&postern.path("cert.pem"));
+    let mut stream = client.connect(serving.public, &["http/1.0"]).await.expect("a handshake");
+
+    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await.expect("the server takes it");
+
+    let response = until_end(&mut stream).await;
+    assert!(response.starts_with("HTTP/1.0 200 "), "{response}");
+}
+
+#[tokio::test]
+async fn unknown_protocols_alone_end_the_handshake_with_an_alert() {
+    let postern = with_certificate().await;
+    let serving = postern.serve().await;
+    let client = Client::trusting(&postern.path("cert.pem"));
+
+    for offered in [&["h3"][..], &["h2c"], &["spdy/3", "acme-tls/1"]] {
+        let error = client.connect(serving.public, offered).await.expect_err("no protocol in common");
+        assert!(error.to_string().contains("NoApplicationProtocol"), "{offered:?}: {error}");
+    }
 }
 
 #[tokio::test]

@@ -63,7 +63,9 @@ impl Postern {
         let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();
         within(LONG, "it prints a line", stdout.read_line(&mut line)).await.expect("a line");
+        // A listener of all addresses is reached by this one too.
         let addresses: Vec<SocketAddr> = line
+            .replace("localhost", "127.0.0.1")
             .split(|character: char| !(character.is_ascii_digit() || ".:".contains(character)))
             .filter_map(|word| word.parse().ok())
             .collect();

@@ -55,8 +55,23 @@ pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| [&[0][..], &text(name), &text(value)].concat()).collect()
 }
 
+/// Returns a header block of any length as HEADERS, and CONTINUATION if it needs more than one frame.
+pub fn headers(flags: u8, stream: u32, block: &[u8]) -> Vec<u8> {
+    let mut payloads = block.chunks(16 * 1024).peekable();
+    let mut kind = HEADERS;
+    let mut frames = Vec::new();
+    while let Some(payload) = payloads.next() {
+        let last = if payloads.peek().is_none() { END_HEADERS } else { 0 };
+        let flags = if kind == HEADERS { flags & !END_HEADERS } else { 0 };
+        frames.extend(frame(kind, flags | last, stream, payload));
+        kind = CONTINUATION;
+    }
+    frames
+}
+
 /// Returns a string literal: its length and its bytes.
-pub fn text(text: &str) -> Vec<u8> {
+pub fn text(text: impl AsRef<[u8]>) -> Vec<u8> {
+    let text = text.as_ref();
     let mut bytes = Vec::new();
     let mut rest = text.len();
     if rest < 127 {
@@ -70,7 +85,7 @@ pub fn text(text: &str) -> Vec<u8> {
         }
         bytes.push(u8::try_from(rest).expect("seven bits"));
     }
-    bytes.extend(text.as_bytes());
+    bytes.extend(text);
     bytes
 }
 
@@ -121,7 +136,12 @@ impl Http2 {
 
     /// Opens a connection with these SETTINGS, and acknowledges the server's.
     pub async fn open_with(server: &Server, values: &[(u16, u32)]) -> Self {
-        let mut http2 = Self { connection: server.connect().await };
+        Self::on(server.connect().await, values).await
+    }
+
+    /// Opens HTTP/2 on a connection with these SETTINGS, and acknowledges the server's.
+    pub async fn on(connection: Connection, values: &[(u16, u32)]) -> Self {
+        let mut http2 = Self { connection };
         http2.send([PREFACE, &frame(SETTINGS, 0, 0, &settings(values))].concat()).await;
         let first = http2.next().await.expect("SETTINGS");
         assert_eq!((first.kind, first.flags), (SETTINGS, 0), "{first:?}");

@@ -183,18 +183,22 @@ async fn connection_has_at_most_100_requests_in_flight() {
 }
 
 #[tokio::test]
-async fn header_list_over_16_kib_is_refused() {
+async fn header_list_over_its_limit_is_refused() {
     let server = Server::start().await;
     let before = server.memory();
     // One large header in the dynamic table, then many references to it.
-    let indexed = [&[0x40][..], &text("x"), &text(&"y".repeat(4000))].concat();
+    let indexed = [&[0x40][..], &text("x"), &text("y".repeat(4000))].concat();
     let bomb = [block(&request("GET", "/healthz")), indexed.clone(), vec![0xbe; 10_000]].concat();
     let literal = [block(&request("GET", "/healthz")), block(&[("x", &"y".repeat(15 * 1024))])].concat();
-    let more = block(&[("x", &"y".repeat(5 * 1024))]);
+    let more = block(&[("x", &"y".repeat(15 * 1024))]);
+    let continued = [frame(CONTINUATION, 0, 1, &more), frame(CONTINUATION, 0, 1, &more)].concat();
+    // 38 KiB, where each field counts 32 bytes besides its text. `0xa0` is the static entry `cookie` without a value.
+    let cookies = [block(&request("GET", "/healthz")), vec![0xa0; 1400]].concat();
 
     for frames in [
         frame(HEADERS, WHOLE, 1, &bomb),
-        [frame(HEADERS, END_STREAM, 1, &literal), frame(CONTINUATION, END_HEADERS, 1, &more)].concat(),
+        frame(HEADERS, WHOLE, 1, &cookies),
+        [frame(HEADERS, END_STREAM, 1, &literal), continued, frame(CONTINUATION, END_HEADERS, 1, &more)].concat(),
     ] {
         for _ in 0..50 {
             let mut http2 = Http2::open(&server).await;

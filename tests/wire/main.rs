@@ -1,5 +1,6 @@
 //! Attacks with raw bytes on the running program: the attacker is stopped, and other clients are served meanwhile.
 
+mod both_protocols;
 mod client;
 mod corpus;
 mod heads;

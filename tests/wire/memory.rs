@@ -5,8 +5,8 @@ use std::{fs, time::Duration};
 use crate::{
     client::Connection,
     http2::{
-        ACK, DATA, END_HEADERS, HEADERS, Http2, Outcome, PREFACE, SETTINGS, WHOLE, block, frame, get, post, request,
-        settings, text,
+        ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Outcome, PREFACE, SETTINGS, WHOLE, block,
+        frame, get, post, request, settings, text,
     },
     many_connections::raise_open_files_limit,
     server::Server,
@@ -102,6 +102,35 @@ fn streams() -> impl Iterator<Item = u32> {
 }
 
 #[tokio::test]
+async fn incomplete_header_block_is_charged_until_its_end() {
+    let server = Server::start().await;
+    let held = async || server.request_memory().await.0;
+    let mut http2 = Http2::open(&server).await;
+    assert!(http2.round_trip(b"").await);
+    let before = held().await;
+
+    http2.send(frame(HEADERS, END_STREAM, 1, &block(&request("GET", "/healthz")))).await;
+    eventually(LONG, "the block is charged", async || held().await >= before + 200 * 1024).await;
+    http2.send(frame(CONTINUATION, END_HEADERS, 1, &block(&[("x", "y")]))).await;
+
+    assert_eq!(http2.outcome(1).await, Outcome::Responded(200));
+    eventually(LONG, "the charge is given back", async || held().await < before + 64 * 1024).await;
+    drop(http2);
+    server.expect_clean_stop().await;
+}
+
+#[tokio::test]
+async fn incomplete_header_blocks_leave_memory_for_others() {
+    let Some(pod) = Pod::start().await else { return };
+    // As many fields of a byte as the limit of the list allows: the static entry `via` without a value.
+    let fields = [block(&request("GET", "/healthz")), vec![0xbc; 1100]].concat();
+
+    let attackers = pod.attackers(HTTP1_CONNECTIONS, &[http2(&[]), frame(HEADERS, 0, 1, &fields)].concat()).await;
+
+    pod.expect_unharmed("incomplete header blocks", attackers).await;
+}
+
+#[tokio::test]
 async fn unfinished_http2_bodies_leave_memory_for_others() {
     let Some(pod) = Pod::start().await else { return };
     let bodies = streams().flat_map(|stream| [post(stream, "/token/"), frame(DATA, 0, stream, b"{")].concat());
@@ -135,11 +164,10 @@ async fn ended_bodies_with_unread_responses_leave_memory_for_others() {
 #[tokio::test]
 async fn large_http2_heads_leave_memory_for_others() {
     let Some(pod) = Pod::start().await else { return };
-    // Many short headers take most: 16 KiB of header list, in which each counts 32 bytes more than it has.
-    let names: Vec<_> = (0..300).map(|number| format!("x{number}")).collect();
-    let headers: Vec<_> = names.iter().map(|name| (name.as_str(), "y")).collect();
+    // Many short cookies take most: 38 KiB of header list, in which each counts 32 bytes more than it has. `0xa0` is the static
+    // entry `cookie` without a value.
     let json = [("content-type", "application/json")];
-    let head = block(&[&request("POST", "/token/")[..], &json, &headers].concat());
+    let head = [block(&[&request("POST", "/token/")[..], &json].concat()), vec![0xa0; 1000]].concat();
     let heads = streams().flat_map(|stream| frame(HEADERS, END_HEADERS, stream, &head));
 
     let attackers = pod.attackers(HTTP2_CONNECTIONS, &[http2(&[]), heads.collect()].concat()).await;

@@ -13,7 +13,8 @@ use crate::{
 /// Longer than the responses take, even on a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 
-const EMAIL: &str = "ada@example.org";
+/// The email of the user.
+pub const EMAIL: &str = "ada@example.org";
 
 /// A server with one user.
 pub struct Server {

@@ -1,4 +1,4 @@
-//! Watches the frames of an HTTP/2 connection for the moment from which its header table stays empty.
+//! Watches the frames of an HTTP/2 connection for what its memory depends on: the header table, and incomplete header blocks.
 
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -8,9 +8,13 @@ const HEADER_BYTES: usize = 9;
 
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
+const CONTINUATION: u8 = 9;
 
 /// A flag of SETTINGS.
 const ACK: u8 = 1;
+
+/// A flag of HEADERS and CONTINUATION: the header block ends with this frame.
+const END_HEADERS: u8 = 4;
 
 /// The flags of HEADERS that put other bytes before the header block: PADDED and PRIORITY.
 const PREFIXED: u8 = 0x08 | 0x20;
@@ -22,25 +26,45 @@ const EMPTY_TABLE: u8 = 0x20;
 ///
 /// h2 goes on adding to the table until the client sets its size, as a client must at the beginning of the first header block
 /// after its acknowledgement (RFC 7541, section 4.2). From there, h2 accepts no larger size.
+///
+/// h2 decodes a header block frame by frame, and holds the fields until the block is complete.
 #[derive(Debug)]
-pub struct HeaderTableWatch {
+pub struct FrameWatch {
     /// The bytes to skip until the next frame.
     skip: usize,
     /// The beginning of the frame: its header and, of HEADERS, the first byte of the payload.
     begun: Vec<u8>,
     has_settings: bool,
-    is_empty: bool,
+    is_table_empty: bool,
+    block: HeaderBlock,
 }
 
-impl HeaderTableWatch {
+/// The header block of the latest frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeaderBlock {
+    /// The frame has none, or all of one.
+    None,
+    /// More frames of the block follow.
+    Continues,
+    /// The frame is the last one of a block of several.
+    Ends,
+}
+
+impl FrameWatch {
     /// Creates a watch for the input from the preface on.
     pub fn new() -> Self {
-        Self { skip: PREFACE.len(), begun: Vec::with_capacity(HEADER_BYTES + 1), has_settings: false, is_empty: false }
+        Self {
+            skip: PREFACE.len(),
+            begun: Vec::with_capacity(HEADER_BYTES + 1),
+            has_settings: false,
+            is_table_empty: false,
+            block: HeaderBlock::None,
+        }
     }
 
-    /// Records input. Returns whether the table is empty from now on.
-    pub fn bytes_arrived(&mut self, mut bytes: &[u8]) -> bool {
-        while !self.is_empty && !bytes.is_empty() {
+    /// Records input.
+    pub fn bytes_arrived(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
             let missing = self.begun_bytes() - self.begun.len();
@@ -51,7 +75,20 @@ impl HeaderTableWatch {
                 self.frame_begun();
             }
         }
-        self.is_empty
+    }
+
+    /// Returns whether the table is empty from now on.
+    pub fn is_table_empty(&self) -> bool {
+        self.is_table_empty
+    }
+
+    /// Returns whether h2 holds the fields of an incomplete header block, at least one frame of which has arrived.
+    pub fn has_incomplete_block(&self) -> bool {
+        match self.block {
+            HeaderBlock::None => false,
+            HeaderBlock::Continues => true,
+            HeaderBlock::Ends => self.skip > 0,
+        }
     }
 
     /// Returns how many bytes of the frame are looked at.
@@ -70,7 +107,12 @@ impl HeaderTableWatch {
             self.has_settings |= kind == SETTINGS && flags & ACK != 0;
             // With a prefix, the block may be empty, or ignored by h2. Such a client is only charged more.
             let has_block = kind == HEADERS && flags & PREFIXED == 0;
-            self.is_empty = self.has_settings && has_block && payload.first() == Some(&EMPTY_TABLE);
+            self.is_table_empty |= self.has_settings && has_block && payload.first() == Some(&EMPTY_TABLE);
+            self.block = match (kind, flags & END_HEADERS) {
+                (HEADERS | CONTINUATION, 0) => HeaderBlock::Continues,
+                (CONTINUATION, _) => HeaderBlock::Ends,
+                _ => HeaderBlock::None,
+            };
         }
         self.begun.clear();
     }
@@ -87,9 +129,13 @@ mod tests {
 
     /// Returns the number of the frame from which the table is empty, if the input arrives in pieces of this size.
     fn emptied_by(frames: &[Vec<u8>], piece: usize) -> Option<usize> {
-        let mut watch = HeaderTableWatch::new();
-        assert!(!watch.bytes_arrived(PREFACE));
-        frames.iter().position(|frame| frame.chunks(piece).fold(false, |_, bytes| watch.bytes_arrived(bytes)))
+        let mut watch = FrameWatch::new();
+        watch.bytes_arrived(PREFACE);
+        assert!(!watch.is_table_empty());
+        frames.iter().position(|frame| {
+            frame.chunks(piece).for_each(|bytes| watch.bytes_arrived(bytes));
+            watch.is_table_empty()
+        })
     }
 
     #[test]
@@ -120,5 +166,25 @@ mod tests {
         ] {
             assert_eq!(emptied_by(&[acknowledged.clone(), block.clone()], 100), None, "{block:x?}");
         }
+    }
+
+    #[test]
+    fn block_is_incomplete_from_its_first_frame_to_the_end_of_its_last() {
+        let mut watch = FrameWatch::new();
+        let mut is_incomplete = |bytes: &[u8]| {
+            watch.bytes_arrived(bytes);
+            watch.has_incomplete_block()
+        };
+        let last = frame(CONTINUATION, END_HEADERS, b"\x82");
+
+        assert!(!is_incomplete(PREFACE));
+        assert!(!is_incomplete(&frame(HEADERS, END_HEADERS, b"\x82")));
+        assert!(is_incomplete(&frame(HEADERS, 0, b"\x82")));
+        assert!(is_incomplete(&frame(CONTINUATION, 0, b"")));
+        assert!(is_incomplete(&last[..HEADER_BYTES]));
+        assert!(!is_incomplete(&last[HEADER_BYTES..]));
+        // Whole within one read.
+        assert!(!is_incomplete(&[frame(HEADERS, 0, b"\x82"), last].concat()));
+        assert!(!is_incomplete(&frame(0, 0, b"data")));
     }
 }
