@@ -16,7 +16,7 @@ use postern::{
     config::{self, Config, SETTINGS, Setting, UsersConfig, UsersStore, Values},
     logging::{finish, print_error},
     metrics::Metrics,
-    model::AuditOrigin,
+    model::{AuditOrigin, escape_invisible},
     passwords::{Hasher, Password, Policy, WorkPermit},
     store::{
         AuditStore, UserStore,
@@ -92,7 +92,7 @@ pub fn write_manual(directory: &Path) -> Result<Output, ExitError> {
 pub fn show_config(values: &Values) -> Output {
     let row = |setting: &Setting| {
         let (value, source) = values.display(setting);
-        format!("{:<28} {source:<12} {value}", setting.name)
+        format!("{:<28} {source:<12} {}", setting.name, escape_invisible(value))
     };
     let text = SETTINGS.iter().map(row).collect::<Vec<_>>().join("\n");
     Output { text, error: Config::for_serve(values).err().map(ExitError::Settings) }

@@ -129,6 +129,7 @@ settings! {
         "none",
         "Origins whose scripts may read responses, separated by commas, such as https://app.example.org",
     )
+    .list()
     .parsed_by(|_, text| parse_origins(text));
     VERIFY_DEGRADED: SessionOutagePolicy = setting(
         "POSTERN_VERIFY_DEGRADED",
@@ -143,6 +144,7 @@ settings! {
         "none; required if POSTERN_LISTEN is not a loopback address",
         "Addresses and networks of proxies whose `X-Forwarded-For` is trusted, such as 10.8.0.0/24,2001:db8::/64, or none",
     )
+    .list()
     .parsed();
     AUDIT_RETENTION: Option<Duration> =
         setting("POSTERN_AUDIT_RETENTION", "365d", "How long audit events are stored, or none for unlimited")
