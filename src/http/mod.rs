@@ -18,6 +18,7 @@ mod forwarding;
 pub mod fuzzing;
 mod handlers;
 mod login_addresses;
+mod origin;
 mod readiness;
 mod request_id;
 mod request_log;
@@ -29,7 +30,8 @@ mod service;
 pub use self::{
     client_ip::{ForwardedClient, ForwardingProblem, TrustedProxies},
     context::{RequestLimits, RequestState, TokenCheckConfig},
-    cors::{Origin, Origins},
+    cors::{AllowedHeaders, CorsPolicy},
+    origin::{Origin, Origins},
     readiness::Readiness,
     router::{MethodFilter, Router},
     service::{Admission, Service},

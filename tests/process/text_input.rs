@@ -27,14 +27,14 @@ async fn settings_lose_the_white_space_at_their_ends() {
             .with("POSTERN_REFRESH_ROTATION", "on\n")
             .with("POSTERN_MAX_SESSIONS", "3\n")
             .with("POSTERN_TRUSTED_PROXIES", "10.0.0.0/8 ,\n  192.0.2.1\n")
-            .with("POSTERN_CORS_ORIGINS", "https://a.example.org ,\r\n http://localhost\n")
+            .with("POSTERN_CORS_ORIGINS", "https://a.example.org ,\r\n capacitor://localhost\n")
             .with("POSTERN_LOG_FORMAT", " \n");
         let serving = postern.serve().await;
 
         let claims = claims(&serving).await;
         assert_eq!([string_field(&claims, "iss"), string_field(&claims, "aud")], ["https://id.example.org", "api"]);
-        let response = serving.api().get("/healthz").header("origin", "http://localhost").send().await;
-        assert_eq!(response.text("access-control-allow-origin"), "http://localhost");
+        let response = serving.api().get("/healthz").header("origin", "capacitor://localhost").send().await;
+        assert_eq!(response.text("access-control-allow-origin"), "capacitor://localhost");
     }
 }
 
