@@ -195,7 +195,7 @@ fn read(path: &Path) -> Result<Vec<ApiKey>, ApiKeysError> {
 }
 
 fn parse(line: &str) -> Result<ApiKey, LineFault> {
-    let mut words = line.split_ascii_whitespace();
+    let mut words = line.split_whitespace();
     let (Some(name), Some(key), None) = (words.next(), words.next(), words.next()) else {
         return Err(LineFault::NotTwoWords);
     };

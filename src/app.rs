@@ -207,7 +207,7 @@ impl<'config> App<'config> {
         token_check: TokenCheckConfig,
     ) -> Service {
         let service = self.service(routes::public(), accounts, readiness);
-        let service = service.with_token_check(Arc::new(token_check)).with_origins(self.config.origins.clone());
+        let service = service.with_token_check(Arc::new(token_check)).with_cors(self.config.cors.clone());
         let service = service.with_trusted_proxies(self.config.trusted_proxies.clone());
         if self.config.tls.is_some() { service.with_hsts() } else { service }
     }

@@ -17,7 +17,7 @@ use postern::{
     http::health_check,
     logging::{finish, print_error},
     metrics::Metrics,
-    model::AuditOrigin,
+    model::{AuditOrigin, escape_invisible},
     passwords::{Hasher, Password, Policy, WorkPermit},
     store::{
         AuditStore, UserStore,
@@ -99,7 +99,7 @@ pub fn health(values: &Values) -> Result<Output, ExitError> {
 pub fn show_config(values: &Values) -> Output {
     let row = |setting: &Setting| {
         let (value, source) = values.display(setting);
-        format!("{:<28} {source:<12} {value}", setting.name)
+        format!("{:<28} {source:<12} {}", setting.name, escape_invisible(value))
     };
     let text = SETTINGS.iter().map(row).collect::<Vec<_>>().join("\n");
     Output { text, error: Config::for_serve(values).err().map(ExitError::Settings) }

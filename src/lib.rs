@@ -38,7 +38,7 @@
 //! - `clock.rs`: the time
 //! - `rate_cap.rs`: a limit on how often something happens
 //! - `reloading/`: values that are reloaded when their files change
-//! - `os/`: control groups, directory locks, private files, process hardening, resource limits
+//! - `os/`: control groups, directory locks, text files, private files, process hardening, resource limits
 //!
 //! A request enters through [`server`]. [`http::Service`] finds its handler in the table of `http/routes.rs`; the handler
 //! calls a use case of [`accounts`], which calls the [`store`] contracts, hashes with [`passwords`] and signs with

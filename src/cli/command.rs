@@ -7,7 +7,7 @@ use crate::{
     accounts::UserRef,
     config::{SETTINGS, Setting},
     keys::{KeySelector, Purpose},
-    model::{Cursor, Email, EventKind, Name},
+    model::{Cursor, Email, EventKind, Name, trimmed},
 };
 
 /// The default number of events of `audit list`.
@@ -138,7 +138,7 @@ fn keys() -> Command {
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
     let emergency = Arg::new("emergency").long("emergency").action(ArgAction::SetTrue).requires("PURPOSE");
     let key = Arg::new("KEY").required(true).value_parser(parsed::<KeySelector>);
-    let id = Arg::new("ID").required(true).value_parser(value_parser!(String)).help("The id, as in `keys list`");
+    let id = Arg::new("ID").required(true).value_parser(parsed::<String>).help("The id, as in `keys list`");
     Command::new("keys")
         .about("Generate, list and rotate the keys of tokens and rate limits, with or without running servers")
         .subcommand_required(true)
@@ -228,8 +228,9 @@ fn path(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).required(true).value_parser(value_parser!(std::path::PathBuf)).help(help)
 }
 
+/// Parses an argument without white space at its ends, which may come from a script with other line ends.
 fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, T::Err> {
-    text.parse()
+    trimmed(text).parse()
 }
 
 fn migrate() -> Arg {

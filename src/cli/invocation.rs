@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::ArgMatches;
+use clap::{
+    ArgMatches,
+    error::{ContextKind, ContextValue},
+};
 use clap_complete::Shell;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -18,7 +21,7 @@ use crate::{
     accounts::UserRef,
     config::{Setting, Values},
     keys::Purpose,
-    model::{AccountStatus, Role, UserQuery},
+    model::{AccountStatus, Role, UserQuery, escape_invisible},
 };
 
 /// A subcommand with its arguments.
@@ -64,11 +67,22 @@ pub struct Invocation {
 /// # Errors
 /// Returns the error of clap, which may also be the help.
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Invocation, clap::Error> {
-    let matches = command().try_get_matches_from(arguments)?;
+    let matches = command().try_get_matches_from(arguments).map_err(with_escaped_values)?;
     let flag = |setting: &Setting| {
         if setting.is_secret { None } else { matches.get_one::<String>(setting.name).cloned() }
     };
     Ok(Invocation { subcommand: subcommand(&matches), values: Values::of_process(flag) })
+}
+
+/// Escapes control characters in the values that an error repeats.
+fn with_escaped_values(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
+        if let Some(ContextValue::String(text)) = error.get(kind) {
+            let escaped = escape_invisible(text);
+            error.insert(kind, ContextValue::String(escaped));
+        }
+    }
+    error
 }
 
 fn subcommand(matches: &ArgMatches) -> Subcommand {

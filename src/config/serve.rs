@@ -9,9 +9,9 @@ use super::{
     reader::Reader,
     setting::ConfigError,
     settings::{
-        ACCESS_FORMAT, API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, CORS_ORIGINS, DATA_DIR, DRAIN_DELAY, IDLE_TIMEOUT,
-        ISSUER, LISTEN, LOG, LOG_FORMAT, LOG_REQUESTS, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN,
-        PASSWORD_MIN_LENGTH, REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE,
+        ACCESS_FORMAT, API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, CORS_HEADERS, CORS_ORIGINS, DATA_DIR, DRAIN_DELAY,
+        IDLE_TIMEOUT, ISSUER, LISTEN, LOG, LOG_FORMAT, LOG_REQUESTS, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS,
+        OPS_LISTEN, PASSWORD_MIN_LENGTH, REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE,
         VERIFY_DEGRADED,
     },
     stores::Stores,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     accounts::{Lifetimes, SessionOutagePolicy},
-    http::{Origins, RequestLimits, TrustedProxies},
+    http::{CorsPolicy, RequestLimits, TrustedProxies},
     logging::{LogFormat, RequestLines},
     passwords::HasherSettings,
     server::TlsFiles,
@@ -35,8 +35,8 @@ pub struct Config {
     pub ops_listen: SocketAddr,
     /// The certificate and the key of the public listener, if it uses TLS.
     pub tls: Option<TlsFiles>,
-    /// The origins whose scripts may read responses.
-    pub origins: Origins,
+    /// The origins whose scripts may read responses, and the headers that they may send.
+    pub cors: CorsPolicy,
     /// The stores of users and sessions.
     pub stores: Stores,
     /// The directory of the embedded store.
@@ -106,7 +106,7 @@ impl Config {
             listen,
             ops_listen: reader.read(&OPS_LISTEN),
             tls: reader.tls(),
-            origins: reader.read(&CORS_ORIGINS),
+            cors: CorsPolicy { origins: reader.read(&CORS_ORIGINS), headers: reader.read(&CORS_HEADERS) },
             stores: stores.unwrap_or(Stores::Embedded),
             keys_dir: if is_embedded { reader.embedded_keys_dir(&data_dir) } else { reader.required_keys_dir() },
             data_dir,

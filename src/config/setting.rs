@@ -4,6 +4,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 
+use crate::model::{escape_invisible, is_plain};
+
 /// A setting without the type of its values.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
@@ -13,6 +15,8 @@ pub struct Setting {
     pub default: &'static str,
     /// Whether the value is never printed. A secret has no flag: other users of the machine can read a command line.
     pub is_secret: bool,
+    /// Whether the value is a list, whose commas may have white space around them, line breaks included.
+    is_list: bool,
     description: &'static str,
     bounds: Option<Bounds>,
 }
@@ -24,9 +28,11 @@ struct Bounds {
     max: &'static str,
 }
 
+const NOT_PLAIN: &str = "UTF-8 text without line breaks and other control or invisible characters";
+
 /// Declares a setting.
 pub(super) const fn setting(name: &'static str, default: &'static str, description: &'static str) -> Setting {
-    Setting { name, default, is_secret: false, description, bounds: None }
+    Setting { name, default, is_secret: false, is_list: false, description, bounds: None }
 }
 
 /// Declares a setting that is never printed.
@@ -48,6 +54,16 @@ impl Setting {
             Some(Bounds { min, max }) => format!("{} ({min} to {max})", self.description),
             None => self.description.to_owned(),
         }
+    }
+
+    /// Entries that are separated by commas.
+    pub(super) const fn list(self) -> Self {
+        Self { is_list: true, ..self }
+    }
+
+    /// Returns whether the value has neither control nor invisible characters.
+    fn is_plain(&self, text: &str) -> bool {
+        if self.is_list { text.split(',').all(|entry| is_plain(entry.trim())) } else { is_plain(text) }
     }
 
     /// Values that this function parses. Its error completes the sentence "expected …".
@@ -139,8 +155,9 @@ impl<T> TypedSetting<T> {
     /// # Errors
     /// Returns the error if the value is invalid, without the value if it is a secret.
     pub fn parse(&self, text: &str) -> Result<T, ConfigError> {
-        (self.parse)(&self.setting, text).map_err(|expected| {
-            let quoted = if self.setting.is_secret { String::new() } else { format!(" `{text}`") };
+        let plain = if self.setting.is_plain(text) { Ok(text) } else { Err(NOT_PLAIN.to_owned()) };
+        plain.and_then(|text| (self.parse)(&self.setting, text)).map_err(|expected| {
+            let quoted = if self.setting.is_secret { String::new() } else { format!(" `{}`", escape_invisible(text)) };
             self.error(format!("invalid value{quoted}: expected {expected}"))
         })
     }

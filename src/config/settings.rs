@@ -8,7 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::setting::{Setting, TypedSetting, secret, setting};
 use crate::{
     accounts::SessionOutagePolicy,
-    http::{Origins, TrustedProxies},
+    http::{AllowedHeaders, Origins, TrustedProxies},
     logging::{LogFormat, RequestLines},
     store::{postgres::PostgresUrl, redis::RedisUrl},
     tokens::AccessFormat,
@@ -147,9 +147,17 @@ settings! {
     CORS_ORIGINS: Origins = setting(
         "POSTERN_CORS_ORIGINS",
         "none",
-        "Origins whose scripts may read responses, separated by commas, such as https://app.example.org",
+        "Origins whose scripts may read responses, separated by commas, such as https://app.example.org,capacitor://localhost",
     )
-    .parsed_by(|_, text| parse_origins(text));
+    .list()
+    .parsed();
+    CORS_HEADERS: AllowedHeaders = setting(
+        "POSTERN_CORS_HEADERS",
+        "none",
+        "Request headers that these scripts may send besides those that Postern reads and those of tracing libraries, separated by commas",
+    )
+    .list()
+    .parsed();
     VERIFY_DEGRADED: SessionOutagePolicy = setting(
         "POSTERN_VERIFY_DEGRADED",
         "refuse",
@@ -163,6 +171,7 @@ settings! {
         "none; required if POSTERN_LISTEN is not a loopback address",
         "Addresses and networks of proxies whose `X-Forwarded-For` is trusted, such as 10.8.0.0/24,2001:db8::/64, or none",
     )
+    .list()
     .parsed();
     AUDIT_RETENTION: Option<Duration> =
         setting("POSTERN_AUDIT_RETENTION", "365d", "How long audit events are stored, or none for unlimited")
@@ -184,13 +193,6 @@ settings! {
         "Requests that are logged: all, errors (status 500 or above, or no response) or none",
     )
     .parsed();
-}
-
-fn parse_origins(text: &str) -> Result<Origins, String> {
-    match text {
-        "none" => Ok(Origins::default()),
-        text => text.split(',').map(|origin| origin.trim().parse()).collect(),
-    }
 }
 
 /// The URL of a store or the file that contains it, and the files of its certificates.

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, fmt};
 
 use super::{setting::Setting, settings::SETTINGS};
+use crate::model::trimmed;
 
 /// The source of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +26,8 @@ impl fmt::Display for ValueSource {
     }
 }
 
-/// The values that are set, by the name of the setting. An empty value counts as unset.
+/// The values that are set, by the name of the setting, without white space and a byte-order mark at their ends. An empty value
+/// counts as unset.
 #[derive(Default)]
 pub struct Values(HashMap<&'static str, (String, ValueSource)>);
 
@@ -35,13 +37,16 @@ impl Values {
         let value = |setting: &Setting| {
             let flag = flag(setting).map(|text| (text, ValueSource::Flag));
             let environment = || environment(setting.name).map(|text| (text, ValueSource::Environment));
-            flag.or_else(environment).filter(|(text, _)| !text.is_empty()).map(|value| (setting.name, value))
+            let (text, source) = flag.or_else(environment)?;
+            let text = trimmed(&text);
+            (!text.is_empty()).then(|| (setting.name, (text.to_owned(), source)))
         };
         Self(SETTINGS.iter().filter_map(value).collect())
     }
 
     /// Collects the flags, and the environment variables of the process.
     pub fn of_process(flag: impl Fn(&Setting) -> Option<String>) -> Self {
+        // U+FFFD replaces what is not UTF-8, and no setting may contain it.
         #[expect(clippy::disallowed_methods, reason = "the environment is read here only")]
         let environment = |name: &str| std::env::var_os(name).map(|text| text.to_string_lossy().into_owned());
         Self::new(flag, environment)

@@ -1,17 +1,21 @@
-//! CORS (Fetch, section 3.2): the origins whose scripts may read responses. None by default.
+//! CORS (Fetch, section 3.2): the origins whose scripts may read responses, and the headers that they may send. No origin by
+//! default.
 //!
 //! Responses never allow credentials: Postern sets no cookies, so a browser has none to send.
 
-use std::{str::FromStr, sync::Arc};
+use std::str::FromStr;
 
 use hyper::{
-    HeaderMap, Method, Uri,
-    header::{self, HeaderValue},
-    http::uri::Scheme,
+    HeaderMap, Method,
+    header::{self, HeaderName, HeaderValue},
 };
 
-/// Request headers that a script may send in addition to the CORS-safelisted ones.
-const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, x-request-id");
+use super::origin::Origins;
+
+/// Request headers that a script may always send in addition to the CORS-safelisted ones: those that Postern reads, and those
+/// that tracing libraries add to every request. W3C Trace Context and Baggage, Sentry, and Datadog's browser SDK.
+const ALWAYS_ALLOWED: &str = "authorization, content-type, x-request-id, traceparent, tracestate, baggage, sentry-trace, \
+    x-datadog-trace-id, x-datadog-parent-id, x-datadog-origin, x-datadog-sampling-priority, x-datadog-sampled";
 
 /// Response headers that a script may read in addition to the CORS-safelisted ones.
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("x-request-id, retry-after, www-authenticate");
@@ -19,54 +23,56 @@ const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("x-request-id, ret
 /// How long a browser may cache a preflight response, in seconds. A removed origin can pass preflights for this long.
 const MAX_AGE_SECONDS: HeaderValue = HeaderValue::from_static("600");
 
-/// An origin as browsers serialize it, such as `https://app.example.org`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin(HeaderValue);
+/// The origins whose scripts may read responses, and the request headers that they may send.
+#[derive(Debug, Clone, Default)]
+pub struct CorsPolicy {
+    /// The origins.
+    pub origins: Origins,
+    /// The request headers.
+    pub headers: AllowedHeaders,
+}
 
-impl FromStr for Origin {
+/// The request headers that a script may send: those that Postern reads, those of tracing libraries, and others.
+#[derive(Debug, Clone)]
+pub struct AllowedHeaders(HeaderValue);
+
+impl Default for AllowedHeaders {
+    fn default() -> Self {
+        Self(HeaderValue::from_static(ALWAYS_ALLOWED))
+    }
+}
+
+impl FromStr for AllowedHeaders {
     type Err = String;
 
+    /// Parses `none`, or the names of further headers. CORS compares names without regard to case.
     fn from_str(text: &str) -> Result<Self, String> {
-        const EXPECTED: &str = "comma-separated origins such as https://app.example.org";
-        if text == "*" {
-            return Err(format!("{EXPECTED}; `*` would let every web page try passwords"));
+        const EXPECTED: &str = "none or comma-separated names of headers such as x-tenant";
+        let mut names: Vec<_> = ALWAYS_ALLOWED.split(", ").map(str::to_owned).collect();
+        for name in text.split(',').map(str::trim).filter(|_| text != "none") {
+            if name == "*" {
+                return Err(format!("{EXPECTED}; `*` does not include authorization (Fetch, section 3.2.4)"));
+            }
+            if name.contains('*') {
+                return Err(format!("{EXPECTED}; CORS knows no patterns: name each header"));
+            }
+            let name = name.parse::<HeaderName>().map_err(|_| EXPECTED.to_owned())?.as_str().to_owned();
+            if !names.contains(&name) {
+                names.push(name);
+            }
         }
-        let is_serialized =
-            !text.contains('*') && text.parse().is_ok_and(|uri: Uri| serialize(&uri).as_deref() == Some(text));
-        let value = HeaderValue::from_str(text).ok().filter(|_| is_serialized);
-        value.map(Self).ok_or_else(|| EXPECTED.to_owned())
+        names.join(", ").parse().map(Self).map_err(|_| EXPECTED.to_owned())
     }
 }
 
-/// Returns the scheme, host and port of a URL as browsers serialize them (HTML, "serialization of an origin"): in lower
-/// case, without the default port of the scheme.
-fn serialize(uri: &Uri) -> Option<String> {
-    let scheme = uri.scheme().filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme))?;
-    let host = uri.host().filter(|host| !host.is_empty())?.to_ascii_lowercase();
-    let default_port = if *scheme == Scheme::HTTPS { 443 } else { 80 };
-    let port = uri.port_u16().filter(|port| *port != default_port);
-    Some(format!("{scheme}://{host}{}", port.map(|port| format!(":{port}")).unwrap_or_default()))
-}
-
-/// The origins whose scripts may read responses. If there are none, responses have no CORS headers.
-#[derive(Debug, Clone, Default)]
-pub struct Origins(Arc<[Origin]>);
-
-impl FromIterator<Origin> for Origins {
-    fn from_iter<I: IntoIterator<Item = Origin>>(origins: I) -> Self {
-        Self(origins.into_iter().collect())
-    }
-}
-
-impl Origins {
+impl CorsPolicy {
     /// Reads the CORS headers of a request.
     pub fn cors_request(&self, method: &Method, headers: &HeaderMap) -> CorsRequest {
-        let origin = headers.get(header::ORIGIN);
-        let origin = origin.filter(|origin| self.0.iter().any(|Origin(known)| known == *origin));
+        let is_preflight = method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         CorsRequest {
-            depends_on_origin: !self.0.is_empty(),
-            is_preflight: method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD),
-            origin: origin.cloned(),
+            depends_on_origin: !self.origins.is_empty(),
+            preflight_headers: is_preflight.then(|| self.headers.0.clone()),
+            origin: self.origins.matching(headers).cloned(),
         }
     }
 }
@@ -75,7 +81,8 @@ impl Origins {
 #[derive(Debug)]
 pub struct CorsRequest {
     depends_on_origin: bool,
-    is_preflight: bool,
+    /// The allowed request headers, for the response to a preflight request.
+    preflight_headers: Option<HeaderValue>,
     origin: Option<HeaderValue>,
 }
 
@@ -89,11 +96,11 @@ impl CorsRequest {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         // A path with a handler for OPTIONS, such as `/verify/`, responds without `Allow` and is not preflighted: only
         // proxies call it.
-        match headers.get(header::ALLOW).cloned().filter(|_| self.is_preflight) {
+        match headers.get(header::ALLOW).cloned().zip(self.preflight_headers) {
             None => drop(headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS)),
-            Some(allow) => headers.extend([
+            Some((allow, allowed_headers)) => headers.extend([
                 (header::ACCESS_CONTROL_ALLOW_METHODS, allow),
-                (header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS),
+                (header::ACCESS_CONTROL_ALLOW_HEADERS, allowed_headers),
                 (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS),
             ]),
         }
@@ -104,38 +111,27 @@ impl CorsRequest {
 mod tests {
     use super::*;
 
-    #[test]
-    fn origin_is_serialized_as_in_browsers() {
-        for origin in ["https://app.example.org", "http://localhost:3000", "https://[::1]:8443", "http://x:443"] {
-            assert!(origin.parse::<Origin>().is_ok(), "{origin}");
-        }
-        for origin in [
-            "",
-            "*",
-            "null",
-            "app.example.org",
-            "https://",
-            "https://app.example.org/",
-            "https://app.example.org/path",
-            "https://app.example.org?query",
-            "https://user@app.example.org",
-            "https://App.example.org",
-            "https://app.example.org:443",
-            "http://app.example.org:80",
-            "https://app.example.org:",
-            "https://*.example.org",
-            "ftp://app.example.org",
-            "https://app.example.org https://b.example.org",
-            "https://\u{e4}.example.org",
-        ] {
-            assert!(origin.parse::<Origin>().is_err(), "{origin}");
-        }
+    fn parsed(text: &str) -> Result<String, String> {
+        text.parse().map(|AllowedHeaders(value)| value.to_str().expect("ASCII").to_owned())
     }
 
     #[test]
-    fn wildcard_origin_is_rejected_with_a_reason() {
-        let error = "*".parse::<Origin>().expect_err("not an origin");
+    fn further_headers_are_added_to_those_always_allowed() {
+        assert_eq!(parsed("X-Tenant,b3").as_deref(), Ok(&*format!("{ALWAYS_ALLOWED}, x-tenant, b3")));
+        assert_eq!(parsed(" x-tenant ,\n\tX-TENANT, Authorization"), Ok(format!("{ALWAYS_ALLOWED}, x-tenant")));
+        assert_eq!(parsed("none").as_deref(), Ok(ALWAYS_ALLOWED));
+        assert_eq!(AllowedHeaders::default().0, ALWAYS_ALLOWED);
+    }
 
-        assert!(error.ends_with("`*` would let every web page try passwords"), "{error}");
+    #[test]
+    fn invalid_header_names_are_rejected() {
+        for text in ["", "x-tenant,", "x tenant", "x:tenant", "ä", "none,x-tenant,("] {
+            let error = parsed(text).expect_err(text);
+            assert!(error.ends_with("comma-separated names of headers such as x-tenant"), "{text}: {error}");
+        }
+        for text in ["*", "x-tenant, *"] {
+            assert!(parsed(text).expect_err(text).contains("`*` does not include authorization"), "{text}");
+        }
+        assert!(parsed("x-datadog-*").expect_err("a pattern").contains("CORS knows no patterns"));
     }
 }

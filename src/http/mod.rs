@@ -19,6 +19,7 @@ pub mod fuzzing;
 mod handlers;
 pub mod health_check;
 mod login_addresses;
+mod origin;
 mod readiness;
 mod request_id;
 mod request_log;
@@ -30,7 +31,8 @@ mod service;
 pub use self::{
     client_ip::{ForwardedClient, ForwardingProblem, TrustedProxies},
     context::{RequestLimits, RequestState, TokenCheckConfig},
-    cors::{Origin, Origins},
+    cors::{AllowedHeaders, CorsPolicy},
+    origin::{Origin, Origins},
     readiness::Readiness,
     router::{MethodFilter, Router},
     service::{Admission, Service},

@@ -18,7 +18,7 @@ use super::{
     client_ip::TrustedProxies,
     common_headers::{CommonHeaders, HSTS},
     context::{Context, RequestLimits, RequestState, TokenCheckConfig},
-    cors::Origins,
+    cors::CorsPolicy,
     error::ApiError,
     forwarding::{Forwarding, RequestClient},
     readiness::Readiness,
@@ -71,7 +71,7 @@ pub struct Service {
     token_check: Arc<TokenCheckConfig>,
     forwarding: Forwarding,
     limits: RequestLimits,
-    origins: Origins,
+    cors: CorsPolicy,
     hsts: Option<HeaderValue>,
     budget: Arc<RequestBudget>,
     has_reserve: bool,
@@ -96,7 +96,7 @@ impl Service {
             token_check: Arc::new(token_check),
             forwarding: Forwarding::default(),
             limits,
-            origins: Origins::default(),
+            cors: CorsPolicy::default(),
             hsts: None,
             budget,
             has_reserve: false,
@@ -134,10 +134,10 @@ impl Service {
         Self { forwarding: Forwarding::new(trusted_proxies, metrics), ..self }
     }
 
-    /// Sets the origins whose scripts may read responses.
+    /// Sets the origins whose scripts may read responses, and the headers that they may send.
     #[must_use]
-    pub fn with_origins(self, origins: Origins) -> Self {
-        Self { origins, ..self }
+    pub fn with_cors(self, cors: CorsPolicy) -> Self {
+        Self { cors, ..self }
     }
 
     /// Adds `Strict-Transport-Security` to every response. Only for a listener that serves TLS.
@@ -222,7 +222,7 @@ impl Service {
 
     fn start(&self, request: &Request<Incoming>, path: Option<RoutePath>) -> (RequestLog<'_>, CommonHeaders) {
         let id = RequestId::of(request.headers());
-        let cors = self.origins.cors_request(request.method(), request.headers());
+        let cors = self.cors.cors_request(request.method(), request.headers());
         let headers = CommonHeaders::new(request.method(), cors, self.hsts.clone());
         let route = path.map_or(&self.unrouted_metrics, |path| &self.route_metrics[path.index]);
         (RequestLog::start(id, request.method(), route, self.request_lines), headers)

@@ -73,6 +73,7 @@ pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyringErro
     private_files::read_private(path).map_err(|error| match error {
         NotPrivate::Io(source) => io_error(path, source),
         NotPrivate::Exposed { mode } => KeyringError::Exposed { path: path.to_owned(), mode },
+        NotPrivate::NotText(reason) => invalid(path, &reason.to_string()),
     })
 }
 

@@ -14,6 +14,7 @@ use super::{
     line_queue::{LineCounts, LineKind, LineQueue},
     line_writer::LineWriter,
 };
+use crate::model::{ControlEscape, escape_control};
 
 /// How long the end of the process waits for the reader of standard error.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -46,12 +47,12 @@ pub(super) fn queue() -> &'static LineQueue {
 /// Prints an error of the process as `postern: …`, whether the log has started or not. If nobody has read the error a second
 /// after the end of the server or command, it is lost, and only the exit code reports the failure.
 pub fn print_error(error: &impl Display) {
-    print_lines(&format!("postern: {error}"));
+    print_lines(&escape_control(&format!("postern: {error}"), ControlEscape::Rust));
 }
 
-/// Prints lines as they are.
+/// Prints lines, with their control characters escaped.
 pub fn print_lines(text: &str) {
-    for line in text.lines().map(|line| format!("{line}\n")) {
+    for line in text.lines().map(|line| format!("{}\n", escape_control(line, ControlEscape::Rust))) {
         match QUEUE.get() {
             Some(queue) => queue.add(LineKind::Server, line.as_bytes()),
             // Only in tests of the library, and if `open` fails.

@@ -9,6 +9,7 @@ mod id;
 mod invisible;
 mod name;
 mod pagination;
+mod plain_text;
 mod rotation;
 mod session;
 mod user;
@@ -22,6 +23,7 @@ pub use self::{
     id::{Epoch, SessionId, UserId},
     name::{InvalidName, MAX_CHARACTERS as MAX_NAME_CHARACTERS, Name},
     pagination::{Cursor, InvalidCursor, UserQuery},
+    plain_text::{escape_invisible, is_plain, trimmed},
     rotation::{REUSE_INTERVAL, RefreshOutcome, Rotation},
     session::{
         Client, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, MAX_USER_AGENT_BYTES, NewSession, RefreshedSession,

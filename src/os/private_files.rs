@@ -9,6 +9,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use super::text_files::{self, NotText, TextFileError};
+
 const OWNER_ONLY: u32 = 0o600;
 
 /// Why a private file was not read.
@@ -25,21 +27,45 @@ pub enum NotPrivate {
         /// The permission bits.
         mode: u32,
     },
+    /// The content is not text.
+    #[error(transparent)]
+    NotText(#[from] NotText),
 }
 
-/// Reads a file that only its owner and group can read. The group is allowed because Kubernetes mounts Secrets as
-/// root:fsGroup with mode 0440.
+impl From<TextFileError> for NotPrivate {
+    fn from(error: TextFileError) -> Self {
+        match error {
+            TextFileError::Io(error) => Self::Io(error),
+            TextFileError::NotText(error) => Self::NotText(error),
+        }
+    }
+}
+
+/// Reads the text of a file that only its owner and group can read, without a byte-order mark. The group is allowed because
+/// Kubernetes mounts Secrets as root:fsGroup with mode 0440.
 ///
 /// # Errors
-/// Returns [`NotPrivate::Exposed`] if others can read the file or the group can write it, and [`NotPrivate::Io`] if it is
-/// unreadable.
+/// Returns [`NotPrivate::Exposed`] if others can read the file or the group can write it, [`NotPrivate::Io`] if it is
+/// unreadable, and [`NotPrivate::NotText`] if it is not UTF-8.
 pub fn read_private(path: &Path) -> Result<Zeroizing<String>, NotPrivate> {
-    let file = fs::File::open(path)?;
+    Ok(text_files::read_text(&mut open_unexposed(path)?)?)
+}
+
+/// As [`read_private`], for a file whose content is ASCII between bytes that do not count, such as PEM with comments.
+///
+/// # Errors
+/// Those of [`read_private`]; only UTF-16 and UTF-32 are not text.
+pub fn read_private_bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, NotPrivate> {
+    Ok(text_files::read_bytes(&mut open_unexposed(path)?)?)
+}
+
+fn open_unexposed(path: &Path) -> Result<fs::File, NotPrivate> {
+    let file = text_files::open(path)?;
     let mode = file.metadata()?.permissions().mode() & 0o7777;
     if mode & 0o027 != 0 {
         return Err(NotPrivate::Exposed { mode });
     }
-    Ok(Zeroizing::new(io::read_to_string(file)?))
+    Ok(file)
 }
 
 /// Creates a directory and its missing parents with mode 0700, and syncs them to disk.

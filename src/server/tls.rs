@@ -1,15 +1,11 @@
 //! TLS 1.2 and 1.3 by rustls, with a certificate that is reloaded when its files change.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
     ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     version::{TLS12, TLS13},
 };
 use sha2::{Digest as _, Sha256};
@@ -18,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{error, info};
 
 use crate::{
-    os::private_files::{self, NotPrivate},
+    os::pem::{self, PemFileError},
     reloading::{FileWatch, ReloadEvent, ReloadSource, Reloading},
 };
 
@@ -37,29 +33,21 @@ pub struct TlsFiles {
 /// Why a certificate or its key is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file cannot be read.
+    /// A file cannot be read, is exposed, or lacks the certificate or the key.
     #[error("{}: {cause}", path.display())]
-    Unreadable {
+    File {
         /// The file.
         path: PathBuf,
-        /// The operating system's error.
-        cause: io::Error,
+        /// The reason.
+        cause: PemFileError,
     },
-    /// Other users can read the key.
-    #[error("{}: {cause}", path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        cause: NotPrivate,
-    },
-    /// The file is not PEM, or lacks the certificate or the key.
+    /// A file is malformed PEM.
     #[error("{}: {cause}", path.display())]
     Pem {
         /// The file.
         path: PathBuf,
         /// The parse error.
-        cause: pem::Error,
+        cause: rustls::pki_types::pem::Error,
     },
     /// The certificate is invalid, or does not match the key.
     #[error("{} and {}: {cause}", files.certificates.display(), files.key.display())]
@@ -123,24 +111,18 @@ impl ReloadSource for TlsFiles {
 
 impl Loaded {
     fn read(files: &TlsFiles) -> Result<Self, TlsError> {
-        let certificates = fs::read(&files.certificates)
-            .map_err(|cause| TlsError::Unreadable { path: files.certificates.clone(), cause })?;
-        let key = read_key(&files.key)?;
-        let digest = Sha256::new().chain_update(&certificates).chain_update(b"\0").chain_update(&*key).finalize();
+        let certificates = pem::read_certificates(&files.certificates)
+            .map_err(|cause| TlsError::File { path: files.certificates.clone(), cause })?;
+        let key =
+            pem::read_private_key(&files.key).map_err(|cause| TlsError::File { path: files.key.clone(), cause })?;
+        let digest = Sha256::new().chain_update(&*certificates).chain_update(b"\0").chain_update(&*key).finalize();
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&certificates).collect();
         let chain = chain.map_err(|cause| TlsError::Pem { path: files.certificates.clone(), cause })?;
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-            .map_err(|cause| TlsError::Pem { path: files.key.clone(), cause })?;
+        let key =
+            PrivateKeyDer::from_pem_slice(&key).map_err(|cause| TlsError::Pem { path: files.key.clone(), cause })?;
         let config = server_config(chain, key).map_err(|cause| TlsError::Mismatch { files: files.clone(), cause })?;
         Ok(Self { digest: digest.into(), config: Arc::new(config) })
     }
-}
-
-fn read_key(path: &Path) -> Result<zeroize::Zeroizing<String>, TlsError> {
-    private_files::read_private(path).map_err(|error| match error {
-        NotPrivate::Io(cause) => TlsError::Unreadable { path: path.to_owned(), cause },
-        cause @ NotPrivate::Exposed { .. } => TlsError::Exposed { path: path.to_owned(), cause },
-    })
 }
 
 /// The protocols of ALPN, the preferred first. Clients of HTTP/1.0 are served too. If a client offers others only, the

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::tls::{StoreTls, StoreTlsError};
 use crate::{
+    model::{is_plain, trimmed},
     os::private_files::{NotPrivate, read_private},
     reloading::{ReloadEvent, ReloadSource, Reloading},
 };
@@ -48,7 +49,10 @@ pub trait StoreUrl: FromStr<Err = String> + Clone {
     /// # Errors
     /// Returns [`UrlFileError`] if the file is unreadable, if others can read it, or if it contains no valid URL.
     fn read(path: &Path) -> Result<Self, UrlFileError> {
-        let text = Zeroizing::new(read_private(path)?.trim().to_owned());
+        let text = Zeroizing::new(trimmed(&read_private(path)?).to_owned());
+        if !is_plain(&text) {
+            return Err(UrlFileError::NotPlain);
+        }
         let url: Self = text.parse().map_err(UrlFileError::NoUrl)?;
         Ok(url.of(UrlFile { path: path.to_owned(), text }))
     }
@@ -89,6 +93,9 @@ pub enum UrlFileError {
     /// The file was not read.
     #[error("the file cannot be read: {0}")]
     Unreadable(#[from] NotPrivate),
+    /// The URL contains line breaks, other control characters or invisible characters.
+    #[error("invalid content: expected a URL on one line, without control or invisible characters")]
+    NotPlain,
     /// The file contains no valid URL.
     #[error("invalid content: expected {0}")]
     NoUrl(String),

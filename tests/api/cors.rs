@@ -1,13 +1,23 @@
 //! CORS.
 
+use postern::http::{AllowedHeaders, CorsPolicy};
+
 use super::Service;
 use crate::support::{Response, Settings};
 
 const APP: &str = "https://app.example.org";
 
+/// The request headers that Postern reads, and those that tracing libraries add to every request.
+const ALWAYS_ALLOWED: &str = "authorization, content-type, x-request-id, traceparent, tracestate, baggage, sentry-trace, \
+    x-datadog-trace-id, x-datadog-parent-id, x-datadog-origin, x-datadog-sampling-priority, x-datadog-sampled";
+
 async fn for_the_app() -> Service {
-    let origins = [APP, "http://localhost:3000"].map(|origin| origin.parse().expect("an origin"));
-    Service::start_with(Settings { origins: origins.into_iter().collect(), ..Settings::default() }).await
+    with_headers(AllowedHeaders::default()).await
+}
+
+async fn with_headers(headers: AllowedHeaders) -> Service {
+    let origins = format!("{APP},http://localhost:3000,capacitor://localhost").parse().expect("origins");
+    Service::start_with(Settings { cors: CorsPolicy { origins, headers }, ..Settings::default() }).await
 }
 
 /// The CORS headers of a response.
@@ -66,8 +76,34 @@ async fn preflight_lists_methods_and_headers() {
     let response = request.header("access-control-request-method", "PATCH").send().await;
 
     assert_eq!((response.status, response.text("vary")), (204, "origin"));
-    let (methods, headers) = ("GET, HEAD, PATCH, DELETE, OPTIONS", "authorization, content-type, x-request-id");
-    assert_eq!(cors_headers(&response), ["http://localhost:3000", methods, headers, "", "600"]);
+    let methods = "GET, HEAD, PATCH, DELETE, OPTIONS";
+    assert_eq!(cors_headers(&response), ["http://localhost:3000", methods, ALWAYS_ALLOWED, "", "600"]);
+}
+
+#[tokio::test]
+async fn origin_of_a_web_view_may_be_allowed() {
+    let service = for_the_app().await;
+
+    for (origin, allowed) in [
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("capacitor://LOCALHOST", ""),
+        ("capacitor://localhost:80", ""),
+        ("ionic://localhost", ""),
+    ] {
+        let response = service.get("/healthz").header("origin", origin).send().await;
+        assert_eq!(response.text("access-control-allow-origin"), allowed, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn further_request_headers_may_be_allowed() {
+    let service = with_headers("X-Tenant, b3".parse().expect("names")).await;
+
+    let request = service.request("OPTIONS", "/token/").header("origin", APP);
+    let request = request.header("access-control-request-headers", "traceparent,x-tenant");
+    let response = request.header("access-control-request-method", "POST").send().await;
+
+    assert_eq!(response.text("access-control-allow-headers"), format!("{ALWAYS_ALLOWED}, x-tenant, b3"));
 }
 
 #[tokio::test]

@@ -178,6 +178,15 @@ fn the_time_is_read_in_one_file() {
 }
 
 #[test]
+fn files_that_people_write_are_read_in_one_module() {
+    // `os` reads the files of the kernel too, `sqlite` its database, and the last one is a file of tests.
+    let files = ["src/os/", "src/store/sqlite/", "src/keys/reload/tests.rs"];
+    only(&files, &["fs::read", "File::open", "read_to_end"]);
+    only(&files, &["read_to_string"]);
+    only(&["src/cli/password.rs", "src/commands.rs"], &["stdin"]);
+}
+
+#[test]
 fn fuzz_targets_lock_the_shipped_dependencies() {
     let packages = |path: &str| {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a lock file");

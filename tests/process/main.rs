@@ -31,6 +31,7 @@ mod stores;
 #[expect(dead_code, unused_imports, reason = "each binary uses a part")]
 mod support;
 mod terminal;
+mod text_input;
 mod tls;
 mod unread_log;
 mod unusable_stores;

@@ -251,12 +251,12 @@ async fn unusable_certificate_stops_the_start() {
     refused("key.pem: mode 0644: others must not read it").await;
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("a mode");
     fs::write(&key, "no key").expect("a file");
-    refused("key.pem: ").await;
+    refused("key.pem: no private key in the file: expected PEM").await;
     make_certificate(&postern.path("other.pem"), &key).await;
     refused("cert.pem and key.pem: ").await;
     fs::write(&key, whole).expect("a file");
     fs::write(&certificate, "no certificate").expect("a file");
-    refused("cert.pem and key.pem: ").await;
+    refused("cert.pem: no certificate in the file: expected PEM").await;
     fs::remove_file(&certificate).expect("a file");
     refused("cert.pem: No such file").await;
 }

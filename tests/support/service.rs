@@ -160,7 +160,7 @@ impl Server {
             let is_public = addresses.len() == 1;
             let trusted_proxies = || settings.trusted_proxies.parse().expect("networks");
             let public = |service: http::Service| {
-                service.with_origins(settings.origins.clone()).with_trusted_proxies(trusted_proxies())
+                service.with_cors(settings.cors.clone()).with_trusted_proxies(trusted_proxies())
             };
             let service = if is_public { public(service) } else { service };
             let limits = ConnectionLimits {
