@@ -113,10 +113,10 @@ async fn redis_may_require_a_client_certificate() {
     let postern = Postern::on(empty_schema().await, url).with("POSTERN_REDIS_CA_FILE", ca).with_keys().await;
     let postern = postern.migrated().await;
 
-    let serving = postern.serve().await;
+    let mut serving = postern.serve().await;
+    serving.logged("the server requires a client certificate: set POSTERN_REDIS_CERT_FILE").await;
     serving.probe("/readyz").send().await.expect(503);
-    let log = serving.stopped().await.stderr;
-    assert!(log.contains("the server requires a client certificate: set POSTERN_REDIS_CERT_FILE"), "{log}");
+    drop(serving);
 
     let (client, client_key) = authority.issue("client").await;
     let postern =
