@@ -126,26 +126,21 @@ pub(super) fn decode<'part>(part: &'part str, noun: &str) -> Result<Cow<'part, s
 /// Returns what is expected instead.
 pub(super) fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), String> {
     const IN_BRACKETS: &str = "an IPv6 address in brackets, such as [2001:db8::1]:5432";
-    let (host, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (address, port) = rest.split_once(']').ok_or(IN_BRACKETS)?;
-            let address = decode(address, "host")?.into_owned();
-            let without_zone = address.split('%').next().unwrap_or_default();
-            if without_zone.parse::<Ipv6Addr>().is_err() {
-                return Err(IN_BRACKETS.to_owned());
-            }
-            let port = if port.is_empty() { port } else { port.strip_prefix(':').ok_or(IN_BRACKETS)? };
-            (address, port)
+    let Some(rest) = text.strip_prefix('[') else {
+        let (host, port) = text.split_once(':').unwrap_or((text, ""));
+        if port.contains(':') {
+            return Err(IN_BRACKETS.to_owned());
         }
-        None => {
-            let (host, port) = text.split_once(':').unwrap_or((text, ""));
-            if port.contains(':') {
-                return Err(IN_BRACKETS.to_owned());
-            }
-            (host_name(host)?, port)
-        }
+        return Ok((host_name(host)?, parse_port(port, default_port)?));
     };
-    Ok((host, parse_port(port, default_port)?))
+    let (address, port) = rest.split_once(']').ok_or(IN_BRACKETS)?;
+    let address = decode(address, "host")?.into_owned();
+    let without_zone = address.split('%').next().unwrap_or_default();
+    if without_zone.parse::<Ipv6Addr>().is_err() {
+        return Err(IN_BRACKETS.to_owned());
+    }
+    let port = if port.is_empty() { port } else { port.strip_prefix(':').ok_or(IN_BRACKETS)? };
+    Ok((address, parse_port(port, default_port)?))
 }
 
 /// Returns a port, or the default if the text is empty.

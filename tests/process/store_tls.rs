@@ -14,7 +14,8 @@ async fn trusting(ca: &Path) -> Postern {
 }
 
 /// Checks that both stores are down, and returns the log.
-async fn log_of_unreachable_stores(postern: &Postern) -> String {
+async fn log_of_unreachable_stores(postern: Postern) -> String {
+    let postern = postern.with("POSTERN_STORE_TIMEOUT", "3s");
     let serving = postern.serve().await;
     let body = serving.probe("/readyz").send().await.expect(503);
     assert_eq!((body["users"].as_str(), body["sessions"].as_str()), (Some("down"), Some("down")));
@@ -36,7 +37,7 @@ async fn ca_file_replaces_the_root_certificates_of_the_system() {
     let other = Authority::new().await;
     let postern = trusting(&other.certificate()).await.with("SSL_CERT_FILE", variable("POSTERN_TEST_CERTIFICATE"));
 
-    let log = log_of_unreachable_stores(&postern).await;
+    let log = log_of_unreachable_stores(postern).await;
 
     for setting in ["POSTERN_DATABASE_CA_FILE", "POSTERN_REDIS_CA_FILE"] {
         let advice = format!("was not issued by a trusted CA: set {setting}");
@@ -53,7 +54,7 @@ async fn certificate_for_another_name_is_refused() {
         }
     }
 
-    let log = log_of_unreachable_stores(&postern).await;
+    let log = log_of_unreachable_stores(postern).await;
 
     assert!(log.contains("certificate not valid for name"), "{log}");
     assert!(log.contains("connect to a name in the server's certificate"), "{log}");
@@ -63,7 +64,9 @@ async fn certificate_for_another_name_is_refused() {
 async fn corrected_ca_file_is_read_for_the_next_connection() {
     let (other, ca) = (Authority::new().await, tempfile::tempdir().expect("a temporary directory"));
     let file = ca.path().join("ca.pem");
-    let copy = |from: &Path| drop(fs::copy(from, &file).expect("a copy"));
+    let copy = |from: &Path| {
+        fs::copy(from, &file).expect("a copy");
+    };
     copy(Path::new(&variable("POSTERN_TEST_CERTIFICATE")));
     let postern = trusting(&file).await.migrated().await;
     copy(&other.certificate());
@@ -110,10 +113,10 @@ async fn redis_may_require_a_client_certificate() {
     let postern = Postern::on(empty_schema().await, url).with("POSTERN_REDIS_CA_FILE", ca).with_keys().await;
     let postern = postern.migrated().await;
 
-    let serving = postern.serve().await;
+    let mut serving = postern.serve().await;
+    serving.logged("the server requires a client certificate: set POSTERN_REDIS_CERT_FILE").await;
     serving.probe("/readyz").send().await.expect(503);
-    let log = serving.stopped().await.stderr;
-    assert!(log.contains("the server requires a client certificate: set POSTERN_REDIS_CERT_FILE"), "{log}");
+    drop(serving);
 
     let (client, client_key) = authority.issue("client").await;
     let postern =

@@ -57,12 +57,12 @@ impl FromStr for PostgresUrl {
 
 /// Sets the hosts and their ports, which are before the path or in the parameters `host` and `port`.
 fn set_hosts(config: &mut Config, parts: &UrlParts<'_>, parameters: &mut Parameters) -> Result<(), String> {
-    let (hosts, ports) = (parameters.take("host"), parameters.take("port"));
+    let (hosts, port) = (parameters.take("host"), parameters.take("port"));
     let endpoints: Vec<(String, u16)> = match (parts.hosts, hosts) {
         ("", None) => return Err("a host, as in postgres://user:password@host/database".to_owned()),
-        ("", Some(hosts)) => hosts_of_parameters(&hosts, ports.as_deref().map_or("", String::as_str))?,
+        ("", Some(hosts)) => hosts_of_parameters(&hosts, port.as_deref().map_or("", String::as_str))?,
         (_, Some(_)) => return Err("the hosts either before the path or in the parameter `host`".to_owned()),
-        (_, None) if ports.is_some() => return Err("the port after the host, as in host:5432".to_owned()),
+        (_, None) if port.is_some() => return Err("the port after the host, as in host:5432".to_owned()),
         (hosts, None) => hosts.split(',').map(|host| host_and_port(host, DEFAULT_PORT)).collect::<Result<_, _>>()?,
     };
     for (host, port) in &endpoints {

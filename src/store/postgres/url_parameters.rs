@@ -14,22 +14,18 @@ use crate::store::url_parts::unsupported_parameter;
 /// # Errors
 /// Returns what is expected instead if Postern cannot do what the parameter asks for, or if the parameter is unknown.
 pub(super) fn apply_parameter(config: &mut Config, name: &str, value: &str) -> Result<(), String> {
+    if is_default(name, value) {
+        return Ok(());
+    }
     let _: &mut Config = match (name, value) {
         ("sslmode", _) => config.ssl_mode(ssl_mode(value)?),
-        // Always the primary, which each of these allows.
-        ("target_session_attrs", "any" | "read-write" | "primary") => config,
         ("channel_binding", "disable") => config.channel_binding(ChannelBinding::Disable),
         ("channel_binding", "prefer") => config.channel_binding(ChannelBinding::Prefer),
         ("channel_binding", "require") => config.channel_binding(ChannelBinding::Require),
         ("load_balance_hosts", "disable") => config.load_balance_hosts(LoadBalanceHosts::Disable),
         ("load_balance_hosts", "random") => config.load_balance_hosts(LoadBalanceHosts::Random),
-        // What Postern does anyway.
-        ("sslnegotiation", "postgres") | ("gssencmode", "disable") => config,
-        ("client_encoding", _) if ["utf8", "utf-8", "auto"].contains(&value.to_ascii_lowercase().as_str()) => config,
         ("application_name", _) => config.application_name(value),
         ("options", _) => config.options(value),
-        // Zero is the default, as in libpq.
-        ("connect_timeout" | "keepalives_idle" | "keepalives_interval" | "tcp_user_timeout", "0") => config,
         ("connect_timeout", _) => config.connect_timeout(seconds(name, value)?),
         ("keepalives_idle", _) => config.keepalives_idle(seconds(name, value)?),
         ("keepalives_interval", _) => config.keepalives_interval(seconds(name, value)?),
@@ -39,6 +35,19 @@ pub(super) fn apply_parameter(config: &mut Config, name: &str, value: &str) -> R
         _ => return Err(expected_instead(name)),
     };
     Ok(())
+}
+
+/// Returns whether a parameter asks for what Postern does anyway: the primary, for example, which `any` allows.
+fn is_default(name: &str, value: &str) -> bool {
+    match name {
+        "target_session_attrs" => ["any", "read-write", "primary"].contains(&value),
+        "sslnegotiation" => value == "postgres",
+        "gssencmode" => value == "disable",
+        "client_encoding" => ["utf8", "utf-8", "auto"].contains(&value.to_ascii_lowercase().as_str()),
+        // As in libpq.
+        "connect_timeout" | "keepalives_idle" | "keepalives_interval" | "tcp_user_timeout" => value == "0",
+        _ => false,
+    }
 }
 
 /// Returns the mode of TLS: off, or on with a verified certificate and name.
