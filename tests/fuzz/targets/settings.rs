@@ -7,9 +7,14 @@ use postern::config::{Config, ConfigError, SETTINGS, Values, for_backup, for_key
 
 /// The errors for invalid and missing secrets, which do not depend on the value.
 static SECRET_ERRORS: LazyLock<Vec<ConfigError>> = LazyLock::new(|| {
-    let one_of = |name: &'static str| Values::new(|_| None, move |other| (other == name).then(|| "x".to_owned()));
+    // Not a URL, and not plain text.
+    let texts = ["x", "x\nx"];
+    let one_of = |name: &'static str, text: &'static str| {
+        Values::new(|_| None, move |other| (other == name).then(|| text.to_owned()))
+    };
     let none = Values::default();
-    let each = ["DATABASE_URL", "REDIS_URL"].map(one_of);
+    let names = ["DATABASE_URL", "REDIS_URL"];
+    let each: Vec<_> = names.into_iter().flat_map(|name| texts.map(|text| one_of(name, text))).collect();
     let errors = each.iter().chain([&none]).flat_map(|values| config_errors(values).into_iter().flatten());
     errors.filter(|error| is_secret(error.name)).collect()
 });
