@@ -21,7 +21,7 @@ use crate::{
     http::TrustedProxies,
     passwords::{HashParameters, HasherSettings},
     server::TlsFiles,
-    store::{ClientCertificateFiles, StoreTls, StoreTlsError, StoreTlsFiles, StoreUrl},
+    store::{ClientCertificateFiles, StoreTls, StoreTlsError, StoreTlsFiles, StoreTlsRole, StoreUrl},
 };
 
 /// The least memory of a lane (RFC 9106, section 3.1), in KiB.
@@ -92,9 +92,11 @@ impl<'values> Reader<'values> {
         }
         let tls = StoreTls::read(files).map_err(|error| {
             let setting = match error {
-                StoreTlsError::Ca { .. } | StoreTlsError::NoRootCertificates => &settings.ca,
-                StoreTlsError::Certificate { .. } | StoreTlsError::Mismatch { .. } => &settings.client_certificate,
-                StoreTlsError::Key { .. } => &settings.client_key,
+                StoreTlsError::File { role: StoreTlsRole::Ca, .. } | StoreTlsError::NoRootCertificates => &settings.ca,
+                StoreTlsError::File { role: StoreTlsRole::Certificate, .. } | StoreTlsError::Mismatch { .. } => {
+                    &settings.client_certificate
+                }
+                StoreTlsError::File { role: StoreTlsRole::Key, .. } => &settings.client_key,
             };
             self.error(setting, error.to_string());
         });

@@ -41,7 +41,7 @@ pub use self::{
     instrumented::{instrumented_attempts, instrumented_sessions, instrumented_users},
     sessions::{LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore},
     time_budget::TimeBudget,
-    tls::{ClientCertificateFiles, PemFault, StoreTls, StoreTlsError, StoreTlsFiles},
+    tls::{ClientCertificateFiles, PemFault, StoreTls, StoreTlsError, StoreTlsFiles, StoreTlsRole},
     url::{StoreUrl, UrlFile, UrlFileError},
     users::{CompareAndSet, Insert, PasswordChange, UserStore, UserUpdate},
 };

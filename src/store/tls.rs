@@ -1,7 +1,7 @@
 //! The certificates of TLS to a store.
 
 use std::{
-    fmt, fs, io,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,11 +9,11 @@ use std::{
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::Error as PemSyntaxError, pem::PemObject as _},
 };
 use zeroize::Zeroizing;
 
-use crate::os::private_files::{NotPrivate, read_private};
+use crate::os::pem::{PemFileError, read_certificates, read_private_key};
 
 /// The PEM files of TLS to a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,28 +33,32 @@ pub struct ClientCertificateFiles {
     pub key: PathBuf,
 }
 
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreTlsRole {
+    /// The trusted CAs.
+    Ca,
+    /// The client certificate.
+    Certificate,
+    /// The private key of the client certificate.
+    Key,
+}
+
+impl StoreTlsRole {
+    /// Names the file in an error.
+    fn of<T>(self, path: &Path, outcome: Result<T, impl Into<PemFault>>) -> Result<T, StoreTlsError> {
+        outcome.map_err(|cause| StoreTlsError::File { role: self, path: path.to_owned(), cause: cause.into() })
+    }
+}
+
 /// Why TLS to a store cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreTlsError {
-    /// The file of the CAs is unusable.
+    /// A file is unusable.
     #[error("{}: {cause}", path.display())]
-    Ca {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        cause: PemFault,
-    },
-    /// The file of the client certificate is unusable.
-    #[error("{}: {cause}", path.display())]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        cause: PemFault,
-    },
-    /// The file of the private key is unusable.
-    #[error("{}: {cause}", path.display())]
-    Key {
+    File {
+        /// What the file is for.
+        role: StoreTlsRole,
         /// The file.
         path: PathBuf,
         /// The cause.
@@ -76,18 +80,12 @@ pub enum StoreTlsError {
 /// Why a PEM file is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum PemFault {
-    /// The file cannot be read, or others can read it.
-    #[error("the file cannot be read: {0}")]
-    Unreadable(#[from] NotPrivate),
-    /// The file is not PEM.
+    /// The file was not read, or does not have the expected part.
+    #[error(transparent)]
+    File(#[from] PemFileError),
+    /// A part of the file is not PEM.
     #[error("{0}")]
-    Syntax(pem::Error),
-    /// The file contains no certificate.
-    #[error("no certificate: expected PEM with `BEGIN CERTIFICATE`")]
-    NoCertificate,
-    /// The file contains no private key that can be used without a password.
-    #[error("no private key: expected PEM without a password, with `BEGIN PRIVATE KEY`")]
-    NoKey,
+    Syntax(PemSyntaxError),
     /// A certificate cannot be parsed.
     #[error("invalid certificate: {0}")]
     Certificate(rustls::Error),
@@ -97,15 +95,17 @@ pub enum PemFault {
 #[derive(Clone, Default, PartialEq)]
 pub struct StoreTls {
     files: StoreTlsFiles,
-    ca: Option<Zeroizing<String>>,
+    ca: Option<Pem>,
     client: Option<ClientPem>,
 }
+
+type Pem = Zeroizing<Vec<u8>>;
 
 /// A client certificate and its key in PEM.
 #[derive(Clone, PartialEq)]
 pub(super) struct ClientPem {
-    pub certificates: Zeroizing<String>,
-    pub key: Zeroizing<String>,
+    pub certificates: Pem,
+    pub key: Pem,
 }
 
 impl fmt::Debug for StoreTls {
@@ -120,9 +120,7 @@ impl StoreTls {
     /// # Errors
     /// Returns [`StoreTlsError`] if a file is unreadable or unusable, or if there is no root certificate.
     pub fn read(files: StoreTlsFiles) -> Result<Self, StoreTlsError> {
-        let ca = files.ca.as_ref().map(|path| {
-            read_pem(path, Privacy::Public).map_err(|cause| StoreTlsError::Ca { path: path.clone(), cause })
-        });
+        let ca = files.ca.as_deref().map(|path| StoreTlsRole::Ca.of(path, read_certificates(path)));
         let client = files.client.as_ref().map(ClientPem::read);
         let tls = Self { ca: ca.transpose()?, client: client.transpose()?, files };
         tls.client_config().map(|_| tls)
@@ -139,8 +137,8 @@ impl StoreTls {
     }
 
     /// Returns the trusted CAs in PEM, unless they are those of the system.
-    pub(super) fn ca_pem(&self) -> Option<&str> {
-        self.ca.as_ref().map(|pem| pem.as_str())
+    pub(super) fn ca_pem(&self) -> Option<&[u8]> {
+        self.ca.as_ref().map(|pem| pem.as_slice())
     }
 
     /// Returns the client certificate.
@@ -154,9 +152,7 @@ impl StoreTls {
     /// Returns [`StoreTlsError`] if a certificate or the key is unusable, or if there is no root certificate.
     pub(super) fn client_config(&self) -> Result<ClientConfig, StoreTlsError> {
         let roots = match (&self.files.ca, &self.ca) {
-            (Some(path), Some(pem)) => {
-                roots_of(pem).map_err(|cause| StoreTlsError::Ca { path: path.clone(), cause })?
-            }
+            (Some(path), Some(pem)) => StoreTlsRole::Ca.of(path, roots_of(pem))?,
             _ => system_roots()?,
         };
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -166,9 +162,9 @@ impl StoreTls {
         let (Some(files), Some(pem)) = (&self.files.client, &self.client) else {
             return Ok(config.with_no_client_auth());
         };
-        let chain = certificates_of(&pem.certificates)
-            .map_err(|cause| StoreTlsError::Certificate { path: files.certificates.clone(), cause })?;
-        let key = key_of(&pem.key).map_err(|cause| StoreTlsError::Key { path: files.key.clone(), cause })?;
+        let chain = StoreTlsRole::Certificate.of(&files.certificates, certificates_of(&pem.certificates))?;
+        let key =
+            StoreTlsRole::Key.of(&files.key, PrivateKeyDer::from_pem_slice(&pem.key).map_err(PemFault::Syntax))?;
         config
             .with_client_auth_cert(chain, key)
             .map_err(|cause| StoreTlsError::Mismatch { files: files.clone(), cause })
@@ -179,9 +175,8 @@ impl ClientPem {
     fn read(files: &ClientCertificateFiles) -> Result<Self, StoreTlsError> {
         let ClientCertificateFiles { certificates, key } = files;
         Ok(Self {
-            certificates: read_pem(certificates, Privacy::Public)
-                .map_err(|cause| StoreTlsError::Certificate { path: certificates.clone(), cause })?,
-            key: read_pem(key, Privacy::Private).map_err(|cause| StoreTlsError::Key { path: key.clone(), cause })?,
+            certificates: StoreTlsRole::Certificate.of(certificates, read_certificates(certificates))?,
+            key: StoreTlsRole::Key.of(key, read_private_key(key))?,
         })
     }
 }
@@ -214,41 +209,11 @@ pub(super) fn with_tls_advice(message: String, prefix: &str) -> String {
     format!("{message} ({advice})")
 }
 
-/// Whether others may read a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Privacy {
-    Public,
-    Private,
+fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemFault> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(PemFault::Syntax)
 }
 
-/// Reads a PEM file. What is not text has no certificate and no key.
-fn read_pem(path: &Path, privacy: Privacy) -> Result<Zeroizing<String>, PemFault> {
-    match privacy {
-        // Comments between the certificates may have another encoding.
-        Privacy::Public => {
-            Ok(Zeroizing::new(String::from_utf8_lossy(&fs::read(path).map_err(NotPrivate::Io)?).into_owned()))
-        }
-        Privacy::Private => read_private(path).map_err(|error| match error {
-            NotPrivate::Io(error) if error.kind() == io::ErrorKind::InvalidData => PemFault::NoKey,
-            error => PemFault::Unreadable(error),
-        }),
-    }
-}
-
-fn certificates_of(pem: &str) -> Result<Vec<CertificateDer<'static>>, PemFault> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    let certificates = certificates.map_err(PemFault::Syntax)?;
-    if certificates.is_empty() { Err(PemFault::NoCertificate) } else { Ok(certificates) }
-}
-
-fn key_of(pem: &str) -> Result<PrivateKeyDer<'static>, PemFault> {
-    PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| match error {
-        pem::Error::NoItemsFound => PemFault::NoKey,
-        error => PemFault::Syntax(error),
-    })
-}
-
-fn roots_of(pem: &str) -> Result<RootCertStore, PemFault> {
+fn roots_of(pem: &[u8]) -> Result<RootCertStore, PemFault> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates_of(pem)? {
         roots.add(certificate).map_err(PemFault::Certificate)?;

@@ -100,11 +100,10 @@ fn with_certificates(url: &RedisUrl) -> Result<ConnectionInfo, RedisError> {
         return Ok(url.info.clone());
     }
     let certificates = TlsCertificates {
-        client_tls: tls.client_pem().map(|pem| ClientTlsConfig {
-            client_cert: pem.certificates.as_bytes().to_vec(),
-            client_key: pem.key.as_bytes().to_vec(),
-        }),
-        root_cert: tls.ca_pem().map(|pem| pem.as_bytes().to_vec()),
+        client_tls: tls
+            .client_pem()
+            .map(|pem| ClientTlsConfig { client_cert: pem.certificates.to_vec(), client_key: pem.key.to_vec() }),
+        root_cert: tls.ca_pem().map(<[u8]>::to_vec),
     };
     Ok(Client::build_with_tls(url.info.clone(), certificates)?.get_connection_info().clone())
 }
