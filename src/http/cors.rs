@@ -54,7 +54,7 @@ impl FromStr for AllowedHeaders {
                 return Err(format!("{EXPECTED}; `*` does not include authorization (Fetch, section 3.2.4)"));
             }
             if name.contains('*') {
-                return Err(format!("{EXPECTED}; CORS knows no patterns: name each header"));
+                return Err(format!("{EXPECTED}; CORS has no patterns: name each header"));
             }
             let name = name.parse::<HeaderName>().map_err(|_| EXPECTED.to_owned())?.as_str().to_owned();
             if !names.contains(&name) {
@@ -132,6 +132,6 @@ mod tests {
         for text in ["*", "x-tenant, *"] {
             assert!(parsed(text).expect_err(text).contains("`*` does not include authorization"), "{text}");
         }
-        assert!(parsed("x-datadog-*").expect_err("a pattern").contains("CORS knows no patterns"));
+        assert!(parsed("x-datadog-*").expect_err("a pattern").contains("CORS has no patterns"));
     }
 }

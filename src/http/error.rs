@@ -147,7 +147,7 @@ impl ApiError {
             Self::MethodNotAllowed { allow } => {
                 headers.insert(header::ALLOW, allow_header(allow));
             }
-            // Tells this 415 from that of another media type (RFC 9110, section 15.5.16).
+            // Distinguishes this 415 from that of another media type (RFC 9110, section 15.5.16).
             Self::UnsupportedContentCoding => {
                 headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }

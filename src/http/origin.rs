@@ -65,7 +65,7 @@ fn serialize(uri: &Uri) -> Option<String> {
     Some(format!("{scheme}://{host}{}", port.map(|port| format!(":{port}")).unwrap_or_default()))
 }
 
-/// Writes an address as the URL Standard does ("IPv6 serializer"), which knows no dotted part.
+/// Writes an address as the URL Standard does ("IPv6 serializer"), which never writes a dotted part.
 fn serialize_ipv6(address: Ipv6Addr) -> String {
     match (address.to_ipv4_mapped(), address.segments()) {
         (Some(_), [.., high, low]) => format!("::ffff:{high:x}:{low:x}"),

@@ -293,7 +293,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
         .initial_stream_window_size(16 * 1024)
         .initial_connection_window_size(64 * 1024 - 1)
         .max_send_buf_size(16 * 1024)
-        // Each path in the table keeps the buffer that it was read into. `FrameWatch` tells when the client complies.
+        // Each path in the table keeps the buffer that it was read into. `FrameWatch` reports when the client complies.
         .header_table_size(0)
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
         // Streams that the client resets before hyper accepts them, and streams that h2 resets for errors of the client.

@@ -7,6 +7,8 @@ pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADER_BYTES: usize = 9;
 
 const HEADERS: u8 = 1;
+/// No client may send this, but h2 reports the error only after the whole header block.
+const PUSH_PROMISE: u8 = 5;
 const SETTINGS: u8 = 4;
 const CONTINUATION: u8 = 9;
 
@@ -22,7 +24,8 @@ const PREFIXED: u8 = 0x08 | 0x20;
 /// Sets the size of the table to 0 (RFC 7541, section 6.3).
 const EMPTY_TABLE: u8 = 0x20;
 
-/// Watches the input of a connection whose SETTINGS announce a header table of size 0.
+/// Watches the input of a connection for what h2 holds: its header table, and an incomplete header block. The SETTINGS of the
+/// server announce a header table of size 0.
 ///
 /// h2 goes on adding to the table until the client sets its size, as a client must at the beginning of the first header block
 /// after its acknowledgement (RFC 7541, section 4.2). From there, h2 accepts no larger size.
@@ -109,7 +112,7 @@ impl FrameWatch {
             let has_block = kind == HEADERS && flags & PREFIXED == 0;
             self.is_table_empty |= self.has_settings && has_block && payload.first() == Some(&EMPTY_TABLE);
             self.block = match (kind, flags & END_HEADERS) {
-                (HEADERS | CONTINUATION, 0) => HeaderBlock::Continues,
+                (HEADERS | PUSH_PROMISE | CONTINUATION, 0) => HeaderBlock::Continues,
                 (CONTINUATION, _) => HeaderBlock::Ends,
                 _ => HeaderBlock::None,
             };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The most bytes of a request head, as HTTP/1.1 sends it: over HTTP/2, a client need not know that the limit is another one.
+/// The most bytes of a request head, as HTTP/1.1 sends it. HTTP/2 has the same limit.
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 /// The most headers of a request. All `Cookie` headers count as one: HTTP/2 may split it (RFC 9113, section 8.2.3).

@@ -19,8 +19,9 @@ const TLS_BYTES: u64 = 28 * 1024;
 /// each, and a few responses to requests that were not admitted. 26 KB are resident when it is idle.
 const HTTP2_BYTES: u64 = 32 * 1024;
 
-/// The most that the input of an HTTP/2 connection is charged, until its header table stays empty. h2 keeps paths in its table for HPACK, 107 at most (RFC 7541,
-/// section 4.1: each counts 38 bytes of 4096), and each keeps the buffer that it was read into, of up to 16 KiB.
+/// The most that the input of an HTTP/2 connection is charged, until its header table stays empty. h2 keeps paths in its table
+/// for HPACK, 107 at most (RFC 7541, section 4.1: each counts 38 bytes of 4096), and each keeps the buffer that it was read
+/// into, of up to 16 KiB.
 const MAX_HTTP2_INPUT: u64 = 107 * 16 * 1024;
 
 /// What an incomplete header block of HTTP/2 is charged, from its first frame to its last: its decoded text, and the table of its

@@ -2,7 +2,7 @@
 //!
 //! `bind` opens the listening sockets. `listener` accepts and gives each connection a slot (`slots`). `connection` runs hyper on
 //! a `stream` that reports to the connection's `activity`, which holds the deadlines, and charges its input to the connection's
-//! `memory`; `frame_watch` tells when HTTP/2 needs more or less of that. `request_head` checks the heads that hyper has parsed.
+//! `memory`; `frame_watch` reports when HTTP/2 needs more or less of that. `request_head` checks the heads that hyper has parsed.
 
 mod activity;
 mod bind;

@@ -10,7 +10,8 @@
 //! - codings before the last `chunked`: `chunked, chunked`, `gzip, chunked` (RFC 9112, section 6.1). hyper decodes one
 //!   `chunked` and keeps the connection open.
 //! - `CONNECT`: a route for any method would respond to it, and a success makes a proxy in front open a tunnel;
-//! - a `:path` that is neither `*` nor begins with a slash (RFC 9113, section 8.3.1). Over HTTP/1.1, hyper rejects it.
+//! - a target that is neither `*` nor begins with a slash (RFC 9113, section 8.3.1; RFC 9112, section 3.2): hyper takes `GET x` over
+//!   HTTP/1.1 for a host.
 //!
 //! A proxy in front may interpret each of these differently. hyper and h2 also limit the size of a head by different measures;
 //! the limits here are the same for both protocols.
@@ -42,7 +43,7 @@ pub fn check<B>(request: &Request<B>) -> Result<(), HeadError> {
     if !is_valid {
         return Err(HeadError::Malformed);
     }
-    if count(request) > MAX_HEADERS || http2_bytes(request) > MAX_HEAD_BYTES {
+    if count(request) > MAX_HEADERS || bytes(request) > MAX_HEAD_BYTES {
         return Err(HeadError::TooLarge);
     }
     Ok(())
@@ -56,16 +57,13 @@ fn count<B>(request: &Request<B>) -> usize {
     headers.len() - cookies.saturating_sub(1) + usize::from(is_host_missing)
 }
 
-/// Returns the bytes of a head of HTTP/2 as HTTP/1.1 would send it, with its cookies in one header; 0 over HTTP/1, where hyper
-/// has limited the bytes that were sent.
-fn http2_bytes<B>(request: &Request<B>) -> usize {
-    if request.version() != Version::HTTP_2 {
-        return 0;
-    }
+/// Returns the bytes of a head as HTTP/1.1 would send it, with its cookies in one header. Over HTTP/1.1 too: the limit of hyper
+/// depends on how the head is split into segments.
+fn bytes<B>(request: &Request<B>) -> usize {
     let (uri, headers) = (request.uri(), request.headers());
     let target = uri.path_and_query().map_or(1, |target| target.as_str().len());
     let line = request.method().as_str().len() + " ".len() + target + " HTTP/1.1\r\n".len();
-    let is_host_missing = !headers.contains_key(header::HOST);
+    let is_host_missing = request.version() == Version::HTTP_2 && !headers.contains_key(header::HOST);
     let host = uri.authority().filter(|_| is_host_missing).map_or(0, |host| "host: \r\n".len() + host.as_str().len());
     let fields = headers.iter().map(|(name, value)| name.as_str().len() + ": \r\n".len() + value.len());
     let cookies = headers.get_all(header::COOKIE).iter().count();
@@ -75,9 +73,12 @@ fn http2_bytes<B>(request: &Request<B>) -> usize {
 }
 
 fn has_valid_path<B>(request: &Request<B>) -> bool {
+    let uri = request.uri();
+    // Over HTTP/1.1, such a URI is a target without its slash.
+    let is_host_alone = uri.scheme().is_none() && uri.authority().is_some();
     // `Uri::path` is `/` if there is only a query.
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    request.version() != Version::HTTP_2 || target.starts_with('/') || target == "*"
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    !is_host_alone && (request.version() != Version::HTTP_2 || target.starts_with('/') || target == "*")
 }
 
 fn has_one_host<B>(request: &Request<B>) -> bool {
@@ -196,6 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn head_has_at_most_32_kib_however_it_arrived() {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let with = |padding: usize| {
+                let request = Request::get("http://x/").version(version).header("host", "x");
+                request.header("y", "z".repeat(padding)).body(()).expect("a request")
+            };
+            let padding = MAX_HEAD_BYTES - bytes(&with(0));
+
+            assert_eq!(check(&with(padding)), Ok(()));
+            assert_eq!(check(&with(padding + 1)), Err(HeadError::TooLarge));
+        }
+    }
+
+    #[test]
+    fn target_without_its_slash_is_malformed() {
+        for uri in ["verify", "x:80", "a@b"] {
+            assert!(!is_valid_with(Version::HTTP_11, uri, &[("host", "x")]), "{uri}");
+        }
+    }
+
+    #[test]
     fn authority_counts_as_host() {
         let request = Request::get("http://x/").version(Version::HTTP_2);
         let with = |headers: usize| {
@@ -220,7 +242,7 @@ mod tests {
                 let request = Request::get(uri).version(Version::HTTP_2).header("c", "d");
                 let request = if uri.starts_with('/') { request.header("host", "x") } else { request };
                 let request = cookies.iter().fold(request, |request, cookie| request.header("cookie", *cookie));
-                assert_eq!(http2_bytes(&request.body(()).expect("a request")), text.len(), "{text}");
+                assert_eq!(bytes(&request.body(()).expect("a request")), text.len(), "{text}");
             }
         }
     }

@@ -126,7 +126,7 @@ impl Loaded {
 }
 
 /// The protocols of ALPN, the preferred first. Clients of HTTP/1.0 are served too. If a client offers others only, the
-/// handshake ends with the alert `no_application_protocol` (RFC 7301, section 3.2); if it offers none, it speaks what it wants.
+/// handshake ends with the alert `no_application_protocol` (RFC 7301, section 3.2); if it offers none, the server detects the protocol.
 const PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
 
 /// Builds a configuration with rustls' defaults: its cipher suites, and session resumption from memory. No tickets, whose key

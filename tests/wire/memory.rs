@@ -5,8 +5,8 @@ use std::{fs, time::Duration};
 use crate::{
     client::Connection,
     http2::{
-        ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Outcome, PREFACE, SETTINGS, WHOLE, block,
-        frame, get, post, request, settings, text,
+        ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Http2, Outcome, PREFACE, PUSH_PROMISE, SETTINGS,
+        WHOLE, block, frame, get, post, request, settings, text,
     },
     many_connections::raise_open_files_limit,
     server::Server,
@@ -115,6 +115,21 @@ async fn incomplete_header_block_is_charged_until_its_end() {
 
     assert_eq!(http2.outcome(1).await, Outcome::Responded(200));
     eventually(LONG, "the charge is given back", async || held().await < before + 64 * 1024).await;
+    drop(http2);
+    server.expect_clean_stop().await;
+}
+
+#[tokio::test]
+async fn incomplete_push_promise_is_charged_like_a_header_block() {
+    let server = Server::start().await;
+    let held = async || server.request_memory().await.0;
+    let mut http2 = Http2::open(&server).await;
+    assert!(http2.round_trip(b"").await);
+    let before = held().await;
+
+    http2.send(frame(PUSH_PROMISE, 0, 1, &[&[0, 0, 0, 2], &*block(&request("GET", "/healthz"))].concat())).await;
+
+    eventually(LONG, "the block is charged", async || held().await >= before + 200 * 1024).await;
     drop(http2);
     server.expect_clean_stop().await;
 }
