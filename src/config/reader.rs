@@ -92,7 +92,9 @@ impl<'values> Reader<'values> {
         }
         let tls = StoreTls::read(files).map_err(|error| {
             let setting = match error {
-                StoreTlsError::File { role: StoreTlsRole::Ca, .. } | StoreTlsError::NoRootCertificates => &settings.ca,
+                StoreTlsError::File { role: StoreTlsRole::Ca, .. }
+                | StoreTlsError::SystemRoots(_)
+                | StoreTlsError::NoRootCertificates => &settings.ca,
                 StoreTlsError::File { role: StoreTlsRole::Certificate, .. } | StoreTlsError::Mismatch { .. } => {
                     &settings.client_certificate
                 }

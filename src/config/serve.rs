@@ -1,6 +1,10 @@
 //! The settings of `serve`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use tracing_subscriber::filter::LevelFilter;
 
@@ -135,8 +139,8 @@ impl Config {
             log_requests: reader.read(&LOG_REQUESTS),
         };
         config.request_memory_bytes = reader.request_memory_bytes(&config.hashing);
-        if config.listen == config.ops_listen && config.listen.port() != 0 {
-            reader.error(&OPS_LISTEN, "the same as POSTERN_LISTEN: expected a different address or port");
+        if overlap(config.listen, config.ops_listen) {
+            reader.error(&OPS_LISTEN, "overlaps with POSTERN_LISTEN: expected a different address or port");
         }
         reader.finish(config)
     }
@@ -146,6 +150,18 @@ impl Config {
     pub fn hashing_is_oversubscribed(&self) -> bool {
         is_oversubscribed(self.hashing.threads)
     }
+}
+
+/// Returns whether two listeners cannot have these addresses: their ports are equal, and one accepts connections to the other.
+/// `[::]` accepts IPv4 too.
+fn overlap(first: SocketAddr, second: SocketAddr) -> bool {
+    let accepts = |listener: IpAddr, address: IpAddr| match listener {
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => true,
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.is_ipv4(),
+        listener => listener == address,
+    };
+    let (one, other) = (first.ip(), second.ip());
+    first.port() != 0 && first.port() == second.port() && (accepts(one, other) || accepts(other, one))
 }
 
 #[cfg(test)]
@@ -270,7 +286,22 @@ mod tests {
     fn listeners_must_have_different_addresses() {
         let same = "127.0.0.1:8000";
 
-        assert_eq!(errors(&[("POSTERN_LISTEN", same), ("POSTERN_OPS_LISTEN", same)]).len(), 1);
+        for (public, operations) in [
+            (same, same),
+            ("[::]:8000", "0.0.0.0:8000"),
+            ("[::]:8000", same),
+            ("[::1]:8000", "[::]:8000"),
+            ("0.0.0.0:8000", same),
+        ] {
+            let proxies = ("POSTERN_TRUSTED_PROXIES", "none");
+            let found = errors(&[("POSTERN_LISTEN", public), ("POSTERN_OPS_LISTEN", operations), proxies]);
+            assert_eq!(found.len(), 1, "{public} {operations} {found:?}");
+        }
+        for (public, operations) in
+            [("127.0.0.1:8000", "[::1]:8000"), ("0.0.0.0:8000", "[::1]:8000"), (same, "[::]:8001")]
+        {
+            assert!(!overlap(public.parse().expect("an address"), operations.parse().expect("an address")));
+        }
         let free = "127.0.0.1:0";
         assert!(Config::for_serve(&values(&[("POSTERN_LISTEN", free), ("POSTERN_OPS_LISTEN", free)])).is_ok());
     }

@@ -13,6 +13,8 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::{net::TcpStream, time::timeout};
 
+use crate::model::escape_invisible;
+
 /// The largest body that is read: many times that of `/readyz`.
 const MAX_BODY_BYTES: usize = 4096;
 
@@ -63,7 +65,8 @@ pub struct State {
 
 impl fmt::Display for State {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} (users {}, sessions {})", self.status, self.users, self.sessions)
+        let [status, users, sessions] = [&self.status, &self.users, &self.sessions].map(|text| escape_invisible(text));
+        write!(formatter, "{status} (users {users}, sessions {sessions})")
     }
 }
 

@@ -1,15 +1,14 @@
-//! PEM files (RFC 7468), as people have them.
+//! PEM files (RFC 7468).
 
 use std::path::Path;
 
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::Error as SyntaxError, pem::PemObject as _};
 use zeroize::Zeroizing;
 
 use super::{
     private_files::{NotPrivate, read_private_bytes},
     text_files,
 };
-
-const CERTIFICATE: &str = "CERTIFICATE";
 
 /// Labels of private keys in PKCS #8, PKCS #1 and SEC 1, without encryption.
 const PRIVATE_KEYS: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
@@ -41,6 +40,9 @@ pub enum PemFileError {
         "no private key in the file: expected PEM with BEGIN PRIVATE KEY, BEGIN RSA PRIVATE KEY or BEGIN EC PRIVATE KEY"
     )]
     NoPrivateKey,
+    /// The file is not valid PEM. The error of the parser would contain the line, which may be the private key.
+    #[error("malformed PEM: expected line breaks after each BEGIN and before each END, and base64 between them")]
+    Malformed,
     /// The private key is encrypted.
     #[error(
         "the private key is encrypted: expected one without a passphrase (decrypt it: openssl pkey -in FILE -out NEW_FILE)"
@@ -48,34 +50,70 @@ pub enum PemFileError {
     Encrypted,
 }
 
-/// Reads a file with certificates.
+/// Reads a file with certificates. Removes white space and byte-order marks at the beginning of lines.
 ///
 /// # Errors
-/// Returns [`PemFileError`] if the file is unreadable or has no certificate.
+/// Returns [`PemFileError`] if the file is unreadable or malformed, or has no certificate.
 pub fn read_certificates(path: &Path) -> Result<Zeroizing<Vec<u8>>, PemFileError> {
     let file = text_files::open(path).map_err(NotPrivate::from);
-    let content = text_files::read_bytes(&mut file?).map_err(NotPrivate::from)?;
-    if content.first() == Some(&DER_SEQUENCE) {
-        return Err(PemFileError::Binary);
-    }
-    if has(&content, CERTIFICATE) { Ok(content) } else { Err(PemFileError::NoCertificate) }
+    let pem = without_indents(&text_files::read_bytes(&mut file?).map_err(NotPrivate::from)?)?;
+    certificates(&pem).map(|_| pem)
 }
 
-/// Reads a file with a private key, which only its owner and group may be able to read.
+/// Reads a file with a private key, which only its owner and group may be able to read. Removes white space and byte-order marks
+/// at the beginning of lines.
 ///
 /// # Errors
-/// Returns [`PemFileError`] if the file is unreadable or exposed, or if it has no private key or an encrypted one.
+/// Returns [`PemFileError`] if the file is unreadable, exposed or malformed, or if it has no private key or an encrypted one.
 pub fn read_private_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, PemFileError> {
-    let content = read_private_bytes(path)?;
+    let pem = without_indents(&read_private_bytes(path)?)?;
+    let has_key = PRIVATE_KEYS.iter().any(|label| has(&pem, label));
+    if contains(&pem, ENCRYPTED_HEADER) || (!has_key && has(&pem, ENCRYPTED_KEY)) {
+        return Err(PemFileError::Encrypted);
+    }
+    private_key(&pem).map(|_| pem)
+}
+
+/// Parses certificates.
+///
+/// # Errors
+/// Returns [`PemFileError::Malformed`] or [`PemFileError::NoCertificate`].
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemFileError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err(PemFileError::NoCertificate),
+        outcome => outcome.map_err(|_| PemFileError::Malformed),
+    }
+}
+
+/// Parses the first private key.
+///
+/// # Errors
+/// Returns [`PemFileError::Malformed`] or [`PemFileError::NoPrivateKey`].
+pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, PemFileError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        SyntaxError::NoItemsFound => PemFileError::NoPrivateKey,
+        _ => PemFileError::Malformed,
+    })
+}
+
+/// Removes what the parser does not accept at the beginning of a line: white space, as in indented YAML, and byte-order marks, as
+/// in files that were joined.
+fn without_indents(content: &[u8]) -> Result<Zeroizing<Vec<u8>>, PemFileError> {
     if content.first() == Some(&DER_SEQUENCE) {
         return Err(PemFileError::Binary);
     }
-    let has_key = PRIVATE_KEYS.iter().any(|label| has(&content, label));
-    let has_encrypted_key = !has_key && has(&content, ENCRYPTED_KEY);
-    if has_encrypted_key || contains(&content, ENCRYPTED_HEADER) {
-        return Err(PemFileError::Encrypted);
+    let mut pem = Zeroizing::new(Vec::with_capacity(content.len()));
+    for line in content.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+        let mut text = line;
+        while let Some(rest) =
+            text.strip_prefix(b"\xef\xbb\xbf").or_else(|| text.strip_prefix(b" ")).or_else(|| text.strip_prefix(b"\t"))
+        {
+            text = rest;
+        }
+        pem.extend_from_slice(text);
     }
-    if has_key { Ok(content) } else { Err(PemFileError::NoPrivateKey) }
+    Ok(pem)
 }
 
 /// Returns whether a PEM file has an item with this label.
@@ -130,6 +168,30 @@ mod tests {
         }
         let beside = pem("ENCRYPTED PRIVATE KEY") + &pem("PRIVATE KEY");
         assert!(read(beside.as_bytes(), read_private_key).is_ok());
+    }
+
+    #[test]
+    fn indents_and_marks_within_the_file_are_removed() {
+        let two = format!("{}\u{feff}  {}", pem("CERTIFICATE"), pem("CERTIFICATE").replace('\n', "\n  "));
+        let read_two = read(two.as_bytes(), read_certificates).expect("certificates");
+        assert_eq!(certificates(&read_two).expect("certificates").len(), 2);
+        let key = read(pem("PRIVATE KEY").replace('\n', "\n\t").as_bytes(), read_private_key).expect("a key");
+        assert!(private_key(&key).is_ok());
+    }
+
+    #[test]
+    fn error_of_a_malformed_key_does_not_contain_it() {
+        for separator in ["", " ", "\\n"] {
+            let content =
+                pem("PRIVATE KEY").replace("AAAA", "c2VjcmV0").replace("comment\n", "").replace('\n', separator);
+            let error = read(content.as_bytes(), read_private_key).expect_err("malformed");
+            assert!(matches!(error, PemFileError::Malformed | PemFileError::NoPrivateKey), "{error:?}");
+            assert!(
+                !error
+                    .to_string()
+                    .contains(|character: char| character.is_ascii_digit() && character != '6' && character != '4')
+            );
+        }
     }
 
     #[test]

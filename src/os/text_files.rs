@@ -1,6 +1,6 @@
 //! Text files and standard input: UTF-8, with or without a byte-order mark.
 //!
-//! Whatever people write for this program is read through this module: `tests/architecture` checks that no other code reads
+//! All files that people write for this program are read through this module: `tests/architecture` checks that no other code reads
 //! such files.
 
 use std::{

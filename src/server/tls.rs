@@ -1,11 +1,14 @@
 //! TLS 1.2 and 1.3 by rustls, with a certificate that is reloaded when its files change.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer},
     version::{TLS12, TLS13},
 };
 use sha2::{Digest as _, Sha256};
@@ -40,14 +43,6 @@ pub enum TlsError {
         path: PathBuf,
         /// The reason.
         cause: PemFileError,
-    },
-    /// A file is malformed PEM.
-    #[error("{}: {cause}", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// The parse error.
-        cause: rustls::pki_types::pem::Error,
     },
     /// The certificate is invalid, or does not match the key.
     #[error("{} and {}: {cause}", files.certificates.display(), files.key.display())]
@@ -111,15 +106,15 @@ impl ReloadSource for TlsFiles {
 
 impl Loaded {
     fn read(files: &TlsFiles) -> Result<Self, TlsError> {
-        let certificates = pem::read_certificates(&files.certificates)
-            .map_err(|cause| TlsError::File { path: files.certificates.clone(), cause })?;
-        let key =
-            pem::read_private_key(&files.key).map_err(|cause| TlsError::File { path: files.key.clone(), cause })?;
+        let in_file = |path: &Path| {
+            let path = path.to_owned();
+            move |cause| TlsError::File { path, cause }
+        };
+        let certificates = pem::read_certificates(&files.certificates).map_err(in_file(&files.certificates))?;
+        let key = pem::read_private_key(&files.key).map_err(in_file(&files.key))?;
         let digest = Sha256::new().chain_update(&*certificates).chain_update(b"\0").chain_update(&*key).finalize();
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&certificates).collect();
-        let chain = chain.map_err(|cause| TlsError::Pem { path: files.certificates.clone(), cause })?;
-        let key =
-            PrivateKeyDer::from_pem_slice(&key).map_err(|cause| TlsError::Pem { path: files.key.clone(), cause })?;
+        let chain = pem::certificates(&certificates).map_err(in_file(&files.certificates))?;
+        let key = pem::private_key(&key).map_err(in_file(&files.key))?;
         let config = server_config(chain, key).map_err(|cause| TlsError::Mismatch { files: files.clone(), cause })?;
         Ok(Self { digest: digest.into(), config: Arc::new(config) })
     }

@@ -6,14 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::Error as PemSyntaxError, pem::PemObject as _},
-};
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
 use zeroize::Zeroizing;
 
-use crate::os::pem::{PemFileError, read_certificates, read_private_key};
+use crate::os::pem::{self, PemFileError, read_certificates, read_private_key};
 
 /// The PEM files of TLS to a store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,6 +68,9 @@ pub enum StoreTlsError {
         /// The error of rustls.
         cause: rustls::Error,
     },
+    /// No file of CAs is set, and the root certificates of the system, `SSL_CERT_FILE` or `SSL_CERT_DIR` are unusable.
+    #[error("unusable root certificates of the system, SSL_CERT_FILE or SSL_CERT_DIR: {0}")]
+    SystemRoots(String),
     /// No file of CAs is set, and the system has no root certificates to verify the server with.
     #[error("no root certificates for TLS to the store (install ca-certificates on Debian, or set a file with the CA)")]
     NoRootCertificates,
@@ -83,9 +82,6 @@ pub enum PemFault {
     /// The file was not read, or does not have the expected part.
     #[error(transparent)]
     File(#[from] PemFileError),
-    /// A part of the file is not PEM.
-    #[error("{0}")]
-    Syntax(PemSyntaxError),
     /// A certificate cannot be parsed.
     #[error("invalid certificate: {0}")]
     Certificate(rustls::Error),
@@ -162,9 +158,8 @@ impl StoreTls {
         let (Some(files), Some(pem)) = (&self.files.client, &self.client) else {
             return Ok(config.with_no_client_auth());
         };
-        let chain = StoreTlsRole::Certificate.of(&files.certificates, certificates_of(&pem.certificates))?;
-        let key =
-            StoreTlsRole::Key.of(&files.key, PrivateKeyDer::from_pem_slice(&pem.key).map_err(PemFault::Syntax))?;
+        let chain = StoreTlsRole::Certificate.of(&files.certificates, pem::certificates(&pem.certificates))?;
+        let key = StoreTlsRole::Key.of(&files.key, pem::private_key(&pem.key))?;
         config
             .with_client_auth_cert(chain, key)
             .map_err(|cause| StoreTlsError::Mismatch { files: files.clone(), cause })
@@ -209,13 +204,9 @@ pub(super) fn with_tls_advice(message: String, prefix: &str) -> String {
     format!("{message} ({advice})")
 }
 
-fn certificates_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemFault> {
-    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(PemFault::Syntax)
-}
-
 fn roots_of(pem: &[u8]) -> Result<RootCertStore, PemFault> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates_of(pem)? {
+    for certificate in pem::certificates(pem)? {
         roots.add(certificate).map_err(PemFault::Certificate)?;
     }
     Ok(roots)
@@ -223,7 +214,14 @@ fn roots_of(pem: &[u8]) -> Result<RootCertStore, PemFault> {
 
 /// Returns the root certificates of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR` if they are set.
 fn system_roots() -> Result<RootCertStore, StoreTlsError> {
+    let loaded = rustls_native_certs::load_native_certs();
+    // The client of Redis refuses what is refused here.
+    if let Some(error) = loaded.errors.first() {
+        return Err(StoreTlsError::SystemRoots(error.to_string()));
+    }
     let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 { Err(StoreTlsError::NoRootCertificates) } else { Ok(roots) }
+    for certificate in loaded.certs {
+        roots.add(certificate).map_err(|error| StoreTlsError::SystemRoots(error.to_string()))?;
+    }
+    if roots.is_empty() { Err(StoreTlsError::NoRootCertificates) } else { Ok(roots) }
 }

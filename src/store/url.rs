@@ -91,7 +91,7 @@ impl fmt::Debug for UrlFile {
 #[derive(Debug, thiserror::Error)]
 pub enum UrlFileError {
     /// The file was not read.
-    #[error("the file cannot be read: {0}")]
+    #[error(transparent)]
     Unreadable(#[from] NotPrivate),
     /// The URL contains line breaks, other control characters or invisible characters.
     #[error("invalid content: expected a URL on one line, without control or invisible characters")]

@@ -67,7 +67,7 @@ fn hyper_is_known_to_http_and_the_server_alone() {
 
 #[test]
 fn tls_is_known_to_two_files() {
-    only(&["src/server/tls.rs", "src/store/tls.rs"], &["rustls", "tokio_rustls"]);
+    only(&["src/os/pem.rs", "src/server/tls.rs", "src/store/tls.rs"], &["rustls", "tokio_rustls"]);
 }
 
 #[test]

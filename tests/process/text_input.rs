@@ -141,7 +141,7 @@ async fn other_encodings_and_encrypted_keys_are_named() {
         postern.run(&["serve"]).await.expect_failed(code, reason);
     };
 
-    let reason = "file: the file cannot be read: the encoding is UTF-16LE: expected UTF-8";
+    let reason = "file: the encoding is UTF-16LE: expected UTF-8";
     refused("DATABASE_URL_FILE", &utf_16("\u{feff}postgres://localhost/x\r\n"), 64, reason).await;
     let reason = "file: the encoding is UTF-16LE: expected UTF-8 (convert it: iconv -f UTF-16LE -t UTF-8)";
     refused("POSTERN_API_KEYS_FILE", &utf_16("billing x\r\n"), 1, reason).await;

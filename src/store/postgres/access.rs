@@ -45,7 +45,7 @@ impl PostgresAccess {
     /// `statement_timeout`: its caller has given up, and it would otherwise occupy a connection and take effect late.
     ///
     /// # Errors
-    /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and it cannot be set up.
+    /// Returns [`SchemaError`] if the URL requires TLS and it cannot be set up.
     pub(super) fn new(url: &PostgresUrl, statement_timeout: Duration) -> Result<Self, SchemaError> {
         let connector = PostgresConnector::new(url)?;
         let manager = PoolManager::new(url, connector.clone(), statement_timeout);

@@ -58,7 +58,7 @@ impl PoolManager {
         self.unchecked.load(Ordering::Relaxed) > 0
     }
 
-    /// Makes the first connection reveal a connection pooler. The others check for one too, but the first client of a pooler
+    /// Makes the next connection reveal a connection pooler. The others check for one too, but the first client of a pooler
     /// cannot recognise it.
     pub(super) fn reveal_pooler(&self) {
         self.must_leave_statement.store(true, Ordering::Relaxed);
@@ -106,7 +106,12 @@ impl PoolManager {
 
     async fn check(&self, client: &Client) -> Result<DatabaseEncoding, SchemaError> {
         client.batch_execute(&self.set_up).await?;
-        check_not_pooled(client).await?;
+        let unpooled = check_not_pooled(client).await;
+        if matches!(unpooled, Err(SchemaError::Pooled)) {
+            // The next connection may be another one of the pooler.
+            self.reveal_pooler();
+        }
+        unpooled?;
         check_schema_of(client).await
     }
 

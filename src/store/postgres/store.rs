@@ -19,7 +19,7 @@ impl PostgresStore {
     /// `statement_timeout`: its caller has given up, and it would otherwise occupy a connection and take effect late.
     ///
     /// # Errors
-    /// Returns [`SchemaError::NoRootCertificates`] if the URL requires TLS and it cannot be set up.
+    /// Returns [`SchemaError`] if the URL requires TLS and it cannot be set up.
     pub fn new(url: &PostgresUrl, statement_timeout: Duration) -> Result<Self, SchemaError> {
         let access = Arc::new(PostgresAccess::new(url, statement_timeout)?);
         let users_by_id = Batcher::new(UsersById(Arc::clone(&access)), LOOKUP_LANES);

@@ -60,8 +60,8 @@ fn set_hosts(config: &mut Config, parts: &UrlParts<'_>, parameters: &mut Paramet
     let (hosts, port) = (parameters.take("host"), parameters.take("port"));
     let endpoints: Vec<(String, u16)> = match (parts.hosts, hosts) {
         ("", None) => return Err("a host, as in postgres://user:password@host/database".to_owned()),
-        ("", Some(hosts)) => hosts_of_parameters(&hosts, port.as_deref().map_or("", String::as_str))?,
-        (_, Some(_)) => return Err("the hosts either before the path or in the parameter `host`".to_owned()),
+        // They replace the hosts before the path, as in libpq: URLs with a Unix socket often have a host there that means nothing.
+        (_, Some(hosts)) => hosts_of_parameters(&hosts, port.as_deref().map_or("", String::as_str))?,
         (_, None) if port.is_some() => return Err("the port after the host, as in host:5432".to_owned()),
         (hosts, None) => hosts.split(',').map(|host| host_and_port(host, DEFAULT_PORT)).collect::<Result<_, _>>()?,
     };

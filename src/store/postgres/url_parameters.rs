@@ -43,6 +43,7 @@ fn is_default(name: &str, value: &str) -> bool {
         "target_session_attrs" => ["any", "read-write", "primary"].contains(&value),
         "sslnegotiation" => value == "postgres",
         "gssencmode" => value == "disable",
+        "sslrootcert" => value == "system",
         "client_encoding" => ["utf8", "utf-8", "auto"].contains(&value.to_ascii_lowercase().as_str()),
         // As in libpq.
         "connect_timeout" | "keepalives_idle" | "keepalives_interval" | "tcp_user_timeout" => value == "0",
