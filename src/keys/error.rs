@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::entry::{KeyState, Purpose};
+use crate::os::private_files::EXPECTED_MODE;
 
 /// Why a key directory is unusable, or a change of it is rejected.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,7 @@ pub enum KeyringError {
         source: io::Error,
     },
     /// Others can read the file, or its group can write it.
-    #[error("{} has mode {mode:04o}: others must not read it and the group must not write it (chmod 600, or 440; a secret of Docker Swarm needs `uid` and `mode: 0400`, one of Docker Compose has the mode of its file)", path.display())]
+    #[error("{} has mode {mode:04o}: {EXPECTED_MODE}", path.display())]
     Exposed {
         /// The file.
         path: PathBuf,

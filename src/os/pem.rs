@@ -185,12 +185,8 @@ mod tests {
             let content =
                 pem("PRIVATE KEY").replace("AAAA", "c2VjcmV0").replace("comment\n", "").replace('\n', separator);
             let error = read(content.as_bytes(), read_private_key).expect_err("malformed");
-            assert!(matches!(error, PemFileError::Malformed | PemFileError::NoPrivateKey), "{error:?}");
-            assert!(
-                !error
-                    .to_string()
-                    .contains(|character: char| character.is_ascii_digit() && character != '6' && character != '4')
-            );
+            let fixed_texts = [PemFileError::Malformed, PemFileError::NoPrivateKey].map(|error| error.to_string());
+            assert!(fixed_texts.contains(&error.to_string()), "{error:?}");
         }
     }
 

@@ -13,6 +13,10 @@ use super::text_files::{self, NotText, TextFileError};
 
 const OWNER_ONLY: u32 = 0o600;
 
+/// What the mode of a private file must be, for errors.
+pub const EXPECTED_MODE: &str = "others must not read it and the group must not write it (chmod 600, or 440; a secret of \
+                                 Docker Swarm needs `uid` and `mode: 0400`, one of Docker Compose has the mode of its file)";
+
 /// Why a private file was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum NotPrivate {
@@ -20,9 +24,7 @@ pub enum NotPrivate {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// Others can read the file, or its group can write it.
-    #[error(
-        "mode {mode:04o}: others must not read it and the group must not write it (chmod 600, or 440; a secret of Docker Swarm needs `uid` and `mode: 0400`, one of Docker Compose has the mode of its file)"
-    )]
+    #[error("mode {mode:04o}: {EXPECTED_MODE}")]
     Exposed {
         /// The permission bits.
         mode: u32,

@@ -13,7 +13,7 @@ use postern::{
 use crate::support::{PrivateRedis, time};
 
 /// As the limit of an account: kept for 16 minutes after one failure.
-static ACCOUNT: Limit = Limit {
+pub static ACCOUNT: Limit = Limit {
     name: "account",
     charges: &[Duration::ZERO],
     burst: Duration::ZERO,

@@ -7,21 +7,16 @@ use postern::{
     clock::{Clock, ManualClock},
     model::{FIRST_CURRENT, FIRST_NEXT, KeyTag, NewSession, Rotation, User},
     store::{
-        AttemptStore as _, Bucket, BucketKey, Device, LAST_USED_RESOLUTION, Limit, RefreshAttempt, SessionStore as _,
+        AttemptStore as _, Bucket, BucketKey, Device, LAST_USED_RESOLUTION, RefreshAttempt, SessionStore as _,
         StoreError, redis::RedisStore,
     },
 };
 
-use super::suite::{hash, new_session};
-use crate::support::{PrivateRedis, documented_redis_user, time};
-
-static LIMIT: Limit = Limit {
-    name: "account",
-    charges: &[Duration::ZERO],
-    burst: Duration::ZERO,
-    ttl_per_attempt: Duration::from_mins(16),
-    long_ttl_from: 100,
+use super::{
+    redis_attempts::ACCOUNT,
+    suite::{hash, new_session},
 };
+use crate::support::{PrivateRedis, documented_redis_user, time};
 
 fn key() -> BucketKey {
     BucketKey(*uuid::Uuid::new_v4().as_bytes())
@@ -64,11 +59,11 @@ async fn use_sessions(store: &RedisStore, clock: &ManualClock) -> Vec<Result<(),
 }
 
 async fn use_attempts(store: &RedisStore) -> Vec<Result<(), StoreError>> {
-    let bucket = Bucket { key: key(), limit: &LIMIT };
+    let bucket = Bucket { key: key(), limit: &ACCOUNT };
     let device = Device { account: key(), key: key() };
     // Each of 128 shards holds one bucket: in a full one, expired buckets are looked for.
     let mut outcomes: Vec<_> = join_all(
-        (0..129).map(|_| async { store.reserve(&Bucket { key: key(), limit: &LIMIT }, &time()).await.map(drop) }),
+        (0..129).map(|_| async { store.reserve(&Bucket { key: key(), limit: &ACCOUNT }, &time()).await.map(drop) }),
     )
     .await;
     outcomes.push(store.reserve(&bucket, &time()).await.map(drop));

@@ -63,7 +63,7 @@ impl PostgresAccess {
         Ok(Self { connector, pool, connection_limit, availability, retries })
     }
 
-    /// Makes the first connection reveal a connection pooler.
+    /// Makes the next connection reveal a connection pooler.
     pub(super) fn reveal_pooler(&self) {
         self.pool.manager().reveal_pooler();
     }

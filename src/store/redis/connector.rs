@@ -74,8 +74,8 @@ impl Endpoint for RedisEndpoint {
     fn new(url: RedisUrl) -> Result<Self, StoreError> {
         // No timeouts here: the deadline of the request limits each response.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        // Without the name of the client library, for which the user of Redis would need one more permission.
         let info = with_certificates(&url)?;
+        // Without the name of the client library, for which the user of Redis would need one more permission.
         let settings = info.redis_settings().clone().set_skip_set_lib_name();
         let info = info.set_redis_settings(settings);
         let manager = Manager::new_with_config(info, config).map_err(StoreError::from)?;
