@@ -227,6 +227,7 @@ fn new_user(email: &str) -> User {
     User {
         id: UserId::new(now),
         email: email.parse().expect("an address"),
+        email_verified: false,
         name: "Bob".parse().expect("a name"),
         // The length of a hash with the default parameters.
         password: Some(PasswordHash::new("$".repeat(97))),

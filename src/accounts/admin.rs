@@ -58,7 +58,7 @@ impl FromStr for UserRef {
 
     fn from_str(text: &str) -> Result<Self, InvalidUserRef> {
         if text.contains('@') {
-            return text.parse().map(Self::Email).map_err(|_| InvalidUserRef);
+            return Email::of_existing_account(text).map(Self::Email).map_err(|_| InvalidUserRef);
         }
         text.trim().parse().map(|id| Self::Id(UserId(id))).map_err(|_| InvalidUserRef)
     }

@@ -161,7 +161,7 @@ impl Fields {
     /// Takes an email address to log in with. An invalid address is not a field error: the login fails as it does for an
     /// unknown one.
     pub fn login_email(&mut self, field: &'static str) -> Option<Result<Email, InvalidEmail>> {
-        self.text(field).map(|text| text.parse())
+        self.text(field).map(|text| Email::of_existing_account(&text))
     }
 
     /// Adds an error that the handler found.

@@ -27,6 +27,23 @@ impl Email {
         &self.0
     }
 
+    /// Parses the address of an account that may have been imported: as [`Email::from_str`] does or, if that rejects it,
+    /// trimmed and in lower case (`admin@localhost`, `"ada"@example.org`). It consists of graphic ASCII characters, because
+    /// response headers contain it.
+    ///
+    /// # Errors
+    /// Returns [`InvalidEmail`] if the text is not such an address.
+    pub fn of_existing_account(written: &str) -> Result<Self, InvalidEmail> {
+        written.parse().or_else(|strict: InvalidEmail| {
+            let trimmed = written.trim();
+            let is_whole =
+                trimmed.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+            let is_kept =
+                is_whole && trimmed.len() <= MAX_CHARACTERS && trimmed.bytes().all(|byte| byte.is_ascii_graphic());
+            if is_kept { Ok(Self(trimmed.to_ascii_lowercase())) } else { Err(strict) }
+        })
+    }
+
     /// Wraps an address that a store kept. The caller guarantees that [`Email::as_str`] returned it.
     #[must_use]
     pub fn from_store(stored: String) -> Self {
@@ -140,6 +157,28 @@ mod tests {
         ] {
             assert_eq!(parsed(written), Err(InvalidEmail::Malformed), "{written:?}");
         }
+    }
+
+    #[test]
+    fn address_of_an_imported_account_may_be_malformed() {
+        let existing = |written| Email::of_existing_account(written).map(|email| email.as_str().to_owned());
+
+        for (written, kept) in [
+            (" Ada@BÜCHER.example", "ada@xn--bcher-kva.example"),
+            (" Admin@LocalHost ", "admin@localhost"),
+            ("a..da@Example.org", "a..da@example.org"),
+            ("\"Ada\"@example.org", "\"ada\"@example.org"),
+            ("ada@[127.0.0.1]", "ada@[127.0.0.1]"),
+        ] {
+            assert_eq!(existing(written), Ok(kept.to_owned()), "{written}");
+            assert_eq!(existing(kept), Ok(kept.to_owned()), "{kept}");
+        }
+        for written in
+            ["", " ", "ada", "@", "ada@", "@localhost", "a da@localhost", "adä@localhost", "ada@localhost\n.x"]
+        {
+            assert_eq!(existing(written), Err(InvalidEmail::Malformed), "{written:?}");
+        }
+        assert_eq!(existing(&format!("{}@localhost", "a".repeat(245))), Err(InvalidEmail::TooLong));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct User {
     pub id: UserId,
     /// The email to log in with; unique among users.
     pub email: Email,
+    /// Whether the user has proved to receive mail at the email.
+    pub email_verified: bool,
     /// The display name.
     pub name: Name,
     /// The hash of the password; `None` if no password is accepted.
@@ -40,6 +42,7 @@ impl User {
         Self {
             id: UserId::new(created),
             email,
+            email_verified: false,
             name,
             password: Some(password),
             status: AccountStatus::Active,
@@ -84,7 +87,8 @@ pub enum Role {
     Administrator,
 }
 
-/// The hash of a password: a PHC string, `$argon2id$v=19$m=…,t=…,p=…$salt$hash`.
+/// The hash of a password: a PHC string, `$argon2id$v=19$m=…,t=…,p=…$salt$hash`, or an imported hash of Django, which does
+/// not begin with `$`.
 ///
 /// It cannot be printed: it is not enough to log in, but enough to guess the password offline.
 #[derive(Clone, PartialEq, Eq)]
@@ -124,6 +128,7 @@ mod tests {
         User {
             id: UserId::new(OffsetDateTime::UNIX_EPOCH),
             email: Email::from_store("ada@example.org".to_owned()),
+            email_verified: false,
             name: Name::from_store("Ada".to_owned()),
             password: None,
             status: AccountStatus::Active,

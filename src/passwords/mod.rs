@@ -7,6 +7,7 @@ mod fair_queue;
 mod fifo;
 mod hasher;
 mod hashing_pool;
+mod imported_hash;
 mod job_queue;
 mod password;
 mod policy;
@@ -20,6 +21,7 @@ pub use self::{
     argon2id::HashParameters,
     calibration::{Calibration, MINIMUM, Measurement, calibrate, measure},
     hasher::{Hasher, HasherSettings},
+    imported_hash::{ImportedHash, UnusableHash},
     job_queue::Overloaded,
     password::{MAX_CODE_POINTS, Password},
     policy::{AcceptedPassword, CandidatePassword, Policy, PolicyViolation},

@@ -48,6 +48,7 @@ impl Fixture {
         User {
             id: UserId::new(self.clock.now()),
             email: email.parse().expect("a valid address"),
+            email_verified: false,
             name: "Ada Lovelace".parse().expect("a valid name"),
             password: Some(hash("first")),
             status: AccountStatus::Active,

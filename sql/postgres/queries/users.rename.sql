@@ -2,4 +2,4 @@
 UPDATE users
 SET name = $2
 WHERE id = $1
-RETURNING id, email, name, password, standing, role, epoch, kept_session, created
+RETURNING id, email, name, password, standing, role, epoch, kept_session, created, email_verified

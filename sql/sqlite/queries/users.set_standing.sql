@@ -2,4 +2,4 @@
 UPDATE users
 SET standing = :standing, epoch = :epoch, kept_session = NULL
 WHERE id = :id
-RETURNING id, email, name, password, standing, role, epoch, kept_session, created
+RETURNING id, email, name, password, standing, role, epoch, kept_session, created, email_verified

@@ -17,6 +17,7 @@ pub(super) fn user(row: &Row) -> Result<User, StoreError> {
     Ok(User {
         id: UserId(column(row, "id")?),
         email: Email::from_store(column(row, "email")?),
+        email_verified: column(row, "email_verified")?,
         name: Name::from_store(column(row, "name")?),
         password: column::<Option<String>>(row, "password")?.map(PasswordHash::new),
         status: read_status(STORE, column(row, "standing")?)?,

@@ -44,6 +44,7 @@ impl UserStore for PostgresStore {
             &user.epoch.0,
             &surviving_session,
             &user.created,
+            &user.email_verified,
         ];
         let rows = self.access.query_idempotent(INSERT, params, time).await?;
         Ok(if rows.is_empty() { Insert::EmailTaken } else { Insert::Created })

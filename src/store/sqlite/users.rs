@@ -139,6 +139,7 @@ fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Insert, StoreErr
         ":epoch": user.epoch.0,
         ":kept_session": user.surviving_session.map(|session| *session.0.as_bytes()),
         ":created": unix_ms(user.created),
+        ":email_verified": user.email_verified,
     };
     if execute(transaction, INSERT, params)? == 1 {
         return Ok(Insert::Created);
@@ -197,6 +198,7 @@ fn user(row: &Row<'_>) -> Result<User, StoreError> {
     Ok(User {
         id: UserId(row.get(0).map(Uuid::from_bytes)?),
         email: Email::from_store(row.get(1)?),
+        email_verified: row.get(9)?,
         name: Name::from_store(row.get(2)?),
         password: row.get::<_, Option<String>>(3)?.map(PasswordHash::new),
         status: read_status(STORE, text(row, 4)?)?,
