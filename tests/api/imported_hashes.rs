@@ -164,7 +164,7 @@ async fn imported_hash_confirms_a_password_change_and_a_deletion() {
     ada.change_password(OLD, PASSWORD).await.expect_problem(400, "wrong_password");
     ada.change_password(&long, PASSWORD).await.expect(200);
     bob.delete_account(json!({"password": OLD})).await.expect_problem(400, "wrong_password");
-    bob.delete_account(json!({"password": long})).await.expect(204);
+    assert_eq!(bob.delete_account(json!({"password": long})).await.status, 204);
 
     service.log_in("ada@example.org", PASSWORD).await.expect(200);
     service.expect_wrong("bob@example.org", &long).await;
@@ -226,7 +226,8 @@ async fn full_lane_refuses_unknown_emails_as_it_refuses_users() {
     let hashing = HasherSettings { max_wait: Duration::ZERO, ..hashing(CHEAP) };
     let service = Service::start().await;
     service.imported("ada@example.org", Some(OF_OLD)).await;
-    let busy = service.second_with(Settings { hashing, ..Settings::default() }).await;
+    // Nothing else makes a login wait.
+    let busy = service.second_with(Settings { hashing, rate_limits: false, ..Settings::default() }).await;
     busy.assign_unknown_emails_to("pbkdf2_sha256$10");
 
     for email in ["ada@example.org", "nobody@example.org"] {
@@ -243,11 +244,18 @@ async fn costly_failures_exhaust_the_limit_of_an_address_sooner() {
     service.measure_hashes().await;
     service.assign_unknown_emails_to("pbkdf2_sha256$100000");
 
-    for number in 0..10 {
-        service.expect_wrong(&format!("nobody{number}@example.org"), OLD).await;
+    let mut failures = 0;
+    while failures < 100 {
+        let response = service.log_in(&format!("nobody{failures}@example.org"), OLD).await;
+        if response.status == 429 {
+            break;
+        }
+        response.expect_problem(401, "invalid_credentials");
+        failures += 1;
     }
-    service.log_in("nobody@example.org", OLD).await.expect_problem(429, "too_many_attempts");
 
+    // Ten at once, and one more for each 64 s that the machine takes.
+    assert!((10..20).contains(&failures), "{failures}");
     assert_eq!(service.metric(r#"postern_rate_limited_total{limit="imported_hash"}"#).await, 1);
     // Hashes of ours are not charged to it.
     service.signed_up("ada@example.org").await;
