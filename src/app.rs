@@ -140,7 +140,8 @@ impl<'config> App<'config> {
                 config.imported_hashes_until,
                 Arc::clone(&self.clock),
                 metrics.hashing.clone(),
-            ),
+            )
+            .with_free_memory(config.free_memory_bytes()),
             policy: Policy { min_code_points: config.password_min_length },
             access_tokens: access_tokens.map_err(|error| {
                 ExitError::Settings(vec![ConfigError {

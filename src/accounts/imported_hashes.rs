@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use sha2::Sha256;
 use time::OffsetDateTime;
 use tokio::time::sleep;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 use zeroize::Zeroizing;
 
 use super::service::Accounts;
@@ -36,6 +36,8 @@ pub struct ImportedHashes {
     until: Option<OffsetDateTime>,
     clock: Arc<dyn Clock>,
     metrics: HashingMetrics,
+    /// The memory that is left for a comparison, in bytes; `None` if no limit is known.
+    free_memory: Option<u64>,
     unknown_emails: RwLock<Option<UnknownEmails>>,
 }
 
@@ -51,7 +53,13 @@ impl ImportedHashes {
     /// Accepts imported hashes until this time, if any.
     #[must_use]
     pub fn accepted_until(until: Option<OffsetDateTime>, clock: Arc<dyn Clock>, metrics: HashingMetrics) -> Self {
-        Self { until, clock, metrics, unknown_emails: RwLock::default() }
+        Self { until, clock, metrics, free_memory: None, unknown_emails: RwLock::default() }
+    }
+
+    /// Makes the server warn if a comparison needs more than this memory, in bytes.
+    #[must_use]
+    pub fn with_free_memory(self, free_memory: Option<u64>) -> Self {
+        Self { free_memory, ..self }
     }
 
     /// Returns the comparison with the hash of a user. If there is none, or if it can match no password, returns one that
@@ -87,12 +95,20 @@ impl ImportedHashes {
         let kept = unknown_emails.take();
         *unknown_emails = stats.filter(|_| below > 0).and_then(|stats| {
             let same = kept.filter(|former| former.dummy.recipe() == stats.recipe).map(|former| former.dummy);
-            let dummy = same.map_or_else(|| ImportedHash::dummy(&stats.recipe).map(Arc::new), Ok);
-            let dummy =
-                dummy.inspect_err(|error| error!(recipe = stats.recipe, %error, "invalid recipe of imported hashes"));
-            Some(UnknownEmails { key: stats.key.clone(), below, dummy: dummy.ok()? })
+            let dummy = same.or_else(|| self.new_dummy(&stats.recipe))?;
+            Some(UnknownEmails { key: stats.key.clone(), below, dummy })
         });
         before.abs_diff(below) > (1_u128 << 64) / 100
+    }
+
+    fn new_dummy(&self, recipe: &str) -> Option<Arc<ImportedHash>> {
+        let dummy = ImportedHash::dummy(recipe);
+        let dummy = dummy.inspect_err(|error| error!(recipe, %error, "invalid recipe of imported hashes")).ok()?;
+        let needed_bytes = dummy.memory_bytes();
+        if let Some(free_bytes) = self.free_memory.filter(|free_bytes| *free_bytes < needed_bytes) {
+            warn!(recipe, needed_bytes, free_bytes, "imported hashes may exceed the memory limit: raise it");
+        }
+        Some(Arc::new(dummy))
     }
 }
 

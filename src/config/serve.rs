@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{
-    hash_budget::is_oversubscribed,
+    hash_budget::{free_memory, is_oversubscribed},
     reader::Reader,
     setting::ConfigError,
     settings::{
@@ -147,6 +147,12 @@ impl Config {
             reader.error(&OPS_LISTEN, "overlaps with POSTERN_LISTEN: expected a different address or port");
         }
         reader.finish(config)
+    }
+
+    /// Returns the memory in bytes that hashing threads, connections and requests leave of the memory limit, if it is known.
+    #[must_use]
+    pub fn free_memory_bytes(&self) -> Option<u64> {
+        free_memory(&self.hashing, self.request_memory_bytes)
     }
 
     /// Returns whether the hashing threads leave less than half a CPU of the quota of this process.

@@ -92,6 +92,12 @@ impl ImportedHash {
         &self.recipe_text
     }
 
+    /// Returns the memory of a comparison, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.recipe.memory_bytes()
+    }
+
     /// Returns the work of a comparison.
     pub(in crate::passwords) fn work(&self) -> Work {
         self.recipe.work()

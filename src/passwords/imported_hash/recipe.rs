@@ -148,7 +148,7 @@ impl Recipe {
     }
 
     /// Returns the memory of a hash, in bytes, without what is less than 10 KiB.
-    fn memory_bytes(&self) -> u64 {
+    pub fn memory_bytes(&self) -> u64 {
         match self {
             Self::Argon2 { params, .. } => u64::from(params.m_cost()) * 1024,
             Self::Scrypt { log_n, r, p } => 128 * u64::from(*r) * ((1 << log_n) + u64::from(*p) + 1),
