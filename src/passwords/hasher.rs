@@ -8,7 +8,7 @@ use super::{
     argon2id::{HashParameters, ParsedHash, PasswordForm, Scratch, dummy_hash, new_hash},
     comparison::{Comparison, ReadableHash},
     hashing_pool::HashingPool,
-    imported_lane::ImportedLane,
+    imported_hash_thread::ImportedHashThread,
     job_queue::{Overloaded, WaitLimit},
     password::Password,
     policy::{AcceptedPassword, CandidatePassword, PolicyViolation},
@@ -33,7 +33,7 @@ pub struct HasherSettings {
 #[derive(Debug)]
 pub struct Hasher {
     pool: HashingPool,
-    imported_lane: ImportedLane,
+    imported_hash_thread: ImportedHashThread,
     params: Params,
     dummy_hash: PasswordHash,
 }
@@ -48,8 +48,8 @@ impl Hasher {
         let params = parameters.params()?;
         let (load, limit) = (QueueLoad::new(threads, metrics.clone()), WaitLimit { max_wait, is_of_request: true });
         let pool = HashingPool::start(load, limit, &params).map_err(|error| error.to_string())?;
-        let imported_lane = ImportedLane::new(2 * max_wait, params.clone(), metrics);
-        Ok(Self { pool, imported_lane, dummy_hash: dummy_hash(params.clone()), params })
+        let imported_hash_thread = ImportedHashThread::new(2 * max_wait, params.clone(), metrics);
+        Ok(Self { pool, imported_hash_thread, dummy_hash: dummy_hash(params.clone()), params })
     }
 
     /// Makes one of several threads pause while requests arrive that need no hash. Meant for a server with as many hashing
@@ -123,7 +123,7 @@ impl Hasher {
         let Comparison { hash, may_match } = comparison;
         let (parsed, may_match) = match hash {
             ReadableHash::Imported(hash) => {
-                return self.imported_lane.compare(permit, password, (hash, may_match)).await;
+                return self.imported_hash_thread.compare(permit, password, (hash, may_match)).await;
             }
             ReadableHash::Own(hash) => (Some(*hash), may_match && !password.is_too_long()),
             ReadableHash::Dummy => (ParsedHash::parse(&self.dummy_hash), false),
@@ -142,7 +142,7 @@ impl Hasher {
     #[must_use]
     pub fn cost(&self, comparison: &Comparison) -> u64 {
         let work = comparison.imported_work();
-        let expected_us = work.and_then(|work| self.imported_lane.expected_us(work)).unwrap_or_default();
+        let expected_us = work.and_then(|work| self.imported_hash_thread.expected_us(work)).unwrap_or_default();
         (expected_us / self.pool.load().expected_us(JobKind::Hash).max(1)).max(1)
     }
 

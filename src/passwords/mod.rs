@@ -9,7 +9,7 @@ mod fifo;
 mod hasher;
 mod hashing_pool;
 mod imported_hash;
-mod imported_lane;
+mod imported_hash_thread;
 mod job_queue;
 mod password;
 mod policy;

@@ -222,7 +222,7 @@ async fn imported_hashes_are_not_accepted_after_the_last_day() {
 }
 
 #[tokio::test]
-async fn full_lane_refuses_unknown_emails_as_it_refuses_users() {
+async fn full_queue_refuses_unknown_emails_as_it_refuses_users() {
     let hashing = HasherSettings { max_wait: Duration::ZERO, ..hashing(CHEAP) };
     let service = Service::start().await;
     service.imported("ada@example.org", Some(OF_OLD)).await;

@@ -116,7 +116,7 @@ const IMPORTED: &str = "pbkdf2_sha256$10$salt$DDHnnyz+gHGfYSA3X/flJknPX6NCAedOYn
 async fn imported_hashes_do_not_occupy_the_other_threads() {
     let hasher = hasher();
     let (release, released) = mpsc::channel::<()>();
-    hasher.imported_lane.pool().expect("a thread").queue().push_unlimited(Box::new(move |_, _| {
+    hasher.imported_hash_thread.pool().expect("a thread").queue().push_unlimited(Box::new(move |_, _| {
         let _ = released.recv();
     }));
     let (permit, imported) = (permit(), PasswordHash::new(IMPORTED.to_owned()));
@@ -132,11 +132,11 @@ async fn imported_hashes_do_not_occupy_the_other_threads() {
 }
 
 #[tokio::test]
-async fn comparisons_wait_for_the_lane_in_proportion_to_their_work() {
+async fn comparisons_wait_in_proportion_to_their_work() {
     let settings = HasherSettings { max_wait: Duration::from_secs(1), ..settings(CHEAP) };
     let hasher = Hasher::start(settings, metrics()).expect("valid parameters");
     let (release, released) = mpsc::channel::<()>();
-    hasher.imported_lane.pool().expect("a thread").queue().push_unlimited(Box::new(move |_, _| {
+    hasher.imported_hash_thread.pool().expect("a thread").queue().push_unlimited(Box::new(move |_, _| {
         let _ = released.recv();
     }));
     let (permit, wrong) = (permit(), Password::new("wrong_password"));
@@ -160,7 +160,7 @@ async fn comparisons_wait_for_the_lane_in_proportion_to_their_work() {
 }
 
 #[tokio::test]
-async fn wait_for_the_lane_does_not_count_for_later_hashes() {
+async fn wait_for_an_imported_hash_does_not_count_for_others() {
     let hasher = hasher();
     let permit = WorkPermit::for_client("192.0.2.1".parse().expect("an address"));
     let imported = PasswordHash::new(IMPORTED.to_owned());

@@ -72,6 +72,9 @@ impl ImportedHash {
     ///
     /// # Errors
     /// Returns [`UnusableHash`] if the text is not a recipe.
+    ///
+    /// # Panics
+    /// Panics if the operating system has no random bytes.
     pub fn dummy(recipe: &str) -> Result<Self, UnusableHash> {
         let recipe = Recipe::parse(recipe)?;
         let mut random = [0; 80];

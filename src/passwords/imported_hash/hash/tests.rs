@@ -151,9 +151,9 @@ fn malformed_hashes_are_unusable() {
     ];
 
     for (encoded, part, other) in changes {
-        let changed = encoded.replacen(part, other, 1);
-        assert_ne!(changed, encoded, "{part}");
-        assert_eq!(error(&changed), UnusableHash::Malformed, "{changed}");
+        let edited = encoded.replacen(part, other, 1);
+        assert_ne!(edited, encoded, "{part}");
+        assert_eq!(error(&edited), UnusableHash::Malformed, "{edited}");
     }
     assert_eq!(error(&PBKDF2.replace("UjGE118FhoK8CFGAHNilPs", &"s".repeat(1000))), UnusableHash::Malformed);
 }
@@ -179,9 +179,9 @@ fn parameters_over_the_limits_are_too_costly() {
     ];
 
     for (encoded, part, other) in changes {
-        let changed = encoded.replacen(part, other, 1);
-        assert_ne!(changed, encoded, "{part}");
-        assert_eq!(error(&changed), UnusableHash::TooCostly, "{changed}");
+        let edited = encoded.replacen(part, other, 1);
+        assert_ne!(edited, encoded, "{part}");
+        assert_eq!(error(&edited), UnusableHash::TooCostly, "{edited}");
     }
 }
 

@@ -22,14 +22,14 @@ use crate::metrics::HashingMetrics;
 /// A comparison may take a second and 129 MiB. It occupies neither the threads of other hashes nor their memory; its memory is
 /// freed when it ends. Clients take turns by the time that their comparisons take.
 #[derive(Debug)]
-pub struct ImportedLane {
+pub struct ImportedHashThread {
     max_wait: Duration,
     params: Params,
     metrics: HashingMetrics,
     pool: Mutex<Option<Arc<HashingPool>>>,
 }
 
-impl ImportedLane {
+impl ImportedHashThread {
     pub fn new(max_wait: Duration, params: Params, metrics: HashingMetrics) -> Self {
         Self { max_wait, params, metrics, pool: Mutex::default() }
     }
