@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use postern::{
-    accounts::Accounts,
+    accounts::{Accounts, ImportedHashes},
     api_keys::ApiClients,
     audit::{self, Trail, WriterHandle},
     clock::{Clock, SystemClock},
@@ -136,6 +136,12 @@ impl<'config> App<'config> {
             users: instrumented_users(Arc::clone(&stores.users), metrics.store_calls.clone()),
             sessions: instrumented_sessions(Arc::clone(&stores.sessions), metrics.store_calls.clone()),
             hasher,
+            imported_hashes: ImportedHashes::accepted_until(
+                config.imported_hashes_until,
+                Arc::clone(&self.clock),
+                metrics.hashing.clone(),
+            )
+            .with_free_memory(config.free_memory_bytes()),
             policy: Policy { min_code_points: config.password_min_length },
             access_tokens: access_tokens.map_err(|error| {
                 ExitError::Settings(vec![ConfigError {

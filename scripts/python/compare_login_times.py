@@ -13,13 +13,22 @@ kinds can be distinguished if
 Both are required, because with enough logins any difference is significant, and with few logins any effect looks large. The
 first tenth of the turns is not counted.
 
+The first comparison has no imported hashes. The second one has users whose password Django has hashed, each as many as users
+with a renewed hash, and four classes: unknown emails of both kinds, wrong passwords and inactive users of both kinds. The kind
+of an unknown email follows from the key in the store, which this script sets. In addition, new unknown emails are compared with
+users of whom half have renewed their hash: an attacker does not know the kind of an email, so both must have the same
+distribution.
+
 The sensitivity of a run depends on how busy the machine is. Each comparison therefore prints the smallest difference that it
 can detect: the smallest delay that distinguishes one of the two kinds from itself. If this is half of a login or more, the
 run has no result and fails: it could not detect a login without a hash.
 """
 
 import argparse
+import base64
 import contextlib
+import hashlib
+import hmac
 import http.client
 import json
 import math
@@ -27,6 +36,7 @@ import os
 import pathlib
 import random
 import re
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -42,6 +52,20 @@ KNOWN, INACTIVE, UNKNOWN = (f"{name}@example.org" for name in ("ada.known", "ada
 # The email and password of each kind. All are rejected.
 KINDS = {"unknown email": (UNKNOWN, PASSWORD), "wrong password": (KNOWN, WRONG), "inactive user": (INACTIVE, PASSWORD)}
 PAIRS = [("unknown email", "wrong password"), ("inactive user", "wrong password"), ("unknown email", "inactive user")]
+
+# The second comparison: users of whom half still have an imported hash. The kinds with two lists of emails use a random one.
+IMPORTED_PAIRS = [
+    ("unknown, of ours", "wrong, renewed"),
+    ("inactive, renewed", "wrong, renewed"),
+    ("unknown, imported", "wrong, imported"),
+    ("inactive, imported", "wrong, imported"),
+    ("new unknown email", "wrong, either"),
+]
+ROUNDS = 260_000
+RECIPE = f"pbkdf2_sha256${ROUNDS}"
+KEY = bytes([7]) * 32
+RENEWED = [f"ada.renew{number:02}@example.org" for number in range(10)]
+IMPORTED = [f"ada.impor{number:02}@example.org" for number in range(10)]
 
 SIGNIFICANT_Z = 3.29
 LARGEST_EFFECT = 0.05
@@ -137,13 +161,14 @@ def send(connection, path, body):
     return response.status, text, time.perf_counter() - start
 
 
-def measure(connection, logins):
-    """Returns the response times of each kind of login, in seconds."""
-    times = {kind: [] for kind in KINDS}
+def measure(connection, logins, kinds):
+    """Returns the response times of each kind of login, in seconds. A kind has an email, or a function that returns one."""
+    times = {kind: [] for kind in kinds}
     responses = set()
     for turn in range(logins + logins // 10):
-        for kind in random.sample(list(KINDS), len(KINDS)):
-            email, password = KINDS[kind]
+        for kind in random.sample(list(kinds), len(kinds)):
+            email, password = kinds[kind]
+            email = email() if callable(email) else email
             status, response, duration = send(connection, "/token/", {"email": email, "password": password})
             responses.add((status, response))
             if turn >= logins // 10:
@@ -153,13 +178,13 @@ def measure(connection, logins):
     return times
 
 
-def report(times):
+def report(times, pairs):
     """Prints the comparisons, and returns the exit code."""
     outcomes = [0]
     for kind, sample in times.items():
         low, median, high = (1000 * value for value in statistics.quantiles(sample, n=4))
-        print(f"  {kind:<15} {len(sample)} logins: median {median:.3f} ms, middle half {low:.3f} to {high:.3f} ms")
-    for first, second in PAIRS:
+        print(f"  {kind:<18} {len(sample)} logins: median {median:.3f} ms, middle half {low:.3f} to {high:.3f} ms")
+    for first, second in pairs:
         z, probability = mann_whitney(times[first], times[second])
         difference = 1000 * (statistics.median(times[first]) - statistics.median(times[second]))
         delay = smallest_delay(times[second])
@@ -179,6 +204,59 @@ def report(times):
     return DISTINGUISHABLE if DISTINGUISHABLE in outcomes else max(outcomes)
 
 
+def sign_up_all(connection, emails):
+    for email in emails:
+        status, response, _ = send(connection, "/create-user/", {"name": "Grace Hopper", "email": email, "password": PASSWORD})
+        assert status in (201, 409), response
+
+
+def import_hashes(settings, directory):
+    """Leaves only the users of the second comparison, and gives half of them an imported hash, as an import does."""
+    salt = b"salt"
+    digest = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), salt, ROUNDS)
+    encoded = f"{RECIPE}${salt.decode()}${base64.b64encode(digest).decode()}"
+    literal, row = ("'\\x{}'", "true") if "DATABASE_URL" in settings else ("x'{}'", "1")
+    quoted = lambda emails: ", ".join(f"'{email}'" for email in emails)
+    statements = f"""
+        DELETE FROM users WHERE email NOT IN ({quoted(RENEWED + IMPORTED)});
+        UPDATE users SET password = '{encoded}' WHERE email IN ({quoted(IMPORTED)});
+        DELETE FROM imported_hashes;
+        DELETE FROM imported_hashes_key;
+        INSERT INTO imported_hashes (recipe, users) VALUES ('{RECIPE}', {len(IMPORTED)});
+        INSERT INTO imported_hashes_key (only_row, key) VALUES ({row}, {literal.format(KEY.hex())});
+    """
+    if "DATABASE_URL" in settings:
+        subprocess.run(["psql", "-qX", "-v", "ON_ERROR_STOP=1", settings["DATABASE_URL"]], input=statements, check=True, text=True)
+    else:
+        with contextlib.closing(sqlite3.connect(directory / "data" / "postern.db")) as store:
+            store.executescript(statements)
+
+
+def imported_kinds():
+    """Returns the kinds of the second comparison."""
+
+    def unknown():
+        return f"ada.{random.randrange(10**7):07}@example.org"
+
+    def unknown_of(is_imported):
+        while True:
+            email = unknown()
+            digest = hmac.new(KEY, email.encode(), hashlib.sha256).digest()
+            if (int.from_bytes(digest[:8], "big") < 2**63) == is_imported:
+                return email
+
+    return {
+        "unknown, of ours": (lambda: unknown_of(False), PASSWORD),
+        "wrong, renewed": (RENEWED[1], WRONG),
+        "inactive, renewed": (RENEWED[0], PASSWORD),
+        "unknown, imported": (lambda: unknown_of(True), PASSWORD),
+        "wrong, imported": (IMPORTED[1], WRONG),
+        "inactive, imported": (IMPORTED[0], PASSWORD),
+        "new unknown email": (unknown, PASSWORD),
+        "wrong, either": (lambda: random.choice(RENEWED[1:] + IMPORTED[1:]), WRONG),
+    }
+
+
 def compare(name, settings, arguments):
     with tempfile.TemporaryDirectory() as directory:
         binary = TARGET / ("release" if arguments.release else "debug") / "postern"
@@ -193,7 +271,17 @@ def compare(name, settings, arguments):
                 assert status in (201, 409), response
             server.run("user", "deactivate", INACTIVE)
             print(f"-- {name}", flush=True)
-            return report(measure(connection, arguments.logins))
+            outcomes = [report(measure(connection, arguments.logins, KINDS), PAIRS)]
+            sign_up_all(connection, RENEWED + IMPORTED)
+            for email in (RENEWED[0], IMPORTED[0]):
+                server.run("user", "deactivate", email)
+        import_hashes(settings, pathlib.Path(directory))
+        # A server reads the share of imported hashes when it starts.
+        with server.serving() as connection:
+            time.sleep(2)
+            print(f"-- {name}, half of the users with {RECIPE}", flush=True)
+            outcomes.append(report(measure(connection, arguments.logins, imported_kinds()), IMPORTED_PAIRS))
+        return DISTINGUISHABLE if DISTINGUISHABLE in outcomes else max(outcomes)
 
 
 def main():

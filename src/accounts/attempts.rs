@@ -6,7 +6,7 @@ use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
     audit::Trail,
     model::{AuditOrigin, AuditSubject, EventKind, UserId},
-    passwords::{Overloaded, WorkPermit},
+    passwords::{Comparison, Overloaded, WorkPermit},
     rate_limit::{AttemptOutcome, AttemptSubject, LoginLimiter, Permit, Reservation},
 };
 
@@ -42,6 +42,24 @@ impl CountedAttempt {
 }
 
 impl Accounts {
+    /// Charges the address of an attempt for a comparison that costs more than a hash, if the attempt counts against its
+    /// address.
+    ///
+    /// # Errors
+    /// Returns [`AccountError::RateLimited`] if a limit is exceeded.
+    pub(super) async fn charge_cost(
+        &self,
+        attempt: &mut CountedAttempt,
+        comparison: &Comparison,
+        call: &CallContext,
+    ) -> Result<(), AccountError> {
+        if comparison.is_imported() && attempt.reservation.counts_against_address() {
+            let subject = AttemptSubject::Cost(call.client.address, self.hasher.cost(comparison));
+            attempt.reservation.absorb(self.reserve(subject, None, call).await?);
+        }
+        Ok(())
+    }
+
     /// Counts an attempt of `user`, if known, unless a limit is exceeded. [`Accounts::end_login`] or
     /// [`Accounts::end_sign_up`] must follow.
     ///

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{Email, EventKind, User},
-    passwords::{Password, WorkPermit},
+    passwords::{Password, PasswordForm, WorkPermit},
     rate_limit::AttemptSubject,
     store::StoreError,
     tokens::RefreshClaims,
@@ -56,7 +56,7 @@ impl Accounts {
             (Some(email), Some(claims)) => self.begin_attempt_with_token(email, &claims, call).await?,
             _ => (None, UserLookup::Pending),
         };
-        let attempt = match (known, &email) {
+        let mut attempt = match (known, &email) {
             (Some(attempt), _) => attempt,
             (None, Some(email)) => {
                 self.begin_attempt(AttemptSubject::Account(email.clone(), call.client.address), None, call).await?
@@ -65,7 +65,7 @@ impl Accounts {
         };
         let result = async {
             let user = self.login_user(user, email.as_ref(), call).await?;
-            self.verify_and_open_session(user, &password, &attempt, call).await
+            self.verify_and_open_session((user, email.as_ref()), &password, &mut attempt, call).await
         }
         .await;
         self.end_login(attempt, &result, call).await;
@@ -112,37 +112,45 @@ impl Accounts {
 
     async fn verify_and_open_session(
         &self,
-        user: Option<User>,
+        (user, email): (Option<User>, Option<&Email>),
         password: &Password,
-        attempt: &CountedAttempt,
+        attempt: &mut CountedAttempt,
         call: &CallContext,
     ) -> Result<Tokens, AccountError> {
-        let permit = attempt.permit();
         let user_id = user.as_ref().map(|user| user.id);
         attempt.record_failure(&self.audit, EventKind::LoginFailed, user_id.into(), call);
         // Hash even if nobody may log in: a faster response for unknown emails would reveal which emails have an account.
-        let user = user.filter(|user| user.is_active() && !password.is_too_long());
-        let hash = user.as_ref().and_then(|user| user.password.as_ref());
-        let matches = self.hasher.verify(permit, password, hash).await?;
-        let user = user.filter(|_| matches).ok_or(AccountError::InvalidCredentials)?;
+        let comparison = self.imported_hashes.comparison(user.as_ref(), email);
+        let user = user.filter(User::is_active);
+        let comparison = if user.is_some() { comparison } else { comparison.never_matching() };
+        self.charge_cost(attempt, &comparison, call).await?;
+        let permit = attempt.permit();
+        let form = self.hasher.compare(permit, password, comparison).await?;
+        let (user, form) = user.zip(form).ok_or(AccountError::InvalidCredentials)?;
         // The epoch was read together with the verified hash: a password change since then makes this session invalid.
         let session = self.open_session(&user, call).await?;
         self.metrics.accounts.opened_by_login.inc();
         self.audit.record(EventKind::Login, &session, call);
         let tokens = self.first_tokens(&session);
-        self.rehash_if_outdated(&user, password, permit, call).await;
+        self.rehash_if_outdated(&user, (password, form), permit, call).await;
         Ok(tokens)
     }
 
-    /// Rehashes a verified password if the hashing parameters have changed. A failure is only logged, because the next
-    /// login tries again.
-    async fn rehash_if_outdated(&self, user: &User, password: &Password, permit: &WorkPermit, call: &CallContext) {
+    /// Rehashes a verified password if the hashing parameters have changed or the hash is imported. A failure is only logged,
+    /// because the next login tries again. A password that is too long to be set keeps its imported hash.
+    async fn rehash_if_outdated(
+        &self,
+        user: &User,
+        (password, form): (&Password, PasswordForm),
+        permit: &WorkPermit,
+        call: &CallContext,
+    ) {
         let is_outdated = user.password.as_ref().is_some_and(|hash| self.hasher.is_outdated(hash));
-        if !is_outdated {
+        if !is_outdated || password.is_too_long() {
             return;
         }
         let rehashed: Result<_, AccountError> = async {
-            let hash = self.hasher.rehash(permit, password).await?;
+            let hash = self.hasher.rehash(permit, password, form).await?;
             self.users.rehash(user, &hash, &call.time).await.map_err(|error: StoreError| error.into())
         }
         .await;

@@ -9,6 +9,7 @@ mod authenticate;
 mod call_context;
 mod change_password;
 mod error;
+mod imported_hashes;
 mod introspection;
 mod login;
 mod logout;
@@ -25,6 +26,7 @@ pub use self::{
     call_context::CallContext,
     change_password::RequestedChange,
     error::AccountError,
+    imported_hashes::ImportedHashes,
     introspection::{Identity, SessionOutagePolicy},
     login::Credentials,
     reauthentication::EndedSessions,

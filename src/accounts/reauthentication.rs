@@ -76,10 +76,15 @@ impl Accounts {
             self.hasher.check_capacity(call.client.address, JOBS_BEFORE_NEW_HASH, Duration::ZERO)?;
         }
         let subject = AttemptSubject::Account(user.email.clone(), call.client.address);
-        let attempt = self.begin_attempt(subject, Some(user.id), call).await?;
+        let mut attempt = self.begin_attempt(subject, Some(user.id), call).await?;
         attempt.record_failure(&self.audit, EventKind::PasswordConfirmationFailed, current.into(), call);
+        let comparison = self.imported_hashes.comparison(Some(user), Some(&user.email));
+        let charged = self.charge_cost(&mut attempt, &comparison, call).await;
         let confirmation = Confirmation { password, permit: attempt.permit(), call };
-        let result = self.perform(current, action, &confirmation).await;
+        let result = match charged {
+            Ok(()) => self.perform(current, action, &confirmation).await,
+            Err(error) => Err(error),
+        };
         self.end_login(attempt, &result, call).await;
         result
     }
@@ -117,9 +122,8 @@ impl Accounts {
     ) -> Result<Option<Reauthenticated>, AccountError> {
         let user = &current.user;
         let Confirmation { password, permit, call } = *confirmation;
-        if password.is_too_long() || !self.hasher.verify(permit, password, user.password.as_ref()).await? {
-            return Err(AccountError::WrongPassword);
-        }
+        let comparison = self.imported_hashes.comparison(Some(user), Some(&user.email));
+        self.hasher.compare(permit, password, comparison).await?.ok_or(AccountError::WrongPassword)?;
         let (written, opened) = match write {
             ReauthWrite::PasswordChange(new, ended) => {
                 let hash = self.hasher.hash(permit, new.password()).await?;

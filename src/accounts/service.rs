@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tracing::debug;
 
-use super::{call_context::CallContext, error::AccountError};
+use super::{call_context::CallContext, error::AccountError, imported_hashes::ImportedHashes};
 use crate::{
     audit::Trail,
     clock::Clock,
@@ -27,6 +27,8 @@ pub struct Accounts {
     pub sessions: Arc<dyn SessionStore>,
     /// Hashes, verifies and validates passwords.
     pub hasher: Hasher,
+    /// What unknown emails cost, and whether imported hashes are accepted.
+    pub imported_hashes: ImportedHashes,
     /// The rules for new passwords.
     pub policy: Policy,
     /// Issues and verifies access tokens.

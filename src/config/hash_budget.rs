@@ -50,6 +50,11 @@ pub fn excess_request_memory(hashing: &HasherSettings, bytes: u64, limit: u64) -
     })
 }
 
+/// Returns what hashing, the server, and requests of this many bytes leave of the memory limit in bytes, if there is one.
+pub fn free_memory(hashing: &HasherSettings, request_bytes: u64) -> Option<u64> {
+    Some(memory_limit()?.saturating_sub(needed_memory(hashing)).saturating_sub(request_bytes))
+}
+
 /// Returns the memory of hashing and of an idle server in bytes.
 fn needed_memory(hashing: &HasherSettings) -> u64 {
     let (threads, memory_kib) = (hashing.threads as u64, hashing.parameters.memory_kib);

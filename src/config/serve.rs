@@ -6,17 +6,18 @@ use std::{
     time::Duration,
 };
 
+use time::OffsetDateTime;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{
-    hash_budget::is_oversubscribed,
+    hash_budget::{free_memory, is_oversubscribed},
     reader::Reader,
     setting::ConfigError,
     settings::{
         ACCESS_FORMAT, API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, CORS_HEADERS, CORS_ORIGINS, DATA_DIR, DRAIN_DELAY,
-        IDLE_TIMEOUT, ISSUER, LISTEN, LOG, LOG_FORMAT, LOG_REQUESTS, MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS,
-        OPS_LISTEN, PASSWORD_MIN_LENGTH, REFRESH_ROTATION, REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE,
-        VERIFY_DEGRADED,
+        IDLE_TIMEOUT, IMPORTED_HASHES_UNTIL, ISSUER, LISTEN, LOG, LOG_FORMAT, LOG_REQUESTS, MAX_CONNECTION_AGE,
+        MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REFRESH_ROTATION, REQUEST_TIMEOUT,
+        SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE, VERIFY_DEGRADED,
     },
     stores::Stores,
     values::Values,
@@ -65,6 +66,8 @@ pub struct Config {
     pub password_min_length: usize,
     /// The hashing settings.
     pub hashing: HasherSettings,
+    /// When imported hashes are no longer accepted. `None`: never.
+    pub imported_hashes_until: Option<OffsetDateTime>,
     /// The time limits of a request.
     pub limits: RequestLimits,
     /// The maximum number of connections of the public listener.
@@ -123,6 +126,7 @@ impl Config {
             api_keys_file: reader.read_if_set(&API_KEYS_FILE),
             password_min_length: reader.read(&PASSWORD_MIN_LENGTH),
             hashing: reader.server_hashing(),
+            imported_hashes_until: reader.read(&IMPORTED_HASHES_UNTIL),
             request_memory_bytes: 0,
             limits: RequestLimits { request: reader.read(&REQUEST_TIMEOUT), store: reader.read(&STORE_TIMEOUT) },
             max_connections: reader.read(&MAX_CONNECTIONS),
@@ -143,6 +147,12 @@ impl Config {
             reader.error(&OPS_LISTEN, "overlaps with POSTERN_LISTEN: expected a different address or port");
         }
         reader.finish(config)
+    }
+
+    /// Returns the memory in bytes that hashing threads, connections and requests leave of the memory limit, if it is known.
+    #[must_use]
+    pub fn free_memory_bytes(&self) -> Option<u64> {
+        free_memory(&self.hashing, self.request_memory_bytes)
     }
 
     /// Returns whether the hashing threads leave less than half a CPU of the quota of this process.
@@ -256,6 +266,27 @@ mod tests {
         assert_eq!((config.max_sessions, config.refresh_rotation), (3, true));
         let defaults = Config::for_serve(&values(&[])).expect("valid defaults");
         assert_eq!((defaults.lifetimes.idle, defaults.max_sessions, defaults.refresh_rotation), (None, 100, false));
+    }
+
+    #[test]
+    fn imported_hashes_are_accepted_until_a_date_or_a_time() {
+        let until = |text| {
+            let config = Config::for_serve(&values(&[("POSTERN_IMPORTED_HASHES_UNTIL", text)]));
+            config.expect("a valid setting").imported_hashes_until.map(OffsetDateTime::unix_timestamp)
+        };
+
+        assert_eq!(["", "none"].map(until), [None, None]);
+        assert_eq!(until("2027-06-30"), Some(1_814_313_600));
+        assert_eq!(until("2027-06-30T14:00:00+02:00"), Some(1_814_313_600 + 12 * 3600));
+        for invalid in ["soon", "2027-13-01", "2027", "2027-W26-3", "20270630", "2027-06-30T14:00:00"] {
+            assert_eq!(
+                errors(&[("POSTERN_IMPORTED_HASHES_UNTIL", invalid)]),
+                [format!(
+                    "POSTERN_IMPORTED_HASHES_UNTIL: invalid value `{invalid}`: expected none, a date such as 2027-06-30, or a \
+                     time such as 2027-06-30T12:00:00Z"
+                )]
+            );
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
+use time::{Date, OffsetDateTime, format_description::well_known::Rfc3339, macros::format_description};
 
 use crate::model::{escape_invisible, is_plain};
 
@@ -120,6 +121,20 @@ impl Setting {
         self.between(min, max).parsed_by(|setting, text| match text {
             "none" => Ok(None),
             text => setting.parse_duration(text).map(Some).map_err(|expected| format!("none or {expected}")),
+        })
+    }
+
+    /// Parses a date, which begins at 00:00 UTC, a time (RFC 3339), or `none`.
+    pub(super) const fn optional_time(self) -> TypedSetting<Option<OffsetDateTime>> {
+        self.parsed_by(|_, text| match text {
+            "none" => Ok(None),
+            text => {
+                let date = Date::parse(text, format_description!("[year]-[month]-[day]")).ok();
+                let time = date.map(|date| date.midnight().assume_utc());
+                let time = time.or_else(|| OffsetDateTime::parse(text, &Rfc3339).ok());
+                time.map(Some)
+                    .ok_or_else(|| "none, a date such as 2027-06-30, or a time such as 2027-06-30T12:00:00Z".to_owned())
+            }
         })
     }
 

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
+use time::OffsetDateTime;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::setting::{Setting, TypedSetting, secret, setting};
@@ -115,6 +116,12 @@ settings! {
         setting("POSTERN_HASH_THREADS", "CPU quota", "Number of threads that hash passwords").count("1", "256");
     HASH_MAX_WAIT: Duration =
         setting("POSTERN_HASH_MAX_WAIT", "2s", "Maximum wait for a hashing thread").duration("1ms", "60s");
+    IMPORTED_HASHES_UNTIL: Option<OffsetDateTime> = setting(
+        "POSTERN_IMPORTED_HASHES_UNTIL",
+        "none",
+        "Time from which imported password hashes are no longer accepted: a date (00:00 UTC), a time such as 2027-06-30T12:00:00Z, or none",
+    )
+    .optional_time();
     REQUEST_TIMEOUT: Duration = setting(
         "POSTERN_REQUEST_TIMEOUT",
         "10s",

@@ -138,6 +138,33 @@ pub(super) const HASHING_REFUSALS: Family = counter(
     "Jobs rejected because they would have waited, or had waited, too long",
 );
 
+pub(super) const IMPORTED_HASHING_QUEUE_DEPTH: Family =
+    gauge("postern_imported_hashing_queue_depth", &[], "Jobs that wait for the thread for imported hashes");
+pub(super) const IMPORTED_HASHING_QUEUE_WAIT: Family = histogram(
+    "postern_imported_hashing_queue_wait_seconds",
+    HASHING_BOUNDS,
+    &[],
+    "Time that a job waited for the thread for imported hashes",
+);
+pub(super) const IMPORTED_HASHING_DURATION: Family = histogram(
+    "postern_imported_hashing_duration_seconds",
+    HASHING_BOUNDS,
+    &[],
+    "Time of a comparison with an imported hash",
+);
+pub(super) const IMPORTED_HASHING_REFUSALS: Family = counter(
+    "postern_imported_hashing_refusals_total",
+    &[],
+    "Jobs with imported hashes rejected because they would have waited, or had waited, too long",
+);
+pub(super) const IMPORTED_HASH_USERS: Family = gauge(
+    "postern_imported_hash_users",
+    &[],
+    "Users whose password is still hashed as another program hashed it, read every 10 minutes",
+);
+pub(super) const IMPORTED_HASH_SHARE: Family =
+    gauge("postern_imported_hash_share", &[], "The share of these users in all users, 0 to 1");
+
 pub(super) const SIGN_UPS: Family = counter(
     "postern_sign_ups_total",
     &[listed(
@@ -188,6 +215,9 @@ pub(super) const RATE_LIMITED: Family = counter(
             "sign_up",
             "sign_up_56",
             "sign_up_48",
+            "imported_hash",
+            "imported_hash_56",
+            "imported_hash_48",
         ],
     )],
     "Attempts rejected after too many failures, and sign-ups rejected after too many sign-ups",
@@ -331,6 +361,7 @@ pub const OPERATIONS: &[&str] = &[
     "users.delete",
     "users.delete_verified",
     "users.end_all_sessions",
+    "users.imported_hashes",
     "users.ping",
     "sessions.open",
     "sessions.touch",
@@ -365,6 +396,12 @@ pub const FAMILIES: &[&Family] = &[
     &HASHING_DURATION,
     &HASH_MIN_DURATION,
     &HASHING_REFUSALS,
+    &IMPORTED_HASHING_QUEUE_DEPTH,
+    &IMPORTED_HASHING_QUEUE_WAIT,
+    &IMPORTED_HASHING_DURATION,
+    &IMPORTED_HASHING_REFUSALS,
+    &IMPORTED_HASH_USERS,
+    &IMPORTED_HASH_SHARE,
     &SIGN_UPS,
     &LOGINS,
     &RATE_LIMITED,

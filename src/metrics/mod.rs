@@ -20,7 +20,7 @@ pub use self::{
     accounts::AccountMetrics,
     audit::AuditMetrics,
     families::{FAMILIES, Family, Label, LabelValues, MetricKind, OPERATIONS},
-    hashing::HashingMetrics,
+    hashing::{HashingMetrics, HashingQueueMetrics},
     http::{HttpMetrics, InFlightRequest, OpenConnection, RouteMetrics},
     log::DroppedLines,
     outcomes::{CallMetrics, Operation, Outcomes},

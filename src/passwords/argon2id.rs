@@ -1,7 +1,7 @@
 //! Argon2id hashes as PHC strings, computed in memory that is reused from hash to hash.
 
 use argon2::{
-    Algorithm, Argon2, Block, Params, Version,
+    Algorithm, Argon2, Block, KeyId, Params, ParamsBuilder, Version,
     password_hash::phc::{self, Output, ParamsString, Salt},
 };
 use subtle::ConstantTimeEq as _;
@@ -14,6 +14,18 @@ use crate::model::PasswordHash;
 const SALT_BYTES: usize = 16;
 /// The length of a hash (RFC 9106, section 4, recommends 32 bytes).
 const HASH_BYTES: usize = 32;
+/// The key id of a hash of a [`PasswordForm::Trimmed`]. Argon2 does not use it, so a previous version of Postern compares the
+/// hash with the password as typed.
+const TRIMMED_KEY_ID: &[u8] = b"trimmed";
+
+/// What is hashed of a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordForm {
+    /// All of it.
+    AsTyped,
+    /// Without white space at its ends.
+    Trimmed,
+}
 
 /// The cost parameters of Argon2id (RFC 9106, section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +87,18 @@ impl ParsedHash {
         let is_supported =
             parsed.algorithm == Algorithm::Argon2id.ident() && parsed.version == Some(Version::V0x13.into());
         let params = Params::try_from(&parsed).ok().filter(|_| is_supported)?;
-        Some(Self { input: HashInput { params, salt: parsed.salt? }, hash: parsed.hash? })
+        let is_trimmed = params.keyid() == TRIMMED_KEY_ID;
+        let form = if is_trimmed { PasswordForm::Trimmed } else { PasswordForm::AsTyped };
+        Some(Self { input: HashInput { params, salt: parsed.salt?, form }, hash: parsed.hash? })
     }
 
     pub fn parameters(&self) -> HashParameters {
         HashParameters::of(&self.input.params)
+    }
+
+    /// Returns what was hashed of the password.
+    pub fn form(&self) -> PasswordForm {
+        self.input.form
     }
 
     /// Returns whether this is the hash of a password, in constant time once the password is hashed.
@@ -91,8 +110,8 @@ impl ParsedHash {
 }
 
 /// Hashes a password with a new salt.
-pub fn new_hash(password: &Password, params: Params, scratch: &mut Scratch) -> PasswordHash {
-    let input = HashInput { params, salt: random_salt() };
+pub fn new_hash(password: &Password, form: PasswordForm, params: Params, scratch: &mut Scratch) -> PasswordHash {
+    let input = HashInput { params, salt: random_salt(), form };
     let mut hash = Zeroizing::new([0; HASH_BYTES]);
     input.hash(password, &mut *hash, scratch);
     input.into_phc(&*hash)
@@ -103,7 +122,7 @@ pub fn new_hash(password: &Password, params: Params, scratch: &mut Scratch) -> P
 pub fn dummy_hash(params: Params) -> PasswordHash {
     let mut hash = [0; HASH_BYTES];
     getrandom::fill(&mut hash).expect("random bytes from the operating system");
-    HashInput { params, salt: random_salt() }.into_phc(&hash)
+    HashInput { params, salt: random_salt(), form: PasswordForm::AsTyped }.into_phc(&hash)
 }
 
 fn random_salt() -> Salt {
@@ -116,12 +135,16 @@ fn random_salt() -> Salt {
 struct HashInput {
     params: Params,
     salt: Salt,
+    form: PasswordForm,
 }
 
 impl HashInput {
     fn hash(&self, password: &Password, hash: &mut [u8], scratch: &mut Scratch) {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone());
-        let bytes = password.as_str().as_bytes();
+        let bytes = match self.form {
+            PasswordForm::AsTyped => password.as_str().as_bytes(),
+            PasswordForm::Trimmed => password.trimmed().as_bytes(),
+        };
         // A hash with larger, earlier parameters does not fit; its memory is allocated and freed again.
         let outcome = if self.params.block_count() > scratch.size {
             argon2.hash_password_into(bytes, &self.salt, hash)
@@ -132,7 +155,11 @@ impl HashInput {
     }
 
     fn into_phc(self, hash: &[u8]) -> PasswordHash {
-        let encoded = ParamsString::try_from(&self.params).ok().zip(Output::new(hash).ok());
+        let params = match self.form {
+            PasswordForm::AsTyped => Ok(self.params),
+            PasswordForm::Trimmed => with_key_id(&self.params, TRIMMED_KEY_ID),
+        };
+        let encoded = params.ok().and_then(|params| ParamsString::try_from(&params).ok()).zip(Output::new(hash).ok());
         let (params, hash) = encoded.unwrap_or_else(|| unreachable!("valid parameters and 32 bytes have a PHC string"));
         let phc = phc::PasswordHash {
             algorithm: Algorithm::Argon2id.ident(),
@@ -143,4 +170,10 @@ impl HashInput {
         };
         PasswordHash::new(phc.to_string())
     }
+}
+
+fn with_key_id(params: &Params, key_id: &[u8]) -> argon2::Result<Params> {
+    let mut builder = ParamsBuilder::new();
+    builder.m_cost(params.m_cost()).t_cost(params.t_cost()).p_cost(params.p_cost()).keyid(KeyId::new(key_id)?);
+    builder.build()
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    argon2id::{HashParameters, Scratch, new_hash},
+    argon2id::{HashParameters, PasswordForm, Scratch, new_hash},
     password::Password,
 };
 
@@ -112,7 +112,7 @@ pub fn measure(parameters: HashParameters, threads: usize, min_duration: Duratio
     let start = &Barrier::new(threads);
     let hash_on_this_thread = || {
         let mut scratch = Scratch::new(&params);
-        let mut hash = || drop(new_hash(password, params.clone(), &mut scratch));
+        let mut hash = || drop(new_hash(password, PasswordForm::AsTyped, params.clone(), &mut scratch));
         // The first hash also allocates the memory, so it is not measured.
         hash();
         start.wait();

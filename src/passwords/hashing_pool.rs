@@ -14,11 +14,10 @@ use tracing::debug;
 
 use super::{
     argon2id::Scratch,
-    job_queue::{HashJob, JobQueue, Overloaded},
+    job_queue::{HashJob, JobQueue, Overloaded, WaitLimit},
     queue_load::{JobKind, QueueLoad},
     work_permit::{RunningJob, WorkPermit},
 };
-use crate::metrics::HashingMetrics;
 
 /// By how many steps of `nice` the priority of the hashing threads is below that of the I/O threads.
 const NICENESS: i32 = 10;
@@ -35,15 +34,10 @@ impl HashingPool {
     ///
     /// # Errors
     /// Returns the operating system's error if a thread cannot be started.
-    pub fn start(
-        threads: usize,
-        max_wait: Duration,
-        params: &Params,
-        metrics: HashingMetrics,
-    ) -> Result<Self, std::io::Error> {
-        let load = Arc::new(QueueLoad::new(threads, metrics));
-        let queue = Arc::new(JobQueue::new(Arc::clone(&load), max_wait));
-        let pool = Self { queue, load, max_wait };
+    pub fn start(load: QueueLoad, limit: WaitLimit, params: &Params) -> Result<Self, std::io::Error> {
+        let (threads, load) = (load.threads(), Arc::new(load));
+        let queue = Arc::new(JobQueue::new(Arc::clone(&load), limit));
+        let pool = Self { queue, load, max_wait: limit.max_wait };
         for number in 0..threads {
             let worker = HashWorker {
                 queue: Arc::clone(&pool.queue),
@@ -79,7 +73,7 @@ impl HashingPool {
     ) -> Result<T, Overloaded> {
         let (reply, outcome) = oneshot::channel();
         let (permitted, max_wait, load) = (permit.job(), self.max_wait, Arc::clone(&self.load));
-        let waited = permit.waited();
+        let waited = self.queue.waited(permit);
         let job: HashJob = Box::new(move |scratch, queued| {
             // The caller is gone: a disconnected client, or a deadline.
             if reply.is_closed() {
@@ -99,7 +93,7 @@ impl HashingPool {
         let _queued = self.queue.push(permit, kind, job)?;
         // A thread drops `reply` unused only if the job panicked: a permit that is borrowed here cannot be revoked.
         let (outcome, queued) = outcome.await.unwrap_or_else(|_| panic!("a hashing job panicked"))?;
-        permit.add_wait(queued);
+        self.queue.add_wait(permit, queued);
         Ok(outcome)
     }
 }
@@ -145,14 +139,15 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::metrics::{HashingMetrics, Metrics};
 
     /// The longest wait for another thread in these tests.
     const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
     fn start(threads: usize, max_wait: Duration, metrics: HashingMetrics) -> HashingPool {
         let params = Params::new(8, 1, 1, None).expect("valid parameters");
-        HashingPool::start(threads, max_wait, &params, metrics).expect("threads")
+        let limit = WaitLimit { max_wait, is_of_request: true };
+        HashingPool::start(QueueLoad::new(threads, metrics), limit, &params).expect("threads")
     }
 
     fn metrics() -> HashingMetrics {
@@ -188,7 +183,7 @@ mod tests {
 
         let error = pool.run(&permit, JobKind::Hash, |_, _| ()).await.expect_err("the queue is too long");
         assert_eq!(error.wait, Duration::from_millis(120));
-        assert_eq!((metrics.rejections.get(), metrics.queue_depth.get()), (1, 3));
+        assert_eq!((metrics.queue.rejections.get(), metrics.queue.depth.get()), (1, 3));
         assert_eq!(pool.queue().check_capacity(None, 0, Duration::ZERO), Err(error));
         drop(release);
         futures_util::future::join_all(waiting).await;

@@ -26,6 +26,14 @@ pub struct Overloaded {
     pub wait: Duration,
 }
 
+/// How long jobs may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct WaitLimit {
+    pub max_wait: Duration,
+    /// Whether the waits of a request in all such queues count together.
+    pub is_of_request: bool,
+}
+
 /// Runs a job on a thread, given the time that the job has been queued.
 pub type HashJob = Box<dyn FnOnce(&mut Scratch, Duration) + Send>;
 
@@ -40,7 +48,7 @@ pub struct JobQueue {
     /// Wakes the yielding thread. It may pause in spite of a job, so it must not take the place of another thread.
     available_to_yielding: Condvar,
     load: Arc<QueueLoad>,
-    max_wait: Duration,
+    limit: WaitLimit,
 }
 
 #[derive(Default)]
@@ -81,9 +89,21 @@ pub struct Charge {
 }
 
 impl JobQueue {
-    pub fn new(load: Arc<QueueLoad>, max_wait: Duration) -> Self {
+    pub fn new(load: Arc<QueueLoad>, limit: WaitLimit) -> Self {
         let (available, available_to_yielding) = (Condvar::new(), Condvar::new());
-        Self { state: Mutex::default(), available, available_to_yielding, load, max_wait }
+        Self { state: Mutex::default(), available, available_to_yielding, load, limit }
+    }
+
+    /// Returns the earlier waits of a request that count against the limit.
+    pub fn waited(&self, permit: &WorkPermit) -> Duration {
+        if self.limit.is_of_request { permit.waited() } else { Duration::ZERO }
+    }
+
+    /// Adds the wait of a job to those of its request, if they count together.
+    pub fn add_wait(&self, permit: &WorkPermit, wait: Duration) {
+        if self.limit.is_of_request {
+            permit.add_wait(wait);
+        }
     }
 
     /// Checks whether a job of a client would be accepted after `ahead` more hashes of the client, if its caller has already
@@ -107,13 +127,14 @@ impl JobQueue {
     pub fn push(&self, permit: &WorkPermit, kind: JobKind, run: HashJob) -> Result<QueuedJob<'_>, Overloaded> {
         let path = client_path(permit.client());
         let mut state = self.state.lock();
-        self.check(&state, path, 0, permit.waited())?;
+        let waited = self.waited(permit);
+        self.check(&state, path, 0, waited)?;
         let id = self.add(&mut state, path, Job { cost_us: self.load.expected_us(kind), work: run });
         let time = Instant::now();
-        let deadline = time + self.max_wait.saturating_sub(permit.waited());
+        let deadline = time + self.limit.max_wait.saturating_sub(waited);
         state.arrivals.insert(id, Arrival { path, time, deadline });
         state.deadlines.insert((deadline, id));
-        self.load.metrics.queue_depth.inc();
+        self.load.queue_metrics.depth.inc();
         Ok(QueuedJob { queue: self, path, id })
     }
 
@@ -165,7 +186,7 @@ impl JobQueue {
 
     fn check(&self, state: &State, path: ClientPath, ahead: usize, waited: Duration) -> Result<(), Overloaded> {
         let wait = self.expected_wait(state, path, ahead) + waited;
-        if wait > self.max_wait {
+        if wait > self.limit.max_wait {
             self.load.count_rejected();
             return Err(Overloaded { wait });
         }
@@ -214,8 +235,8 @@ impl JobQueue {
         let Some(Arrival { path, time, deadline }) = state.arrivals.remove(&id) else { return (Duration::ZERO, None) };
         state.deadlines.remove(&(deadline, id));
         let wait = time.elapsed();
-        self.load.metrics.queue_wait.observe(wait.as_secs_f64());
-        self.load.metrics.queue_depth.dec();
+        self.load.queue_metrics.wait.observe(wait.as_secs_f64());
+        self.load.queue_metrics.depth.dec();
         (wait, Some(path))
     }
 }
@@ -245,7 +266,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn idle_queue() -> JobQueue {
-        JobQueue::new(Arc::new(QueueLoad::new(1, Metrics::new("").hashing)), Duration::from_mins(1))
+        let limit = WaitLimit { max_wait: Duration::from_mins(1), is_of_request: true };
+        JobQueue::new(Arc::new(QueueLoad::new(1, Metrics::new("").hashing)), limit)
     }
 
     fn client(address: &str) -> WorkPermit {

@@ -3,11 +3,13 @@
 mod argon2id;
 mod calibration;
 mod client_path;
+mod comparison;
 mod fair_queue;
 mod fifo;
 mod hasher;
 mod hashing_pool;
 mod imported_hash;
+mod imported_hash_thread;
 mod job_queue;
 mod password;
 mod policy;
@@ -18,8 +20,9 @@ mod work_permit;
 mod yielding;
 
 pub use self::{
-    argon2id::HashParameters,
+    argon2id::{HashParameters, PasswordForm},
     calibration::{Calibration, MINIMUM, Measurement, calibrate, measure},
+    comparison::Comparison,
     hasher::{Hasher, HasherSettings},
     imported_hash::{ImportedHash, UnusableHash},
     job_queue::Overloaded,

@@ -9,7 +9,7 @@ use tracing::debug;
 use super::{
     bucket_keys::BucketKeys,
     error::RateLimited,
-    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, AddressLimits, SIGN_UPS},
+    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, AddressLimits, SIGN_UPS, imported_hashes},
     overflow::Counters,
     queue::{AttemptQueue, QueueEntry},
     reservation::{AttemptOutcome, Reservation},
@@ -50,6 +50,8 @@ pub(crate) enum AttemptSubject {
     Address(IpAddr),
     /// A sign-up.
     SignUp(Email, IpAddr),
+    /// The comparison of a login with an imported hash, which costs as much as this number of hashes.
+    Cost(IpAddr, u64),
 }
 
 impl AttemptSubject {
@@ -58,7 +60,8 @@ impl AttemptSubject {
             Self::Account(_, address)
             | Self::KnownSession(_, _, address)
             | Self::Address(address)
-            | Self::SignUp(_, address) => *address,
+            | Self::SignUp(_, address)
+            | Self::Cost(address, _) => *address,
         }
     }
 }
@@ -90,7 +93,7 @@ impl LoginLimiter {
         let key = match subject {
             AttemptSubject::Account(email, address) => keys.account_ip(email, *address),
             AttemptSubject::KnownSession(_, (user, session), _) => keys.account_session(*user, *session),
-            AttemptSubject::Address(_) | AttemptSubject::SignUp(..) => return None,
+            AttemptSubject::Address(_) | AttemptSubject::SignUp(..) | AttemptSubject::Cost(..) => return None,
         };
         Some(self.account_queue.join(key))
     }
@@ -105,7 +108,7 @@ impl LoginLimiter {
             AttemptSubject::Account(_, address) | AttemptSubject::Address(address) => {
                 Some(self.address_queue.join(keys.address(&ADDRESS, *address).0.key))
             }
-            AttemptSubject::KnownSession(..) | AttemptSubject::SignUp(..) => None,
+            AttemptSubject::KnownSession(..) | AttemptSubject::SignUp(..) | AttemptSubject::Cost(..) => None,
         }
     }
 
@@ -183,6 +186,10 @@ impl AttemptCounter {
                 let device = self.bucket_keys.device(email, *address).first().copied();
                 let reservation = self.reservation(store, *address, device).that_counts_once_started();
                 self.reserve_address(reservation, (&SIGN_UPS, *address), time).await
+            }
+            AttemptSubject::Cost(address, cost) => {
+                let reservation = self.reservation(store, *address, None);
+                self.reserve_address(reservation, (imported_hashes(*cost), *address), time).await
             }
         }
     }

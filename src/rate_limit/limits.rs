@@ -1,6 +1,6 @@
 //! The limits: how many attempts may fail, and the delays after that.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use crate::store::Limit;
 
@@ -116,6 +116,51 @@ pub static SIGN_UPS: AddressLimits = AddressLimits {
     ],
 };
 
+/// Failed comparisons with imported hashes from one address, which are charged in proportion to their cost: 640 hashes at
+/// once, then one a second; twice as many for a /56, and four times as many for a /48. There is a limit for each power of
+/// two, up to 64 hashes; all charge the same buckets.
+///
+/// One of Django's hashes costs 8 to 16 of ours, so an address may fail 40 to 80 times at once, and then occupies 3 to 6 % of
+/// the thread for imported hashes.
+pub static IMPORTED_HASHES: [AddressLimits; 7] = [
+    imported_hash_limits(0),
+    imported_hash_limits(1),
+    imported_hash_limits(2),
+    imported_hash_limits(3),
+    imported_hash_limits(4),
+    imported_hash_limits(5),
+    imported_hash_limits(6),
+];
+
+/// The charges of 1, 2, 4, … hashes: for an address, a /56 and a /48.
+static IMPORTED_HASH_CHARGES: [[Duration; 3]; 7] = [
+    [Duration::from_secs(1), Duration::from_millis(500), Duration::from_millis(250)],
+    [Duration::from_secs(2), Duration::from_secs(1), Duration::from_millis(500)],
+    [Duration::from_secs(4), Duration::from_secs(2), Duration::from_secs(1)],
+    [Duration::from_secs(8), Duration::from_secs(4), Duration::from_secs(2)],
+    [Duration::from_secs(16), Duration::from_secs(8), Duration::from_secs(4)],
+    [Duration::from_secs(32), Duration::from_secs(16), Duration::from_secs(8)],
+    [Duration::from_secs(64), Duration::from_secs(32), Duration::from_secs(16)],
+];
+
+const fn imported_hash_limits(exponent: usize) -> AddressLimits {
+    const BURST: Duration = Duration::from_secs(639);
+    let [narrow, wide, widest] = &IMPORTED_HASH_CHARGES[exponent];
+    AddressLimits {
+        narrow: Limit { name: "imported_hash", charges: slice::from_ref(narrow), burst: BURST, ..STEADY },
+        wide: [
+            Limit { name: "imported_hash_56", charges: slice::from_ref(wide), burst: BURST, ..STEADY },
+            Limit { name: "imported_hash_48", charges: slice::from_ref(widest), burst: BURST, ..STEADY },
+        ],
+    }
+}
+
+/// Returns the limits of a comparison that costs as much as this number of hashes, rounded down to a power of two.
+pub fn imported_hashes(cost: u64) -> &'static AddressLimits {
+    let exponent = usize::try_from(cost.max(1).ilog2()).unwrap_or(usize::MAX);
+    &IMPORTED_HASHES[exponent.min(IMPORTED_HASHES.len() - 1)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,8 +259,26 @@ mod tests {
     }
 
     #[test]
+    fn costlier_comparisons_are_charged_in_proportion() {
+        let times = |cost, count| attempt_times(&imported_hashes(cost).narrow, count);
+        let free = |cost| times(cost, 1000).iter().filter(|time| **time == 0).count();
+
+        assert_eq!([1, 2, 3, 8, 16, 31, 64, 1000].map(free), [640, 320, 320, 80, 40, 40, 10, 10]);
+        let [of_16, of_64] = [times(16, 50), times(64, 50)];
+        assert_eq!((of_16[49] - of_16[48], of_64[49] - of_64[48]), (16, 64));
+    }
+
+    #[test]
+    fn comparisons_of_all_costs_charge_the_same_buckets() {
+        for limits in &IMPORTED_HASHES {
+            assert_eq!(limits.narrow.name, "imported_hash");
+            assert_eq!(limits.wide.each_ref().map(|limit| limit.name), ["imported_hash_56", "imported_hash_48"]);
+        }
+    }
+
+    #[test]
     fn one_network_never_exhausts_a_wider_one() {
-        for AddressLimits { narrow, wide: [site, large_site] } in [&ADDRESS, &SIGN_UPS] {
+        for AddressLimits { narrow, wide: [site, large_site] } in [&ADDRESS, &SIGN_UPS, imported_hashes(16)] {
             for (narrow, wide) in [(narrow, site), (site, large_site)] {
                 let (mut state, mut now) = (GcraState::default(), Duration::ZERO);
                 for second in attempt_times(narrow, 2000) {

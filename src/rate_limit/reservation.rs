@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::{
     error::RateLimited,
-    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, FAILURES_IN_A_ROW},
+    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, FAILURES_IN_A_ROW, IMPORTED_HASHES},
     overflow::Counters,
 };
 use crate::{
@@ -71,6 +71,10 @@ impl Charge {
         self.bucket.limit.name == limit.name
     }
 
+    fn is_of_address(&self) -> bool {
+        ADDRESS.includes(self.bucket.limit) || IMPORTED_HASHES[0].includes(self.bucket.limit)
+    }
+
     fn is_of_account(&self) -> bool {
         [&ACCOUNT, &ACCOUNT_IP, &ACCOUNT_SESSION].into_iter().any(|limit| self.is_of(limit))
     }
@@ -106,6 +110,18 @@ impl Reservation {
     /// Returns the permit for the work of the attempt.
     pub fn permit(&self) -> &WorkPermit {
         self.permit.as_ref().unwrap_or_else(|| unreachable!("only settling and dropping take the permit"))
+    }
+
+    /// Returns whether the attempt counts against its address.
+    pub fn counts_against_address(&self) -> bool {
+        self.reserved.as_ref().is_some_and(|reserved| reserved.charges.iter().any(Charge::is_of_address))
+    }
+
+    /// Adds the charges of another reservation, which are settled with those of this one.
+    pub fn absorb(&mut self, mut other: Self) {
+        if let (Some(reserved), Some(others)) = (&mut self.reserved, other.reserved.take()) {
+            reserved.charges.extend(others.charges);
+        }
     }
 
     /// Reserves the attempt in more buckets. If one of them rejects it, refunds all of its charges.
@@ -202,8 +218,7 @@ impl Reserved {
     /// the address stay: they may be guesses at other accounts.
     async fn release(&self, time: &TimeBudget) -> Result<(), StoreError> {
         let of_account = self.charges.iter().filter(|charge| charge.is_of_account());
-        let of_address: Vec<_> =
-            self.charges.iter().filter(|charge| ADDRESS.includes(charge.bucket.limit)).cloned().collect();
+        let of_address: Vec<_> = self.charges.iter().filter(|charge| charge.is_of_address()).cloned().collect();
         let (cleared, refunded, remembered) = tokio::join!(
             join_all(of_account.map(|charge| self.counters.clear(&charge.bucket, time))),
             refund(&of_address, time),

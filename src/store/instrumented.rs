@@ -10,7 +10,7 @@ use super::{
     health::StoreHealth,
     sessions::{Opened, Refresh, RefreshAttempt, SessionStore},
     time_budget::TimeBudget,
-    users::{CompareAndSet, Insert, PasswordChange, UserStore, UserUpdate},
+    users::{CompareAndSet, ImportedHashStats, Insert, PasswordChange, UserStore, UserUpdate},
 };
 use crate::{
     metrics::{CallMetrics, Operation},
@@ -106,6 +106,10 @@ impl UserStore for Instrumented<dyn UserStore> {
 
     async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
         self.count(const { Operation::named("users.end_all_sessions") }, self.store.end_all_sessions(epoch, time)).await
+    }
+
+    async fn imported_hashes(&self, time: &TimeBudget) -> Result<Option<ImportedHashStats>, StoreError> {
+        self.count(const { Operation::named("users.imported_hashes") }, self.store.imported_hashes(time)).await
     }
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {

@@ -43,5 +43,5 @@ pub use self::{
     time_budget::TimeBudget,
     tls::{ClientCertificateFiles, PemFault, StoreTls, StoreTlsError, StoreTlsFiles, StoreTlsRole},
     url::{StoreUrl, UrlFile, UrlFileError},
-    users::{CompareAndSet, Insert, PasswordChange, UserStore, UserUpdate},
+    users::{CompareAndSet, ImportedHashStats, Insert, PasswordChange, UserStore, UserUpdate},
 };

@@ -1,6 +1,9 @@
 //! The contract of user stores.
 
+use std::fmt;
+
 use async_trait::async_trait;
+use zeroize::Zeroizing;
 
 use super::{error::StoreError, health::StoreHealth, time_budget::TimeBudget};
 use crate::model::{AccountStatus, Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery};
@@ -64,6 +67,10 @@ pub trait UserStore: Send + Sync {
     /// Returns the number of users.
     async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError>;
 
+    /// Returns what unknown emails are compared with while users have imported hashes. Returns `None` if no import has stored
+    /// any.
+    async fn imported_hashes(&self, time: &TimeBudget) -> Result<Option<ImportedHashStats>, StoreError>;
+
     /// Checks that the store responds, and returns its clock and any problem with its settings.
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError>;
 }
@@ -109,4 +116,25 @@ pub enum UserUpdate {
     SetStatus(AccountStatus, Epoch),
     /// Sets only the epoch.
     EndSessions(Epoch),
+}
+
+/// The imported hashes of a store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ImportedHashStats {
+    /// The key that assigns unknown emails to a kind of hash.
+    pub key: Zeroizing<[u8; 32]>,
+    /// The algorithm and the cost parameters with which most users were imported.
+    pub recipe: String,
+    /// The users who still have an imported hash. A large number is an estimate.
+    pub remaining: u64,
+    /// All users. A large number is an estimate.
+    pub users: u64,
+}
+
+impl fmt::Debug for ImportedHashStats {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key: _, recipe, remaining, users } = self;
+        let mut shown = formatter.debug_struct("ImportedHashStats");
+        shown.field("recipe", recipe).field("remaining", remaining).field("users", users).finish_non_exhaustive()
+    }
 }

@@ -24,6 +24,7 @@ mod embedded {
     mod cors;
     mod fairness;
     mod faults;
+    mod imported_hashes;
     mod key_rotation;
     mod keys;
     mod known_sessions;
@@ -54,6 +55,7 @@ mod postgres_redis {
     mod authentication;
     mod common;
     mod faults;
+    mod imported_hashes;
     mod key_rotation;
     mod keys;
     mod known_sessions;

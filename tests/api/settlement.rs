@@ -33,7 +33,7 @@ fn credentials(password: &str) -> Credentials {
 
 /// Returns how many jobs the hashing threads have taken from the queue.
 fn dequeued(accounts: &Accounts) -> u64 {
-    accounts.metrics.hashing.queue_wait.get_sample_count()
+    accounts.metrics.hashing.queue.wait.get_sample_count()
 }
 
 /// Runs a request until the next job of the hashing threads has begun, then drops it. Returns whether it was dropped.

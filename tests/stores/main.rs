@@ -58,6 +58,7 @@ mod embedded {
     mod administration;
     mod attempts;
     mod audit;
+    mod imported_hashes;
     mod rotation;
     mod session_limits;
     mod sessions;
@@ -71,6 +72,7 @@ mod postgres_redis {
     mod administration;
     mod attempts;
     mod audit;
+    mod imported_hashes;
     mod redis_attempts;
     mod redis_keys;
     mod redis_user;

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, CallContext, Lifetimes, SessionOutagePolicy},
+    accounts::{Accounts, CallContext, ImportedHashes, Lifetimes, SessionOutagePolicy},
     audit::{self, WriterHandle},
     clock::{Clock as _, ManualClock},
     http::{CorsPolicy, RequestLimits},
@@ -16,6 +16,8 @@ use postern::{
     store::{TimeBudget, instrumented_sessions, instrumented_users},
     tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
+
+use time::OffsetDateTime;
 
 use super::Stores;
 
@@ -38,6 +40,7 @@ pub struct Settings {
     pub session_outage_policy: SessionOutagePolicy,
     pub rate_limits: bool,
     pub trusted_proxies: &'static str,
+    pub imported_hashes_until: Option<OffsetDateTime>,
     pub audit: audit::Settings,
 }
 
@@ -62,6 +65,7 @@ impl Default for Settings {
             session_outage_policy: SessionOutagePolicy::Refuse,
             rate_limits: true,
             trusted_proxies: "none",
+            imported_hashes_until: None,
             audit: audit::Settings { retention: None, capacity: 10_000, linger: Duration::from_millis(10) },
         }
     }
@@ -82,6 +86,11 @@ pub fn assemble(
         users: instrumented_users(users, metrics.store_calls.clone()),
         sessions: instrumented_sessions(sessions, metrics.store_calls.clone()),
         hasher: Hasher::start(settings.hashing, metrics.hashing.clone()).expect("valid parameters"),
+        imported_hashes: ImportedHashes::accepted_until(
+            settings.imported_hashes_until,
+            clock.clone(),
+            metrics.hashing.clone(),
+        ),
         policy: Policy { min_code_points: 8 },
         access_tokens: access_tokens(keys, settings.access_format),
         refresh_tokens: RefreshTokens::new(Arc::clone(keys)),

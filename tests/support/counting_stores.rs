@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use postern::{
     model::{Email, Epoch, LiveSession, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
     store::{
-        CompareAndSet, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, SessionStore, StoreError, StoreHealth,
-        TimeBudget, UserStore, UserUpdate,
+        CompareAndSet, ImportedHashStats, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, SessionStore,
+        StoreError, StoreHealth, TimeBudget, UserStore, UserUpdate,
     },
 };
 use tokio::sync::watch;
@@ -127,6 +127,11 @@ impl UserStore for CountingStores {
     async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
         self.pass("users.end_all_sessions").await?;
         self.users.end_all_sessions(epoch, time).await
+    }
+
+    async fn imported_hashes(&self, time: &TimeBudget) -> Result<Option<ImportedHashStats>, StoreError> {
+        self.pass("users.imported_hashes").await?;
+        self.users.imported_hashes(time).await
     }
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {

@@ -227,3 +227,33 @@ async fn sign_up_waits_for_two_round_trips() {
     let [wide, wider] = &SIGN_UPS.wide;
     assert_eq!(limited.store.charged(), [SIGN_UPS.narrow.name, wider.name, wide.name]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn cost_of_a_comparison_is_settled_with_its_attempt() {
+    let limited = Limited::new();
+    let time = TimeBudget::new(ROUND_TRIP * 100);
+    for outcome in [AttemptOutcome::Failed, AttemptOutcome::Succeeded, AttemptOutcome::Aborted] {
+        let email = format!("{outcome:?}@example.org");
+        let mut reservation = limited.reserve(login(&email, "192.0.2.1")).await.0.expect("it is allowed");
+        assert!(reservation.counts_against_address());
+        let cost = AttemptSubject::Cost("192.0.2.1".parse().expect("an address"), 16);
+        reservation.absorb(limited.reserve(cost).await.0.expect("it is allowed"));
+        assert_eq!(limited.store.charged(), ["account", "address", "imported_hash", "pair"]);
+
+        reservation.settle(outcome, &time).await;
+
+        let charged = limited.store.charged();
+        assert_eq!(charged.contains(&"imported_hash"), outcome == AttemptOutcome::Failed, "{charged:?}");
+        limited.store.charged.lock().clear();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_device_does_not_count_against_its_address() {
+    let limited = Limited::new();
+    limited.remember("ada@example.org", HOME).await;
+
+    let reservation = limited.reserve(login("ada@example.org", HOME)).await.0.expect("it is allowed");
+
+    assert!(!reservation.counts_against_address());
+}

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use tokio_postgres::{Row, types::ToSql};
+use zeroize::Zeroizing;
 
 use super::{
     error::STORE,
@@ -11,7 +12,8 @@ use super::{
 use crate::{
     model::{Email, Epoch, PasswordHash, User, UserId, UserQuery},
     store::{
-        CompareAndSet, Insert, PasswordChange, StoreError, StoreHealth, TimeBudget, UserStore, UserUpdate,
+        CompareAndSet, ImportedHashStats, Insert, PasswordChange, StoreError, StoreHealth, TimeBudget, UserStore,
+        UserUpdate,
         columns::{role_text, status_text},
     },
 };
@@ -28,6 +30,7 @@ const END_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end
 const DELETE: &str = include_str!("../../../sql/postgres/queries/users.delete.sql");
 const DELETE_VERIFIED: &str = include_str!("../../../sql/postgres/queries/users.delete_verified.sql");
 const END_ALL_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end_all_sessions.sql");
+const IMPORTED_HASHES: &str = include_str!("../../../sql/postgres/queries/users.imported_hashes.sql");
 
 #[async_trait]
 impl UserStore for PostgresStore {
@@ -124,11 +127,24 @@ impl UserStore for PostgresStore {
         Ok(users.unsigned_abs())
     }
 
+    async fn imported_hashes(&self, time: &TimeBudget) -> Result<Option<ImportedHashStats>, StoreError> {
+        let rows = self.access.query_idempotent(IMPORTED_HASHES, &[], time).await?;
+        rows.first().map(imported_hashes).transpose()
+    }
+
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         let rows = self.access.query_idempotent("SELECT clock_timestamp() AS clock", &[], time).await?;
         let row = rows.first().ok_or_else(|| StoreError::corrupt(STORE, "no row for the time"))?;
         Ok(StoreHealth { clock: column(row, "clock")?, warning: None })
     }
+}
+
+fn imported_hashes(row: &Row) -> Result<ImportedHashStats, StoreError> {
+    let key: &[u8] = column(row, "key")?;
+    let key = key.try_into().map_err(|_| StoreError::corrupt(STORE, "a key of other than 32 bytes"))?;
+    let count = |name| column::<i64>(row, name).map(i64::unsigned_abs);
+    let (remaining, users) = (count("remaining")?, count("users")?);
+    Ok(ImportedHashStats { key: Zeroizing::new(key), recipe: column(row, "recipe")?, remaining, users })
 }
 
 fn compare_and_set(rows: &[Row]) -> CompareAndSet {

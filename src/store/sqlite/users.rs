@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::{OptionalExtension as _, Params, Row, Transaction, named_params};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{
     error::STORE,
@@ -12,7 +13,8 @@ use crate::{
     clock::{from_unix_ms, unix_ms},
     model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
     store::{
-        CompareAndSet, Insert, PasswordChange, StoreError, StoreHealth, TimeBudget, UserStore, UserUpdate,
+        CompareAndSet, ImportedHashStats, Insert, PasswordChange, StoreError, StoreHealth, TimeBudget, UserStore,
+        UserUpdate,
         columns::{read_role, read_status, role_text, status_text},
     },
 };
@@ -30,6 +32,7 @@ const END_SESSIONS: &str = include_str!("../../../sql/sqlite/queries/users.end_s
 const DELETE: &str = include_str!("../../../sql/sqlite/queries/users.delete.sql");
 const DELETE_VERIFIED: &str = include_str!("../../../sql/sqlite/queries/users.delete_verified.sql");
 const END_ALL_SESSIONS: &str = include_str!("../../../sql/sqlite/queries/users.end_all_sessions.sql");
+const IMPORTED_HASHES: &str = include_str!("../../../sql/sqlite/queries/users.imported_hashes.sql");
 
 #[async_trait]
 impl UserStore for SqliteStore {
@@ -121,11 +124,25 @@ impl UserStore for SqliteStore {
         self.write(time, write).await
     }
 
+    async fn imported_hashes(&self, time: &TimeBudget) -> Result<Option<ImportedHashStats>, StoreError> {
+        self.read(time, imported_hashes).await
+    }
+
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         self.read(time, |transaction| transaction.query_row("SELECT 1", [], |_| Ok(())).map_err(StoreError::from))
             .await?;
         Ok(StoreHealth { clock: self.now(), warning: None })
     }
+}
+
+fn imported_hashes(transaction: &Transaction<'_>) -> Result<Option<ImportedHashStats>, StoreError> {
+    let mut statement = transaction.prepare_cached(IMPORTED_HASHES)?;
+    let stats = statement.query_row([], |row| {
+        let (key, recipe, remaining, users): (_, _, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let [remaining, users] = [remaining, users].map(i64::unsigned_abs);
+        Ok(ImportedHashStats { key: Zeroizing::new(key), recipe, remaining, users })
+    });
+    Ok(stats.optional()?)
 }
 
 fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Insert, StoreError> {

@@ -10,7 +10,7 @@ use std::{
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use postern::{
-    accounts::{Accounts, Lifetimes, SessionOutagePolicy},
+    accounts::{Accounts, ImportedHashes, Lifetimes, SessionOutagePolicy},
     api_keys::ApiClients,
     audit,
     clock::SystemClock,
@@ -182,6 +182,7 @@ fn accounts() -> Accounts {
         users: instrumented_users(store.clone(), metrics.store_calls.clone()),
         sessions: instrumented_sessions(store, metrics.store_calls.clone()),
         hasher: Hasher::start(hashing, metrics.hashing.clone()).expect("valid parameters"),
+        imported_hashes: ImportedHashes::accepted_until(None, Arc::new(SystemClock), metrics.hashing.clone()),
         policy: Policy { min_code_points: 8 },
         access_tokens: AccessTokens::new(Arc::clone(&keys), AccessFormat::Paseto, name(), name())
             .expect("short tokens"),
