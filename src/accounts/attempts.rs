@@ -107,7 +107,7 @@ impl Accounts {
         Ok(permits)
     }
 
-    async fn reserve(
+    pub(super) async fn reserve(
         &self,
         subject: AttemptSubject,
         user: Option<UserId>,

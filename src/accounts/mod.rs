@@ -13,6 +13,7 @@ mod introspection;
 mod login;
 mod logout;
 mod profile;
+mod profile_export;
 mod reauthentication;
 mod refresh;
 mod service;
@@ -27,6 +28,7 @@ pub use self::{
     error::AccountError,
     introspection::{Identity, SessionOutagePolicy},
     login::Credentials,
+    profile_export::{DisclosedEvent, ProfileExport},
     reauthentication::EndedSessions,
     refresh::Refreshed,
     service::{Accounts, Lifetimes, Tokens},

@@ -15,6 +15,7 @@ use super::{
     command::command,
     keys::KeysCommand,
     output::Format,
+    user_export::UserExport,
     users::{UserAction, UserCommand},
 };
 use crate::{
@@ -36,6 +37,8 @@ pub enum Subcommand {
     Migrate,
     /// Manage users or their sessions.
     Users(UserCommand),
+    /// Export all users.
+    ExportUsers(UserExport),
     /// Manage the keys.
     Keys(KeysCommand),
     /// List audit events.
@@ -91,6 +94,10 @@ fn subcommand(matches: &ArgMatches) -> Subcommand {
             Subcommand::Serve { migrate: serve.get_flag("migrate") || matches.get_flag("migrate") }
         }
         Some(("migrate", _)) => Subcommand::Migrate,
+        Some(("user", user)) if let Some(export) = user.subcommand_matches("export") => {
+            let format = required(export, "format");
+            Subcommand::ExportUsers(UserExport { format, with_hashes: export.get_flag("with-hashes") })
+        }
         Some(("user", user)) => Subcommand::Users(user_command(user)),
         Some(("sessions", sessions)) => Subcommand::Users(sessions_command(sessions)),
         Some(("keys", keys)) => Subcommand::Keys(keys_command(keys)),

@@ -9,7 +9,7 @@ use tracing::debug;
 use super::{
     bucket_keys::BucketKeys,
     error::RateLimited,
-    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, AddressLimits, SIGN_UPS},
+    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, AddressLimits, EXPORTS, SIGN_UPS},
     overflow::Counters,
     queue::{AttemptQueue, QueueEntry},
     reservation::{AttemptOutcome, Reservation},
@@ -50,6 +50,8 @@ pub(crate) enum AttemptSubject {
     Address(IpAddr),
     /// A sign-up.
     SignUp(Email, IpAddr),
+    /// An export of the user's own data, with the right password.
+    Export(UserId, IpAddr),
 }
 
 impl AttemptSubject {
@@ -58,7 +60,8 @@ impl AttemptSubject {
             Self::Account(_, address)
             | Self::KnownSession(_, _, address)
             | Self::Address(address)
-            | Self::SignUp(_, address) => *address,
+            | Self::SignUp(_, address)
+            | Self::Export(_, address) => *address,
         }
     }
 }
@@ -90,7 +93,7 @@ impl LoginLimiter {
         let key = match subject {
             AttemptSubject::Account(email, address) => keys.account_ip(email, *address),
             AttemptSubject::KnownSession(_, (user, session), _) => keys.account_session(*user, *session),
-            AttemptSubject::Address(_) | AttemptSubject::SignUp(..) => return None,
+            AttemptSubject::Address(_) | AttemptSubject::SignUp(..) | AttemptSubject::Export(..) => return None,
         };
         Some(self.account_queue.join(key))
     }
@@ -105,7 +108,7 @@ impl LoginLimiter {
             AttemptSubject::Account(_, address) | AttemptSubject::Address(address) => {
                 Some(self.address_queue.join(keys.address(&ADDRESS, *address).0.key))
             }
-            AttemptSubject::KnownSession(..) | AttemptSubject::SignUp(..) => None,
+            AttemptSubject::KnownSession(..) | AttemptSubject::SignUp(..) | AttemptSubject::Export(..) => None,
         }
     }
 
@@ -183,6 +186,10 @@ impl AttemptCounter {
                 let device = self.bucket_keys.device(email, *address).first().copied();
                 let reservation = self.reservation(store, *address, device).that_counts_once_started();
                 self.reserve_address(reservation, (&SIGN_UPS, *address), time).await
+            }
+            AttemptSubject::Export(user, address) => {
+                let bucket = Bucket { key: self.bucket_keys.exports(*user), limit: &EXPORTS };
+                self.reservation(store, *address, None).reserve(&[bucket], time).await
             }
         }
     }

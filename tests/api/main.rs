@@ -35,6 +35,7 @@ mod embedded {
     mod password_change;
     mod probes;
     mod profile;
+    mod profile_export;
     mod rate_limit;
     mod rate_limit_addresses;
     mod refresh;
@@ -65,6 +66,7 @@ mod postgres_redis {
     mod password_change;
     mod probes;
     mod profile;
+    mod profile_export;
     mod rate_limit;
     mod rate_limit_addresses;
     mod refresh;

@@ -62,6 +62,7 @@ mod embedded {
     mod session_limits;
     mod sessions;
     mod suite;
+    mod user_export;
     mod users;
 }
 
@@ -80,5 +81,6 @@ mod postgres_redis {
     mod session_limits;
     mod sessions;
     mod suite;
+    mod user_export;
     mod users;
 }
