@@ -179,6 +179,7 @@ fn required<T: Clone + Send + Sync + 'static>(arguments: &ArgMatches, name: &str
 
 #[cfg(test)]
 mod tests {
+    use super::super::user_export::ExportFormat;
     use super::*;
     use crate::{config::SETTINGS, keys::KeySelector};
 
@@ -233,6 +234,21 @@ mod tests {
     fn emergency_rotation_requires_a_purpose() {
         assert!(parsed(&["keys", "rotate", "--emergency"]).is_err());
         assert!(parsed(&["keys", "rotate", "everything"]).is_err());
+    }
+
+    #[test]
+    fn export_is_jsonl_without_hashes_by_default() {
+        let export = |format, with_hashes| Subcommand::ExportUsers(UserExport { format, with_hashes });
+
+        for arguments in
+            [&["user", "export"][..], &["user", "export", "--json"], &["user", "export", "--format", "jsonl"]]
+        {
+            assert_eq!(subcommand_of(arguments), export(ExportFormat::Jsonl, false), "{arguments:?}");
+        }
+        let csv = subcommand_of(&["user", "export", "--with-hashes", "--format", "csv"]);
+        assert_eq!(csv, export(ExportFormat::Csv, true));
+        assert!(parsed(&["user", "export", "--format", "xml"]).is_err());
+        assert!(parsed(&["user", "export", "--json", "--format", "csv"]).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The command that writes all users to standard output.
 
 use std::{
-    io, mem,
+    io, iter, mem,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -73,8 +73,7 @@ pub enum ExportError {
 
 impl UserExport {
     /// Writes all users by `write`, in the order of their ids, and adds them to `written`. Reads a page while the one before is
-    /// written, and keeps no more than two in memory. Ends early, with
-    /// [`OutputReader::Gone`], if the output has no reader.
+    /// written, and keeps no more than two in memory. Ends early, with [`OutputReader::Gone`], if the output has no reader.
     ///
     /// Each user is written at most once. A user who is created, changed or deleted meanwhile is written as they are when
     /// their page is read, if they exist then.
@@ -94,9 +93,7 @@ impl UserExport {
         let mut next = read_page(users, None).await?;
         loop {
             let page = next;
-            for user in &page {
-                self.append(&mut text, user);
-            }
+            text.extend(self.lines(&page));
             let last = page.last().map(|user| user.id).filter(|_| page.len() >= PAGE as usize);
             let reading = async {
                 match last {
@@ -119,7 +116,7 @@ impl UserExport {
     fn header(self) -> Vec<u8> {
         match self.format {
             ExportFormat::Jsonl => Vec::new(),
-            ExportFormat::Csv => csv_line(&COLUMNS[..self.columns()]),
+            ExportFormat::Csv => csv_lines(iter::once(COLUMNS[..self.columns()].to_vec())),
         }
     }
 
@@ -127,31 +124,28 @@ impl UserExport {
         COLUMNS.len() - usize::from(!self.with_hashes)
     }
 
-    fn append(self, text: &mut Vec<u8>, user: &User) {
-        let password = user.password.as_ref().map(PasswordHash::as_phc);
-        let view = UserView::of(user);
+    fn lines(self, users: &[User]) -> Vec<u8> {
         match self.format {
             ExportFormat::Jsonl => {
-                let line = if self.with_hashes { json(&UserWithHash { user: view, password }) } else { json(&view) };
-                text.extend(line.into_bytes());
-                text.push(b'\n');
+                let lines = users.iter().map(|user| self.json_line(user));
+                lines.collect::<String>().into_bytes()
             }
-            ExportFormat::Csv => {
-                let verified = if view.email_verified { "true" } else { "false" };
-                let cells = [
-                    &*view.id,
-                    view.email,
-                    verified,
-                    view.name,
-                    view.role,
-                    view.status,
-                    &*view.created,
-                    password.unwrap_or(""),
-                ];
-                let cells = cells.map(|cell| neutralised(&escaped(cell)));
-                text.extend(csv_line(&cells[..self.columns()]));
-            }
+            ExportFormat::Csv => csv_lines(users.iter().map(|user| self.cells(user))),
         }
+    }
+
+    fn json_line(self, user: &User) -> String {
+        let (view, password) = (UserView::of(user), user.password.as_ref().map(PasswordHash::as_phc));
+        let line = if self.with_hashes { json(&UserWithHash { user: view, password }) } else { json(&view) };
+        format!("{line}\n")
+    }
+
+    fn cells(self, user: &User) -> Vec<String> {
+        let UserView { id, email, email_verified, name, role, status, created } = UserView::of(user);
+        let verified = if email_verified { "true" } else { "false" };
+        let password = user.password.as_ref().map_or("", PasswordHash::as_phc);
+        let cells = [&id, email, verified, name, role, status, &created, password];
+        cells[..self.columns()].iter().map(|cell| neutralised(&escaped(cell))).collect()
     }
 }
 
@@ -167,10 +161,12 @@ struct UserWithHash<'user> {
     password: Option<&'user str>,
 }
 
-fn csv_line(cells: &[impl AsRef<[u8]>]) -> Vec<u8> {
+fn csv_lines<C: AsRef<[u8]>>(rows: impl Iterator<Item = Vec<C>>) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let written = writer.write_record(cells);
-    written.unwrap_or_else(|_| unreachable!("writing to memory does not fail"));
+    for row in rows {
+        let written = writer.write_record(row);
+        written.unwrap_or_else(|_| unreachable!("writing to memory does not fail, and the rows are equally long"));
+    }
     writer.into_inner().unwrap_or_else(|_| unreachable!("writing to memory does not fail"))
 }
 
@@ -189,8 +185,7 @@ mod tests {
     }
 
     fn line(format: ExportFormat, with_hashes: bool, user: &User) -> String {
-        let mut text = Vec::new();
-        UserExport { format, with_hashes }.append(&mut text, user);
+        let text = UserExport { format, with_hashes }.lines(std::slice::from_ref(user));
         String::from_utf8(text).expect("UTF-8").replace(&user.id.to_string(), "ID")
     }
 
