@@ -19,8 +19,8 @@ use postern::{
     request_memory::RequestBudget,
     server::{ConnectionLimits, ConnectionTimeouts, Tls},
     store::{
-        AttemptStore, AuditStore, SessionStore, UserStore, instrumented_attempts, instrumented_sessions,
-        instrumented_users,
+        AttemptStore, AuditStore, SessionStore, UserStore, instrumented_attempts, instrumented_audit,
+        instrumented_sessions, instrumented_users,
         memory::MemoryAttempts,
         postgres::{self, PostgresStore, PostgresUrl},
         redis::{RedisStore, RedisUrl},
@@ -157,6 +157,7 @@ impl<'config> App<'config> {
             rotation_enabled: config.refresh_rotation,
             metrics: Arc::clone(metrics),
             audit,
+            events: instrumented_audit(Arc::clone(&stores.audit), metrics.store_calls.clone()),
         })
     }
 

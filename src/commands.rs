@@ -4,20 +4,20 @@ use std::{
     io::{self, IsTerminal as _},
     path::Path,
     process,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
 use postern::{
     accounts::UserAdmin,
     audit::Trail,
-    cli::{self, AuditCommand, CalibrateCommand, KeysCommand, Report, UserCommand},
+    cli::{self, AuditCommand, CalibrateCommand, KeysCommand, OutputReader, Report, UserCommand, UserExport},
     clock::{Clock, SystemClock},
     config::{self, Config, HealthConfig, SETTINGS, Setting, UsersConfig, UsersStore, Values},
     http::health_check,
     logging::{finish, print_error},
     metrics::Metrics,
-    model::{AuditOrigin, escape_invisible},
+    model::{AuditOrigin, AuditSubject, EventKind, escape_invisible},
     passwords::{Hasher, Password, Policy, WorkPermit},
     store::{
         AuditStore, UserStore,
@@ -31,7 +31,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use crate::{app::generate_first_keys, exit::ExitError, runtime::run_async};
+use crate::{app::generate_first_keys, exit::ExitError, runtime::run_async, signals::Signals, standard_output};
 
 /// The time limit of PostgreSQL for a statement of a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
@@ -161,6 +161,52 @@ async fn or_interrupt<T>(
 async fn ask_password(interrupts: &mut Signal) -> Result<Password, ExitError> {
     let answer = async { Ok(spawn_blocking(cli::password::ask).await??) };
     if io::stdin().is_terminal() { answer.await } else { or_interrupt(interrupts, answer).await }
+}
+
+/// Writes all users to standard output. The audit trail has an event at the beginning, without which nothing is written, and
+/// one at the end, unless the process is killed.
+pub fn export_users(export: UserExport, values: &Values) -> Result<(), ExitError> {
+    let config = config::for_users(values).map_err(ExitError::Settings)?;
+    if export.with_hashes && standard_output::is_terminal() {
+        return Err(
+            "standard output is a terminal, which keeps what it shows: expected a file or a pipe for hashes".into()
+        );
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    run_async(async {
+        let mut signals = Signals::new()?;
+        let (users, events) = tokio::select! {
+            opened = open_users(&config, DataDirectory::existing, &clock) => opened?,
+            signal = signals.next() => return Err(format!("stopped by {signal}: no user was exported").into()),
+        };
+        let hashes = if export.with_hashes { "with password hashes" } else { "without password hashes" };
+        let record = async |detail| record_export(&*events, &clock, detail).await;
+        record(format!("started, {hashes}")).await?;
+        let written = AtomicU64::new(0);
+        let write = async |text: Vec<u8>| spawn_blocking(move || standard_output::write(&text)).await?;
+        let outcome = tokio::select! {
+            outcome = export.run(&*users, &written, write) => outcome.map_err(|error| error.to_string()),
+            signal = signals.next() => Err(format!("stopped by {signal}")),
+        };
+        let users = written.into_inner();
+        let end = match &outcome {
+            Ok(OutputReader::Open) => "complete",
+            Ok(OutputReader::Gone) | Err(_) => "incomplete",
+        };
+        if let Err(error) = record(format!("{end}, users: {users}, {hashes}")).await {
+            print_error(&error);
+        }
+        outcome.map(drop).map_err(|error| format!("the output is incomplete after {users} users: {error}").into())
+    })
+}
+
+/// Writes an audit event of an export to the table.
+async fn record_export(events: &dyn AuditStore, clock: &Arc<dyn Clock>, detail: String) -> Result<(), String> {
+    let (audit, queue) = Trail::new(Arc::clone(clock), Metrics::new("").audit, MAX_EVENTS);
+    let subject = AuditSubject::default().with_detail(detail);
+    audit.record(EventKind::AdminUsersExported, subject, AuditOrigin::command_line(getuid().as_raw()));
+    let written = queue.write(events).await;
+    written.map(drop).map_err(|error| format!("failed to write the audit event of this export: {error}"))
 }
 
 pub fn audit(command: &AuditCommand, values: &Values) -> Result<Output, ExitError> {

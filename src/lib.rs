@@ -11,9 +11,10 @@
 //!
 //! - `main.rs`: arguments, command, exit code
 //! - `serve.rs`: the life of a server: start, drain
-//! - `signals.rs`: signals, and the deadline of a stop
 //! - `commands.rs`: the commands that run once
 //! - `app.rs`: builds the parts of a server from its settings
+//! - `signals.rs`: signals, and the deadline of a stop
+//! - `standard_output.rs`: the output of commands
 //! - `runtime.rs`: the asynchronous runtime of a command
 //! - `exit.rs`: errors that end the process, exit codes
 //! - `cli/`: the command line
@@ -22,7 +23,7 @@
 //! - `http/`: requests and responses: routes, handlers, errors
 //! - `request_memory/`: the budget of memory that connections and requests hold
 //! - `accounts/`: the use cases, a file each
-//! - `rate_limit/`: limits on failed logins and on sign-ups
+//! - `rate_limit/`: limits on failed logins, on sign-ups and on exports
 //! - `api_keys.rs`: the keys of services that introspect tokens
 //! - `logging/`: the log: lines, their queue and its writer
 //! - `audit/`: the audit trail

@@ -6,11 +6,9 @@ mod exit;
 mod runtime;
 mod serve;
 mod signals;
+mod standard_output;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use postern::{
     cli::{self, Subcommand},
@@ -73,6 +71,10 @@ fn run(subcommand: Subcommand, values: Values) -> Result<ExitCode, ExitError> {
         }
         Subcommand::Migrate => commands::migrate(&values)?,
         Subcommand::Users(command) => commands::users(command, &values)?,
+        Subcommand::ExportUsers(export) => {
+            commands::export_users(export, &values)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Subcommand::Keys(command) => commands::keys(&command, &values)?,
         Subcommand::Audit(command) => commands::audit(&command, &values)?,
         Subcommand::Calibrate(command) => commands::calibrate(&command, &values)?,
@@ -82,15 +84,6 @@ fn run(subcommand: Subcommand, values: Values) -> Result<ExitCode, ExitError> {
         Subcommand::Completions(shell) => Output::from(cli::completions(shell).trim_end().to_owned()),
         Subcommand::Manual(directory) => commands::write_manual(&directory)?,
     };
-    print(&output.text)?;
+    standard_output::write(format!("{}\n", output.text).as_bytes())?;
     output.error.map_or(Ok(ExitCode::SUCCESS), Err)
-}
-
-/// Prints to standard output, and waits for its reader: a command has nothing else to do, and a signal ends it. A closed pipe
-/// is no error: the command is done.
-fn print(text: &str) -> io::Result<()> {
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
-    }
 }

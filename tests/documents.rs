@@ -241,6 +241,7 @@ fn sample(word: &str) -> String {
         "SIZE" => "64MiB",
         "CURSOR" => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         "SHELL" => "bash",
+        "FORMAT" => "csv",
         "PURPOSE" | "KEY" => "access",
         "ID" => "k4.pid.x",
         word => word,

@@ -58,7 +58,7 @@ turns = itertools.count()
 # Only for the paths that need a token: schemathesis takes any 401 as an expired token.
 @(
     schemathesis.auth()
-    .apply_to(path=["/profile/", "/change-password/", "/sessions/", "/verify/", "/verify/{rest}"])
+    .apply_to(path=["/profile/", "/profile/export/", "/change-password/", "/sessions/", "/verify/", "/verify/{rest}"])
     .skip_for(path="/profile/", method="DELETE")
 )
 class SignedIn:
@@ -106,6 +106,8 @@ def before_call(context, case, kwargs):
     match case.operation.path:
         case "/profile/" if leaver:
             case.body["password"] = leaver.password
+        case "/profile/export/":
+            case.body["password"] = account.password
         case "/token/":
             case.body |= account.credentials()
         case "/refresh/" | "/logout/":

@@ -125,7 +125,7 @@ impl Accounts {
         Ok(permits)
     }
 
-    async fn reserve(
+    pub(super) async fn reserve(
         &self,
         subject: AttemptSubject,
         user: Option<UserId>,

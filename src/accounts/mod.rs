@@ -14,6 +14,7 @@ mod introspection;
 mod login;
 mod logout;
 mod profile;
+mod profile_export;
 mod reauthentication;
 mod refresh;
 mod service;
@@ -29,6 +30,7 @@ pub use self::{
     imported_hashes::ImportedHashes,
     introspection::{Identity, SessionOutagePolicy},
     login::Credentials,
+    profile_export::{DisclosedEvent, ProfileExport},
     reauthentication::EndedSessions,
     refresh::Refreshed,
     service::{Accounts, Lifetimes, Tokens},

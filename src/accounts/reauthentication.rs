@@ -21,6 +21,8 @@ pub enum ReauthAction {
     PasswordChange(CandidatePassword, EndedSessions),
     /// Deletes the account.
     Deletion,
+    /// Exports the user's data, which writes nothing.
+    Export,
 }
 
 /// The sessions that a password change ends.
@@ -35,7 +37,7 @@ pub enum EndedSessions {
 /// The outcome of an action that took place.
 #[derive(Debug)]
 pub(super) struct Reauthenticated {
-    /// The user as they were before.
+    /// The user as they were before a write, or as they are if there was none.
     pub former: User,
     /// The session that the action opened, if any.
     pub opened: Option<Session>,
@@ -45,6 +47,7 @@ pub(super) struct Reauthenticated {
 enum ReauthWrite {
     PasswordChange(AcceptedPassword, EndedSessions),
     Deletion,
+    None,
 }
 
 /// The password that confirms an action, and the permit to verify it.
@@ -57,7 +60,8 @@ struct Confirmation<'call> {
 impl Accounts {
     /// Verifies the user's password, then performs `action`.
     ///
-    /// Deciding write: a compare-and-set on the verified hash and the epoch that was read with it.
+    /// Deciding write: a compare-and-set on the verified hash and the epoch that was read with it. An export has none; the
+    /// user is read again instead.
     ///
     /// # Errors
     /// Returns [`AccountError::PolicyViolations`] if a new password is not accepted, [`AccountError::WrongPassword`] if the
@@ -100,6 +104,7 @@ impl Accounts {
                 ReauthWrite::PasswordChange(self.accept_password(candidate, confirmation.permit).await?, ended)
             }
             ReauthAction::Deletion => ReauthWrite::Deletion,
+            ReauthAction::Export => ReauthWrite::None,
         };
         if let Some(done) = self.verify_and_write(current, &write, confirmation).await? {
             return Ok(done);
@@ -131,6 +136,10 @@ impl Accounts {
                     EndedSessions::Others => (self.replace_password(current, hash, call).await?, None),
                     EndedSessions::All => self.replace_password_and_session(user, hash, call).await?,
                 }
+            }
+            ReauthWrite::None => {
+                let CurrentUser { user, .. } = self.reload(current, call).await?;
+                return Ok(Some(Reauthenticated { former: user, opened: None }));
             }
             ReauthWrite::Deletion => (self.users.delete_verified(user, &call.time).await?, None),
         };

@@ -12,7 +12,7 @@ use crate::{
     model::{AuditSubject, Epoch, EventKind, NewSession, RefreshedSession, Session, SessionId, User},
     passwords::{AcceptedPassword, CandidatePassword, Hasher, Policy, WorkPermit},
     rate_limit::LoginLimiter,
-    store::{SessionStore, StoreError, TimeBudget, UserStore},
+    store::{AuditStore, SessionStore, StoreError, TimeBudget, UserStore},
     tokens::{AccessTokens, RefreshClaims, RefreshTokens},
 };
 
@@ -49,6 +49,8 @@ pub struct Accounts {
     pub metrics: Arc<Metrics>,
     /// Records audit events.
     pub audit: Trail,
+    /// Reads the audit events of a user.
+    pub events: Arc<dyn AuditStore>,
 }
 
 /// The lifetimes of tokens, sessions and cached keys.

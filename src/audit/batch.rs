@@ -70,7 +70,7 @@ mod tests {
         audit::Trail,
         clock::SystemClock,
         metrics::Metrics,
-        model::{AuditOrigin, EventId, EventKind, EventQuery},
+        model::{AuditOrigin, EventId, EventKind, EventQuery, UserId},
     };
 
     /// A table that rejects logouts, and is unavailable after a number of statements.
@@ -97,6 +97,16 @@ mod tests {
         }
 
         async fn list(&self, _: &EventQuery, _: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        async fn of_user(
+            &self,
+            _: UserId,
+            _: Option<EventId>,
+            _: u32,
+            _: &TimeBudget,
+        ) -> Result<Vec<AuditEvent>, StoreError> {
             Ok(Vec::new())
         }
 

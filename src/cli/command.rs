@@ -2,7 +2,10 @@
 
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
-use super::calibrate::{parse_memory, parse_target};
+use super::{
+    calibrate::{parse_memory, parse_target},
+    user_export::ExportFormat,
+};
 use crate::{
     accounts::UserRef,
     config::{SETTINGS, Setting},
@@ -76,6 +79,7 @@ fn user() -> Command {
                 ),
         )
         .subcommand(user_list())
+        .subcommand(user_export())
         .subcommand(Command::new("show").about("Show a user").arg(user_ref()))
         .subcommand(
             Command::new("set-password")
@@ -120,6 +124,29 @@ fn user_list() -> Command {
                 .value_name("CURSOR")
                 .value_parser(parsed::<Cursor>)
                 .help("Start after this cursor, which the previous page ended with"),
+        )
+}
+
+fn user_export() -> Command {
+    let after = "Redirect the output to a file, for example `umask 077; postern user export > users.jsonl`. If the command \
+                 fails, the output is incomplete";
+    Command::new("export")
+        .about("Write all users to standard output")
+        .after_help(after)
+        .arg(
+            Arg::new("format")
+                .long("format")
+                .value_name("FORMAT")
+                .default_value("jsonl")
+                .value_parser(value_parser!(ExportFormat))
+                .conflicts_with("json")
+                .help("A JSON object on each line, or CSV with a header"),
+        )
+        .arg(
+            Arg::new("with-hashes")
+                .long("with-hashes")
+                .action(ArgAction::SetTrue)
+                .help("Add the password hashes; refused if standard output is a terminal"),
         )
 }
 

@@ -15,6 +15,7 @@ use super::{
     command::command,
     keys::KeysCommand,
     output::Format,
+    user_export::UserExport,
     users::{UserAction, UserCommand},
 };
 use crate::{
@@ -36,6 +37,8 @@ pub enum Subcommand {
     Migrate,
     /// Manage users or their sessions.
     Users(UserCommand),
+    /// Export all users.
+    ExportUsers(UserExport),
     /// Manage the keys.
     Keys(KeysCommand),
     /// List audit events.
@@ -91,6 +94,10 @@ fn subcommand(matches: &ArgMatches) -> Subcommand {
             Subcommand::Serve { migrate: serve.get_flag("migrate") || matches.get_flag("migrate") }
         }
         Some(("migrate", _)) => Subcommand::Migrate,
+        Some(("user", user)) if let Some(export) = user.subcommand_matches("export") => {
+            let format = required(export, "format");
+            Subcommand::ExportUsers(UserExport { format, with_hashes: export.get_flag("with-hashes") })
+        }
         Some(("user", user)) => Subcommand::Users(user_command(user)),
         Some(("sessions", sessions)) => Subcommand::Users(sessions_command(sessions)),
         Some(("keys", keys)) => Subcommand::Keys(keys_command(keys)),
@@ -172,6 +179,7 @@ fn required<T: Clone + Send + Sync + 'static>(arguments: &ArgMatches, name: &str
 
 #[cfg(test)]
 mod tests {
+    use super::super::user_export::ExportFormat;
     use super::*;
     use crate::{config::SETTINGS, keys::KeySelector};
 
@@ -226,6 +234,21 @@ mod tests {
     fn emergency_rotation_requires_a_purpose() {
         assert!(parsed(&["keys", "rotate", "--emergency"]).is_err());
         assert!(parsed(&["keys", "rotate", "everything"]).is_err());
+    }
+
+    #[test]
+    fn export_is_jsonl_without_hashes_by_default() {
+        let export = |format, with_hashes| Subcommand::ExportUsers(UserExport { format, with_hashes });
+
+        for arguments in
+            [&["user", "export"][..], &["user", "export", "--json"], &["user", "export", "--format", "jsonl"]]
+        {
+            assert_eq!(subcommand_of(arguments), export(ExportFormat::Jsonl, false), "{arguments:?}");
+        }
+        let csv = subcommand_of(&["user", "export", "--with-hashes", "--format", "csv"]);
+        assert_eq!(csv, export(ExportFormat::Csv, true));
+        assert!(parsed(&["user", "export", "--format", "xml"]).is_err());
+        assert!(parsed(&["user", "export", "--json", "--format", "csv"]).is_err());
     }
 
     #[test]

@@ -3,11 +3,13 @@
 mod audit;
 mod calibrate;
 mod command;
+mod csv_cells;
 mod invocation;
 mod keys;
 mod manual;
 mod output;
 pub mod password;
+mod user_export;
 mod users;
 
 pub use self::{
@@ -17,6 +19,7 @@ pub use self::{
     invocation::{Invocation, Subcommand, parse},
     keys::KeysCommand,
     manual::{completions, write_manual},
-    output::{Format, Report},
+    output::{Format, OutputReader, Report},
+    user_export::{ExportError, ExportFormat, UserExport},
     users::{UserAction, UserCommand},
 };

@@ -21,6 +21,15 @@ impl Format {
     }
 }
 
+/// Whether the output has a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputReader {
+    /// It may have.
+    Open,
+    /// It has none: the pipe is closed.
+    Gone,
+}
+
 /// The output of a command that may succeed and still find a fault.
 #[derive(Debug)]
 pub struct Report {

@@ -116,37 +116,33 @@ impl UserCommand {
 
 /// A user as JSON.
 #[derive(Serialize)]
-struct UserView<'user> {
-    id: String,
-    email: &'user str,
-    name: &'user str,
-    role: &'static str,
+pub(super) struct UserView<'user> {
+    pub id: String,
+    pub email: &'user str,
+    pub email_verified: bool,
+    pub name: &'user str,
+    pub role: &'static str,
     #[serde(rename = "standing")]
-    status: &'static str,
-    created: String,
+    pub status: &'static str,
+    pub created: String,
 }
 
 impl<'user> UserView<'user> {
-    fn of(user: &'user User) -> Self {
+    pub fn of(user: &'user User) -> Self {
         Self {
             id: user.id.to_string(),
             email: user.email.as_str(),
+            email_verified: user.email_verified,
             name: user.name.as_str(),
-            role: match user.role {
-                Role::Member => "member",
-                Role::Administrator => "administrator",
-            },
-            status: match user.status {
-                AccountStatus::Active => "active",
-                AccountStatus::Inactive => "inactive",
-            },
+            role: user.role.name(),
+            status: user.status.name(),
             created: rfc3339(user.created),
         }
     }
 }
 
 /// Escapes control characters of a stored text, which another program may have written.
-fn escaped(stored: &str) -> String {
+pub(super) fn escaped(stored: &str) -> String {
     escape_control(stored, ControlEscape::Rust)
 }
 
@@ -155,7 +151,7 @@ fn render(user: &User, format: Format) -> String {
     match format {
         Format::Json => json(&view),
         Format::Text => {
-            let UserView { id, email, name, role, status, created } = view;
+            let UserView { id, email, name, role, status, created, .. } = view;
             let (email, name) = (escaped(email), escaped(name));
             format!(
                 "id        {id}\nemail     {email}\nname      {name}\nrole      {role}\nstatus    {status}\ncreated   {created}"
@@ -184,7 +180,7 @@ impl<'users> UserListView<'users> {
             return json(self);
         }
         let mut text = format!("{:<20}  {:<36}  {:<8}  {:<13}  EMAIL, NAME", "CREATED", "ID", "STATUS", "ROLE");
-        for UserView { id, email, name, role, status, created } in &self.users {
+        for UserView { id, email, name, role, status, created, .. } in &self.users {
             let (email, name) = (escaped(email), escaped(name));
             let _ = write!(text, "\n{created}  {id}  {status:<8}  {role:<13}  {email}, {name}");
         }

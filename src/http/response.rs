@@ -38,6 +38,14 @@ pub struct NoContent;
 /// 200 with these headers and without a body.
 pub struct Headers(pub Vec<(HeaderName, HeaderValue)>);
 
+/// 200 with a JSON text, which browsers save as a file.
+pub struct JsonFile {
+    /// The body.
+    pub text: Vec<u8>,
+    /// The name of the file: letters, digits, `-` and `.`.
+    pub name: &'static str,
+}
+
 /// The response of a probe: 200 or 503 with a JSON body.
 pub struct Probe<T> {
     /// Selects 200 if true, and 503 if false.
@@ -90,6 +98,16 @@ impl<T: Serialize> IntoResponse for Probe<T> {
         }
         let mut response = json(StatusCode::SERVICE_UNAVAILABLE, &self.body);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+    }
+}
+
+impl IntoResponse for JsonFile {
+    fn into_response(self) -> Response {
+        let mut response = with_body(self.text, JSON);
+        let disposition = HeaderValue::from_str(&format!("attachment; filename=\"{}\"", self.name));
+        let disposition = disposition.unwrap_or_else(|_| unreachable!("the name is visible ASCII"));
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
         response
     }
 }

@@ -7,7 +7,7 @@ use hyper::Method;
 
 use super::{
     auth::{ApiClient, ForwardAuth, Public, SignedIn},
-    handlers::{forward_auth, health, introspection, key_sets, openapi, passwords, sessions, users},
+    handlers::{export, forward_auth, health, introspection, key_sets, openapi, passwords, sessions, users},
     router::{MethodFilter, Router, route},
 };
 use crate::tokens::{AccessFormat, KeySetFormat};
@@ -25,6 +25,7 @@ pub fn public() -> Router {
         route(Method::GET,       "/profile/",                SignedIn,    users::profile),
         route(Method::PATCH,     "/profile/",                SignedIn,    users::rename),
         route(Method::DELETE,    "/profile/",                SignedIn,    users::delete),
+        route(Method::POST,      "/profile/export/",         SignedIn,    export::export),
         route(Method::POST,      "/change-password/",        SignedIn,    passwords::change),
         route(Method::GET,       "/sessions/",               SignedIn,    sessions::list),
         route(Method::DELETE,    "/sessions/{id}/",          SignedIn,    sessions::end),

@@ -17,6 +17,8 @@ pub struct AccountMetrics {
     pub refreshes: Outcomes,
     /// Password changes.
     pub password_changes: Outcomes,
+    /// Exports of a user's own data.
+    pub exports: Outcomes,
     refresh_tokens: IntCounterVec,
     /// Successful responses of `/verify/` without the session store.
     pub identified_without_session: IntCounter,
@@ -51,6 +53,7 @@ impl AccountMetrics {
             logins: Outcomes::new(make, &families::LOGINS),
             refreshes: Outcomes::new(make, &families::REFRESHES),
             password_changes: Outcomes::new(make, &families::PASSWORD_CHANGES),
+            exports: Outcomes::new(make, &families::EXPORTS),
             refresh_tokens: make.counter(&families::REFRESH_TOKENS),
             identified_without_session: make.counter(&families::DEGRADED_VERIFICATIONS).with_label_values::<&str>(&[]),
             opened_by_sign_up: opened.with_label_values(&["sign_up"]),

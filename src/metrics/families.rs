@@ -1,6 +1,8 @@
 //! The table of metrics: names, by the conventions of Prometheus (its documentation, "Metric and label naming"), help texts
 //! and label values.
 
+use super::operations::OPERATIONS;
+
 /// The definition of a metric.
 #[derive(Debug)]
 pub struct Family {
@@ -218,9 +220,10 @@ pub(super) const RATE_LIMITED: Family = counter(
             "imported_hash",
             "imported_hash_56",
             "imported_hash_48",
+            "export",
         ],
     )],
-    "Attempts rejected after too many failures, and sign-ups rejected after too many sign-ups",
+    "Attempts rejected after too many failures, and sign-ups and exports rejected after too many",
 );
 pub(super) const LOCAL_FALLBACK: Family = counter(
     "postern_rate_limit_local_fallback_total",
@@ -245,24 +248,28 @@ pub(super) const REFRESH_TOKENS: Family = counter(
     &[listed("outcome", &["kept", "outdated", "next", "shared", "lost_response", "superseded", "reused", "rollback"])],
     "Refresh tokens presented for a valid session",
 );
+/// The outcomes of actions that a signed-in user confirms with the password.
+const CONFIRMATION_OUTCOMES: &[&str] = &[
+    SUCCEEDED,
+    "wrong_password",
+    "invalid_token",
+    "too_many_attempts",
+    "overloaded",
+    "unavailable",
+    "rejected",
+    "misconfigured",
+    "corrupt",
+    ABANDONED,
+];
 pub(super) const PASSWORD_CHANGES: Family = counter(
     "postern_password_changes_total",
-    &[listed(
-        "outcome",
-        &[
-            SUCCEEDED,
-            "wrong_password",
-            "invalid_token",
-            "too_many_attempts",
-            "overloaded",
-            "unavailable",
-            "rejected",
-            "misconfigured",
-            "corrupt",
-            ABANDONED,
-        ],
-    )],
+    &[listed("outcome", CONFIRMATION_OUTCOMES)],
     "Password changes with a valid new password",
+);
+pub(super) const EXPORTS: Family = counter(
+    "postern_profile_exports_total",
+    &[listed("outcome", CONFIRMATION_OUTCOMES)],
+    "Exports of a user's own data, by the outcome of their confirmation with the password",
 );
 pub(super) const DEGRADED_VERIFICATIONS: Family = counter(
     "postern_degraded_verifications_total",
@@ -349,33 +356,6 @@ pub(super) const BUILD_INFO: Family = gauge(
     "Always 1",
 );
 
-/// The store operations.
-pub const OPERATIONS: &[&str] = &[
-    "users.insert",
-    "users.by_email",
-    "users.by_id",
-    "users.rehash",
-    "users.change_password",
-    "users.list",
-    "users.update",
-    "users.delete",
-    "users.delete_verified",
-    "users.end_all_sessions",
-    "users.imported_hashes",
-    "users.ping",
-    "sessions.open",
-    "sessions.touch",
-    "sessions.list",
-    "sessions.refresh",
-    "sessions.end",
-    "sessions.remove_ended",
-    "sessions.ping",
-    "attempts.reserve",
-    "attempts.refund",
-    "attempts.clear",
-    "attempts.knows",
-    "attempts.remember",
-];
 const OPERATION: Label = listed("operation", OPERATIONS);
 
 /// Every metric except those of the process, in the order of `docs/metrics.md`.
@@ -410,6 +390,7 @@ pub const FAMILIES: &[&Family] = &[
     &REFRESHES,
     &REFRESH_TOKENS,
     &PASSWORD_CHANGES,
+    &EXPORTS,
     &DEGRADED_VERIFICATIONS,
     &SESSIONS_OPENED,
     &SESSIONS_ENDED,

@@ -9,6 +9,7 @@ mod hashing;
 mod http;
 mod instruments;
 mod log;
+mod operations;
 mod outcomes;
 mod pools;
 mod rate_limit;
@@ -19,10 +20,11 @@ mod request_memory;
 pub use self::{
     accounts::AccountMetrics,
     audit::AuditMetrics,
-    families::{FAMILIES, Family, Label, LabelValues, MetricKind, OPERATIONS},
+    families::{FAMILIES, Family, Label, LabelValues, MetricKind},
     hashing::{HashingMetrics, HashingQueueMetrics},
     http::{HttpMetrics, InFlightRequest, OpenConnection, RouteMetrics},
     log::DroppedLines,
+    operations::OPERATIONS,
     outcomes::{CallMetrics, Operation, Outcomes},
     pools::{PoolStats, RetryCounts},
     rate_limit::RateLimitMetrics,

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use prometheus::{Histogram, IntCounter, IntCounterVec};
 
-use super::families::{self, ABANDONED, CALL_OUTCOMES, Family, OPERATIONS, SUCCEEDED};
+use super::families::{self, ABANDONED, CALL_OUTCOMES, Family, SUCCEEDED};
 use super::instruments::Registrar;
+use super::operations::OPERATIONS;
 
 /// Counts operations of one kind by their outcome.
 #[derive(Debug, Clone)]

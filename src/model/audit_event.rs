@@ -76,6 +76,8 @@ pub enum EventKind {
     PasswordConfirmationFailed,
     /// A user changed their name.
     ProfileChanged,
+    /// A user exported their own data.
+    ProfileExported,
     /// A user deleted the account.
     AccountDeleted,
     /// A server loaded changed keys.
@@ -98,11 +100,13 @@ pub enum EventKind {
     AdminSessionsEnded,
     /// An administrator ended all sessions of all users.
     AdminAllSessionsEnded,
+    /// An administrator exported all users: recorded at the beginning and at the end.
+    AdminUsersExported,
 }
 
 impl EventKind {
     /// All kinds, in the order of docs/audit.md.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::SignUp,
         Self::Login,
         Self::LoginFailed,
@@ -119,6 +123,7 @@ impl EventKind {
         Self::PasswordChanged,
         Self::PasswordConfirmationFailed,
         Self::ProfileChanged,
+        Self::ProfileExported,
         Self::AccountDeleted,
         Self::KeysChanged,
         Self::ServerStarted,
@@ -130,6 +135,7 @@ impl EventKind {
         Self::AdminUserDeleted,
         Self::AdminSessionsEnded,
         Self::AdminAllSessionsEnded,
+        Self::AdminUsersExported,
     ];
 
     /// Returns the stored name.
@@ -152,6 +158,7 @@ impl EventKind {
             Self::PasswordChanged => "password_changed",
             Self::PasswordConfirmationFailed => "password_confirmation_failed",
             Self::ProfileChanged => "profile_changed",
+            Self::ProfileExported => "profile_exported",
             Self::AccountDeleted => "account_deleted",
             Self::KeysChanged => "keys_changed",
             Self::ServerStarted => "server_started",
@@ -163,6 +170,7 @@ impl EventKind {
             Self::AdminUserDeleted => "admin_user_deleted",
             Self::AdminSessionsEnded => "admin_sessions_ended",
             Self::AdminAllSessionsEnded => "admin_all_sessions_ended",
+            Self::AdminUsersExported => "admin_users_exported",
         }
     }
 
@@ -304,7 +312,7 @@ mod tests {
 
     #[test]
     fn names_of_event_kinds_do_not_change() {
-        insta::assert_snapshot!(EventKind::ALL.map(EventKind::name).join(" "), @"sign_up login login_failed throttled password_failures refresh_token_reused refresh_token_theft session_store_rollback logout logout_repeated logout_everywhere session_ended sessions_displaced password_changed password_confirmation_failed profile_changed account_deleted keys_changed server_started admin_user_created admin_user_renamed admin_password_set admin_user_deactivated admin_user_activated admin_user_deleted admin_sessions_ended admin_all_sessions_ended");
+        insta::assert_snapshot!(EventKind::ALL.map(EventKind::name).join(" "), @"sign_up login login_failed throttled password_failures refresh_token_reused refresh_token_theft session_store_rollback logout logout_repeated logout_everywhere session_ended sessions_displaced password_changed password_confirmation_failed profile_changed profile_exported account_deleted keys_changed server_started admin_user_created admin_user_renamed admin_password_set admin_user_deactivated admin_user_activated admin_user_deleted admin_sessions_ended admin_all_sessions_ended admin_users_exported");
     }
 
     #[test]

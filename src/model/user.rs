@@ -78,6 +78,17 @@ pub enum AccountStatus {
     Inactive,
 }
 
+impl AccountStatus {
+    /// Returns the name in output for people and programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
 /// The role of a user. It grants nothing yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -85,6 +96,17 @@ pub enum Role {
     Member,
     /// The role that `postern user create --admin` gives.
     Administrator,
+}
+
+impl Role {
+    /// Returns the name in output for people and programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Administrator => "administrator",
+        }
+    }
 }
 
 /// The hash of a password: a PHC string, `$argon2id$v=19$m=…,t=…,p=…$salt$hash`, or an imported hash of Django, which does

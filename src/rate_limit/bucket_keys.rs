@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, AddressLimits};
+use super::limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, AddressLimits, EXPORTS};
 use crate::{
     keys::{Keyring, LiveKeyring},
     model::{ClientNetwork, Email, PrefixLength, SessionId, UserId},
@@ -41,6 +41,11 @@ impl BucketKeys {
     /// Returns the key of an account and one of its sessions together.
     pub fn account_session(&self, user: UserId, session: SessionId) -> BucketKey {
         self.derive(ACCOUNT_SESSION.name, &[user.0.as_bytes(), session.0.as_bytes()])
+    }
+
+    /// Returns the key of the exports of a user.
+    pub fn exports(&self, user: UserId) -> BucketKey {
+        self.derive(EXPORTS.name, &[user.0.as_bytes()])
     }
 
     /// Returns the buckets of an address: the one of its narrowest network, and those of wider ones.

@@ -9,7 +9,7 @@ use tracing::debug;
 use super::{
     bucket_keys::BucketKeys,
     error::RateLimited,
-    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, AddressLimits, SIGN_UPS, imported_hashes},
+    limits::{ACCOUNT, ACCOUNT_IP, ACCOUNT_SESSION, ADDRESS, AddressLimits, EXPORTS, SIGN_UPS, imported_hashes},
     overflow::Counters,
     queue::{AttemptQueue, QueueEntry},
     reservation::{AttemptOutcome, Reservation},
@@ -52,6 +52,8 @@ pub(crate) enum AttemptSubject {
     SignUp(Email, IpAddr),
     /// The comparison of a login with an imported hash, which costs as much as this number of hashes.
     Cost(IpAddr, u64),
+    /// An export of the user's own data, with the right password.
+    Export(UserId, IpAddr),
 }
 
 impl AttemptSubject {
@@ -61,7 +63,8 @@ impl AttemptSubject {
             | Self::KnownSession(_, _, address)
             | Self::Address(address)
             | Self::SignUp(_, address)
-            | Self::Cost(address, _) => *address,
+            | Self::Cost(address, _)
+            | Self::Export(_, address) => *address,
         }
     }
 }
@@ -93,7 +96,10 @@ impl LoginLimiter {
         let key = match subject {
             AttemptSubject::Account(email, address) => keys.account_ip(email, *address),
             AttemptSubject::KnownSession(_, (user, session), _) => keys.account_session(*user, *session),
-            AttemptSubject::Address(_) | AttemptSubject::SignUp(..) | AttemptSubject::Cost(..) => return None,
+            AttemptSubject::Address(_)
+            | AttemptSubject::SignUp(..)
+            | AttemptSubject::Cost(..)
+            | AttemptSubject::Export(..) => return None,
         };
         Some(self.account_queue.join(key))
     }
@@ -108,7 +114,10 @@ impl LoginLimiter {
             AttemptSubject::Account(_, address) | AttemptSubject::Address(address) => {
                 Some(self.address_queue.join(keys.address(&ADDRESS, *address).0.key))
             }
-            AttemptSubject::KnownSession(..) | AttemptSubject::SignUp(..) | AttemptSubject::Cost(..) => None,
+            AttemptSubject::KnownSession(..)
+            | AttemptSubject::SignUp(..)
+            | AttemptSubject::Cost(..)
+            | AttemptSubject::Export(..) => None,
         }
     }
 
@@ -190,6 +199,10 @@ impl AttemptCounter {
             AttemptSubject::Cost(address, cost) => {
                 let reservation = self.reservation(store, *address, None);
                 self.reserve_address(reservation, (imported_hashes(*cost), *address), time).await
+            }
+            AttemptSubject::Export(user, address) => {
+                let bucket = Bucket { key: self.bucket_keys.exports(*user), limit: &EXPORTS };
+                self.reservation(store, *address, None).reserve(&[bucket], time).await
             }
         }
     }

@@ -161,6 +161,10 @@ pub fn imported_hashes(cost: u64) -> &'static AddressLimits {
     &IMPORTED_HASHES[exponent.min(IMPORTED_HASHES.len() - 1)]
 }
 
+/// Exports of an account's own data: 5 at once, then one an hour. Only exports with the right password count here.
+pub static EXPORTS: Limit =
+    Limit { name: "export", charges: &[Duration::from_hours(1)], burst: Duration::from_hours(4), ..STEADY };
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +252,11 @@ mod tests {
         let times = attempt_times(&SIGN_UPS.narrow, 401);
 
         assert_eq!((times[199], times[200], times[400]), (0, 18, 3618));
+    }
+
+    #[test]
+    fn account_has_5_free_exports_then_one_an_hour() {
+        assert_eq!(attempt_times(&EXPORTS, 7), [0, 0, 0, 0, 0, 3600, 7200]);
     }
 
     #[test]

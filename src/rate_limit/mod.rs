@@ -1,4 +1,4 @@
-//! Limits on failed logins and on sign-ups.
+//! Limits on failed logins, on sign-ups and on exports.
 //!
 //! A login or a sign-up is an attempt. The limiter reserves each attempt as a failure before a password is hashed, and
 //! refunds it if it does not fail, so parallel attempts cannot exceed a limit. The limits are in `limits.rs`.

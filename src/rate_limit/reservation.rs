@@ -156,6 +156,11 @@ impl Reservation {
         Ok(Err(rate_limited))
     }
 
+    /// Keeps the charges, regardless of what becomes of the request.
+    pub fn keep(mut self) {
+        drop(self.reserved.take());
+    }
+
     /// Keeps the charges of a failed attempt, and refunds or clears the charges of any other.
     pub async fn settle(mut self, outcome: AttemptOutcome, time: &TimeBudget) {
         let (reserved, hook) = (self.reserved.take(), self.on_failure.get_mut().take());

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{error::StoreError, time_budget::TimeBudget};
-use crate::model::{AuditEvent, EventId, EventQuery};
+use crate::model::{AuditEvent, EventId, EventQuery, UserId};
 
 /// Stores audit events. A stored event never changes, and is removed only because of its age.
 ///
@@ -18,6 +18,16 @@ pub trait AuditStore: Send + Sync {
 
     /// Returns at most `query.limit` events that match the query, newest first (by id, descending).
     async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError>;
+
+    /// Returns at most `limit` events about a user whose ids are less than `before`, newest first (by id, descending). The
+    /// call takes as long for a user with few events as for a table with few events.
+    async fn of_user(
+        &self,
+        user: UserId,
+        before: Option<EventId>,
+        limit: u32,
+        time: &TimeBudget,
+    ) -> Result<Vec<AuditEvent>, StoreError>;
 
     /// Removes the oldest events whose ids are less than `before`, at most `limit` of them, and returns their number.
     /// If one of them is younger than 23 hours, the call fails with [`StoreError::Rejected`] and removes nothing: the

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     attempts::{AttemptStore, Bucket, Device, ReserveOutcome},
+    audit_events::AuditStore,
     error::StoreError,
     health::StoreHealth,
     sessions::{Opened, Refresh, RefreshAttempt, SessionStore},
@@ -14,7 +15,10 @@ use super::{
 };
 use crate::{
     metrics::{CallMetrics, Operation},
-    model::{Email, Epoch, LiveSession, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
+    model::{
+        AuditEvent, Email, Epoch, EventId, EventQuery, LiveSession, NewSession, PasswordHash, Session, SessionId, User,
+        UserId, UserQuery,
+    },
 };
 
 /// Returns a store that counts and times each call of `users`.
@@ -33,6 +37,12 @@ pub fn instrumented_sessions(sessions: Arc<dyn SessionStore>, calls: CallMetrics
 #[must_use]
 pub fn instrumented_attempts(attempts: Arc<dyn AttemptStore>, calls: CallMetrics) -> Arc<dyn AttemptStore> {
     Arc::new(Instrumented { store: attempts, calls })
+}
+
+/// Returns a store that counts and times the reads of requests from `events`. The writer has metrics of its own.
+#[must_use]
+pub fn instrumented_audit(events: Arc<dyn AuditStore>, calls: CallMetrics) -> Arc<dyn AuditStore> {
+    Arc::new(Instrumented { store: events, calls })
 }
 
 /// A store that forwards each call to another one, and counts its outcome and duration.
@@ -89,6 +99,10 @@ impl UserStore for Instrumented<dyn UserStore> {
 
     async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
         self.count(const { Operation::named("users.list") }, self.store.list(query, time)).await
+    }
+
+    async fn list_by_id(&self, after: Option<UserId>, limit: u32, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
+        self.count(const { Operation::named("users.list_by_id") }, self.store.list_by_id(after, limit, time)).await
     }
 
     async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {
@@ -179,5 +193,30 @@ impl SessionStore for Instrumented<dyn SessionStore> {
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         self.count(const { Operation::named("sessions.ping") }, self.store.ping(time)).await
+    }
+}
+
+#[async_trait]
+impl AuditStore for Instrumented<dyn AuditStore> {
+    async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError> {
+        self.store.append(events, time).await
+    }
+
+    async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
+        self.store.list(query, time).await
+    }
+
+    async fn of_user(
+        &self,
+        user: UserId,
+        before: Option<EventId>,
+        limit: u32,
+        time: &TimeBudget,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        self.count(const { Operation::named("audit.of_user") }, self.store.of_user(user, before, limit, time)).await
+    }
+
+    async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {
+        self.store.prune(before, limit, time).await
     }
 }

@@ -38,7 +38,7 @@ pub use self::{
     audit_events::AuditStore,
     error::StoreError,
     health::StoreHealth,
-    instrumented::{instrumented_attempts, instrumented_sessions, instrumented_users},
+    instrumented::{instrumented_attempts, instrumented_audit, instrumented_sessions, instrumented_users},
     sessions::{LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore},
     time_budget::TimeBudget,
     tls::{ClientCertificateFiles, PemFault, StoreTls, StoreTlsError, StoreTlsFiles, StoreTlsRole},

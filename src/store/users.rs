@@ -53,6 +53,11 @@ pub trait UserStore: Send + Sync {
     /// descending). If it returns `query.limit` users, there may be more.
     async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError>;
 
+    /// Returns at most `limit` users whose ids are greater than `after`, in the order of their ids. A caller that continues
+    /// after the last user of each page, until a page has fewer than `limit` users, reads each user at most once, and each
+    /// user exactly once who exists from the first call to the last.
+    async fn list_by_id(&self, after: Option<UserId>, limit: u32, time: &TimeBudget) -> Result<Vec<User>, StoreError>;
+
     /// Updates a user unconditionally. Returns the user after the update, or `None` if no user has this id.
     async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 

@@ -18,6 +18,7 @@ const PATHS: &[(&str, &str)] = &[
     ("GET", "/profile/"),
     ("PATCH", "/profile/"),
     ("DELETE", "/profile/"),
+    ("POST", "/profile/export/"),
     ("POST", "/change-password/"),
     ("GET", "/sessions/"),
     ("DELETE", "/sessions/x/"),

@@ -36,6 +36,7 @@ mod embedded {
     mod password_change;
     mod probes;
     mod profile;
+    mod profile_export;
     mod rate_limit;
     mod rate_limit_addresses;
     mod refresh;
@@ -67,6 +68,7 @@ mod postgres_redis {
     mod password_change;
     mod probes;
     mod profile;
+    mod profile_export;
     mod rate_limit;
     mod rate_limit_addresses;
     mod refresh;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use postern::{
     clock::ManualClock,
-    model::{AuditEvent, EventId, EventQuery},
+    model::{AuditEvent, EventId, EventQuery, UserId},
     store::{AuditStore, StoreError, TimeBudget},
 };
 use tokio::sync::watch;
@@ -56,6 +56,16 @@ impl AuditStore for StalledEvents {
 
     async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
         self.events.list(query, time).await
+    }
+
+    async fn of_user(
+        &self,
+        user: UserId,
+        before: Option<EventId>,
+        limit: u32,
+        time: &TimeBudget,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        self.events.of_user(user, before, limit, time).await
     }
 
     async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {

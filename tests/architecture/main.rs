@@ -101,7 +101,7 @@ fn work_on_the_hashing_threads_is_permitted_by_the_limits_alone() {
 #[test]
 fn nothing_prints_but_the_log_and_the_process() {
     only(&["src/logging/"], &["stderr"]);
-    only(&["src/main.rs", "src/serve.rs"], &["stdout"]);
+    only(&["src/standard_output.rs", "src/serve.rs"], &["stdout"]);
     for source in sources() {
         for macro_name in ["print!", "println!", "eprint!", "eprintln!", "dbg!"] {
             assert!(!mentions(&source.code, macro_name), "{} has {macro_name}", source.path);

@@ -35,4 +35,5 @@ mod text_input;
 mod tls;
 mod unread_log;
 mod unusable_stores;
+mod user_export;
 mod users;

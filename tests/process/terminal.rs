@@ -133,6 +133,22 @@ fn two_different_passwords_make_no_user() {
 }
 
 #[test]
+fn hashes_are_not_exported_to_a_terminal() {
+    let postern = Postern::new();
+
+    let (code, screen) = Terminal::run(&postern, &["user", "export", "--with-hashes"]).ended();
+
+    assert_eq!(code, Some(1), "{screen}");
+    assert!(
+        screen.contains("standard output is a terminal") && screen.contains("expected a file or a pipe"),
+        "{screen}"
+    );
+    // Without hashes, the terminal is no reason to refuse.
+    let (_, screen) = Terminal::run(&postern, &["user", "export"]).ended();
+    assert!(screen.contains("no store in ./postern-data"), "{screen}");
+}
+
+#[test]
 fn interrupt_at_the_prompt_restores_the_terminal() {
     let postern = Postern::new();
     let mut terminal = Terminal::run(&postern, &["user", "create", "ada@example.org", "--name", "Ada"]);

@@ -34,7 +34,12 @@ async fn administrator_can_be_created_before_the_first_start() {
 async fn commands_about_users_create_no_store() {
     let postern = Postern::new();
 
-    for command in [&["user", "list"][..], &["sessions", "end", "--all"], &["user", "delete", "ada@example.org"]] {
+    for command in [
+        &["user", "list"][..],
+        &["user", "export"],
+        &["sessions", "end", "--all"],
+        &["user", "delete", "ada@example.org"],
+    ] {
         postern.run(command).await.expect_failed(1, "no store in ./postern-data");
     }
 

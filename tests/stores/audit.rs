@@ -138,3 +138,21 @@ async fn event_is_immutable_and_kept_until_it_is_old() {
     events.reverse();
     assert_eq!(fixture.all().await, events);
 }
+
+#[tokio::test]
+async fn events_of_a_user_are_read_by_pages() {
+    let fixture = Fixture::empty().await;
+    let [ada, grace] = [1, 2].map(|_| UserId::new(fixture.clock.now()));
+    let about = |user, age: u64| {
+        event(EventKind::Login, fixture.clock.now() - Duration::from_secs(age), AuditSubject::from(Some(user)))
+    };
+    let of_ada: Vec<_> = (1..=5).map(|age| about(ada, age)).collect();
+    let others = [about(grace, 3), event(EventKind::ServerStarted, fixture.clock.now(), AuditSubject::default())];
+    fixture.append(&[&of_ada[..], &others[..]].concat()).await;
+    let page =
+        async |before, limit| fixture.stores.audit.of_user(ada, before, limit, &time()).await.expect("a response");
+
+    assert_eq!(page(None, 2).await, of_ada[..2]);
+    assert_eq!(page(Some(of_ada[1].id), 10).await, of_ada[2..]);
+    assert_eq!(page(Some(of_ada[4].id), 10).await, []);
+}

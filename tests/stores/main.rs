@@ -63,6 +63,7 @@ mod embedded {
     mod session_limits;
     mod sessions;
     mod suite;
+    mod user_export;
     mod users;
 }
 
@@ -82,5 +83,6 @@ mod postgres_redis {
     mod session_limits;
     mod sessions;
     mod suite;
+    mod user_export;
     mod users;
 }

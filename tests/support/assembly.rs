@@ -13,7 +13,7 @@ use postern::{
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
     rate_limit::LoginLimiter,
     server::ConnectionTimeouts,
-    store::{TimeBudget, instrumented_sessions, instrumented_users},
+    store::{TimeBudget, instrumented_audit, instrumented_sessions, instrumented_users},
     tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
 
@@ -81,7 +81,7 @@ pub fn assemble(
     let Stores { users, sessions, attempts, audit: events } = stores;
     let metrics = Arc::new(Metrics::new("paseto"));
     let limiter = LoginLimiter::new(attempts, Arc::clone(keys), settings.hashing.max_wait, metrics.limiter.clone());
-    let (trail, writing) = audit::start(events, clock.clone(), metrics.audit.clone(), settings.audit);
+    let (trail, writing) = audit::start(Arc::clone(&events), clock.clone(), metrics.audit.clone(), settings.audit);
     let accounts = Accounts {
         users: instrumented_users(users, metrics.store_calls.clone()),
         sessions: instrumented_sessions(sessions, metrics.store_calls.clone()),
@@ -99,6 +99,7 @@ pub fn assemble(
         max_sessions: settings.max_sessions,
         limiter: if settings.rate_limits { limiter } else { LoginLimiter::unlimited() },
         rotation_enabled: settings.rotation_enabled,
+        events: instrumented_audit(events, metrics.store_calls.clone()),
         metrics,
         audit: trail,
     };

@@ -109,6 +109,11 @@ impl UserStore for CountingStores {
         self.users.list(query, time).await
     }
 
+    async fn list_by_id(&self, after: Option<UserId>, limit: u32, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
+        self.pass("users.list_by_id").await?;
+        self.users.list_by_id(after, limit, time).await
+    }
+
     async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         self.pass("users.update").await?;
         self.users.update(id, update, time).await

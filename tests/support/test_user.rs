@@ -89,6 +89,10 @@ impl TestUser {
         self.api.request("DELETE", "/profile/").json(body).bearer(&self.tokens.access).send().await
     }
 
+    pub async fn export(&self, body: Value) -> Response {
+        self.api.request("POST", "/profile/export/").json(body).bearer(&self.tokens.access).send().await
+    }
+
     pub async fn log_out(&self) -> Response {
         self.api.log_out(&self.tokens).send().await
     }

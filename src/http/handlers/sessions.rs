@@ -13,7 +13,7 @@ use crate::{
         fields::Fields,
         response::{Json, NoContent},
     },
-    model::SessionId,
+    model::{Session, SessionId},
 };
 
 /// A response that only confirms the success.
@@ -80,7 +80,7 @@ pub struct SessionList {
 
 /// A session, as shown to its user.
 #[derive(Serialize)]
-struct SessionView {
+pub struct SessionView {
     id: String,
     created: String,
     last_used: String,
@@ -91,18 +91,24 @@ struct SessionView {
     current: bool,
 }
 
+impl SessionView {
+    pub fn of(session: &Session, current: &CurrentUser) -> Self {
+        Self {
+            id: session.id.to_string(),
+            created: rfc3339(session.created),
+            last_used: rfc3339(session.last_used),
+            expires: rfc3339(session.expires),
+            ip: session.client.address.to_string(),
+            user_agent: session.client.user_agent.as_str().to_owned(),
+            current: session.id == current.session.id,
+        }
+    }
+}
+
 /// `GET /sessions/`
 pub async fn list(context: Context, current: CurrentUser, _: NoBody) -> Result<Json<SessionList>, ApiError> {
     let sessions = context.accounts.list_sessions(&current, &context.call).await?;
-    let views = sessions.into_iter().map(|session| SessionView {
-        id: session.id.to_string(),
-        created: rfc3339(session.created),
-        last_used: rfc3339(session.last_used),
-        expires: rfc3339(session.expires),
-        ip: session.client.address.to_string(),
-        user_agent: session.client.user_agent.as_str().to_owned(),
-        current: session.id == current.session.id,
-    });
+    let views = sessions.iter().map(|session| SessionView::of(session, &current));
     Ok(Json(SessionList { sessions: views.collect() }))
 }
 

@@ -15,6 +15,7 @@ use crate::{
 
 const APPEND: &str = include_str!("../../../sql/postgres/queries/audit.append.sql");
 const LIST: &str = include_str!("../../../sql/postgres/queries/audit.list.sql");
+const OF_USER: &str = include_str!("../../../sql/postgres/queries/audit.of_user.sql");
 const PRUNE: &str = include_str!("../../../sql/postgres/queries/audit.prune.sql");
 
 #[async_trait]
@@ -43,6 +44,18 @@ impl AuditStore for PostgresStore {
             .iter()
             .map(event)
             .collect()
+    }
+
+    async fn of_user(
+        &self,
+        user: UserId,
+        before: Option<EventId>,
+        limit: u32,
+        time: &TimeBudget,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        let before = before.map_or(Uuid::max(), |before| before.0);
+        let rows = self.access.query_idempotent(OF_USER, &[&user.0, &before, &i64::from(limit)], time).await?;
+        rows.iter().map(event).collect()
     }
 
     async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {

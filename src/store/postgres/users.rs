@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use tokio_postgres::{Row, types::ToSql};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
@@ -23,6 +24,7 @@ const BY_EMAIL: &str = include_str!("../../../sql/postgres/queries/users.by_emai
 const REHASH: &str = include_str!("../../../sql/postgres/queries/users.rehash.sql");
 const CHANGE_PASSWORD: &str = include_str!("../../../sql/postgres/queries/users.change_password.sql");
 const LIST: &str = include_str!("../../../sql/postgres/queries/users.list.sql");
+const LIST_BY_ID: &str = include_str!("../../../sql/postgres/queries/users.list_by_id.sql");
 const RENAME: &str = include_str!("../../../sql/postgres/queries/users.rename.sql");
 const SET_PASSWORD: &str = include_str!("../../../sql/postgres/queries/users.set_password.sql");
 const SET_STATUS: &str = include_str!("../../../sql/postgres/queries/users.set_standing.sql");
@@ -95,6 +97,12 @@ impl UserStore for PostgresStore {
             .iter()
             .map(user)
             .collect()
+    }
+
+    async fn list_by_id(&self, after: Option<UserId>, limit: u32, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
+        let after = after.map_or(Uuid::nil(), |after| after.0);
+        let rows = self.access.query_idempotent(LIST_BY_ID, &[&after, &i64::from(limit)], time).await?;
+        rows.iter().map(user).collect()
     }
 
     async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {

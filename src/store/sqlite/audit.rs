@@ -1,7 +1,7 @@
 //! Audit events in SQLite.
 
 use async_trait::async_trait;
-use rusqlite::{Row, Transaction, named_params};
+use rusqlite::{Params, Row, Transaction, named_params};
 use uuid::Uuid;
 
 use super::{
@@ -16,6 +16,7 @@ use crate::{
 
 const APPEND: &str = include_str!("../../../sql/sqlite/queries/audit.append.sql");
 const LIST: &str = include_str!("../../../sql/sqlite/queries/audit.list.sql");
+const OF_USER: &str = include_str!("../../../sql/sqlite/queries/audit.of_user.sql");
 const PRUNE: &str = include_str!("../../../sql/sqlite/queries/audit.prune.sql");
 
 #[async_trait]
@@ -29,6 +30,21 @@ impl AuditStore for SqliteStore {
     async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
         let query = query.clone();
         self.read(time, move |transaction| list(transaction, &query)).await
+    }
+
+    async fn of_user(
+        &self,
+        user: UserId,
+        before: Option<EventId>,
+        limit: u32,
+        time: &TimeBudget,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        let before = before.map_or(Uuid::max(), |before| before.0);
+        let read = move |transaction: &Transaction<'_>| {
+            let (user, before) = (user.0.as_bytes(), before.as_bytes());
+            find(transaction, OF_USER, named_params! {":user_id": user, ":before": before, ":limit": limit})
+        };
+        self.read(time, read).await
     }
 
     async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {
@@ -63,7 +79,11 @@ fn list(transaction: &Transaction<'_>, query: &EventQuery) -> Result<Vec<AuditEv
         ":since": query.since.map(|since| *EventId::first_at(since).0.as_bytes()),
         ":limit": query.limit,
     };
-    let mut statement = transaction.prepare_cached(LIST)?;
+    find(transaction, LIST, params)
+}
+
+fn find(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<Vec<AuditEvent>, StoreError> {
+    let mut statement = transaction.prepare_cached(query)?;
     let rows = statement.query_map(params, |row| Ok(event(row)))?;
     rows.map(|row| row?).collect()
 }

@@ -25,6 +25,7 @@ const BY_ID: &str = include_str!("../../../sql/sqlite/queries/users.by_id.sql");
 const REHASH: &str = include_str!("../../../sql/sqlite/queries/users.rehash.sql");
 const CHANGE_PASSWORD: &str = include_str!("../../../sql/sqlite/queries/users.change_password.sql");
 const LIST: &str = include_str!("../../../sql/sqlite/queries/users.list.sql");
+const LIST_BY_ID: &str = include_str!("../../../sql/sqlite/queries/users.list_by_id.sql");
 const RENAME: &str = include_str!("../../../sql/sqlite/queries/users.rename.sql");
 const SET_PASSWORD: &str = include_str!("../../../sql/sqlite/queries/users.set_password.sql");
 const SET_STATUS: &str = include_str!("../../../sql/sqlite/queries/users.set_standing.sql");
@@ -93,6 +94,15 @@ impl UserStore for SqliteStore {
     async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
         let query = query.clone();
         self.read(time, move |transaction| list(transaction, &query)).await
+    }
+
+    async fn list_by_id(&self, after: Option<UserId>, limit: u32, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
+        // No id is less than an empty blob.
+        let after = after.map_or_else(Vec::new, |after| after.0.as_bytes().to_vec());
+        let read = move |transaction: &Transaction<'_>| {
+            find_all(transaction, LIST_BY_ID, named_params! {":after": after, ":limit": limit})
+        };
+        self.read(time, read).await
     }
 
     async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {
@@ -181,9 +191,7 @@ fn list(transaction: &Transaction<'_>, query: &UserQuery) -> Result<Vec<User>, S
         ":after_id": query.after.map(|after| *after.id.0.as_bytes()),
         ":limit": query.limit,
     };
-    let mut statement = transaction.prepare_cached(LIST)?;
-    let rows = statement.query_map(params, |row| Ok(user(row)))?;
-    rows.map(|row| row?).collect()
+    find_all(transaction, LIST, params)
 }
 
 fn update(transaction: &Transaction<'_>, id: UserId, update: &UserUpdate) -> Result<Option<User>, StoreError> {
@@ -200,6 +208,12 @@ fn update(transaction: &Transaction<'_>, id: UserId, update: &UserUpdate) -> Res
         }
         UserUpdate::EndSessions(epoch) => find(transaction, END_SESSIONS, named_params! {":id": id, ":epoch": epoch.0}),
     }
+}
+
+fn find_all(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<Vec<User>, StoreError> {
+    let mut statement = transaction.prepare_cached(query)?;
+    let rows = statement.query_map(params, |row| Ok(user(row)))?;
+    rows.map(|row| row?).collect()
 }
 
 fn find(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<Option<User>, StoreError> {

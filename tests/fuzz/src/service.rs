@@ -179,6 +179,7 @@ fn accounts() -> Accounts {
     let (audit, _) = audit::start(store.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);
     Accounts {
         audit,
+        events: store.clone(),
         users: instrumented_users(store.clone(), metrics.store_calls.clone()),
         sessions: instrumented_sessions(store, metrics.store_calls.clone()),
         hasher: Hasher::start(hashing, metrics.hashing.clone()).expect("valid parameters"),

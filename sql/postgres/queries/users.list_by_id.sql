@@ -1,0 +1,6 @@
+-- users.list_by_id
+SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified
+FROM users
+WHERE id > $1
+ORDER BY id
+LIMIT $2

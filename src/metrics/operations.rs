@@ -1,0 +1,31 @@
+//! The names of store operations in metrics.
+
+/// The store operations.
+pub const OPERATIONS: &[&str] = &[
+    "users.insert",
+    "users.by_email",
+    "users.by_id",
+    "users.rehash",
+    "users.change_password",
+    "users.list",
+    "users.list_by_id",
+    "users.update",
+    "users.delete",
+    "users.delete_verified",
+    "users.end_all_sessions",
+    "users.imported_hashes",
+    "users.ping",
+    "sessions.open",
+    "sessions.touch",
+    "sessions.list",
+    "sessions.refresh",
+    "sessions.end",
+    "sessions.remove_ended",
+    "sessions.ping",
+    "attempts.reserve",
+    "attempts.refund",
+    "attempts.clear",
+    "attempts.knows",
+    "attempts.remember",
+    "audit.of_user",
+];
