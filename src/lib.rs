@@ -22,6 +22,7 @@
 //! - `http/`: requests and responses: routes, handlers, errors
 //! - `request_memory/`: the budget of memory that connections and requests hold
 //! - `accounts/`: the use cases, a file each
+//! - `import/`: users of Django: sources, rows, report
 //! - `rate_limit/`: limits on failed logins and on sign-ups
 //! - `api_keys.rs`: the keys of services that introspect tokens
 //! - `logging/`: the log: lines, their queue and its writer
@@ -86,6 +87,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
+pub mod import;
 pub mod keys;
 pub mod logging;
 pub mod metrics;

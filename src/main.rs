@@ -73,6 +73,7 @@ fn run(subcommand: Subcommand, values: Values) -> Result<ExitCode, ExitError> {
         }
         Subcommand::Migrate => commands::migrate(&values)?,
         Subcommand::Users(command) => commands::users(command, &values)?,
+        Subcommand::Import(command) => commands::import(&command, &values)?,
         Subcommand::Keys(command) => commands::keys(&command, &values)?,
         Subcommand::Audit(command) => commands::audit(&command, &values)?,
         Subcommand::Calibrate(command) => commands::calibrate(&command, &values)?,

@@ -2,7 +2,10 @@
 
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
-use super::calibrate::{parse_memory, parse_target};
+use super::{
+    calibrate::{parse_memory, parse_target},
+    import::import,
+};
 use crate::{
     accounts::UserRef,
     config::{SETTINGS, Setting},
@@ -29,6 +32,7 @@ pub fn command() -> Command {
         .subcommand(Command::new("migrate").about("Migrate the PostgreSQL schema and exit"))
         .subcommand(user())
         .subcommand(sessions())
+        .subcommand(import())
         .subcommand(keys())
         .subcommand(audit())
         .subcommand(calibrate())

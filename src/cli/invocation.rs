@@ -13,6 +13,7 @@ use super::{
     audit::AuditCommand,
     calibrate::CalibrateCommand,
     command::command,
+    import::ImportCommand,
     keys::KeysCommand,
     output::Format,
     users::{UserAction, UserCommand},
@@ -36,6 +37,8 @@ pub enum Subcommand {
     Migrate,
     /// Manage users or their sessions.
     Users(UserCommand),
+    /// Import users.
+    Import(ImportCommand),
     /// Manage the keys.
     Keys(KeysCommand),
     /// List audit events.
@@ -93,6 +96,7 @@ fn subcommand(matches: &ArgMatches) -> Subcommand {
         Some(("migrate", _)) => Subcommand::Migrate,
         Some(("user", user)) => Subcommand::Users(user_command(user)),
         Some(("sessions", sessions)) => Subcommand::Users(sessions_command(sessions)),
+        Some(("import", import)) => Subcommand::Import(ImportCommand::of(import)),
         Some(("keys", keys)) => Subcommand::Keys(keys_command(keys)),
         Some(("audit", audit)) => Subcommand::Audit(audit_command(audit)),
         Some(("calibrate", calibrate)) => Subcommand::Calibrate(CalibrateCommand {

@@ -3,6 +3,7 @@
 mod audit;
 mod calibrate;
 mod command;
+mod import;
 mod invocation;
 mod keys;
 mod manual;
@@ -14,6 +15,7 @@ pub use self::{
     audit::{AuditCommand, AuditError},
     calibrate::CalibrateCommand,
     command::command,
+    import::{FromArgument, ImportCommand},
     invocation::{Invocation, Subcommand, parse},
     keys::KeysCommand,
     manual::{completions, write_manual},

@@ -98,11 +98,13 @@ pub enum EventKind {
     AdminSessionsEnded,
     /// An administrator ended all sessions of all users.
     AdminAllSessionsEnded,
+    /// An administrator imported users.
+    AdminUsersImported,
 }
 
 impl EventKind {
     /// All kinds, in the order of docs/audit.md.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::SignUp,
         Self::Login,
         Self::LoginFailed,
@@ -130,6 +132,7 @@ impl EventKind {
         Self::AdminUserDeleted,
         Self::AdminSessionsEnded,
         Self::AdminAllSessionsEnded,
+        Self::AdminUsersImported,
     ];
 
     /// Returns the stored name.
@@ -163,6 +166,7 @@ impl EventKind {
             Self::AdminUserDeleted => "admin_user_deleted",
             Self::AdminSessionsEnded => "admin_sessions_ended",
             Self::AdminAllSessionsEnded => "admin_all_sessions_ended",
+            Self::AdminUsersImported => "admin_users_imported",
         }
     }
 
@@ -304,7 +308,7 @@ mod tests {
 
     #[test]
     fn names_of_event_kinds_do_not_change() {
-        insta::assert_snapshot!(EventKind::ALL.map(EventKind::name).join(" "), @"sign_up login login_failed throttled password_failures refresh_token_reused refresh_token_theft session_store_rollback logout logout_repeated logout_everywhere session_ended sessions_displaced password_changed password_confirmation_failed profile_changed account_deleted keys_changed server_started admin_user_created admin_user_renamed admin_password_set admin_user_deactivated admin_user_activated admin_user_deleted admin_sessions_ended admin_all_sessions_ended");
+        insta::assert_snapshot!(EventKind::ALL.map(EventKind::name).join(" "), @"sign_up login login_failed throttled password_failures refresh_token_reused refresh_token_theft session_store_rollback logout logout_repeated logout_everywhere session_ended sessions_displaced password_changed password_confirmation_failed profile_changed account_deleted keys_changed server_started admin_user_created admin_user_renamed admin_password_set admin_user_deactivated admin_user_activated admin_user_deleted admin_sessions_ended admin_all_sessions_ended admin_users_imported");
     }
 
     #[test]
