@@ -13,7 +13,7 @@ use postern::{
     audit::Trail,
     cli::{self, AuditCommand, CalibrateCommand, ImportCommand, KeysCommand, Report, UserCommand},
     clock::{Clock, SystemClock},
-    config::{self, Config, HealthConfig, SETTINGS, Setting, UsersConfig, UsersStore, Values},
+    config::{self, Config, ConfigError, HealthConfig, SETTINGS, Setting, UsersConfig, UsersStore, Values},
     http::health_check,
     import::{IdMap, ImportRun, ImportSummary, Insertion, Mapping, Report as ImportReport},
     logging::{finish, print_error},
@@ -175,7 +175,10 @@ pub fn audit(command: &AuditCommand, values: &Values) -> Result<Output, ExitErro
 
 pub fn import(command: &ImportCommand, values: &Values) -> Result<Output, ExitError> {
     let config = config::for_users(values).map_err(ExitError::Settings)?;
-    let source = command.from.source()?;
+    let source = command.source().map_err(|error| {
+        let invalid = ConfigError { name: "--from", message: error.to_string() };
+        if error.is_invalid_source() { ExitError::Settings(vec![invalid]) } else { error.into() }
+    })?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     run_async(async {
         let started = Instant::now();

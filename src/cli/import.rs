@@ -20,6 +20,8 @@ const REPORT: &str = "import-rejects.csv";
 pub struct ImportCommand {
     /// The source.
     pub from: FromArgument,
+    /// The trusted authorities of TLS to the source.
+    pub from_ca: Option<PathBuf>,
     /// The table and its columns.
     pub columns: ColumnOptions,
     /// The role of staff members.
@@ -61,19 +63,6 @@ impl FromStr for FromArgument {
     }
 }
 
-impl FromArgument {
-    /// Returns the source.
-    ///
-    /// # Errors
-    /// Returns [`ImportError`] if the argument or the file has no valid source.
-    pub fn source(&self) -> Result<Source, ImportError> {
-        match self {
-            Self::Text(text) => Source::parse(text),
-            Self::UrlFile(path) => Source::of_url_file(path),
-        }
-    }
-}
-
 /// Returns the definition of the command.
 pub(super) fn import() -> Command {
     Command::new("import").about("Import the users of another program").subcommand_required(true).subcommand(django())
@@ -95,6 +84,7 @@ fn django() -> Command {
                 .help("postgres://… (other users of this machine can see its password), the output of dumpdata, or a CSV file"),
         )
         .arg(file("from-file").conflicts_with("from").help("A private file that contains the URL of the database"))
+        .arg(file("from-ca").help("PEM file with the CAs that the certificate of the database may be of; by default those of the system"))
         .arg(option("table", "TABLE").help("The table, or the model in a dump; by default the only one with passwords and emails"))
         .arg(option("id-column", "COLUMN").help("The column of the id; by default the primary key, or id"))
         .arg(option("email-column", "COLUMN").help("The column of the email; by default email"))
@@ -123,6 +113,7 @@ impl ImportCommand {
         let from = from.or_else(|| path("from-file").map(FromArgument::UrlFile));
         Self {
             from: from.unwrap_or_else(|| unreachable!("clap requires a source")),
+            from_ca: path("from-ca"),
             columns: ColumnOptions {
                 table: text("table"),
                 id: text("id-column"),
@@ -140,6 +131,18 @@ impl ImportCommand {
             report: path("rejects").unwrap_or_else(|| REPORT.into()),
             format: Format::of(django),
         }
+    }
+
+    /// Returns the source.
+    ///
+    /// # Errors
+    /// Returns [`ImportError`] if an argument or its file has no valid source, or no certificates.
+    pub fn source(&self) -> Result<Source, ImportError> {
+        let source = match &self.from {
+            FromArgument::Text(text) => Source::parse(text),
+            FromArgument::UrlFile(path) => Source::of_url_file(path),
+        };
+        source?.trusting(self.from_ca.as_deref())
     }
 
     /// Returns the text to print after the import.

@@ -202,3 +202,80 @@ fn listed<'name>(names: impl Iterator<Item = &'name str>) -> String {
     let more = if names.len() > MAX_LISTED { ", …" } else { "" };
     format!("{}{more}", names[..names.len().min(MAX_LISTED)].join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(names: &str) -> Vec<String> {
+        names.split(' ').map(str::to_owned).collect()
+    }
+
+    fn find(names: &str, options: &ColumnOptions) -> Result<Columns, ImportError> {
+        Columns::find(&columns(names), None, options)
+    }
+
+    #[test]
+    fn columns_of_the_standard_model_are_found() {
+        let standard =
+            "id password last_login is_superuser username first_name last_name email is_staff is_active date_joined";
+
+        let found = find(standard, &ColumnOptions::default()).expect("all columns");
+
+        assert_eq!(
+            (found.id.as_str(), found.email.as_str(), found.names),
+            ("id", "email", columns("first_name last_name"))
+        );
+        assert_eq!((found.joined.as_deref(), found.active.as_deref()), (Some("date_joined"), Some("is_active")));
+    }
+
+    #[test]
+    fn missing_optional_columns_are_no_error() {
+        let found =
+            find("pk email password creation_date name", &ColumnOptions::default()).expect("the columns needed");
+
+        assert_eq!((found.id.as_str(), found.names), ("pk", columns("name")));
+        assert_eq!((found.joined.as_deref(), found.active, found.verified), (Some("creation_date"), None, None));
+    }
+
+    #[test]
+    fn named_columns_must_exist() {
+        let option = |name: &str| Some(name.to_owned());
+        let all = "id email password a b";
+        let named = ColumnOptions { name: option("a + b"), email: option("a"), ..ColumnOptions::default() };
+        let found = find(all, &named).expect("the columns named");
+        assert_eq!((found.email.as_str(), found.names), ("a", columns("a b")));
+
+        for options in [
+            ColumnOptions { name: option("a+c"), ..ColumnOptions::default() },
+            ColumnOptions { verified: option("c"), ..ColumnOptions::default() },
+            ColumnOptions { joined: option("c"), ..ColumnOptions::default() },
+        ] {
+            let error = find(all, &options).expect_err("no such column").to_string();
+            assert!(
+                error.starts_with("no column `c`: expected --") && error.ends_with("id, email, password, a, b"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn table_of_users_is_the_one_with_a_last_login() {
+        let (users, own, other) =
+            (columns("id email password last_login"), columns("id email password"), columns("id"));
+        let candidate =
+            |name: &str, columns, eligibility| Candidate { names: vec![name.to_owned()], columns, eligibility };
+        let found = |candidates: &[Candidate<'_>]| find_table(candidates, &ColumnOptions::default());
+
+        let table = candidate("people", &users, Eligibility::Second);
+        assert!(
+            found(&[candidate("users", &own, Eligibility::First), candidate("x", &other, Eligibility::First), table])
+                .is_ok_and(|found| found == 2)
+        );
+        let view = candidate("view_user", &users, Eligibility::Never);
+        assert!(found(&[view]).is_err());
+        let visible = candidate("people", &users, Eligibility::First);
+        let hidden = candidate("old.people", &users, Eligibility::Second);
+        assert!(found(&[hidden, visible]).is_ok_and(|found| found == 1));
+    }
+}

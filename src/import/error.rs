@@ -8,10 +8,10 @@ use crate::store::{StoreError, postgres::SchemaError};
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The value of `--from` is of no known kind. It is not repeated, because it may be a mistyped URL with a password.
-    #[error("invalid --from: expected postgres://… or a file: the output of dumpdata, or a CSV file with a header")]
+    #[error("expected postgres://… or a file: the output of dumpdata, or a CSV file with a header")]
     UnknownSource,
     /// The value of `--from` is an invalid URL.
-    #[error("invalid --from: expected {0}")]
+    #[error("expected {0}")]
     InvalidUrl(String),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
@@ -34,7 +34,7 @@ pub enum ImportError {
     Layout(String),
     /// The source cannot be reached.
     #[error("source: {0}")]
-    Connection(#[from] SchemaError),
+    Connection(String),
     /// The source failed.
     #[error("source: {0}")]
     Source(StoreError),
@@ -44,4 +44,19 @@ pub enum ImportError {
     /// The task that reads the source ended early.
     #[error("the source was not read to its end")]
     Reader,
+}
+
+impl ImportError {
+    /// Returns whether the value of `--from` is invalid.
+    #[must_use]
+    pub fn is_invalid_source(&self) -> bool {
+        matches!(self, Self::UnknownSource | Self::InvalidUrl(_))
+    }
+}
+
+impl From<SchemaError> for ImportError {
+    fn from(error: SchemaError) -> Self {
+        // The advice names the setting of the store.
+        Self::Connection(error.to_string().replace("POSTERN_DATABASE_CA_FILE", "--from-ca"))
+    }
 }

@@ -183,3 +183,94 @@ fn cleaned(name: &str) -> String {
     let characters = characters.map(|character| if is_space(character) { ' ' } else { character });
     characters.take(MAX_NAME_CHARACTERS).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const HASH: &str = "pbkdf2_sha256$1000000$vfYvVNXFKqR9qGf0RtqmTz$2OeLhv3g1QHspbJAQbSB2Ww2YNaIM4xZVug1F2ofGkc=";
+
+    fn source() -> SourceUser {
+        let text = |text: &str| Some(text.to_owned());
+        SourceUser {
+            row: 1,
+            id: text("1"),
+            email: text("Ada@Example.org"),
+            password: text(HASH),
+            names: vec!["Ada".to_owned(), "Lovelace".to_owned()],
+            username: text("ada"),
+            joined: text("2020-01-02 03:04:05.678901+00"),
+            active: text("true"),
+            ..SourceUser::default()
+        }
+    }
+
+    fn mapped(source: SourceUser) -> StagedUser {
+        let mapping = Mapping { staff_as: Role::Member, now: datetime!(2026-11-29 12:00 UTC) };
+        mapping.user(source).expect("an id and an email")
+    }
+
+    #[test]
+    fn row_becomes_a_user_in_every_field() {
+        let staged = mapped(SourceUser { verified: Some("t".to_owned()), ..source() });
+
+        let user = &staged.user;
+        assert_eq!(
+            (user.email.as_str(), user.name.as_str(), user.email_verified),
+            ("ada@example.org", "Ada Lovelace", true)
+        );
+        assert_eq!((user.status, user.role), (AccountStatus::Active, Role::Member));
+        assert_eq!(user.created, datetime!(2020-01-02 03:04:05.678 UTC));
+        assert_eq!(user.password.as_ref().map(PasswordHash::as_phc), Some(HASH));
+        assert_eq!(
+            (staged.recipe.as_deref(), staged.is_refused, staged.remark),
+            (Some("pbkdf2_sha256$1000000"), false, None)
+        );
+    }
+
+    #[test]
+    fn name_falls_back_to_the_user_name_and_the_local_part() {
+        let name = |names: &[&str], username: &str| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let staged = mapped(SourceUser { names, username: Some(username.to_owned()), ..source() });
+            (staged.user.name.as_str().to_owned(), staged.remark.is_some())
+        };
+
+        assert_eq!(name(&["", " "], "countess"), ("countess".to_owned(), false));
+        assert_eq!(name(&[], "ada@example.org"), ("ada".to_owned(), false));
+        assert_eq!(name(&["", "Lovelace "], "ada"), ("Lovelace".to_owned(), false));
+        assert_eq!(name(&["\u{200b}\u{2060}"], "\u{1b}[31m"), ("ada".to_owned(), true));
+        assert_eq!(name(&["A\u{202e}da\nL\0"], ""), ("Ada L".to_owned(), true));
+        assert_eq!(name(&[&"ë".repeat(300)], ""), ("ë".repeat(255), true));
+    }
+
+    #[test]
+    fn passwords_that_are_never_verified_are_not_kept() {
+        let password = |password: &str| {
+            let staged = mapped(SourceUser { password: Some(password.to_owned()), ..source() });
+            assert!(staged.user.password.is_none() && staged.recipe.is_none(), "{password}");
+            (staged.is_refused, staged.remark.is_some())
+        };
+
+        for unusable in ["", "!", "!JJGoClGi2cjcCbLFpvWzQyqYxvSqIJIdGTP4SmYL"] {
+            assert_eq!(password(unusable), (false, false), "{unusable}");
+        }
+        for insecure in ["md5$salt$0cc175b9c0f1b6a831c399e269772661", "0cc175b9c0f1b6a831c399e269772661", "plain"] {
+            assert_eq!(password(insecure), (false, true), "{insecure}");
+        }
+        // A hash that begins so would be taken for one of Postern.
+        assert_eq!(password("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA"), (false, true));
+        assert_eq!(password("pbkdf2_sha256$1000000$salt\0$hash"), (true, true));
+    }
+
+    #[test]
+    fn invalid_ids_are_refused() {
+        let mapping = Mapping { staff_as: Role::Member, now: datetime!(2026-11-29 12:00 UTC) };
+        for id in [None, Some(" "), Some("1\n2"), Some("1\0"), Some(&*"1".repeat(256))] {
+            let broken = mapping.user(SourceUser { id: id.map(str::to_owned), ..source() }).expect_err("no id");
+            assert!(broken.reason.contains("id"), "{}", broken.reason);
+        }
+    }
+}

@@ -14,7 +14,7 @@ use super::{
     postgres_source,
     rows::{Batch, open_file},
 };
-use crate::store::{StoreUrl as _, postgres::PostgresUrl};
+use crate::store::{StoreTls, StoreTlsFiles, StoreUrl, postgres::PostgresUrl};
 
 /// How many batches may wait for the store.
 const WAITING: usize = 2;
@@ -65,6 +65,26 @@ impl Source {
         let url = PostgresUrl::read(path);
         let url = url.map_err(|error| ImportError::Content { path: path.to_owned(), reason: error.to_string() })?;
         Ok(Self::Postgres(Box::new(url)))
+    }
+
+    /// Returns the same database, whose certificate must be of one of the authorities in a file instead of those of the system.
+    ///
+    /// # Errors
+    /// Returns [`ImportError`] if the file has no certificates, or if the source does not use TLS.
+    pub fn trusting(self, authorities: Option<&Path>) -> Result<Self, ImportError> {
+        let Some(path) = authorities else { return Ok(self) };
+        let content = |reason: String| ImportError::Content { path: path.to_owned(), reason };
+        match self {
+            Self::Postgres(url) if url.is_encrypted() => {
+                let tls = StoreTls::read(StoreTlsFiles { ca: Some(path.to_owned()), client: None });
+                let tls = tls.map_err(|error| content(error.to_string()))?;
+                Ok(Self::Postgres(Box::new(url.by(tls))))
+            }
+            _ => Err(content(format!(
+                "set although the source does not switch TLS on: expected {}",
+                PostgresUrl::SWITCHES_TLS_ON
+            ))),
+        }
     }
 
     /// Finds the table and its columns, and starts to read the rows.
@@ -151,7 +171,7 @@ mod tests {
             "postgres://ada:secret@",
         ] {
             let error = Source::parse(text).expect_err("no source").to_string();
-            assert!(error.starts_with("invalid --from: expected ") && !error.contains("secret"), "{error}");
+            assert!(error.starts_with("expected ") && !error.contains("secret"), "{error}");
             assert!(!format!("{error:?}").contains("secret"));
         }
     }

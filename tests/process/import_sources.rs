@@ -173,3 +173,31 @@ async fn map_and_report_are_private_and_must_be_writable() {
         expect_refused(postern.run(&import).await, "absent/file.csv");
     }
 }
+
+#[tokio::test]
+async fn source_is_read_by_tls_with_an_authority_of_its_own() {
+    let postern = Postern::new();
+    let database = format!("{}?sslmode=verify-full", django_database(&DjangoUser::many(1)).await);
+    let certificate = crate::support::variable("POSTERN_TEST_CERTIFICATE");
+    let import = ["import", "django", "--from", &database];
+
+    expect_refused(postern.run(&import).await, "--from-ca");
+    expect_refused(
+        postern.run(&["import", "django", "--from", "users.csv", "--from-ca", &certificate]).await,
+        "the source does not switch TLS on",
+    );
+
+    postern.run(&[&import[..], &["--from-ca", &certificate]].concat()).await.expect_done();
+    assert_eq!(stored(&postern).await.len(), 1);
+}
+
+#[tokio::test]
+async fn source_may_be_read_only() {
+    let postern = Postern::new();
+    let database = django_database(&DjangoUser::many(1)).await;
+    let standby = format!("{database}?options=-cdefault_transaction_read_only%3Don");
+
+    postern.run(&["import", "django", "--from", &standby]).await.expect_done();
+
+    assert_eq!(stored(&postern).await.len(), 1);
+}
