@@ -5,24 +5,27 @@ use std::{
     path::Path,
     process,
     sync::{Arc, atomic::AtomicU64},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use postern::{
     accounts::UserAdmin,
     audit::Trail,
-    cli::{self, AuditCommand, CalibrateCommand, KeysCommand, OutputReader, Report, UserCommand, UserExport},
+    cli::{
+        self, AuditCommand, CalibrateCommand, ImportCommand, KeysCommand, OutputReader, Report, UserCommand, UserExport,
+    },
     clock::{Clock, SystemClock},
-    config::{self, Config, HealthConfig, SETTINGS, Setting, UsersConfig, UsersStore, Values},
+    config::{self, Config, ConfigError, HealthConfig, SETTINGS, Setting, UsersConfig, UsersStore, Values},
     http::health_check,
+    import::{IdMap, ImportRun, ImportSummary, Insertion, Mapping, Report as ImportReport},
     logging::{finish, print_error},
     metrics::Metrics,
     model::{AuditOrigin, AuditSubject, EventKind, escape_invisible},
     passwords::{Hasher, Password, Policy, WorkPermit},
     store::{
-        AuditStore, UserStore,
-        postgres::{self, PostgresStore},
-        sqlite::{DataDirError, DataDirectory, SqliteStore},
+        AuditStore, UserImport, UserStore,
+        postgres::{self, PostgresStore, PostgresUserImport},
+        sqlite::{DataDirError, DataDirectory, SqliteStore, SqliteUserImport},
     },
 };
 use rustix::process::getuid;
@@ -216,6 +219,90 @@ pub fn audit(command: &AuditCommand, values: &Values) -> Result<Output, ExitErro
         let (users, events) = open_users(&config, DataDirectory::existing, &clock).await?;
         Ok(command.run(&*users, &*events, clock.now()).await?.into())
     })
+}
+
+pub fn import(command: &ImportCommand, values: &Values) -> Result<Output, ExitError> {
+    let config = config::for_users(values).map_err(ExitError::Settings)?;
+    let source = command.source().map_err(|error| {
+        let invalid = ConfigError { name: "--from", message: error.to_string() };
+        if error.is_invalid_source() { ExitError::Settings(vec![invalid]) } else { error.into() }
+    })?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    run_async(async {
+        let started = Instant::now();
+        let mut interrupts = signal(SignalKind::interrupt())?;
+        let open = async {
+            let (store, events) = open_import(&config, command.insert, &clock).await?;
+            Ok((store, events, source.open(&command.columns).await?))
+        };
+        let (mut store, events, source) = or_interrupt(&mut interrupts, open).await?;
+        let run = ImportRun {
+            mapping: Mapping { staff_as: command.staff_as, now: clock.now() },
+            store: &mut *store,
+            report: ImportReport::create(&command.report)?,
+            map: command.map.as_deref().map(IdMap::create).transpose()?,
+            insert: command.insert,
+            source,
+        };
+        let kind = run.source.kind;
+        let mut summary = ImportSummary::default();
+        let outcome = tokio::select! {
+            outcome = run.run(&mut summary) => outcome.map_err(ExitError::from),
+            _ = interrupts.recv() => Err("interrupted: run the command again to import the rest".into()),
+        };
+        if let Some(events) = events.filter(|_| outcome.is_ok() || summary.imported > 0) {
+            record_import(kind, &summary, &*events, clock).await;
+        }
+        outcome?;
+        Ok(command.render(&summary, started.elapsed()).into())
+    })
+}
+
+/// Writes the audit event of an import.
+async fn record_import(kind: &str, summary: &ImportSummary, events: &dyn AuditStore, clock: Arc<dyn Clock>) {
+    let ImportSummary { read, imported, already_imported, refused, .. } = summary;
+    let detail = format!(
+        "from {kind}: read {read}, imported {imported}, already imported {already_imported}, refused {refused}"
+    );
+    let (audit, queue) = Trail::new(clock, Metrics::new("").audit, MAX_EVENTS);
+    let origin = AuditOrigin::command_line(getuid().as_raw());
+    audit.record(EventKind::AdminUsersImported, AuditSubject::default().with_detail(detail), origin);
+    if let Err(error) = queue.write(events).await {
+        print_error(&format_args!("failed to write the audit event of this import: {error}"));
+    }
+}
+
+/// Opens the store for an import, and the store of its audit event, which a dry run does not have.
+async fn open_import(
+    config: &UsersConfig,
+    insert: Insertion,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Box<dyn UserImport>, Option<Arc<dyn AuditStore>>), ExitError> {
+    let is_real = insert == Insertion::Real;
+    let busy = || ExitError::from("another import is running: expected one at a time");
+    match &config.store {
+        UsersStore::Embedded(embedded) => {
+            let (embedded, clock) = (embedded.clone(), Arc::clone(clock));
+            let opened = spawn_blocking(move || {
+                let directory = match DataDirectory::existing(&embedded.data_dir) {
+                    // As for the first user, a store is created; but not for a dry run.
+                    Err(DataDirError::NoStore(_)) if is_real => DataDirectory::open(&embedded.data_dir)?,
+                    Err(DataDirError::NoStore(_)) => return Ok((Some(SqliteUserImport::in_memory()?), None)),
+                    existing => existing?,
+                };
+                let store = open_embedded(&directory, &embedded.keys_dir, &clock)?;
+                Ok::<_, ExitError>((store.user_import()?, Some(store)))
+            });
+            let (import, store) = opened.await??;
+            let events = store.filter(|_| is_real).map(|store| Arc::new(store) as Arc<dyn AuditStore>);
+            Ok((Box::new(import.ok_or_else(busy)?), events))
+        }
+        UsersStore::Postgres(database) => {
+            let import = PostgresUserImport::open(database).await?.ok_or_else(busy)?;
+            let events = Arc::new(PostgresStore::new(database, COMMAND_TIMEOUT)?);
+            Ok((Box::new(import), is_real.then_some(events as Arc<dyn AuditStore>)))
+        }
+    }
 }
 
 type OpenDirectory = fn(&Path) -> Result<DataDirectory, DataDirError>;

@@ -23,6 +23,7 @@
 //! - `http/`: requests and responses: routes, handlers, errors
 //! - `request_memory/`: the budget of memory that connections and requests hold
 //! - `accounts/`: the use cases, a file each
+//! - `import/`: users of Django: sources, rows, report
 //! - `rate_limit/`: limits on failed logins, on sign-ups and on exports
 //! - `api_keys.rs`: the keys of services that introspect tokens
 //! - `logging/`: the log: lines, their queue and its writer
@@ -87,6 +88,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod http;
+pub mod import;
 pub mod keys;
 pub mod logging;
 pub mod metrics;

@@ -75,6 +75,7 @@ fn run(subcommand: Subcommand, values: Values) -> Result<ExitCode, ExitError> {
             commands::export_users(export, &values)?;
             return Ok(ExitCode::SUCCESS);
         }
+        Subcommand::Import(command) => commands::import(&command, &values)?,
         Subcommand::Keys(command) => commands::keys(&command, &values)?,
         Subcommand::Audit(command) => commands::audit(&command, &values)?,
         Subcommand::Calibrate(command) => commands::calibrate(&command, &values)?,

@@ -77,7 +77,8 @@ fn is_caused_by_owner(kind: EventKind) -> bool {
         | EventKind::AdminUserDeleted
         | EventKind::AdminSessionsEnded
         | EventKind::AdminAllSessionsEnded
-        | EventKind::AdminUsersExported => false,
+        | EventKind::AdminUsersExported
+        | EventKind::AdminUsersImported => false,
     }
 }
 

@@ -4,6 +4,7 @@ use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
 use super::{
     calibrate::{parse_memory, parse_target},
+    import::import,
     user_export::ExportFormat,
 };
 use crate::{
@@ -32,6 +33,7 @@ pub fn command() -> Command {
         .subcommand(Command::new("migrate").about("Migrate the PostgreSQL schema and exit"))
         .subcommand(user())
         .subcommand(sessions())
+        .subcommand(import())
         .subcommand(keys())
         .subcommand(audit())
         .subcommand(calibrate())

@@ -13,6 +13,7 @@ use super::{
     audit::AuditCommand,
     calibrate::CalibrateCommand,
     command::command,
+    import::ImportCommand,
     keys::KeysCommand,
     output::Format,
     user_export::UserExport,
@@ -39,6 +40,8 @@ pub enum Subcommand {
     Users(UserCommand),
     /// Export all users.
     ExportUsers(UserExport),
+    /// Import users.
+    Import(ImportCommand),
     /// Manage the keys.
     Keys(KeysCommand),
     /// List audit events.
@@ -100,6 +103,7 @@ fn subcommand(matches: &ArgMatches) -> Subcommand {
         }
         Some(("user", user)) => Subcommand::Users(user_command(user)),
         Some(("sessions", sessions)) => Subcommand::Users(sessions_command(sessions)),
+        Some(("import", import)) => Subcommand::Import(ImportCommand::of(import)),
         Some(("keys", keys)) => Subcommand::Keys(keys_command(keys)),
         Some(("audit", audit)) => Subcommand::Audit(audit_command(audit)),
         Some(("calibrate", calibrate)) => Subcommand::Calibrate(CalibrateCommand {

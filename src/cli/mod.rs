@@ -4,6 +4,7 @@ mod audit;
 mod calibrate;
 mod command;
 mod csv_cells;
+mod import;
 mod invocation;
 mod keys;
 mod manual;
@@ -16,6 +17,7 @@ pub use self::{
     audit::{AuditCommand, AuditError},
     calibrate::CalibrateCommand,
     command::command,
+    import::{FromArgument, ImportCommand},
     invocation::{Invocation, Subcommand, parse},
     keys::KeysCommand,
     manual::{completions, write_manual},

@@ -102,11 +102,13 @@ pub enum EventKind {
     AdminAllSessionsEnded,
     /// An administrator exported all users: recorded at the beginning and at the end.
     AdminUsersExported,
+    /// An administrator imported users.
+    AdminUsersImported,
 }
 
 impl EventKind {
     /// All kinds, in the order of docs/audit.md.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::SignUp,
         Self::Login,
         Self::LoginFailed,
@@ -136,6 +138,7 @@ impl EventKind {
         Self::AdminSessionsEnded,
         Self::AdminAllSessionsEnded,
         Self::AdminUsersExported,
+        Self::AdminUsersImported,
     ];
 
     /// Returns the stored name.
@@ -171,6 +174,7 @@ impl EventKind {
             Self::AdminSessionsEnded => "admin_sessions_ended",
             Self::AdminAllSessionsEnded => "admin_all_sessions_ended",
             Self::AdminUsersExported => "admin_users_exported",
+            Self::AdminUsersImported => "admin_users_imported",
         }
     }
 
@@ -312,7 +316,7 @@ mod tests {
 
     #[test]
     fn names_of_event_kinds_do_not_change() {
-        insta::assert_snapshot!(EventKind::ALL.map(EventKind::name).join(" "), @"sign_up login login_failed throttled password_failures refresh_token_reused refresh_token_theft session_store_rollback logout logout_repeated logout_everywhere session_ended sessions_displaced password_changed password_confirmation_failed profile_changed profile_exported account_deleted keys_changed server_started admin_user_created admin_user_renamed admin_password_set admin_user_deactivated admin_user_activated admin_user_deleted admin_sessions_ended admin_all_sessions_ended admin_users_exported");
+        insta::assert_snapshot!(EventKind::ALL.map(EventKind::name).join(" "), @"sign_up login login_failed throttled password_failures refresh_token_reused refresh_token_theft session_store_rollback logout logout_repeated logout_everywhere session_ended sessions_displaced password_changed password_confirmation_failed profile_changed profile_exported account_deleted keys_changed server_started admin_user_created admin_user_renamed admin_password_set admin_user_deactivated admin_user_activated admin_user_deleted admin_sessions_ended admin_all_sessions_ended admin_users_exported admin_users_imported");
     }
 
     #[test]

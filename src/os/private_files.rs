@@ -4,7 +4,7 @@ use std::{
     fs, io,
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
@@ -124,6 +124,59 @@ pub fn create_private(path: &Path) -> io::Result<()> {
     fs::OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path).map(drop)
 }
 
+/// Creates an empty file with mode 0600, or empties it.
+///
+/// # Errors
+/// Returns the error of the system.
+pub fn create_private_anew(path: &Path) -> io::Result<fs::File> {
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(path)?;
+    // A file left by an earlier attempt has kept its mode. A pipe or a terminal has none of ours.
+    if file.metadata()?.is_file() {
+        file.set_permissions(fs::Permissions::from_mode(OWNER_ONLY))?;
+    }
+    Ok(file)
+}
+
+/// A file with mode 0600 that gets its name when it is complete.
+pub struct ReplacedFile {
+    file: fs::File,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl ReplacedFile {
+    /// Creates the file under a temporary name beside `path`.
+    ///
+    /// # Errors
+    /// Returns the error of the system.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".new");
+        let temporary = PathBuf::from(temporary);
+        Ok(Self { file: create_private_anew(&temporary)?, temporary, path: path.to_owned() })
+    }
+
+    /// Syncs the file to disk, and gives it its name.
+    ///
+    /// # Errors
+    /// Returns the error of the system.
+    pub fn finish(self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.path)?;
+        sync_parent(&self.path)
+    }
+}
+
+impl io::Write for ReplacedFile {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        self.file.write(content)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// Checks that the disk has space for another file of this size, by writing and deleting one beside `path`.
 ///
 /// # Errors
@@ -151,13 +204,7 @@ pub fn make_private(path: &Path) -> io::Result<()> {
 /// # Errors
 /// Returns the error of the system.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&temporary)?;
-    // A file left by an earlier attempt has kept its mode.
-    file.set_permissions(fs::Permissions::from_mode(OWNER_ONLY))?;
+    let mut file = ReplacedFile::create(path)?;
     file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    sync_parent(path)
+    file.finish()
 }

@@ -29,6 +29,7 @@ mod time_budget;
 mod tls;
 mod url;
 mod url_parts;
+mod user_import;
 mod users;
 
 pub use self::{
@@ -43,5 +44,6 @@ pub use self::{
     time_budget::TimeBudget,
     tls::{ClientCertificateFiles, PemFault, StoreTls, StoreTlsError, StoreTlsFiles, StoreTlsRole},
     url::{StoreUrl, UrlFile, UrlFileError},
+    user_import::{DecidedUser, ImportDecision, MergedBatch, StagedUser, UserImport},
     users::{CompareAndSet, ImportedHashStats, Insert, PasswordChange, UserStore, UserUpdate},
 };

@@ -10,10 +10,13 @@ use std::{any::Any, sync::Arc};
 
 use postern::{
     clock::{Clock, ManualClock},
-    store::{AttemptStore, memory::MemoryAttempts, redis::RedisStore},
+    store::{
+        AttemptStore, UserImport, memory::MemoryAttempts, postgres::PostgresUserImport, redis::RedisStore,
+        sqlite::DataDirectory,
+    },
 };
 
-use support::{Embedded, PostgresRedis, PrivateRedis, try_sql};
+use support::{Embedded, LONG, PostgresRedis, PrivateRedis, eventually_some, try_sql};
 
 /// Runs SQL in the store of users and audit events, as an intruder might.
 trait Sql {
@@ -29,6 +32,27 @@ impl Sql for Embedded {
 impl Sql for PostgresRedis {
     async fn sql(&self, text: &str) -> Result<(), String> {
         try_sql(&self.database, text).await
+    }
+}
+
+/// Opens an import of users, and waits until a former one has ended.
+trait OpenImport {
+    async fn open_import(&self) -> Box<dyn UserImport>;
+}
+
+impl OpenImport for Embedded {
+    async fn open_import(&self) -> Box<dyn UserImport> {
+        let directory = DataDirectory::existing(self.0.path()).expect("the fixture has opened it");
+        let store = directory.store_beside_server(Arc::new(ManualClock::default())).expect("the store opens");
+        Box::new(eventually_some(LONG, "no other import runs", async || store.user_import().expect("an import")).await)
+    }
+}
+
+impl OpenImport for PostgresRedis {
+    async fn open_import(&self) -> Box<dyn UserImport> {
+        let url = self.database.parse().expect("a URL");
+        let open = async || PostgresUserImport::open(&url).await.expect("an import");
+        Box::new(eventually_some(LONG, "no other import runs", open).await)
     }
 }
 
@@ -64,6 +88,7 @@ mod embedded {
     mod sessions;
     mod suite;
     mod user_export;
+    mod user_import;
     mod users;
 }
 
@@ -84,5 +109,6 @@ mod postgres_redis {
     mod sessions;
     mod suite;
     mod user_export;
+    mod user_import;
     mod users;
 }

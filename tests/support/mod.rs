@@ -7,6 +7,7 @@ mod certificates;
 mod cgroup;
 mod commands;
 mod counting_stores;
+mod django;
 mod openapi;
 mod pgbouncer;
 mod ports;
@@ -25,7 +26,7 @@ mod test_user;
 mod waiting;
 
 pub use self::{
-    api::*, assembly::*, backend::*, certificates::*, cgroup::*, counting_stores::*, pgbouncer::*, ports::*,
+    api::*, assembly::*, backend::*, certificates::*, cgroup::*, counting_stores::*, django::*, pgbouncer::*, ports::*,
     private_postgres::*, private_redis::*, program::*, proxy::*, raw::*, relay::*, request::*, reverse_proxy::*,
     servers::*, service::*, test_user::*, waiting::*,
 };

@@ -28,6 +28,8 @@ mod schema;
 mod store;
 mod url;
 mod url_parameters;
+mod user_import;
+mod user_tables;
 mod users;
 mod users_by_id;
 
@@ -36,4 +38,6 @@ pub use self::{
     schema::{DatabaseEncoding, check_schema, migrate},
     store::PostgresStore,
     url::PostgresUrl,
+    user_import::PostgresUserImport,
+    user_tables::{UserColumns, UserRow, UserRows, UserTable, UserTables},
 };

@@ -119,7 +119,7 @@ async fn read_database(client: &Client) -> Result<(DatabaseEncoding, i32), Schem
 }
 
 /// Opens a connection outside the pool, after another one that reveals a connection pooler.
-async fn connect(url: &PostgresUrl) -> Result<Client, SchemaError> {
+pub(super) async fn connect(url: &PostgresUrl) -> Result<Client, SchemaError> {
     let connector = PostgresConnector::new(url)?;
     timeout(CONNECT_TIMEOUT, leave_statement(&connector)).await.unwrap_or(Err(SchemaError::NoResponse))?;
     let connected = timeout(CONNECT_TIMEOUT, connector.connect()).await.map_err(|_| SchemaError::NoResponse)?;

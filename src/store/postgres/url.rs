@@ -150,6 +150,14 @@ fn check_tls(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
+impl PostgresUrl {
+    /// Returns the same URL for a connection that writes nothing, which may lead to a standby.
+    pub(super) fn for_reading(mut self) -> Self {
+        self.config.target_session_attrs(TargetSessionAttrs::Any);
+        self
+    }
+}
+
 impl StoreUrl for PostgresUrl {
     const SWITCHES_TLS_ON: &'static str = "?sslmode=verify-full in the URL";
 

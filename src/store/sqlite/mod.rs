@@ -14,6 +14,7 @@ mod sessions;
 mod store;
 #[cfg(test)]
 mod tests;
+mod user_import;
 mod users;
 mod worker;
 
@@ -21,4 +22,5 @@ pub use self::{
     data_dir::{DataDirectory, ServerLock},
     error::DataDirError,
     store::SqliteStore,
+    user_import::SqliteUserImport,
 };

@@ -15,7 +15,10 @@
 //! - **Uses of sessions** are written once a minute for a session. A request waits for that only if the session has an idle
 //!   limit.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rusqlite::{Connection, Params, Row, Transaction};
 use time::OffsetDateTime;
@@ -38,6 +41,7 @@ pub struct SqliteStore {
     reader: SqliteWorker,
     uses: SessionUses,
     clock: Arc<dyn Clock>,
+    path: PathBuf,
 }
 
 impl SqliteStore {
@@ -50,7 +54,13 @@ impl SqliteStore {
             reader: SqliteWorker::reader(reader).map_err(io_error)?,
             uses: SessionUses::default(),
             clock,
+            path: path.to_owned(),
         })
+    }
+
+    /// Returns the path of the file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Returns the clock, for jobs that need the time at which they run.

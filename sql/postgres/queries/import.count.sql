@@ -1,0 +1,2 @@
+-- import.count
+SELECT count(*) AS users FROM pg_temp.staged_users WHERE decision = 'insert'

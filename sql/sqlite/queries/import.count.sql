@@ -1,0 +1,2 @@
+-- import.count
+SELECT count(*) FROM temp.staged_users WHERE decision = 'insert'
