@@ -131,9 +131,7 @@ async fn documented_trigger_makes_users_read_only() {
     let django = moving.project.serve().await;
     Api(django.address).log_in("ada@example.org", OLD_PASSWORD).unchecked().send().await.expect(500);
     Api(django.address).log_in("root@example.org", OLD_PASSWORD).unchecked().send().await.expect(200);
-    let reverse = "DROP TRIGGER refuse_user_changes ON users_user";
-    assert!(crate::page::PAGE.replace("ON\n   ", "ON").contains(reverse));
-    moving.project.psql(reverse).await.expect_done();
+    moving.project.psql(&block("sql", "DROP TRIGGER")).await.expect_done();
     Api(django.address).log_in("ada@example.org", OLD_PASSWORD).unchecked().send().await.expect(200);
 }
 
