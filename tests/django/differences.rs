@@ -10,18 +10,54 @@ use crate::{
     support::{Api, PASSWORD, Postern, RequestBuilder, Response, Tokens},
 };
 
-/// One of the servers, and a user who signed up for one row of the table.
-struct Client {
+/// One of the servers, with what administers it.
+#[derive(Clone, Copy)]
+enum Server<'test> {
+    Django(&'test Project, SocketAddr),
+    Postern(&'test Postern, SocketAddr),
+}
+
+impl Server<'_> {
+    fn address(self) -> SocketAddr {
+        match self {
+            Self::Django(_, address) | Self::Postern(_, address) => address,
+        }
+    }
+
+    async fn deactivate(self, email: &str) {
+        match self {
+            Self::Django(project, _) => {
+                let sql = format!("UPDATE users_user SET is_active = false WHERE email = '{email}'");
+                project.psql(&sql).await.expect_done();
+            }
+            Self::Postern(postern, _) => drop(postern.run(&["user", "deactivate", email]).await.expect_done()),
+        }
+    }
+
+    async fn delete(self, email: &str) {
+        match self {
+            Self::Django(project, _) => {
+                let delete = format!("from users.models import User; User.objects.get(email='{email}').delete()");
+                project.manage(&["shell", "--no-imports", "--command", &delete], "").await;
+            }
+            Self::Postern(postern, _) => drop(postern.run(&["user", "delete", email]).await.expect_done()),
+        }
+    }
+}
+
+/// A user who signed up for one row of the table.
+struct Client<'test> {
+    server: Server<'test>,
     address: SocketAddr,
     email: String,
     tokens: Tokens,
 }
 
-impl Client {
-    async fn signed_up(address: SocketAddr, number: usize) -> Self {
-        let email = format!("user{number}@example.org");
+impl<'test> Client<'test> {
+    async fn signed_up(server: Server<'test>, number: usize) -> Self {
+        let (address, email) = (server.address(), format!("user{number}@example.org"));
         let response = Api(address).sign_up(&email).unchecked().send().await;
-        Self { address, tokens: Tokens::of(&response.expect(201)), email }
+        Self { server, address, tokens: Tokens::of(&response.expect(201)), email }
     }
 
     fn request(&self, method: &str, path: &str) -> RequestBuilder {
@@ -112,6 +148,32 @@ impl Client {
             }
             "invalid access token" => self.request("GET", "/profile/").bearer("invalid").send().await,
             "no access token" => self.request("GET", "/profile/").send().await,
+            _ => self.perform_without_account(row).await,
+        }
+    }
+
+    async fn perform_without_account(&self, row: &str) -> Response {
+        match row {
+            "login of an inactive user" => {
+                self.server.deactivate(&self.email).await;
+                self.log_in(&self.email, PASSWORD).await
+            }
+            "access token of an inactive user" => {
+                self.server.deactivate(&self.email).await;
+                self.signed_in("GET", "/profile/").send().await
+            }
+            "refresh of an inactive user" => {
+                self.server.deactivate(&self.email).await;
+                self.refresh(&self.tokens).await
+            }
+            "access token of a deleted user" => {
+                self.server.delete(&self.email).await;
+                self.signed_in("GET", "/profile/").send().await
+            }
+            "refresh of a deleted user" => {
+                self.server.delete(&self.email).await;
+                self.refresh(&self.tokens).await
+            }
             _ => self.perform_http(row).await,
         }
     }
@@ -152,21 +214,22 @@ fn outcome(response: &Response) -> String {
 #[tokio::test]
 async fn table_of_differences_matches_both_servers() {
     let Some(project) = Project::cheap(&json!([])).await else { return };
-    let django = project.serve().await;
+    let served = project.serve().await;
     let postern = Postern::new().with("POSTERN_THROTTLE", "off");
-    let postern = postern.serve().await;
+    let serving = postern.serve().await;
+    let (django, postern) = (Server::Django(&project, served.address), Server::Postern(&postern, serving.public));
     let rows = table("### Responses");
     assert!(rows.len() > 20, "{rows:?}");
     let mut wrong = Vec::new();
 
     for (number, row) in rows.iter().enumerate() {
         let [request, of_django, of_postern, _] = row[..] else { panic!("four cells: {row:?}") };
-        let client = Client::signed_up(django.address, number).await;
-        let django = client.perform(request).await.status.to_string();
-        let client = Client::signed_up(postern.public, number).await;
-        let postern = outcome(&client.perform(request).await);
-        if (of_django, of_postern) != (&*django, &*postern) {
-            wrong.push(format!("{request}: {django} | {postern}"));
+        let client = Client::signed_up(django, number).await;
+        let measured_django = client.perform(request).await.status.to_string();
+        let client = Client::signed_up(postern, number).await;
+        let measured_postern = outcome(&client.perform(request).await);
+        if (of_django, of_postern) != (&*measured_django, &*measured_postern) {
+            wrong.push(format!("{request}: {measured_django} | {measured_postern}"));
         }
     }
 
