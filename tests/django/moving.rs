@@ -25,6 +25,7 @@ fn users() -> Value {
     };
     let mut users: Vec<_> =
         ["ada@example.org", "Bob@Example.org", "carol@example.org", "dora@example.org", ""].map(user).into();
+    users.push(json!({"email": "md5@example.org", "password": OLD_PASSWORD, "hasher": "md5"}));
     users.push(json!({"email": "root@example.org", "password": OLD_PASSWORD, "hasher": "pbkdf2_sha256",
                       "fields": {"is_staff": true, "is_superuser": true}}));
     users.into()
@@ -59,17 +60,19 @@ impl Move {
         self.postern.run(&words[1..]).await
     }
 
-    /// Imports the users as the page does.
+    /// Makes the users at Django read-only, and imports them as the page does.
     async fn import(&self) {
+        self.project.psql(&block("sql", "CREATE FUNCTION refuse_user_changes")).await.expect_done();
         let ended = self.run(&block("sh", "--map map.csv")).await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
         fs::copy(self.postern.path("map.csv"), self.project.path("map.csv")).expect("a map");
     }
 
-    /// Imports the users, and loads the map into Django.
-    async fn import_with_map(&self) {
+    /// Imports the users, loads the map into Django, and lets new users in.
+    async fn switch(&self) {
         self.import().await;
         self.project.psql(&load_map()).await.expect_done();
+        self.project.psql(&block("sql", "DROP TRIGGER refuse_new_users")).await.expect_done();
     }
 
     /// Starts Postern, whose tokens the application of Django then accepts.
@@ -86,7 +89,7 @@ fn load_map() -> String {
 
 #[tokio::test]
 async fn documented_dry_run_changes_nothing() {
-    let Some(moving) = Move::start(Postern::new()).await else { return };
+    let Some(moving) = Move::start(Postern::on_migrated_servers().await).await else { return };
 
     let ended = moving.run(&block("sh", "--rejects rejects.csv --dry-run")).await;
 
@@ -115,7 +118,7 @@ async fn documented_dump_is_a_source() {
 #[tokio::test]
 async fn documented_trigger_makes_users_read_only() {
     let Some(moving) = Move::start(Postern::new()).await else { return };
-    moving.project.psql(&block("sql", "CREATE TRIGGER refuse_user_changes")).await.expect_done();
+    moving.project.psql(&block("sql", "CREATE FUNCTION refuse_user_changes")).await.expect_done();
 
     for change in [
         "UPDATE users_user SET password = '!'",
@@ -131,7 +134,7 @@ async fn documented_trigger_makes_users_read_only() {
     let django = moving.project.serve().await;
     Api(django.address).log_in("ada@example.org", OLD_PASSWORD).unchecked().send().await.expect(500);
     Api(django.address).log_in("root@example.org", OLD_PASSWORD).unchecked().send().await.expect(200);
-    moving.project.psql(&block("sql", "DROP TRIGGER")).await.expect_done();
+    moving.project.psql(&block("sql", "DROP TRIGGER refuse_user_changes")).await.expect_done();
     Api(django.address).log_in("ada@example.org", OLD_PASSWORD).unchecked().send().await.expect(200);
 }
 
@@ -186,15 +189,17 @@ impl Nginx {
 async fn both_servers_respond_behind_the_documented_nginx() {
     let target = Postern::on_migrated_servers().await.with("POSTERN_TRUSTED_PROXIES", "127.0.0.1");
     let Some(moving) = Move::start(target).await else { return };
-    moving.import_with_map().await;
+    let of_django = {
+        let django = moving.project.serve().await;
+        let login = Api(django.address).log_in("ada@example.org", OLD_PASSWORD).unchecked();
+        Tokens::of(&login.send().await.expect(200))
+    };
+    moving.switch().await;
     let postern = moving.serve().await;
     let django = moving.project.serve().await;
     let nginx = Nginx::start(&postern, &django).await;
     let api = Api(nginx.address);
 
-    // A token that Django issued before the switch, and a login at Postern.
-    let of_django =
-        Tokens::of(&Api(django.address).log_in("ada@example.org", OLD_PASSWORD).unchecked().send().await.expect(200));
     let ada = Tokens::of(&api.log_in("ada@example.org", OLD_PASSWORD).unchecked().send().await.expect(200));
     let bob = Tokens::of(&api.log_in("bob@example.org", OLD_PASSWORD).unchecked().send().await.expect(200));
 
@@ -223,7 +228,7 @@ async fn both_servers_respond_behind_the_documented_nginx() {
 #[tokio::test]
 async fn users_go_back_to_django_with_their_passwords() {
     let Some(moving) = Move::start(Postern::new()).await else { return };
-    moving.import_with_map().await;
+    moving.switch().await;
     let postern = moving.serve().await;
     let api = postern.api();
     // Renewed, changed, deleted, deactivated, new; Dora never logs in.
@@ -235,13 +240,18 @@ async fn users_go_back_to_django_with_their_passwords() {
     assert_eq!(delete.send().await.status, 204);
     moving.postern.run(&["user", "deactivate", "root@example.org"]).await.expect_done();
     api.signed_up("new@example.org").await;
+    // The email of a user of Django who was not imported.
+    let late = "UPDATE users_user SET email = 'taken@example.org' WHERE email = ''";
+    api.signed_up("taken@example.org").await;
 
+    moving.project.psql(&block("sql", "DROP TRIGGER refuse_user_changes")).await.expect_done();
+    moving.project.psql(late).await.expect_done();
     let line = block("sh", "restore_from_postern");
     let (export, restore) = line.trim_end().split_once(" | ").expect("a pipe");
     let export = moving.run(export).await;
     assert_eq!(export.code, Some(0), "{export:?}");
     let restore: Vec<_> = restore.split_whitespace().collect();
-    let deleted = moving.project.manage(&restore[2..], &export.stdout).await;
+    let printed = moving.project.manage(&restore[2..], &export.stdout).await;
 
     let django = moving.project.serve().await;
     let status =
@@ -257,5 +267,9 @@ async fn users_go_back_to_django_with_their_passwords() {
     ] {
         assert_eq!(status(email, password).await, expected, "{email}");
     }
-    assert!(deleted.trim().starts_with("deleted at Postern: ") && deleted.lines().count() == 1, "{deleted:?}");
+    let [taken, deleted] = printed.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {printed:?}") };
+    assert_eq!(taken, "another user has the email: taken@example.org");
+    assert!(deleted.starts_with("deleted at Postern: "), "{deleted}");
+    let md5 = "SELECT count(*) FROM users_user WHERE password LIKE 'md5$%'";
+    assert_eq!(moving.project.psql(&format!("\\pset tuples_only\n{md5};")).await.expect_done().trim(), "1");
 }
