@@ -88,13 +88,13 @@ impl ImportedHash {
     }
 
     /// Returns the work of a comparison.
-    pub(in crate::passwords) fn work(&self) -> Work {
+    pub(crate) fn work(&self) -> Work {
         self.recipe.work()
     }
 
     /// Returns whether this is the hash of a password, in constant time once the password is hashed. The password is not
     /// normalised.
-    pub(in crate::passwords) fn matches(&self, password: &str) -> bool {
+    pub(crate) fn matches(&self, password: &str) -> bool {
         let mut computed = Zeroizing::new(vec![0; self.hash.len()]);
         self.hash_into(password.as_bytes(), &mut computed);
         computed.ct_eq(&self.hash).into()
