@@ -10,6 +10,7 @@ mod documented_starts;
 mod durability;
 mod forwarding;
 mod health;
+mod imported_hashes;
 mod keys;
 mod log_injection;
 mod login_flood;
