@@ -73,7 +73,7 @@ async fn serve(config: Config, mut signals: Signals, limit: StopLimit) -> Result
     listeners.print_addresses(&config)?;
     tokio::spawn(record_keys(Arc::clone(&files.keys), trail));
     let follower = Arc::clone(&accounts);
-    tokio::spawn(async move { follower.follow_imported_hashes().await });
+    tokio::spawn(async move { follower.imported_hashes.follow(&*follower.users).await });
     let running = Running::start(&app, &accounts, listeners, files);
     limit.set(config.drain_delay + config.shutdown_grace + MIN_AUDIT_FLUSH);
 

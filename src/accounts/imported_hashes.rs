@@ -14,13 +14,12 @@ use tokio::time::sleep;
 use tracing::{debug, error, warn};
 use zeroize::Zeroizing;
 
-use super::service::Accounts;
 use crate::{
     clock::{Clock, jittered},
     metrics::HashingMetrics,
     model::{Email, User},
     passwords::{Comparison, ImportedHash},
-    store::{ImportedHashStats, StoreError, TimeBudget},
+    store::{ImportedHashStats, StoreError, TimeBudget, UserStore},
 };
 
 /// The time between two readings of the share of imported hashes while it hardly changes. Counting may take a store 100 ms.
@@ -60,6 +59,31 @@ impl ImportedHashes {
     #[must_use]
     pub fn with_free_memory(self, free_memory: Option<u64>) -> Self {
         Self { free_memory, ..self }
+    }
+
+    /// Reads the share of users with imported hashes, now and again after each interval, until it is dropped.
+    pub async fn follow(&self, users: &dyn UserStore) {
+        loop {
+            let interval = match self.read(users).await {
+                Ok(true) => INTERVAL,
+                Ok(false) => SHORT_INTERVAL,
+                Err(error) => {
+                    debug!(%error, "failed to read the share of imported hashes; keeping the previous one");
+                    SHORT_INTERVAL
+                }
+            };
+            sleep(jittered(interval)).await;
+        }
+    }
+
+    /// Reads the share of users with imported hashes. Returns whether there are some and the share has hardly changed.
+    ///
+    /// # Errors
+    /// Returns the error of the store.
+    pub async fn read(&self, users: &dyn UserStore) -> Result<bool, StoreError> {
+        let stats = users.imported_hashes(&TimeBudget::new(READING_TIMEOUT)).await?;
+        let has_changed = self.adopt(stats.as_ref());
+        Ok(stats.is_some() && !has_changed)
     }
 
     /// Returns the comparison with the hash of a user. If there is none, or if it can match no password, returns one that
@@ -116,33 +140,6 @@ impl ImportedHashes {
 fn share(below: u128) -> f64 {
     let millionths = u32::try_from((below * 1_000_000) >> 64).unwrap_or(1_000_000);
     f64::from(millionths) / 1e6
-}
-
-impl Accounts {
-    /// Reads the share of users with imported hashes, now and again after each interval, until it is dropped.
-    pub async fn follow_imported_hashes(&self) {
-        loop {
-            let interval = match self.read_imported_hashes().await {
-                Ok(is_settled) if is_settled => INTERVAL,
-                Ok(_) => SHORT_INTERVAL,
-                Err(error) => {
-                    debug!(%error, "failed to read the share of imported hashes; keeping the previous one");
-                    SHORT_INTERVAL
-                }
-            };
-            sleep(jittered(interval)).await;
-        }
-    }
-
-    /// Reads the share of users with imported hashes. Returns whether there are some and the share has not changed.
-    ///
-    /// # Errors
-    /// Returns the error of the store.
-    pub async fn read_imported_hashes(&self) -> Result<bool, StoreError> {
-        let stats = self.users.imported_hashes(&TimeBudget::new(READING_TIMEOUT)).await?;
-        let has_changed = self.imported_hashes.adopt(stats.as_ref());
-        Ok(stats.is_some() && !has_changed)
-    }
 }
 
 #[cfg(test)]

@@ -48,8 +48,8 @@ pub struct QueueLoad {
     unit_ps: UnitDurations,
 }
 
-/// The expected durations of a unit of work, in picoseconds.
-#[derive(Debug)]
+/// The measured durations of a unit of work, in picoseconds; 0 before the first measurement.
+#[derive(Debug, Default)]
 struct UnitDurations {
     pbkdf2_sha256: AtomicU64,
     pbkdf2_sha1: AtomicU64,
@@ -58,16 +58,15 @@ struct UnitDurations {
     bcrypt: AtomicU64,
 }
 
-impl Default for UnitDurations {
-    /// Returns estimates for a slow core: each algorithm with Django's parameters takes 250 to 800 ms.
-    fn default() -> Self {
-        Self {
-            pbkdf2_sha256: AtomicU64::new(800_000),
-            pbkdf2_sha1: AtomicU64::new(500_000),
-            argon2: AtomicU64::new(1_500_000),
-            scrypt: AtomicU64::new(400_000),
-            bcrypt: AtomicU64::new(70_000_000),
-        }
+/// Returns the duration of a unit of work on a slow core, in picoseconds: each algorithm with Django's parameters takes 250 to
+/// 800 ms.
+fn slow_unit_ps(unit: WorkUnit) -> u64 {
+    match unit {
+        WorkUnit::Pbkdf2Sha256Round => 800_000,
+        WorkUnit::Pbkdf2Sha1Round => 500_000,
+        WorkUnit::Argon2Block => 1_500_000,
+        WorkUnit::ScryptBlock => 400_000,
+        WorkUnit::BcryptRound => 70_000_000,
     }
 }
 
@@ -84,12 +83,20 @@ impl UnitDurations {
 
     /// Returns the expected duration of this work, in microseconds.
     fn expected_us(&self, work: Work) -> u64 {
-        self.of(work.unit).load(Ordering::Relaxed).saturating_mul(work.amount) / 1_000_000
+        let unit_ps = match self.of(work.unit).load(Ordering::Relaxed) {
+            0 => slow_unit_ps(work.unit),
+            measured => measured,
+        };
+        unit_ps.saturating_mul(work.amount) / 1_000_000
     }
 
     fn record(&self, work: Work, duration_us: u64) {
-        if duration_us >= MIN_MEASURED_WORK_US {
-            smooth(self.of(work.unit), duration_us.saturating_mul(1_000_000) / work.amount.max(1));
+        if duration_us < MIN_MEASURED_WORK_US {
+            return;
+        }
+        let (unit, measured_ps) = (self.of(work.unit), duration_us.saturating_mul(1_000_000) / work.amount.max(1));
+        if unit.compare_exchange(0, measured_ps, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            smooth(unit, measured_ps);
         }
     }
 }
@@ -234,8 +241,9 @@ mod tests {
         let (load, unit) = (load(), WorkUnit::Pbkdf2Sha256Round);
         let expected_us = |unit, amount| load.expected_us(JobKind::ImportedHash(Work { unit, amount }));
         let bcrypt_us = expected_us(WorkUnit::BcryptRound, 4096);
+        assert_eq!(expected_us(unit, 1_000_000), 800_000);
 
-        for _ in 0..100 {
+        for _ in 0..3 {
             load.record_duration(JobKind::ImportedHash(Work { unit, amount: 1_000_000 }), Duration::from_millis(300));
             load.record_duration(JobKind::ImportedHash(Work { unit, amount: 1 }), Duration::from_micros(50));
         }

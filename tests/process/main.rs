@@ -14,6 +14,7 @@ mod import;
 mod import_broken_rows;
 mod import_interrupted;
 mod import_sources;
+mod imported_hashes;
 mod keys;
 mod log_injection;
 mod login_flood;

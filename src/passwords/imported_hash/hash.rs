@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::recipe::{Recipe, Work};
+use super::recipe::{Recipe, UnusableHash, Work};
 
 /// The longest text, in bytes. Django's column has at most 128 characters; models of other projects may have more.
 const MAX_ENCODED_BYTES: usize = 512;
@@ -31,20 +31,6 @@ pub struct ImportedHash {
     recipe_text: String,
     salt: Vec<u8>,
     hash: Zeroizing<Vec<u8>>,
-}
-
-/// The reason why an imported hash is not usable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UnusableHash {
-    /// Not an algorithm that is verified, such as `md5`.
-    #[error("unknown or insecure algorithm")]
-    Algorithm,
-    /// A known algorithm, but its parameters, salt or hash are malformed.
-    #[error("malformed hash")]
-    Malformed,
-    /// Its parameters are over the limits.
-    #[error("too costly parameters")]
-    TooCostly,
 }
 
 impl ImportedHash {
@@ -102,13 +88,13 @@ impl ImportedHash {
     }
 
     /// Returns the work of a comparison.
-    pub(in crate::passwords) fn work(&self) -> Work {
+    pub(crate) fn work(&self) -> Work {
         self.recipe.work()
     }
 
     /// Returns whether this is the hash of a password, in constant time once the password is hashed. The password is not
     /// normalised.
-    pub(in crate::passwords) fn matches(&self, password: &str) -> bool {
+    pub(crate) fn matches(&self, password: &str) -> bool {
         let mut computed = Zeroizing::new(vec![0; self.hash.len()]);
         self.hash_into(password.as_bytes(), &mut computed);
         computed.ct_eq(&self.hash).into()

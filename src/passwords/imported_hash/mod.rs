@@ -3,5 +3,5 @@
 mod hash;
 mod recipe;
 
-pub use self::hash::{ImportedHash, UnusableHash};
 pub(super) use self::recipe::{Work, WorkUnit};
+pub use self::{hash::ImportedHash, recipe::UnusableHash};

@@ -4,8 +4,6 @@ use std::fmt;
 
 use argon2::{Algorithm, Params, Version};
 
-use super::hash::UnusableHash;
-
 /// The most memory of a comparison, in KiB: OWASP's parameters for scrypt (Password Storage Cheat Sheet: N = 2¹⁷, r = 8,
 /// p = 1) take 128 MiB and some KiB. Django's Argon2 takes 100 MiB, its scrypt 16 MiB.
 const MAX_MEMORY_KIB: u64 = 129 * 1024;
@@ -51,6 +49,20 @@ pub enum WorkUnit {
 pub struct Work {
     pub unit: WorkUnit,
     pub amount: u64,
+}
+
+/// The reason why an imported hash is not usable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnusableHash {
+    /// Not an algorithm that is verified, such as `md5`.
+    #[error("unknown or insecure algorithm")]
+    Algorithm,
+    /// A known algorithm, but its parameters, salt or hash are malformed.
+    #[error("malformed hash")]
+    Malformed,
+    /// Its parameters are over the limits.
+    #[error("too costly parameters")]
+    TooCostly,
 }
 
 impl Recipe {
