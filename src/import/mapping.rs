@@ -42,8 +42,9 @@ impl Mapping {
             }
         };
         let mut remarks = Remarks::default();
-        let joined = source.joined.as_deref().and_then(time).filter(|joined| self.is_plausible(*joined));
-        if joined.is_none() {
+        let has_joined = source.joined.is_some();
+        let joined = source.joined.flatten().as_deref().and_then(time).filter(|joined| self.is_plausible(*joined));
+        if has_joined && joined.is_none() {
             remarks.note("the time of the sign-up is missing or out of range: replaced by the time of the import");
         }
         let (password, recipe) = password(source.password, &mut remarks);
@@ -116,7 +117,8 @@ impl Remarks {
 
 fn old_id(id: Option<&str>) -> Result<String, String> {
     let id = id
-        .filter(|id| !id.trim().is_empty())
+        .map(str::trim)
+        .filter(|id| !id.is_empty())
         .ok_or("no id: expected one (dumpdata leaves it out with --natural-primary)")?;
     if !is_plain(id) || id.chars().count() > MAX_ID_CHARACTERS {
         return Err(format!("invalid id: expected at most {MAX_ID_CHARACTERS} visible characters"));
@@ -201,7 +203,7 @@ mod tests {
             password: text(HASH),
             names: vec!["Ada".to_owned(), "Lovelace".to_owned()],
             username: text("ada"),
-            joined: text("2020-01-02 03:04:05.678901+00"),
+            joined: Some(text("2020-01-02 03:04:05.678901+00")),
             active: text("true"),
             ..SourceUser::default()
         }

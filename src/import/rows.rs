@@ -27,7 +27,8 @@ pub(super) struct SourceUser {
     /// The parts of the name.
     pub(super) names: Vec<String>,
     pub(super) username: Option<String>,
-    pub(super) joined: Option<String>,
+    /// The time of the sign-up, if there is a column for it.
+    pub(super) joined: Option<Option<String>>,
     pub(super) active: Option<String>,
     pub(super) staff: Option<String>,
     pub(super) superuser: Option<String>,
@@ -79,7 +80,7 @@ impl SourceUser {
                 password: text(&columns.password)?,
                 names: columns.names.iter().filter_map(name).collect(),
                 username: optional(&columns.username)?,
-                joined: optional(&columns.joined)?,
+                joined: columns.joined.as_deref().map(text).transpose()?,
                 active: if columns.active.is_none() { Some("true".to_owned()) } else { optional(&columns.active)? },
                 staff: optional(&columns.staff)?,
                 superuser: optional(&columns.superuser)?,
