@@ -3,7 +3,7 @@
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    rows::{BrokenRow, SourceUser},
+    rows::{BrokenRow, Joined, SourceUser},
     text_values::{time, truth},
     user_id::imported_user_id,
 };
@@ -42,8 +42,8 @@ impl Mapping {
             }
         };
         let mut remarks = Remarks::default();
-        let joined = source.joined.as_deref().and_then(time).filter(|joined| self.is_plausible(*joined));
-        if joined.is_none() {
+        let joined = self.joined(&source.joined);
+        if joined.is_none() && source.joined != Joined::NoColumn {
             remarks.note("the time of the sign-up is missing or out of range: replaced by the time of the import");
         }
         let (password, recipe) = password(source.password, &mut remarks);
@@ -67,8 +67,11 @@ impl Mapping {
         Ok(StagedUser { row: source.row, old_id, user, recipe, is_refused, remark })
     }
 
-    fn is_plausible(&self, joined: OffsetDateTime) -> bool {
-        (OffsetDateTime::UNIX_EPOCH..=self.now.saturating_add(TOLERANCE)).contains(&joined)
+    /// Returns the time of the sign-up, unless it is before 1970 or in the future.
+    fn joined(&self, joined: &Joined) -> Option<OffsetDateTime> {
+        let Joined::Text(text) = joined else { return None };
+        let plausible = OffsetDateTime::UNIX_EPOCH..=self.now.saturating_add(TOLERANCE);
+        time(text).filter(|joined| plausible.contains(joined))
     }
 
     fn role(&self, superuser: Option<&str>, staff: Option<&str>, remarks: &mut Remarks) -> Role {
@@ -116,7 +119,8 @@ impl Remarks {
 
 fn old_id(id: Option<&str>) -> Result<String, String> {
     let id = id
-        .filter(|id| !id.trim().is_empty())
+        .map(str::trim)
+        .filter(|id| !id.is_empty())
         .ok_or("no id: expected one (dumpdata leaves it out with --natural-primary)")?;
     if !is_plain(id) || id.chars().count() > MAX_ID_CHARACTERS {
         return Err(format!("invalid id: expected at most {MAX_ID_CHARACTERS} visible characters"));
@@ -201,7 +205,7 @@ mod tests {
             password: text(HASH),
             names: vec!["Ada".to_owned(), "Lovelace".to_owned()],
             username: text("ada"),
-            joined: text("2020-01-02 03:04:05.678901+00"),
+            joined: Joined::Text("2020-01-02 03:04:05.678901+00".to_owned()),
             active: text("true"),
             ..SourceUser::default()
         }

@@ -10,8 +10,8 @@ use crate::logging::print_lines;
 /// How often a line is printed.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-const BAR: &str = "{msg} [{bar:40}] {human_pos} of {human_len}, {per_sec}, {eta} left";
-const COUNTER: &str = "{msg} {human_pos}, {per_sec}";
+const BAR: &str = "{msg} [{bar:40}] {human_pos} of {human_len} users, {eta} left";
+const COUNTER: &str = "{msg}: {human_pos} users";
 
 /// The progress of one step. It disappears from the terminal when it is dropped.
 pub(super) struct Progress {

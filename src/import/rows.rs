@@ -27,13 +27,23 @@ pub(super) struct SourceUser {
     /// The parts of the name.
     pub(super) names: Vec<String>,
     pub(super) username: Option<String>,
-    pub(super) joined: Option<String>,
+    pub(super) joined: Joined,
     pub(super) active: Option<String>,
     pub(super) staff: Option<String>,
     pub(super) superuser: Option<String>,
     pub(super) verified: Option<String>,
     /// Whether a table of addresses has the email as verified.
     pub(super) is_address_verified: bool,
+}
+
+/// The time of the sign-up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Joined {
+    /// The source has no column for it.
+    #[default]
+    NoColumn,
+    /// The text of the column; empty for NULL.
+    Text(String),
 }
 
 /// A row that cannot be read, or that is refused.
@@ -79,7 +89,10 @@ impl SourceUser {
                 password: text(&columns.password)?,
                 names: columns.names.iter().filter_map(name).collect(),
                 username: optional(&columns.username)?,
-                joined: optional(&columns.joined)?,
+                joined: match &columns.joined {
+                    Some(column) => Joined::Text(text(column)?.unwrap_or_default()),
+                    None => Joined::NoColumn,
+                },
                 active: if columns.active.is_none() { Some("true".to_owned()) } else { optional(&columns.active)? },
                 staff: optional(&columns.staff)?,
                 superuser: optional(&columns.superuser)?,

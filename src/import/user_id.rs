@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
-use uuid::Builder;
+use uuid::{Builder, Uuid};
 
 use crate::{clock::unix_ms, model::UserId};
 
@@ -14,6 +14,8 @@ const CONTEXT: &[u8] = b"postern imported user\0";
 ///
 /// Without a time, the milliseconds are those of 1970.
 pub(super) fn imported_user_id(joined: Option<OffsetDateTime>, old_id: &str) -> UserId {
+    // Programs write a UUID with hyphens, and some databases without.
+    let old_id = Uuid::try_parse(old_id).map_or_else(|_| old_id.to_owned(), |id| id.hyphenated().to_string());
     let digest = Sha256::new().chain_update(CONTEXT).chain_update(old_id).finalize();
     let mut random = [0; 10];
     random.copy_from_slice(&digest[..10]);
@@ -37,6 +39,8 @@ mod tests {
         assert_eq!(id, imported_user_id(Some(datetime!(2026-11-22 10:12:00.856_019 UTC)), "1"));
         assert_ne!(id, imported_user_id(joined, "2"));
         assert_ne!(id, imported_user_id(joined.map(|time| time + time::Duration::MILLISECOND), "1"));
+        let uuid = "0f9e8d7c-6b5a-4c3d-8e1f-a0b1c2d3e4f5";
+        assert_eq!(imported_user_id(joined, uuid), imported_user_id(joined, &uuid.replace('-', "").to_uppercase()));
         assert_eq!(&id.0.as_bytes()[6..], &imported_user_id(None, "1").0.as_bytes()[6..]);
     }
 }

@@ -161,6 +161,11 @@ async fn map_and_report_are_private_and_must_be_writable() {
     let postern = Postern::new();
     write_csv(&postern.path("users.csv"), &DjangoUser::many(1));
 
+    for name in ["map.csv", "rejects.csv"] {
+        fs::write(postern.path(name), "a former run").expect("a file");
+        fs::set_permissions(postern.path(name), fs::Permissions::from_mode(0o644)).expect("ours");
+    }
+
     let import = ["import", "django", "--from", "users.csv", "--map", "map.csv", "--rejects", "rejects.csv"];
     postern.run(&import).await.expect_done();
 
@@ -189,6 +194,19 @@ async fn source_is_read_by_tls_with_an_authority_of_its_own() {
 
     postern.run(&[&import[..], &["--from-ca", &certificate]].concat()).await.expect_done();
     assert_eq!(stored(&postern).await.len(), 1);
+}
+
+#[tokio::test]
+async fn source_without_times_and_flags_has_active_members_without_notes() {
+    let postern = Postern::new();
+    fs::write(postern.path("users.csv"), "id,email,password\n1,ada@example.org,!\n").expect("a file");
+
+    let import = ["import", "django", "--from", "users.csv", "--json"];
+    assert_eq!(postern.run(&import).await.expect_json()["noted"], 0);
+
+    let users = stored(&postern).await;
+    assert_eq!((&users[0]["role"], &users[0]["standing"]), (&json!("member"), &json!("active")));
+    assert_eq!(postern.run(&import).await.expect_json()["already_imported"], 1);
 }
 
 #[tokio::test]

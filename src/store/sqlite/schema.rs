@@ -156,8 +156,8 @@ mod tests {
         assert!(!is_up_to_date(&newer, &path).expect("a file"));
     }
 
-    /// Only commands list all users or audit events, or end the sessions of all users, and only a task of the server counts
-    /// users.
+    /// Only commands list all users or audit events, end the sessions of all users, or import users, and only a task of the
+    /// server counts users.
     #[test]
     fn no_query_of_a_request_scans_a_table() {
         let temporary = tempfile::tempdir().expect("a temporary directory");
@@ -168,9 +168,10 @@ mod tests {
         let mut scans = Vec::new();
         for file in std::fs::read_dir("sql/sqlite/queries").expect("a directory") {
             let file = file.expect("a file");
+            let name = file.file_name().into_string().expect("a name");
             let query = std::fs::read_to_string(file.path()).expect("a text");
-            if plan(&connection, &query).iter().any(|step| step.starts_with("SCAN")) {
-                scans.push(file.file_name().into_string().expect("a name"));
+            if !name.starts_with("import.") && plan(&connection, &query).iter().any(|step| step.starts_with("SCAN")) {
+                scans.push(name);
             }
         }
 
