@@ -3,7 +3,6 @@
 mod audit;
 mod calibrate;
 mod command;
-mod csv_cells;
 mod import;
 mod invocation;
 mod keys;

@@ -10,12 +10,11 @@ use clap::{ValueEnum, builder::PossibleValue};
 use serde::Serialize;
 
 use super::{
-    csv_cells::neutralised,
     output::{OutputReader, json},
     users::{UserView, escaped},
 };
 use crate::{
-    model::{PasswordHash, User, UserId},
+    model::{PasswordHash, User, UserId, neutralised_cell},
     store::{StoreError, TimeBudget, UserStore},
 };
 
@@ -145,7 +144,7 @@ impl UserExport {
         let verified = if email_verified { "true" } else { "false" };
         let password = user.password.as_ref().map_or("", PasswordHash::as_phc);
         let cells = [&id, email, verified, name, role, status, &created, password];
-        cells[..self.columns()].iter().map(|cell| neutralised(&escaped(cell))).collect()
+        cells[..self.columns()].iter().map(|cell| neutralised_cell(&escaped(cell))).collect()
     }
 }
 

@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::{error::ImportError, rows::BrokenRow};
-use crate::{model::escape_invisible, os::private_files::create_private_anew};
+use crate::{
+    model::{escape_invisible, neutralised_cell},
+    os::private_files::create_private_anew,
+};
 
 /// The longest text of a field, in characters: the values of broken rows may have any length.
 const MAX_CHARACTERS: usize = 320;
@@ -73,12 +76,11 @@ impl Report {
     }
 }
 
-/// Returns a value that neither a terminal nor a spreadsheet acts on: it is one line of limited length, and begins like no formula
-/// (OWASP, "CSV Injection").
+/// Returns a value that neither a terminal nor a spreadsheet acts on: it is one line of limited length without formulas.
 fn harmless(text: &str) -> String {
     let short: String = text.chars().take(MAX_CHARACTERS).collect();
     let escaped = escape_invisible(&short);
-    if escaped.starts_with(['=', '+', '-', '@']) { format!("'{escaped}") } else { escaped }
+    neutralised_cell(&escaped)
 }
 
 #[cfg(test)]

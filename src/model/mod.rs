@@ -2,6 +2,7 @@
 
 mod audit_event;
 mod client_network;
+mod csv_cell;
 mod display_text;
 mod email;
 mod escape;
@@ -17,6 +18,7 @@ mod user;
 pub use self::{
     audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery},
     client_network::{ClientNetwork, PrefixLength},
+    csv_cell::neutralised_cell,
     display_text::{DisplayText, InvalidDisplayText},
     email::{Email, InvalidEmail, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
     escape::{ControlEscape, escape_control},

@@ -8,7 +8,8 @@ const MARK: char = '\'';
 ///
 /// A part that begins like a formula after marks gets one more. The original is therefore what remains if one mark is removed
 /// from each part that [`begins_formula`] and begins with a mark.
-pub(super) fn neutralised(cell: &str) -> String {
+#[must_use]
+pub fn neutralised_cell(cell: &str) -> String {
     let parts =
         cell.split(';').map(|part| if begins_formula(part) { format!("{MARK}{part}") } else { part.to_owned() });
     parts.collect::<Vec<_>>().join(";")
@@ -28,7 +29,7 @@ mod tests {
 
     use super::*;
 
-    /// Undoes [`neutralised`], as docs/cli.md describes it.
+    /// Undoes [`neutralised_cell`], as docs/cli.md describes it.
     fn original(cell: &str) -> String {
         let parts = cell.split(';');
         let parts = parts.map(|part| part.strip_prefix(MARK).filter(|_| begins_formula(part)).unwrap_or(part));
@@ -53,7 +54,7 @@ mod tests {
             ("'=1", "''=1"),
             ("Ada;=1;x", "Ada;'=1;x"),
         ] {
-            assert_eq!(neutralised(cell), expected, "{cell:?}");
+            assert_eq!(neutralised_cell(cell), expected, "{cell:?}");
         }
     }
 
@@ -62,14 +63,14 @@ mod tests {
         for cell in
             ["", "Ada", "Ada-Lovelace", "ada+x@example.org", "'t Hooft", "a=b", "Ada; Grace", "$argon2id$v=19$x"]
         {
-            assert_eq!(neutralised(cell), cell);
+            assert_eq!(neutralised_cell(cell), cell);
         }
     }
 
     proptest! {
         #[test]
         fn neutralised_cell_has_one_original_and_no_formula(cell in "[=+@;'\" \t\rA\u{ff1d}-]{0,8}|.*") {
-            let neutral = neutralised(&cell);
+            let neutral = neutralised_cell(&cell);
 
             prop_assert_eq!(original(&neutral), cell);
             prop_assert!(neutral.split(';').all(|part| part.starts_with(MARK) || !begins_formula(part)));
