@@ -185,21 +185,23 @@ pub fn export_users(export: UserExport, values: &Values) -> Result<(), ExitError
         let hashes = if export.with_hashes { "with password hashes" } else { "without password hashes" };
         let record = async |detail| record_export(&*events, &clock, detail).await;
         record(format!("started, {hashes}")).await?;
-        let written = AtomicU64::new(0);
+        let begun = AtomicU64::new(0);
         let write = async |text: Vec<u8>| spawn_blocking(move || standard_output::write(&text)).await?;
         let outcome = tokio::select! {
-            outcome = export.run(&*users, &written, write) => outcome.map_err(|error| error.to_string()),
+            outcome = export.run(&*users, &begun, write) => outcome.map_err(|error| error.to_string()),
             signal = signals.next() => Err(format!("stopped by {signal}")),
         };
-        let users = written.into_inner();
+        let users = begun.into_inner();
         let end = match &outcome {
-            Ok(OutputReader::Open) => "complete",
-            Ok(OutputReader::Gone) | Err(_) => "incomplete",
+            Ok(OutputReader::Open) => format!("complete, users: {users}"),
+            Ok(OutputReader::Gone) | Err(_) => format!("incomplete, at most {users} users"),
         };
-        if let Err(error) = record(format!("{end}, users: {users}, {hashes}")).await {
+        if let Err(error) = record(format!("{end}, {hashes}")).await {
             print_error(&error);
         }
-        outcome.map(drop).map_err(|error| format!("the output is incomplete after {users} users: {error}").into())
+        outcome
+            .map(drop)
+            .map_err(|error| format!("the output is incomplete, with at most {users} users: {error}").into())
     })
 }
 

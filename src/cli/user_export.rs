@@ -71,7 +71,7 @@ pub enum ExportError {
 }
 
 impl UserExport {
-    /// Writes all users by `write`, in the order of their ids, and adds them to `written`. Reads a page while the one before is
+    /// Writes all users by `write`, in the order of their ids, and adds them to `begun`, a page before it is written. Reads a page while the one before is
     /// written, and keeps no more than two in memory. Ends early, with [`OutputReader::Gone`], if the output has no reader.
     ///
     /// Each user is written at most once. A user who is created, changed or deleted meanwhile is written as they are when
@@ -82,7 +82,7 @@ impl UserExport {
     pub async fn run<W>(
         self,
         users: &dyn UserStore,
-        written: &AtomicU64,
+        begun: &AtomicU64,
         mut write: W,
     ) -> Result<OutputReader, ExportError>
     where
@@ -100,11 +100,12 @@ impl UserExport {
                     None => Ok(Vec::new()),
                 }
             };
+            // Before it is written: of an incomplete output, nobody knows how much was read.
+            begun.fetch_add(u64::try_from(page.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
             let (reader, read) = tokio::join!(write(mem::take(&mut text)), reading);
             if reader? == OutputReader::Gone {
                 return Ok(OutputReader::Gone);
             }
-            written.fetch_add(u64::try_from(page.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
             next = read?;
             if next.is_empty() {
                 return Ok(OutputReader::Open);

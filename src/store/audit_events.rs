@@ -19,8 +19,8 @@ pub trait AuditStore: Send + Sync {
     /// Returns at most `query.limit` events that match the query, newest first (by id, descending).
     async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError>;
 
-    /// Returns at most `limit` events about a user whose ids are less than `before`, newest first (by id, descending). The
-    /// call takes as long for a user with few events as for a table with few events.
+    /// Returns at most `limit` events about a user whose ids are less than `before`, newest first (by id, descending). Leaves
+    /// out events of kinds that this version does not know, so that an older replica can read beside a newer one. The call takes as long for a user with few events as for a table with few events.
     async fn of_user(
         &self,
         user: UserId,

@@ -27,6 +27,11 @@ pub(super) fn read_role(store: &'static str, text: &str) -> Result<Role, StoreEr
     }
 }
 
+/// Returns the names of all kinds of events, each between spaces.
+pub(super) fn known_event_kinds() -> String {
+    EventKind::ALL.iter().fold(" ".to_owned(), |names, kind| names + kind.name() + " ")
+}
+
 pub(super) fn read_event_kind(store: &'static str, text: &str) -> Result<EventKind, StoreError> {
     text.parse().map_err(|_| StoreError::corrupt(store, "unknown kind of audit event"))
 }

@@ -97,7 +97,7 @@ async fn closed_pipe_ends_an_export_without_an_error() {
     let ended = Ended::of(&within(LONG, "the command ends", child.wait_with_output()).await.expect("it started"));
 
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    assert_eq!(details(&postern).await[1], "incomplete, users: 0, without password hashes");
+    assert_eq!(details(&postern).await[1], "incomplete, at most 1000 users, without password hashes");
 }
 
 #[tokio::test]
@@ -110,7 +110,8 @@ async fn full_disk_fails_an_export() {
     let child = command.stdout(Stdio::from(full)).spawn().expect("it starts");
     let output = within(LONG, "the command ends", child.wait_with_output()).await;
 
-    let reason = "the output is incomplete after 0 users: failed to write to standard output: No space left on device";
+    let reason =
+        "the output is incomplete, with at most 1 users: failed to write to standard output: No space left on device";
     Ended::of(&output.expect("it started")).expect_failed(1, reason);
 }
 
@@ -131,10 +132,17 @@ async fn interrupted_or_killed_export_is_in_the_audit_trail() {
 
         let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
         assert_eq!(ended.status.code(), is_told.then_some(1), "{stderr}");
-        assert_eq!(stderr.contains("the output is incomplete after 0 users: stopped by SIG"), is_told, "{stderr}");
+        assert_eq!(
+            stderr.contains("the output is incomplete, with at most 1000 users: stopped by SIG"),
+            is_told,
+            "{stderr}"
+        );
         let details = details(&postern).await;
         assert_eq!(details[0], "started, with password hashes");
-        assert_eq!(details.get(1).is_some_and(|end| end == "incomplete, users: 0, with password hashes"), is_told);
+        assert_eq!(
+            details.get(1).is_some_and(|end| end == "incomplete, at most 1000 users, with password hashes"),
+            is_told
+        );
     }
 }
 

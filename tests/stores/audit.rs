@@ -156,3 +156,18 @@ async fn events_of_a_user_are_read_by_pages() {
     assert_eq!(page(Some(of_ada[1].id), 10).await, of_ada[2..]);
     assert_eq!(page(Some(of_ada[4].id), 10).await, []);
 }
+
+#[tokio::test]
+async fn events_of_a_newer_version_are_no_error_for_their_user() {
+    let fixture = Fixture::empty().await;
+    let user = UserId::new(fixture.clock.now());
+    let login = event(EventKind::Login, fixture.clock.now(), AuditSubject::from(Some(user)));
+    fixture.append(std::slice::from_ref(&login)).await;
+    let newer =
+        "INSERT INTO audit_events (id, at, event, user_id) SELECT user_id, at, 'logi', user_id FROM audit_events";
+    fixture.backend.sql(newer).await.expect("a row");
+
+    let read = fixture.stores.audit.of_user(user, None, 10, &time()).await;
+
+    assert_eq!(read, Ok(vec![login]));
+}

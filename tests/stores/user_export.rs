@@ -99,7 +99,7 @@ async fn export_ends_when_its_reader_is_gone() {
     let outcome = EXPORT.run(&*fixture.stores.users, &written, write).await;
 
     assert!(matches!(outcome, Ok(OutputReader::Gone)), "{outcome:?}");
-    assert_eq!((written.load(Ordering::Relaxed), calls), (1000, 2));
+    assert_eq!((written.load(Ordering::Relaxed), calls), (2000, 2));
 }
 
 #[tokio::test]

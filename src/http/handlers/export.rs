@@ -1,10 +1,11 @@
 //! Export of the current user's own data.
 
 use serde::Serialize;
+use tracing::debug;
 
 use super::sessions::SessionView;
 use crate::{
-    accounts::{CurrentUser, DisclosedEvent, ProfileExport},
+    accounts::{AccountError, CurrentUser, DisclosedEvent, ProfileExport},
     clock::rfc3339,
     http::{context::Context, error::ApiError, fields::Fields, response::JsonFile},
     model::{AuditEvent, DisplayText, User, UserId},
@@ -129,7 +130,14 @@ impl<'request> Document<'request> {
         let has_more = loop {
             let is_full = self.events >= MAX_EVENTS;
             let limit = if is_full { 1 } else { PAGE };
-            let page = accounts.disclosed_events(user, before, limit, call).await?;
+            let page = match accounts.disclosed_events(user, before, limit, call).await {
+                // The export has been counted: better a part of the events than none.
+                Err(AccountError::Store(error)) if before.is_some() => {
+                    debug!(%error, %user, "failed to read all events of an export");
+                    break true;
+                }
+                page => page?,
+            };
             let Some(last) = page.last() else { break false };
             if is_full {
                 break true;

@@ -10,7 +10,10 @@ use uuid::Uuid;
 use super::{error::STORE, rows::column, store::PostgresStore};
 use crate::{
     model::{AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventQuery, SessionId, UserId},
-    store::{AuditStore, StoreError, TimeBudget, columns::read_event_kind},
+    store::{
+        AuditStore, StoreError, TimeBudget,
+        columns::{known_event_kinds, read_event_kind},
+    },
 };
 
 const APPEND: &str = include_str!("../../../sql/postgres/queries/audit.append.sql");
@@ -54,7 +57,10 @@ impl AuditStore for PostgresStore {
         time: &TimeBudget,
     ) -> Result<Vec<AuditEvent>, StoreError> {
         let before = before.map_or(Uuid::max(), |before| before.0);
-        let rows = self.access.query_idempotent(OF_USER, &[&user.0, &before, &i64::from(limit)], time).await?;
+        let rows = self
+            .access
+            .query_idempotent(OF_USER, &[&user.0, &before, &i64::from(limit), &known_event_kinds()], time)
+            .await?;
         rows.iter().map(event).collect()
     }
 

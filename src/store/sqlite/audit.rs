@@ -11,7 +11,10 @@ use super::{
 use crate::{
     clock::{from_unix_ms, unix_ms},
     model::{AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventQuery, SessionId, UserId},
-    store::{AuditStore, StoreError, TimeBudget, columns::read_event_kind},
+    store::{
+        AuditStore, StoreError, TimeBudget,
+        columns::{known_event_kinds, read_event_kind},
+    },
 };
 
 const APPEND: &str = include_str!("../../../sql/sqlite/queries/audit.append.sql");
@@ -42,7 +45,11 @@ impl AuditStore for SqliteStore {
         let before = before.map_or(Uuid::max(), |before| before.0);
         let read = move |transaction: &Transaction<'_>| {
             let (user, before) = (user.0.as_bytes(), before.as_bytes());
-            find(transaction, OF_USER, named_params! {":user_id": user, ":before": before, ":limit": limit})
+            find(
+                transaction,
+                OF_USER,
+                named_params! {":user_id": user, ":before": before, ":limit": limit, ":kinds": known_event_kinds()},
+            )
         };
         self.read(time, read).await
     }
