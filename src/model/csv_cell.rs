@@ -7,7 +7,7 @@ const MARK: char = '\'';
 /// may separate cells at semicolons as well, so each part between semicolons counts.
 ///
 /// A part that begins like a formula after marks gets one more. The original is therefore what remains if one mark is removed
-/// from each part that [`begins_formula`] and begins with a mark.
+/// from each part that would begin a formula and begins with a mark.
 #[must_use]
 pub fn neutralised_cell(cell: &str) -> String {
     let parts =
