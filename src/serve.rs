@@ -69,11 +69,13 @@ async fn serve(config: Config, mut signals: Signals, limit: StopLimit) -> Result
     let Some(stores) = signals.or_signal(opening).await? else { return Ok(ExitCode::SUCCESS) };
     let (trail, audit_writer) = app.start_audit(&stores);
     let accounts = Arc::new(app.accounts(&stores, Arc::clone(&files.keys), trail.clone())?);
+    let follower = Arc::clone(&accounts);
+    tokio::spawn(async move { follower.imported_hashes.follow(&*follower.users).await });
+    let reading = async { Ok::<_, ExitError>(accounts.imported_hashes.first_reading(config.limits.store).await) };
+    let Some(()) = signals.or_signal(reading).await? else { return Ok(ExitCode::SUCCESS) };
     let listeners = Listeners::bind(&config)?;
     listeners.print_addresses(&config)?;
     tokio::spawn(record_keys(Arc::clone(&files.keys), trail));
-    let follower = Arc::clone(&accounts);
-    tokio::spawn(async move { follower.imported_hashes.follow(&*follower.users).await });
     let running = Running::start(&app, &accounts, listeners, files);
     limit.set(config.drain_delay + config.shutdown_grace + MIN_AUDIT_FLUSH);
 

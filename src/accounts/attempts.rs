@@ -6,7 +6,7 @@ use super::{call_context::CallContext, error::AccountError, service::Accounts};
 use crate::{
     audit::Trail,
     model::{AuditOrigin, AuditSubject, EventKind, UserId},
-    passwords::{Comparison, Overloaded, WorkPermit},
+    passwords::{Comparison, Overloaded, Password, WorkPermit},
     rate_limit::{AttemptOutcome, AttemptSubject, LoginLimiter, Permit, Reservation},
 };
 
@@ -43,19 +43,25 @@ impl CountedAttempt {
 
 impl Accounts {
     /// Charges the address of an attempt for a comparison that costs more than a hash, if the attempt counts against its
-    /// address.
+    /// address. If this is rejected, the attempt stays counted at its address: the response tells which emails cost more.
     ///
     /// # Errors
     /// Returns [`AccountError::RateLimited`] if a limit is exceeded.
     pub(super) async fn charge_cost(
         &self,
         attempt: &mut CountedAttempt,
-        comparison: &Comparison,
+        (comparison, password): (&Comparison, &Password),
         call: &CallContext,
     ) -> Result<(), AccountError> {
         if comparison.is_imported() && attempt.reservation.counts_against_address() {
-            let subject = AttemptSubject::Cost(call.client.address, self.hasher.cost(comparison));
-            attempt.reservation.absorb(self.reserve(subject, None, call).await?);
+            let subject = AttemptSubject::Cost(call.client.address, self.hasher.cost(comparison, password));
+            match self.reserve(subject, None, call).await {
+                Ok(reserved) => attempt.reservation.absorb(reserved),
+                Err(error) => {
+                    attempt.reservation.keep_address_charges();
+                    return Err(error);
+                }
+            }
         }
         Ok(())
     }

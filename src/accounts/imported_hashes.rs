@@ -10,7 +10,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use parking_lot::RwLock;
 use sha2::Sha256;
 use time::OffsetDateTime;
-use tokio::time::sleep;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tracing::{debug, error, warn};
 use zeroize::Zeroizing;
 
@@ -38,6 +41,15 @@ pub struct ImportedHashes {
     /// The memory that is left for a comparison, in bytes; `None` if no limit is known.
     free_memory: Option<u64>,
     unknown_emails: RwLock<Option<UnknownEmails>>,
+    readings: watch::Sender<Readings>,
+}
+
+/// How the readings of the share have ended.
+#[derive(Debug, Clone, Copy, Default)]
+struct Readings {
+    has_read: bool,
+    /// Failures since the last one that has succeeded.
+    failures: u32,
 }
 
 /// The unknown emails that cost as much as an imported hash.
@@ -52,7 +64,14 @@ impl ImportedHashes {
     /// Accepts imported hashes until this time, if any.
     #[must_use]
     pub fn accepted_until(until: Option<OffsetDateTime>, clock: Arc<dyn Clock>, metrics: HashingMetrics) -> Self {
-        Self { until, clock, metrics, free_memory: None, unknown_emails: RwLock::default() }
+        Self {
+            until,
+            clock,
+            metrics,
+            free_memory: None,
+            unknown_emails: RwLock::default(),
+            readings: watch::Sender::default(),
+        }
     }
 
     /// Makes the server warn if a comparison needs more than this memory, in bytes.
@@ -68,7 +87,16 @@ impl ImportedHashes {
                 Ok(true) => INTERVAL,
                 Ok(false) => SHORT_INTERVAL,
                 Err(error) => {
-                    debug!(%error, "failed to read the share of imported hashes; keeping the previous one");
+                    let readings = *self.readings.borrow();
+                    match readings {
+                        Readings { has_read: false, .. } => {
+                            warn!(%error, "imported hashes not counted: response times of logins may show who has one");
+                        }
+                        Readings { failures: 2, .. } => {
+                            warn!(%error, "failed to count imported hashes again; keeping the last share");
+                        }
+                        Readings { .. } => debug!(%error, "failed to count imported hashes; keeping the last share"),
+                    }
                     SHORT_INTERVAL
                 }
             };
@@ -76,14 +104,31 @@ impl ImportedHashes {
         }
     }
 
+    /// Waits until the first reading has succeeded or failed, for at most this time: until then, all unknown emails cost an
+    /// ordinary hash.
+    pub async fn first_reading(&self, limit: Duration) {
+        let mut readings = self.readings.subscribe();
+        let ended = readings.wait_for(|readings| readings.has_read || readings.failures > 0);
+        let _ = timeout(limit, ended).await;
+    }
+
     /// Reads the share of users with imported hashes. Returns whether there are some and the share has hardly changed.
     ///
     /// # Errors
     /// Returns the error of the store.
     pub async fn read(&self, users: &dyn UserStore) -> Result<bool, StoreError> {
-        let stats = users.imported_hashes(&TimeBudget::new(READING_TIMEOUT)).await?;
+        let stats = users.imported_hashes(&TimeBudget::new(READING_TIMEOUT)).await;
+        self.record_reading(stats.is_ok());
+        let stats = stats?;
         let has_changed = self.adopt(stats.as_ref());
         Ok(stats.is_some() && !has_changed)
+    }
+
+    fn record_reading(&self, is_successful: bool) {
+        self.readings.send_modify(|readings| {
+            let failures = if is_successful { 0 } else { readings.failures + 1 };
+            *readings = Readings { has_read: readings.has_read || is_successful, failures };
+        });
     }
 
     /// Returns the comparison with the hash of a user. If there is none, or if it can match no password, returns one that
@@ -144,6 +189,8 @@ fn share(below: u128) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
     use crate::{clock::ManualClock, metrics::Metrics};
 
@@ -220,6 +267,20 @@ mod tests {
         imported.adopt(Some(&ImportedHashStats { recipe: "md5".to_owned(), ..stats(10, 10) }));
 
         assert!(assigned(&imported).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn start_waits_for_the_first_reading_within_a_limit() {
+        let (imported, _) = imported_hashes(None);
+        let limit = Duration::from_secs(1);
+        let started = Instant::now();
+        imported.first_reading(limit).await;
+        assert_eq!(started.elapsed(), limit);
+
+        imported.record_reading(false);
+        imported.first_reading(limit).await;
+
+        assert_eq!(started.elapsed(), limit);
     }
 
     #[test]

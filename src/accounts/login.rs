@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{Email, EventKind, User},
-    passwords::{Password, PasswordForm, WorkPermit},
+    passwords::{Comparison, Password, PasswordForm, WorkPermit},
     rate_limit::AttemptSubject,
     store::StoreError,
     tokens::RefreshClaims,
@@ -123,7 +123,7 @@ impl Accounts {
         let comparison = self.imported_hashes.comparison(user.as_ref(), email);
         let user = user.filter(User::is_active);
         let comparison = if user.is_some() { comparison } else { comparison.never_matching() };
-        self.charge_cost(attempt, &comparison, call).await?;
+        self.charge_cost(attempt, (&comparison, password), call).await?;
         let permit = attempt.permit();
         let form = self.hasher.compare(permit, password, comparison).await?;
         let (user, form) = user.zip(form).ok_or(AccountError::InvalidCredentials)?;
@@ -136,7 +136,8 @@ impl Accounts {
         Ok(tokens)
     }
 
-    /// Rehashes a verified password if the hashing parameters have changed or the hash is imported. A failure is only logged,
+    /// Rehashes a verified password if the hashing parameters have changed or the hash is imported; the latter waits in the
+    /// queue of hashes, for at most half of the time that the request has left. A failure is only logged,
     /// because the next login tries again. A password that is too long to be set keeps its imported hash.
     async fn rehash_if_outdated(
         &self,
@@ -149,8 +150,15 @@ impl Accounts {
         if !is_outdated || password.is_too_long() {
             return;
         }
+        let is_imported = user.password.as_ref().and_then(Comparison::with).is_some_and(|hash| hash.is_imported());
         let rehashed: Result<_, AccountError> = async {
-            let hash = self.hasher.rehash(permit, password, form).await?;
+            let hash = if is_imported {
+                // The response waits for it, but ends in time.
+                let renewed = call.time.limit_to_half("hashing queue", self.hasher.renew(permit, password, form));
+                renewed.await??
+            } else {
+                self.hasher.rehash(permit, password, form).await?
+            };
             self.users.rehash(user, &hash, &call.time).await.map_err(|error: StoreError| error.into())
         }
         .await;

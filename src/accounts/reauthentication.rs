@@ -83,7 +83,7 @@ impl Accounts {
         let mut attempt = self.begin_attempt(subject, Some(user.id), call).await?;
         attempt.record_failure(&self.audit, EventKind::PasswordConfirmationFailed, current.into(), call);
         let comparison = self.imported_hashes.comparison(Some(user), Some(&user.email));
-        let charged = self.charge_cost(&mut attempt, &comparison, call).await;
+        let charged = self.charge_cost(&mut attempt, (&comparison, password), call).await;
         let confirmation = Confirmation { password, permit: attempt.permit(), call };
         let result = match charged {
             Ok(()) => self.perform(current, action, &confirmation).await,

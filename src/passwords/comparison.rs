@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    argon2id::ParsedHash,
-    imported_hash::{ImportedHash, Work},
-};
+use super::{argon2id::ParsedHash, imported_hash::ImportedHash};
 use crate::model::PasswordHash;
 
 /// A hash that a password is compared with. A comparison takes the time of the hash, also if it is known not to match.
@@ -53,11 +50,11 @@ impl Comparison {
     /// Returns whether the hash is an imported one.
     #[must_use]
     pub fn is_imported(&self) -> bool {
-        self.imported_work().is_some()
+        self.imported_hash().is_some()
     }
 
-    /// Returns the work of the comparison if the hash is an imported one.
-    pub(super) fn imported_work(&self) -> Option<Work> {
-        if let ReadableHash::Imported(hash) = &self.hash { Some(hash.work()) } else { None }
+    /// Returns the hash if it is an imported one.
+    pub(super) fn imported_hash(&self) -> Option<&ImportedHash> {
+        if let ReadableHash::Imported(hash) = &self.hash { Some(hash) } else { None }
     }
 }

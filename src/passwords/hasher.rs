@@ -8,7 +8,7 @@ use super::{
     argon2id::{HashParameters, ParsedHash, PasswordForm, Scratch, dummy_hash, new_hash},
     comparison::{Comparison, ReadableHash},
     hashing_pool::HashingPool,
-    imported_hash_thread::ImportedHashThread,
+    imported_hash_thread::{ImportedHashThread, work_of},
     job_queue::{Overloaded, WaitLimit},
     password::Password,
     policy::{AcceptedPassword, CandidatePassword, PolicyViolation},
@@ -97,6 +97,20 @@ impl Hasher {
         self.hash_form(permit, password, form).await
     }
 
+    /// Hashes the form of a password that has just matched an imported hash: waits like any other hash, so that a busy server
+    /// renews imported hashes too. The new hash is that of [`Hasher::rehash`].
+    ///
+    /// # Errors
+    /// Returns [`Overloaded`] if the queue is too long.
+    pub async fn renew(
+        &self,
+        permit: &WorkPermit,
+        password: &Password,
+        form: PasswordForm,
+    ) -> Result<PasswordHash, Overloaded> {
+        self.hash_form(permit, password, form).await
+    }
+
     async fn hash_form(
         &self,
         permit: &WorkPermit,
@@ -138,10 +152,11 @@ impl Hasher {
         self.pool.run(permit, kind, compare).await
     }
 
-    /// Returns how many hashes with the current parameters take as long as a comparison: 1 for all but imported hashes.
+    /// Returns how many hashes with the current parameters take as long as the comparison with this password: 1 for all but
+    /// imported hashes.
     #[must_use]
-    pub fn cost(&self, comparison: &Comparison) -> u64 {
-        let work = comparison.imported_work();
+    pub fn cost(&self, comparison: &Comparison, password: &Password) -> u64 {
+        let work = comparison.imported_hash().map(|hash| work_of(hash, password));
         let expected_us = work.and_then(|work| self.imported_hash_thread.expected_us(work)).unwrap_or_default();
         (expected_us / self.pool.load().expected_us(JobKind::Hash).max(1)).max(1)
     }
@@ -272,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rehash_is_rejected_while_a_job_is_queued() {
+    async fn rehash_is_rejected_while_a_job_is_queued_and_a_renewal_waits() {
         let hasher = hasher();
         let (release, released) = mpsc::channel::<()>();
         hasher.pool.queue().push_unlimited(Box::new(move |_, _| {
@@ -284,8 +299,11 @@ mod tests {
         assert!(queued.as_mut().now_or_never().is_none());
 
         assert!(hasher.rehash(&permit, &password, PasswordForm::AsTyped).await.is_err());
+        let mut renewed = Box::pin(hasher.renew(&permit, &password, PasswordForm::AsTyped));
+        assert!(renewed.as_mut().now_or_never().is_none());
 
         drop(release);
+        renewed.await.expect("a short queue");
         queued.await.expect("a short queue");
         assert!(hasher.rehash(&permit, &password, PasswordForm::AsTyped).await.is_ok());
     }

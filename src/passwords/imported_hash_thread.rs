@@ -46,9 +46,7 @@ impl ImportedHashThread {
         (hash, may_match): (Arc<ImportedHash>, bool),
     ) -> Result<Option<PasswordForm>, Overloaded> {
         let password = password.share();
-        let Work { unit, amount } = hash.work();
-        let forms = if password.as_typed_and_trimmed().is_some() { 2 } else { 1 };
-        let kind = JobKind::ImportedHash(Work { unit, amount: forms * amount });
+        let kind = JobKind::ImportedHash(work_of(&hash, &password));
         let pool = self.pool()?;
         let compare = pool.run(permit, kind, move |_, job| {
             let matches_typed = hash.matches(password.as_typed());
@@ -84,6 +82,13 @@ impl ImportedHashThread {
         })?;
         Ok(Arc::clone(pool.insert(Arc::new(started))))
     }
+}
+
+/// Returns the work of a comparison: that of the hash for each form of the password.
+pub fn work_of(hash: &ImportedHash, password: &Password) -> Work {
+    let Work { unit, amount } = hash.work();
+    let forms = if password.as_typed_and_trimmed().is_some() { 2 } else { 1 };
+    Work { unit, amount: forms * amount }
 }
 
 #[cfg(test)]
@@ -165,8 +170,18 @@ mod tests {
         assert!(hasher.compare(&permit, &wrong, dummy("pbkdf2_sha256$10")).now_or_never().is_none());
         drop(waiting);
         drop(release);
-        assert_eq!(hasher.cost(&dummy("pbkdf2_sha256$1000000")), 20);
-        assert_eq!((hasher.cost(&dummy("pbkdf2_sha256$10")), hasher.cost(&Comparison::dummy())), (1, 1));
+    }
+
+    #[test]
+    fn cost_is_that_of_each_form_of_the_password() {
+        let hasher = hasher(Duration::from_secs(1));
+        let dummy = |recipe| Comparison::imported_dummy(Arc::new(ImportedHash::dummy(recipe).expect("a recipe")));
+        let cost = |comparison, typed| hasher.cost(&comparison, &Password::new(typed));
+
+        for (typed, expected) in [("wrong_password", 20), ("wrong_password ", 40), ("\twrong_password", 40)] {
+            assert_eq!(cost(dummy("pbkdf2_sha256$1000000"), typed), expected, "{typed:?}");
+            assert_eq!((cost(dummy("pbkdf2_sha256$10"), typed), cost(Comparison::dummy(), typed)), (1, 1));
+        }
     }
 
     #[tokio::test]

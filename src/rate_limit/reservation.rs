@@ -124,6 +124,13 @@ impl Reservation {
         }
     }
 
+    /// Keeps the charges of the address, whatever the outcome of the attempt.
+    pub fn keep_address_charges(&mut self) {
+        if let Some(reserved) = &mut self.reserved {
+            reserved.charges.retain(|charge| !charge.is_of_address());
+        }
+    }
+
     /// Reserves the attempt in more buckets. If one of them rejects it, refunds all of its charges.
     pub(super) async fn reserve(
         mut self,

@@ -58,6 +58,16 @@ impl TimeBudget {
         work.await
     }
 
+    /// Runs work that does not spend the budget for at most half of the time until the deadline of the request, if it has one.
+    ///
+    /// # Errors
+    /// Returns [`StoreError::Unavailable`] with this name if the work takes longer.
+    pub async fn limit_to_half<T>(&self, name: &'static str, work: impl Future<Output = T>) -> Result<T, StoreError> {
+        let Some(deadline) = self.deadline else { return Ok(work.await) };
+        let half = deadline.saturating_duration_since(Instant::now()) / 2;
+        timeout_at(Instant::now() + half, work).await.map_err(|_| StoreError::unavailable(name, "no response in time"))
+    }
+
     /// Returns a new budget with a quarter of the time left, for an optional call.
     #[must_use]
     pub fn quarter(&self) -> Self {
@@ -143,6 +153,18 @@ mod tests {
         assert_eq!(time.left(), Duration::from_secs(5));
         tokio::time::advance(Duration::from_secs(4)).await;
         assert_eq!(time.left(), Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_ends_after_half_of_the_time_of_the_request() {
+        let time = TimeBudget::new(Duration::from_secs(5)).with_deadline(Instant::now() + Duration::from_secs(10));
+        let started = Instant::now();
+
+        assert_eq!(time.limit_to_half("queue", async { 1 }).await, Ok(1));
+        assert!(time.limit_to_half("queue", pending::<()>()).await.is_err());
+
+        assert_eq!(started.elapsed().as_secs(), 5);
+        assert_eq!(time.left(), Duration::from_secs(5));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Users whose password Django has hashed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use postern::{
     clock::{Clock as _, ManualClock},
@@ -9,9 +9,13 @@ use postern::{
     store::ImportedHashStats,
 };
 use serde_json::json;
+use tokio::task::JoinSet;
 
-use super::Service;
-use crate::support::{CHEAP, PASSWORD, Settings, hashing};
+use super::{
+    Service,
+    rate_limit::{ELSEWHERE, HOME, WRONG, behind_proxy},
+};
+use crate::support::{CHEAP, PASSWORD, Settings, eventually, hashing};
 
 /// Of `old_password`, by Django's format; so are the others.
 const OF_OLD: &str = "pbkdf2_sha256$10$salt$DDHnnyz+gHGfYSA3X/flJknPX6NCAedOYn8+qfYbPW0=";
@@ -260,6 +264,53 @@ async fn costly_failures_exhaust_the_limit_of_an_address_sooner() {
     // Hashes of ours are not charged to it.
     service.signed_up("ada@example.org").await;
     service.expect_wrong("ada@example.org", "wrong_password").await;
+}
+
+#[tokio::test]
+async fn rejected_costly_logins_count_against_their_address_only() {
+    let service = behind_proxy().await;
+    service.measure_hashes().await;
+    service.imported("ada@example.org", Some(OF_OLD_COSTLY)).await;
+    service.assign_unknown_emails_to("pbkdf2_sha256$100000");
+    let limited = async |limit| service.metric(&format!(r#"postern_rate_limited_total{{limit="{limit}"}}"#)).await;
+
+    // Half of them at the account of an imported user.
+    let mut attempts = 0;
+    while limited("address").await == 0 && attempts < 200 {
+        let unknown = format!("nobody{attempts}@example.org");
+        let email = if attempts > 20 && attempts % 2 == 0 { "ada@example.org" } else { &unknown };
+        service.log_in_from(ELSEWHERE, email, WRONG).await;
+        attempts += 1;
+    }
+
+    // An address may fail a hundred times at once.
+    assert!((100..130).contains(&attempts), "{attempts}");
+    assert!(limited("imported_hash").await > 50);
+    assert_eq!((limited("account").await, limited("pair").await), (0, 0));
+    service.log_in_from(HOME, "ada@example.org", OLD).await.expect(200);
+}
+
+#[tokio::test]
+async fn busy_server_renews_imported_hashes() {
+    let service = Service::start().await;
+    service.imported("ada@example.org", Some(OF_OLD)).await;
+    let mut others = JoinSet::new();
+    for _ in 0..8 {
+        let accounts = Arc::clone(&service.accounts);
+        others.spawn(async move {
+            for _ in 0..1_000_000 {
+                let _ = accounts.hasher.hash(&WorkPermit::for_command_line(), &Password::new(PASSWORD)).await;
+            }
+        });
+    }
+    let hashes = service.accounts.hasher.hashes();
+    let is_busy = async || service.accounts.hasher.hashes() > hashes + 100;
+    eventually(Duration::from_secs(10), "hashes of the others", is_busy).await;
+
+    service.log_in("ada@example.org", OLD).await.expect(200);
+
+    others.shutdown().await;
+    assert!(service.stored_hash("ada@example.org").await.starts_with("$argon2id$"));
 }
 
 #[tokio::test]

@@ -262,6 +262,25 @@ async fn abandoned_statement_takes_no_effect() {
     assert_eq!(ada.profile().await.expect(200)["name"], "Ada Lovelace");
 }
 
+#[tokio::test]
+async fn count_of_imported_hashes_may_take_longer_than_other_statements() {
+    let service = with_the_default_time().await;
+    let postgres = service.backend().postgres.lock().await;
+    let locker = postgres_client(&postgres.administration_of_service()).await;
+    locker.batch_execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE").await.expect("nobody has the lock");
+    let waiting = "SELECT 1 FROM pg_stat_activity WHERE usename = 'service' AND wait_event_type = 'Lock'
+        AND clock_timestamp() - query_start > '2s'";
+    let unlock = async {
+        let waits = async || !locker.query(waiting, &[]).await.expect("rows").is_empty();
+        eventually(LONG, "the count waits longer than the time of a request", waits).await;
+        locker.batch_execute("COMMIT").await.expect("the end of it");
+    };
+
+    let (read, ()) = tokio::join!(service.accounts.imported_hashes.read(&*service.accounts.users), unlock);
+
+    assert_eq!(read, Ok(false));
+}
+
 #[test]
 fn documented_table_is_this_one() {
     let document = include_str!("../../docs/failure-modes.md");

@@ -11,12 +11,14 @@ const MAX_MEMORY_KIB: u64 = 129 * 1024;
 const MAX_PBKDF2_ROUNDS: u64 = 3_000_000;
 /// The most memory × passes of Argon2, in KiB: eight times those of Django (102,400 KiB, 2 passes).
 const MAX_ARGON2_WORK: u64 = 8 * 2 * 102_400;
-/// The highest cost of bcrypt, which takes eight times as long as Django's (12).
-const MAX_BCRYPT_COST: u64 = 15;
+/// The highest cost of bcrypt, which takes four times as long as Django's (12).
+const MAX_BCRYPT_COST: u64 = 14;
 /// The lowest cost that bcrypt allows.
 const MIN_BCRYPT_COST: u64 = 4;
 /// The most N × r × p of scrypt: eight times that of Django (2¹⁴, 8, 5).
 const MAX_SCRYPT_WORK: u64 = 8 * 16_384 * 8 * 5;
+/// The least N of scrypt. With a smaller one, most of the time is that of PBKDF2, which [`Recipe::work`] leaves out.
+const MIN_SCRYPT_N: u32 = 1_024;
 /// The most r × p of scrypt, for which PBKDF2 makes 1 MiB. Django has 40.
 const MAX_SCRYPT_BLOCKS: u64 = 8_192;
 
@@ -110,6 +112,9 @@ impl Recipe {
         }
         if u64::from(r) * u64::from(p) > MAX_SCRYPT_BLOCKS {
             return Err(UnusableHash::TooCostly);
+        }
+        if n < MIN_SCRYPT_N {
+            return Err(UnusableHash::Algorithm);
         }
         let log_n = u8::try_from(n.ilog2()).map_err(|_| UnusableHash::Malformed)?;
         Self::Scrypt { log_n, r, p }.limited(MAX_SCRYPT_WORK)

@@ -249,6 +249,17 @@ async fn cost_of_a_comparison_is_settled_with_its_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn kept_charges_of_the_address_are_not_refunded() {
+    let limited = Limited::new();
+    let mut reservation = limited.reserve(login("ada@example.org", "192.0.2.1")).await.0.expect("it is allowed");
+
+    reservation.keep_address_charges();
+    reservation.settle(AttemptOutcome::Aborted, &TimeBudget::new(ROUND_TRIP * 100)).await;
+
+    assert_eq!(limited.store.charged(), ["address"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn known_device_does_not_count_against_its_address() {
     let limited = Limited::new();
     limited.remember("ada@example.org", HOME).await;

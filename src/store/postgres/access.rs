@@ -91,6 +91,16 @@ impl PostgresAccess {
         self.query_with_retry(query, params, may_retry, time).await
     }
 
+    /// Runs one statement that reads, in a transaction with its own `statement_timeout`. Does not retry it.
+    pub(super) async fn query_long(
+        &self,
+        query: &'static str,
+        statement_timeout: Duration,
+        time: &TimeBudget,
+    ) -> Result<Vec<Row>, StoreError> {
+        Ok(self.attempt(query, &[], (time, Some(statement_timeout))).await?)
+    }
+
     async fn query_with_retry(
         &self,
         query: &'static str,
@@ -99,8 +109,10 @@ impl PostgresAccess {
         time: &TimeBudget,
     ) -> Result<Vec<Row>, StoreError> {
         self.retries.deposit();
-        let outcome = match self.attempt(query, params, time).await {
-            Err(error) if may_retry(&error) && self.retries.withdraw() => self.attempt(query, params, time).await,
+        let outcome = match self.attempt(query, params, (time, None)).await {
+            Err(error) if may_retry(&error) && self.retries.withdraw() => {
+                self.attempt(query, params, (time, None)).await
+            }
             outcome => outcome,
         };
         Ok(outcome?)
@@ -110,7 +122,7 @@ impl PostgresAccess {
         &self,
         query: &'static str,
         params: &[&(dyn ToSql + Sync)],
-        time: &TimeBudget,
+        (time, statement_timeout): (&TimeBudget, Option<Duration>),
     ) -> Result<Vec<Row>, CallError> {
         let open = time.limit(STORE, self.availability.open()).await.map_err(CallError::Other)?;
         let lease = time.limit(STORE, self.lease(&open)).await.map_err(|error| {
@@ -120,11 +132,10 @@ impl PostgresAccess {
         let started = Instant::now();
         let run = async {
             let client = lease.client();
-            let rows = match client.prepare_cached(query).await {
-                Ok(statement) => client.query(&statement, params).await,
-                Err(error) => Err(error),
-            };
-            Ok(rows)
+            Ok(match statement_timeout {
+                None => query_prepared(client, query, params).await,
+                Some(limit) => query_in_transaction(client, (query, params), limit).await,
+            })
         };
         match time.limit(STORE, run).await {
             Ok(Ok(rows)) => {
@@ -215,6 +226,28 @@ impl PostgresAccess {
 }
 
 /// Opens a connection in the pool, unless it has one.
+async fn query_prepared(
+    client: &Object<PoolManager>,
+    query: &str,
+    params: &[&(dyn ToSql + Sync)],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(query).await?;
+    client.query(&statement, params).await
+}
+
+/// Ends the transaction whatever becomes of the query, because the connection may return to the pool.
+async fn query_in_transaction(
+    client: &Object<PoolManager>,
+    (query, params): (&str, &[&(dyn ToSql + Sync)]),
+    statement_timeout: Duration,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {}", statement_timeout.as_millis());
+    client.batch_execute(&begin).await?;
+    let rows = query_prepared(client, query, params).await;
+    client.batch_execute("ROLLBACK").await?;
+    rows
+}
+
 async fn ensure_connection(pool: Pool) -> Result<(), StoreError> {
     match pool.get().await {
         // PostgreSQL responded, and there are connections, even if all are in use.

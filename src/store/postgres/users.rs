@@ -1,5 +1,7 @@
 //! Users in PostgreSQL.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
@@ -32,6 +34,8 @@ const END_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end
 const DELETE: &str = include_str!("../../../sql/postgres/queries/users.delete.sql");
 const DELETE_VERIFIED: &str = include_str!("../../../sql/postgres/queries/users.delete_verified.sql");
 const END_ALL_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end_all_sessions.sql");
+/// The longest reading of the share of imported hashes, which counts up to 300,000 rows.
+const IMPORTED_HASHES_TIMEOUT: Duration = Duration::from_secs(20);
 const IMPORTED_HASHES: &str = include_str!("../../../sql/postgres/queries/users.imported_hashes.sql");
 
 #[async_trait]
@@ -136,7 +140,7 @@ impl UserStore for PostgresStore {
     }
 
     async fn imported_hashes(&self, time: &TimeBudget) -> Result<Option<ImportedHashStats>, StoreError> {
-        let rows = self.access.query_idempotent(IMPORTED_HASHES, &[], time).await?;
+        let rows = self.access.query_long(IMPORTED_HASHES, IMPORTED_HASHES_TIMEOUT, time).await?;
         rows.first().map(imported_hashes).transpose()
     }
 

@@ -29,9 +29,10 @@ libfuzzer_sys::fuzz_target!(|input: &str| {
     assert!(comparison.is_imported());
     let (runtime, hasher) = &*HASHER;
     // A costly one would tell no more in more time.
-    if hasher.cost(&comparison) <= 1 {
+    let password = Password::new(password);
+    if hasher.cost(&comparison, &password) <= 1 {
         let permit = WorkPermit::for_command_line();
-        let compared = runtime.block_on(hasher.compare(&permit, &Password::new(password), comparison));
+        let compared = runtime.block_on(hasher.compare(&permit, &password, comparison));
         compared.expect("an empty queue");
     }
 });

@@ -108,6 +108,13 @@ fn unknown_algorithms_are_unusable() {
 }
 
 #[test]
+fn scrypt_whose_time_is_that_of_pbkdf2_is_unusable() {
+    for n in ["$2$", "$512$"] {
+        assert_eq!(error(&SCRYPT.replacen("$16384$", n, 1)), UnusableHash::Algorithm, "{n}");
+    }
+}
+
+#[test]
 fn malformed_hashes_are_unusable() {
     let changes = [
         (PBKDF2, "$260000$", "$0$"),
@@ -168,7 +175,7 @@ fn parameters_over_the_limits_are_too_costly() {
         (ARGON2, "t=2", "t=17"),
         (ARGON2, "t=2", "t=4294967296"),
         (ARGON2, "p=8", "p=16777216"),
-        (BCRYPT, "$12$", "$16$"),
+        (BCRYPT, "$12$", "$15$"),
         (BCRYPT, "$12$", "$31$"),
         (BCRYPT, "$12$", "$99$"),
         (SCRYPT, "$16384$", "$262144$"),
@@ -193,7 +200,8 @@ fn parameters_that_are_recommended_are_within_the_limits() {
         (ARGON2, "t=2", "t=16"),
         (ARGON2, "m=102400,t=2,p=8", "m=131072,t=3,p=4"),
         (BCRYPT, "$12$", "$04$"),
-        (BCRYPT, "$12$", "$15$"),
+        (BCRYPT, "$12$", "$14$"),
+        (SCRYPT, "$16384$", "$1024$"),
         (SCRYPT, "$16384$Wvk69yXhJlpbaR57HLBVhp$8$5$", "$131072$Wvk69yXhJlpbaR57HLBVhp$8$1$"),
     ] {
         parse(&encoded.replacen(part, other, 1));
@@ -225,7 +233,7 @@ const CHEAP: [&str; 4] = [
     "pbkdf2_sha1$7$salt$IAZDHExmIZw9+OyUpypB8QUfSqk=",
     "argon2$argon2i$m=8,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",
     "bcrypt$$2y$04$abcdefghijklmnopqrstuu5s2v8.iXieOjg/.AySBTTZIIVFJeBui",
-    "scrypt$2$salt$1$1$UeXhPlCnd0nKboI0irVN+0PzLymA6Sk2lkh5F0fZiLDAItw+cvVrMad6CivLqrUS6JyFQciIrzUExllr0eqw+g==",
+    "scrypt$1024$salt$1$1$UeXhPlCnd0nKboI0irVN+0PzLymA6Sk2lkh5F0fZiLDAItw+cvVrMad6CivLqrUS6JyFQciIrzUExllr0eqw+g==",
 ];
 
 proptest! {
