@@ -13,6 +13,7 @@ mod health;
 mod import;
 mod import_broken_rows;
 mod import_interrupted;
+mod import_layouts;
 mod import_sources;
 mod imported_hashes;
 mod keys;
