@@ -26,6 +26,7 @@ pub(super) async fn open(
     let candidates: Vec<_> = tables.iter().map(candidate).collect();
     let table = &tables[find_table(&candidates, options)?];
     let columns = Columns::find(&table.columns, table.key.as_deref(), options)?;
+    columns.print_note();
     let is_addresses = |other: &&UserTable| {
         let has = |column: &&str| other.columns.iter().any(|name| name == column);
         other.name == ADDRESSES && other.schema == table.schema && ADDRESS_COLUMNS.iter().all(has)

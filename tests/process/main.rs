@@ -12,6 +12,7 @@ mod forwarding;
 mod health;
 mod import;
 mod import_broken_rows;
+mod import_csv;
 mod import_interrupted;
 mod import_layouts;
 mod import_sources;
