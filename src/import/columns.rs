@@ -1,6 +1,7 @@
 //! Finds the table and the columns of users.
 
 use super::error::ImportError;
+use crate::logging::print_lines;
 
 /// The table and the columns that the command line names; `None` for those to find.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -173,11 +174,18 @@ impl Columns {
             names: available.of_name(options.name.as_deref())?,
             username: available.first(&["username"]),
             joined: joined.or_else(|| available.first(&JOINED)),
-            active: available.first(&["is_active"]),
-            staff: available.first(&["is_staff"]),
-            superuser: available.first(&["is_superuser"]),
+            active: available.first(&["is_active", "active"]),
+            staff: available.first(&["is_staff", "staff"]),
+            superuser: available.first(&["is_superuser", "superuser", "is_admin", "admin"]),
             verified: available.named(options.verified.as_deref(), "--verified-column")?,
         })
+    }
+
+    /// Prints a note if all accounts become active because no column tells otherwise.
+    pub(super) fn print_note(&self) {
+        if self.active.is_none() {
+            print_lines("postern: no column `is_active` or `active`: every imported account becomes active");
+        }
     }
 
     /// Returns the names of all columns, each once.
@@ -227,6 +235,14 @@ mod tests {
             ("id", "email", columns("first_name last_name"))
         );
         assert_eq!((found.joined.as_deref(), found.active.as_deref()), (Some("date_joined"), Some("is_active")));
+    }
+
+    #[test]
+    fn flags_of_custom_models_are_found() {
+        let found = find("id email password active staff is_admin", &ColumnOptions::default()).expect("all columns");
+
+        let flags = [found.active, found.staff, found.superuser];
+        assert_eq!(flags.map(Option::unwrap_or_default), ["active", "staff", "is_admin"]);
     }
 
     #[test]

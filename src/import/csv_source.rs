@@ -2,10 +2,10 @@
 
 use std::{
     borrow::Cow,
-    cell::Cell,
+    cell::RefCell,
     collections::HashMap,
     fs,
-    io::{self, BufReader, Read},
+    io::BufReader,
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -15,15 +15,16 @@ use tokio::sync::mpsc;
 
 use super::{
     columns::{ColumnOptions, Columns},
+    csv_quotes::{QuoteReader, Quotes},
     error::ImportError,
     rows::{Batch, Batches, BrokenRow, SourceUser, open_file},
 };
-
-/// The maximum size of a record in bytes: without it, a quotation mark without a partner would read the rest of the file into
-/// memory.
-const MAX_RECORD_BYTES: u64 = 16 << 20;
+use crate::logging::print_lines;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The longest name of a column in bytes (PostgreSQL documentation, section 4.1.1).
+const MAX_COLUMN_BYTES: usize = 63;
 
 /// A CSV file with a header, whose columns are known.
 pub(super) struct CsvSource {
@@ -36,30 +37,62 @@ struct CsvFile {
     delimiter: u8,
 }
 
+/// The records of a file.
+struct Records {
+    reader: Reader<QuoteReader<BufReader<fs::File>>>,
+    quotes: Rc<RefCell<Quotes>>,
+    header: Vec<String>,
+}
+
 impl CsvFile {
     /// Opens the file, and reads the header.
-    fn reader(&self) -> Result<(Reader<Limited>, Vec<String>), ImportError> {
-        let limited = Limited { file: open_file(&self.path)?, left: Rc::new(Cell::new(MAX_RECORD_BYTES)) };
+    fn records(&self) -> Result<Records, ImportError> {
+        let (reader, quotes) = QuoteReader::new(open_file(&self.path)?, self.delimiter);
         let mut options = ReaderBuilder::new();
-        let mut reader = options.delimiter(self.delimiter).flexible(true).has_headers(false).from_reader(limited);
+        let reader = options.delimiter(self.delimiter).flexible(true).has_headers(false).from_reader(reader);
+        let mut records = Records { reader, quotes, header: Vec::new() };
         let mut header = ByteRecord::new();
-        self.read(&mut reader, &mut header)?;
+        self.read(&mut records, &mut header)?;
         let name = |(position, cell): (usize, &[u8])| {
             let cell = if position == 0 { cell.strip_prefix(BYTE_ORDER_MARK).unwrap_or(cell) } else { cell };
             // The mark keeps the reader from seeing the quotation marks.
             String::from_utf8_lossy(cell).trim().trim_matches('"').to_owned()
         };
-        let header = header.iter().enumerate().map(name).collect();
-        Ok((reader, header))
+        records.quotes.borrow_mut().is_faulty(records.reader.position().byte());
+        records.header = header.iter().enumerate().map(name).collect();
+        Ok(records)
     }
 
     /// Reads a record. Returns whether there is one.
-    fn read(&self, reader: &mut Reader<Limited>, record: &mut ByteRecord) -> Result<bool, ImportError> {
-        reader.get_ref().left.set(MAX_RECORD_BYTES);
-        reader.read_byte_record(record).map_err(|error| match error.into_kind() {
+    fn read(&self, records: &mut Records, record: &mut ByteRecord) -> Result<bool, ImportError> {
+        records.quotes.borrow_mut().start_record();
+        records.reader.read_byte_record(record).map_err(|error| match error.into_kind() {
             csv::ErrorKind::Io(source) => ImportError::File { path: self.path.clone(), source },
-            kind => ImportError::Content { path: self.path.clone(), reason: format!("invalid CSV: {kind:?}") },
+            kind => self.invalid(format!("invalid CSV: {kind:?}")),
         })
+    }
+
+    /// Returns an error if the file ends in this record. A cut in the last cell is not seen.
+    fn check_end(&self, row: u64, records: &Records, record: &ByteRecord) -> Result<(), ImportError> {
+        let quotes = records.quotes.borrow();
+        if !quotes.is_at_end() {
+            return Ok(());
+        }
+        let expected = records.header.len();
+        if quotes.is_quoted() {
+            let reason = format!("the file ends early: expected a closing quotation mark in row {row} or before it");
+            return Err(self.invalid(reason));
+        }
+        if record.len() < expected {
+            let reason = format!("the file ends early: expected {expected} fields in row {row}, which is the last one");
+            return Err(self.invalid(reason));
+        }
+        print_lines("postern: the last row has no line end: if the file was cut, its last cell is incomplete");
+        Ok(())
+    }
+
+    fn invalid(&self, reason: String) -> ImportError {
+        ImportError::Content { path: self.path.clone(), reason }
     }
 }
 
@@ -72,13 +105,20 @@ impl CsvSource {
         let (mut header, mut file) = (Vec::new(), None);
         for delimiter in [b',', b';', b'\t'] {
             let candidate = CsvFile { path: path.to_owned(), delimiter };
-            let (_, names) = candidate.reader()?;
+            let names = candidate.records()?.header;
             if file.is_none() || names.len() > header.len() {
                 (header, file) = (names, Some(candidate));
             }
         }
         let file = file.unwrap_or_else(|| unreachable!("there are delimiters"));
+        check_header(&file, &header)?;
         let columns = Columns::find(&header, None, options)?;
+        for column in columns.all() {
+            if header.iter().filter(|name| *name == column).count() > 1 {
+                return Err(file.invalid(format!("several columns `{column}`: expected one")));
+            }
+        }
+        columns.print_note();
         Ok(Self { file, columns })
     }
 
@@ -90,47 +130,70 @@ impl CsvSource {
     }
 
     fn read_all(&self, batches: &mut Batches<'_>) -> Result<(), ImportError> {
-        let (mut reader, header) = self.file.reader()?;
-        let mut positions = HashMap::new();
-        for (position, name) in header.iter().enumerate() {
-            positions.entry(name.as_str()).or_insert(position);
-        }
+        let mut records = self.file.records()?;
+        let positions: HashMap<_, _> =
+            records.header.iter().enumerate().map(|(position, name)| (name.clone(), position)).collect();
         let mut record = ByteRecord::new();
         for row in 1.. {
-            if !self.file.read(&mut reader, &mut record)? {
+            if !self.file.read(&mut records, &mut record)? {
                 break;
             }
+            self.file.check_end(row, &records, &record)?;
             let value = |column: &str| {
                 let cell = positions.get(column).and_then(|position| record.get(*position));
                 Ok(cell.filter(|cell| !cell.is_empty()).map(Cow::Borrowed))
             };
-            let user = SourceUser::read(row, &self.columns, value).and_then(|user| {
-                if record.len() == header.len() {
-                    return Ok(user);
-                }
-                let reason = format!("{} fields: expected {}, as in the header", record.len(), header.len());
-                Err(BrokenRow { row, id: user.id, email: user.email, reason })
-            });
+            let is_faulty = records.quotes.borrow_mut().is_faulty(records.reader.position().byte());
+            let has_line_break = record.as_slice().contains(&b'\n');
+            if is_faulty && has_line_break {
+                let reason = format!("a quotation mark without a partner in row {row}, which takes several lines");
+                return Err(self.file.invalid(reason));
+            }
+            let fault = if is_faulty {
+                Some("text after a closing quotation mark: expected the end of the cell".to_owned())
+            } else if record.len() != records.header.len() {
+                Some(format!("{} fields: expected {}, as in the header", record.len(), records.header.len()))
+            } else if has_line_break
+                && self.contains_row(|column| {
+                    positions.get(column).and_then(|position| record.get(*position)).unwrap_or_default()
+                })
+            {
+                Some(
+                    "a line break in a cell: expected a quotation mark with a partner; the next row may be lost"
+                        .to_owned(),
+                )
+            } else {
+                None
+            };
+            let user = match fault {
+                // The cells may be those of other columns, such as a hash in place of the email.
+                Some(reason) => Err(BrokenRow { row, id: None, email: None, reason }),
+                None => SourceUser::read(row, &self.columns, value),
+            };
             if !batches.add(user) {
                 break;
             }
         }
         Ok(())
     }
-}
-
-/// A file of which only so many bytes are read until the limit is set again.
-struct Limited {
-    file: BufReader<fs::File>,
-    left: Rc<Cell<u64>>,
-}
-
-impl Read for Limited {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        let left = self.left.get().checked_sub(count as u64);
-        let message = || io::Error::other("a record of over 16 MiB: expected a closing quotation mark");
-        self.left.set(left.ok_or_else(message)?);
-        Ok(count)
+    /// Returns whether a cell looks like the rest of a row and the start of the next one. A line break in a name alone is none.
+    fn contains_row<'record>(&self, cell: impl Fn(&str) -> &'record [u8]) -> bool {
+        let Columns { id, email, password, .. } = &self.columns;
+        self.columns.all().into_iter().any(|column| {
+            let cell = cell(column);
+            let is_short = [id, email, password].into_iter().any(|short| short == column);
+            cell.contains(&b'\n') && (is_short || cell.contains(&self.file.delimiter))
+        })
     }
+}
+
+/// Returns an error if the header is a row of users. It repeats no cell: there may be hashes.
+fn check_header(file: &CsvFile, header: &[String]) -> Result<(), ImportError> {
+    let is_value =
+        |cell: &String| cell.len() > MAX_COLUMN_BYTES || cell.starts_with('!') || cell.contains(['@', '$', '\n']);
+    if header.iter().any(is_value) {
+        let reason = "the first line has no names of columns: expected a header, as `\\copy … csv header` writes it";
+        return Err(file.invalid(reason.to_owned()));
+    }
+    Ok(())
 }

@@ -93,9 +93,12 @@ impl Dump {
                 eligibility: Eligibility::First,
             })
             .collect();
-        // Labels of models are in lower case in dumps, and `--table auth.User` names the class.
-        let lower_case = options.table.as_ref().map(|table| table.to_ascii_lowercase());
-        let options = &ColumnOptions { table: lower_case, ..options.clone() };
+        // A dump has the name of the class in lower case, and `--table auth.User` as Python has it.
+        let model_named = |table: &String| {
+            let is_named = |model: &&String| names(model).iter().any(|name| name.eq_ignore_ascii_case(table));
+            survey.models.keys().find(is_named).unwrap_or(table).clone()
+        };
+        let options = &ColumnOptions { table: options.table.as_ref().map(model_named), ..options.clone() };
         let (model, found) = survey
             .models
             .iter()
@@ -103,6 +106,7 @@ impl Dump {
             .unwrap_or_else(|| unreachable!("there are as many candidates as models"));
         let fields: Vec<_> = found.fields.iter().cloned().chain([KEY.to_owned()]).collect();
         let columns = Columns::find(&fields, Some(KEY), options)?;
+        columns.print_note();
         let (model, users) = (model.clone(), found.objects);
         Ok(Self { path: path.to_owned(), model, columns, users, verified: survey.verified })
     }
@@ -147,10 +151,13 @@ impl Dump {
                 &self.columns,
                 |column| Ok(value(column)?.map(|text| Cow::Owned(text.into_bytes()))),
             )?;
-        let is_address_verified = match (&user.id, &user.email) {
-            (Some(id), Some(email)) if !self.verified.is_empty() => self.verified.contains(&address_digest(id, email)),
-            _ => false,
-        };
+        let is_address_verified = !self.verified.is_empty()
+            && user.email.as_ref().is_some_and(|email| {
+                let has = |digest| self.verified.contains(&digest);
+                let mut natural_keys = [user.username.as_ref(), user.email.as_ref()].into_iter().flatten();
+                user.id.as_ref().is_some_and(|id| has(address_digest(id, email)))
+                    || natural_keys.any(|key| has(address_digest(&natural_key(key), email)))
+            });
         Ok(SourceUser { is_address_verified, ..user })
     }
 }
@@ -182,7 +189,7 @@ impl Survey {
         }
         if head.model == ADDRESSES
             && let Ok(Address { user, email, verified: true }) = serde_json::from_str(head.fields.get())
-            && let Ok(Some(user)) = text(&user)
+            && let Some(user) = user_of_address(&user)
         {
             self.verified.insert(address_digest(&user, &email));
         }
@@ -224,6 +231,23 @@ fn text(value: &Value) -> Result<Option<String>, NoText> {
         Value::String(value) => Ok(Some(value.clone())),
         Value::Array(_) | Value::Object(_) => Err(NoText),
     }
+}
+
+/// Returns the key of the user of an address. With `--natural-foreign`, it is a list with the user name, or with the email if
+/// users log in with that.
+fn user_of_address(user: &Value) -> Option<String> {
+    match user {
+        Value::Array(parts) => match parts.as_slice() {
+            [Value::String(key)] => Some(natural_key(key)),
+            _ => None,
+        },
+        _ => text(user).ok().flatten(),
+    }
+}
+
+/// Returns a natural key in a form that no primary key has.
+fn natural_key(key: &str) -> String {
+    format!("\0{key}")
 }
 
 fn address_digest(user: &str, email: &str) -> AddressDigest {

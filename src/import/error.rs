@@ -35,6 +35,14 @@ pub enum ImportError {
     /// The source cannot be reached.
     #[error("source: {0}")]
     Connection(String),
+    /// The role may not read a table of the source.
+    #[error("source: no privilege to read {table}: expected GRANT SELECT ON {table} TO {role}")]
+    Privilege {
+        /// The table, with its schema.
+        table: String,
+        /// The role.
+        role: String,
+    },
     /// The source failed.
     #[error("source: {0}")]
     Source(StoreError),

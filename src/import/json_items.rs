@@ -30,7 +30,9 @@ pub(super) enum NoItem {
     Io(#[from] io::Error),
     #[error("the file ends early: expected `]`")]
     EndsEarly,
-    #[error("unexpected text between the objects: expected an array of objects, or an object on each line")]
+    #[error(
+        "unexpected text before, between or after the objects: expected an array of objects, or an object on each line"
+    )]
     NoObject,
     #[error("an object of over 16 MiB: expected a closing quotation mark and a closing brace")]
     TooLarge,

@@ -11,6 +11,7 @@
 //! - The **report** (`report.rs`) has a line for each refused user, and for each user that was changed on the way.
 
 mod columns;
+mod csv_quotes;
 mod csv_source;
 mod dump;
 mod error;

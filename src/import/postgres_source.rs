@@ -26,19 +26,33 @@ pub(super) async fn open(
     let candidates: Vec<_> = tables.iter().map(candidate).collect();
     let table = &tables[find_table(&candidates, options)?];
     let columns = Columns::find(&table.columns, table.key.as_deref(), options)?;
+    columns.print_note();
     let is_addresses = |other: &&UserTable| {
         let has = |column: &&str| other.columns.iter().any(|name| name == column);
         other.name == ADDRESSES && other.schema == table.schema && ADDRESS_COLUMNS.iter().all(has)
     };
     let addresses = tables.iter().find(is_addresses);
+    // The foreign key of allauth is the primary key, even if `--id-column` names another column.
+    let key = table.key.as_deref().unwrap_or(&columns.id);
     let selected = UserColumns {
         columns: columns.all(),
-        addresses: addresses.map(|addresses| (columns.id.as_str(), columns.email.as_str(), addresses)),
+        addresses: addresses.map(|addresses| (key, columns.email.as_str(), addresses)),
     };
+    check_privileges(&database, table, &selected.columns).await?;
+    if let Some(addresses) = addresses {
+        check_privileges(&database, addresses, &ADDRESS_COLUMNS).await?;
+    }
     let total = database.count(table).await.map_err(ImportError::Source)?;
     let rows = database.rows(table, &selected).await.map_err(ImportError::Source)?;
     tokio::spawn(async move { send(rows, &columns, &channel).await });
     Ok(total)
+}
+
+async fn check_privileges(database: &UserTables, table: &UserTable, columns: &[&str]) -> Result<(), ImportError> {
+    match database.role_without_privilege(table, columns).await.map_err(ImportError::Source)? {
+        None => Ok(()),
+        Some(role) => Err(ImportError::Privilege { table: format!("{}.{}", table.schema, table.name), role }),
+    }
 }
 
 fn candidate(table: &UserTable) -> Candidate<'_> {

@@ -42,7 +42,9 @@ impl Report {
     }
 
     pub(super) fn refuse(&mut self, BrokenRow { row, id, email, reason }: &BrokenRow) -> Result<(), ImportError> {
-        let (id, email) = (id.as_deref().unwrap_or_default(), email.as_deref().unwrap_or_default());
+        // A hash in the wrong column is not repeated.
+        let shown = |text: &Option<String>| text.clone().filter(|text| !text.contains('$')).unwrap_or_default();
+        let (id, email) = (&*shown(id), &*shown(email));
         self.add(*row, [id, email], Reported::Refused, reason)
     }
 

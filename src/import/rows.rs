@@ -10,6 +10,9 @@ use crate::os::text_files;
 /// How many rows are handed over at once.
 pub(super) const ROWS: usize = 2000;
 
+/// The longest cell in bytes, so that a batch takes at most some 40 MB: no id, email, hash or name that is imported is longer.
+const MAX_CELL_BYTES: usize = 2048;
+
 /// Some rows, or the error that ends them. The last batch has fewer than [`ROWS`].
 pub(super) type Batch = Result<Vec<SourceRow>, ImportError>;
 
@@ -61,8 +64,13 @@ pub(super) type Value<'row> = Result<Option<Cow<'row, [u8]>>, NoText>;
 /// A list or an object in place of a text.
 pub(super) struct NoText;
 
-/// Opens a file for reading.
+/// Opens a file for reading. Files are read more than once, which a pipe cannot be.
 pub(super) fn open_file(path: &Path) -> Result<BufReader<fs::File>, ImportError> {
+    let metadata = fs::metadata(path).map_err(|source| ImportError::File { path: path.to_owned(), source })?;
+    if !metadata.is_file() {
+        let reason = "a pipe, a directory or a device: expected a regular file, which can be read twice".to_owned();
+        return Err(ImportError::Content { path: path.to_owned(), reason });
+    }
     let file = text_files::open(path).map_err(|source| ImportError::File { path: path.to_owned(), source })?;
     Ok(BufReader::with_capacity(256 * 1024, file))
 }
@@ -72,6 +80,9 @@ impl SourceUser {
     pub(super) fn read<'row>(row: u64, columns: &Columns, value: impl Fn(&str) -> Value<'row>) -> SourceRow {
         let text = |column: &str| match value(column) {
             Ok(None) => Ok(None),
+            Ok(Some(bytes)) if bytes.len() > MAX_CELL_BYTES => {
+                Err(format!("invalid `{column}`: expected at most {MAX_CELL_BYTES} bytes"))
+            }
             Ok(Some(bytes)) => match String::from_utf8(bytes.into_owned()) {
                 Ok(text) => Ok(Some(text)),
                 Err(_) => Err(format!("invalid `{column}`: expected UTF-8")),
@@ -79,8 +90,11 @@ impl SourceUser {
             Err(NoText) => Err(format!("invalid `{column}`: expected a text, not a list or an object")),
         };
         let optional = |column: &Option<String>| column.as_deref().map_or(Ok(None), text);
-        let name =
-            |column: &String| value(column).ok().flatten().map(|name| String::from_utf8_lossy(&name).into_owned());
+        // A name that is cut here is cut shorter when it becomes that of a user.
+        let name = |column: &String| {
+            let name = value(column).ok().flatten()?;
+            Some(String::from_utf8_lossy(&name[..name.len().min(MAX_CELL_BYTES)]).into_owned())
+        };
         let read = || {
             Ok(Self {
                 row,

@@ -14,6 +14,7 @@ use super::{
     postgres_source,
     rows::{Batch, open_file},
 };
+use crate::os::text_files::without_mark;
 use crate::store::{StoreTls, StoreTlsFiles, StoreUrl, postgres::PostgresUrl};
 
 /// How many batches may wait for the store.
@@ -54,7 +55,11 @@ impl Source {
             };
             return Ok(Self::Postgres(Box::new(url?)));
         }
-        if from.is_empty() { Err(ImportError::UnknownSource) } else { Ok(Self::File(from.into())) }
+        let may_have_password = from.contains('@') || from.to_ascii_lowercase().contains("password");
+        if from.is_empty() || (may_have_password && !Path::new(from).exists()) {
+            return Err(ImportError::UnknownSource);
+        }
+        Ok(Self::File(from.into()))
     }
 
     /// Reads the URL of PostgreSQL from a file that others cannot read.
@@ -140,13 +145,26 @@ fn is_dump(path: &Path) -> Result<bool, ImportError> {
     if [b"\x1f\x8b".as_slice(), b"BZh", b"\xfd7zXZ", b"PK\x03\x04"].iter().any(|magic| start.starts_with(magic)) {
         return content("compressed: expected JSON or CSV (decompress it first)");
     }
-    if start.iter().take(64).any(|byte| *byte == 0) || start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff")
-    {
+    let text = match without_mark(start) {
+        Ok(text) => text,
+        Err(error) => return content(&error.to_string()),
+    };
+    if text.iter().take(64).any(|byte| *byte == 0) {
         return content("binary or not UTF-8: expected JSON of dumpdata, or CSV");
     }
-    let text = start.strip_prefix("\u{feff}".as_bytes()).unwrap_or(start);
-    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-    Ok(matches!(first, Some(b'[' | b'{')))
+    let is_dump = matches!(text.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'[' | b'{'));
+    if !is_dump && has_array(text) {
+        return content("text before the JSON array: expected the output of dumpdata alone (write it with --output)");
+    }
+    Ok(is_dump)
+}
+
+/// Returns whether an array of objects begins at the beginning of a line.
+fn has_array(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'\n').any(|line| {
+        let first = line.iter().filter(|byte| !byte.is_ascii_whitespace()).take(2).copied().collect::<Vec<_>>();
+        first == b"[{" || line.trim_ascii() == b"["
+    })
 }
 
 #[cfg(test)]
@@ -169,6 +187,8 @@ mod tests {
             "mysql://ada:secret@db/django",
             "postgres:ada:secret@db",
             "postgres://ada:secret@",
+            "postgres//ada:secret@db/django",
+            "host=db user=ada password=secret",
         ] {
             let error = Source::parse(text).expect_err("no source").to_string();
             assert!(error.starts_with("expected ") && !error.contains("secret"), "{error}");

@@ -105,7 +105,11 @@ fn size(file: &File) -> io::Result<usize> {
     Ok(usize::try_from(bytes).map_or(MAX_CAPACITY_BYTES, |bytes| bytes.min(MAX_CAPACITY_BYTES)))
 }
 
-fn without_mark(content: &[u8]) -> Result<&[u8], NotText> {
+/// Returns the content without a byte-order mark.
+///
+/// # Errors
+/// Returns [`NotText`] if the content begins as UTF-16 or UTF-32.
+pub fn without_mark(content: &[u8]) -> Result<&[u8], NotText> {
     if let Some((_, encoding)) = OTHER_MARKS.iter().find(|(mark, _)| content.starts_with(mark)) {
         return Err(NotText::OtherEncoding(encoding));
     }

@@ -85,12 +85,30 @@ async fn broken_objects_of_a_dump_stop_no_other() {
 }
 
 #[tokio::test]
+async fn long_cells_are_refused_and_long_names_cut() {
+    let postern = Postern::new();
+    let long = "é".repeat(1500);
+    let rows = [
+        row("1", &format!("{long}@example.org"), "!", "t"),
+        row("2", "hash@example.org", &format!("pbkdf2_sha256$1000${long}$x"), "t"),
+        row("3", "name@example.org", "!", "t").replace("Ada", &long),
+    ];
+    fs::write(postern.path("users.csv"), format!("{CSV_HEADER}{}", rows.concat())).expect("a file");
+
+    let summary = postern.run(&["import", "django", "--from", "users.csv", "--json"]).await.expect_json();
+
+    assert_eq!((&summary["imported"], &summary["refused"]), (&json!(1), &json!(2)), "{:#?}", report(&postern));
+    assert!(report(&postern)[0].ends_with("expected at most 2048 bytes"), "{:#?}", report(&postern));
+    assert_eq!(stored(&postern).await[0]["name"], "é".repeat(255));
+}
+
+#[tokio::test]
 async fn implausible_times_are_replaced_and_noted() {
     let postern = Postern::new();
     let times = ["infinity", "1066-10-14 09:00:00+00", "9999-12-31 00:00:00+00", "soon", ""];
-    let row = |(id, time)| format!("{id},user{id}@example.org,!,{time}\n");
+    let row = |(id, time)| format!("{id},user{id}@example.org,!,{time},t\n");
     let rows = (1..).zip(times).map(row).collect::<Vec<_>>().concat();
-    fs::write(postern.path("users.csv"), format!("id,email,password,date_joined\n{rows}")).expect("a file");
+    fs::write(postern.path("users.csv"), format!("id,email,password,date_joined,is_active\n{rows}")).expect("a file");
     let import = ["import", "django", "--from", "users.csv", "--json"];
 
     let summary = postern.run(&import).await.expect_json();

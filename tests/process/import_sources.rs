@@ -2,10 +2,16 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::import::{expect_refused, stored};
-use crate::support::{DJANGO_HASH, DjangoUser, Postern, django_database, empty_database, sql, write_csv, write_dump};
+use crate::support::{
+    DJANGO_HASH, DjangoUser, Ended, Postern, django_database, empty_database, sql, write_csv, write_dump,
+};
+
+fn json(ended: &Ended) -> Value {
+    serde_json::from_str(&ended.stdout).expect("JSON")
+}
 
 #[tokio::test]
 async fn custom_model_is_found_with_its_key_name_and_time() {
@@ -53,11 +59,11 @@ async fn several_tables_of_users_are_listed() {
 #[tokio::test]
 async fn missing_columns_are_named_with_those_that_exist() {
     let postern = Postern::new();
-    fs::write(postern.path("users.csv"), "id;login;password\n1;ada@example.org;!\n").expect("a file");
+    fs::write(postern.path("users.csv"), "id;login;password;active\n1;ada@example.org;!;t\n").expect("a file");
 
     expect_refused(
         postern.run(&["import", "django", "--from", "users.csv"]).await,
-        "no column `email`: expected --email-column with one of id, login, password",
+        "no column `email`: expected --email-column with one of id, login, password, active",
     );
 
     let import = ["import", "django", "--from", "users.csv", "--email-column", "login"];
@@ -129,13 +135,19 @@ async fn files_of_other_kinds_are_rejected() {
     for (content, reason) in [
         (b"\x1f\x8b\x08\0".as_slice(), "compressed"),
         (b"SQLite format 3\0", "expected JSON of dumpdata, or CSV"),
-        (b"\xff\xfei\0d\0", "not UTF-8"),
+        (b"\xff\xfei\0d\0", "iconv -f UTF-16LE -t UTF-8"),
+        (b"i\0d\0,\0", "iconv -f UTF-16LE -t UTF-8"),
+        (b"System check identified no issues.\n[{\"model\": \"auth.user\"}]", "text before the JSON array"),
+        (b"[INFO] ready\n[{\"model\": \"auth.user\"}]", "unexpected text before"),
         (b"[{\"model\": \"auth.user\", \"pk\": 1, \"fields\": {", "the file ends early"),
         (b"", "no column `id`"),
         (b"[]", "found no table"),
     ] {
         fs::write(postern.path("users"), content).expect("a file");
         expect_refused(postern.run(&["import", "django", "--from", "users"]).await, reason);
+    }
+    for source in ["/dev/null", "."] {
+        expect_refused(postern.run(&["import", "django", "--from", source]).await, "expected a regular file");
     }
     expect_refused(postern.run(&["import", "django", "--from", "absent"]).await, "absent: No such file");
     assert!(!postern.path("postern-data/postern.db").exists() || stored(&postern).await.is_empty());
@@ -202,11 +214,13 @@ async fn source_without_times_and_flags_has_active_members_without_notes() {
     fs::write(postern.path("users.csv"), "id,email,password\n1,ada@example.org,!\n").expect("a file");
 
     let import = ["import", "django", "--from", "users.csv", "--json"];
-    assert_eq!(postern.run(&import).await.expect_json()["noted"], 0);
+    let ended = postern.run(&import).await;
+    assert_eq!(ended.stderr, "postern: no column `is_active` or `active`: every imported account becomes active\n");
+    assert_eq!(json(&ended)["noted"], 0);
 
     let users = stored(&postern).await;
     assert_eq!((&users[0]["role"], &users[0]["standing"]), (&json!("member"), &json!("active")));
-    assert_eq!(postern.run(&import).await.expect_json()["already_imported"], 1);
+    assert_eq!(json(&postern.run(&import).await)["already_imported"], 1);
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ pub struct UserTable {
 pub struct UserColumns<'names> {
     /// The names of the columns.
     pub columns: Vec<&'names str>,
-    /// The columns of the id and the email, and the table with verified addresses (`user_id`, `email`, `verified`), if any.
+    /// The columns of the key and the email, and the table with verified addresses (`user_id`, `email`, `verified`), if any.
     pub addresses: Option<(&'names str, &'names str, &'names UserTable)>,
 }
 
@@ -92,26 +92,45 @@ impl UserTables {
         Ok(row.try_get::<_, i64>(0)?.unsigned_abs())
     }
 
-    /// Reads the rows of a table.
+    /// Returns the role of the connection if it may not read these columns.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if PostgreSQL fails.
+    pub async fn role_without_privilege(
+        &self,
+        table: &UserTable,
+        columns: &[&str],
+    ) -> Result<Option<String>, StoreError> {
+        const PRIVILEGES: &str = "SELECT current_user::text, bool_and(has_column_privilege($1::text, name, 'SELECT')) \
+                                  FROM unnest($2::text[]) AS columns (name)";
+        let row = self.client.query_one(PRIVILEGES, &[&table.quoted(), &columns]).await?;
+        Ok(if row.try_get(1)? { None } else { Some(row.try_get(0)?) })
+    }
+
+    /// Reads the rows of a table. The verified addresses are joined once, not looked up for each user: Django has no index for
+    /// such a search.
     ///
     /// # Errors
     /// Returns [`StoreError`] if PostgreSQL fails, or if a privilege is missing.
     pub async fn rows(self, table: &UserTable, columns: &UserColumns<'_>) -> Result<UserRows, StoreError> {
         let texts = columns.columns.iter().map(|name| format!("users.{}::text", quoted(name)));
-        let verified = columns.addresses.map_or_else(
-            || "false".to_owned(),
-            |(id, email, addresses)| {
-                format!(
-                    "EXISTS (SELECT FROM {} AS addresses WHERE addresses.verified AND addresses.user_id::text = users.{}::text \
-                     AND lower(addresses.email) = lower(users.{}))",
+        let (verified, join) = columns.addresses.map_or_else(
+            || ("false", String::new()),
+            |(key, email, addresses)| {
+                // The column `verified` is a boolean, or an integer in a database that was converted from another one.
+                let join = format!(
+                    " LEFT JOIN (SELECT DISTINCT user_id::text AS user_id, lower(email) AS email FROM {} \
+                     WHERE verified::text IN ('t', 'true', '1')) AS addresses \
+                     ON addresses.user_id = users.{}::text AND addresses.email = lower(users.{})",
                     addresses.quoted(),
-                    quoted(id),
+                    quoted(key),
                     quoted(email)
-                )
+                );
+                ("addresses.user_id IS NOT NULL", join)
             },
         );
-        let selected: Vec<_> = texts.chain([verified]).collect();
-        let query = format!("SELECT {} FROM {} AS users", selected.join(", "), table.quoted());
+        let selected: Vec<_> = texts.chain([verified.to_owned()]).collect();
+        let query = format!("SELECT {} FROM {} AS users{join}", selected.join(", "), table.quoted());
         let positions = columns.columns.iter().enumerate().map(|(position, name)| ((*name).to_owned(), position));
         let stream = self.client.query_raw(&query, std::iter::empty::<&str>()).await?;
         Ok(UserRows { _tables: self, stream: Box::pin(stream), positions: positions.collect() })
