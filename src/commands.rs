@@ -23,7 +23,7 @@ use postern::{
     model::{AuditOrigin, AuditSubject, EventKind, escape_invisible},
     passwords::{Hasher, Password, Policy, WorkPermit},
     store::{
-        AuditStore, UserImport, UserStore,
+        AuditStore, StoreError, UserImport, UserStore,
         postgres::{self, PostgresStore, PostgresUserImport},
         sqlite::{DataDirError, DataDirectory, SqliteStore, SqliteUserImport},
     },
@@ -207,11 +207,21 @@ pub fn export_users(export: UserExport, values: &Values) -> Result<(), ExitError
 
 /// Writes an audit event of an export to the table.
 async fn record_export(events: &dyn AuditStore, clock: &Arc<dyn Clock>, detail: String) -> Result<(), String> {
+    let written = record_event(events, clock, EventKind::AdminUsersExported, detail).await;
+    written.map_err(|error| format!("failed to write the audit event of this export: {error}"))
+}
+
+/// Writes an audit event of this command to the table.
+async fn record_event(
+    events: &dyn AuditStore,
+    clock: &Arc<dyn Clock>,
+    kind: EventKind,
+    detail: String,
+) -> Result<(), StoreError> {
     let (audit, queue) = Trail::new(Arc::clone(clock), Metrics::new("").audit, MAX_EVENTS);
-    let subject = AuditSubject::default().with_detail(detail);
-    audit.record(EventKind::AdminUsersExported, subject, AuditOrigin::command_line(getuid().as_raw()));
-    let written = queue.write(events).await;
-    written.map(drop).map_err(|error| format!("failed to write the audit event of this export: {error}"))
+    let origin = AuditOrigin::command_line(getuid().as_raw());
+    audit.record(kind, AuditSubject::default().with_detail(detail), origin);
+    queue.write(events).await.map(drop)
 }
 
 pub fn audit(command: &AuditCommand, values: &Values) -> Result<Output, ExitError> {
@@ -229,15 +239,22 @@ pub fn import(command: &ImportCommand, values: &Values) -> Result<Output, ExitEr
         let invalid = ConfigError { name: "--from", message: error.to_string() };
         if error.is_invalid_source() { ExitError::Settings(vec![invalid]) } else { error.into() }
     })?;
+    if let Some([name, other]) = command.overwritten(&source) {
+        let message = format!("names the same file as {other}: expected another file");
+        return Err(ExitError::Settings(vec![ConfigError { name, message }]));
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     run_async(async {
         let started = Instant::now();
-        let mut interrupts = signal(SignalKind::interrupt())?;
+        let mut signals = Signals::new()?;
         let open = async {
             let (store, events) = open_import(&config, command.insert, &clock).await?;
-            Ok((store, events, source.open(&command.columns).await?))
+            Ok::<_, ExitError>((store, events, source.open(&command.columns).await?))
         };
-        let (mut store, events, source) = or_interrupt(&mut interrupts, open).await?;
+        let (mut store, events, source) = tokio::select! {
+            opened = open => opened?,
+            signal = signals.next() => return Err(format!("stopped by {signal}: no user was imported").into()),
+        };
         let run = ImportRun {
             mapping: Mapping { staff_as: command.staff_as, now: clock.now() },
             store: &mut *store,
@@ -247,31 +264,32 @@ pub fn import(command: &ImportCommand, values: &Values) -> Result<Output, ExitEr
             source,
         };
         let kind = run.source.kind;
+        if let Some(events) = &events {
+            record_import(&**events, &clock, format!("started, from {kind}")).await?;
+        }
         let mut summary = ImportSummary::default();
         let outcome = tokio::select! {
             outcome = run.run(&mut summary) => outcome.map_err(ExitError::from),
-            _ = interrupts.recv() => Err("interrupted: run the command again to import the rest".into()),
+            signal = signals.next() => Err(format!("stopped by {signal}: run the command again to import the rest").into()),
         };
-        if let Some(events) = events.filter(|_| outcome.is_ok() || summary.imported > 0) {
-            record_import(kind, &summary, &*events, clock).await;
+        if let Some(events) = &events {
+            let end = if outcome.is_ok() { "complete" } else { "incomplete" };
+            let ImportSummary { read, imported, already_imported, refused, .. } = summary;
+            let numbers =
+                format!("read {read}, imported {imported}, already imported {already_imported}, refused {refused}");
+            if let Err(error) = record_import(&**events, &clock, format!("{end}, from {kind}: {numbers}")).await {
+                print_error(&error);
+            }
         }
         outcome?;
         Ok(command.render(&summary, started.elapsed()).into())
     })
 }
 
-/// Writes the audit event of an import.
-async fn record_import(kind: &str, summary: &ImportSummary, events: &dyn AuditStore, clock: Arc<dyn Clock>) {
-    let ImportSummary { read, imported, already_imported, refused, .. } = summary;
-    let detail = format!(
-        "from {kind}: read {read}, imported {imported}, already imported {already_imported}, refused {refused}"
-    );
-    let (audit, queue) = Trail::new(clock, Metrics::new("").audit, MAX_EVENTS);
-    let origin = AuditOrigin::command_line(getuid().as_raw());
-    audit.record(EventKind::AdminUsersImported, AuditSubject::default().with_detail(detail), origin);
-    if let Err(error) = queue.write(events).await {
-        print_error(&format_args!("failed to write the audit event of this import: {error}"));
-    }
+/// Writes an audit event of an import to the table.
+async fn record_import(events: &dyn AuditStore, clock: &Arc<dyn Clock>, detail: String) -> Result<(), String> {
+    let written = record_event(events, clock, EventKind::AdminUsersImported, detail).await;
+    written.map_err(|error| format!("failed to write the audit event of this import: {error}"))
 }
 
 /// Opens the store for an import, and the store of its audit event, which a dry run does not have.

@@ -1,6 +1,12 @@
 //! The command that imports users.
 
-use std::{convert::Infallible, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde::Serialize;
@@ -10,6 +16,7 @@ use super::output::{Format, json};
 use crate::{
     import::{ColumnOptions, ImportError, ImportSummary, Insertion, Source},
     model::Role,
+    os::{private_files::ReplacedFile, same_file::is_same_file},
 };
 
 /// The default file of the report.
@@ -143,6 +150,34 @@ impl ImportCommand {
             FromArgument::UrlFile(path) => Source::of_url_file(path),
         };
         source?.trusting(self.from_ca.as_deref())
+    }
+
+    /// Returns the option of a file to write, and what else names the same file, if any: the import would destroy it.
+    #[must_use]
+    pub fn overwritten(&self, source: &Source) -> Option<[&'static str; 2]> {
+        let source = match source {
+            Source::File(path) => Some(path.as_path()),
+            Source::Postgres(_) => None,
+        };
+        let url = match &self.from {
+            FromArgument::UrlFile(path) => Some(path.as_path()),
+            FromArgument::Text(_) => None,
+        };
+        let temporary = self.map.as_deref().map(ReplacedFile::temporary_path);
+        let inputs = [("--from", source), ("--from-file", url), ("--from-ca", self.from_ca.as_deref())];
+        let outputs = [
+            ("--rejects", Some(self.report.as_path())),
+            ("--map", self.map.as_deref()),
+            ("the temporary file of --map (its name with .new)", temporary.as_deref()),
+        ];
+        let existing = |files: &[(&'static str, Option<&'_ Path>)]| -> Vec<_> {
+            files.iter().filter_map(|(name, path)| Some((*name, path.map(Path::to_owned)?))).collect()
+        };
+        let (inputs, outputs) = (existing(&inputs), existing(&outputs));
+        outputs.iter().enumerate().find_map(|(index, (written, path))| {
+            let mut others = inputs.iter().chain(&outputs[..index]);
+            others.find(|(_, other)| is_same_file(path, other)).map(|(other, _)| [*written, *other])
+        })
     }
 
     /// Returns the text to print after the import.

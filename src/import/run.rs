@@ -16,6 +16,11 @@ use crate::store::{DecidedUser, ImportDecision, StagedUser, UserImport};
 /// How many decided users are read at once.
 const PAGE: u32 = 5000;
 
+/// The reason of [`ImportDecision::IdTaken`].
+const ID_TAKEN: &str = "the account with this id has another email: if the email has changed since an earlier run, restore it or \
+                        delete the account; if the account is of another project, give each project ids of its own with \
+                        --joined-column or --id-column";
+
 /// An import that is ready to run.
 pub struct ImportRun<'store> {
     /// The rows of the source.
@@ -136,19 +141,15 @@ impl ImportRun<'_> {
                 (Reported::Noted, remark)
             }
             ImportDecision::AlreadyImported => (Reported::Noted, None),
-            ImportDecision::AlreadyImportedWithOtherEmail => {
-                (Reported::Noted, Some("imported earlier with another email: the account keeps that one"))
-            }
             ImportDecision::Refused => (Reported::Refused, remark.or(Some("invalid"))),
             ImportDecision::RepeatedId => (Reported::Refused, Some("the source has this id more than once")),
             ImportDecision::RepeatedEmail => {
                 (Reported::Refused, Some("the source has this email more than once, perhaps in upper and lower case"))
             }
+            ImportDecision::IdTaken => (Reported::Refused, Some(ID_TAKEN)),
             ImportDecision::EmailTaken => (Reported::Refused, Some("another account already has this email")),
         };
-        if matches!(user.decision, ImportDecision::AlreadyImported | ImportDecision::AlreadyImportedWithOtherEmail) {
-            summary.already_imported += 1;
-        }
+        summary.already_imported += u64::from(user.decision == ImportDecision::AlreadyImported);
         let is_imported = reported == Reported::Noted;
         if let Some(map) = self.map.as_mut().filter(|_| is_imported) {
             map.add(&user.old_id, user.id)?;

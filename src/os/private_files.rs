@@ -150,10 +150,15 @@ impl ReplacedFile {
     /// # Errors
     /// Returns the error of the system.
     pub fn create(path: &Path) -> io::Result<Self> {
+        let temporary = Self::temporary_path(path);
+        Ok(Self { file: create_private_anew(&temporary)?, temporary, path: path.to_owned() })
+    }
+
+    /// Returns the temporary name of the file with this path.
+    pub fn temporary_path(path: &Path) -> PathBuf {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".new");
-        let temporary = PathBuf::from(temporary);
-        Ok(Self { file: create_private_anew(&temporary)?, temporary, path: path.to_owned() })
+        temporary.into()
     }
 
     /// Syncs the file to disk, and gives it its name.

@@ -18,7 +18,7 @@ pub trait UserImport: Send {
     async fn decide(&mut self) -> Result<u64, StoreError>;
 
     /// Inserts the next batch of users, and counts them in `imported_hashes` by their recipes in the same transaction. A user
-    /// whose email was taken since [`decide`](Self::decide) is not inserted. Returns `None` after the last batch.
+    /// whose email or id was taken since [`decide`](Self::decide) is not inserted. Returns `None` after the last batch.
     async fn merge(&mut self) -> Result<Option<MergedBatch>, StoreError>;
 
     /// Returns at most `limit` staged users after this row, in the order of their rows.
@@ -81,14 +81,15 @@ pub enum ImportDecision {
     /// An account with this id exists: an earlier run has inserted it. An account counts as that of an earlier run, too, if its
     /// email and the random bits of its id are those of the user, because the time in the id may come from another column.
     AlreadyImported,
-    /// As [`AlreadyImported`](Self::AlreadyImported), but the account has another email.
-    AlreadyImportedWithOtherEmail,
     /// The caller has refused the user.
     Refused,
-    /// The source has the id more than once.
+    /// The source has the id more than once, perhaps in two written forms: then the random bits of their ids are the same.
     RepeatedId,
     /// The source has the normalised email more than once.
     RepeatedEmail,
+    /// An account with this id has another email: either the email in the source has changed since an earlier run, or the account
+    /// was imported from another source with the same ids.
+    IdTaken,
     /// Another account has the email.
     EmailTaken,
 }
@@ -99,10 +100,10 @@ impl ImportDecision {
         match self {
             Self::Insert => "insert",
             Self::AlreadyImported => "imported",
-            Self::AlreadyImportedWithOtherEmail => "imported_other_email",
             Self::Refused => "refused",
             Self::RepeatedId => "repeated_id",
             Self::RepeatedEmail => "repeated_email",
+            Self::IdTaken => "id_taken",
             Self::EmailTaken => "email_taken",
         }
     }
@@ -111,10 +112,10 @@ impl ImportDecision {
         let all = [
             Self::Insert,
             Self::AlreadyImported,
-            Self::AlreadyImportedWithOtherEmail,
             Self::Refused,
             Self::RepeatedId,
             Self::RepeatedEmail,
+            Self::IdTaken,
             Self::EmailTaken,
         ];
         let found = all.into_iter().find(|decision| decision.text() == text);

@@ -81,8 +81,7 @@ async fn existing_account_is_never_changed_by_an_import() {
         imported(&fixture.backend, vec![staged(1, &other(&by_id)), staged(2, &other_email), staged(3, &other_id)])
             .await;
 
-    let expected =
-        [ImportDecision::AlreadyImported, ImportDecision::AlreadyImportedWithOtherEmail, ImportDecision::EmailTaken];
+    let expected = [ImportDecision::AlreadyImported, ImportDecision::IdTaken, ImportDecision::EmailTaken];
     assert_eq!(decisions(&decided), expected);
     for user in [by_id, renamed, by_email] {
         assert_eq!(fixture.by_id(&user).await, user);
@@ -127,6 +126,40 @@ async fn repeated_emails_and_ids_of_a_source_are_not_inserted() {
     let expected = [RepeatedEmail, RepeatedEmail, RepeatedId, RepeatedId, Refused, RepeatedEmail, Insert];
     assert_eq!(decisions(&decided), expected);
     assert_eq!(decided[4].remark.as_deref(), Some("a reason"));
+}
+
+#[tokio::test]
+async fn two_written_forms_of_an_id_are_a_repeated_id() {
+    let fixture = Fixture::empty().await;
+    let ada = fixture.user("ada@example.org");
+    let with_id = |email: &str, id| User { id: postern::model::UserId(id), ..fixture.user(email) };
+    let mut of_another_time = *ada.id.0.as_bytes();
+    of_another_time[0] ^= 1;
+    let users = vec![
+        staged(1, &ada),
+        staged(2, &with_id("grace@example.org", ada.id.0)),
+        staged(3, &with_id("zuse@example.org", uuid::Uuid::from_bytes(of_another_time))),
+        staged(4, &fixture.user("turing@example.org")),
+    ];
+
+    let decided = imported(&fixture.backend, users).await;
+
+    assert_eq!(decisions(&decided), [RepeatedId, RepeatedId, RepeatedId, Insert]);
+}
+
+#[tokio::test]
+async fn id_taken_after_the_decision_is_not_inserted() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.user("ada@example.org");
+    let mut import = fixture.backend.open_import().await;
+    import.stage(vec![staged(1, &user)]).await.expect("staged");
+    assert_eq!(import.decide().await, Ok(1));
+    let account = User { id: user.id, ..fixture.user("other@example.org") };
+    fixture.stores.users.insert(&account, &time()).await.expect("a response");
+
+    assert_eq!(merge_all(&mut *import).await, 0);
+
+    assert_eq!(decisions(&all_decided(&mut *import).await), [ImportDecision::IdTaken]);
 }
 
 #[tokio::test]

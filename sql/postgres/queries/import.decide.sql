@@ -6,12 +6,19 @@ UPDATE pg_temp.staged_users AS staged SET decision = 'repeated_id'
 FROM (SELECT old_id FROM pg_temp.staged_users GROUP BY old_id HAVING count(*) > 1) AS repeated
 WHERE staged.old_id = repeated.old_id;
 
-UPDATE pg_temp.staged_users AS staged
-SET decision = CASE WHEN users.email = staged.email THEN 'imported' ELSE 'imported_other_email' END
-FROM users
-WHERE users.id = staged.id AND staged.decision <> 'repeated_id';
+-- The last ten bytes of an id are its version, its variant and its random bits: one old id in two written forms has the same.
+UPDATE pg_temp.staged_users AS staged SET decision = 'repeated_id'
+FROM (SELECT substring(uuid_send(id) FROM 7) AS bits FROM pg_temp.staged_users GROUP BY bits HAVING count(*) > 1) AS repeated
+WHERE substring(uuid_send(staged.id) FROM 7) = repeated.bits;
 
--- The last ten bytes of an id are its version, its variant and its random bits.
+UPDATE pg_temp.staged_users AS staged SET decision = 'imported'
+FROM users
+WHERE users.id = staged.id AND users.email = staged.email AND staged.decision IN ('insert', 'refused');
+
+UPDATE pg_temp.staged_users AS staged SET decision = 'id_taken'
+FROM users
+WHERE users.id = staged.id AND staged.decision = 'insert';
+
 UPDATE pg_temp.staged_users AS staged SET decision = 'imported', id = users.id
 FROM users
 WHERE users.email = staged.email AND staged.decision IN ('insert', 'refused')

@@ -1,8 +1,9 @@
 //! Imports of users into PostgreSQL.
 
-use std::pin::pin;
+use std::{pin::pin, time::Duration};
 
 use async_trait::async_trait;
+use tokio::time::sleep;
 use tokio_postgres::{
     Client, Row,
     binary_copy::BinaryCopyInWriter,
@@ -59,6 +60,21 @@ const MERGED_USERS: i64 = 10_000;
 /// Takes a lock that only imports into the same table take, until the session ends. The first key is "impo" in ASCII.
 const LOCK: &str = "SELECT pg_try_advisory_lock(x'696d706f'::int, 'users'::regclass::oid::int) AS is_locked";
 
+/// How often an import tries to get the lock, with [`LOCK_PAUSE`] between: PostgreSQL notices after a second or two that an
+/// earlier import was killed.
+const LOCK_ATTEMPTS: u32 = 11;
+
+const LOCK_PAUSE: Duration = Duration::from_millis(500);
+
+/// Let PostgreSQL end the session soon after this process or its machine is gone, also amid a statement; otherwise it would hold
+/// the lock until then. The first needs PostgreSQL 14 on Linux, macOS or a BSD, the others have no effect without TCP.
+const NOTICE_LOSS: [&str; 4] = [
+    "SET client_connection_check_interval = '1s'",
+    "SET tcp_keepalives_idle = 10",
+    "SET tcp_keepalives_interval = 5",
+    "SET tcp_keepalives_count = 4",
+];
+
 /// Statements of an import take minutes if there are many users; a server that is gone is noticed by TCP. The memory is that
 /// of the sorts and hashes of the decision.
 const SET_UP: &str = "SET statement_timeout = '15min'; SET lock_timeout = '1min'; SET work_mem = '64MB'";
@@ -80,8 +96,14 @@ impl PostgresUserImport {
         let client = connect(url).await?;
         check_schema_of(&client).await?;
         client.batch_execute(SET_UP).await?;
-        let is_locked: bool = client.query_one(LOCK, &[]).await?.try_get("is_locked")?;
-        if !is_locked {
+        for setting in NOTICE_LOSS {
+            match client.batch_execute(setting).await {
+                // The version or the system does not have the setting.
+                Err(error) if error.as_db_error().is_some() => {}
+                outcome => outcome?,
+            }
+        }
+        if !is_locked(&client).await? {
             return Ok(None);
         }
         client.batch_execute(STAGE).await?;
@@ -151,6 +173,17 @@ impl UserImport for PostgresUserImport {
     async fn finish(&mut self) -> Result<(), StoreError> {
         Ok(self.client.batch_execute("ANALYZE users").await?)
     }
+}
+
+/// Takes the lock of imports. Returns `false` if another session keeps it.
+async fn is_locked(client: &Client) -> Result<bool, SchemaError> {
+    for _ in 1..LOCK_ATTEMPTS {
+        if client.query_one(LOCK, &[]).await?.try_get("is_locked")? {
+            return Ok(true);
+        }
+        sleep(LOCK_PAUSE).await;
+    }
+    Ok(client.query_one(LOCK, &[]).await?.try_get("is_locked")?)
 }
 
 fn decided(row: &Row) -> Result<DecidedUser, StoreError> {
