@@ -71,7 +71,10 @@ async fn serve(config: Config, mut signals: Signals, limit: StopLimit) -> Result
     let accounts = Arc::new(app.accounts(&stores, Arc::clone(&files.keys), trail.clone())?);
     let follower = Arc::clone(&accounts);
     tokio::spawn(async move { follower.imported_hashes.follow(&*follower.users).await });
-    let reading = async { Ok::<_, ExitError>(accounts.imported_hashes.first_reading(config.limits.store).await) };
+    let reading = async {
+        accounts.imported_hashes.first_reading(config.limits.store).await;
+        Ok::<_, ExitError>(())
+    };
     let Some(()) = signals.or_signal(reading).await? else { return Ok(ExitCode::SUCCESS) };
     let listeners = Listeners::bind(&config)?;
     listeners.print_addresses(&config)?;

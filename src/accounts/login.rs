@@ -132,7 +132,8 @@ impl Accounts {
         self.metrics.accounts.opened_by_login.inc();
         self.audit.record(EventKind::Login, &session, call);
         let tokens = self.first_tokens(&session);
-        self.rehash_if_outdated(&user, (password, form), permit, call).await;
+        // Boxed: few logins need it, and its future would be part of every login's.
+        Box::pin(self.rehash_if_outdated(&user, (password, form), permit, call)).await;
         Ok(tokens)
     }
 

@@ -169,33 +169,35 @@ fn client_gains_nothing_by_an_empty_queue() {
     assert!((9..=11).contains(&count), "{served:?}");
 }
 
-/// Returns after how many jobs the next one of a client is done that has used a turn, while `count` others wait, and a
-/// new one comes for each job that is done.
+/// Returns the most jobs that are done from one of a client to its next one, while `count` others wait and a new one comes
+/// for each job that is done, so that at most `count + 4` clients wait. `None` if its three jobs are not done among 400.
 fn jobs_among_strangers(count: usize, stranger: impl Fn(usize) -> String) -> Option<usize> {
     let mut clients = Clients::default();
-    clients.push_many("192.0.2.1", 3);
-    clients.pop_many(1);
     (0..count).for_each(|number| clients.push_many(&stranger(number), 1));
-    (0..200).position(|number| {
+    clients.push_many("192.0.2.1", 3);
+    let served = (0..400).filter(|number| {
         clients.push_many(&stranger(count + number), 1);
         clients.run_many(1, |_| ONE_US) == ["192.0.2.1"]
-    })
+    });
+    let served: Vec<_> = served.collect();
+    let gaps = served.windows(2).map(|pair| pair[1] - pair[0]);
+    gaps.max().filter(|_| served.len() == 3)
 }
 
 #[test]
 fn new_networks_do_not_starve_a_client() {
     for count in [1, 4, 20] {
-        let jobs = jobs_among_strangers(count, |number| format!("10.0.{number}.1"));
+        let jobs = jobs_among_strangers(count, |number| format!("10.{}.{}.1", number / 250, number % 250));
 
-        assert!(jobs.is_some_and(|jobs| jobs <= 2 * (count + 1)), "{count}: {jobs:?}");
+        assert!(jobs.is_some_and(|jobs| jobs <= 2 * (count + 4)), "{count}: {jobs:?}");
     }
 }
 
 #[test]
 fn new_addresses_do_not_starve_one_of_their_network() {
-    let jobs = jobs_among_strangers(4, |number| format!("192.0.2.{}", number + 2));
+    let jobs = jobs_among_strangers(4, |number| format!("192.0.2.{}", 2 + number % 250));
 
-    assert!(jobs.is_some_and(|jobs| jobs <= 10), "{jobs:?}");
+    assert!(jobs.is_some_and(|jobs| jobs <= 16), "{jobs:?}");
 }
 
 #[test]
