@@ -3,6 +3,7 @@
 
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     io::{self, Read},
     rc::Rc,
 };
@@ -27,7 +28,7 @@ pub(super) struct Quotes {
     /// How many bytes the present record may still take.
     left: u64,
     /// Where text follows a closing quotation mark.
-    faults: std::collections::VecDeque<u64>,
+    faults: VecDeque<u64>,
     is_at_end: bool,
 }
 
@@ -45,9 +46,8 @@ impl Quotes {
         use Position::{AfterQuote, CellStart, Quoted, Unquoted};
         let is_boundary = byte == self.delimiter || byte == b'\n' || byte == b'\r';
         self.position = match (self.position, byte) {
-            (CellStart | AfterQuote, b'"') => Quoted,
             (Quoted, b'"') => AfterQuote,
-            (Quoted, _) => Quoted,
+            (Quoted, _) | (CellStart | AfterQuote, b'"') => Quoted,
             (_, _) if is_boundary => CellStart,
             (AfterQuote, _) => {
                 self.faults.push_back(self.offset);
@@ -88,7 +88,7 @@ impl<R: Read> QuoteReader<R> {
             position: Position::CellStart,
             offset: 0,
             left: MAX_RECORD_BYTES,
-            faults: std::collections::VecDeque::new(),
+            faults: VecDeque::new(),
             is_at_end: false,
         };
         let shared = Rc::new(RefCell::new(quotes));

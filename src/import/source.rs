@@ -14,8 +14,10 @@ use super::{
     postgres_source,
     rows::{Batch, open_file},
 };
-use crate::os::text_files::without_mark;
-use crate::store::{StoreTls, StoreTlsFiles, StoreUrl, postgres::PostgresUrl};
+use crate::{
+    os::text_files::without_mark,
+    store::{StoreTls, StoreTlsFiles, StoreUrl, postgres::PostgresUrl},
+};
 
 /// How many batches may wait for the store.
 const WAITING: usize = 2;
