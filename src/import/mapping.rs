@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     clock::whole_milliseconds,
-    model::{AccountStatus, Email, Epoch, MAX_NAME_CHARACTERS, Name, PasswordHash, Role, User, is_plain},
+    model::{AccountStatus, Email, Epoch, MAX_NAME_CHARACTERS, Name, PasswordHash, Role, User, UserId, is_plain},
     passwords::{ImportedHash, UnusableHash},
-    store::StagedUser,
+    store::{ImportDecision, StagedUser},
 };
 
 /// The longest id in the source, in characters.
@@ -63,8 +63,27 @@ impl Mapping {
             created: whole_milliseconds(joined.unwrap_or(self.now)),
             email,
         };
-        let (is_refused, remark) = remarks.finish();
-        Ok(StagedUser { row: source.row, old_id, user, recipe, is_refused, remark })
+        let (decision, remark) = remarks.finish();
+        Ok(StagedUser { row: source.row, old_id, user, recipe, decision, remark })
+    }
+
+    /// Returns what is staged of a broken row if its email is valid: the email counts as used in the source.
+    pub(super) fn unreadable(&self, broken: &BrokenRow) -> Option<StagedUser> {
+        let email = email(broken.email.as_deref()).ok()?;
+        let user = User {
+            id: UserId::new(self.now),
+            email_verified: false,
+            name: Name::from_store(String::new()),
+            password: None,
+            status: AccountStatus::Inactive,
+            role: Role::Member,
+            epoch: Epoch::random(),
+            surviving_session: None,
+            created: whole_milliseconds(self.now),
+            email,
+        };
+        let (old_id, decision) = (String::new(), ImportDecision::Unreadable);
+        Some(StagedUser { row: broken.row, old_id, user, recipe: None, decision, remark: None })
     }
 
     /// Returns the time of the sign-up, unless it is before 1970 or in the future.
@@ -110,10 +129,13 @@ impl Remarks {
     }
 
     /// Returns whether the user is refused, and the reasons of that or else the notes.
-    fn finish(self) -> (bool, Option<String>) {
-        let is_refused = !self.refusals.is_empty();
-        let remarks = if is_refused { self.refusals } else { self.notes };
-        (is_refused, (!remarks.is_empty()).then(|| remarks.join("; ")))
+    fn finish(self) -> (ImportDecision, Option<String>) {
+        let (decision, remarks) = if self.refusals.is_empty() {
+            (ImportDecision::Insert, self.notes)
+        } else {
+            (ImportDecision::Refused, self.refusals)
+        };
+        (decision, (!remarks.is_empty()).then(|| remarks.join("; ")))
     }
 }
 
@@ -229,8 +251,8 @@ mod tests {
         assert_eq!(user.created, datetime!(2020-01-02 03:04:05.678 UTC));
         assert_eq!(user.password.as_ref().map(PasswordHash::as_phc), Some(HASH));
         assert_eq!(
-            (staged.recipe.as_deref(), staged.is_refused, staged.remark),
-            (Some("pbkdf2_sha256$1000000"), false, None)
+            (staged.recipe.as_deref(), staged.decision, staged.remark),
+            (Some("pbkdf2_sha256$1000000"), ImportDecision::Insert, None)
         );
     }
 
@@ -255,7 +277,7 @@ mod tests {
         let password = |password: &str| {
             let staged = mapped(SourceUser { password: Some(password.to_owned()), ..source() });
             assert!(staged.user.password.is_none() && staged.recipe.is_none(), "{password}");
-            (staged.is_refused, staged.remark.is_some())
+            (staged.decision == ImportDecision::Refused, staged.remark.is_some())
         };
 
         for unusable in ["", "!", "!JJGoClGi2cjcCbLFpvWzQyqYxvSqIJIdGTP4SmYL"] {

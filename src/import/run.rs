@@ -93,6 +93,7 @@ impl ImportRun<'_> {
                     Err(broken) => {
                         summary.refused += 1;
                         self.report.refuse(&broken)?;
+                        staged.extend(self.mapping.unreadable(&broken));
                     }
                 }
             }
@@ -141,7 +142,7 @@ impl ImportRun<'_> {
                 (Reported::Noted, remark)
             }
             ImportDecision::AlreadyImported => (Reported::Noted, None),
-            ImportDecision::Refused => (Reported::Refused, remark.or(Some("invalid"))),
+            ImportDecision::Refused | ImportDecision::Unreadable => (Reported::Refused, remark.or(Some("invalid"))),
             ImportDecision::RepeatedId => (Reported::Refused, Some("the source has this id more than once")),
             ImportDecision::RepeatedEmail => {
                 (Reported::Refused, Some("the source has this email more than once, perhaps in upper and lower case"))

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How many links Linux follows in a path (path_resolution(7)).
+/// How many links Linux follows in a path (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
 
 /// What a path names.

@@ -39,8 +39,9 @@ pub struct StagedUser {
     pub user: User,
     /// The algorithm and cost of an imported hash.
     pub recipe: Option<String>,
-    /// Whether the caller has refused the user. The email still counts as used in the source.
-    pub is_refused: bool,
+    /// What the caller has decided: [`Insert`](ImportDecision::Insert), [`Refused`](ImportDecision::Refused) or
+    /// [`Unreadable`](ImportDecision::Unreadable). The email counts as used in the source in any case.
+    pub decision: ImportDecision,
     /// What to report about the user: the reason of the refusal, or what was changed.
     pub remark: Option<String>,
 }
@@ -83,6 +84,8 @@ pub enum ImportDecision {
     AlreadyImported,
     /// The caller has refused the user.
     Refused,
+    /// Only the email of the user is valid, and the caller has reported it: [`UserImport::decided`] does not return it.
+    Unreadable,
     /// The source has the id more than once, perhaps in two written forms: then the random bits of their ids are the same.
     RepeatedId,
     /// The source has the normalised email more than once.
@@ -101,6 +104,7 @@ impl ImportDecision {
             Self::Insert => "insert",
             Self::AlreadyImported => "imported",
             Self::Refused => "refused",
+            Self::Unreadable => "unreadable",
             Self::RepeatedId => "repeated_id",
             Self::RepeatedEmail => "repeated_email",
             Self::IdTaken => "id_taken",
@@ -113,6 +117,7 @@ impl ImportDecision {
             Self::Insert,
             Self::AlreadyImported,
             Self::Refused,
+            Self::Unreadable,
             Self::RepeatedId,
             Self::RepeatedEmail,
             Self::IdTaken,

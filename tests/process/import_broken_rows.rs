@@ -28,15 +28,20 @@ async fn broken_rows_are_listed_and_stop_no_other() {
             row("10", "repeated2@example.org", DJANGO_HASH, "t"),
             row("12", "grace@example.org", DJANGO_HASH, "t"),
             row("13", "zuse@example.org", DJANGO_HASH, "t"),
+            row("14", "No-Id@example.org", DJANGO_HASH, "t"),
+            row("1\u{1}", "Turing@example.org", DJANGO_HASH, "t"),
+            row("", "Hopper@example.org", DJANGO_HASH, "t").replace('\n', ",more\n"),
+            row("17", "turing@example.org", DJANGO_HASH, "t"),
+            row("18", "hopper@example.org", DJANGO_HASH, "t"),
         ];
         fs::write(postern.path("users.csv"), format!("\u{feff}{CSV_HEADER}{}", rows.concat())).expect("a file");
 
         let summary = postern.run(&["import", "django", "--from", "users.csv", "--json"]).await.expect_json();
 
-        assert_eq!((&summary["read"], &summary["imported"], &summary["refused"]), (&json!(13), &json!(1), &json!(12)));
+        assert_eq!((&summary["read"], &summary["imported"], &summary["refused"]), (&json!(18), &json!(1), &json!(17)));
         assert_eq!(stored(&postern).await[0]["email"], "zuse@example.org");
         let report = report(&postern);
-        assert_eq!(report.len(), 12, "{report:#?}");
+        assert_eq!(report.len(), 17, "{report:#?}");
         for (row, reason) in [
             (1, "ada@example.org,refused,\"the source has this email more than once"),
             (2, "no-id@example.org,refused,no id"),
@@ -50,6 +55,11 @@ async fn broken_rows_are_listed_and_stop_no_other() {
             (10, "repeated@example.org,refused,the source has this id more than once"),
             (11, "repeated2@example.org,refused,the source has this id more than once"),
             (12, "grace@example.org,refused,\"the source has this email more than once"),
+            (14, "no-id@example.org,refused,\"the source has this email more than once"),
+            (15, "Turing@example.org,refused,invalid id"),
+            (16, "Hopper@example.org,refused,\"12 fields: expected 11"),
+            (17, "turing@example.org,refused,\"the source has this email more than once"),
+            (18, "hopper@example.org,refused,\"the source has this email more than once"),
         ] {
             let start = format!("{row},");
             let line =

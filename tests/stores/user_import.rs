@@ -14,7 +14,7 @@ use crate::{OpenImport as _, Sql as _, support::time};
 
 fn staged(row: u64, user: &User) -> StagedUser {
     let recipe = Some("pbkdf2_sha256$1000".to_owned());
-    StagedUser { row, old_id: format!("old {row}"), user: user.clone(), recipe, is_refused: false, remark: None }
+    StagedUser { row, old_id: format!("old {row}"), user: user.clone(), recipe, decision: Insert, remark: None }
 }
 
 /// Imports users, and returns the decisions after the merges.
@@ -110,7 +110,7 @@ async fn repeated_emails_and_ids_of_a_source_are_not_inserted() {
     let fixture = Fixture::empty().await;
     let user = |row, email: &str| staged(row, &fixture.user(email));
     let same_id = |row, email: &str| StagedUser { old_id: "same".to_owned(), ..user(row, email) };
-    let refused = StagedUser { is_refused: true, remark: Some("a reason".to_owned()), ..user(5, "zuse@example.org") };
+    let refused = StagedUser { decision: Refused, remark: Some("a reason".to_owned()), ..user(5, "zuse@example.org") };
     let users = vec![
         user(1, "ada@example.org"),
         user(2, "ada@example.org"),

@@ -3,7 +3,7 @@ CREATE UNIQUE INDEX ON pg_temp.staged_users (number);
 ANALYZE pg_temp.staged_users;
 
 UPDATE pg_temp.staged_users AS staged SET decision = 'repeated_id'
-FROM (SELECT old_id FROM pg_temp.staged_users GROUP BY old_id HAVING count(*) > 1) AS repeated
+FROM (SELECT old_id FROM pg_temp.staged_users WHERE decision <> 'unreadable' GROUP BY old_id HAVING count(*) > 1) AS repeated
 WHERE staged.old_id = repeated.old_id;
 
 -- The last ten bytes of an id are its version, its variant and its random bits: one old id in two written forms has the same.

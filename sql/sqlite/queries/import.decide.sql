@@ -4,7 +4,7 @@ CREATE INDEX temp.staged_users_by_bits ON staged_users (substr(id, 7));
 CREATE INDEX temp.staged_users_by_email ON staged_users (email);
 
 UPDATE temp.staged_users SET decision = 'repeated_id'
-WHERE old_id IN (SELECT old_id FROM temp.staged_users GROUP BY old_id HAVING count(*) > 1);
+WHERE old_id IN (SELECT old_id FROM temp.staged_users WHERE decision <> 'unreadable' GROUP BY old_id HAVING count(*) > 1);
 
 -- The last ten bytes of an id are its version, its variant and its random bits: one old id in two written forms has the same.
 UPDATE temp.staged_users SET decision = 'repeated_id'

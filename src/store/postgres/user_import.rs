@@ -119,8 +119,7 @@ impl PostgresUserImport {
 impl UserImport for PostgresUserImport {
     async fn stage(&mut self, users: Vec<StagedUser>) -> Result<(), StoreError> {
         let mut writer = pin!(BinaryCopyInWriter::new(self.client.copy_in(COPY).await?, &TYPES));
-        for StagedUser { row, old_id, user, recipe, is_refused, remark } in &users {
-            let decision = if *is_refused { ImportDecision::Refused } else { ImportDecision::Insert };
+        for StagedUser { row, old_id, user, recipe, decision, remark } in &users {
             let values: [&(dyn ToSql + Sync); TYPES.len()] = [
                 &row.cast_signed(),
                 old_id,

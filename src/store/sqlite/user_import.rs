@@ -172,8 +172,7 @@ impl UserImport for SqliteUserImport {
 }
 
 fn add(transaction: &Transaction<'_>, staged: &StagedUser) -> Result<(), StoreError> {
-    let StagedUser { row, old_id, user, recipe, is_refused, remark } = staged;
-    let decision = if *is_refused { ImportDecision::Refused } else { ImportDecision::Insert };
+    let StagedUser { row, old_id, user, recipe, decision, remark } = staged;
     let params = named_params! {
         ":number": row.cast_signed(),
         ":old_id": old_id,
