@@ -67,7 +67,7 @@ impl<K: Copy + Eq + Hash + Ord, Q> Shared<K, Q> {
     /// Adds a duration that one of the members has used to the clock, or removes it.
     fn advance(&mut self, duration_us: u64, change: impl Fn(u64, u64) -> u64) {
         let members = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX).max(1);
-        self.clock_us = change(self.clock_us, duration_us / members);
+        self.clock_us = change(self.clock_us, duration_us.div_ceil(members));
     }
 
     /// Keeps the clock within the turns of the members that wait.
