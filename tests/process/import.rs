@@ -135,8 +135,8 @@ async fn ids_of_another_project_are_not_mapped_to_strangers() {
     for postern in Postern::on_each_backend().await {
         // Without the time of the sign-up, an id depends on the old id alone.
         let users = |emails: &[&str]| {
-            let rows = emails.iter().zip(1..).map(|(email, id)| format!("{id},{email},{DJANGO_HASH}\n"));
-            format!("id,email,password\n{}", rows.collect::<Vec<_>>().concat())
+            let rows = emails.iter().zip(1..).map(|(email, id)| format!("{id},{email},{DJANGO_HASH},t\n"));
+            format!("id,email,password,is_active\n{}", rows.collect::<Vec<_>>().concat())
         };
         std::fs::write(postern.path("first.csv"), users(&["ada@example.org", "grace@example.org"])).expect("a file");
         std::fs::write(postern.path("second.csv"), users(&["eve@example.org", "grace@example.org"])).expect("a file");
@@ -159,9 +159,9 @@ async fn written_forms_of_one_uuid_are_a_repeated_id() {
     for postern in Postern::on_each_backend().await {
         let uuid = "0f9e8d7c-6b5a-4c3d-8e1f-a0b1c2d3e4f5";
         let ids = [uuid.to_owned(), uuid.to_uppercase(), uuid.replace('-', "")];
-        let rows = ids.iter().zip(1..).map(|(id, row)| format!("{id},user{row}@example.org,{DJANGO_HASH}\n"));
+        let rows = ids.iter().zip(1..).map(|(id, row)| format!("{id},user{row}@example.org,{DJANGO_HASH},t\n"));
         let rows = rows.collect::<Vec<_>>().concat();
-        std::fs::write(postern.path("users.csv"), format!("id,email,password\n{rows}")).expect("a file");
+        std::fs::write(postern.path("users.csv"), format!("id,email,password,is_active\n{rows}")).expect("a file");
 
         let summary =
             postern.run(&["import", "django", "--from", "users.csv", "--map", "map.csv", "--json"]).await.expect_json();
