@@ -38,10 +38,13 @@ async fn broken_rows_are_listed_and_stop_no_other() {
 
         let summary = postern.run(&["import", "django", "--from", "users.csv", "--json"]).await.expect_json();
 
-        assert_eq!((&summary["read"], &summary["imported"], &summary["refused"]), (&json!(18), &json!(1), &json!(17)));
-        assert_eq!(stored(&postern).await[0]["email"], "zuse@example.org");
+        assert_eq!((&summary["read"], &summary["imported"], &summary["refused"]), (&json!(18), &json!(2), &json!(16)));
+        let mut emails: Vec<_> = stored(&postern).await.iter().map(|user| user["email"].to_string()).collect();
+        emails.sort();
+        // The cells of a row with more fields than the header may be those of other columns: it uses no email.
+        assert_eq!(emails, ["\"hopper@example.org\"", "\"zuse@example.org\""]);
         let report = report(&postern);
-        assert_eq!(report.len(), 17, "{report:#?}");
+        assert_eq!(report.len(), 16, "{report:#?}");
         for (row, reason) in [
             (1, "ada@example.org,refused,\"the source has this email more than once"),
             (2, "no-id@example.org,refused,no id"),
@@ -57,9 +60,8 @@ async fn broken_rows_are_listed_and_stop_no_other() {
             (12, "grace@example.org,refused,\"the source has this email more than once"),
             (14, "no-id@example.org,refused,\"the source has this email more than once"),
             (15, "Turing@example.org,refused,invalid id"),
-            (16, "Hopper@example.org,refused,\"12 fields: expected 11"),
+            (16, ",refused,\"12 fields: expected 11"),
             (17, "turing@example.org,refused,\"the source has this email more than once"),
-            (18, "hopper@example.org,refused,\"the source has this email more than once"),
         ] {
             let start = format!("{row},");
             let line =
