@@ -79,7 +79,7 @@ pub enum AccountStatus {
 }
 
 impl AccountStatus {
-    /// Returns the name in output for people and programs.
+    /// Returns the name in the stores, and in output for people and programs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -99,7 +99,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Returns the name in output for people and programs.
+    /// Returns the name in the stores, and in output for people and programs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,23 +1,7 @@
-//! The text of enums in the columns of the SQL stores.
+//! Reads enums from the columns of the SQL stores, which contain their names.
 
 use super::error::StoreError;
 use crate::model::{AccountStatus, EventKind, Role};
-
-/// Returns the text of an account status.
-pub(super) fn status_text(status: AccountStatus) -> &'static str {
-    match status {
-        AccountStatus::Active => "active",
-        AccountStatus::Inactive => "inactive",
-    }
-}
-
-/// Returns the text of a role.
-pub(super) fn role_text(role: Role) -> &'static str {
-    match role {
-        Role::Member => "member",
-        Role::Administrator => "administrator",
-    }
-}
 
 pub(super) fn read_role(store: &'static str, text: &str) -> Result<Role, StoreError> {
     match text {

@@ -20,7 +20,6 @@ use crate::{
     model::{PasswordHash, UserId},
     store::{
         StoreError,
-        columns::{role_text, status_text},
         user_import::{DecidedUser, ImportDecision, MergedBatch, StagedUser, UserImport, random_key},
     },
 };
@@ -129,8 +128,8 @@ impl UserImport for PostgresUserImport {
                 &user.name.as_str(),
                 &user.password.as_ref().map(PasswordHash::as_phc),
                 recipe,
-                &status_text(user.status),
-                &role_text(user.role),
+                &user.status.name(),
+                &user.role.name(),
                 &user.epoch.0,
                 &user.created,
                 &decision.text(),

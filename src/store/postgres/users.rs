@@ -17,7 +17,6 @@ use crate::{
     store::{
         CompareAndSet, ImportedHashStats, Insert, PasswordChange, StoreError, StoreHealth, TimeBudget, UserStore,
         UserUpdate,
-        columns::{role_text, status_text},
     },
 };
 
@@ -48,8 +47,8 @@ impl UserStore for PostgresStore {
             &user.email.as_str(),
             &user.name.as_str(),
             &password,
-            &status_text(user.status),
-            &role_text(user.role),
+            &user.status.name(),
+            &user.role.name(),
             &user.epoch.0,
             &surviving_session,
             &user.created,
@@ -116,7 +115,7 @@ impl UserStore for PostgresStore {
                 self.access.query(SET_PASSWORD, &[&id.0, &hash.as_phc(), &epoch.0], time).await
             }
             UserUpdate::SetStatus(status, epoch) => {
-                self.access.query(SET_STATUS, &[&id.0, &status_text(*status), &epoch.0], time).await
+                self.access.query(SET_STATUS, &[&id.0, &status.name(), &epoch.0], time).await
             }
             UserUpdate::EndSessions(epoch) => self.access.query(END_SESSIONS, &[&id.0, &epoch.0], time).await,
         };

@@ -22,7 +22,6 @@ use crate::{
     os::private_files,
     store::{
         StoreError,
-        columns::{role_text, status_text},
         user_import::{DecidedUser, ImportDecision, MergedBatch, StagedUser, UserImport, random_key},
     },
 };
@@ -182,8 +181,8 @@ fn add(transaction: &Transaction<'_>, staged: &StagedUser) -> Result<(), StoreEr
         ":name": user.name.as_str(),
         ":password": user.password.as_ref().map(PasswordHash::as_phc),
         ":recipe": recipe,
-        ":standing": status_text(user.status),
-        ":role": role_text(user.role),
+        ":standing": user.status.name(),
+        ":role": user.role.name(),
         ":epoch": user.epoch.0,
         ":created": unix_ms(user.created),
         ":decision": decision.text(),

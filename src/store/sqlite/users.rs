@@ -15,7 +15,7 @@ use crate::{
     store::{
         CompareAndSet, ImportedHashStats, Insert, PasswordChange, StoreError, StoreHealth, TimeBudget, UserStore,
         UserUpdate,
-        columns::{read_role, read_status, role_text, status_text},
+        columns::{read_role, read_status},
     },
 };
 
@@ -161,8 +161,8 @@ fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Insert, StoreErr
         ":email": user.email.as_str(),
         ":name": user.name.as_str(),
         ":password": user.password.as_ref().map(PasswordHash::as_phc),
-        ":standing": status_text(user.status),
-        ":role": role_text(user.role),
+        ":standing": user.status.name(),
+        ":role": user.role.name(),
         ":epoch": user.epoch.0,
         ":kept_session": user.surviving_session.map(|session| *session.0.as_bytes()),
         ":created": unix_ms(user.created),
@@ -203,7 +203,7 @@ fn update(transaction: &Transaction<'_>, id: UserId, update: &UserUpdate) -> Res
             find(transaction, SET_PASSWORD, params)
         }
         UserUpdate::SetStatus(status, epoch) => {
-            let params = named_params! {":id": id, ":standing": status_text(*status), ":epoch": epoch.0};
+            let params = named_params! {":id": id, ":standing": status.name(), ":epoch": epoch.0};
             find(transaction, SET_STATUS, params)
         }
         UserUpdate::EndSessions(epoch) => find(transaction, END_SESSIONS, named_params! {":id": id, ":epoch": epoch.0}),
