@@ -23,7 +23,7 @@ use postern::{
     model::{AuditOrigin, AuditSubject, EventKind, escape_invisible},
     passwords::{Hasher, Password, Policy, WorkPermit},
     store::{
-        AuditStore, StoreError, UserImport, UserStore,
+        AuditStore, UserImport, UserStore,
         postgres::{self, PostgresStore, PostgresUserImport},
         sqlite::{DataDirError, DataDirectory, SqliteStore, SqliteUserImport},
     },
@@ -183,7 +183,7 @@ pub fn export_users(export: UserExport, values: &Values) -> Result<(), ExitError
             signal = signals.next() => return Err(format!("stopped by {signal}: no user was exported").into()),
         };
         let hashes = if export.with_hashes { "with password hashes" } else { "without password hashes" };
-        let record = async |detail| record_export(&*events, &clock, detail).await;
+        let record = async |detail| record_event(&*events, &clock, EventKind::AdminUsersExported, detail).await;
         record(format!("started, {hashes}")).await?;
         let begun = AtomicU64::new(0);
         let write = async |text: Vec<u8>| spawn_blocking(move || standard_output::write(&text)).await?;
@@ -205,23 +205,18 @@ pub fn export_users(export: UserExport, values: &Values) -> Result<(), ExitError
     })
 }
 
-/// Writes an audit event of an export to the table.
-async fn record_export(events: &dyn AuditStore, clock: &Arc<dyn Clock>, detail: String) -> Result<(), String> {
-    let written = record_event(events, clock, EventKind::AdminUsersExported, detail).await;
-    written.map_err(|error| format!("failed to write the audit event of this export: {error}"))
-}
-
 /// Writes an audit event of this command to the table.
 async fn record_event(
     events: &dyn AuditStore,
     clock: &Arc<dyn Clock>,
     kind: EventKind,
     detail: String,
-) -> Result<(), StoreError> {
+) -> Result<(), String> {
     let (audit, queue) = Trail::new(Arc::clone(clock), Metrics::new("").audit, MAX_EVENTS);
     let origin = AuditOrigin::command_line(getuid().as_raw());
     audit.record(kind, AuditSubject::default().with_detail(detail), origin);
-    queue.write(events).await.map(drop)
+    let written = queue.write(events).await;
+    written.map(drop).map_err(|error| format!("failed to write the audit event of this command: {error}"))
 }
 
 pub fn audit(command: &AuditCommand, values: &Values) -> Result<Output, ExitError> {
@@ -264,32 +259,26 @@ pub fn import(command: &ImportCommand, values: &Values) -> Result<Output, ExitEr
             source,
         };
         let kind = run.source.kind;
-        if let Some(events) = &events {
-            record_import(&**events, &clock, format!("started, from {kind}")).await?;
-        }
+        let record = async |detail| match &events {
+            Some(events) => record_event(&**events, &clock, EventKind::AdminUsersImported, detail).await,
+            None => Ok(()),
+        };
+        record(format!("started, from {kind}")).await?;
         let mut summary = ImportSummary::default();
         let outcome = tokio::select! {
             outcome = run.run(&mut summary) => outcome.map_err(ExitError::from),
             signal = signals.next() => Err(format!("stopped by {signal}: run the command again to import the rest").into()),
         };
-        if let Some(events) = &events {
-            let end = if outcome.is_ok() { "complete" } else { "incomplete" };
-            let ImportSummary { read, imported, already_imported, refused, .. } = summary;
-            let numbers =
-                format!("read {read}, imported {imported}, already imported {already_imported}, refused {refused}");
-            if let Err(error) = record_import(&**events, &clock, format!("{end}, from {kind}: {numbers}")).await {
-                print_error(&error);
-            }
+        let end = if outcome.is_ok() { "complete" } else { "incomplete" };
+        let ImportSummary { read, imported, already_imported, refused, .. } = summary;
+        let numbers =
+            format!("read {read}, imported {imported}, already imported {already_imported}, refused {refused}");
+        if let Err(error) = record(format!("{end}, from {kind}: {numbers}")).await {
+            print_error(&error);
         }
         outcome?;
         Ok(command.render(&summary, started.elapsed()).into())
     })
-}
-
-/// Writes an audit event of an import to the table.
-async fn record_import(events: &dyn AuditStore, clock: &Arc<dyn Clock>, detail: String) -> Result<(), String> {
-    let written = record_event(events, clock, EventKind::AdminUsersImported, detail).await;
-    written.map_err(|error| format!("failed to write the audit event of this import: {error}"))
 }
 
 /// Opens the store for an import, and the store of its audit event, which a dry run does not have.
