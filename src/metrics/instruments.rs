@@ -2,7 +2,7 @@
 
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, core::Collector};
 
-use super::families::{Family, LabelValues, MetricKind};
+use super::family::{Family, LabelValues, MetricKind};
 
 /// Creates the instruments of a registry. Each starts with every combination of listed label values: a counter that appears
 /// with its first event hides that event from `rate()`.

@@ -5,6 +5,7 @@
 mod accounts;
 mod audit;
 mod families;
+mod family;
 mod hashing;
 mod http;
 mod instruments;
@@ -20,7 +21,8 @@ mod request_memory;
 pub use self::{
     accounts::AccountMetrics,
     audit::AuditMetrics,
-    families::{FAMILIES, Family, Label, LabelValues, MetricKind},
+    families::FAMILIES,
+    family::{Family, Label, LabelValues, MetricKind},
     hashing::{HashingMetrics, HashingQueueMetrics},
     http::{HttpMetrics, InFlightRequest, OpenConnection, RouteMetrics},
     log::DroppedLines,

@@ -4,9 +4,12 @@ use std::{sync::Arc, time::Instant};
 
 use prometheus::{Histogram, IntCounter, IntCounterVec};
 
-use super::families::{self, ABANDONED, CALL_OUTCOMES, Family, SUCCEEDED};
 use super::instruments::Registrar;
 use super::operations::OPERATIONS;
+use super::{
+    families::{self, ABANDONED, CALL_OUTCOMES, SUCCEEDED},
+    family::Family,
+};
 
 /// Counts operations of one kind by their outcome.
 #[derive(Debug, Clone)]
