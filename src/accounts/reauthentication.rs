@@ -76,7 +76,7 @@ impl Accounts {
     ) -> Result<Reauthenticated, AccountError> {
         let user = &current.user;
         if let ReauthAction::PasswordChange(..) = &action {
-            // Before any work: a change that is rejected at its last job has wasted the others.
+            // Before any work: a change that is rejected later has wasted a job.
             self.hasher.check_capacity(call.client.address, JOBS_BEFORE_NEW_HASH, Duration::ZERO)?;
         }
         let subject = AttemptSubject::Account(user.email.clone(), call.client.address);

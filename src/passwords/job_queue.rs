@@ -13,7 +13,7 @@ use super::{
     argon2id::Scratch,
     client_path::{ClientPath, client_path},
     fair_queue::FairQueue,
-    fifo::{Job, MeasuredDuration, Queue as _},
+    fifo::{Fifo, Job, MeasuredDuration, Queue as _},
     queue_load::{JobKind, QueueLoad, whole_us},
     work_permit::WorkPermit,
 };
@@ -41,6 +41,10 @@ pub type HashJob = Box<dyn FnOnce(&mut Scratch, Duration) + Send>;
 ///
 /// A client alone may queue as many jobs as the threads do in `max_wait`. A client that comes later, while n - 1 others wait,
 /// may queue about an nth of that, so all together queue at most 1 + 1/2 + … + 1/n times as many.
+///
+/// A request that has compared a password continues before others begin, and is not rejected for its earlier waits: otherwise
+/// a full queue would compare passwords for requests whose next job it then rejects, and complete none. Each such job follows
+/// one that had its turn, and counts for its client, so few of them wait at a time.
 pub struct JobQueue {
     state: Mutex<State>,
     /// Wakes a thread when there is a job.
@@ -54,6 +58,8 @@ pub struct JobQueue {
 #[derive(Default)]
 struct State {
     jobs: FairQueue<HashJob>,
+    /// The jobs of requests that have compared a password.
+    continuing: Fifo<HashJob>,
     /// The arrivals of the queued jobs, by the id of the job. Jobs of the server itself have none, and no deadline.
     arrivals: HashMap<u64, Arrival>,
     /// The deadlines and ids of the same jobs.
@@ -62,6 +68,13 @@ struct State {
     /// The expected durations of the jobs that run, in microseconds.
     running_us: u64,
     is_closed: bool,
+}
+
+impl State {
+    /// Removes a job that is not to be done.
+    fn remove(&mut self, path: ClientPath, id: u64) -> Option<Job<HashJob>> {
+        self.continuing.remove((), id).or_else(|| self.jobs.remove(path, id))
+    }
 }
 
 /// The arrival of a client's job.
@@ -96,7 +109,7 @@ impl JobQueue {
 
     /// Returns the earlier waits of a request that count against the limit.
     pub fn waited(&self, permit: &WorkPermit) -> Duration {
-        if self.limit.is_of_request { permit.waited() } else { Duration::ZERO }
+        if self.limit.is_of_request && !permit.has_compared() { permit.waited() } else { Duration::ZERO }
     }
 
     /// Adds the wait of a job to those of its request, if they count together.
@@ -112,7 +125,7 @@ impl JobQueue {
     /// # Errors
     /// Returns [`Overloaded`] if the total wait would be too long.
     pub fn check_capacity(&self, client: Option<IpAddr>, ahead: usize, waited: Duration) -> Result<(), Overloaded> {
-        self.check(&self.state.lock(), client_path(client), ahead, waited)
+        self.check(self.expected_wait(&self.state.lock(), client_path(client), ahead) + waited)
     }
 
     /// Returns the expected wait of a client's next job.
@@ -128,8 +141,14 @@ impl JobQueue {
         let path = client_path(permit.client());
         let mut state = self.state.lock();
         let waited = self.waited(permit);
-        self.check(&state, path, 0, waited)?;
-        let id = self.add(&mut state, path, Job { cost_us: self.load.expected_us(kind), work: run });
+        let job = Job { cost_us: self.load.expected_us(kind), work: run };
+        let id = if permit.has_compared() {
+            self.check(self.load.time_for(state.continuing.pending_us() + state.running_us))?;
+            self.add(&mut state, |state, id| state.continuing.push((), id, job))
+        } else {
+            self.check(self.expected_wait(&state, path, 0) + waited)?;
+            self.add(&mut state, |state, id| state.jobs.push(path, id, job))
+        };
         let time = Instant::now();
         let deadline = time + self.limit.max_wait.saturating_sub(waited);
         state.arrivals.insert(id, Arrival { path, time, deadline });
@@ -141,7 +160,8 @@ impl JobQueue {
     /// Adds a job that occupies a thread, regardless of the wait.
     #[cfg(test)]
     pub fn push_unlimited(&self, run: HashJob) {
-        self.add(&mut self.state.lock(), client_path(None), Job { cost_us: 0, work: run });
+        let job = Job { cost_us: 0, work: run };
+        self.add(&mut self.state.lock(), |state, id| state.jobs.push(client_path(None), id, job));
     }
 
     /// Waits for a job and takes it. The yielding thread waits longer, while requests arrive that need no hash. Returns
@@ -184,8 +204,7 @@ impl JobQueue {
         self.available_to_yielding.notify_all();
     }
 
-    fn check(&self, state: &State, path: ClientPath, ahead: usize, waited: Duration) -> Result<(), Overloaded> {
-        let wait = self.expected_wait(state, path, ahead) + waited;
+    fn check(&self, wait: Duration) -> Result<(), Overloaded> {
         if wait > self.limit.max_wait {
             self.load.count_rejected();
             return Err(Overloaded { wait });
@@ -196,16 +215,18 @@ impl JobQueue {
     fn expected_wait(&self, state: &State, path: ClientPath, ahead: usize) -> Duration {
         let hash_us = self.load.expected_us(JobKind::Hash);
         let ahead_us = hash_us.saturating_mul(u64::try_from(ahead).unwrap_or(u64::MAX));
-        let queued_us = state.jobs.work_before(path, ahead_us);
+        let queued_us = state.jobs.work_before(path, ahead_us).saturating_add(state.continuing.pending_us());
         self.load.time_for(queued_us.saturating_add(state.running_us))
     }
 
-    fn add(&self, state: &mut State, path: ClientPath, job: Job<HashJob>) -> u64 {
+    /// Adds a job under a new id.
+    fn add(&self, state: &mut State, push: impl FnOnce(&mut State, u64)) -> u64 {
         state.last_id += 1;
-        state.jobs.push(path, state.last_id, job);
+        let id = state.last_id;
+        push(state, id);
         self.available.notify_one();
         self.available_to_yielding.notify_one();
-        state.last_id
+        id
     }
 
     /// Takes a job that has waited too long, so that its caller learns so in time, or else the next one.
@@ -214,18 +235,23 @@ impl JobQueue {
             && deadline < Instant::now()
         {
             let path = state.arrivals.get(&id)?.path;
-            let job = state.jobs.remove(path, id)?;
+            let job = state.remove(path, id)?;
             let (wait, _) = self.leave(state, id);
             return Some(TakenJob { run: job.work, wait, charge: Charge::default() });
         }
-        let (id, job) = state.jobs.pop()?;
+        let continuing = state.continuing.pop();
+        let is_continuing = continuing.is_some();
+        let (id, job) = continuing.or_else(|| state.jobs.pop())?;
         let (wait, path) = self.leave(state, id);
+        if let Some(path) = path.filter(|_| is_continuing) {
+            state.jobs.correct(path, MeasuredDuration { expected_us: 0, measured_us: job.cost_us });
+        }
         state.running_us += job.cost_us;
         Some(TakenJob { run: job.work, wait, charge: Charge { path, expected_us: job.cost_us } })
     }
 
     fn remove(&self, state: &mut State, path: ClientPath, id: u64) -> Option<Job<HashJob>> {
-        let removed = state.jobs.remove(path, id)?;
+        let removed = state.remove(path, id)?;
         self.leave(state, id);
         Some(removed)
     }
@@ -264,9 +290,10 @@ mod tests {
     use crate::metrics::Metrics;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     fn idle_queue() -> JobQueue {
-        let limit = WaitLimit { max_wait: Duration::from_mins(1), is_of_request: true };
+        let limit = WaitLimit { max_wait: MINUTE, is_of_request: true };
         JobQueue::new(Arc::new(QueueLoad::new(1, Metrics::new("").hashing)), limit)
     }
 
@@ -284,6 +311,36 @@ mod tests {
         let network = charge.path.map(|(network, _)| network);
         queue.end(&charge, duration);
         network
+    }
+
+    #[test]
+    fn request_that_has_compared_a_password_continues_before_others_begin() {
+        let queue = idle_queue();
+        let [first, other, neighbour] = [client("192.0.2.1"), client("198.51.100.1"), client("192.0.2.2")];
+        let _queued = [&first, &other, &other, &neighbour].map(|permit| push(&queue, permit));
+        let charge = queue.take(false).expect("a job").charge;
+        first.job().start().expect("a valid permit").record_comparison(true);
+
+        queue.end(&charge, SECOND);
+        let _continuing = push(&queue, &first);
+        let served = [SECOND; 4].map(|duration| run(&queue, duration));
+
+        // Both jobs of the first network count, so it waits for two of the other.
+        let [first, other] = [first, other].map(|permit| Some(client_path(permit.client()).0));
+        assert_eq!(served, [first, other, other, first]);
+    }
+
+    #[test]
+    fn request_that_has_compared_a_password_is_not_rejected_for_its_waits() {
+        let queue = idle_queue();
+        let permit = client("192.0.2.1");
+        permit.add_wait(2 * MINUTE);
+        assert!(queue.push(&permit, JobKind::PolicyCheck, Box::new(|_, _| ())).is_err());
+
+        permit.job().start().expect("a valid permit").record_comparison(true);
+
+        drop(push(&queue, &permit));
+        assert!(queue.next(&mut queue.state.lock()).is_none(), "a dropped job is removed");
     }
 
     #[test]

@@ -63,6 +63,11 @@ impl WorkPermit {
         self.progress.borrow().has_started
     }
 
+    /// Returns whether a password has been compared.
+    pub(super) fn has_compared(&self) -> bool {
+        self.progress.borrow().comparison.is_some()
+    }
+
     /// Adds the time that the request has waited in a queue to that of its next jobs: all its waits together are limited.
     /// The jobs of a command are independent of each other, so their waits do not add up.
     pub(super) fn add_wait(&self, wait: Duration) {
