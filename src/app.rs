@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use postern::{
-    accounts::{Accounts, ImportedHashes},
+    accounts::{Accounts, ImportedHashes, UserAdmin},
     api_keys::ApiClients,
     audit::{self, Trail, WriterHandle},
     clock::{Clock, SystemClock},
@@ -19,8 +19,9 @@ use postern::{
     request_memory::RequestBudget,
     server::{ConnectionLimits, ConnectionTimeouts, Tls},
     store::{
-        AttemptStore, AuditStore, SessionStore, UserStore, instrumented_attempts, instrumented_audit,
-        instrumented_sessions, instrumented_users,
+        AttemptStore, AuditReader, AuditStore, SessionStore, UserAdminStore, UserDirectory, UserStore,
+        instrumented_attempts, instrumented_audit, instrumented_audit_reader, instrumented_directory,
+        instrumented_sessions, instrumented_user_admin, instrumented_users,
         memory::MemoryAttempts,
         postgres::{self, PostgresStore, PostgresUrl},
         redis::{RedisStore, RedisUrl},
@@ -80,9 +81,12 @@ impl<'config> App<'config> {
         let store = Arc::new(directory.store(&lock, Arc::clone(&self.clock))?);
         Ok(OpenStores {
             users: store.clone(),
+            directory: store.clone(),
+            user_admin: store.clone(),
             sessions: store.clone(),
             attempts: AttemptStores { shared: None, local: self.local_attempts() },
-            audit: store,
+            audit: store.clone(),
+            audit_reader: store,
             _lock: Some(lock),
         })
     }
@@ -106,9 +110,12 @@ impl<'config> App<'config> {
         self.watch(ReloadedFile::RedisUrl, redis.watch_url_file());
         Ok(OpenStores {
             users: users.clone(),
+            directory: users.clone(),
+            user_admin: users.clone(),
             sessions: redis.clone(),
             attempts: AttemptStores { shared: Some(redis), local: self.local_attempts() },
-            audit: users,
+            audit: users.clone(),
+            audit_reader: users,
             _lock: None,
         })
     }
@@ -126,7 +133,7 @@ impl<'config> App<'config> {
     /// Starts the hashing threads, and builds the use cases.
     pub fn accounts(&self, stores: &OpenStores, keys: Arc<LiveKeyring>, audit: Trail) -> Result<Accounts, ExitError> {
         let Self { config, metrics, .. } = self;
-        let hasher = Hasher::start(config.hashing, metrics.hashing.clone())?;
+        let hasher = Arc::new(Hasher::start(config.hashing, metrics.hashing.clone())?);
         if config.hashing_is_oversubscribed() {
             hasher.enable_foreground_yield();
         }
@@ -159,6 +166,22 @@ impl<'config> App<'config> {
             audit,
             events: instrumented_audit(Arc::clone(&stores.audit), metrics.store_calls.clone()),
         })
+    }
+
+    /// Builds the use cases of administrators, which share stores and hashing threads with those of users.
+    pub fn user_admin(&self, stores: &OpenStores, accounts: &Accounts) -> UserAdmin {
+        let calls = &self.metrics.store_calls;
+        UserAdmin {
+            users: Arc::clone(&accounts.users),
+            directory: instrumented_directory(Arc::clone(&stores.directory), calls.clone()),
+            events: instrumented_audit_reader(Arc::clone(&stores.audit_reader), calls.clone()),
+            changes: instrumented_user_admin(Arc::clone(&stores.user_admin), calls.clone()),
+            sessions: Some(Arc::clone(&accounts.sessions)),
+            hasher: Arc::clone(&accounts.hasher),
+            policy: accounts.policy.clone(),
+            clock: Arc::clone(&self.clock),
+            audit: accounts.audit.clone(),
+        }
     }
 
     fn limiter(&self, attempts: &AttemptStores, keys: Arc<LiveKeyring>) -> LoginLimiter {
@@ -258,9 +281,12 @@ impl<'config> App<'config> {
 /// The open stores.
 pub struct OpenStores {
     pub users: Arc<dyn UserStore>,
+    pub directory: Arc<dyn UserDirectory>,
+    pub user_admin: Arc<dyn UserAdminStore>,
     pub sessions: Arc<dyn SessionStore>,
     pub attempts: AttemptStores,
     pub audit: Arc<dyn AuditStore>,
+    pub audit_reader: Arc<dyn AuditReader>,
     /// Keeps the data directory locked.
     _lock: Option<ServerLock>,
 }

@@ -21,9 +21,9 @@ use postern::{
     logging::{finish, print_error},
     metrics::Metrics,
     model::{AuditOrigin, AuditSubject, EventKind, escape_invisible},
-    passwords::{Hasher, Password, Policy, WorkPermit},
+    passwords::{Hasher, Password, Policy},
     store::{
-        AuditStore, UserImport, UserStore,
+        AuditReader, AuditStore, UserAdminStore, UserDirectory, UserImport, UserStore,
         postgres::{self, PostgresStore, PostgresUserImport},
         sqlite::{DataDirError, DataDirectory, SqliteStore, SqliteUserImport},
     },
@@ -118,20 +118,24 @@ pub fn users(command: UserCommand, values: &Values) -> Result<Output, ExitError>
         let password = if command.asks_for_password() { Some(ask_password(&mut interrupts).await?) } else { None };
         // The first user may be created before the first server runs. Other commands create no store.
         let open = if command.creates_user() { DataDirectory::open } else { DataDirectory::existing };
-        let (users, events) = or_interrupt(&mut interrupts, open_users(&config, open, &clock)).await?;
+        let CommandStores { users, directory, changes, events, audit_reader } =
+            or_interrupt(&mut interrupts, open_users(&config, open, &clock)).await?;
         let metrics = Metrics::new("");
         let (audit, queue) = Trail::new(Arc::clone(&clock), metrics.audit, MAX_EVENTS);
         let user_admin = UserAdmin {
             users,
-            hasher: Hasher::start(config.hashing, metrics.hashing)?,
-            permit: WorkPermit::for_command_line(),
+            directory,
+            changes,
+            events: audit_reader,
+            sessions: None,
+            hasher: Arc::new(Hasher::start(config.hashing, metrics.hashing)?),
             policy: Policy { min_code_points: config.password_min_length },
             clock,
             audit,
-            origin: AuditOrigin::command_line(getuid().as_raw()),
         };
+        let origin = AuditOrigin::command_line(getuid().as_raw());
         let outcome = tokio::select! {
-            outcome = command.run(&user_admin, password) => outcome.map_err(ExitError::from),
+            outcome = command.run(&user_admin, password, origin) => outcome.map_err(ExitError::from),
             _ = interrupts.recv() => Err("interrupted: the outcome is unknown".into()),
         };
         if let Err(error) = queue.write(&*events).await {
@@ -178,7 +182,7 @@ pub fn export_users(export: UserExport, values: &Values) -> Result<(), ExitError
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     run_async(async {
         let mut signals = Signals::new()?;
-        let (users, events) = tokio::select! {
+        let CommandStores { users, events, .. } = tokio::select! {
             opened = open_users(&config, DataDirectory::existing, &clock) => opened?,
             signal = signals.next() => return Err(format!("stopped by {signal}: no user was exported").into()),
         };
@@ -223,7 +227,7 @@ pub fn audit(command: &AuditCommand, values: &Values) -> Result<Output, ExitErro
     let config = config::for_users(values).map_err(ExitError::Settings)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     run_async(async {
-        let (users, events) = open_users(&config, DataDirectory::existing, &clock).await?;
+        let CommandStores { users, events, .. } = open_users(&config, DataDirectory::existing, &clock).await?;
         Ok(command.run(&*users, &*events, clock.now()).await?.into())
     })
 }
@@ -316,24 +320,44 @@ async fn open_import(
 
 type OpenDirectory = fn(&Path) -> Result<DataDirectory, DataDirError>;
 
-/// Opens the store of users as its two contracts.
+/// The contracts of the store of users.
+struct CommandStores {
+    users: Arc<dyn UserStore>,
+    directory: Arc<dyn UserDirectory>,
+    changes: Arc<dyn UserAdminStore>,
+    events: Arc<dyn AuditStore>,
+    audit_reader: Arc<dyn AuditReader>,
+}
+
+impl CommandStores {
+    fn of<S: UserStore + UserDirectory + UserAdminStore + AuditStore + AuditReader + 'static>(store: S) -> Self {
+        let store = Arc::new(store);
+        Self {
+            users: store.clone(),
+            directory: store.clone(),
+            changes: store.clone(),
+            events: store.clone(),
+            audit_reader: store,
+        }
+    }
+}
+
+/// Opens the store of users.
 async fn open_users(
     config: &UsersConfig,
     open: OpenDirectory,
     clock: &Arc<dyn Clock>,
-) -> Result<(Arc<dyn UserStore>, Arc<dyn AuditStore>), ExitError> {
+) -> Result<CommandStores, ExitError> {
     match &config.store {
         UsersStore::Embedded(embedded) => {
             let (embedded, clock) = (embedded.clone(), Arc::clone(clock));
             // Blocks while another process has locked a directory.
             let opened = spawn_blocking(move || open_embedded(&open(&embedded.data_dir)?, &embedded.keys_dir, &clock));
-            let store = Arc::new(opened.await??);
-            Ok((store.clone(), store))
+            Ok(CommandStores::of(opened.await??))
         }
         UsersStore::Postgres(database) => {
             postgres::check_schema(database).await?;
-            let store = Arc::new(PostgresStore::new(database, COMMAND_TIMEOUT)?);
-            Ok((store.clone(), store))
+            Ok(CommandStores::of(PostgresStore::new(database, COMMAND_TIMEOUT)?))
         }
     }
 }

@@ -30,6 +30,9 @@ pub enum AccountError {
     /// The password of a signed-in user is wrong.
     #[error("wrong password")]
     WrongPassword,
+    /// The user is the last administrator who can log in.
+    #[error("the last administrator")]
+    LastAdministrator,
     /// The policy does not accept the new password.
     #[error("the new password violates the policy")]
     PolicyViolations(Vec<PolicyViolation>),
@@ -55,6 +58,7 @@ impl AccountError {
             Self::InvalidRefreshToken => "invalid_refresh_token",
             Self::SessionNotFound => "session_not_found",
             Self::WrongPassword => "wrong_password",
+            Self::LastAdministrator => "last_administrator",
             Self::PolicyViolations(_) => "policy_violation",
             Self::RateLimited(_) => "too_many_attempts",
             Self::Overloaded(_) => "overloaded",

@@ -3,7 +3,6 @@
 //! Each use case has one deciding write, which its documentation names. Writes before it are worthless without it and
 //! expire; writes after it are optional. A request can therefore be dropped at any point.
 
-mod admin;
 mod attempts;
 mod authenticate;
 mod call_context;
@@ -20,9 +19,9 @@ mod refresh;
 mod service;
 mod sessions;
 mod sign_up;
+mod user_admin;
 
 pub use self::{
-    admin::{InvalidUserRef, NewUser, UserAdmin, UserAdminError, UserRef},
     authenticate::CurrentUser,
     call_context::CallContext,
     change_password::RequestedChange,
@@ -35,4 +34,5 @@ pub use self::{
     refresh::Refreshed,
     service::{Accounts, Lifetimes, Tokens},
     sign_up::SignUp,
+    user_admin::{AdminCall, DeletedUsers, InvalidUserRef, NewUser, UserAdmin, UserAdminError, UserEdit, UserRef},
 };

@@ -57,6 +57,7 @@ fn is_caused_by_owner(kind: EventKind) -> bool {
         | EventKind::PasswordChanged
         | EventKind::ProfileChanged
         | EventKind::ProfileExported
+        | EventKind::Reauthenticated
         | EventKind::AccountDeleted => true,
         // Anybody can try a password or an email, a token that is no longer valid may have been stolen, and the others are
         // caused by the server or by an administrator.
@@ -70,11 +71,14 @@ fn is_caused_by_owner(kind: EventKind) -> bool {
         | EventKind::KeysChanged
         | EventKind::ServerStarted
         | EventKind::AdminUserCreated
+        | EventKind::AdminUserChanged
         | EventKind::AdminUserRenamed
         | EventKind::AdminPasswordSet
+        | EventKind::AdminPasswordDisabled
         | EventKind::AdminUserDeactivated
         | EventKind::AdminUserActivated
         | EventKind::AdminUserDeleted
+        | EventKind::AdminSessionEnded
         | EventKind::AdminSessionsEnded
         | EventKind::AdminAllSessionsEnded
         | EventKind::AdminUsersExported

@@ -26,7 +26,7 @@ pub struct Accounts {
     /// Stores sessions.
     pub sessions: Arc<dyn SessionStore>,
     /// Hashes, verifies and validates passwords.
-    pub hasher: Hasher,
+    pub hasher: Arc<Hasher>,
     /// What unknown emails cost, and whether imported hashes are accepted.
     pub imported_hashes: ImportedHashes,
     /// The rules for new passwords.

@@ -71,10 +71,27 @@ impl Trail {
     /// Logs an event and adds it to the queue for the table. If the queue is full, drops it from the table and counts it.
     /// Never blocks.
     pub fn record(&self, kind: EventKind, subject: impl Into<AuditSubject>, origin: impl Into<AuditOrigin>) {
-        let at = whole_milliseconds(self.0.clock.now());
-        let event = AuditEvent { id: self.0.id(at), at, kind, subject: subject.into(), origin: origin.into() };
+        let event = self.event(kind, subject, origin);
         log(&event);
         self.0.queue(event);
+    }
+
+    /// Returns an event that the caller inserts in the statement that it is about. [`Trail::record_inserted`] follows.
+    #[must_use]
+    pub fn event(
+        &self,
+        kind: EventKind,
+        subject: impl Into<AuditSubject>,
+        origin: impl Into<AuditOrigin>,
+    ) -> AuditEvent {
+        let at = whole_milliseconds(self.0.clock.now());
+        AuditEvent { id: self.0.id(at), at, kind, subject: subject.into(), origin: origin.into() }
+    }
+
+    /// Logs an event that is in the table already.
+    #[expect(clippy::unused_self, reason = "events are logged through the trail only")]
+    pub fn record_inserted(&self, event: &AuditEvent) {
+        log(event);
     }
 }
 

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::output::{Format, json};
 use crate::{
-    accounts::{NewUser, UserAdmin, UserAdminError, UserRef},
+    accounts::{AdminCall, NewUser, UserAdmin, UserAdminError, UserEdit, UserRef},
     clock::rfc3339,
-    model::{AccountStatus, ControlEscape, Cursor, Email, Name, Role, User, UserQuery, escape_control},
+    model::{AccountStatus, AuditOrigin, ControlEscape, Cursor, Email, Name, Role, User, UserQuery, escape_control},
     passwords::Password,
-    store::TimeBudget,
+    store::{DeletionMode, TimeBudget},
 };
 
 /// The time limit of the store for a command.
@@ -71,39 +71,52 @@ impl UserCommand {
     ///
     /// # Panics
     /// Panics without a new password if [`UserCommand::asks_for_password`] returns `true`.
-    pub async fn run(self, user_admin: &UserAdmin, password: Option<Password>) -> Result<String, UserAdminError> {
+    pub async fn run(
+        self,
+        user_admin: &UserAdmin,
+        password: Option<Password>,
+        origin: AuditOrigin,
+    ) -> Result<String, UserAdminError> {
         let password = || password.expect("the caller has asked for the password");
         let time = &TimeBudget::new(STORE_TIMEOUT);
+        let call = &AdminCall::command_line(origin.clone(), time);
         let (user, result) = match self.action {
             UserAction::Create(email, name, role) => {
-                let new = NewUser { email, name, role, password: password() };
-                (user_admin.create(new, time).await?, "has been created")
+                let new = NewUser { email, email_verified: false, name, role, password: Some(password()) };
+                (user_admin.create(new, call).await?, "has been created")
             }
             UserAction::List(query) => {
                 // One more user shows whether there is a next page.
                 let with_next = UserQuery { limit: query.limit + 1, ..query.clone() };
-                let users = user_admin.list(&with_next, time).await?;
+                let users = user_admin.users.list(&with_next, time).await?;
                 return Ok(UserListView::new(query.limit, &users).render(self.format));
             }
             UserAction::Show(user) => return Ok(render(&user_admin.find(&user, time).await?, self.format)),
             UserAction::SetPassword(user) => {
-                let user = user_admin.set_password(&user, password(), time).await?;
+                let user = user_admin.set_password(&user, password(), call).await?;
                 (user, "has a new password; every session has ended")
             }
-            UserAction::Rename(user, name) => (user_admin.rename(&user, name, time).await?, "has a new name"),
+            UserAction::Rename(user, name) => {
+                let edit = UserEdit { name: Some(name), ..UserEdit::default() };
+                (user_admin.edit(&user, edit, call).await?, "has a new name")
+            }
             UserAction::SetStatus(user, status) => {
                 let result = match status {
                     AccountStatus::Active => "is active",
                     AccountStatus::Inactive => "is inactive; every session has ended",
                 };
-                (user_admin.set_status(&user, status, time).await?, result)
+                let edit = UserEdit { status: Some(status), ..UserEdit::default() };
+                (user_admin.edit(&user, edit, call).await?, result)
             }
             UserAction::Delete(user) => {
-                (user_admin.delete(&user, time).await?, "has been deleted; every session has ended")
+                let user = user_admin.find(&user, time).await?;
+                user_admin.delete(vec![user.id], DeletionMode::Real, call).await?;
+                (user, "has been deleted; every session has ended")
             }
-            UserAction::EndSessions(user) => (user_admin.end_sessions(&user, time).await?, "has no sessions"),
+            UserAction::EndSessions(user) => (user_admin.end_sessions(&user, call).await?, "has no sessions"),
             UserAction::EndAllSessions => {
-                let users = user_admin.end_all_sessions(&TimeBudget::new(STORE_TIMEOUT_FOR_ALL)).await?;
+                let time = TimeBudget::new(STORE_TIMEOUT_FOR_ALL);
+                let users = user_admin.end_all_sessions(&AdminCall::command_line(origin, &time)).await?;
                 return Ok(format!("ended every session of {users} users"));
             }
         };

@@ -1,5 +1,7 @@
 //! The table of errors: status, code and sentence of each.
 
+use std::time::Duration;
+
 use hyper::{
     StatusCode,
     header::{self, HeaderValue},
@@ -11,7 +13,7 @@ use super::{
     response::{Response, allow_header, json},
 };
 use crate::{
-    accounts::AccountError,
+    accounts::{AccountError, UserAdminError},
     passwords::{Overloaded, PolicyViolation},
     rate_limit::RateLimited,
     request_memory::BudgetExceeded,
@@ -60,6 +62,14 @@ pub enum ApiError {
     InvalidRefreshToken,
     /// The user has no valid session with this id.
     SessionNotFound,
+    /// No user has this id.
+    UserNotFound,
+    /// The caller may not do this.
+    PermissionDenied,
+    /// The session was not authenticated with the password within this time.
+    ReauthenticationRequired(Duration),
+    /// Afterwards, no active administrator would have a password.
+    LastAdministrator,
     /// This field does not hold the user's current password.
     WrongPassword(&'static str),
     /// Too many attempts failed.
@@ -111,6 +121,10 @@ impl ApiError {
             Self::TokenExpired            => (StatusCode::UNAUTHORIZED,           Some("token_expired"),          "The access token has expired"),
             Self::InvalidRefreshToken     => (StatusCode::UNAUTHORIZED,           Some("invalid_refresh_token"),  "The refresh token is not valid"),
             Self::SessionNotFound         => (StatusCode::NOT_FOUND,              Some("session_not_found"),      "You have no such session"),
+            Self::UserNotFound            => (StatusCode::NOT_FOUND,              Some("user_not_found"),         "No user has this id"),
+            Self::PermissionDenied        => (StatusCode::FORBIDDEN,              Some("permission_denied"),      "You may not do this"),
+            Self::ReauthenticationRequired(_) => (StatusCode::UNAUTHORIZED,       Some("reauthentication_required"), "Confirm your password first"),
+            Self::LastAdministrator       => (StatusCode::CONFLICT,               Some("last_administrator"),     "This is the last administrator who can log in"),
             Self::WrongPassword(_)        => (StatusCode::BAD_REQUEST,            Some("wrong_password"),         "The password is wrong"),
             Self::TooManyAttempts(_)      => (StatusCode::TOO_MANY_REQUESTS,      Some("too_many_attempts"),      "Too many attempts: try again later"),
             Self::Overloaded(_)
@@ -155,6 +169,16 @@ impl ApiError {
                 let challenge = HeaderValue::from_static(r#"Bearer realm="postern", error="invalid_token""#);
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
+            // A step-up challenge (RFC 9470, section 3).
+            Self::ReauthenticationRequired(max_age) => {
+                let challenge = format!(
+                    r#"Bearer realm="postern", error="insufficient_user_authentication", max_age={}"#,
+                    max_age.as_secs()
+                );
+                let challenge = HeaderValue::try_from(challenge);
+                let challenge = challenge.unwrap_or_else(|_| unreachable!("the text is ASCII"));
+                headers.insert(header::WWW_AUTHENTICATE, challenge);
+            }
             _ if status == StatusCode::UNAUTHORIZED => {
                 let challenge = HeaderValue::from_static(r#"Bearer realm="postern""#);
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
@@ -197,6 +221,27 @@ impl ApiError {
     }
 }
 
+impl From<UserAdminError> for ApiError {
+    fn from(error: UserAdminError) -> Self {
+        match error {
+            UserAdminError::NoSuchUser(_) => Self::UserNotFound,
+            UserAdminError::EmailTaken => Self::EmailTaken,
+            UserAdminError::LastAdministrator => Self::LastAdministrator,
+            UserAdminError::MembersOnly => Self::PermissionDenied,
+            UserAdminError::SessionNotFound => Self::SessionNotFound,
+            UserAdminError::PolicyViolations(violations) => Self::policy_violations("password", &violations),
+            UserAdminError::Overloaded(overloaded) => Self::Overloaded(overloaded),
+            UserAdminError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.is_outage() { Self::Unavailable(error) } else { Self::StoreFault(error) }
+    }
+}
+
 impl From<BudgetExceeded> for ApiError {
     fn from(_: BudgetExceeded) -> Self {
         Self::MemoryExhausted
@@ -232,11 +277,11 @@ impl From<AccountError> for ApiError {
             AccountError::InvalidRefreshToken => Self::InvalidRefreshToken,
             AccountError::SessionNotFound => Self::SessionNotFound,
             AccountError::WrongPassword => Self::WrongPassword("password"),
+            AccountError::LastAdministrator => Self::LastAdministrator,
             AccountError::PolicyViolations(violations) => Self::policy_violations("password", &violations),
             AccountError::RateLimited(rate_limited) => Self::TooManyAttempts(rate_limited),
             AccountError::Overloaded(overloaded) => Self::Overloaded(overloaded),
-            AccountError::Store(error) if error.is_outage() => Self::Unavailable(error),
-            AccountError::Store(error) => Self::StoreFault(error),
+            AccountError::Store(error) => error.into(),
         }
     }
 }

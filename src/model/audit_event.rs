@@ -84,18 +84,26 @@ pub enum EventKind {
     KeysChanged,
     /// A server started.
     ServerStarted,
+    /// A signed-in user confirmed their identity with the password.
+    Reauthenticated,
     /// An administrator created a user.
     AdminUserCreated,
+    /// An administrator changed several fields of a user, or one that has no kind of its own.
+    AdminUserChanged,
     /// An administrator changed a user's name.
     AdminUserRenamed,
     /// An administrator set a user's password, which ended every session.
     AdminPasswordSet,
+    /// An administrator removed a user's password, which ended every session.
+    AdminPasswordDisabled,
     /// An administrator deactivated an account, which ended every session.
     AdminUserDeactivated,
     /// An administrator activated an account.
     AdminUserActivated,
     /// An administrator deleted an account.
     AdminUserDeleted,
+    /// An administrator ended one session of a user.
+    AdminSessionEnded,
     /// An administrator ended all sessions of a user.
     AdminSessionsEnded,
     /// An administrator ended all sessions of all users.
@@ -108,7 +116,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds, in the order of docs/audit.md.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 34] = [
         Self::SignUp,
         Self::Login,
         Self::LoginFailed,
@@ -129,12 +137,16 @@ impl EventKind {
         Self::AccountDeleted,
         Self::KeysChanged,
         Self::ServerStarted,
+        Self::Reauthenticated,
         Self::AdminUserCreated,
+        Self::AdminUserChanged,
         Self::AdminUserRenamed,
         Self::AdminPasswordSet,
+        Self::AdminPasswordDisabled,
         Self::AdminUserDeactivated,
         Self::AdminUserActivated,
         Self::AdminUserDeleted,
+        Self::AdminSessionEnded,
         Self::AdminSessionsEnded,
         Self::AdminAllSessionsEnded,
         Self::AdminUsersExported,
@@ -165,12 +177,16 @@ impl EventKind {
             Self::AccountDeleted => "account_deleted",
             Self::KeysChanged => "keys_changed",
             Self::ServerStarted => "server_started",
+            Self::Reauthenticated => "reauthenticated",
             Self::AdminUserCreated => "admin_user_created",
+            Self::AdminUserChanged => "admin_user_changed",
             Self::AdminUserRenamed => "admin_user_renamed",
             Self::AdminPasswordSet => "admin_password_set",
+            Self::AdminPasswordDisabled => "admin_password_disabled",
             Self::AdminUserDeactivated => "admin_user_deactivated",
             Self::AdminUserActivated => "admin_user_activated",
             Self::AdminUserDeleted => "admin_user_deleted",
+            Self::AdminSessionEnded => "admin_session_ended",
             Self::AdminSessionsEnded => "admin_sessions_ended",
             Self::AdminAllSessionsEnded => "admin_all_sessions_ended",
             Self::AdminUsersExported => "admin_users_exported",
@@ -270,7 +286,8 @@ pub struct AuditOrigin {
     pub user_agent: Option<DisplayText>,
     /// The id of the request, for a request.
     pub request_id: Option<String>,
-    /// `server`, or the user of the command line; `None` for a request.
+    /// `server`, the user of the command line, or the administrator or the API key of a request to the admin API; `None` for
+    /// any other request.
     pub actor: Option<String>,
 }
 
@@ -280,6 +297,12 @@ impl AuditOrigin {
     pub fn request(client: &Client, request_id: &str) -> Self {
         let user_agent = Some(client.user_agent.clone()).filter(|agent| !agent.as_str().is_empty());
         Self { address: Some(client.address), user_agent, request_id: Some(request_id.to_owned()), actor: None }
+    }
+
+    /// Adds the administrator or the API key that caused the event.
+    #[must_use]
+    pub fn with_actor(self, actor: impl Into<String>) -> Self {
+        Self { actor: Some(actor.into()), ..self }
     }
 
     /// Returns the origin of an event that the server itself causes.
@@ -308,6 +331,35 @@ pub struct EventQuery {
     pub limit: u32,
 }
 
+/// A query for a page of events, newest first (by id, descending).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventPageQuery {
+    /// Only events about this user.
+    pub user: Option<UserId>,
+    /// Only events of this kind.
+    pub kind: Option<EventKind>,
+    /// Only events from this client address.
+    pub address: Option<IpAddr>,
+    /// Only events at this time or later.
+    pub from: Option<OffsetDateTime>,
+    /// Only events before this time.
+    pub until: Option<OffsetDateTime>,
+    /// Only events with a lower id: the cursor of the previous page.
+    pub before: Option<EventId>,
+    /// The maximum number of events: 1 to [`MAX_PAGE`](super::MAX_PAGE).
+    pub limit: u32,
+}
+
+/// A page of events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPage {
+    /// The events. There may be fewer than the query allows, and even none, although others follow: a page examines a limited
+    /// number of index entries.
+    pub events: Vec<AuditEvent>,
+    /// The id below which the next page begins; `None` if no event follows.
+    pub next: Option<EventId>,
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -316,7 +368,7 @@ mod tests {
 
     #[test]
     fn names_of_event_kinds_do_not_change() {
-        insta::assert_snapshot!(EventKind::ALL.map(EventKind::name).join(" "), @"sign_up login login_failed throttled password_failures refresh_token_reused refresh_token_theft session_store_rollback logout logout_repeated logout_everywhere session_ended sessions_displaced password_changed password_confirmation_failed profile_changed profile_exported account_deleted keys_changed server_started admin_user_created admin_user_renamed admin_password_set admin_user_deactivated admin_user_activated admin_user_deleted admin_sessions_ended admin_all_sessions_ended admin_users_exported admin_users_imported");
+        insta::assert_snapshot!(EventKind::ALL.map(EventKind::name).join(" "), @"sign_up login login_failed throttled password_failures refresh_token_reused refresh_token_theft session_store_rollback logout logout_repeated logout_everywhere session_ended sessions_displaced password_changed password_confirmation_failed profile_changed profile_exported account_deleted keys_changed server_started reauthenticated admin_user_created admin_user_changed admin_user_renamed admin_password_set admin_password_disabled admin_user_deactivated admin_user_activated admin_user_deleted admin_session_ended admin_sessions_ended admin_all_sessions_ended admin_users_exported admin_users_imported");
     }
 
     #[test]

@@ -13,10 +13,13 @@ mod pagination;
 mod plain_text;
 mod rotation;
 mod session;
+mod statistics;
 mod user;
+mod user_change;
+mod user_page;
 
 pub use self::{
-    audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventQuery},
+    audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventPage, EventPageQuery, EventQuery},
     client_network::{ClientNetwork, PrefixLength},
     csv_cell::neutralised_cell,
     display_text::{DisplayText, InvalidDisplayText},
@@ -31,5 +34,10 @@ pub use self::{
         Client, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, MAX_USER_AGENT_BYTES, NewSession, RefreshedSession,
         Session,
     },
+    statistics::{HourlyCount, Statistic},
     user::{AccountStatus, PasswordHash, Role, User},
+    user_change::{AdminReach, NewPassword, UserChange},
+    user_page::{
+        CursorKey, Direction, MAX_PAGE, UserCursor, UserDetails, UserFilter, UserOrder, UserPage, UserPageQuery,
+    },
 };

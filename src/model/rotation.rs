@@ -138,6 +138,7 @@ mod tests {
             expires: NOON + Duration::from_hours(24),
             last_used: NOON,
             idle: None,
+            authenticated: None,
             client: Client::new(std::net::Ipv4Addr::LOCALHOST.into(), ""),
         }
     }

@@ -68,6 +68,8 @@ pub struct Session {
     pub last_used: OffsetDateTime,
     /// How long the session may be unused before it ends; `None` for no idle limit.
     pub idle: Option<Duration>,
+    /// See [`LiveSession::authenticated`].
+    pub authenticated: Option<OffsetDateTime>,
     /// The client that opened the session.
     pub client: Client,
 }
@@ -83,6 +85,9 @@ pub struct LiveSession {
     pub epoch: Epoch,
     /// The time of the last use. It may not have been recorded yet.
     pub last_used: OffsetDateTime,
+    /// When the user was last authenticated with the password in this session: at its login, or later by a reauthentication,
+    /// never by a refresh. `None` if an earlier version opened the session.
+    pub authenticated: Option<OffsetDateTime>,
 }
 
 /// What the tokens of a session need of it, as it is after a refresh, or as it was when the refresh ended it.
@@ -111,7 +116,8 @@ impl From<&Session> for RefreshedSession {
 
 impl From<&Session> for LiveSession {
     fn from(session: &Session) -> Self {
-        Self { id: session.id, user: session.user, epoch: session.epoch, last_used: session.last_used }
+        let Session { id, user, epoch, last_used, authenticated, .. } = *session;
+        Self { id, user, epoch, last_used, authenticated }
     }
 }
 

@@ -38,13 +38,13 @@ pub struct User {
 impl User {
     /// Creates an active member with a new id and a new epoch.
     #[must_use]
-    pub fn new(email: Email, name: Name, password: PasswordHash, created: OffsetDateTime) -> Self {
+    pub fn new(email: Email, name: Name, password: impl Into<Option<PasswordHash>>, created: OffsetDateTime) -> Self {
         Self {
             id: UserId::new(created),
             email,
             email_verified: false,
             name,
-            password: Some(password),
+            password: password.into(),
             status: AccountStatus::Active,
             role: Role::Member,
             epoch: Epoch::random(),
@@ -89,12 +89,12 @@ impl AccountStatus {
     }
 }
 
-/// The role of a user. It grants nothing yet.
+/// The role of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The role of each new user.
     Member,
-    /// The role that `postern user create --admin` gives.
+    /// May use the admin API.
     Administrator,
 }
 

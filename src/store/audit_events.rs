@@ -1,9 +1,10 @@
 //! The contract of audit stores.
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
 
 use super::{error::StoreError, time_budget::TimeBudget};
-use crate::model::{AuditEvent, EventId, EventQuery, UserId};
+use crate::model::{AuditEvent, EventId, EventPage, EventPageQuery, EventQuery, HourlyCount, UserId};
 
 /// Stores audit events. A stored event never changes, and is removed only because of its age.
 ///
@@ -33,4 +34,24 @@ pub trait AuditStore: Send + Sync {
     /// If one of them is younger than 23 hours, the call fails with [`StoreError::Rejected`] and removes nothing: the
     /// shortest retention is one day.
     async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError>;
+}
+
+/// Reads audit events and what was counted of them. No call takes longer because there are more events.
+///
+/// A call counts against `time` while it runs, and fails with [`StoreError::Unavailable`] when that is used up. A call fails
+/// with [`StoreError::Corrupt`] if a stored event cannot be read. An implementation may repeat any call whose connection broke.
+#[async_trait]
+pub trait AuditReader: Send + Sync {
+    /// Returns a page of events, which examines at most [`MAX_EXAMINED`](super::MAX_EXAMINED) index entries. Leaves out events
+    /// of kinds that this version does not know. The call takes as long for a table with many events as for one with few.
+    async fn page(&self, query: &EventPageQuery, time: &TimeBudget) -> Result<EventPage, StoreError>;
+
+    /// Returns the statistics of the hours that begin at `from` or later and before `until`, by hour and name. Reads no events:
+    /// each event was counted when it was inserted.
+    async fn statistics(
+        &self,
+        from: OffsetDateTime,
+        until: OffsetDateTime,
+        time: &TimeBudget,
+    ) -> Result<Vec<HourlyCount>, StoreError>;
 }

@@ -3,21 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
 
 use super::{
     attempts::{AttemptStore, Bucket, Device, ReserveOutcome},
-    audit_events::AuditStore,
+    audit_events::{AuditReader, AuditStore},
     error::StoreError,
     health::StoreHealth,
     sessions::{Opened, Refresh, RefreshAttempt, SessionStore},
     time_budget::TimeBudget,
+    user_admin::{AdminTarget, AdminWrite, ChangedUser, UserAdminStore, UserDeletion},
+    user_directory::UserDirectory,
     users::{CompareAndSet, ImportedHashStats, Insert, PasswordChange, UserStore, UserUpdate},
 };
 use crate::{
     metrics::{CallMetrics, Operation},
     model::{
-        AuditEvent, Email, Epoch, EventId, EventQuery, LiveSession, NewSession, PasswordHash, Session, SessionId, User,
-        UserId, UserQuery,
+        AuditEvent, Email, Epoch, EventId, EventPage, EventPageQuery, EventQuery, HourlyCount, LiveSession, NewSession,
+        PasswordHash, Session, SessionId, User, UserChange, UserDetails, UserId, UserPage, UserPageQuery, UserQuery,
     },
 };
 
@@ -43,6 +46,24 @@ pub fn instrumented_attempts(attempts: Arc<dyn AttemptStore>, calls: CallMetrics
 #[must_use]
 pub fn instrumented_audit(events: Arc<dyn AuditStore>, calls: CallMetrics) -> Arc<dyn AuditStore> {
     Arc::new(Instrumented { store: events, calls })
+}
+
+/// Returns a reader that counts and times each call of `events`.
+#[must_use]
+pub fn instrumented_audit_reader(events: Arc<dyn AuditReader>, calls: CallMetrics) -> Arc<dyn AuditReader> {
+    Arc::new(Instrumented { store: events, calls })
+}
+
+/// Returns a store that counts and times each call of `directory`.
+#[must_use]
+pub fn instrumented_directory(directory: Arc<dyn UserDirectory>, calls: CallMetrics) -> Arc<dyn UserDirectory> {
+    Arc::new(Instrumented { store: directory, calls })
+}
+
+/// Returns a store that counts and times each call of `user_admin`.
+#[must_use]
+pub fn instrumented_user_admin(user_admin: Arc<dyn UserAdminStore>, calls: CallMetrics) -> Arc<dyn UserAdminStore> {
+    Arc::new(Instrumented { store: user_admin, calls })
 }
 
 /// A store that forwards each call to another one, and counts its outcome and duration.
@@ -169,6 +190,19 @@ impl SessionStore for Instrumented<dyn SessionStore> {
         self.count(const { Operation::named("sessions.touch") }, self.store.touch(user, session, time)).await
     }
 
+    async fn record_authentication(
+        &self,
+        user: UserId,
+        session: SessionId,
+        time: &TimeBudget,
+    ) -> Result<Option<OffsetDateTime>, StoreError> {
+        self.count(
+            const { Operation::named("sessions.record_authentication") },
+            self.store.record_authentication(user, session, time),
+        )
+        .await
+    }
+
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
         self.count(const { Operation::named("sessions.list") }, self.store.list(user, time)).await
     }
@@ -218,5 +252,58 @@ impl AuditStore for Instrumented<dyn AuditStore> {
 
     async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {
         self.store.prune(before, limit, time).await
+    }
+}
+
+#[async_trait]
+impl AuditReader for Instrumented<dyn AuditReader> {
+    async fn page(&self, query: &EventPageQuery, time: &TimeBudget) -> Result<EventPage, StoreError> {
+        self.count(const { Operation::named("audit.page") }, self.store.page(query, time)).await
+    }
+
+    async fn statistics(
+        &self,
+        from: OffsetDateTime,
+        until: OffsetDateTime,
+        time: &TimeBudget,
+    ) -> Result<Vec<HourlyCount>, StoreError> {
+        self.count(const { Operation::named("audit.statistics") }, self.store.statistics(from, until, time)).await
+    }
+}
+
+#[async_trait]
+impl UserDirectory for Instrumented<dyn UserDirectory> {
+    async fn page(&self, query: &UserPageQuery, time: &TimeBudget) -> Result<UserPage, StoreError> {
+        self.count(const { Operation::named("directory.page") }, self.store.page(query, time)).await
+    }
+
+    async fn details(&self, id: UserId, time: &TimeBudget) -> Result<Option<UserDetails>, StoreError> {
+        self.count(const { Operation::named("directory.details") }, self.store.details(id, time)).await
+    }
+
+    async fn estimated_users(&self, time: &TimeBudget) -> Result<Option<u64>, StoreError> {
+        self.count(const { Operation::named("directory.estimated_users") }, self.store.estimated_users(time)).await
+    }
+}
+
+#[async_trait]
+impl UserAdminStore for Instrumented<dyn UserAdminStore> {
+    async fn create(&self, user: &User, event: &AuditEvent, time: &TimeBudget) -> Result<AdminWrite<()>, StoreError> {
+        self.count(const { Operation::named("user_admin.create") }, self.store.create(user, event, time)).await
+    }
+
+    async fn change(
+        &self,
+        target: AdminTarget,
+        change: &UserChange,
+        event: &AuditEvent,
+        time: &TimeBudget,
+    ) -> Result<AdminWrite<ChangedUser>, StoreError> {
+        self.count(const { Operation::named("user_admin.change") }, self.store.change(target, change, event, time))
+            .await
+    }
+
+    async fn delete(&self, deletion: &UserDeletion, time: &TimeBudget) -> Result<AdminWrite<Vec<User>>, StoreError> {
+        self.count(const { Operation::named("user_admin.delete") }, self.store.delete(deletion, time)).await
     }
 }

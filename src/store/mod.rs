@@ -29,6 +29,8 @@ mod time_budget;
 mod tls;
 mod url;
 mod url_parts;
+mod user_admin;
+mod user_directory;
 mod user_import;
 mod users;
 
@@ -36,14 +38,19 @@ pub use self::{
     attempts::{
         AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, Device, GcraState, Limit, MAX_DEVICES, ReserveOutcome,
     },
-    audit_events::AuditStore,
+    audit_events::{AuditReader, AuditStore},
     error::StoreError,
     health::StoreHealth,
-    instrumented::{instrumented_attempts, instrumented_audit, instrumented_sessions, instrumented_users},
+    instrumented::{
+        instrumented_attempts, instrumented_audit, instrumented_audit_reader, instrumented_directory,
+        instrumented_sessions, instrumented_user_admin, instrumented_users,
+    },
     sessions::{LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore},
     time_budget::TimeBudget,
     tls::{ClientCertificateFiles, PemFault, StoreTls, StoreTlsError, StoreTlsFiles, StoreTlsRole},
     url::{StoreUrl, UrlFile, UrlFileError},
+    user_admin::{AdminTarget, AdminWrite, ChangedUser, DeletionMode, UserAdminStore, UserDeletion},
+    user_directory::{MAX_EXAMINED, UserDirectory},
     user_import::{DecidedUser, ImportDecision, MergedBatch, StagedUser, UserImport},
     users::{CompareAndSet, ImportedHashStats, Insert, PasswordChange, UserStore, UserUpdate},
 };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
 
 use super::{error::StoreError, health::StoreHealth, time_budget::TimeBudget};
 use crate::model::{
@@ -40,6 +41,15 @@ pub trait SessionStore: Send + Sync {
         session: SessionId,
         time: &TimeBudget,
     ) -> Result<Option<LiveSession>, StoreError>;
+
+    /// Records that the user of a session has just been authenticated with the password. Returns the store's time, or `None` if
+    /// the session is not stored. Nothing else renews [`LiveSession::authenticated`].
+    async fn record_authentication(
+        &self,
+        user: UserId,
+        session: SessionId,
+        time: &TimeBudget,
+    ) -> Result<Option<OffsetDateTime>, StoreError>;
 
     /// Returns every stored session of a user, in any order, including those that are not valid.
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError>;

@@ -7,12 +7,13 @@ use postern::{
     audit,
     model::{AccountStatus, AuditEvent, AuditOrigin, Client, EventKind, Role, UserId},
     passwords::Password,
+    store::DeletionMode,
 };
 use serde_json::json;
 
 use super::{Backend, Service};
 use crate::stalled_audit::StalledAudit;
-use crate::support::{LONG, PASSWORD, Settings, eventually};
+use crate::support::{LONG, PASSWORD, Settings, admin_call, eventually, renamed, with_status};
 
 async fn rotating() -> Service {
     Service::start_with(Settings { rotation_enabled: true, ..Settings::default() }).await
@@ -193,23 +194,25 @@ async fn actions_of_an_administrator_are_recorded_with_their_origin() {
     let new = NewUser {
         email: "ada@example.org".parse().expect("an address"),
         name: "Ada".parse().expect("a name"),
+        email_verified: false,
         role: Role::Member,
-        password: Password::new(PASSWORD),
+        password: Some(Password::new(PASSWORD)),
     };
-    let user = user_admin.create(new, &time).await.expect("a user").id;
+    let user = user_admin.create(new, &admin_call(&time)).await.expect("a user").id;
     let who = UserRef::Id(user);
-    user_admin.rename(&who, "Countess".parse().expect("a name"), &time).await.expect("done");
-    user_admin.set_password(&who, Password::new("new_password"), &time).await.expect("done");
-    user_admin.set_status(&who, AccountStatus::Inactive, &time).await.expect("done");
-    user_admin.set_status(&who, AccountStatus::Active, &time).await.expect("done");
-    user_admin.end_sessions(&who, &time).await.expect("done");
-    user_admin.end_all_sessions(&time).await.expect("done");
+    user_admin.edit(&who, renamed("Countess"), &admin_call(&time)).await.expect("done");
+    user_admin.set_password(&who, Password::new("new_password"), &admin_call(&time)).await.expect("done");
+    user_admin.edit(&who, with_status(AccountStatus::Inactive), &admin_call(&time)).await.expect("done");
+    user_admin.edit(&who, with_status(AccountStatus::Active), &admin_call(&time)).await.expect("done");
+    user_admin.end_sessions(&who, &admin_call(&time)).await.expect("done");
+    user_admin.end_all_sessions(&admin_call(&time)).await.expect("done");
     user_admin.find(&who, &time).await.expect("a user");
-    user_admin.delete(&who, &time).await.expect("done");
+    user_admin.delete(vec![user], DeletionMode::Real, &admin_call(&time)).await.expect("done");
 
-    user_admin.delete(&who, &time).await.expect_err("nobody is left");
+    let again = user_admin.delete(vec![user], DeletionMode::Real, &admin_call(&time)).await.expect("a response");
+    assert_eq!(again.not_found, [user]);
     user_admin
-        .set_password(&UserRef::Id(UserId::new(service.now())), Password::new(PASSWORD), &time)
+        .set_password(&UserRef::Id(UserId::new(service.now())), Password::new(PASSWORD), &admin_call(&time))
         .await
         .expect_err("nobody");
 

@@ -15,7 +15,7 @@ use super::{
     Service,
     rate_limit::{ELSEWHERE, HOME, WRONG, behind_proxy, retry_after},
 };
-use crate::support::{PASSWORD, Response, TestUser, call, time};
+use crate::support::{PASSWORD, Response, TestUser, admin_call, call, renamed, time};
 
 fn confirmed() -> Value {
     json!({"password": PASSWORD})
@@ -74,7 +74,7 @@ async fn event_of_somebody_else_names_nobody() {
     let intruder = intruder.header("x-forwarded-for", ELSEWHERE).header("user-agent", "intruder/1");
     intruder.header("x-request-id", "of-the-intruder").send().await.expect(401);
     let who = UserRef::Id(service.user(&ada.email).await.id);
-    service.user_admin().rename(&who, "Ada King".parse().expect("a name"), &time()).await.expect("done");
+    service.user_admin().edit(&who, renamed("Ada King"), &admin_call(&time())).await.expect("done");
     service.audited(3).await;
 
     let document = service.export_from(HOME, &ada, confirmed()).await.expect(200);
@@ -123,7 +123,7 @@ async fn session_that_ends_during_verification_exports_nothing() {
     let current = accounts.authenticate(&other.tokens.access, &call).await.expect("a valid session");
     // It changes the epoch of the user and leaves the session in its store.
     let who = UserRef::Id(current.user.id);
-    service.user_admin().end_sessions(&who, &time()).await.expect("done");
+    service.user_admin().end_sessions(&who, &admin_call(&time())).await.expect("done");
     let outcome = accounts.export_profile(&current, &Password::new(PASSWORD), &call).await;
     assert!(matches!(outcome, Err(AccountError::InvalidAccessToken)), "{outcome:?}");
     let invalid = "postern_profile_exports_total{outcome=\"invalid_token\"}";

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use postern::{accounts::UserRef, passwords::Password};
+use postern::{accounts::UserRef, passwords::Password, store::DeletionMode};
 use serde_json::json;
 
 use super::Service;
 use crate::session_rollback::SessionRollback as _;
-use crate::support::{Fault, PASSWORD, Settings, TestUser, time};
+use crate::support::{Fault, PASSWORD, Settings, TestUser, admin_call, time, with_status};
 
 const NEW: &str = "new_password";
 
@@ -46,13 +46,16 @@ impl People {
             Event::LogoutEverywhere => drop(this.log_out_everywhere().await.expect(200)),
             Event::Deletion => assert_eq!(this.delete_account(json!({"password": PASSWORD})).await.status, 204),
             Event::AdministratorsPassword => {
-                user_admin.set_password(&who, Password::new(NEW), &time).await.expect("a user");
+                user_admin.set_password(&who, Password::new(NEW), &admin_call(&time)).await.expect("a user");
             }
             Event::Deactivation => {
                 let inactive = postern::model::AccountStatus::Inactive;
-                user_admin.set_status(&who, inactive, &time).await.expect("a user");
+                user_admin.edit(&who, with_status(inactive), &admin_call(&time)).await.expect("a user");
             }
-            Event::AdministratorsDeletion => drop(user_admin.delete(&who, &time).await.expect("a user")),
+            Event::AdministratorsDeletion => {
+                let user = user_admin.find(&who, &time).await.expect("a user").id;
+                user_admin.delete(vec![user], DeletionMode::Real, &admin_call(&time)).await.expect("a user");
+            }
         }
     }
 
@@ -180,7 +183,10 @@ async fn activation_revives_no_session() {
     let who = UserRef::Email(people.this.email.parse().expect("an address"));
     let (user_admin, time) = (people.service.user_admin(), time());
 
-    user_admin.set_status(&who, postern::model::AccountStatus::Active, &time).await.expect("a user");
+    user_admin
+        .edit(&who, with_status(postern::model::AccountStatus::Active), &admin_call(&time))
+        .await
+        .expect("a user");
 
     people.this.expect_ended().await;
     people.other.expect_ended().await;

@@ -71,6 +71,14 @@ impl Backend for PrivateStores {
         let users = Arc::new(PostgresStore::new(&database, STORE_TIMEOUT).expect("a pool"));
         let redis = Arc::new(RedisStore::new(&redis, Arc::clone(&clock) as Arc<dyn Clock>).expect("an address"));
         let attempts = AttemptStores { shared: Some(redis.clone()), local: Arc::new(MemoryAttempts::new(clock)) };
-        Stores { users: users.clone(), sessions: redis, attempts, audit: users }
+        Stores {
+            users: users.clone(),
+            sessions: redis,
+            attempts,
+            audit: users.clone(),
+            audit_reader: users.clone(),
+            directory: users.clone(),
+            user_admin: users,
+        }
     }
 }

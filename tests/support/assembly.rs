@@ -3,13 +3,13 @@
 use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, CallContext, ImportedHashes, Lifetimes, SessionOutagePolicy},
+    accounts::{Accounts, AdminCall, CallContext, ImportedHashes, Lifetimes, SessionOutagePolicy, UserEdit},
     audit::{self, WriterHandle},
     clock::{Clock as _, ManualClock},
     http::{CorsPolicy, RequestLimits},
     keys::{self, LiveKeyring},
     metrics::Metrics,
-    model::Client,
+    model::{AccountStatus, AuditOrigin, Client},
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
     rate_limit::LoginLimiter,
     server::ConnectionTimeouts,
@@ -78,14 +78,14 @@ pub fn assemble(
     clock: Arc<ManualClock>,
     settings: &Settings,
 ) -> (Accounts, WriterHandle) {
-    let Stores { users, sessions, attempts, audit: events } = stores;
+    let Stores { users, sessions, attempts, audit: events, .. } = stores;
     let metrics = Arc::new(Metrics::new("paseto"));
     let limiter = LoginLimiter::new(attempts, Arc::clone(keys), settings.hashing.max_wait, metrics.limiter.clone());
     let (trail, writing) = audit::start(Arc::clone(&events), clock.clone(), metrics.audit.clone(), settings.audit);
     let accounts = Accounts {
         users: instrumented_users(users, metrics.store_calls.clone()),
         sessions: instrumented_sessions(sessions, metrics.store_calls.clone()),
-        hasher: Hasher::start(settings.hashing, metrics.hashing.clone()).expect("valid parameters"),
+        hasher: Arc::new(Hasher::start(settings.hashing, metrics.hashing.clone()).expect("valid parameters")),
         imported_hashes: ImportedHashes::accepted_until(
             settings.imported_hashes_until,
             clock.clone(),
@@ -131,4 +131,19 @@ pub fn time() -> TimeBudget {
 /// A call by a client on this machine.
 pub fn call() -> CallContext {
     CallContext { client: Client::new(Ipv4Addr::LOCALHOST.into(), ""), request_id: "a-test".to_owned(), time: time() }
+}
+
+/// A call by a command, within a budget.
+pub fn admin_call(time: &TimeBudget) -> AdminCall<'_> {
+    AdminCall::command_line(AuditOrigin::command_line(1000), time)
+}
+
+/// An edit that changes the name.
+pub fn renamed(name: &str) -> UserEdit {
+    UserEdit { name: Some(name.parse().expect("a name")), ..UserEdit::default() }
+}
+
+/// An edit that changes the status.
+pub fn with_status(status: AccountStatus) -> UserEdit {
+    UserEdit { status: Some(status), ..UserEdit::default() }
 }

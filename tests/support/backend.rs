@@ -6,7 +6,7 @@ use postern::{
     clock::{Clock, ManualClock},
     rate_limit::AttemptStores,
     store::{
-        AuditStore, SessionStore, UserStore,
+        AuditReader, AuditStore, SessionStore, UserAdminStore, UserDirectory, UserStore,
         memory::MemoryAttempts,
         postgres::{self, PostgresStore},
         redis::RedisStore,
@@ -31,6 +31,9 @@ pub struct Stores {
     pub sessions: Arc<dyn SessionStore>,
     pub attempts: AttemptStores,
     pub audit: Arc<dyn AuditStore>,
+    pub audit_reader: Arc<dyn AuditReader>,
+    pub directory: Arc<dyn UserDirectory>,
+    pub user_admin: Arc<dyn UserAdminStore>,
 }
 
 /// The embedded store in a directory of its own.
@@ -54,7 +57,15 @@ impl Backend for Embedded {
         let lock = directory.lock().expect("nobody has the lock");
         let store = Arc::new(directory.store(&lock, Arc::clone(&clock) as Arc<dyn Clock>).expect("the store opens"));
         let attempts = AttemptStores { shared: None, local: Arc::new(MemoryAttempts::new(clock)) };
-        Stores { users: store.clone(), sessions: store.clone(), attempts, audit: store }
+        Stores {
+            users: store.clone(),
+            sessions: store.clone(),
+            attempts,
+            audit: store.clone(),
+            audit_reader: store.clone(),
+            directory: store.clone(),
+            user_admin: store,
+        }
     }
 }
 
@@ -85,6 +96,14 @@ impl Backend for PostgresRedis {
             .expect("an address");
         let redis = Arc::new(redis);
         let attempts = AttemptStores { shared: Some(redis.clone()), local: Arc::new(MemoryAttempts::new(clock)) };
-        Stores { users: users.clone(), sessions: redis, attempts, audit: users }
+        Stores {
+            users: users.clone(),
+            sessions: redis,
+            attempts,
+            audit: users.clone(),
+            audit_reader: users.clone(),
+            directory: users.clone(),
+            user_admin: users,
+        }
     }
 }

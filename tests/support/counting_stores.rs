@@ -10,6 +10,7 @@ use postern::{
         StoreError, StoreHealth, TimeBudget, UserStore, UserUpdate,
     },
 };
+use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use super::{LONG, eventually};
@@ -155,6 +156,16 @@ impl SessionStore for CountingStores {
     async fn touch(&self, user: UserId, id: SessionId, time: &TimeBudget) -> Result<Option<LiveSession>, StoreError> {
         self.pass("sessions.touch").await?;
         self.sessions.touch(user, id, time).await
+    }
+
+    async fn record_authentication(
+        &self,
+        user: UserId,
+        id: SessionId,
+        time: &TimeBudget,
+    ) -> Result<Option<OffsetDateTime>, StoreError> {
+        self.pass("sessions.record_authentication").await?;
+        self.sessions.record_authentication(user, id, time).await
     }
 
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {

@@ -19,10 +19,9 @@ use postern::{
     clock::{Clock, ManualClock},
     http::{self, Readiness, TokenCheckConfig, routes},
     keys::LiveKeyring,
-    model::{AuditEvent, AuditOrigin, EventKind, EventQuery, PasswordHash, User},
-    passwords::{Hasher, WorkPermit},
+    model::{AuditEvent, EventKind, EventQuery, PasswordHash, User},
     server::{self, ConnectionLimits, ConnectionTimeouts, ListenerConfig, Phase},
-    store::AuditStore,
+    store::{AuditReader, AuditStore, UserAdminStore, UserDirectory},
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -33,8 +32,8 @@ use tokio::{
 };
 
 use super::{
-    API_KEY, Api, Backend, CHEAP, CountingStores, LONG, RequestBuilder, Response, Settings, Stores, TestUser, assemble,
-    connect_from, eventually_some, hashing, new_keys, sample, time, until_closed,
+    API_KEY, Api, Backend, CountingStores, LONG, RequestBuilder, Response, Settings, Stores, TestUser, assemble,
+    connect_from, eventually_some, new_keys, sample, time, until_closed,
 };
 
 /// The parts that all servers of a service share.
@@ -60,6 +59,7 @@ pub struct Server {
     pub counting: Arc<CountingStores>,
     pub keys: Arc<LiveKeyring>,
     events: Arc<dyn AuditStore>,
+    user_admin: Arc<UserAdmin>,
     /// Writes the audit trail while it lives.
     _writing: Arc<WriterHandle>,
     phase: Arc<watch::Sender<Phase>>,
@@ -105,17 +105,8 @@ impl<B: Backend> Service<B> {
     }
 
     /// Returns the use cases of an administrator on the same stores.
-    pub fn user_admin(&self) -> UserAdmin {
-        let Accounts { users, policy, clock, metrics, audit, .. } = &*self.server.accounts;
-        UserAdmin {
-            users: Arc::clone(users),
-            hasher: Hasher::start(hashing(CHEAP), metrics.hashing.clone()).expect("valid parameters"),
-            permit: WorkPermit::for_command_line(),
-            policy: *policy,
-            clock: Arc::clone(clock),
-            audit: audit.clone(),
-            origin: AuditOrigin::command_line(1000),
-        }
+    pub fn user_admin(&self) -> Arc<UserAdmin> {
+        Arc::clone(&self.server.user_admin)
     }
 
     /// The directory of the keys that all servers of the service share.
@@ -134,6 +125,25 @@ impl<B: Backend> Service<B> {
     }
 }
 
+/// Returns the use cases of administrators on the stores of a server.
+fn user_admin(
+    accounts: &Accounts,
+    (directory, changes, events): (Arc<dyn UserDirectory>, Arc<dyn UserAdminStore>, Arc<dyn AuditReader>),
+) -> UserAdmin {
+    let Accounts { users, sessions, hasher, policy, clock, audit, .. } = accounts;
+    UserAdmin {
+        users: Arc::clone(users),
+        directory,
+        changes,
+        events,
+        sessions: Some(Arc::clone(sessions)),
+        hasher: Arc::clone(hasher),
+        policy: *policy,
+        clock: Arc::clone(clock),
+        audit: audit.clone(),
+    }
+}
+
 impl Server {
     async fn start<B: Backend>(shared: &Shared<B>, settings: Settings) -> Self {
         let clock = Arc::clone(&shared.clock);
@@ -141,8 +151,11 @@ impl Server {
         let keys = Arc::new(LiveKeyring::open(shared.keys.path()).expect("keys can be read"));
         let counting = Arc::new(CountingStores::new(stores.users, stores.sessions));
         let events = Arc::clone(&stores.audit);
+        let admin_stores =
+            (Arc::clone(&stores.directory), Arc::clone(&stores.user_admin), Arc::clone(&stores.audit_reader));
         let stores = Stores { users: counting.clone(), sessions: counting.clone(), ..stores };
         let (accounts, writing) = assemble(stores, &keys, Arc::clone(&clock), &settings);
+        let user_admin = Arc::new(user_admin(&accounts, admin_stores));
         let accounts = Arc::new(accounts);
         let readiness = Arc::new(Readiness::default());
         let api_clients =
@@ -175,7 +188,7 @@ impl Server {
         }
         let (phase, writing) = (Arc::new(phase), Arc::new(writing));
         let (address, operations) = (addresses[0], addresses[1]);
-        Self { address, operations, accounts, readiness, counting, keys, events, _writing: writing, phase }
+        Self { address, operations, accounts, readiness, counting, keys, events, user_admin, _writing: writing, phase }
     }
 
     /// Starts to drain: each response asks its client to close.

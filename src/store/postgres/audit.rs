@@ -9,9 +9,12 @@ use uuid::Uuid;
 
 use super::{error::STORE, rows::column, store::PostgresStore};
 use crate::{
-    model::{AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventQuery, SessionId, UserId},
+    model::{
+        AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventPage, EventPageQuery, EventQuery,
+        HourlyCount, SessionId, UserId,
+    },
     store::{
-        AuditStore, StoreError, TimeBudget,
+        AuditReader, AuditStore, StoreError, TimeBudget,
         columns::{known_event_kinds, read_event_kind},
     },
 };
@@ -68,6 +71,22 @@ impl AuditStore for PostgresStore {
         let rows = self.access.query(PRUNE, &[&before.0, &i64::from(limit)], time).await?;
         let events: i64 = rows.first().map_or(Ok(0), |row| column(row, "events"))?;
         Ok(events.unsigned_abs())
+    }
+}
+
+#[async_trait]
+impl AuditReader for PostgresStore {
+    async fn page(&self, _query: &EventPageQuery, _time: &TimeBudget) -> Result<EventPage, StoreError> {
+        Err(StoreError::unavailable(STORE, "not implemented"))
+    }
+
+    async fn statistics(
+        &self,
+        _from: OffsetDateTime,
+        _until: OffsetDateTime,
+        _time: &TimeBudget,
+    ) -> Result<Vec<HourlyCount>, StoreError> {
+        Err(StoreError::unavailable(STORE, "not implemented"))
     }
 }
 

@@ -28,6 +28,8 @@ mod schema;
 mod store;
 mod url;
 mod url_parameters;
+mod user_admin;
+mod user_directory;
 mod user_import;
 mod user_tables;
 mod users;

@@ -127,7 +127,7 @@ fn find(user: UserId, id: SessionId, fields: Value, now: i64) -> Result<Option<F
     let must_record_use = now.saturating_sub(last_used) >= milliseconds(LAST_USED_RESOLUTION).cast_signed();
     let last_used = read_time(if must_record_use { now } else { last_used })?;
     Ok(Some(FoundSession {
-        session: LiveSession { id, user, epoch: Epoch(epoch), last_used },
+        session: LiveSession { id, user, epoch: Epoch(epoch), last_used, authenticated: None },
         must_record_use,
         has_idle_limit: idle.is_some(),
     }))

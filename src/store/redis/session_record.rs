@@ -35,6 +35,7 @@ pub(super) fn session(user: UserId, id: SessionId, record: Record) -> Result<Ses
         expires: read_time(expires)?,
         last_used: read_time(last_used)?,
         idle: read_idle(idle),
+        authenticated: None,
         client: Client::new(address, &user_agent::decode(&agent, &agent2.unwrap_or_default())),
     })
 }

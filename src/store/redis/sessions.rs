@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
 
 use super::{
     error::STORE,
@@ -101,6 +102,15 @@ impl SessionStore for RedisStore {
             self.session_uses.send_in_background((user, session), RECORD_USE_TIMEOUT);
         }
         Ok(Some(found.session))
+    }
+
+    async fn record_authentication(
+        &self,
+        _user: UserId,
+        _session: SessionId,
+        _time: &TimeBudget,
+    ) -> Result<Option<OffsetDateTime>, StoreError> {
+        Err(StoreError::unavailable(STORE, "not implemented"))
     }
 
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {

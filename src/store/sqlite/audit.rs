@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use rusqlite::{Params, Row, Transaction, named_params};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
@@ -10,9 +11,12 @@ use super::{
 };
 use crate::{
     clock::{from_unix_ms, unix_ms},
-    model::{AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventQuery, SessionId, UserId},
+    model::{
+        AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventPage, EventPageQuery, EventQuery,
+        HourlyCount, SessionId, UserId,
+    },
     store::{
-        AuditStore, StoreError, TimeBudget,
+        AuditReader, AuditStore, StoreError, TimeBudget,
         columns::{known_event_kinds, read_event_kind},
     },
 };
@@ -59,6 +63,22 @@ impl AuditStore for SqliteStore {
             execute(transaction, PRUNE, named_params! {":before": before.0.as_bytes(), ":limit": limit})
         };
         self.write(time, write).await
+    }
+}
+
+#[async_trait]
+impl AuditReader for SqliteStore {
+    async fn page(&self, _query: &EventPageQuery, _time: &TimeBudget) -> Result<EventPage, StoreError> {
+        Err(StoreError::unavailable(STORE, "not implemented"))
+    }
+
+    async fn statistics(
+        &self,
+        _from: OffsetDateTime,
+        _until: OffsetDateTime,
+        _time: &TimeBudget,
+    ) -> Result<Vec<HourlyCount>, StoreError> {
+        Err(StoreError::unavailable(STORE, "not implemented"))
     }
 }
 

@@ -14,6 +14,8 @@ mod sessions;
 mod store;
 #[cfg(test)]
 mod tests;
+mod user_admin;
+mod user_directory;
 mod user_import;
 mod users;
 mod worker;

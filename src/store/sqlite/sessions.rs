@@ -62,6 +62,15 @@ impl SessionStore for SqliteStore {
         Ok(touched.as_ref().map(LiveSession::from))
     }
 
+    async fn record_authentication(
+        &self,
+        _user: UserId,
+        _session: SessionId,
+        _time: &TimeBudget,
+    ) -> Result<Option<OffsetDateTime>, StoreError> {
+        Err(StoreError::unavailable(STORE, "not implemented"))
+    }
+
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
         let now = unix_ms(self.now());
         let read = move |transaction: &Transaction<'_>| {
@@ -154,6 +163,7 @@ fn new_session(session: NewSession, now: OffsetDateTime) -> Session {
         expires: now + session.lifetime,
         last_used: now,
         idle: session.idle,
+        authenticated: None,
         client: session.client,
     }
 }
@@ -288,6 +298,7 @@ fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
         expires: time(8)?,
         last_used: time(9)?,
         idle: row.get::<_, Option<i64>>(10)?.map(|idle| Duration::from_millis(idle.unsigned_abs())),
+        authenticated: None,
         client: Client::new(address, text(row, 12)?),
     })
 }

@@ -182,7 +182,7 @@ fn accounts() -> Accounts {
         events: store.clone(),
         users: instrumented_users(store.clone(), metrics.store_calls.clone()),
         sessions: instrumented_sessions(store, metrics.store_calls.clone()),
-        hasher: Hasher::start(hashing, metrics.hashing.clone()).expect("valid parameters"),
+        hasher: Arc::new(Hasher::start(hashing, metrics.hashing.clone()).expect("valid parameters")),
         imported_hashes: ImportedHashes::accepted_until(None, Arc::new(SystemClock), metrics.hashing.clone()),
         policy: Policy { min_code_points: 8 },
         access_tokens: AccessTokens::new(Arc::clone(&keys), AccessFormat::Paseto, name(), name())

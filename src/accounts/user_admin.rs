@@ -1,0 +1,14 @@
+//! Administration of users, by the admin API and by the command line.
+
+mod deletion;
+mod error;
+mod service;
+mod sessions;
+mod user_ref;
+
+pub use self::{
+    deletion::DeletedUsers,
+    error::UserAdminError,
+    service::{AdminCall, NewUser, UserAdmin, UserEdit},
+    user_ref::{InvalidUserRef, UserRef},
+};

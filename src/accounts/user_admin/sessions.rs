@@ -1,0 +1,57 @@
+//! Sessions of a user, for administrators.
+
+use std::cmp::Reverse;
+
+use super::{
+    error::UserAdminError,
+    service::{AdminCall, UserAdmin},
+    user_ref::UserRef,
+};
+use crate::{
+    model::{AdminReach, EventKind, Role, Session, SessionId, User, UserId},
+    store::TimeBudget,
+};
+
+impl UserAdmin {
+    /// Returns the valid sessions of a user, newest first; none without a session store.
+    ///
+    /// # Errors
+    /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, or [`UserAdminError::Store`].
+    pub async fn list_sessions(&self, id: UserId, time: &TimeBudget) -> Result<Vec<Session>, UserAdminError> {
+        let user = self.find(&UserRef::Id(id), time).await?;
+        self.valid_sessions(&user, time).await
+    }
+
+    /// Ends one session of a user.
+    ///
+    /// Deciding write: ending the session.
+    ///
+    /// # Errors
+    /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, [`UserAdminError::SessionNotFound`] if the user has no
+    /// valid session with this id, [`UserAdminError::MembersOnly`] or [`UserAdminError::Store`].
+    pub async fn end_session(
+        &self,
+        (id, session): (UserId, SessionId),
+        call: &AdminCall<'_>,
+    ) -> Result<(), UserAdminError> {
+        let user = self.find(&UserRef::Id(id), call.time).await?;
+        if user.role == Role::Administrator && call.reach == AdminReach::MembersOnly {
+            return Err(UserAdminError::MembersOnly);
+        }
+        let sessions = self.valid_sessions(&user, call.time).await?;
+        let session = sessions.iter().find(|valid| valid.id == session).ok_or(UserAdminError::SessionNotFound)?;
+        if let Some(store) = &self.sessions {
+            store.end(session.user, session.id, call.time).await?;
+        }
+        self.audit.record(EventKind::AdminSessionEnded, session, call.origin.clone());
+        Ok(())
+    }
+
+    async fn valid_sessions(&self, user: &User, time: &TimeBudget) -> Result<Vec<Session>, UserAdminError> {
+        let Some(sessions) = &self.sessions else { return Ok(Vec::new()) };
+        let mut sessions = sessions.list(user.id, time).await?;
+        sessions.retain(|session| user.is_session_valid(session.id, session.epoch));
+        sessions.sort_by_key(|session| Reverse((session.created, session.id.0)));
+        Ok(sessions)
+    }
+}

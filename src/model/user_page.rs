@@ -1,0 +1,179 @@
+//! Pages of users, for administrators.
+
+use std::{fmt, str::FromStr};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use time::OffsetDateTime;
+
+use super::{
+    email::Email,
+    id::UserId,
+    pagination::InvalidCursor,
+    user::{AccountStatus, Role, User},
+};
+
+/// A query for a page of users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserPageQuery {
+    /// Which users, in which order.
+    pub order: UserOrder,
+    /// Only users that match.
+    pub filter: UserFilter,
+    /// Only users after this position, in the order of the query.
+    pub after: Option<UserCursor>,
+    /// The maximum number of users: 1 to [`MAX_PAGE`].
+    pub limit: u32,
+}
+
+/// The maximum number of users or events on a page.
+pub const MAX_PAGE: u32 = 200;
+
+/// Which users a page consists of, and in which order. Each order is that of an index, so a page takes as long with ten
+/// million users as with ten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserOrder {
+    /// All users, by the time of their sign-up.
+    Created(Direction),
+    /// All users, by email.
+    Email(Direction),
+    /// All users, by their last login; those who have never logged in come last, by the time of their sign-up.
+    LastLogin(Direction),
+    /// The user with this email.
+    ExactEmail(Email),
+    /// The users whose email begins with this text, in lower case, by email.
+    EmailPrefix(String),
+    /// The users of whose name one of the first eight words begins with this text, by word. The case of ASCII letters is
+    /// ignored.
+    WordPrefix(String),
+}
+
+/// A direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The lowest or oldest first.
+    Ascending,
+    /// The highest or newest first.
+    Descending,
+}
+
+/// Conditions on users. The default is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UserFilter {
+    /// Only users with this status.
+    pub status: Option<AccountStatus>,
+    /// Only users with this role.
+    pub role: Option<Role>,
+    /// Only users who signed up at this time or later.
+    pub created_from: Option<OffsetDateTime>,
+    /// Only users who signed up before this time.
+    pub created_before: Option<OffsetDateTime>,
+}
+
+/// A user with what administrators see beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserDetails {
+    /// The user.
+    pub user: User,
+    /// The last login or sign-up, to the minute; `None` if there was none since it is recorded.
+    pub last_login: Option<OffsetDateTime>,
+}
+
+/// A page of users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserPage {
+    /// The users: at most as many as the query allows. There may be fewer, and even none, although others follow: a page
+    /// examines a limited number of index entries.
+    pub users: Vec<UserDetails>,
+    /// The position after which the next page begins; `None` if no user follows.
+    pub next: Option<UserCursor>,
+}
+
+/// The position of a user in a [`UserOrder`]. It stays valid if the user changes or is deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserCursor {
+    /// The value by which the order sorts.
+    pub key: CursorKey,
+    /// The user's id, which orders users with the same value.
+    pub id: UserId,
+}
+
+/// The value by which a [`UserOrder`] sorts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CursorKey {
+    /// Of [`UserOrder::Created`], in whole microseconds.
+    Created(OffsetDateTime),
+    /// Of [`UserOrder::Email`] and [`UserOrder::EmailPrefix`].
+    Email(String),
+    /// Of [`UserOrder::LastLogin`], in whole microseconds.
+    LastLogin(OffsetDateTime),
+    /// Of [`UserOrder::LastLogin`], among users who have never logged in: the time of the sign-up, in whole microseconds.
+    NeverLoggedIn(OffsetDateTime),
+    /// Of [`UserOrder::WordPrefix`].
+    Word(String),
+}
+
+impl UserCursor {
+    /// Returns whether the cursor is one of this order.
+    #[must_use]
+    pub fn fits(&self, order: &UserOrder) -> bool {
+        match &self.key {
+            CursorKey::Created(_) => matches!(order, UserOrder::Created(_)),
+            CursorKey::Email(email) => match order {
+                UserOrder::Email(_) => true,
+                UserOrder::EmailPrefix(prefix) => email.starts_with(prefix.as_str()),
+                _ => false,
+            },
+            CursorKey::LastLogin(_) | CursorKey::NeverLoggedIn(_) => matches!(order, UserOrder::LastLogin(_)),
+            CursorKey::Word(word) => {
+                matches!(order, UserOrder::WordPrefix(prefix) if word.starts_with(&prefix.to_ascii_lowercase()))
+            }
+        }
+    }
+}
+
+/// Writes base64url: a letter for the order, the id (16 bytes), and the value: microseconds since 1970 (8 bytes) or a text.
+impl fmt::Display for UserCursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (order, value) = match &self.key {
+            CursorKey::Created(time) => (b'c', microseconds(*time).to_vec()),
+            CursorKey::Email(text) => (b'e', text.as_bytes().to_vec()),
+            CursorKey::LastLogin(time) => (b'l', microseconds(*time).to_vec()),
+            CursorKey::NeverLoggedIn(time) => (b'n', microseconds(*time).to_vec()),
+            CursorKey::Word(text) => (b'w', text.as_bytes().to_vec()),
+        };
+        let bytes = [&[order], self.id.0.as_bytes().as_slice(), &value].concat();
+        formatter.write_str(&URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+impl FromStr for UserCursor {
+    type Err = InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+        let (order, rest) = bytes.split_first().ok_or(InvalidCursor)?;
+        let (id, value) = rest.split_first_chunk::<16>().ok_or(InvalidCursor)?;
+        let time = || <[u8; 8]>::try_from(value).ok().and_then(from_microseconds).ok_or(InvalidCursor);
+        let text = || str::from_utf8(value).map(ToOwned::to_owned).map_err(|_| InvalidCursor);
+        let key = match order {
+            b'c' => CursorKey::Created(time()?),
+            b'e' => CursorKey::Email(text()?),
+            b'l' => CursorKey::LastLogin(time()?),
+            b'n' => CursorKey::NeverLoggedIn(time()?),
+            b'w' => CursorKey::Word(text()?),
+            _ => return Err(InvalidCursor),
+        };
+        Ok(Self { key, id: UserId(uuid::Uuid::from_bytes(*id)) })
+    }
+}
+
+fn microseconds(time: OffsetDateTime) -> [u8; 8] {
+    let microseconds = i64::try_from(time.unix_timestamp_nanos() / 1_000);
+    microseconds
+        .unwrap_or_else(|_| unreachable!("the microseconds of all years in range fit into 64 bits"))
+        .to_be_bytes()
+}
+
+fn from_microseconds(bytes: [u8; 8]) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(i64::from_be_bytes(bytes)) * 1_000).ok()
+}

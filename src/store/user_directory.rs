@@ -1,0 +1,30 @@
+//! The contract of stores in which administrators look for users.
+
+use async_trait::async_trait;
+
+use super::{error::StoreError, time_budget::TimeBudget};
+use crate::model::{UserDetails, UserId, UserPage, UserPageQuery};
+
+/// The maximum number of index entries that a page of users or of audit events examines. Such a page takes some
+/// milliseconds, and as long in a store of a thousand users as in one of ten million: only a filter that rejects most users
+/// makes a page shorter.
+pub const MAX_EXAMINED: u32 = 1000;
+
+/// Finds users for administrators. No call takes longer because there are more users.
+///
+/// A call counts against `time` while it runs, and fails with [`StoreError::Unavailable`] when that is used up. A call fails
+/// with [`StoreError::Corrupt`] if a stored user cannot be read. An implementation may repeat any call whose connection broke.
+#[async_trait]
+pub trait UserDirectory: Send + Sync {
+    /// Returns a page of users. It examines at most [`MAX_EXAMINED`] index entries, so it may have fewer users than
+    /// `query.limit`, and even none, although its `next` is a position: the caller goes on there. A caller that goes on until
+    /// `next` is `None` reads each user exactly once who matches from the first call to the last and does not move in the order
+    /// meanwhile. `query.after` must fit the order ([`UserCursor::fits`](crate::model::UserCursor::fits)).
+    async fn page(&self, query: &UserPageQuery, time: &TimeBudget) -> Result<UserPage, StoreError>;
+
+    /// Returns the user with this id, and their last login.
+    async fn details(&self, id: UserId, time: &TimeBudget) -> Result<Option<UserDetails>, StoreError>;
+
+    /// Returns about how many users there are, or `None` if the store has no estimate. Counts nothing.
+    async fn estimated_users(&self, time: &TimeBudget) -> Result<Option<u64>, StoreError>;
+}
