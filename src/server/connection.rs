@@ -28,7 +28,7 @@ use tokio::{
 
 use super::{
     activity::{CloseReason, ConnectionActivity, InFlight},
-    limits::{ConnectionLimits, MAX_HEAD_BYTES, MAX_HEADER_LINES, MAX_HEADER_LIST_BYTES},
+    limits::{ConnectionLimits, MAX_CONCURRENT_STREAMS, MAX_HEAD_BYTES, MAX_HEADER_LINES, MAX_HEADER_LIST_BYTES},
     memory::ConnectionMemory,
     request_head::{self, HeadError},
     shutdown::Phase,
@@ -287,7 +287,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
         // Ends a connection whose client is silent within a frame or a header block, too.
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10))
-        .max_concurrent_streams(100)
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
         // The most bytes of a request body. Bodies are read as they arrive: the connection's window, the least that HTTP/2
         // allows, only limits what h2 holds until the tasks of the streams run.
         .initial_stream_window_size(16 * 1024)

@@ -1,5 +1,7 @@
 //! Watches the frames of an HTTP/2 connection for what its memory depends on: the header table, and incomplete header blocks.
 
+use std::mem;
+
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -40,6 +42,8 @@ pub struct FrameWatch {
     has_settings: bool,
     is_table_empty: bool,
     block: HeaderBlock,
+    /// The header blocks whose last frame has begun since [`Self::take_heads`].
+    heads: u32,
 }
 
 /// The header block of the latest frame.
@@ -62,6 +66,7 @@ impl FrameWatch {
             has_settings: false,
             is_table_empty: false,
             block: HeaderBlock::None,
+            heads: 0,
         }
     }
 
@@ -94,6 +99,11 @@ impl FrameWatch {
         }
     }
 
+    /// Returns how many header blocks have ended, or end with the current frame, since the last call.
+    pub fn take_heads(&mut self) -> u32 {
+        mem::take(&mut self.heads)
+    }
+
     /// Returns how many bytes of the frame are looked at.
     fn begun_bytes(&self) -> usize {
         match self.begun[..] {
@@ -116,6 +126,7 @@ impl FrameWatch {
                 (CONTINUATION, _) => HeaderBlock::Ends,
                 _ => HeaderBlock::None,
             };
+            self.heads += u32::from(matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS != 0);
         }
         self.begun.clear();
     }
@@ -189,5 +200,22 @@ mod tests {
         // Whole within one read.
         assert!(!is_incomplete(&[frame(HEADERS, 0, b"\x82"), last].concat()));
         assert!(!is_incomplete(&frame(0, 0, b"data")));
+    }
+
+    #[test]
+    fn each_header_block_counts_once() {
+        let mut watch = FrameWatch::new();
+        watch.bytes_arrived(PREFACE);
+        for bytes in [
+            frame(HEADERS, END_HEADERS, b"\x82"),
+            frame(0, 0, b"data"),
+            frame(HEADERS, 0, b"\x82"),
+            frame(CONTINUATION, 0, b"\x82"),
+            frame(CONTINUATION, END_HEADERS, b"\x82"),
+        ] {
+            watch.bytes_arrived(&bytes);
+        }
+
+        assert_eq!([watch.take_heads(), watch.take_heads()], [2, 0]);
     }
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The most requests of an HTTP/2 connection at once: the least that RFC 9113, section 6.5.2, recommends.
+pub const MAX_CONCURRENT_STREAMS: u32 = 100;
+
 /// The most bytes of a request head, as HTTP/1.1 sends it. HTTP/2 has the same limit.
 pub const MAX_HEAD_BYTES: usize = 32 * 1024;
 

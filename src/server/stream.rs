@@ -15,13 +15,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::{
     activity::ConnectionActivity,
     frame_watch::{FrameWatch, PREFACE},
+    limits::MAX_CONCURRENT_STREAMS,
     memory::ConnectionMemory,
 };
 
 const READ_BYTES: usize = 4 * 1024;
 
 /// The most bytes that are read before other tasks run: those that take the bodies from h2, which holds 250 bytes for each
-/// frame.
+/// frame; and before h2 hands over the requests that it has decoded, which it holds at up to 200 KB each.
 const MAX_READ_AT_ONCE: usize = 16 * 1024;
 
 /// The most bytes that are read and discarded after the last response.
@@ -41,6 +42,11 @@ pub struct TrackedStream<IO> {
     frames: Option<FrameWatch>,
     /// Bytes that were read since the stream last yielded.
     read_at_once: usize,
+    /// How many more reads yield. hyper reads once before it takes each request from h2: a read for each decoded request lets
+    /// it take all of them before more input, or a failure, arrives.
+    yields: u32,
+    /// Why the next read that does not yield fails.
+    failure: Option<io::Error>,
     /// Input that was read to detect the protocol, and that hyper has not read yet.
     prefix: Vec<u8>,
     is_read_closed: bool,
@@ -57,6 +63,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
             memory,
             frames: None,
             read_at_once: 0,
+            yields: 0,
+            failure: None,
             prefix: Vec::new(),
             is_read_closed: false,
             is_write_blocked: false,
@@ -90,6 +98,26 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TrackedStream<IO> {
         self.is_read_closed = buffer.filled().is_empty();
         self.prefix.extend_from_slice(buffer.filled());
         Poll::Ready(Ok(()))
+    }
+
+    /// Charges for input.
+    fn charge(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.memory.bytes_arrived(bytes.len()).map_err(io::Error::other)?;
+        self.activity.bytes_arrived();
+        self.watch_frames(bytes)
+    }
+
+    /// Returns how many header blocks have arrived since the stream last yielded.
+    fn take_heads(&mut self) -> u32 {
+        self.frames.as_mut().map_or(0, FrameWatch::take_heads)
+    }
+
+    /// Yields this read, and one more for each request that h2 may have decoded.
+    fn yield_to_requests<T>(&mut self, context: &Context<'_>) -> Poll<T> {
+        self.read_at_once = 0;
+        self.yields = self.take_heads().min(MAX_CONCURRENT_STREAMS);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Charges for what HTTP/2 holds from here on.
@@ -137,23 +165,32 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TrackedStream<IO> {
             }
             return Poll::Ready(Ok(()));
         }
-        if self.read_at_once >= MAX_READ_AT_ONCE {
-            self.read_at_once = 0;
+        if self.yields > 0 {
+            self.yields -= 1;
             context.waker().wake_by_ref();
             return Poll::Pending;
+        }
+        if let Some(failure) = self.failure.take() {
+            return Poll::Ready(Err(failure));
+        }
+        if self.read_at_once >= MAX_READ_AT_ONCE {
+            return self.yield_to_requests(context);
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.io).poll_read(context, buffer);
         if read.is_pending() {
             self.read_at_once = 0;
+            self.take_heads();
         }
         ready!(read)?;
         let length = buffer.filled().len() - before;
         if length > 0 {
             self.read_at_once += length;
-            self.memory.bytes_arrived(length).map_err(io::Error::other)?;
-            self.activity.bytes_arrived();
-            self.watch_frames(&buffer.filled()[before..])?;
+            if let Err(failure) = self.charge(&buffer.filled()[before..]) {
+                buffer.set_filled(before);
+                self.failure = Some(failure);
+                return self.yield_to_requests(context);
+            }
         } else if buffer.remaining() > 0 {
             self.is_read_closed = true;
         }
