@@ -9,7 +9,7 @@ use postern::{
     http::{CorsPolicy, RequestLimits},
     keys::{self, LiveKeyring},
     metrics::Metrics,
-    model::{AccountStatus, AuditOrigin, Client},
+    model::{AccountStatus, AuditOrigin, Client, Role},
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
     rate_limit::LoginLimiter,
     server::ConnectionTimeouts,
@@ -146,4 +146,9 @@ pub fn renamed(name: &str) -> UserEdit {
 /// An edit that changes the status.
 pub fn with_status(status: AccountStatus) -> UserEdit {
     UserEdit { status: Some(status), ..UserEdit::default() }
+}
+
+/// An edit that changes the role.
+pub fn with_role(role: Role) -> UserEdit {
+    UserEdit { role: Some(role), ..UserEdit::default() }
 }
