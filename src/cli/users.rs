@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     accounts::{AdminCall, NewUser, UserAdmin, UserAdminError, UserEdit, UserRef},
-    model::{AccountStatus, AuditOrigin, Email, Name, Role, User, UserPageQuery},
+    model::{AccountStatus, Email, Name, Role, User, UserPageQuery},
     passwords::Password,
-    store::{DeletionMode, TimeBudget},
+    store::DeletionMode,
 };
 
 /// The time limit of the store for a command.
@@ -109,6 +109,15 @@ impl UserCommand {
         }
     }
 
+    /// Returns the time limit of the store calls of the command. A list has one for each page.
+    #[must_use]
+    pub fn store_timeout(&self) -> Duration {
+        match self.action {
+            UserAction::EndAllSessions => STORE_TIMEOUT_FOR_ALL,
+            _ => STORE_TIMEOUT,
+        }
+    }
+
     /// Runs the command. Returns the text to print.
     ///
     /// # Errors
@@ -117,23 +126,20 @@ impl UserCommand {
         self,
         user_admin: &UserAdmin,
         password: Option<Password>,
-        origin: AuditOrigin,
+        call: &AdminCall<'_>,
     ) -> Result<String, UserAdminError> {
-        let time = &TimeBudget::new(STORE_TIMEOUT);
-        let call = &AdminCall::command_line(origin.clone(), time);
         match self.action {
             UserAction::List(query) => user_list::list(user_admin, query, self.format).await,
             UserAction::Show(user_ref) => {
-                let id = user_admin.find(&user_ref, time).await?.id;
-                Ok(render(&user_admin.details(id, time).await?, self.format))
+                let id = user_admin.find(&user_ref, call.time).await?.id;
+                Ok(render(&user_admin.details(id, call.time).await?, self.format))
             }
             UserAction::Delete(user_refs, mode) => {
                 let users = delete(user_admin, &user_refs, mode, call).await?;
                 Ok(render_deleted(&users, mode, self.format))
             }
             UserAction::EndAllSessions => {
-                let time = TimeBudget::new(STORE_TIMEOUT_FOR_ALL);
-                let users = user_admin.end_all_sessions(&AdminCall::command_line(origin, &time)).await?;
+                let users = user_admin.end_all_sessions(call).await?;
                 Ok(format!("ended every session of {users} users"))
             }
             action => {

@@ -37,7 +37,8 @@ fn details(events: &[AuditEvent]) -> Vec<(&str, Option<&str>)> {
 async fn edit_without_a_change_writes_nothing() {
     let service = Service::start().await;
     let (user_admin, time) = (service.user_admin(), time());
-    let user = user_admin.create(new_user("ada@example.org"), &admin_call(&time)).await.expect("a user");
+    user_admin.create(new_user("ada@example.org"), &admin_call(&time)).await.expect("a user");
+    let user = service.user("ada@example.org").await;
     let same = UserEdit {
         name: Some(user.name.clone()),
         email: Some(user.email.clone()),
@@ -132,7 +133,8 @@ async fn limited_caller_neither_makes_nor_changes_administrators() {
     let (user_admin, time) = (service.user_admin(), time());
     let ada = service.signed_up("ada@example.org").await;
     let root = NewUser { role: Role::Administrator, ..new_user("root@example.org") };
-    let root = user_admin.create(root, &admin_call(&time)).await.expect("a user");
+    user_admin.create(root, &admin_call(&time)).await.expect("a user");
+    let root = service.user("root@example.org").await;
     let session = service.logged_in("root@example.org", PASSWORD).await;
     let (who, member) = (UserRef::Id(root.id), UserRef::Id(service.user(&ada.email).await.id));
     let call = || limited(&time);
