@@ -9,16 +9,16 @@ use super::{
     hash_budget::{default_request_memory, excess_memory, excess_request_memory, memory_limit},
     setting::{ConfigError, TypedSetting},
     settings::{
-        ACCESS_TTL, DATA_DIR, DATABASE, HASH_LANES, HASH_MAX_WAIT, HASH_MEMORY, HASH_PASSES, HASH_THREADS, KEYS_DIR,
-        KEYS_MAX_AGE, LISTEN, REDIS, REFRESH_TTL, REQUEST_MEMORY, SESSION_IDLE_TTL, TLS_CERT, TLS_KEY, TRUSTED_PROXIES,
-        UrlSettings,
+        ACCESS_TTL, ADMIN_API, ADMIN_NETWORKS, ADMIN_REAUTH_AGE, DATA_DIR, DATABASE, HASH_LANES, HASH_MAX_WAIT,
+        HASH_MEMORY, HASH_PASSES, HASH_THREADS, KEYS_DIR, KEYS_MAX_AGE, LISTEN, REDIS, REFRESH_TTL, REQUEST_MEMORY,
+        SESSION_IDLE_TTL, TLS_CERT, TLS_KEY, TRUSTED_PROXIES, UrlSettings,
     },
     stores::{EmbeddedConfig, Stores},
     values::Values,
 };
 use crate::{
     accounts::Lifetimes,
-    http::TrustedProxies,
+    http::{AdminAccess, AdminListener, TrustedProxies},
     passwords::{HashParameters, HasherSettings},
     server::TlsFiles,
     store::{ClientCertificateFiles, StoreTls, StoreTlsError, StoreTlsFiles, StoreTlsRole, StoreUrl},
@@ -177,6 +177,24 @@ impl<'values> Reader<'values> {
             );
         }
         self.read_if_set(&TRUSTED_PROXIES).unwrap_or_default()
+    }
+
+    /// Returns who may call the admin API. Its networks must be set if the public listener serves it.
+    pub fn admin_access(&mut self, listener: AdminListener) -> AdminAccess {
+        let is_set = self.values.get(&ADMIN_NETWORKS.setting).is_some();
+        if listener == AdminListener::Public && !is_set {
+            self.error(
+                &ADMIN_NETWORKS,
+                format!(
+                    "not set although {} is public: expected the networks of the clients of `/admin/api/`",
+                    ADMIN_API.setting.name
+                ),
+            );
+        }
+        AdminAccess {
+            networks: self.read_if_set(&ADMIN_NETWORKS),
+            max_authentication_age: self.read(&ADMIN_REAUTH_AGE),
+        }
     }
 
     fn missing<A, B>(&mut self, missing: &TypedSetting<A>, present: &TypedSetting<B>) {

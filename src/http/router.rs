@@ -124,29 +124,36 @@ impl Router {
     /// If two paths conflict: a bug in the route table.
     #[must_use]
     pub fn new(listener: &'static str, routes: impl IntoIterator<Item = Route>) -> Self {
+        Self { listener, routes: Vec::new(), paths: Vec::new(), tree: matchit::Router::new() }.with(routes)
+    }
+
+    /// Adds routes to those of the listener.
+    ///
+    /// # Panics
+    /// If two paths conflict, or one is already in the table: a bug in the route table.
+    #[must_use]
+    pub fn with(mut self, routes: impl IntoIterator<Item = Route>) -> Self {
         let mut table: Vec<Methods> = Vec::new();
-        let mut listed = Vec::new();
         for Route { method, path, handler } in routes {
-            listed.push((method.clone(), path));
+            self.routes.push((method.clone(), path));
             if let Some(methods) = table.iter_mut().find(|methods| methods.path.pattern == path) {
                 methods.routes.push((method, handler));
                 continue;
             }
-            let path = RoutePath { pattern: path, index: table.len() };
+            let path = RoutePath { pattern: path, index: self.paths.len() };
+            self.paths.push(path.pattern);
             table.push(Methods { path, routes: vec![(method, handler)] });
         }
-        let paths = table.iter().map(|methods| methods.path.pattern).collect();
-        let mut tree = matchit::Router::new();
         for methods in table {
             let bare = methods.path.pattern.trim_end_matches('/');
             // `{*rest}` also matches the trailing slash.
             let takes_rest = bare.ends_with('}') && bare.contains("{*");
             let slashed = (!takes_rest).then(|| format!("{bare}/"));
             for path in [bare.to_owned()].into_iter().chain(slashed) {
-                tree.insert(path, methods.clone()).unwrap_or_else(|error| panic!("{error}"));
+                self.tree.insert(path, methods.clone()).unwrap_or_else(|error| panic!("{error}"));
             }
         }
-        Self { listener, routes: listed, paths, tree }
+        self
     }
 
     /// Returns the name of the listener.

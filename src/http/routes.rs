@@ -6,11 +6,15 @@
 use hyper::Method;
 
 use super::{
+    admin_caller::AdminReader,
     auth::{ApiClient, ForwardAuth, Public, SignedIn},
-    handlers::{export, forward_auth, health, introspection, key_sets, openapi, passwords, sessions, users},
-    router::{MethodFilter, Router, route},
+    handlers::{admin, export, forward_auth, health, introspection, key_sets, openapi, passwords, sessions, users},
+    router::{MethodFilter, Route, Router, route},
 };
 use crate::tokens::{AccessFormat, KeySetFormat};
+
+/// The beginning of every path of the admin API.
+pub const ADMIN_API: &str = "/admin/api/";
 
 /// Returns the routes of the public API. Each path is served with and without a trailing slash.
 #[must_use]
@@ -51,4 +55,14 @@ pub fn operations() -> Router {
         route(Method::GET, "/readyz",  Public, health::ready),
         route(Method::GET, "/metrics", Public, health::metrics),
     ])
+}
+
+/// Returns the routes of the admin API, which are added to those of one listener. Every path begins with [`ADMIN_API`].
+#[must_use]
+#[rustfmt::skip]
+pub fn admin() -> Vec<Route> {
+    vec![
+        //    method       path              caller       handler
+        route(Method::GET, "/admin/api/me/", AdminReader, admin::me::me),
+    ]
 }

@@ -17,11 +17,11 @@ use postern::{
     api_keys::ApiClients,
     audit::WriterHandle,
     clock::{Clock, ManualClock},
-    http::{self, Readiness, TokenCheckConfig, routes},
+    http::{self, AdminListener, Readiness, Router, TokenCheckConfig, UseCases, routes},
     keys::LiveKeyring,
     model::{AuditEvent, EventKind, EventQuery, PasswordHash, User},
     server::{self, ConnectionLimits, ConnectionTimeouts, ListenerConfig, Phase},
-    store::{AuditReader, AuditStore, UserAdminStore, UserDirectory},
+    store::AuditStore,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -125,25 +125,6 @@ impl<B: Backend> Service<B> {
     }
 }
 
-/// Returns the use cases of administrators on the stores of a server.
-fn user_admin(
-    accounts: &Accounts,
-    (directory, changes, events): (Arc<dyn UserDirectory>, Arc<dyn UserAdminStore>, Arc<dyn AuditReader>),
-) -> UserAdmin {
-    let Accounts { users, sessions, hasher, policy, clock, audit, .. } = accounts;
-    UserAdmin {
-        users: Arc::clone(users),
-        directory,
-        changes,
-        events,
-        sessions: Some(Arc::clone(sessions)),
-        hasher: Arc::clone(hasher),
-        policy: *policy,
-        clock: Arc::clone(clock),
-        audit: audit.clone(),
-    }
-}
-
 impl Server {
     async fn start<B: Backend>(shared: &Shared<B>, settings: Settings) -> Self {
         let clock = Arc::clone(&shared.clock);
@@ -151,12 +132,8 @@ impl Server {
         let keys = Arc::new(LiveKeyring::open(shared.keys.path()).expect("keys can be read"));
         let counting = Arc::new(CountingStores::new(stores.users, stores.sessions));
         let events = Arc::clone(&stores.audit);
-        let admin_stores =
-            (Arc::clone(&stores.directory), Arc::clone(&stores.user_admin), Arc::clone(&stores.audit_reader));
         let stores = Stores { users: counting.clone(), sessions: counting.clone(), ..stores };
-        let (accounts, writing) = assemble(stores, &keys, Arc::clone(&clock), &settings);
-        let user_admin = Arc::new(user_admin(&accounts, admin_stores));
-        let accounts = Arc::new(accounts);
+        let (use_cases, writing) = assemble(stores, &keys, Arc::clone(&clock), &settings);
         let readiness = Arc::new(Readiness::default());
         let api_clients =
             ApiClients::of_file(shared.keys.path().join("api-keys"), clock).expect("API keys can be read");
@@ -164,11 +141,18 @@ impl Server {
             Arc::new(TokenCheckConfig { api_clients, session_outage_policy: settings.session_outage_policy });
         let (phase, followed) = watch::channel(Phase::Serving);
         let mut addresses = Vec::new();
-        for router in [routes::public(), routes::operations()] {
+        let with_admin = |router: Router, listener| {
+            if settings.admin_listener == listener { router.with(routes::admin()) } else { router }
+        };
+        for router in [
+            with_admin(routes::public(), AdminListener::Public),
+            with_admin(routes::operations(), AdminListener::Operations),
+        ] {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             addresses.push(listener.local_addr().expect("an address"));
-            let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits)
-                .with_token_check(Arc::clone(&token_checks));
+            let service = http::Service::new(router, use_cases.clone(), Arc::clone(&readiness), settings.limits)
+                .with_token_check(Arc::clone(&token_checks))
+                .with_admin_access(settings.admin_access.clone());
             // As in `main`, the first one is public.
             let is_public = addresses.len() == 1;
             let trusted_proxies = || settings.trusted_proxies.parse().expect("networks");
@@ -186,6 +170,7 @@ impl Server {
             let config = ListenerConfig { listener, service: Arc::new(service), limits, tls: None };
             tokio::spawn(server::serve(config, followed.clone()));
         }
+        let UseCases { accounts, user_admin } = use_cases;
         let (phase, writing) = (Arc::new(phase), Arc::new(writing));
         let (address, operations) = (addresses[0], addresses[1]);
         Self { address, operations, accounts, readiness, counting, keys, events, user_admin, _writing: writing, phase }

@@ -1,0 +1,3 @@
+//! The handlers of the admin API, one file for each subject.
+
+pub mod me;
