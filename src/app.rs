@@ -184,7 +184,7 @@ impl<'config> App<'config> {
             changes: instrumented_user_admin(Arc::clone(&stores.user_admin), calls.clone()),
             sessions: Some(Arc::clone(&accounts.sessions)),
             hasher: Arc::clone(&accounts.hasher),
-            policy: accounts.policy.clone(),
+            policy: accounts.policy,
             clock: Arc::clone(&self.clock),
             audit: accounts.audit.clone(),
         }

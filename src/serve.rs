@@ -197,7 +197,6 @@ impl Running {
         self.readiness.drain();
         self.public.phase.send_replace(Phase::Draining);
         let drained = self.drain(config, audit_writer).await;
-        // Only now: probes get responses until the end.
         self.operations.task.abort();
         drained
     }
@@ -209,6 +208,9 @@ impl Running {
         let deadline = Instant::now() + config.shutdown_grace;
         let drained = timeout_at(deadline, &mut self.public.task).await.is_ok_and(|ended| ended.is_ok());
         self.public.task.abort();
+        // Administrators' requests on this listener end before the audit trail does. Probes get responses until now.
+        self.operations.phase.send_replace(Phase::Closing);
+        let _ = timeout_at(deadline, &mut self.operations.task).await;
         audit_writer.finish(deadline.max(Instant::now() + MIN_AUDIT_FLUSH)).await;
         drained
     }

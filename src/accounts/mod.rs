@@ -16,6 +16,7 @@ mod profile;
 mod profile_export;
 mod reauthentication;
 mod refresh;
+mod renew_authentication;
 mod service;
 mod sessions;
 mod sign_up;

@@ -29,7 +29,7 @@ settings! {
     LISTEN: SocketAddr =
         setting("POSTERN_LISTEN", "127.0.0.1:8000", "Address and port of the public API").address();
     OPS_LISTEN: SocketAddr =
-        setting("POSTERN_OPS_LISTEN", "127.0.0.1:8001", "Address and port of probes and metrics; must not be public")
+        setting("POSTERN_OPS_LISTEN", "127.0.0.1:8001", "Address and port of probes, metrics and, by default, the admin API; must not be public")
             .address();
     TLS_CERT: PathBuf =
         setting("POSTERN_TLS_CERT", "none: plain HTTP", "PEM file with the certificate chain of the public API").path();

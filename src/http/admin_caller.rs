@@ -89,11 +89,13 @@ async fn authenticate(scope: Scope, context: &Context, headers: &HeaderMap) -> R
         return Err(ApiError::PermissionDenied);
     }
     let max_age = context.admin_access.max_authentication_age;
-    let until = current.session.authenticated.map(|authenticated| authenticated + max_age);
-    match until.filter(|until| context.accounts.clock.now() <= *until) {
-        Some(authenticated_until) => Ok(AdminCaller::Administrator { current, authenticated_until }),
-        None => Err(ApiError::ReauthenticationRequired(max_age)),
+    let authenticated_until = current.session.authenticated + max_age;
+    if context.accounts.clock.now() > authenticated_until {
+        return Err(ApiError::ReauthenticationRequired(max_age));
     }
+    // Cannot be set already: a request is authenticated once.
+    let _ = context.state.administrator.set(current.user.id);
+    Ok(AdminCaller::Administrator { current, authenticated_until })
 }
 
 impl Context {

@@ -11,6 +11,7 @@ use super::{admin_access::AdminAccess, forwarding::RequestClient, readiness::Rea
 use crate::{
     accounts::{Accounts, CallContext, SessionOutagePolicy, UserAdmin},
     api_keys::{ApiClientName, ApiClients, AuthorizedClient},
+    model::UserId,
     request_memory::MemoryShare,
 };
 
@@ -72,6 +73,8 @@ pub struct RequestState {
     pub memory: MemoryShare,
     /// The API client that was authenticated, for the log.
     pub api_client: OnceLock<ApiClientName>,
+    /// The administrator who was authenticated, for the log.
+    pub administrator: OnceLock<UserId>,
 }
 
 /// Settings for the endpoints that check tokens for other services, and the API clients, which may also call the admin API.

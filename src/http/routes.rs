@@ -31,6 +31,7 @@ pub fn public() -> Router {
         route(Method::DELETE,    "/profile/",                SignedIn,    users::delete),
         route(Method::POST,      "/profile/export/",         SignedIn,    export::export),
         route(Method::POST,      "/change-password/",        SignedIn,    passwords::change),
+        route(Method::POST,      "/reauthenticate/",         SignedIn,    sessions::reauthenticate),
         route(Method::GET,       "/sessions/",               SignedIn,    sessions::list),
         route(Method::DELETE,    "/sessions/{id}/",          SignedIn,    sessions::end),
         route(Method::POST,      "/logout-everywhere/",      SignedIn,    sessions::logout_everywhere),

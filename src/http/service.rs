@@ -181,7 +181,10 @@ impl Service {
         let client = self.forwarding.client(peer.ip(), request.headers());
         let bytes = REQUEST_BYTES + head_bytes(request);
         let memory = self.budget.charge(self.payer(client.address()), MemoryUse::Request, bytes)?;
-        Ok(Admission { client, state: Arc::new(RequestState { memory, api_client: OnceLock::new() }) })
+        Ok(Admission {
+            client,
+            state: Arc::new(RequestState { memory, api_client: OnceLock::new(), administrator: OnceLock::new() }),
+        })
     }
 
     /// Responds to a request. Always returns a response and counts the request, even if the handler panics or exceeds its

@@ -14,6 +14,7 @@ mod unread_log;
 mod embedded {
     pub use crate::support::Embedded as Backend;
     pub type Service = crate::support::Service<Backend>;
+    mod admin_callers;
     mod audit;
     mod authentication;
     mod common;
@@ -39,6 +40,7 @@ mod embedded {
     mod profile_export;
     mod rate_limit;
     mod rate_limit_addresses;
+    mod reauthentication;
     mod refresh;
     mod rotation;
     mod session_termination;
@@ -52,6 +54,7 @@ mod embedded {
 mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
     pub type Service = crate::support::Service<Backend>;
+    mod admin_callers;
     mod audit;
     mod authentication;
     mod common;
@@ -71,6 +74,7 @@ mod postgres_redis {
     mod profile_export;
     mod rate_limit;
     mod rate_limit_addresses;
+    mod reauthentication;
     mod refresh;
     mod rotation;
     mod session_termination;

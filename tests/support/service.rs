@@ -19,7 +19,8 @@ use postern::{
     clock::{Clock, ManualClock},
     http::{self, AdminListener, Readiness, Router, TokenCheckConfig, UseCases, routes},
     keys::LiveKeyring,
-    model::{AuditEvent, EventKind, EventQuery, PasswordHash, User},
+    model::{AuditEvent, EventKind, EventQuery, PasswordHash, Role, User},
+    passwords::{Password, WorkPermit},
     server::{self, ConnectionLimits, ConnectionTimeouts, ListenerConfig, Phase},
     store::AuditStore,
 };
@@ -32,8 +33,8 @@ use tokio::{
 };
 
 use super::{
-    API_KEY, Api, Backend, CountingStores, LONG, RequestBuilder, Response, Settings, Stores, TestUser, assemble,
-    connect_from, eventually_some, new_keys, sample, time, until_closed,
+    API_KEY, Api, Backend, CountingStores, LONG, PASSWORD, RequestBuilder, Response, Settings, Stores, TestUser,
+    assemble, connect_from, eventually_some, new_keys, sample, time, until_closed,
 };
 
 /// The parts that all servers of a service share.
@@ -210,6 +211,21 @@ impl Server {
     /// A request to the operations listener.
     pub fn operations(&self, path: &str) -> RequestBuilder {
         RequestBuilder::operations(self.operations, path)
+    }
+
+    /// A request to the admin API on the operations listener.
+    pub fn admin(&self, method: &str, path: &str) -> RequestBuilder {
+        RequestBuilder::new(self.operations, method, &format!("/admin/api/{path}")).unchecked()
+    }
+
+    /// Creates an administrator, and logs in.
+    pub async fn administrator(&self, email: &str) -> TestUser {
+        let (permit, password) = (WorkPermit::for_command_line(), Password::new(PASSWORD));
+        let hash = self.accounts.hasher.hash(&permit, &password).await.expect("a hash");
+        let (address, name) = (email.parse().expect("an address"), "Grace Hopper".parse().expect("a name"));
+        let user = User::new(address, name, Some(hash), self.accounts.clock.now());
+        self.insert(&User { role: Role::Administrator, ..user }).await;
+        self.logged_in(email, PASSWORD).await
     }
 
     pub async fn sign_up(&self, email: &str) -> Response {
