@@ -65,7 +65,7 @@ pub enum ApiKeysError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LineFault {
     /// The line has fewer than two words or more than three.
-    #[error("expected a name, whitespace, a key, and optionally whitespace and scopes without spaces")]
+    #[error("expected a name, a key and optionally scopes, separated by white space")]
     Words,
     /// The name is invalid.
     #[error("invalid name: expected 1 to {MAX_NAME_CHARACTERS} characters of A-Z a-z 0-9 . _ -")]

@@ -118,12 +118,15 @@ fn error_names_line_and_fault_but_not_the_content() {
     let faults: Vec<_> = lines.into_iter().map(fault).collect();
     insta::assert_debug_snapshot!(faults, @r#"
     [
-        "line 3: expected a name, whitespace and a key",
-        "line 3: expected a name, whitespace and a key",
+        "line 3: expected a name, a key and optionally scopes, separated by white space",
+        "line 3: expected a name, a key and optionally scopes, separated by white space",
         "line 3: invalid name: expected 1 to 64 characters of A-Z a-z 0-9 . _ -",
         "line 3: invalid name: expected 1 to 64 characters of A-Z a-z 0-9 . _ -",
         "line 3: invalid key: expected 32 to 256 ASCII characters, as `openssl rand -base64 32` prints",
         "line 3: invalid key: expected 32 to 256 ASCII characters, as `openssl rand -base64 32` prints",
+        "line 3: invalid scopes: expected introspect, admin:read or admin, or several of them, separated by commas",
+        "line 3: invalid scopes: expected each scope once",
+        "line 3: invalid scopes: expected introspect, admin:read or admin, or several of them, separated by commas",
     ]
     "#);
     assert_eq!(fault(&format!("search {}ü", "k".repeat(40))), faults[4]);
