@@ -30,7 +30,8 @@ impl Accounts {
     ///
     /// # Errors
     /// Returns [`AccountError::WrongPassword`] if the password is wrong, [`AccountError::InvalidAccessToken`] if this session
-    /// has ended meanwhile, [`AccountError::RateLimited`], [`AccountError::Overloaded`] or [`AccountError::Store`].
+    /// has ended meanwhile, [`AccountError::LastAdministrator`] if no other active administrator has a password,
+    /// [`AccountError::RateLimited`], [`AccountError::Overloaded`] or [`AccountError::Store`].
     pub async fn delete_account(
         &self,
         current: &CurrentUser,

@@ -7,7 +7,7 @@ use crate::{
     model::{EventKind, Session, User},
     passwords::{AcceptedPassword, CandidatePassword, Password, WorkPermit},
     rate_limit::AttemptSubject,
-    store::CompareAndSet,
+    store::{CompareAndSet, OwnDeletion},
 };
 
 /// The jobs of a password change that come before the hash of the new password: the estimate of its strength, and the
@@ -66,7 +66,8 @@ impl Accounts {
     /// # Errors
     /// Returns [`AccountError::PolicyViolations`] if a new password is not accepted, [`AccountError::WrongPassword`] if the
     /// password is wrong, [`AccountError::InvalidAccessToken`] if this session has ended meanwhile,
-    /// [`AccountError::RateLimited`], [`AccountError::Overloaded`] or [`AccountError::Store`].
+    /// [`AccountError::LastAdministrator`], [`AccountError::RateLimited`], [`AccountError::Overloaded`] or
+    /// [`AccountError::Store`].
     pub(super) async fn reauthenticate(
         &self,
         current: &CurrentUser,
@@ -141,7 +142,11 @@ impl Accounts {
                 let CurrentUser { user, .. } = self.reload(current, call).await?;
                 return Ok(Some(Reauthenticated { former: user, opened: None }));
             }
-            ReauthWrite::Deletion => (self.users.delete_verified(user, &call.time).await?, None),
+            ReauthWrite::Deletion => match self.users.delete_verified(user, &call.time).await? {
+                OwnDeletion::Deleted => (CompareAndSet::Written, None),
+                OwnDeletion::Stale => (CompareAndSet::Stale, None),
+                OwnDeletion::LastAdministrator => return Err(AccountError::LastAdministrator),
+            },
         };
         Ok((written == CompareAndSet::Written).then(|| Reauthenticated { former: user.clone(), opened }))
     }

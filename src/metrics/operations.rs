@@ -10,9 +10,7 @@ pub const OPERATIONS: &[&str] = &[
     "users.list",
     "users.list_by_id",
     "users.update",
-    "users.delete",
     "users.delete_verified",
-    "users.end_all_sessions",
     "users.imported_hashes",
     "users.ping",
     "sessions.open",
@@ -37,4 +35,5 @@ pub const OPERATIONS: &[&str] = &[
     "user_admin.create",
     "user_admin.change",
     "user_admin.delete",
+    "user_admin.end_all_sessions",
 ];

@@ -13,7 +13,7 @@ use super::{
 pub struct UserChange {
     /// The new name.
     pub name: Option<Name>,
-    /// The new email.
+    /// The new email. If it is another one, it is not verified, unless `email_verified` says so.
     pub email: Option<Email>,
     /// Whether the email is verified.
     pub email_verified: Option<bool>,

@@ -14,7 +14,7 @@ use super::{
     time_budget::TimeBudget,
     user_admin::{AdminTarget, AdminWrite, ChangedUser, UserAdminStore, UserDeletion},
     user_directory::UserDirectory,
-    users::{CompareAndSet, ImportedHashStats, Insert, PasswordChange, UserStore, UserUpdate},
+    users::{CompareAndSet, ImportedHashStats, Insert, OwnDeletion, PasswordChange, UserStore, UserUpdate},
 };
 use crate::{
     metrics::{CallMetrics, Operation},
@@ -130,17 +130,9 @@ impl UserStore for Instrumented<dyn UserStore> {
         self.count(const { Operation::named("users.update") }, self.store.update(id, update, time)).await
     }
 
-    async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        self.count(const { Operation::named("users.delete") }, self.store.delete(id, time)).await
-    }
-
-    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
+    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<OwnDeletion, StoreError> {
         self.count(const { Operation::named("users.delete_verified") }, self.store.delete_verified(verified, time))
             .await
-    }
-
-    async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
-        self.count(const { Operation::named("users.end_all_sessions") }, self.store.end_all_sessions(epoch, time)).await
     }
 
     async fn imported_hashes(&self, time: &TimeBudget) -> Result<Option<ImportedHashStats>, StoreError> {
@@ -305,5 +297,10 @@ impl UserAdminStore for Instrumented<dyn UserAdminStore> {
 
     async fn delete(&self, deletion: &UserDeletion, time: &TimeBudget) -> Result<AdminWrite<Vec<User>>, StoreError> {
         self.count(const { Operation::named("user_admin.delete") }, self.store.delete(deletion, time)).await
+    }
+
+    async fn end_all_sessions(&self, epoch: Epoch, event: &AuditEvent, time: &TimeBudget) -> Result<u64, StoreError> {
+        let call = self.store.end_all_sessions(epoch, event, time);
+        self.count(const { Operation::named("user_admin.end_all_sessions") }, call).await
     }
 }

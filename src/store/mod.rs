@@ -52,5 +52,5 @@ pub use self::{
     user_admin::{AdminTarget, AdminWrite, ChangedUser, DeletionMode, UserAdminStore, UserDeletion},
     user_directory::{MAX_EXAMINED, UserDirectory},
     user_import::{DecidedUser, ImportDecision, MergedBatch, StagedUser, UserImport},
-    users::{CompareAndSet, ImportedHashStats, Insert, PasswordChange, UserStore, UserUpdate},
+    users::{CompareAndSet, ImportedHashStats, Insert, OwnDeletion, PasswordChange, UserStore, UserUpdate},
 };

@@ -197,6 +197,8 @@ pub(super) enum CallError {
     /// The store did not run the call, because a prepared statement was stale: a retry on another connection may succeed, and
     /// is safe even if the call is not idempotent.
     NotRun(StoreError),
+    /// Another user has the email that the call was to write. The call had no effect.
+    EmailTaken(StoreError),
     /// Any other error.
     Other(StoreError),
 }
@@ -204,7 +206,10 @@ pub(super) enum CallError {
 impl From<CallError> for StoreError {
     fn from(error: CallError) -> Self {
         match error {
-            CallError::Connection(error) | CallError::NotRun(error) | CallError::Other(error) => error,
+            CallError::Connection(error)
+            | CallError::NotRun(error)
+            | CallError::EmailTaken(error)
+            | CallError::Other(error) => error,
         }
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{error::StoreError, time_budget::TimeBudget};
-use crate::model::{AdminReach, AuditEvent, User, UserChange, UserId};
+use crate::model::{AdminReach, AuditEvent, Epoch, User, UserChange, UserId};
 
 /// Changes users for administrators. Each change is one statement, which also inserts its audit events: there is no change
 /// without an event, and no event without a change.
@@ -33,6 +33,10 @@ pub trait UserAdminStore: Send + Sync {
     /// as they were, in the order of their ids; the ids of other users are not found. The sessions of the users end with this
     /// write.
     async fn delete(&self, deletion: &UserDeletion, time: &TimeBudget) -> Result<AdminWrite<Vec<User>>, StoreError>;
+
+    /// Ends every session of every user: sets the epoch of all users to `epoch` and clears their surviving sessions. Inserts
+    /// the event with the detail `users: N`, and returns this number of users.
+    async fn end_all_sessions(&self, epoch: Epoch, event: &AuditEvent, time: &TimeBudget) -> Result<u64, StoreError>;
 }
 
 /// The user to change.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use super::{error::StoreError, health::StoreHealth, time_budget::TimeBudget};
-use crate::model::{AccountStatus, Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery};
+use crate::model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery};
 
 /// Stores users.
 ///
@@ -58,19 +58,13 @@ pub trait UserStore: Send + Sync {
     /// user exactly once who exists from the first call to the last.
     async fn list_by_id(&self, after: Option<UserId>, limit: u32, time: &TimeBudget) -> Result<Vec<User>, StoreError>;
 
-    /// Updates a user unconditionally. Returns the user after the update, or `None` if no user has this id.
+    /// Updates a user for themself, unconditionally. Returns the user after the update, or `None` if no user has this id.
     async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError>;
 
-    /// Deletes a user unconditionally. Returns the deleted user, or `None` if no user has this id. The user's sessions
-    /// end with this write, because a session is valid only while its user exists.
-    async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError>;
-
-    /// Deletes a user under the conditions of [`rehash`](Self::rehash).
-    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError>;
-
-    /// Ends every session of every user: sets the epoch of all users to `epoch` and clears their surviving sessions.
-    /// Returns the number of users.
-    async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError>;
+    /// Deletes a user under the conditions of [`rehash`](Self::rehash), if they also have the role of `verified`, unless they are
+    /// the last administrator ([`UserAdminStore`](super::UserAdminStore)). The user's sessions end with this write, because a
+    /// session is valid only while its user exists.
+    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<OwnDeletion, StoreError>;
 
     /// Returns what unknown emails are compared with while users have imported hashes. Returns `None` if no import has stored
     /// any.
@@ -98,6 +92,17 @@ pub enum CompareAndSet {
     Stale,
 }
 
+/// The outcome of a deletion of a user by themself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnDeletion {
+    /// The user matched and was deleted.
+    Deleted,
+    /// The user has changed since it was read, is inactive, or no longer exists; nothing was deleted.
+    Stale,
+    /// Afterwards, no active administrator would have a password; nothing was deleted.
+    LastAdministrator,
+}
+
 /// The columns that a password change writes.
 #[derive(Debug, Clone)]
 pub struct PasswordChange {
@@ -109,16 +114,12 @@ pub struct PasswordChange {
     pub surviving_session: Option<SessionId>,
 }
 
-/// An unconditional update of a user. A variant with an [`Epoch`] sets it as the user's epoch and clears the surviving
+/// An unconditional update of a user by themself. A variant with an [`Epoch`] sets it as the user's epoch and clears the surviving
 /// session, which ends every session of the user.
 #[derive(Debug, Clone)]
 pub enum UserUpdate {
     /// Sets the name.
     Rename(Name),
-    /// Sets the password hash.
-    SetPassword(PasswordHash, Epoch),
-    /// Deactivates or activates the account.
-    SetStatus(AccountStatus, Epoch),
     /// Sets only the epoch.
     EndSessions(Epoch),
 }

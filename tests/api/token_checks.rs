@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use postern::{
-    model::{AccountStatus, Epoch},
-    store::UserUpdate,
+    model::{AccountStatus, AdminReach, AuditOrigin, Epoch, EventKind, UserChange},
+    store::{AdminTarget, AdminWrite, DeletionMode, UserDeletion},
 };
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -228,6 +228,9 @@ async fn every_server_reports_an_ended_session_at_once() {
     let second = service.second().await;
     let [logged_out, changed, closed, deleted] =
         ["logout@example.org", "change@example.org", "close@example.org", "delete@example.org"];
+    // The writes alone, without the removal of the sessions.
+    let user_admin = service.user_admin();
+    let of_command = |kind, id| user_admin.audit.event(kind, Some(id), AuditOrigin::command_line(1000));
 
     let ada = service.signed_up(logged_out).await;
     ada.at(&second).expect_valid().await;
@@ -242,14 +245,21 @@ async fn every_server_reports_an_ended_session_at_once() {
 
     let ada = service.signed_up(closed).await;
     let id = service.user(closed).await.id;
-    let edit = UserUpdate::SetStatus(AccountStatus::Inactive, Epoch::random());
-    service.counting.users.update(id, &edit, &time()).await.expect("a response");
+    let change =
+        UserChange { status: Some(AccountStatus::Inactive), epoch: Some(Epoch::random()), ..UserChange::default() };
+    let target = AdminTarget { id, reach: AdminReach::AllUsers };
+    let event = of_command(EventKind::AdminUserDeactivated, id);
+    let changed = user_admin.changes.change(target, &change, &event, &time()).await.expect("a response");
+    assert!(matches!(changed, AdminWrite::Done(_)), "{changed:?}");
     ada.expect_ended().await;
     ada.at(&second).expect_ended().await;
 
     let ada = service.signed_up(deleted).await;
     let id = service.user(deleted).await.id;
-    service.counting.users.delete(id, &time()).await.expect("a response");
+    let events = vec![of_command(EventKind::AdminUserDeleted, id)];
+    let deletion = UserDeletion { events, reach: AdminReach::AllUsers, mode: DeletionMode::Real };
+    let deleted = user_admin.changes.delete(&deletion, &time()).await.expect("a response");
+    assert!(matches!(deleted, AdminWrite::Done(_)), "{deleted:?}");
     ada.expect_ended().await;
     ada.at(&second).expect_ended().await;
 }

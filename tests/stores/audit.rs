@@ -14,7 +14,7 @@ use super::suite::{DAY, Fixture};
 use crate::Sql as _;
 use crate::support::time;
 
-fn event(kind: EventKind, at: OffsetDateTime, subject: AuditSubject) -> AuditEvent {
+pub fn event(kind: EventKind, at: OffsetDateTime, subject: AuditSubject) -> AuditEvent {
     let at = whole_milliseconds(at);
     let seconds = u64::try_from(at.unix_timestamp()).expect("a time after 1970");
     let id = EventId(Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, at.nanosecond())));

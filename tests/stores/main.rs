@@ -80,6 +80,7 @@ impl SmallAttempts for PostgresRedis {
 mod embedded {
     pub use crate::support::Embedded as Backend;
     mod administration;
+    mod administrators;
     mod attempts;
     mod audit;
     mod imported_hashes;
@@ -87,6 +88,7 @@ mod embedded {
     mod session_limits;
     mod sessions;
     mod suite;
+    mod user_admin;
     mod user_export;
     mod user_import;
     mod users;
@@ -96,9 +98,11 @@ mod embedded {
 mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
     mod administration;
+    mod administrators;
     mod attempts;
     mod audit;
     mod imported_hashes;
+    mod postgres_administrators;
     mod redis_attempts;
     mod redis_keys;
     mod redis_user;
@@ -108,6 +112,7 @@ mod postgres_redis {
     mod session_limits;
     mod sessions;
     mod suite;
+    mod user_admin;
     mod user_export;
     mod user_import;
     mod users;

@@ -14,13 +14,16 @@ use futures_util::future::join_all;
 use postern::{
     clock::{Clock as _, ManualClock, from_unix_ms, unix_ms},
     model::{
-        AccountStatus, Client, Epoch, FIRST_NEXT, KeyTag, LiveSession, NewSession, PasswordHash, RefreshOutcome, Role,
-        Rotation, Session, SessionId, User, UserId,
+        AccountStatus, AdminReach, AuditSubject, Client, Epoch, EventKind, FIRST_NEXT, KeyTag, LiveSession, NewSession,
+        PasswordHash, RefreshOutcome, Role, Rotation, Session, SessionId, User, UserId,
     },
-    store::{CompareAndSet, Insert, PasswordChange, Refresh, RefreshAttempt, StoreError, TimeBudget, UserUpdate},
+    store::{
+        AdminWrite, CompareAndSet, DeletionMode, Insert, PasswordChange, Refresh, RefreshAttempt, StoreError,
+        TimeBudget, UserDeletion, UserUpdate,
+    },
 };
 
-use super::Backend;
+use super::{Backend, audit::event};
 use crate::support::{Backend as _, Stores, time};
 
 pub const DAY: Duration = Duration::from_hours(24);
@@ -64,6 +67,15 @@ impl Fixture {
         let user = self.user(email);
         assert_eq!(self.stores.users.insert(&user, &time()).await, Ok(Insert::Created));
         user
+    }
+
+    /// Deletes a user as an administrator does.
+    pub async fn deleted(&self, user: &User) {
+        let subject = AuditSubject::from(Some(user.id));
+        let events = vec![event(EventKind::AdminUserDeleted, self.clock.now(), subject)];
+        let deletion = UserDeletion { events, reach: AdminReach::AllUsers, mode: DeletionMode::Real };
+        let outcome = self.stores.user_admin.delete(&deletion, &time()).await;
+        assert_eq!(outcome, Ok(AdminWrite::Done(vec![user.clone()])));
     }
 
     pub async fn by_id(&self, user: &User) -> User {

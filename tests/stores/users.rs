@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use postern::{
     clock::Clock as _,
-    model::{AccountStatus, Email, Epoch, FIRST_NEXT, SessionId, User, UserId},
-    store::{CompareAndSet, Insert, PasswordChange, UserUpdate},
+    model::{AccountStatus, Email, Epoch, FIRST_NEXT, Role, SessionId, User, UserId},
+    store::{CompareAndSet, Insert, OwnDeletion, PasswordChange},
 };
 
 use super::suite::{Fixture, change, hash, is_kept};
@@ -233,25 +233,25 @@ async fn user_is_deleted_only_as_verified() {
         User { password: Some(hash("second")), ..user.clone() },
         User { password: None, ..user.clone() },
         User { id: UserId::new(user.created), ..user.clone() },
+        User { role: Role::Administrator, ..user.clone() },
     ];
     for other in others {
-        assert_eq!(users.delete_verified(&other, &time()).await, Ok(CompareAndSet::Stale));
+        assert_eq!(users.delete_verified(&other, &time()).await, Ok(OwnDeletion::Stale));
     }
     assert_eq!(fixture.by_id(&user).await, user);
 
-    assert_eq!(users.delete_verified(&user, &time()).await, Ok(CompareAndSet::Written));
+    assert_eq!(users.delete_verified(&user, &time()).await, Ok(OwnDeletion::Deleted));
 
     assert_eq!(users.by_id(user.id, &time()).await, Ok(None));
-    assert_eq!(users.delete_verified(&user, &time()).await, Ok(CompareAndSet::Stale));
+    assert_eq!(users.delete_verified(&user, &time()).await, Ok(OwnDeletion::Stale));
     assert!(fixture.resumed(&session).await.is_some());
 }
 
 #[tokio::test]
 async fn inactive_user_cannot_delete_the_account() {
     let fixture = Fixture::empty().await;
-    let user = fixture.inserted("ada@example.org").await;
-    let inactive = UserUpdate::SetStatus(AccountStatus::Inactive, user.epoch);
-    fixture.stores.users.update(user.id, &inactive, &time()).await.expect("a response").expect("a user");
+    let user = User { status: AccountStatus::Inactive, ..fixture.user("ada@example.org") };
+    fixture.stores.users.insert(&user, &time()).await.expect("a response");
 
-    assert_eq!(fixture.stores.users.delete_verified(&user, &time()).await, Ok(CompareAndSet::Stale));
+    assert_eq!(fixture.stores.users.delete_verified(&user, &time()).await, Ok(OwnDeletion::Stale));
 }

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use postern::{
-    model::{Email, Epoch, LiveSession, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
+    model::{Email, LiveSession, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
     store::{
-        CompareAndSet, ImportedHashStats, Insert, Opened, PasswordChange, Refresh, RefreshAttempt, SessionStore,
-        StoreError, StoreHealth, TimeBudget, UserStore, UserUpdate,
+        CompareAndSet, ImportedHashStats, Insert, Opened, OwnDeletion, PasswordChange, Refresh, RefreshAttempt,
+        SessionStore, StoreError, StoreHealth, TimeBudget, UserStore, UserUpdate,
     },
 };
 use time::OffsetDateTime;
@@ -120,19 +120,9 @@ impl UserStore for CountingStores {
         self.users.update(id, update, time).await
     }
 
-    async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        self.pass("users.delete").await?;
-        self.users.delete(id, time).await
-    }
-
-    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
+    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<OwnDeletion, StoreError> {
         self.pass("users.delete_verified").await?;
         self.users.delete_verified(verified, time).await
-    }
-
-    async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
-        self.pass("users.end_all_sessions").await?;
-        self.users.end_all_sessions(epoch, time).await
     }
 
     async fn imported_hashes(&self, time: &TimeBudget) -> Result<Option<ImportedHashStats>, StoreError> {

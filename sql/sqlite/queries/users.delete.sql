@@ -1,4 +1,3 @@
 -- users.delete
 DELETE FROM users
 WHERE id = :id
-RETURNING id, email, name, password, standing, role, epoch, kept_session, created, email_verified

@@ -1,5 +1,7 @@
 //! Deletion of users by administrators.
 
+use futures_util::future::join_all;
+
 use super::{
     error::UserAdminError,
     service::{AdminCall, UserAdmin, done},
@@ -44,9 +46,8 @@ impl UserAdmin {
         if mode == DeletionMode::Real {
             let events = deletion.events.iter().filter(|event| event.subject.user.is_some_and(is_deleted));
             events.for_each(|event| self.audit.record_inserted(event));
-            for user in &deleted {
-                self.remove_ended_sessions(user, call.time).await;
-            }
+            // At once, so that the embedded store removes them in one commit.
+            join_all(deleted.iter().map(|user| self.remove_ended_sessions(user, call.time))).await;
         }
         let not_found = ids.iter().copied().filter(|id| !is_deleted(*id)).collect();
         Ok(DeletedUsers { deleted, not_found })

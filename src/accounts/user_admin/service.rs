@@ -96,12 +96,17 @@ impl UserEdit {
     fn change_of(self, user: &User) -> UserChange {
         let Self { name, email, email_verified, role, status } = self;
         let email = email.filter(|email| *email != user.email);
-        let email_verified = email_verified.or(email.is_some().then_some(false));
+        let email_verified = match (&email, email_verified) {
+            // The statement unverifies another email, also if the former one has been verified meanwhile.
+            (Some(_), Some(true)) => Some(true),
+            (Some(_), _) => user.email_verified.then_some(false),
+            (None, verified) => verified.filter(|verified| *verified != user.email_verified),
+        };
         let status = status.filter(|status| *status != user.status);
         UserChange {
             name: name.filter(|name| *name != user.name),
             email,
-            email_verified: email_verified.filter(|verified| *verified != user.email_verified),
+            email_verified,
             role: role.filter(|role| *role != user.role),
             status,
             password: None,
@@ -175,8 +180,8 @@ impl UserAdmin {
     /// [`UserAdminError::LastAdministrator`], [`UserAdminError::MembersOnly`] or [`UserAdminError::Store`].
     pub async fn edit(&self, user_ref: &UserRef, edit: UserEdit, call: &AdminCall<'_>) -> Result<User, UserAdminError> {
         let user = self.find(user_ref, call.time).await?;
-        let promotes = edit.role == Some(Role::Administrator) && call.reach == AdminReach::MembersOnly;
-        if promotes {
+        let is_administrator = [Some(user.role), edit.role].contains(&Some(Role::Administrator));
+        if is_administrator && call.reach == AdminReach::MembersOnly {
             return Err(UserAdminError::MembersOnly);
         }
         let change = edit.change_of(&user);
@@ -229,11 +234,15 @@ impl UserAdmin {
     /// Ends every session of every user, and returns the number of users.
     ///
     /// # Errors
-    /// Returns [`UserAdminError::Store`] if the user store fails.
+    /// Returns [`UserAdminError::MembersOnly`] or [`UserAdminError::Store`].
     pub async fn end_all_sessions(&self, call: &AdminCall<'_>) -> Result<u64, UserAdminError> {
-        let users = self.users.end_all_sessions(Epoch::random(), call.time).await?;
-        let subject = AuditSubject::default().with_detail(format!("users: {users}"));
-        self.audit.record(EventKind::AdminAllSessionsEnded, subject, call.origin.clone());
+        if call.reach == AdminReach::MembersOnly {
+            return Err(UserAdminError::MembersOnly);
+        }
+        let mut event = self.audit.event(EventKind::AdminAllSessionsEnded, None, call.origin.clone());
+        let users = self.changes.end_all_sessions(Epoch::random(), &event, call.time).await?;
+        event.subject = event.subject.with_detail(format!("users: {users}"));
+        self.audit.record_inserted(&event);
         Ok(users)
     }
 

@@ -26,6 +26,9 @@ use crate::{
     },
 };
 
+/// The constraint of the first migration by which no two users have the same email.
+const EMAIL_CONSTRAINT: &str = "users_email_key";
+
 type Pool = managed::Pool<PoolManager>;
 type PoolError = managed::PoolError<SchemaError>;
 
@@ -76,7 +79,23 @@ impl PostgresAccess {
         params: &[&(dyn ToSql + Sync)],
         time: &TimeBudget,
     ) -> Result<Vec<Row>, StoreError> {
-        self.query_with_retry(query, params, |error| matches!(error, CallError::NotRun(_)), time).await
+        Ok(self.query_with_retry(query, params, |error| matches!(error, CallError::NotRun(_)), time).await?)
+    }
+
+    /// Runs one statement as [`query`](Self::query) does. Returns `None` if another user has the email that it was to write,
+    /// also if a concurrent statement has written it.
+    pub(super) async fn query_unless_email_taken(
+        &self,
+        query: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+        time: &TimeBudget,
+    ) -> Result<Option<Vec<Row>>, StoreError> {
+        let may_retry = |error: &CallError| matches!(error, CallError::NotRun(_));
+        match self.query_with_retry(query, params, may_retry, time).await {
+            Ok(rows) => Ok(Some(rows)),
+            Err(CallError::EmailTaken(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Runs an idempotent statement, and retries it once, within the retry budget, if PostgreSQL did not run it or if the
@@ -88,7 +107,7 @@ impl PostgresAccess {
         time: &TimeBudget,
     ) -> Result<Vec<Row>, StoreError> {
         let may_retry = |error: &CallError| matches!(error, CallError::Connection(_) | CallError::NotRun(_));
-        self.query_with_retry(query, params, may_retry, time).await
+        Ok(self.query_with_retry(query, params, may_retry, time).await?)
     }
 
     /// Runs one statement that reads, in a transaction with its own `statement_timeout`. Does not retry it.
@@ -107,15 +126,14 @@ impl PostgresAccess {
         params: &[&(dyn ToSql + Sync)],
         may_retry: impl Fn(&CallError) -> bool,
         time: &TimeBudget,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<Row>, CallError> {
         self.retries.deposit();
-        let outcome = match self.attempt(query, params, (time, None)).await {
+        match self.attempt(query, params, (time, None)).await {
             Err(error) if may_retry(&error) && self.retries.withdraw() => {
                 self.attempt(query, params, (time, None)).await
             }
             outcome => outcome,
-        };
-        Ok(outcome?)
+        }
     }
 
     async fn attempt(
@@ -172,7 +190,9 @@ impl PostgresAccess {
             Fault::Value | Fault::Statement | Fault::Corrupt => {
                 lease.return_to_pool();
                 self.availability.record_response();
-                CallError::Other(error.into())
+                let is_email_taken =
+                    error.as_db_error().is_some_and(|error| error.constraint() == Some(EMAIL_CONSTRAINT));
+                if is_email_taken { CallError::EmailTaken(error.into()) } else { CallError::Other(error.into()) }
             }
         }
     }

@@ -1,13 +1,11 @@
 //! Audit events in PostgreSQL.
 
-use std::net::IpAddr;
-
 use async_trait::async_trait;
 use time::OffsetDateTime;
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{error::STORE, rows::column, store::PostgresStore};
+use super::{error::STORE, event_columns::EventColumns, rows::column, store::PostgresStore};
 use crate::{
     model::{
         AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventPage, EventPageQuery, EventQuery,
@@ -27,18 +25,8 @@ const PRUNE: &str = include_str!("../../../sql/postgres/queries/audit.prune.sql"
 #[async_trait]
 impl AuditStore for PostgresStore {
     async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError> {
-        let (ids, times): (Vec<Uuid>, Vec<OffsetDateTime>) = events.iter().map(|event| (event.id.0, event.at)).unzip();
-        let kinds = values(events, |event| event.kind.name());
-        let users = values(events, |event| event.subject.user.map(|user| user.0));
-        let sessions = values(events, |event| event.subject.session.map(|session| session.0));
-        let addresses: Vec<Option<IpAddr>> = values(events, |event| event.origin.address);
-        let user_agents = values(events, |event| event.origin.user_agent.as_ref().map(DisplayText::as_str));
-        let request_ids = values(events, |event| event.origin.request_id.as_deref());
-        let actors = values(events, |event| event.origin.actor.as_deref());
-        let details = values(events, |event| event.subject.detail.as_deref());
-        let params: &[&(dyn ToSql + Sync)] =
-            &[&ids, &times, &kinds, &users, &sessions, &addresses, &user_agents, &request_ids, &actors, &details];
-        self.access.query_idempotent(APPEND, params, time).await.map(drop)
+        let columns = EventColumns::of(events);
+        self.access.query_idempotent(APPEND, &columns.params(), time).await.map(drop)
     }
 
     async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
@@ -88,11 +76,6 @@ impl AuditReader for PostgresStore {
     ) -> Result<Vec<HourlyCount>, StoreError> {
         Err(StoreError::unavailable(STORE, "not implemented"))
     }
-}
-
-/// Returns one column of the rows to insert.
-fn values<'events, T>(events: &'events [AuditEvent], value: impl Fn(&'events AuditEvent) -> T) -> Vec<T> {
-    events.iter().map(value).collect()
 }
 
 fn event(row: &Row) -> Result<AuditEvent, StoreError> {

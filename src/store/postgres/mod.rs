@@ -21,6 +21,7 @@ mod audit;
 mod connection_limit;
 mod connector;
 mod error;
+mod event_columns;
 mod manager;
 mod pooler;
 mod rows;

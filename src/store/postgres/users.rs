@@ -13,10 +13,10 @@ use super::{
     store::PostgresStore,
 };
 use crate::{
-    model::{Email, Epoch, PasswordHash, User, UserId, UserQuery},
+    model::{Email, PasswordHash, User, UserId, UserQuery},
     store::{
-        CompareAndSet, ImportedHashStats, Insert, PasswordChange, StoreError, StoreHealth, TimeBudget, UserStore,
-        UserUpdate,
+        CompareAndSet, ImportedHashStats, Insert, OwnDeletion, PasswordChange, StoreError, StoreHealth, TimeBudget,
+        UserStore, UserUpdate,
     },
 };
 
@@ -27,12 +27,8 @@ const CHANGE_PASSWORD: &str = include_str!("../../../sql/postgres/queries/users.
 const LIST: &str = include_str!("../../../sql/postgres/queries/users.list.sql");
 const LIST_BY_ID: &str = include_str!("../../../sql/postgres/queries/users.list_by_id.sql");
 const RENAME: &str = include_str!("../../../sql/postgres/queries/users.rename.sql");
-const SET_PASSWORD: &str = include_str!("../../../sql/postgres/queries/users.set_password.sql");
-const SET_STATUS: &str = include_str!("../../../sql/postgres/queries/users.set_standing.sql");
 const END_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end_sessions.sql");
-const DELETE: &str = include_str!("../../../sql/postgres/queries/users.delete.sql");
 const DELETE_VERIFIED: &str = include_str!("../../../sql/postgres/queries/users.delete_verified.sql");
-const END_ALL_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end_all_sessions.sql");
 /// The longest reading of the share of imported hashes, which counts up to 300,000 rows.
 const IMPORTED_HASHES_TIMEOUT: Duration = Duration::from_secs(20);
 const IMPORTED_HASHES: &str = include_str!("../../../sql/postgres/queries/users.imported_hashes.sql");
@@ -111,31 +107,22 @@ impl UserStore for PostgresStore {
     async fn update(&self, id: UserId, update: &UserUpdate, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         let rows = match update {
             UserUpdate::Rename(name) => self.access.query(RENAME, &[&id.0, &name.as_str()], time).await,
-            UserUpdate::SetPassword(hash, epoch) => {
-                self.access.query(SET_PASSWORD, &[&id.0, &hash.as_phc(), &epoch.0], time).await
-            }
-            UserUpdate::SetStatus(status, epoch) => {
-                self.access.query(SET_STATUS, &[&id.0, &status.name(), &epoch.0], time).await
-            }
             UserUpdate::EndSessions(epoch) => self.access.query(END_SESSIONS, &[&id.0, &epoch.0], time).await,
         };
         at_most_one(&rows?)
     }
 
-    async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        at_most_one(&self.access.query(DELETE, &[&id.0], time).await?)
-    }
-
-    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
+    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<OwnDeletion, StoreError> {
         let password = verified.password.as_ref().map(PasswordHash::as_phc);
-        let rows = self.access.query(DELETE_VERIFIED, &[&verified.id.0, &password, &verified.epoch.0], time).await?;
-        Ok(compare_and_set(&rows))
-    }
-
-    async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
-        let rows = self.access.query(END_ALL_SESSIONS, &[&epoch.0], time).await?;
-        let users: i64 = rows.first().map_or(Ok(0), |row| column(row, "users"))?;
-        Ok(users.unsigned_abs())
+        let params: &[&(dyn ToSql + Sync)] = &[&verified.id.0, &password, &verified.epoch.0, &verified.role.name()];
+        let rows = self.access.query(DELETE_VERIFIED, params, time).await?;
+        let row = rows.first().ok_or_else(|| StoreError::corrupt(STORE, "no row for the outcome"))?;
+        match column(row, "outcome")? {
+            "deleted" => Ok(OwnDeletion::Deleted),
+            "stale" => Ok(OwnDeletion::Stale),
+            "last_administrator" => Ok(OwnDeletion::LastAdministrator),
+            _ => Err(StoreError::corrupt(STORE, "unknown outcome")),
+        }
     }
 
     async fn imported_hashes(&self, time: &TimeBudget) -> Result<Option<ImportedHashStats>, StoreError> {

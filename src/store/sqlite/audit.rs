@@ -30,7 +30,9 @@ const PRUNE: &str = include_str!("../../../sql/sqlite/queries/audit.prune.sql");
 impl AuditStore for SqliteStore {
     async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError> {
         let events = events.to_vec();
-        let write = move |transaction: &Transaction<'_>| events.iter().try_for_each(|event| append(transaction, event));
+        let write = move |transaction: &Transaction<'_>| {
+            events.iter().try_for_each(|event| append(transaction, event).map(drop))
+        };
         self.write(time, write).await
     }
 
@@ -82,7 +84,8 @@ impl AuditReader for SqliteStore {
     }
 }
 
-fn append(transaction: &Transaction<'_>, event: &AuditEvent) -> Result<(), StoreError> {
+/// Returns the number of inserted events: 0 if one with this id is stored.
+pub(super) fn append(transaction: &Transaction<'_>, event: &AuditEvent) -> Result<u64, StoreError> {
     let AuditEvent { id, at, kind, subject, origin } = event;
     let params = named_params! {
         ":id": id.0.as_bytes(),
@@ -96,7 +99,7 @@ fn append(transaction: &Transaction<'_>, event: &AuditEvent) -> Result<(), Store
         ":actor": origin.actor,
         ":detail": subject.detail,
     };
-    execute(transaction, APPEND, params).map(drop)
+    execute(transaction, APPEND, params)
 }
 
 fn list(transaction: &Transaction<'_>, query: &EventQuery) -> Result<Vec<AuditEvent>, StoreError> {

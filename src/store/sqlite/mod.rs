@@ -3,6 +3,7 @@
 //! The file is in WAL mode, and each commit waits for the disk (`synchronous=FULL`). One thread writes and another
 //! reads, each with its own connection, so reads do not wait for the disk. `store.rs` describes how they work.
 
+mod administrators;
 mod audit;
 mod backup;
 mod data_dir;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
+    administrators::removes_last_administrator,
     error::STORE,
     store::{SqliteStore, execute, text},
 };
@@ -13,26 +14,23 @@ use crate::{
     clock::{from_unix_ms, unix_ms},
     model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
     store::{
-        CompareAndSet, ImportedHashStats, Insert, PasswordChange, StoreError, StoreHealth, TimeBudget, UserStore,
-        UserUpdate,
+        CompareAndSet, ImportedHashStats, Insert, OwnDeletion, PasswordChange, StoreError, StoreHealth, TimeBudget,
+        UserStore, UserUpdate,
         columns::{read_role, read_status},
     },
 };
 
 const INSERT: &str = include_str!("../../../sql/sqlite/queries/users.insert.sql");
-const BY_EMAIL: &str = include_str!("../../../sql/sqlite/queries/users.by_email.sql");
-const BY_ID: &str = include_str!("../../../sql/sqlite/queries/users.by_id.sql");
+pub(super) const BY_EMAIL: &str = include_str!("../../../sql/sqlite/queries/users.by_email.sql");
+pub(super) const BY_ID: &str = include_str!("../../../sql/sqlite/queries/users.by_id.sql");
 const REHASH: &str = include_str!("../../../sql/sqlite/queries/users.rehash.sql");
 const CHANGE_PASSWORD: &str = include_str!("../../../sql/sqlite/queries/users.change_password.sql");
 const LIST: &str = include_str!("../../../sql/sqlite/queries/users.list.sql");
 const LIST_BY_ID: &str = include_str!("../../../sql/sqlite/queries/users.list_by_id.sql");
 const RENAME: &str = include_str!("../../../sql/sqlite/queries/users.rename.sql");
-const SET_PASSWORD: &str = include_str!("../../../sql/sqlite/queries/users.set_password.sql");
-const SET_STATUS: &str = include_str!("../../../sql/sqlite/queries/users.set_standing.sql");
 const END_SESSIONS: &str = include_str!("../../../sql/sqlite/queries/users.end_sessions.sql");
+const FIND_VERIFIED: &str = include_str!("../../../sql/sqlite/queries/users.find_verified.sql");
 const DELETE: &str = include_str!("../../../sql/sqlite/queries/users.delete.sql");
-const DELETE_VERIFIED: &str = include_str!("../../../sql/sqlite/queries/users.delete_verified.sql");
-const END_ALL_SESSIONS: &str = include_str!("../../../sql/sqlite/queries/users.end_all_sessions.sql");
 const IMPORTED_HASHES: &str = include_str!("../../../sql/sqlite/queries/users.imported_hashes.sql");
 
 #[async_trait]
@@ -110,28 +108,9 @@ impl UserStore for SqliteStore {
         self.write(time, move |transaction| self::update(transaction, id, &update)).await
     }
 
-    async fn delete(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        self.write(time, move |transaction| find(transaction, DELETE, named_params! {":id": id.0.as_bytes()})).await
-    }
-
-    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<CompareAndSet, StoreError> {
+    async fn delete_verified(&self, verified: &User, time: &TimeBudget) -> Result<OwnDeletion, StoreError> {
         let verified = verified.clone();
-        let write = move |transaction: &Transaction<'_>| {
-            let params = named_params! {
-                ":id": verified.id.0.as_bytes(),
-                ":password": verified.password.as_ref().map(PasswordHash::as_phc),
-                ":epoch": verified.epoch.0,
-            };
-            compare_and_set(transaction, DELETE_VERIFIED, params)
-        };
-        self.write(time, write).await
-    }
-
-    async fn end_all_sessions(&self, epoch: Epoch, time: &TimeBudget) -> Result<u64, StoreError> {
-        let write = move |transaction: &Transaction<'_>| {
-            execute(transaction, END_ALL_SESSIONS, named_params! {":epoch": epoch.0})
-        };
-        self.write(time, write).await
+        self.write(time, move |transaction| delete_verified(transaction, &verified)).await
     }
 
     async fn imported_hashes(&self, time: &TimeBudget) -> Result<Option<ImportedHashStats>, StoreError> {
@@ -155,7 +134,7 @@ fn imported_hashes(transaction: &Transaction<'_>) -> Result<Option<ImportedHashS
     Ok(stats.optional()?)
 }
 
-fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Insert, StoreError> {
+pub(super) fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Insert, StoreError> {
     let params = named_params! {
         ":id": user.id.0.as_bytes(),
         ":email": user.email.as_str(),
@@ -174,6 +153,27 @@ fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Insert, StoreErr
     let stored = find(transaction, BY_EMAIL, named_params! {":email": user.email.as_str()})?;
     let is_repetition = stored.is_some_and(|stored| stored.id == user.id);
     Ok(if is_repetition { Insert::Created } else { Insert::EmailTaken })
+}
+
+fn delete_verified(transaction: &Transaction<'_>, verified: &User) -> Result<OwnDeletion, StoreError> {
+    let params = named_params! {
+        ":id": verified.id.0.as_bytes(),
+        ":password": verified.password.as_ref().map(PasswordHash::as_phc),
+        ":epoch": verified.epoch.0,
+        ":role": verified.role.name(),
+    };
+    if find(transaction, FIND_VERIFIED, params)?.is_none() {
+        return Ok(OwnDeletion::Stale);
+    }
+    if removes_last_administrator(transaction, &[verified.id])? {
+        return Ok(OwnDeletion::LastAdministrator);
+    }
+    delete(transaction, verified.id)?;
+    Ok(OwnDeletion::Deleted)
+}
+
+pub(super) fn delete(transaction: &Transaction<'_>, id: UserId) -> Result<(), StoreError> {
+    execute(transaction, DELETE, named_params! {":id": id.0.as_bytes()}).map(drop)
 }
 
 fn compare_and_set(
@@ -198,14 +198,6 @@ fn update(transaction: &Transaction<'_>, id: UserId, update: &UserUpdate) -> Res
     let id = id.0.as_bytes();
     match update {
         UserUpdate::Rename(name) => find(transaction, RENAME, named_params! {":id": id, ":name": name.as_str()}),
-        UserUpdate::SetPassword(hash, epoch) => {
-            let params = named_params! {":id": id, ":password": hash.as_phc(), ":epoch": epoch.0};
-            find(transaction, SET_PASSWORD, params)
-        }
-        UserUpdate::SetStatus(status, epoch) => {
-            let params = named_params! {":id": id, ":standing": status.name(), ":epoch": epoch.0};
-            find(transaction, SET_STATUS, params)
-        }
         UserUpdate::EndSessions(epoch) => find(transaction, END_SESSIONS, named_params! {":id": id, ":epoch": epoch.0}),
     }
 }
@@ -216,7 +208,11 @@ fn find_all(transaction: &Transaction<'_>, query: &str, params: impl Params) -> 
     rows.map(|row| row?).collect()
 }
 
-fn find(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<Option<User>, StoreError> {
+pub(super) fn find(
+    transaction: &Transaction<'_>,
+    query: &str,
+    params: impl Params,
+) -> Result<Option<User>, StoreError> {
     let found = transaction
         .prepare_cached(query)
         .and_then(|mut statement| statement.query_row(params, |row| Ok(user(row))).optional());

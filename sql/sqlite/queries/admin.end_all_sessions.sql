@@ -1,3 +1,3 @@
--- users.end_all_sessions
+-- admin.end_all_sessions
 UPDATE users
 SET epoch = :epoch, kept_session = NULL

@@ -1,5 +1,0 @@
--- users.set_standing
-UPDATE users
-SET standing = :standing, epoch = :epoch, kept_session = NULL
-WHERE id = :id
-RETURNING id, email, name, password, standing, role, epoch, kept_session, created, email_verified
