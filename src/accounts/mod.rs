@@ -35,5 +35,8 @@ pub use self::{
     refresh::Refreshed,
     service::{Accounts, Lifetimes, Tokens},
     sign_up::SignUp,
-    user_admin::{AdminCall, DeletedUsers, InvalidUserRef, NewUser, UserAdmin, UserAdminError, UserEdit, UserRef},
+    user_admin::{
+        AdminCall, DeletedUsers, HourOfStatistics, InvalidUserRef, NewUser, UserAdmin, UserAdminError, UserEdit,
+        UserRef,
+    },
 };

@@ -44,8 +44,8 @@ pub struct Context {
     pub deadline: Instant,
     /// What the request holds until its response has been sent.
     pub state: Arc<RequestState>,
-    /// The value of the path parameter, as it was sent.
-    pub path_parameter: Option<String>,
+    /// The values of the parameters of the path, in their order, as they were sent.
+    pub path_parameters: Vec<String>,
 }
 
 impl Context {

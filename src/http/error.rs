@@ -123,7 +123,7 @@ impl ApiError {
             Self::InvalidApiKey           => (StatusCode::UNAUTHORIZED,           Some("invalid_token"),          "The API key is not valid"),
             Self::TokenExpired            => (StatusCode::UNAUTHORIZED,           Some("token_expired"),          "The access token has expired"),
             Self::InvalidRefreshToken     => (StatusCode::UNAUTHORIZED,           Some("invalid_refresh_token"),  "The refresh token is not valid"),
-            Self::SessionNotFound         => (StatusCode::NOT_FOUND,              Some("session_not_found"),      "You have no such session"),
+            Self::SessionNotFound         => (StatusCode::NOT_FOUND,              Some("session_not_found"),      "There is no such session"),
             Self::UserNotFound            => (StatusCode::NOT_FOUND,              Some("user_not_found"),         "No user has this id"),
             Self::PermissionDenied
             | Self::InsufficientScope(_)  => (StatusCode::FORBIDDEN,              Some("permission_denied"),      "You may not do this"),

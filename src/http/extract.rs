@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use hyper::{Request, body::Incoming};
 
-use super::{context::Context, error::ApiError};
+use super::{context::Context, error::ApiError, query::Query};
 
 /// The input of a handler.
 pub trait FromRequest: Sized + Send {
@@ -24,8 +24,18 @@ impl FromRequest for NoBody {
     }
 }
 
-/// The path parameter. It is not percent-decoded: no character of an id needs encoding.
+/// The first parameter of the path. It is not percent-decoded: no character of an id needs encoding.
 pub struct Path<T>(pub T);
+
+/// The first two parameters of the path, as [`Path`] has one.
+pub struct Paths<A, B>(pub A, pub B);
+
+/// The first parameter of the path, as [`Path`] has it, and another input, which is not read if the parameter is invalid.
+pub struct At<T, I>(pub T, pub I);
+
+/// An input of a request without a query string. An option that is ignored, such as a dry run that an endpoint does not have,
+/// would do what the client did not want.
+pub struct WithoutQuery<I>(pub I);
 
 /// A type that a path parameter can have.
 pub trait PathParameter: FromStr + Send {
@@ -40,8 +50,32 @@ pub trait PathParameter: FromStr + Send {
 
 impl<T: PathParameter> FromRequest for Path<T> {
     async fn from_request(_: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
-        T::from_path(context.path_parameter.as_deref()).map(Self)
+        path_parameter(context, 0).map(Self)
     }
+}
+
+impl<A: PathParameter, B: PathParameter> FromRequest for Paths<A, B> {
+    async fn from_request(_: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
+        Ok(Self(path_parameter(context, 0)?, path_parameter(context, 1)?))
+    }
+}
+
+impl<T: PathParameter, I: FromRequest> FromRequest for At<T, I> {
+    async fn from_request(request: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
+        let parameter = path_parameter(context, 0)?;
+        Ok(Self(parameter, I::from_request(request, context).await?))
+    }
+}
+
+impl<I: FromRequest> FromRequest for WithoutQuery<I> {
+    async fn from_request(request: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
+        Query::parse(request.uri().query().unwrap_or_default()).finish(())?;
+        I::from_request(request, context).await.map(Self)
+    }
+}
+
+fn path_parameter<T: PathParameter>(context: &Context, index: usize) -> Result<T, ApiError> {
+    T::from_path(context.path_parameters.get(index).map(String::as_str))
 }
 
 #[cfg(test)]

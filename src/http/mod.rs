@@ -23,6 +23,7 @@ pub mod health_check;
 mod login_addresses;
 mod networks;
 mod origin;
+mod query;
 mod readiness;
 mod request_id;
 mod request_log;

@@ -109,8 +109,8 @@ pub enum RouteMatch {
     Handler {
         /// The handler.
         handler: Handler,
-        /// The value of the last parameter of the path, as it was sent.
-        path_parameter: Option<String>,
+        /// The values of the parameters of the path, in their order, as they were sent.
+        path_parameters: Vec<String>,
     },
     /// `OPTIONS` on a path without a handler for it. Holds the value of `Allow`.
     Options(String),
@@ -181,7 +181,7 @@ impl Router {
         let route_match = match methods.handler(method) {
             Some(handler) => Ok(RouteMatch::Handler {
                 handler: Arc::clone(handler),
-                path_parameter: found.params.iter().last().map(|(_, text)| text.to_owned()),
+                path_parameters: found.params.iter().map(|(_, text)| text.to_owned()).collect(),
             }),
             None if method == Method::OPTIONS => Ok(RouteMatch::Options(methods.allow())),
             None => Err(ApiError::MethodNotAllowed { allow: methods.allow() }),
@@ -233,6 +233,7 @@ mod tests {
             [
                 route(Method::GET, "/things/", Public, no_content),
                 route(Method::DELETE, "/things/{id}/", Public, no_content),
+                route(Method::GET, "/things/{id}/parts/{part}/", Public, no_content),
                 route(MethodFilter::Any, "/anything/", Public, no_content),
                 route(MethodFilter::Any, "/anything/{*rest}", Public, no_content),
             ],
@@ -244,8 +245,11 @@ mod tests {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let router = router();
         match router.find(&method, path) {
-            (Some(path), Ok(RouteMatch::Handler { path_parameter, .. })) => {
-                format!("{} {}", path.pattern, path_parameter.as_deref().unwrap_or("-"))
+            (Some(path), Ok(RouteMatch::Handler { path_parameters, .. })) if path_parameters.is_empty() => {
+                format!("{} -", path.pattern)
+            }
+            (Some(path), Ok(RouteMatch::Handler { path_parameters, .. })) => {
+                format!("{} {}", path.pattern, path_parameters.join(" "))
             }
             (Some(path), Ok(RouteMatch::Options(allow))) => format!("{} {allow}", path.pattern),
             (_, Err(error)) => error.code().unwrap_or("not found").to_owned(),
@@ -263,6 +267,11 @@ mod tests {
         assert_eq!(find("DELETE", "/things/"), "method_not_allowed");
         assert_eq!(find("DELETE", "/things//"), "not found");
         assert_eq!(find("DELETE", "/things/a/b"), "not found");
+    }
+
+    #[test]
+    fn parameters_are_in_the_order_of_the_path() {
+        assert_eq!(find("GET", "/things/a/parts/%62/"), "/things/{id}/parts/{part}/ a %62");
     }
 
     #[test]

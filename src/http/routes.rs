@@ -6,7 +6,7 @@
 use hyper::Method;
 
 use super::{
-    admin_caller::AdminReader,
+    admin_caller::{AdminReader, AdminWriter},
     auth::{ApiClient, ForwardAuth, Public, SignedIn},
     handlers::{admin, export, forward_auth, health, introspection, key_sets, openapi, passwords, sessions, users},
     router::{MethodFilter, Route, Router, route},
@@ -63,7 +63,20 @@ pub fn operations() -> Router {
 #[rustfmt::skip]
 pub fn admin() -> Vec<Route> {
     vec![
-        //    method       path              caller       handler
-        route(Method::GET, "/admin/api/me/", AdminReader, admin::me::me),
+        //    method          path                                       caller       handler
+        route(Method::GET,    "/admin/api/me/",                          AdminReader, admin::me::me),
+        route(Method::GET,    "/admin/api/users/",                       AdminReader, admin::users::list),
+        route(Method::POST,   "/admin/api/users/",                       AdminWriter, admin::users::create),
+        route(Method::POST,   "/admin/api/users/delete/",                AdminWriter, admin::user_deletion::delete_several),
+        route(Method::GET,    "/admin/api/users/{id}/",                  AdminReader, admin::users::show),
+        route(Method::PATCH,  "/admin/api/users/{id}/",                  AdminWriter, admin::users::edit),
+        route(Method::DELETE, "/admin/api/users/{id}/",                  AdminWriter, admin::user_deletion::delete),
+        route(Method::PUT,    "/admin/api/users/{id}/password/",         AdminWriter, admin::users::set_password),
+        route(Method::DELETE, "/admin/api/users/{id}/password/",         AdminWriter, admin::users::disable_password),
+        route(Method::GET,    "/admin/api/users/{id}/sessions/",         AdminReader, admin::user_sessions::list),
+        route(Method::DELETE, "/admin/api/users/{id}/sessions/",         AdminWriter, admin::user_sessions::end_all),
+        route(Method::DELETE, "/admin/api/users/{id}/sessions/{session}/", AdminWriter, admin::user_sessions::end),
+        route(Method::GET,    "/admin/api/audit-events/",                AdminReader, admin::audit_events::list),
+        route(Method::GET,    "/admin/api/statistics/",                  AdminReader, admin::statistics::show),
     ]
 }

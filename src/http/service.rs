@@ -274,7 +274,7 @@ impl Service {
             client: admission.client,
             deadline,
             state: admission.state,
-            path_parameter: None,
+            path_parameters: Vec::new(),
         }
     }
 }
@@ -298,8 +298,8 @@ async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response, ApiError> {
     match route_match? {
-        RouteMatch::Handler { handler, path_parameter } => {
-            handler(Context { path_parameter, ..context }, request).await
+        RouteMatch::Handler { handler, path_parameters } => {
+            handler(Context { path_parameters, ..context }, request).await
         }
         RouteMatch::Options(allow) => Ok(response::options(&allow)),
     }

@@ -14,7 +14,12 @@ mod unread_log;
 mod embedded {
     pub use crate::support::Embedded as Backend;
     pub type Service = crate::support::Service<Backend>;
+    mod admin_audit;
     mod admin_callers;
+    mod admin_deletion;
+    mod admin_lists;
+    mod admin_statistics;
+    mod admin_users;
     mod audit;
     mod authentication;
     mod common;
@@ -54,7 +59,12 @@ mod embedded {
 mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
     pub type Service = crate::support::Service<Backend>;
+    mod admin_audit;
     mod admin_callers;
+    mod admin_deletion;
+    mod admin_lists;
+    mod admin_statistics;
+    mod admin_users;
     mod audit;
     mod authentication;
     mod common;

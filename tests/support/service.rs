@@ -215,7 +215,7 @@ impl Server {
 
     /// A request to the admin API on the operations listener.
     pub fn admin(&self, method: &str, path: &str) -> RequestBuilder {
-        RequestBuilder::new(self.operations, method, &format!("/admin/api/{path}")).unchecked()
+        RequestBuilder::new(self.operations, method, &format!("/admin/api/{path}"))
     }
 
     /// Creates an administrator, and logs in.
