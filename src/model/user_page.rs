@@ -154,10 +154,7 @@ impl FromStr for UserCursor {
         let (order, rest) = bytes.split_first().ok_or(InvalidCursor)?;
         let (id, value) = rest.split_first_chunk::<16>().ok_or(InvalidCursor)?;
         let time = || <[u8; 8]>::try_from(value).ok().and_then(from_microseconds).ok_or(InvalidCursor);
-        // No store holds a text with NUL, and PostgreSQL rejects one.
-        let text = || {
-            str::from_utf8(value).ok().filter(|text| !text.contains('\0')).map(ToOwned::to_owned).ok_or(InvalidCursor)
-        };
+        let text = || str::from_utf8(value).map(ToOwned::to_owned).map_err(|_| InvalidCursor);
         let key = match order {
             b'c' => CursorKey::Created(time()?),
             b'e' => CursorKey::Email(text()?),
@@ -178,7 +175,5 @@ fn microseconds(time: OffsetDateTime) -> [u8; 8] {
 }
 
 fn from_microseconds(bytes: [u8; 8]) -> Option<OffsetDateTime> {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(i64::from_be_bytes(bytes)) * 1_000).ok()?;
-    // PostgreSQL has no time before 4714 BC.
-    (time.year() >= 0).then_some(time)
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(i64::from_be_bytes(bytes)) * 1_000).ok()
 }

@@ -4,8 +4,8 @@ use super::parameters::{limit, time};
 use crate::{
     http::query::Query,
     model::{
-        AccountStatus, Direction, DisplayText, Email, MAX_EMAIL_CHARACTERS, Role, UserCursor, UserFilter, UserOrder,
-        UserPageQuery,
+        AccountStatus, CursorKey, Direction, DisplayText, Email, MAX_EMAIL_CHARACTERS, Role, UserCursor, UserFilter,
+        UserOrder, UserPageQuery,
     },
 };
 
@@ -26,9 +26,19 @@ pub fn user_page_query(query: &mut Query) -> UserPageQuery {
     };
     let after = query.optional("after", |text| {
         let cursor: Option<UserCursor> = text.parse().ok();
-        cursor.filter(|cursor| cursor.fits(&order)).ok_or("Expected the cursor of a page in the same order.")
+        cursor
+            .filter(|cursor| cursor.fits(&order) && can_be_stored(&cursor.key))
+            .ok_or("Expected the cursor of a page in the same order.")
     });
     UserPageQuery { filter, after, limit: limit(query), order }
+}
+
+/// Returns whether PostgreSQL can compare the value: it has no time before 4714 BC.
+fn can_be_stored(key: &CursorKey) -> bool {
+    match key {
+        CursorKey::Created(time) | CursorKey::LastLogin(time) | CursorKey::NeverLoggedIn(time) => time.year() >= 0,
+        CursorKey::Email(_) | CursorKey::Word(_) => true,
+    }
 }
 
 fn user_order(query: &mut Query) -> UserOrder {
@@ -82,7 +92,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::{super::parameters::finished, *};
-    use crate::model::{CursorKey, UserId};
+    use crate::model::UserId;
 
     fn parsed(query: &str) -> Result<UserPageQuery, Vec<String>> {
         let mut query = Query::parse(query);
