@@ -89,7 +89,6 @@ impl Trail {
     }
 
     /// Logs an event that is in the table already.
-    #[expect(clippy::unused_self, reason = "events are logged through the trail only")]
     pub fn record_inserted(&self, event: &AuditEvent) {
         log(event);
     }

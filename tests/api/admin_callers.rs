@@ -5,14 +5,14 @@ use std::time::Duration;
 use postern::{
     accounts::{UserEdit, UserRef},
     http::{AdminAccess, AdminListener},
-    model::{AccountStatus, Epoch, Role},
-    store::UserUpdate,
+    model::{AccountStatus, Role},
 };
 use serde_json::{Value, json};
 
 use super::Service;
 use crate::support::{
-    API_KEY, PASSWORD, RequestBuilder, Response, Settings, TestUser, admin_call, string_field, time, write_private,
+    API_KEY, PASSWORD, RequestBuilder, Response, Settings, TestUser, admin_call, string_field, time, with_status,
+    write_private,
 };
 
 const ADMIN_KEY: &str = "an-admin-key-that-has-32-characters";
@@ -30,9 +30,9 @@ impl Service {
         self.advance(Duration::from_secs(1));
     }
 
-    async fn set_status(&self, user: &TestUser, status: AccountStatus) {
-        let (id, update) = (self.user(&user.email).await.id, UserUpdate::SetStatus(status, Epoch::random()));
-        self.accounts.users.update(id, &update, &time()).await.expect("a response");
+    async fn edit(&self, user: &TestUser, edit: UserEdit) {
+        let who = UserRef::Id(self.user(&user.email).await.id);
+        self.user_admin().edit(&who, edit, &admin_call(&time())).await.expect("done");
     }
 }
 
@@ -183,17 +183,19 @@ async fn age_of_the_authentication_is_a_setting() {
 #[tokio::test]
 async fn demotion_and_deactivation_count_at_the_next_request() {
     let service = Service::start().await;
-    let (grace, edith) =
-        (service.administrator("grace@example.org").await, service.administrator("edith@example.org").await);
-    service.me(&grace.tokens.access).await.expect(200);
+    // The last administrator can neither be demoted nor deactivated.
+    service.administrator("ada@example.org").await;
+    let grace = service.administrator("grace@example.org").await;
+    let edith = service.administrator("edith@example.org").await;
+    for user in [&grace, &edith] {
+        service.me(&user.tokens.access).await.expect(200);
+    }
 
-    let demoted = UserEdit { role: Some(Role::Member), ..UserEdit::default() };
-    let who = UserRef::Id(service.user("grace@example.org").await.id);
-    service.user_admin().edit(&who, demoted, &admin_call(&time())).await.expect("done");
+    service.edit(&grace, UserEdit { role: Some(Role::Member), ..UserEdit::default() }).await;
+    service.edit(&edith, with_status(AccountStatus::Inactive)).await;
+
     service.me(&grace.tokens.access).await.expect_problem(403, "permission_denied");
     grace.profile().await.expect(200);
-
-    service.set_status(&edith, AccountStatus::Inactive).await;
     service.me(&edith.tokens.access).await.expect_problem(401, "invalid_token");
 }
 

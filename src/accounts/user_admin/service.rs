@@ -137,7 +137,7 @@ impl UserAdmin {
             }
             None => None,
         };
-        let user = User { role, email_verified, ..User::new(email, name, hash, self.clock.now()) };
+        let user = User { email_verified, role, ..User::new(email, name, hash, self.clock.now()) };
         let event = self.audit.event(EventKind::AdminUserCreated, &user, call.origin.clone());
         done(self.changes.create(&user, &event, call.time).await?, user.id)?;
         self.audit.record_inserted(&event);
