@@ -53,6 +53,7 @@ mod embedded {
     mod settlement;
     mod sign_up;
     mod token_checks;
+    mod user_admin;
 }
 
 #[path = "."]
@@ -93,4 +94,5 @@ mod postgres_redis {
     mod sign_up;
     mod stored_secrets;
     mod token_checks;
+    mod user_admin;
 }
