@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use hyper::{Request, body::Incoming};
 
-use super::{context::Context, error::ApiError, query::Query};
+use super::{context::Context, error::ApiError};
 
 /// The input of a handler.
 pub trait FromRequest: Sized + Send {
@@ -33,10 +33,6 @@ pub struct Paths<A, B>(pub A, pub B);
 /// The first parameter of the path, as [`Path`] has it, and another input, which is not read if the parameter is invalid.
 pub struct At<T, I>(pub T, pub I);
 
-/// An input of a request without a query string. An option that is ignored, such as a dry run that an endpoint does not have,
-/// would do what the client did not want.
-pub struct WithoutQuery<I>(pub I);
-
 /// A type that a path parameter can have.
 pub trait PathParameter: FromStr + Send {
     /// Returns the error for a text that cannot be parsed: the same as for a valid id that does not exist.
@@ -64,13 +60,6 @@ impl<T: PathParameter, I: FromRequest> FromRequest for At<T, I> {
     async fn from_request(request: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
         let parameter = path_parameter(context, 0)?;
         Ok(Self(parameter, I::from_request(request, context).await?))
-    }
-}
-
-impl<I: FromRequest> FromRequest for WithoutQuery<I> {
-    async fn from_request(request: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
-        Query::parse(request.uri().query().unwrap_or_default()).finish(())?;
-        I::from_request(request, context).await.map(Self)
     }
 }
 

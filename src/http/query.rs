@@ -25,9 +25,20 @@ pub struct Query {
     errors: FieldErrors,
 }
 
+/// An input of a request without a query string. An option that is ignored, such as a dry run that an endpoint does not have,
+/// would do what the client did not want.
+pub struct WithoutQuery<I>(pub I);
+
 impl FromRequest for Query {
     async fn from_request(request: Request<Incoming>, _: &Context) -> Result<Self, ApiError> {
         Ok(Self::parse(request.uri().query().unwrap_or_default()))
+    }
+}
+
+impl<I: FromRequest> FromRequest for WithoutQuery<I> {
+    async fn from_request(request: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
+        Query::parse(request.uri().query().unwrap_or_default()).finish(())?;
+        I::from_request(request, context).await.map(Self)
     }
 }
 

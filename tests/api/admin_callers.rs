@@ -251,7 +251,7 @@ async fn client_outside_the_networks_gets_the_response_of_an_unknown_path() {
         let grace = service.administrator("grace@example.org").await;
         let at_listener = |method: &str, path: &str| match listener {
             AdminListener::Public => service.request(method, &format!("/admin/api/{path}")).unchecked(),
-            _ => service.admin(method, path),
+            _ => service.admin(method, path).unchecked(),
         };
 
         for method in ["GET", "HEAD", "POST", "OPTIONS", "BREW"] {

@@ -103,7 +103,9 @@ mod tests {
             let holder = document.pointer(&pointer).expect("the pointer was found");
             let is_schema = pointer.starts_with("/components/schemas/");
             let mut schema = document.clone();
-            schema["$ref"] = json!(format!("#{pointer}{}", if is_schema { "" } else { "/schema" }));
+            // A fragment of a URI has no braces.
+            let fragment = pointer.replace('{', "%7B").replace('}', "%7D");
+            schema["$ref"] = json!(format!("#{fragment}{}", if is_schema { "" } else { "/schema" }));
             let validator = jsonschema::draft202012::new(&schema).expect("a schema");
             let examples: Vec<&Value> = match &holder["examples"] {
                 Value::Array(examples) => examples.iter().collect(),
