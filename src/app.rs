@@ -8,7 +8,7 @@ use postern::{
     audit::{self, Trail, WriterHandle},
     clock::{Clock, SystemClock},
     config::{Config, ConfigError, Stores},
-    http::{Readiness, Router, Service, TokenCheckConfig, routes},
+    http::{AdminListener, Readiness, Router, Service, TokenCheckConfig, UseCases, routes},
     keys::{self, LiveKeyring},
     logging,
     metrics::{Metrics, ReloadedFile},
@@ -131,7 +131,13 @@ impl<'config> App<'config> {
     }
 
     /// Starts the hashing threads, and builds the use cases.
-    pub fn accounts(&self, stores: &OpenStores, keys: Arc<LiveKeyring>, audit: Trail) -> Result<Accounts, ExitError> {
+    pub fn use_cases(&self, stores: &OpenStores, keys: Arc<LiveKeyring>, audit: Trail) -> Result<UseCases, ExitError> {
+        let accounts = Arc::new(self.accounts(stores, keys, audit)?);
+        let user_admin = Arc::new(self.user_admin(stores, &accounts));
+        Ok(UseCases { accounts, user_admin })
+    }
+
+    fn accounts(&self, stores: &OpenStores, keys: Arc<LiveKeyring>, audit: Trail) -> Result<Accounts, ExitError> {
         let Self { config, metrics, .. } = self;
         let hasher = Arc::new(Hasher::start(config.hashing, metrics.hashing.clone())?);
         if config.hashing_is_oversubscribed() {
@@ -169,7 +175,7 @@ impl<'config> App<'config> {
     }
 
     /// Builds the use cases of administrators, which share stores and hashing threads with those of users.
-    pub fn user_admin(&self, stores: &OpenStores, accounts: &Accounts) -> UserAdmin {
+    fn user_admin(&self, stores: &OpenStores, accounts: &Accounts) -> UserAdmin {
         let calls = &self.metrics.store_calls;
         UserAdmin {
             users: Arc::clone(&accounts.users),
@@ -178,7 +184,7 @@ impl<'config> App<'config> {
             changes: instrumented_user_admin(Arc::clone(&stores.user_admin), calls.clone()),
             sessions: Some(Arc::clone(&accounts.sessions)),
             hasher: Arc::clone(&accounts.hasher),
-            policy: accounts.policy.clone(),
+            policy: accounts.policy,
             clock: Arc::clone(&self.clock),
             audit: accounts.audit.clone(),
         }
@@ -230,25 +236,36 @@ impl<'config> App<'config> {
         tokio::spawn(watch.run);
     }
 
-    pub fn public(
+    /// Builds the services of both listeners.
+    pub fn services(
         &self,
-        accounts: &Arc<Accounts>,
+        use_cases: &UseCases,
         readiness: &Arc<Readiness>,
         token_check: TokenCheckConfig,
+    ) -> Services {
+        let token_check = Arc::new(token_check);
+        let service = |router, listener| self.service((router, listener), use_cases, readiness, &token_check);
+        let public = service(routes::public(), AdminListener::Public).with_cors(self.config.cors.clone());
+        let public = public.with_trusted_proxies(self.config.trusted_proxies.clone());
+        let public = if self.config.tls.is_some() { public.with_hsts() } else { public };
+        let operations = service(routes::operations(), AdminListener::Operations).with_memory_reserve();
+        Services { public, operations }
+    }
+
+    fn service(
+        &self,
+        (router, listener): (Router, AdminListener),
+        use_cases: &UseCases,
+        readiness: &Arc<Readiness>,
+        token_check: &Arc<TokenCheckConfig>,
     ) -> Service {
-        let service = self.service(routes::public(), accounts, readiness);
-        let service = service.with_token_check(Arc::new(token_check)).with_cors(self.config.cors.clone());
-        let service = service.with_trusted_proxies(self.config.trusted_proxies.clone());
-        if self.config.tls.is_some() { service.with_hsts() } else { service }
-    }
-
-    pub fn operations(&self, accounts: &Arc<Accounts>, readiness: &Arc<Readiness>) -> Service {
-        self.service(routes::operations(), accounts, readiness).with_memory_reserve()
-    }
-
-    fn service(&self, router: Router, accounts: &Arc<Accounts>, readiness: &Arc<Readiness>) -> Service {
-        let service = Service::new(router, Arc::clone(accounts), Arc::clone(readiness), self.config.limits);
-        service.with_budget(Arc::clone(&self.request_budget)).with_request_lines(self.config.log_requests)
+        let Config { admin_listener, admin_access, limits, log_requests, .. } = self.config;
+        let router = if *admin_listener == listener { router.with(routes::admin()) } else { router };
+        Service::new(router, use_cases.clone(), Arc::clone(readiness), *limits)
+            .with_token_check(Arc::clone(token_check))
+            .with_admin_access(admin_access.clone())
+            .with_budget(Arc::clone(&self.request_budget))
+            .with_request_lines(*log_requests)
     }
 
     pub fn public_limits(&self) -> ConnectionLimits {
@@ -276,6 +293,12 @@ impl<'config> App<'config> {
             warn!(limit, needed, "the limit of open files is too low for POSTERN_MAX_CONNECTIONS");
         }
     }
+}
+
+/// The services of the listeners.
+pub struct Services {
+    pub public: Service,
+    pub operations: Service,
 }
 
 /// The open stores.

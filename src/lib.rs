@@ -25,7 +25,7 @@
 //! - `accounts/`: the use cases, a file each
 //! - `import/`: users of Django: sources, rows, report
 //! - `rate_limit/`: limits on failed logins, on sign-ups and on exports
-//! - `api_keys.rs`: the keys of services that introspect tokens
+//! - `api_keys/`: the keys of services, and their scopes
 //! - `logging/`: the log: lines, their queue and its writer
 //! - `audit/`: the audit trail
 //! - `tokens/`: access tokens and refresh tokens

@@ -13,7 +13,7 @@ use postern::{
     accounts::Accounts,
     audit::{Trail, WriterHandle},
     config::{Config, Stores, Values},
-    http::{Readiness, Service, TokenCheckConfig},
+    http::{Readiness, Service, TokenCheckConfig, UseCases},
     keys::LiveKeyring,
     logging,
     model::{AuditOrigin, AuditSubject, EventKind},
@@ -32,7 +32,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    app::App,
+    app::{App, Services},
     exit::ExitError,
     signals::{Signals, StopLimit},
 };
@@ -68,8 +68,9 @@ async fn serve(config: Config, mut signals: Signals, limit: StopLimit) -> Result
     let opening = app.open_stores(files.data.take());
     let Some(stores) = signals.or_signal(opening).await? else { return Ok(ExitCode::SUCCESS) };
     let (trail, audit_writer) = app.start_audit(&stores);
-    let accounts = Arc::new(app.accounts(&stores, Arc::clone(&files.keys), trail.clone())?);
-    let follower = Arc::clone(&accounts);
+    let use_cases = app.use_cases(&stores, Arc::clone(&files.keys), trail.clone())?;
+    let accounts = &use_cases.accounts;
+    let follower = Arc::clone(accounts);
     tokio::spawn(async move { follower.imported_hashes.follow(&*follower.users).await });
     let reading = async {
         accounts.imported_hashes.first_reading(config.limits.store).await;
@@ -79,7 +80,7 @@ async fn serve(config: Config, mut signals: Signals, limit: StopLimit) -> Result
     let listeners = Listeners::bind(&config)?;
     listeners.print_addresses(&config)?;
     tokio::spawn(record_keys(Arc::clone(&files.keys), trail));
-    let running = Running::start(&app, &accounts, listeners, files);
+    let running = Running::start(&app, &use_cases, listeners, files);
     limit.set(config.drain_delay + config.shutdown_grace + MIN_AUDIT_FLUSH);
 
     // Not inside `info!`, which evaluates its fields only if the event is logged.
@@ -178,13 +179,12 @@ impl ListenerTask {
 }
 
 impl Running {
-    fn start(app: &App, accounts: &Arc<Accounts>, listeners: Listeners, files: OpenFiles) -> Self {
+    fn start(app: &App, use_cases: &UseCases, listeners: Listeners, files: OpenFiles) -> Self {
         let readiness = Arc::new(Readiness::default());
-        spawn_store_checks(&readiness, accounts, app.config.limits.store);
+        spawn_store_checks(&readiness, &use_cases.accounts, app.config.limits.store);
         app.raise_open_files_limit();
-        let public = app.public(accounts, &readiness, files.token_check);
         // The operations listener has no TLS: probes and scrapers use a private network.
-        let operations = app.operations(accounts, &readiness);
+        let Services { public, operations } = app.services(use_cases, &readiness, files.token_check);
         Self {
             public: ListenerTask::spawn(listeners.public, public, app.public_limits(), files.tls),
             operations: ListenerTask::spawn(listeners.operations, operations, app.operations_limits(), None),
@@ -197,7 +197,6 @@ impl Running {
         self.readiness.drain();
         self.public.phase.send_replace(Phase::Draining);
         let drained = self.drain(config, audit_writer).await;
-        // Only now: probes get responses until the end.
         self.operations.task.abort();
         drained
     }
@@ -209,6 +208,9 @@ impl Running {
         let deadline = Instant::now() + config.shutdown_grace;
         let drained = timeout_at(deadline, &mut self.public.task).await.is_ok_and(|ended| ended.is_ok());
         self.public.task.abort();
+        // Administrators' requests on this listener end before the audit trail does. Probes get responses until now.
+        self.operations.phase.send_replace(Phase::Closing);
+        let _ = timeout_at(deadline, &mut self.operations.task).await;
         audit_writer.finish(deadline.max(Instant::now() + MIN_AUDIT_FLUSH)).await;
         drained
     }

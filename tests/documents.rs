@@ -13,9 +13,9 @@ use clap::Command;
 use postern::{
     cli,
     config::SETTINGS,
-    http::{MethodFilter, routes},
+    http::{MethodFilter, Router, routes},
     metrics::{FAMILIES, Family, Label, LabelValues, MetricKind},
-    model::EventKind,
+    model::{EventKind, Statistic},
 };
 use serde_json::Value;
 
@@ -108,7 +108,11 @@ fn endpoint_tables_match_the_code() {
             if *method == MethodFilter::Any { "get".to_owned() } else { method.to_string().to_ascii_lowercase() };
         openapi["paths"][path.replace('*', "")][method]["security"].is_array()
     };
-    for (page, router) in [("docs/api.md", routes::public()), ("docs/operations.md", routes::operations())] {
+    for (page, router) in [
+        ("docs/api.md", routes::public()),
+        ("docs/operations.md", routes::operations()),
+        ("docs/admin-api.md", Router::new("admin", routes::admin())),
+    ] {
         let row = |(method, path): (&MethodFilter, &str)| {
             format!("| {method} `{path}` | {} |", if is_secured(method, path) { "Bearer" } else { "–" })
         };
@@ -128,6 +132,27 @@ fn audit_event_table_matches_the_code() {
     let expected = EventKind::ALL.map(|kind| format!("| `{}` |", kind.name()));
 
     assert_rows("docs/audit.md", &documented, &expected);
+}
+
+#[test]
+fn statistics_table_matches_the_code() {
+    let page = "docs/admin-api.md";
+    let text = read(page);
+    let section =
+        text.split("\n## Statistics\n").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a section");
+    let migration = read("sql/postgres/migrations/V6__administration.sql");
+    let events_of = |statistic: Statistic| {
+        let pairs = migration
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("('")?.trim_end_matches([',', ';']).strip_suffix("')"));
+        let pairs = pairs.filter_map(|pair| pair.split_once("', '")).filter(|(_, name)| *name == statistic.name());
+        pairs.map(|(event, _)| format!("`{event}`")).collect::<Vec<_>>().join(", ")
+    };
+    let expected = Statistic::ALL.map(|statistic| format!("| `{}` | {} |", statistic.name(), events_of(statistic)));
+
+    let documented: Vec<_> = section.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+
+    assert_rows(page, &documented, &expected);
 }
 
 #[test]

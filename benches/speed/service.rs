@@ -37,11 +37,10 @@ pub async fn served<B: Backend>(backend: &B) -> Served {
         audit: audit::Settings::keeping(None),
         ..defaults
     };
-    let (accounts, audit_writer) = assemble(stores, &keys, clock, &settings);
-    let accounts = Arc::new(accounts);
-    let tokens = signed_up(&accounts).await;
+    let (use_cases, audit_writer) = assemble(stores, &keys, clock, &settings);
+    let tokens = signed_up(&use_cases.accounts).await;
     let limits = RequestLimits { request: Duration::from_secs(10), store: Duration::from_secs(1) };
-    let service = http::Service::new(routes::public(), accounts, Arc::new(Readiness::default()), limits);
+    let service = http::Service::new(routes::public(), use_cases, Arc::new(Readiness::default()), limits);
     Served { service: Arc::new(service), tokens, audit_writer }
 }
 

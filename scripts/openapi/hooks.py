@@ -1,12 +1,15 @@
 """Supplies schemathesis with accounts and tokens, and with the rules of the OpenAPI page that no schema can express.
 
-Needs SCHEMATHESIS_BASE_URL, where it creates accounts, and SCHEMATHESIS_API_KEY, the key of an API client.
+Needs SCHEMATHESIS_BASE_URL, where it creates accounts; SCHEMATHESIS_API_KEY, SCHEMATHESIS_OFFICE_KEY and
+SCHEMATHESIS_READER_KEY, keys with the scopes `introspect`, `admin` and `admin:read`; and the email and the password of an
+administrator, SCHEMATHESIS_ADMINISTRATOR and SCHEMATHESIS_PASSWORD.
 """
 
 import itertools
 import json
 import os
 import re
+import urllib.parse
 import urllib.request
 
 import schemathesis
@@ -19,9 +22,18 @@ WORDS = "amber bridge copper dolphin ember falcon glacier harbour indigo juniper
 FIELD_ERRORS = {
     # Blank: without a visible character.
     "name": r"Ensure this field has no more than 255 characters\.|This field may not be blank\.",
-    "email": r"Ensure this field has no more than 254 characters\.|Enter a valid email address\.",
+    "email": r"Ensure this field has no more than 254 characters\.|Enter a valid email address\.|Give at most one of: .*"
+    r"|Not a valid string\.",
     "password": r"This password is .*",
     "new_password": r"This password is .*|The new password must differ from the old one\.",
+    # Of queries: a text with a control character or of more than 1 KiB, and rules for several parameters.
+    "email_prefix": r"Give at most one of: .*",
+    "name_word": r"Give at most one of: .*|Enter the beginning of one word, .*|Not a valid string\.",
+    "after": r"Expected the cursor of a page.*|Not a valid string\.",
+    "created_from": r"Enter a time as in .*",
+    "created_before": r"Enter a time as in .*",
+    "from": r"Enter a time as in .*|Ensure the period has at most .*",
+    "until": r"Enter a time as in .*|Expected a time after `from`\.",
 }
 
 
@@ -58,7 +70,8 @@ turns = itertools.count()
 # Only for the paths that need a token: schemathesis takes any 401 as an expired token.
 @(
     schemathesis.auth()
-    .apply_to(path=["/profile/", "/profile/export/", "/change-password/", "/sessions/", "/verify/", "/verify/{rest}"])
+    .apply_to(path=["/profile/", "/profile/export/", "/change-password/", "/reauthenticate/", "/sessions/"])
+    .apply_to(path=["/verify/", "/verify/{rest}"])
     .skip_for(path="/profile/", method="DELETE")
 )
 class SignedIn:
@@ -92,11 +105,60 @@ class ApiClient:
         case.headers["Authorization"] = f"Bearer {data}"
 
 
+class Administrator:
+    """The administrator, who stays: no request may end the session or change the account."""
+
+    def __init__(self):
+        credentials = {"email": os.environ["SCHEMATHESIS_ADMINISTRATOR"], "password": os.environ["SCHEMATHESIS_PASSWORD"]}
+        self.access = send("/token/", credentials)["access"]
+        self.id = send("/admin/api/me/", token=self.access)["user"]["id"]
+
+    def member(self):
+        """Returns the id of a new member without a password."""
+        body = {"name": "Grace Hopper", "email": f"member.{next(turns)}@example.com"}
+        return send("/admin/api/users/", body, self.access)["id"]
+
+
+administrator = Administrator()
+
+
+@schemathesis.auth().apply_to(path_regex="^/admin/api/")
+class AdminCaller:
+    """The administrator, and API keys in turn: a key with `admin` for any request, one with `admin:read` for reading."""
+
+    def get(self, case, context):
+        return administrator.access
+
+    def set(self, case, data, context):
+        callers = [data, data, os.environ["SCHEMATHESIS_OFFICE_KEY"]]
+        if case.method.upper() == "GET":
+            callers.append(os.environ["SCHEMATHESIS_READER_KEY"])
+        case.headers["Authorization"] = f"Bearer {callers[next(turns) % len(callers)]}"
+
+
+def spare_administrator(case, is_valid):
+    """Lets requests for changes name a new member: valid ones, and any that name the administrator."""
+    parameters = case.path_parameters or {}
+    if "id" in parameters and (is_valid or str(parameters["id"]).lower() == administrator.id):
+        parameters["id"] = administrator.member()
+        if is_valid and "session" in parameters:
+            leaver = Account(f"leaving.{next(turns)}@example.com")
+            query = urllib.parse.urlencode({"email": leaver.email})
+            parameters["id"] = send(f"/admin/api/users/?{query}", token=administrator.access)["users"][0]["id"]
+            parameters["session"] = send("/sessions/", token=leaver.access)["sessions"][0]["id"]
+    users = case.body.get("users") if isinstance(case.body, dict) else None
+    if isinstance(users, list) and (is_valid or administrator.id in [str(user).lower() for user in users]):
+        case.body["users"] = [user for user in users if str(user).lower() != administrator.id][:199] + [administrator.member()]
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     """Adds correct passwords and tokens to valid requests, because schemathesis cannot generate them."""
     is_valid = case.meta is not None and case.meta.generation.mode.is_positive
-    if not is_valid or not needs_credentials(case.meta.phase.name):
+    is_valid = is_valid and needs_credentials(case.meta.phase.name)
+    if case.operation.path.startswith("/admin/api/"):
+        spare_administrator(case, is_valid)
+    if not is_valid:
         return
     leaver = leaving.get(case.headers.get("Authorization", "").removeprefix("Bearer "))
     if leaver and case.operation.path == "/sessions/{id}/":
@@ -106,7 +168,7 @@ def before_call(context, case, kwargs):
     match case.operation.path:
         case "/profile/" if leaver:
             case.body["password"] = leaver.password
-        case "/profile/export/":
+        case "/profile/export/" | "/reauthenticate/":
             case.body["password"] = account.password
         case "/token/":
             case.body |= account.credentials()

@@ -16,6 +16,7 @@ mod profile;
 mod profile_export;
 mod reauthentication;
 mod refresh;
+mod renew_authentication;
 mod service;
 mod sessions;
 mod sign_up;
@@ -34,5 +35,8 @@ pub use self::{
     refresh::Refreshed,
     service::{Accounts, Lifetimes, Tokens},
     sign_up::SignUp,
-    user_admin::{AdminCall, DeletedUsers, InvalidUserRef, NewUser, UserAdmin, UserAdminError, UserEdit, UserRef},
+    user_admin::{
+        AdminCall, DeletedUsers, HourOfStatistics, InvalidUserRef, NewUser, UserAdmin, UserAdminError, UserEdit,
+        UserRef,
+    },
 };

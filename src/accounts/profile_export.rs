@@ -112,7 +112,7 @@ impl Accounts {
         password: &Password,
         call: &CallContext,
     ) -> Result<ProfileExport, AccountError> {
-        let confirmed = self.reauthenticate(current, password, ReauthAction::Export, call).await?;
+        let confirmed = self.reauthenticate(current, password, ReauthAction::None, call).await?;
         let current = CurrentUser { user: confirmed.former, session: current.session };
         let (user, session) = (current.user.id, current.session.id);
         // A logout removes the session and leaves the user as they are.

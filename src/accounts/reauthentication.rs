@@ -21,8 +21,8 @@ pub enum ReauthAction {
     PasswordChange(CandidatePassword, EndedSessions),
     /// Deletes the account.
     Deletion,
-    /// Exports the user's data, which writes nothing.
-    Export,
+    /// Writes nothing. The caller goes on with the user as they are.
+    None,
 }
 
 /// The sessions that a password change ends.
@@ -60,8 +60,8 @@ struct Confirmation<'call> {
 impl Accounts {
     /// Verifies the user's password, then performs `action`.
     ///
-    /// Deciding write: a compare-and-set on the verified hash and the epoch that was read with it. An export has none; the
-    /// user is read again instead.
+    /// Deciding write: a compare-and-set on the verified hash and the epoch that was read with it. [`ReauthAction::None`] has
+    /// none; the user is read again instead.
     ///
     /// # Errors
     /// Returns [`AccountError::PolicyViolations`] if a new password is not accepted, [`AccountError::WrongPassword`] if the
@@ -105,7 +105,7 @@ impl Accounts {
                 ReauthWrite::PasswordChange(self.accept_password(candidate, confirmation.permit).await?, ended)
             }
             ReauthAction::Deletion => ReauthWrite::Deletion,
-            ReauthAction::Export => ReauthWrite::None,
+            ReauthAction::None => ReauthWrite::None,
         };
         if let Some(done) = self.verify_and_write(current, &write, confirmation).await? {
             return Ok(done);

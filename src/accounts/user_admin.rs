@@ -2,6 +2,7 @@
 
 mod deletion;
 mod error;
+mod reading;
 mod service;
 mod sessions;
 mod user_ref;
@@ -9,6 +10,7 @@ mod user_ref;
 pub use self::{
     deletion::DeletedUsers,
     error::UserAdminError,
+    reading::HourOfStatistics,
     service::{AdminCall, NewUser, UserAdmin, UserEdit},
     user_ref::{InvalidUserRef, UserRef},
 };

@@ -14,17 +14,17 @@ use super::{
     reader::Reader,
     setting::ConfigError,
     settings::{
-        ACCESS_FORMAT, API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, CORS_HEADERS, CORS_ORIGINS, DATA_DIR, DRAIN_DELAY,
-        IDLE_TIMEOUT, IMPORTED_HASHES_UNTIL, ISSUER, LISTEN, LOG, LOG_FORMAT, LOG_REQUESTS, MAX_CONNECTION_AGE,
-        MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REFRESH_ROTATION, REQUEST_TIMEOUT,
-        SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE, VERIFY_DEGRADED,
+        ACCESS_FORMAT, ADMIN_API, API_KEYS_FILE, AUDIENCE, AUDIT_RETENTION, CORS_HEADERS, CORS_ORIGINS, DATA_DIR,
+        DRAIN_DELAY, IDLE_TIMEOUT, IMPORTED_HASHES_UNTIL, ISSUER, LISTEN, LOG, LOG_FORMAT, LOG_REQUESTS,
+        MAX_CONNECTION_AGE, MAX_CONNECTIONS, MAX_SESSIONS, OPS_LISTEN, PASSWORD_MIN_LENGTH, REFRESH_ROTATION,
+        REQUEST_TIMEOUT, SHUTDOWN_GRACE, STORE_TIMEOUT, THROTTLE, VERIFY_DEGRADED,
     },
     stores::Stores,
     values::Values,
 };
 use crate::{
     accounts::{Lifetimes, SessionOutagePolicy},
-    http::{CorsPolicy, RequestLimits, TrustedProxies},
+    http::{AdminAccess, AdminListener, CorsPolicy, RequestLimits, TrustedProxies},
     logging::{LogFormat, RequestLines},
     passwords::HasherSettings,
     server::TlsFiles,
@@ -62,6 +62,10 @@ pub struct Config {
     pub refresh_rotation: bool,
     /// The file of API keys.
     pub api_keys_file: Option<PathBuf>,
+    /// The listener that serves the admin API.
+    pub admin_listener: AdminListener,
+    /// Who may call the admin API.
+    pub admin_access: AdminAccess,
     /// The minimum length of a new password, in code points.
     pub password_min_length: usize,
     /// The hashing settings.
@@ -109,6 +113,7 @@ impl Config {
         let is_embedded = matches!(stores, Some(Stores::Embedded));
         let data_dir = reader.read(&DATA_DIR);
         let listen = reader.read(&LISTEN);
+        let admin_listener = reader.read(&ADMIN_API);
         let mut config = Self {
             listen,
             ops_listen: reader.read(&OPS_LISTEN),
@@ -124,6 +129,8 @@ impl Config {
             max_sessions: reader.read(&MAX_SESSIONS),
             refresh_rotation: reader.read(&REFRESH_ROTATION),
             api_keys_file: reader.read_if_set(&API_KEYS_FILE),
+            admin_listener,
+            admin_access: reader.admin_access(admin_listener),
             password_min_length: reader.read(&PASSWORD_MIN_LENGTH),
             hashing: reader.server_hashing(),
             imported_hashes_until: reader.read(&IMPORTED_HASHES_UNTIL),

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::setting::{Setting, TypedSetting, secret, setting};
 use crate::{
     accounts::SessionOutagePolicy,
-    http::{AllowedHeaders, Origins, TrustedProxies},
+    http::{AdminListener, AllowedHeaders, InvalidNetworks, Networks, Origins, TrustedProxies},
     logging::{LogFormat, RequestLines},
     store::{postgres::PostgresUrl, redis::RedisUrl},
     tokens::AccessFormat,
@@ -29,7 +29,7 @@ settings! {
     LISTEN: SocketAddr =
         setting("POSTERN_LISTEN", "127.0.0.1:8000", "Address and port of the public API").address();
     OPS_LISTEN: SocketAddr =
-        setting("POSTERN_OPS_LISTEN", "127.0.0.1:8001", "Address and port of probes and metrics; must not be public")
+        setting("POSTERN_OPS_LISTEN", "127.0.0.1:8001", "Address and port of probes, metrics and, by default, the admin API; must not be public")
             .address();
     TLS_CERT: PathBuf =
         setting("POSTERN_TLS_CERT", "none: plain HTTP", "PEM file with the certificate chain of the public API").path();
@@ -102,7 +102,27 @@ settings! {
     REFRESH_ROTATION: bool =
         setting("POSTERN_REFRESH_ROTATION", "off", "Whether a refresh replaces the refresh token: on or off").switch();
     API_KEYS_FILE: PathBuf =
-        setting("POSTERN_API_KEYS_FILE", "none: no API clients", "File with the API keys for `/introspect/`").path();
+        setting("POSTERN_API_KEYS_FILE", "none: no API clients", "File with the API keys for `/introspect/` and the admin API")
+            .path();
+    ADMIN_API: AdminListener = setting(
+        "POSTERN_ADMIN_API",
+        "operations",
+        "Listener that serves `/admin/api/`: operations, public (requires POSTERN_ADMIN_NETWORKS) or off",
+    )
+    .parsed();
+    ADMIN_NETWORKS: Networks = setting(
+        "POSTERN_ADMIN_NETWORKS",
+        "all; required if POSTERN_ADMIN_API is public",
+        "Addresses and networks of the clients of `/admin/api/`, such as 10.8.0.0/24,2001:db8::/64; for others, it is not there",
+    )
+    .list()
+    .parsed_by(|_, text| text.parse().map_err(|invalid: InvalidNetworks| invalid.to_string()));
+    ADMIN_REAUTH_AGE: Duration = setting(
+        "POSTERN_ADMIN_REAUTH_AGE",
+        "1h",
+        "How long after the password was last verified in a session an administrator may use `/admin/api/`",
+    )
+    .duration("1m", "24h");
     KEYS_MAX_AGE: Duration =
         setting("POSTERN_KEYS_MAX_AGE", "5m", "How long caches may keep the published keys").duration("1s", "24h");
     PASSWORD_MIN_LENGTH: usize =

@@ -5,7 +5,7 @@ use hyper::{HeaderMap, header};
 use super::{context::Context, error::ApiError};
 use crate::{
     accounts::{CurrentUser, Identity},
-    api_keys::ApiClientName,
+    api_keys::{ApiClientName, Scope},
 };
 
 /// Authenticates the caller of a route.
@@ -38,7 +38,7 @@ pub struct SignedIn;
 #[derive(Clone, Copy)]
 pub struct ForwardAuth;
 
-/// Accepts the API key of an API client.
+/// Accepts an API key with [`Scope::Introspect`].
 #[derive(Clone, Copy)]
 pub struct ApiClient;
 
@@ -74,10 +74,12 @@ impl Authenticator for ApiClient {
 
     async fn authenticate(self, context: &Context, headers: &HeaderMap) -> Result<ApiClientName, ApiError> {
         let key = bearer_token(headers)?;
-        let name = context.token_check.api_clients.by_key(key).await.ok_or(ApiError::InvalidApiKey)?;
-        // Cannot be set already: a request is authenticated once.
-        let _ = context.state.api_client.set(name.clone());
-        Ok(name)
+        let client = context.api_client(key).await.ok_or(ApiError::InvalidApiKey)?;
+        if client.scopes.permit(Scope::Introspect) {
+            Ok(client.name)
+        } else {
+            Err(ApiError::InsufficientScope(Scope::Introspect))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The client's IP address behind trusted proxies. Rate limits, sessions and logs use this address.
 
 use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     str::FromStr,
 };
 
@@ -9,7 +9,8 @@ use hyper::{
     HeaderMap,
     header::{self, HeaderName},
 };
-use ipnet::{IpNet, Ipv6Net};
+
+use super::networks::{InvalidNetworks, Networks};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -17,20 +18,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// nginx.
 static FORWARDING_HEADERS: [HeaderName; 3] = [X_FORWARDED_FOR, header::FORWARDED, HeaderName::from_static("x-real-ip")];
 
-/// The shortest prefix of a trusted IPv4 network: that of the largest private one, 10.0.0.0/8 (RFC 1918). If every address
-/// were trusted, clients could choose their address.
-const MIN_PREFIX_IPV4: u8 = 8;
-
-/// The shortest prefix of a trusted IPv6 network outside [`UNIQUE_LOCAL`]: `2000::/7` has half of all addresses that are in
-/// use on the internet.
-const MIN_PREFIX_IPV6: u8 = 16;
-
-/// The private networks of IPv6 (RFC 4193). A trusted network may be as large.
-const UNIQUE_LOCAL: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7);
-
 /// The proxies whose `X-Forwarded-For` is trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies(Networks);
 
 /// The client of a request, as its peer and its headers show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,8 +96,7 @@ impl TrustedProxies {
     /// Returns whether the address is that of a trusted proxy.
     #[must_use]
     pub fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.0.iter().any(|network| network.contains(&address))
+        self.0.contain(address)
     }
 }
 
@@ -124,32 +113,6 @@ fn parse_address(hop: &str) -> Option<IpAddr> {
     address.ok().map(|address| address.to_canonical())
 }
 
-/// Parses an address or a network. Rejects IPv4-mapped IPv6 addresses, which no peer has: addresses are compared in their
-/// canonical form. Rejects host bits: 10.8.0.5/8 would trust all of 10.0.0.0/8, and may be meant as one address.
-fn parse_network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let network =
-        network.ok().filter(|network| network.addr().to_canonical() == network.addr() && !is_too_large(network));
-    let Some(network) = network else {
-        return Err(format!(
-            "`none`, or comma-separated addresses and networks such as 10.8.0.0/24,2001:db8::/64, no larger than \
-             /{MIN_PREFIX_IPV4} (IPv4) or /{MIN_PREFIX_IPV6} (IPv6 outside {UNIQUE_LOCAL})"
-        ));
-    };
-    let (address, whole) = (network.addr(), network.trunc());
-    if whole != network {
-        return Err(format!("the network {whole} or the address {address} instead of {network}"));
-    }
-    Ok(network)
-}
-
-fn is_too_large(network: &IpNet) -> bool {
-    match network {
-        IpNet::V4(network) => network.prefix_len() < MIN_PREFIX_IPV4,
-        IpNet::V6(network) => network.prefix_len() < MIN_PREFIX_IPV6 && !UNIQUE_LOCAL.contains(network),
-    }
-}
-
 impl FromStr for TrustedProxies {
     type Err = String;
 
@@ -157,7 +120,10 @@ impl FromStr for TrustedProxies {
         if text == "none" {
             return Ok(Self::default());
         }
-        Ok(Self(text.split(',').map(|part| parse_network(part.trim())).collect::<Result<_, _>>()?))
+        text.parse().map(Self).map_err(|invalid: InvalidNetworks| match invalid {
+            InvalidNetworks::Syntax => format!("`none`, or {invalid}"),
+            InvalidNetworks::HostBits { .. } => invalid.to_string(),
+        })
     }
 }
 

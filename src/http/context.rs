@@ -7,10 +7,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{forwarding::RequestClient, readiness::Readiness};
+use super::{admin_access::AdminAccess, forwarding::RequestClient, readiness::Readiness};
 use crate::{
-    accounts::{Accounts, CallContext, SessionOutagePolicy},
-    api_keys::{ApiClientName, ApiClients},
+    accounts::{Accounts, CallContext, SessionOutagePolicy, UserAdmin},
+    api_keys::{ApiClientName, ApiClients, AuthorizedClient},
+    model::UserId,
     request_memory::MemoryShare,
 };
 
@@ -27,6 +28,10 @@ pub struct RequestLimits {
 pub struct Context {
     /// The use cases.
     pub accounts: Arc<Accounts>,
+    /// The use cases of administrators.
+    pub user_admin: Arc<UserAdmin>,
+    /// Who may call the admin API.
+    pub admin_access: Arc<AdminAccess>,
     /// Whether this replica takes traffic.
     pub readiness: Arc<Readiness>,
     /// The settings of `/verify/` and `/introspect/`.
@@ -39,8 +44,27 @@ pub struct Context {
     pub deadline: Instant,
     /// What the request holds until its response has been sent.
     pub state: Arc<RequestState>,
-    /// The value of the path parameter, as it was sent.
-    pub path_parameter: Option<String>,
+    /// The values of the parameters of the path, in their order, as they were sent.
+    pub path_parameters: Vec<String>,
+}
+
+impl Context {
+    /// Returns the API client that has this key, and adds its name to the request's line in the log.
+    pub async fn api_client(&self, key: &str) -> Option<AuthorizedClient> {
+        let client = self.token_check.api_clients.by_key(key).await?;
+        // Cannot be set already: a request is authenticated once.
+        let _ = self.state.api_client.set(client.name.clone());
+        Some(client)
+    }
+}
+
+/// The use cases.
+#[derive(Clone)]
+pub struct UseCases {
+    /// Those of users.
+    pub accounts: Arc<Accounts>,
+    /// Those of administrators.
+    pub user_admin: Arc<UserAdmin>,
 }
 
 /// What a request holds until its response has been sent.
@@ -49,12 +73,14 @@ pub struct RequestState {
     pub memory: MemoryShare,
     /// The API client that was authenticated, for the log.
     pub api_client: OnceLock<ApiClientName>,
+    /// The administrator who was authenticated, for the log.
+    pub administrator: OnceLock<UserId>,
 }
 
-/// Settings for the endpoints that check tokens for other services.
+/// Settings for the endpoints that check tokens for other services, and the API clients, which may also call the admin API.
 #[derive(Debug)]
 pub struct TokenCheckConfig {
-    /// The API clients that may introspect tokens.
+    /// The API clients.
     pub api_clients: ApiClients,
     /// The response of `/verify/` if the session store is unavailable.
     pub session_outage_policy: SessionOutagePolicy,

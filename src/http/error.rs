@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     accounts::{AccountError, UserAdminError},
+    api_keys::Scope,
     passwords::{Overloaded, PolicyViolation},
     rate_limit::RateLimited,
     request_memory::BudgetExceeded,
@@ -66,6 +67,8 @@ pub enum ApiError {
     UserNotFound,
     /// The caller may not do this.
     PermissionDenied,
+    /// The API key does not have this scope.
+    InsufficientScope(Scope),
     /// The session was not authenticated with the password within this time.
     ReauthenticationRequired(Duration),
     /// Afterwards, no active administrator would have a password.
@@ -120,9 +123,10 @@ impl ApiError {
             Self::InvalidApiKey           => (StatusCode::UNAUTHORIZED,           Some("invalid_token"),          "The API key is not valid"),
             Self::TokenExpired            => (StatusCode::UNAUTHORIZED,           Some("token_expired"),          "The access token has expired"),
             Self::InvalidRefreshToken     => (StatusCode::UNAUTHORIZED,           Some("invalid_refresh_token"),  "The refresh token is not valid"),
-            Self::SessionNotFound         => (StatusCode::NOT_FOUND,              Some("session_not_found"),      "You have no such session"),
+            Self::SessionNotFound         => (StatusCode::NOT_FOUND,              Some("session_not_found"),      "There is no such session"),
             Self::UserNotFound            => (StatusCode::NOT_FOUND,              Some("user_not_found"),         "No user has this id"),
-            Self::PermissionDenied        => (StatusCode::FORBIDDEN,              Some("permission_denied"),      "You may not do this"),
+            Self::PermissionDenied
+            | Self::InsufficientScope(_)  => (StatusCode::FORBIDDEN,              Some("permission_denied"),      "You may not do this"),
             Self::ReauthenticationRequired(_) => (StatusCode::UNAUTHORIZED,       Some("reauthentication_required"), "Confirm your password first"),
             Self::LastAdministrator       => (StatusCode::CONFLICT,               Some("last_administrator"),     "This is the last administrator who can log in"),
             Self::WrongPassword(_)        => (StatusCode::BAD_REQUEST,            Some("wrong_password"),         "The password is wrong"),
@@ -169,15 +173,19 @@ impl ApiError {
                 let challenge = HeaderValue::from_static(r#"Bearer realm="postern", error="invalid_token""#);
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
+            // RFC 6750, section 3.1.
+            Self::InsufficientScope(scope) => {
+                let name = scope.name();
+                let challenge = format!(r#"Bearer realm="postern", error="insufficient_scope", scope="{name}""#);
+                headers.insert(header::WWW_AUTHENTICATE, ascii(challenge));
+            }
             // A step-up challenge (RFC 9470, section 3).
             Self::ReauthenticationRequired(max_age) => {
                 let challenge = format!(
                     r#"Bearer realm="postern", error="insufficient_user_authentication", max_age={}"#,
                     max_age.as_secs()
                 );
-                let challenge = HeaderValue::try_from(challenge);
-                let challenge = challenge.unwrap_or_else(|_| unreachable!("the text is ASCII"));
-                headers.insert(header::WWW_AUTHENTICATE, challenge);
+                headers.insert(header::WWW_AUTHENTICATE, ascii(challenge));
             }
             _ if status == StatusCode::UNAUTHORIZED => {
                 let challenge = HeaderValue::from_static(r#"Bearer realm="postern""#);
@@ -219,6 +227,10 @@ impl ApiError {
             _ => 1,
         }
     }
+}
+
+fn ascii(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or_else(|_| unreachable!("the text is visible ASCII"))
 }
 
 impl From<UserAdminError> for ApiError {

@@ -24,8 +24,14 @@ impl FromRequest for NoBody {
     }
 }
 
-/// The path parameter. It is not percent-decoded: no character of an id needs encoding.
+/// The first parameter of the path. It is not percent-decoded: no character of an id needs encoding.
 pub struct Path<T>(pub T);
+
+/// The first two parameters of the path, as [`Path`] has one.
+pub struct Paths<A, B>(pub A, pub B);
+
+/// The first parameter of the path, as [`Path`] has it, and another input, which is not read if the parameter is invalid.
+pub struct At<T, I>(pub T, pub I);
 
 /// A type that a path parameter can have.
 pub trait PathParameter: FromStr + Send {
@@ -40,8 +46,25 @@ pub trait PathParameter: FromStr + Send {
 
 impl<T: PathParameter> FromRequest for Path<T> {
     async fn from_request(_: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
-        T::from_path(context.path_parameter.as_deref()).map(Self)
+        path_parameter(context, 0).map(Self)
     }
+}
+
+impl<A: PathParameter, B: PathParameter> FromRequest for Paths<A, B> {
+    async fn from_request(_: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
+        Ok(Self(path_parameter(context, 0)?, path_parameter(context, 1)?))
+    }
+}
+
+impl<T: PathParameter, I: FromRequest> FromRequest for At<T, I> {
+    async fn from_request(request: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
+        let parameter = path_parameter(context, 0)?;
+        Ok(Self(parameter, I::from_request(request, context).await?))
+    }
+}
+
+fn path_parameter<T: PathParameter>(context: &Context, index: usize) -> Result<T, ApiError> {
+    T::from_path(context.path_parameters.get(index).map(String::as_str))
 }
 
 #[cfg(test)]

@@ -19,7 +19,10 @@ use super::{
     response::JSON,
 };
 use crate::{
-    model::{Email, InvalidDisplayText, InvalidEmail, InvalidName, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, Name},
+    model::{
+        Email, InvalidDisplayText, InvalidEmail, InvalidName, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, MAX_PAGE,
+        Name, UserId,
+    },
     passwords::Password,
 };
 
@@ -33,11 +36,16 @@ pub struct Fields {
 /// The error of a field that is null.
 const NULL: &str = "This field may not be null.";
 
+/// The error of a field that is missing.
+const REQUIRED: &str = "This field is required.";
+
 /// The value of a field. Text is wiped after use: any field may hold a secret.
 enum FieldValue {
     Text(Zeroizing<String>),
     Boolean(bool),
     Null,
+    /// An array, as it was sent.
+    Array(Zeroizing<String>),
     Other,
 }
 
@@ -103,17 +111,58 @@ impl Fields {
     pub fn optional_text(&mut self, field: &'static str) -> Option<Zeroizing<String>> {
         match self.take(field)? {
             FieldValue::Text(text) => Some(text),
-            FieldValue::Boolean(_) | FieldValue::Null | FieldValue::Other => None,
+            FieldValue::Boolean(_) | FieldValue::Null | FieldValue::Array(_) | FieldValue::Other => None,
         }
     }
 
     /// Takes an optional boolean; a missing one is `false`.
     pub fn optional_boolean(&mut self, field: &'static str) -> Option<bool> {
+        if self.has(field) { self.boolean(field) } else { Some(false) }
+    }
+
+    /// Takes a boolean.
+    pub fn boolean(&mut self, field: &'static str) -> Option<bool> {
         let sentence = match self.take(field) {
             Some(FieldValue::Boolean(value)) => return Some(value),
-            None => return Some(false),
+            None => REQUIRED,
             Some(FieldValue::Null) => NULL,
-            Some(FieldValue::Text(_) | FieldValue::Other) => "Must be a valid boolean.",
+            Some(FieldValue::Text(_) | FieldValue::Array(_) | FieldValue::Other) => "Must be a valid boolean.",
+        };
+        self.errors.add(field, sentence);
+        None
+    }
+
+    /// Takes a field that may be missing. Returns `None` if it is missing, or if `take` finds it invalid, which
+    /// [`Fields::finish`] reports.
+    pub fn optional<T>(
+        &mut self,
+        field: &'static str,
+        take: impl FnOnce(&mut Self, &'static str) -> Option<T>,
+    ) -> Option<T> {
+        if self.has(field) { take(self, field) } else { None }
+    }
+
+    /// Takes one of these values, by its name.
+    pub fn choice<T: Copy>(&mut self, field: &'static str, all: &[T], name: fn(T) -> &'static str) -> Option<T> {
+        let text = self.required_text(field)?;
+        let choice = one_of(&text, all, name);
+        choice.map_err(|sentence| self.errors.add(field, sentence)).ok()
+    }
+
+    /// Takes the ids of 1 to [`MAX_PAGE`] users.
+    pub fn user_ids(&mut self, field: &'static str) -> Option<Vec<UserId>> {
+        let sentence = match self.take(field) {
+            Some(FieldValue::Array(json)) => match serde_json::from_str::<Vec<&RawValue>>(&json).unwrap_or_default() {
+                items if items.is_empty() => "This list may not be empty.".to_owned(),
+                items if items.len() > MAX_PAGE as usize => format!("Ensure this list has at most {MAX_PAGE} items."),
+                items => match items.into_iter().map(user_id).collect() {
+                    Some(ids) => return Some(ids),
+                    None => "Expected the ids of users.".to_owned(),
+                },
+            },
+            None => REQUIRED.to_owned(),
+            Some(FieldValue::Null) => NULL.to_owned(),
+            Some(FieldValue::Text(_) | FieldValue::Boolean(_) | FieldValue::Other) => "Expected a list.".to_owned(),
         };
         self.errors.add(field, sentence);
         None
@@ -122,6 +171,14 @@ impl Fields {
     /// Takes a password. White space alone is a valid password.
     pub fn password(&mut self, field: &'static str) -> Option<Password> {
         self.required_text(field).map(|text| Password::new(&text))
+    }
+
+    /// Takes a password that may be missing or null. An empty text is an error.
+    pub fn optional_password(&mut self, field: &'static str) -> Option<Password> {
+        if self.values.iter().any(|(name, value)| name == field && matches!(value, FieldValue::Null)) {
+            return None;
+        }
+        self.optional(field, Self::password)
     }
 
     /// Takes a new name of the user.
@@ -191,11 +248,17 @@ impl Fields {
             Some(FieldValue::Text(text)) if !text.is_empty() => return Some(text),
             Some(FieldValue::Text(_)) => "This field may not be blank.",
             Some(FieldValue::Null) => NULL,
-            Some(FieldValue::Boolean(_) | FieldValue::Other) => "Not a valid string.",
-            None => "This field is required.",
+            Some(FieldValue::Boolean(_) | FieldValue::Array(_) | FieldValue::Other) => "Not a valid string.",
+            None => REQUIRED,
         };
         self.errors.add(field, sentence);
         None
+    }
+
+    /// Returns whether the body has this field, and it was not taken yet.
+    #[must_use]
+    pub fn has(&self, field: &str) -> bool {
+        self.values.iter().any(|(name, _)| name == field)
     }
 
     fn take(&mut self, field: &str) -> Option<FieldValue> {
@@ -214,9 +277,20 @@ impl FieldValue {
             text if text.starts_with('"') => {
                 serde_json::from_str(text).ok().map(|text| Self::Text(Zeroizing::new(text)))
             }
+            array if array.starts_with('[') => Some(Self::Array(Zeroizing::new(array.to_owned()))),
             _ => Some(Self::Other),
         }
     }
+}
+
+/// Returns the value with this name, or the sentence of the error.
+pub fn one_of<T: Copy>(text: &str, all: &[T], name: fn(T) -> &'static str) -> Result<T, String> {
+    let named = all.iter().copied().find(|value| name(*value) == text);
+    named.ok_or_else(|| format!("Choose one of: {}.", all.iter().copied().map(name).collect::<Vec<_>>().join(", ")))
+}
+
+fn user_id(json: &RawValue) -> Option<UserId> {
+    serde_json::from_str::<String>(json.get()).ok()?.parse().ok()
 }
 
 /// A JSON object without duplicate names (RFC 8259, section 4, leaves their meaning open).
@@ -251,139 +325,4 @@ impl<'body> Visitor<'body> for ObjectVisitor {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::Value;
-
-    use super::*;
-
-    #[test]
-    fn json_body_is_one_object_without_duplicate_fields() {
-        assert!(Fields::parse_json(br#"{"name":"Ada","ignored":[1,{"a":null}]}"#).is_some());
-        for json in ["", "[]", "null", r#""text""#, "1", r#"{"a":1}{}"#, r#"{"a":1,"a":2}"#, r#"{"a":1,"\u0061":1}"#] {
-            assert!(Fields::parse_json(json.as_bytes()).is_none(), "{json}");
-        }
-    }
-
-    #[test]
-    fn all_field_errors_are_returned_together() {
-        let mut fields =
-            Fields::parse_json(br#"{"name":" ","email":"ada","password":7,"old":null}"#).expect("an object");
-
-        let taken = (
-            fields.name("name"),
-            fields.email("email"),
-            fields.password("password").map(|_| ()),
-            fields.text("old"),
-            fields.text("new"),
-        );
-        assert!(matches!(taken, (None, None, None, None, None)));
-
-        let Err(ApiError::ValidationFailed(errors)) = fields.finish::<()>(None) else {
-            panic!("expected validation errors")
-        };
-        insta::assert_json_snapshot!(errors, @r#"
-        {
-          "name": [
-            "This field may not be blank."
-          ],
-          "email": [
-            "Enter a valid email address."
-          ],
-          "password": [
-            "Not a valid string."
-          ],
-          "old": [
-            "This field may not be null."
-          ],
-          "new": [
-            "This field is required."
-          ]
-        }
-        "#);
-    }
-
-    #[test]
-    fn ignored_field_may_have_any_json_value() {
-        for value in ["1e999", "-0.0", "[[[[]]]]", r#"{"a":1,"a":1}"#, &"9".repeat(400)] {
-            assert!(Fields::parse_json(format!(r#"{{"x":{value}}}"#).as_bytes()).is_some(), "{value}");
-        }
-    }
-
-    #[test]
-    fn form_is_decoded_into_fields() {
-        let mut fields = Fields::parse_form(b"token=v4.public.a-b_c&hint=a+b%26%C3%BC&blank=").expect("a form");
-
-        let token = fields.text("token").expect("a text");
-        let hint = fields.text("hint").expect("a text");
-        assert_eq!((token.as_str(), hint.as_str()), ("v4.public.a-b_c", "a b&\u{fc}"));
-        assert!(fields.text("blank").is_none() && fields.text("missing").is_none());
-        assert!(matches!(fields.finish(Some(())), Err(ApiError::ValidationFailed(_))));
-    }
-
-    #[test]
-    fn form_with_duplicate_fields_is_rejected() {
-        assert!(Fields::parse_form(b"token=a&token=a").is_none());
-        assert!(Fields::parse_form(b"token=a&other=&%6Fther").is_none());
-    }
-
-    #[test]
-    fn any_bytes_are_a_form() {
-        for body in [&b""[..], b"&&", b"token", b"=", b"%", b"token=%zz%ff", b"\xff=\0"] {
-            assert!(Fields::parse_form(body).is_some(), "{body:?}");
-        }
-    }
-
-    /// Returns a strategy for small JSON values.
-    fn json_value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            r#"[ a"\\\n\x00\u{e9}\u{1f600}]{0,4}"#.prop_map(Value::from),
-        ];
-        leaf.prop_recursive(3, 8, 3, |value| prop::collection::vec(value, 0..3).prop_map(Value::from))
-    }
-
-    /// Takes the texts of three fields, and returns them and whether there are errors.
-    fn taken(fields: Option<Fields>) -> Option<(Vec<Option<String>>, bool)> {
-        let mut fields = fields?;
-        let texts = ["a", "b", "c"].map(|name| fields.text(name).map(|text| text.to_string()));
-        Some((texts.to_vec(), fields.finish(Some(())).is_err()))
-    }
-
-    /// Returns the expected result of [`taken`] for a body with these fields; `None` if some are duplicates.
-    fn expected(fields: &[(String, Value)]) -> Option<(Vec<Option<String>>, bool)> {
-        let names: HashSet<_> = fields.iter().map(|(name, _)| name).collect();
-        let text = |name| fields.iter().find(|(other, _)| other == name).and_then(|(_, value)| value.as_str());
-        let texts = ["a", "b", "c"].map(|name| text(name).filter(|text| !text.trim().is_empty()).map(str::to_owned));
-        (names.len() == fields.len()).then(|| (texts.to_vec(), texts.contains(&None)))
-    }
-
-    proptest! {
-        #[test]
-        fn no_body_makes_the_parser_panic(body in r#"[{}\[\]:,"\\\\ue0-9a-f\PC]{0,128}"#) {
-            let _ = Fields::parse_json(body.as_bytes());
-        }
-
-        #[test]
-        fn fields_of_an_object_round_trip(
-            fields in prop::collection::vec(("[abcd]", json_value()), 0..5), blank in "[ \t\r\n]",
-        ) {
-            let field = |(name, value): &(String, Value)| format!("{blank}\"{name}\"{blank}:{value}");
-            let body = format!("{blank}{{{}}}{blank}", fields.iter().map(field).collect::<Vec<_>>().join(","));
-
-            prop_assert_eq!(taken(Fields::parse_json(body.as_bytes())), expected(&fields), "{}", body);
-        }
-
-        #[test]
-        fn fields_of_a_form_round_trip(
-            fields in prop::collection::vec(("[abcd]", "[ a&=%+\u{e9}\\x00]{0,4}"), 0..5),
-        ) {
-            let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
-            let fields: Vec<_> = fields.into_iter().map(|(name, text)| (name, Value::from(text))).collect();
-
-            prop_assert_eq!(taken(Fields::parse_form(body.as_bytes())), expected(&fields), "{}", body);
-        }
-    }
-}
+mod tests;

@@ -2,6 +2,8 @@
 //!
 //! [`routes`] is the table of all routes. [`Service`] responds to a request in the order of the steps of its `respond`.
 
+mod admin_access;
+mod admin_caller;
 mod auth;
 mod body;
 mod client_ip;
@@ -19,7 +21,9 @@ pub mod fuzzing;
 mod handlers;
 pub mod health_check;
 mod login_addresses;
+mod networks;
 mod origin;
+mod query;
 mod readiness;
 mod request_id;
 mod request_log;
@@ -29,9 +33,11 @@ pub mod routes;
 mod service;
 
 pub use self::{
+    admin_access::{AdminAccess, AdminListener},
     client_ip::{ForwardedClient, ForwardingProblem, TrustedProxies},
-    context::{RequestLimits, RequestState, TokenCheckConfig},
+    context::{RequestLimits, RequestState, TokenCheckConfig, UseCases},
     cors::{AllowedHeaders, CorsPolicy},
+    networks::{InvalidNetworks, Networks},
     origin::{Origin, Origins},
     readiness::Readiness,
     router::{MethodFilter, Router},

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use hyper::Method;
-use tracing::{error, info, warn};
+use tracing::{
+    error,
+    field::{DisplayValue, display},
+    info, warn,
+};
 
 use super::{context::RequestState, error::ApiError, request_id::RequestId, response::Response};
 use crate::{
     api_keys::ApiClientName,
     logging::{REQUEST_TARGET, RequestLines},
     metrics::{InFlightRequest, RouteMetrics},
+    model::UserId,
 };
 
 /// The methods of RFC 9110, section 9, and RFC 5789.
@@ -42,7 +47,7 @@ impl<'route> RequestLog<'route> {
         Self { id, method, lines, in_flight: route.request(method), state: None }
     }
 
-    /// Adds what the request holds, for the name of the API client.
+    /// Adds what the request holds, for the names of the callers.
     pub fn set_state(&mut self, state: Arc<RequestState>) {
         self.state = Some(state);
     }
@@ -74,25 +79,29 @@ impl<'route> RequestLog<'route> {
 
     /// Adds a line. The macros evaluate its fields only if their level is logged.
     fn log(&self, status: u16, error: Option<&ApiError>) {
-        let (id, method, route, api_client) =
-            (self.id.as_str(), self.method, self.in_flight.route(), self.api_client());
+        let (id, method, route) = (self.id.as_str(), self.method, self.in_flight.route());
+        let (api_client, administrator) = (self.api_client(), self.administrator());
         let code = error.and_then(ApiError::code);
         let cause = || error.and_then(ApiError::cause);
         match status {
             500 => {
-                error!(target: REQUEST_TARGET, id, method, route, api_client, status, cause = cause(), duration_ms = self.duration_ms(), "request failed");
+                error!(target: REQUEST_TARGET, id, method, route, api_client, administrator, status, cause = cause(), duration_ms = self.duration_ms(), "request failed");
             }
             503 => {
-                warn!(target: REQUEST_TARGET, id, method, route, api_client, status, code, cause = cause(), duration_ms = self.duration_ms(), "request rejected");
+                warn!(target: REQUEST_TARGET, id, method, route, api_client, administrator, status, code, cause = cause(), duration_ms = self.duration_ms(), "request rejected");
             }
             _ => {
-                info!(target: REQUEST_TARGET, id, method, route, api_client, status, code, duration_ms = self.duration_ms(), "request");
+                info!(target: REQUEST_TARGET, id, method, route, api_client, administrator, status, code, duration_ms = self.duration_ms(), "request");
             }
         }
     }
 
     fn api_client(&self) -> Option<&str> {
         self.state.as_ref()?.api_client.get().map(ApiClientName::as_str)
+    }
+
+    fn administrator(&self) -> Option<DisplayValue<&UserId>> {
+        self.state.as_ref()?.administrator.get().map(display)
     }
 
     fn duration_ms(&self) -> f64 {
@@ -105,9 +114,9 @@ impl Drop for RequestLog<'_> {
         if self.in_flight.has_response() || !self.lines.include(None) {
             return;
         }
-        let (id, method, route, api_client) =
-            (self.id.as_str(), self.method, self.in_flight.route(), self.api_client());
-        info!(target: REQUEST_TARGET, id, method, route, api_client, duration_ms = self.duration_ms(), "request ended without a response");
+        let (id, method, route) = (self.id.as_str(), self.method, self.in_flight.route());
+        let (api_client, administrator) = (self.api_client(), self.administrator());
+        info!(target: REQUEST_TARGET, id, method, route, api_client, administrator, duration_ms = self.duration_ms(), "request ended without a response");
     }
 }
 

@@ -38,6 +38,9 @@ pub struct NoContent;
 /// 200 with these headers and without a body.
 pub struct Headers(pub Vec<(HeaderName, HeaderValue)>);
 
+/// 200 with a JSON text.
+pub struct JsonText(pub Vec<u8>);
+
 /// 200 with a JSON text, which browsers save as a file.
 pub struct JsonFile {
     /// The body.
@@ -74,6 +77,19 @@ impl<T: Serialize> IntoResponse for Json<T> {
 impl<T: Serialize> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
         json(StatusCode::CREATED, &self.0)
+    }
+}
+
+impl IntoResponse for JsonText {
+    fn into_response(self) -> Response {
+        with_body(self.0, JSON)
+    }
+}
+
+/// The output, or 204 without one.
+impl<T: IntoResponse> IntoResponse for Option<T> {
+    fn into_response(self) -> Response {
+        self.map_or_else(no_content, IntoResponse::into_response)
     }
 }
 

@@ -109,8 +109,8 @@ pub enum RouteMatch {
     Handler {
         /// The handler.
         handler: Handler,
-        /// The value of the last parameter of the path, as it was sent.
-        path_parameter: Option<String>,
+        /// The values of the parameters of the path, in their order, as they were sent.
+        path_parameters: Vec<String>,
     },
     /// `OPTIONS` on a path without a handler for it. Holds the value of `Allow`.
     Options(String),
@@ -124,29 +124,36 @@ impl Router {
     /// If two paths conflict: a bug in the route table.
     #[must_use]
     pub fn new(listener: &'static str, routes: impl IntoIterator<Item = Route>) -> Self {
+        Self { listener, routes: Vec::new(), paths: Vec::new(), tree: matchit::Router::new() }.with(routes)
+    }
+
+    /// Adds routes to those of the listener.
+    ///
+    /// # Panics
+    /// If two paths conflict, or one is already in the table: a bug in the route table.
+    #[must_use]
+    pub fn with(mut self, routes: impl IntoIterator<Item = Route>) -> Self {
         let mut table: Vec<Methods> = Vec::new();
-        let mut listed = Vec::new();
         for Route { method, path, handler } in routes {
-            listed.push((method.clone(), path));
+            self.routes.push((method.clone(), path));
             if let Some(methods) = table.iter_mut().find(|methods| methods.path.pattern == path) {
                 methods.routes.push((method, handler));
                 continue;
             }
-            let path = RoutePath { pattern: path, index: table.len() };
+            let path = RoutePath { pattern: path, index: self.paths.len() };
+            self.paths.push(path.pattern);
             table.push(Methods { path, routes: vec![(method, handler)] });
         }
-        let paths = table.iter().map(|methods| methods.path.pattern).collect();
-        let mut tree = matchit::Router::new();
         for methods in table {
             let bare = methods.path.pattern.trim_end_matches('/');
             // `{*rest}` also matches the trailing slash.
             let takes_rest = bare.ends_with('}') && bare.contains("{*");
             let slashed = (!takes_rest).then(|| format!("{bare}/"));
             for path in [bare.to_owned()].into_iter().chain(slashed) {
-                tree.insert(path, methods.clone()).unwrap_or_else(|error| panic!("{error}"));
+                self.tree.insert(path, methods.clone()).unwrap_or_else(|error| panic!("{error}"));
             }
         }
-        Self { listener, routes: listed, paths, tree }
+        self
     }
 
     /// Returns the name of the listener.
@@ -174,7 +181,7 @@ impl Router {
         let route_match = match methods.handler(method) {
             Some(handler) => Ok(RouteMatch::Handler {
                 handler: Arc::clone(handler),
-                path_parameter: found.params.iter().last().map(|(_, text)| text.to_owned()),
+                path_parameters: found.params.iter().map(|(_, text)| text.to_owned()).collect(),
             }),
             None if method == Method::OPTIONS => Ok(RouteMatch::Options(methods.allow())),
             None => Err(ApiError::MethodNotAllowed { allow: methods.allow() }),
@@ -226,6 +233,7 @@ mod tests {
             [
                 route(Method::GET, "/things/", Public, no_content),
                 route(Method::DELETE, "/things/{id}/", Public, no_content),
+                route(Method::GET, "/things/{id}/parts/{part}/", Public, no_content),
                 route(MethodFilter::Any, "/anything/", Public, no_content),
                 route(MethodFilter::Any, "/anything/{*rest}", Public, no_content),
             ],
@@ -237,8 +245,11 @@ mod tests {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let router = router();
         match router.find(&method, path) {
-            (Some(path), Ok(RouteMatch::Handler { path_parameter, .. })) => {
-                format!("{} {}", path.pattern, path_parameter.as_deref().unwrap_or("-"))
+            (Some(path), Ok(RouteMatch::Handler { path_parameters, .. })) if path_parameters.is_empty() => {
+                format!("{} -", path.pattern)
+            }
+            (Some(path), Ok(RouteMatch::Handler { path_parameters, .. })) => {
+                format!("{} {}", path.pattern, path_parameters.join(" "))
             }
             (Some(path), Ok(RouteMatch::Options(allow))) => format!("{} {allow}", path.pattern),
             (_, Err(error)) => error.code().unwrap_or("not found").to_owned(),
@@ -256,6 +267,11 @@ mod tests {
         assert_eq!(find("DELETE", "/things/"), "method_not_allowed");
         assert_eq!(find("DELETE", "/things//"), "not found");
         assert_eq!(find("DELETE", "/things/a/b"), "not found");
+    }
+
+    #[test]
+    fn parameters_are_in_the_order_of_the_path() {
+        assert_eq!(find("GET", "/things/a/parts/%62/"), "/things/{id}/parts/{part}/ a %62");
     }
 
     #[test]

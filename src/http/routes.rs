@@ -6,11 +6,15 @@
 use hyper::Method;
 
 use super::{
+    admin_caller::{AdminReader, AdminWriter},
     auth::{ApiClient, ForwardAuth, Public, SignedIn},
-    handlers::{export, forward_auth, health, introspection, key_sets, openapi, passwords, sessions, users},
-    router::{MethodFilter, Router, route},
+    handlers::{admin, export, forward_auth, health, introspection, key_sets, openapi, passwords, sessions, users},
+    router::{MethodFilter, Route, Router, route},
 };
 use crate::tokens::{AccessFormat, KeySetFormat};
+
+/// The beginning of every path of the admin API.
+pub const ADMIN_API: &str = "/admin/api/";
 
 /// Returns the routes of the public API. Each path is served with and without a trailing slash.
 #[must_use]
@@ -27,6 +31,7 @@ pub fn public() -> Router {
         route(Method::DELETE,    "/profile/",                SignedIn,    users::delete),
         route(Method::POST,      "/profile/export/",         SignedIn,    export::export),
         route(Method::POST,      "/change-password/",        SignedIn,    passwords::change),
+        route(Method::POST,      "/reauthenticate/",         SignedIn,    sessions::reauthenticate),
         route(Method::GET,       "/sessions/",               SignedIn,    sessions::list),
         route(Method::DELETE,    "/sessions/{id}/",          SignedIn,    sessions::end),
         route(Method::POST,      "/logout-everywhere/",      SignedIn,    sessions::logout_everywhere),
@@ -51,4 +56,27 @@ pub fn operations() -> Router {
         route(Method::GET, "/readyz",  Public, health::ready),
         route(Method::GET, "/metrics", Public, health::metrics),
     ])
+}
+
+/// Returns the routes of the admin API, which are added to those of one listener. Every path begins with [`ADMIN_API`].
+#[must_use]
+#[rustfmt::skip]
+pub fn admin() -> Vec<Route> {
+    vec![
+        //    method          path                                       caller       handler
+        route(Method::GET,    "/admin/api/me/",                          AdminReader, admin::me::me),
+        route(Method::GET,    "/admin/api/users/",                       AdminReader, admin::users::list),
+        route(Method::POST,   "/admin/api/users/",                       AdminWriter, admin::users::create),
+        route(Method::POST,   "/admin/api/users/delete/",                AdminWriter, admin::user_deletion::delete_several),
+        route(Method::GET,    "/admin/api/users/{id}/",                  AdminReader, admin::users::show),
+        route(Method::PATCH,  "/admin/api/users/{id}/",                  AdminWriter, admin::users::edit),
+        route(Method::DELETE, "/admin/api/users/{id}/",                  AdminWriter, admin::user_deletion::delete),
+        route(Method::PUT,    "/admin/api/users/{id}/password/",         AdminWriter, admin::users::set_password),
+        route(Method::DELETE, "/admin/api/users/{id}/password/",         AdminWriter, admin::users::disable_password),
+        route(Method::GET,    "/admin/api/users/{id}/sessions/",         AdminReader, admin::user_sessions::list),
+        route(Method::DELETE, "/admin/api/users/{id}/sessions/",         AdminWriter, admin::user_sessions::end_all),
+        route(Method::DELETE, "/admin/api/users/{id}/sessions/{session}/", AdminWriter, admin::user_sessions::end),
+        route(Method::GET,    "/admin/api/audit-events/",                AdminReader, admin::audit_events::list),
+        route(Method::GET,    "/admin/api/statistics/",                  AdminReader, admin::statistics::show),
+    ]
 }

@@ -15,9 +15,10 @@ use hyper::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{
+    admin_access::AdminAccess,
     client_ip::TrustedProxies,
     common_headers::{CommonHeaders, HSTS},
-    context::{Context, RequestLimits, RequestState, TokenCheckConfig},
+    context::{Context, RequestLimits, RequestState, TokenCheckConfig, UseCases},
     cors::CorsPolicy,
     error::ApiError,
     forwarding::{Forwarding, RequestClient},
@@ -26,9 +27,10 @@ use super::{
     request_log::RequestLog,
     response::{self, Response},
     router::{RouteMatch, RoutePath, Router},
+    routes::ADMIN_API,
 };
 use crate::{
-    accounts::{Accounts, CallContext, SessionOutagePolicy},
+    accounts::{CallContext, SessionOutagePolicy},
     api_keys::ApiClients,
     logging::RequestLines,
     metrics::{MemoryUse, OpenConnection, RouteMetrics},
@@ -66,7 +68,8 @@ pub struct Service {
     /// The metrics of the requests that no path matches.
     unrouted_metrics: RouteMetrics,
     request_lines: RequestLines,
-    accounts: Arc<Accounts>,
+    use_cases: UseCases,
+    admin_access: Arc<AdminAccess>,
     readiness: Arc<Readiness>,
     token_check: Arc<TokenCheckConfig>,
     forwarding: Forwarding,
@@ -79,9 +82,10 @@ pub struct Service {
 
 impl Service {
     /// Returns a service without API clients, trusted proxies, CORS origins and HSTS, which logs all requests. Its `/verify/`
-    /// rejects tokens if the session store is unavailable.
+    /// rejects tokens if the session store is unavailable. Clients of every network may call its admin API, if it has one.
     #[must_use]
-    pub fn new(router: Router, accounts: Arc<Accounts>, readiness: Arc<Readiness>, limits: RequestLimits) -> Self {
+    pub fn new(router: Router, use_cases: UseCases, readiness: Arc<Readiness>, limits: RequestLimits) -> Self {
+        let accounts = &use_cases.accounts;
         let budget = Arc::new(RequestBudget::unlimited(accounts.metrics.request_memory.clone()));
         let api_clients = ApiClients::empty(Arc::clone(&accounts.clock));
         let token_check = TokenCheckConfig { api_clients, session_outage_policy: SessionOutagePolicy::Refuse };
@@ -91,7 +95,8 @@ impl Service {
             unrouted_metrics: metrics("-"),
             request_lines: RequestLines::All,
             router,
-            accounts,
+            use_cases,
+            admin_access: Arc::default(),
             readiness,
             token_check: Arc::new(token_check),
             forwarding: Forwarding::default(),
@@ -127,10 +132,16 @@ impl Service {
         Self { token_check, ..self }
     }
 
+    /// Sets who may call the admin API.
+    #[must_use]
+    pub fn with_admin_access(self, admin_access: AdminAccess) -> Self {
+        Self { admin_access: Arc::new(admin_access), ..self }
+    }
+
     /// Sets the proxies whose `X-Forwarded-For` is trusted, and reports proxies that hide the addresses of clients.
     #[must_use]
     pub fn with_trusted_proxies(self, trusted_proxies: TrustedProxies) -> Self {
-        let metrics = Arc::clone(&self.accounts.metrics.http);
+        let metrics = Arc::clone(&self.use_cases.accounts.metrics.http);
         Self { forwarding: Forwarding::new(trusted_proxies, metrics), ..self }
     }
 
@@ -170,13 +181,16 @@ impl Service {
         let client = self.forwarding.client(peer.ip(), request.headers());
         let bytes = REQUEST_BYTES + head_bytes(request);
         let memory = self.budget.charge(self.payer(client.address()), MemoryUse::Request, bytes)?;
-        Ok(Admission { client, state: Arc::new(RequestState { memory, api_client: OnceLock::new() }) })
+        Ok(Admission {
+            client,
+            state: Arc::new(RequestState { memory, api_client: OnceLock::new(), administrator: OnceLock::new() }),
+        })
     }
 
     /// Responds to a request. Always returns a response and counts the request, even if the handler panics or exceeds its
     /// deadline. Logs one event, unless the setting excludes such a request.
     pub async fn respond(&self, request: Request<Incoming>, admission: Admission) -> Response {
-        let (path, route_match) = self.router.find(request.method(), request.uri().path());
+        let (path, route_match) = self.find(&request, &admission.client);
         let (mut log, headers) = self.start(&request, path);
         let state = admission.state();
         log.set_state(Arc::clone(&state));
@@ -192,6 +206,21 @@ impl Service {
             state.memory.shrink_to_rejection();
         }
         finish(log, headers, outcome)
+    }
+
+    /// Returns the route of a request. The admin API has no routes for clients outside its networks.
+    fn find(
+        &self,
+        request: &Request<Incoming>,
+        client: &RequestClient,
+    ) -> (Option<RoutePath>, Result<RouteMatch, ApiError>) {
+        let (path, route_match) = self.router.find(request.method(), request.uri().path());
+        let is_admin = path.is_some_and(|path| path.pattern.starts_with(ADMIN_API));
+        let networks = self.admin_access.networks.as_ref().filter(|_| is_admin);
+        if networks.is_some_and(|networks| !networks.contain(client.address())) {
+            return (None, Err(ApiError::NotFound));
+        }
+        (path, route_match)
     }
 
     /// Responds to a request whose head is invalid, without routing it.
@@ -217,7 +246,7 @@ impl Service {
     /// Counts a connection of this listener as open until the result is dropped.
     #[must_use]
     pub fn connection(&self) -> OpenConnection {
-        self.accounts.metrics.http.connection(self.router.listener())
+        self.use_cases.accounts.metrics.http.connection(self.router.listener())
     }
 
     fn start(&self, request: &Request<Incoming>, path: Option<RoutePath>) -> (RequestLog<'_>, CommonHeaders) {
@@ -232,7 +261,9 @@ impl Service {
         let deadline = Instant::now() + self.limits.request;
         let user_agent = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
         Context {
-            accounts: Arc::clone(&self.accounts),
+            accounts: Arc::clone(&self.use_cases.accounts),
+            user_admin: Arc::clone(&self.use_cases.user_admin),
+            admin_access: Arc::clone(&self.admin_access),
             readiness: Arc::clone(&self.readiness),
             token_check: Arc::clone(&self.token_check),
             call: CallContext {
@@ -243,7 +274,7 @@ impl Service {
             client: admission.client,
             deadline,
             state: admission.state,
-            path_parameter: None,
+            path_parameters: Vec::new(),
         }
     }
 }
@@ -267,8 +298,8 @@ async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response, ApiError> {
     match route_match? {
-        RouteMatch::Handler { handler, path_parameter } => {
-            handler(Context { path_parameter, ..context }, request).await
+        RouteMatch::Handler { handler, path_parameters } => {
+            handler(Context { path_parameters, ..context }, request).await
         }
         RouteMatch::Options(allow) => Ok(response::options(&allow)),
     }

@@ -21,6 +21,15 @@ impl UserId {
     }
 }
 
+impl FromStr for UserId {
+    type Err = uuid::Error;
+
+    /// Parses the hyphenated form of a UUID, and no other form.
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(|id: Hyphenated| Self(id.into_uuid()))
+    }
+}
+
 impl fmt::Display for UserId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)

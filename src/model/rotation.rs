@@ -138,7 +138,7 @@ mod tests {
             expires: NOON + Duration::from_hours(24),
             last_used: NOON,
             idle: None,
-            authenticated: None,
+            authenticated: OffsetDateTime::UNIX_EPOCH,
             client: Client::new(std::net::Ipv4Addr::LOCALHOST.into(), ""),
         }
     }

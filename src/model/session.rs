@@ -69,7 +69,7 @@ pub struct Session {
     /// How long the session may be unused before it ends; `None` for no idle limit.
     pub idle: Option<Duration>,
     /// See [`LiveSession::authenticated`].
-    pub authenticated: Option<OffsetDateTime>,
+    pub authenticated: OffsetDateTime,
     /// The client that opened the session.
     pub client: Client,
 }
@@ -86,8 +86,8 @@ pub struct LiveSession {
     /// The time of the last use. It may not have been recorded yet.
     pub last_used: OffsetDateTime,
     /// When the user was last authenticated with the password in this session: at its login, or later by a reauthentication,
-    /// never by a refresh. `None` if an earlier version opened the session.
-    pub authenticated: Option<OffsetDateTime>,
+    /// never by a refresh.
+    pub authenticated: OffsetDateTime,
 }
 
 /// What the tokens of a session need of it, as it is after a refresh, or as it was when the refresh ended it.

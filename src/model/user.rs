@@ -79,6 +79,9 @@ pub enum AccountStatus {
 }
 
 impl AccountStatus {
+    /// All statuses.
+    pub const ALL: [Self; 2] = [Self::Active, Self::Inactive];
+
     /// Returns the name in the stores, and in output for people and programs.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -99,6 +102,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// All roles.
+    pub const ALL: [Self; 2] = [Self::Member, Self::Administrator];
+
     /// Returns the name in the stores, and in output for people and programs.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -6,6 +6,7 @@
 //! An attempt from a device that has logged in to the account before counts only against the limit of that account and
 //! address, so failures from elsewhere cannot lock the owner out.
 
+mod administrator;
 mod bucket_keys;
 mod error;
 mod limiter;
@@ -15,6 +16,7 @@ mod queue;
 mod reservation;
 
 pub use self::{
+    administrator::administrator_permit,
     error::RateLimited,
     limiter::{AttemptStores, LoginLimiter},
 };

@@ -26,7 +26,8 @@ use crate::model::{
 /// any call whose connection broke: the repetition leaves the same state, but may report an ended session as not found.
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Opens a session, with the store's time as `created`, `rotated` and `last_used`. If the user then has more than
+    /// Opens a session, with the store's time as `created`, `authenticated`, `rotated` and
+    /// `last_used`. If the user then has more than
     /// `session.max_sessions` sessions, removes first those that are not valid by `session.valid_epoch` and
     /// `session.surviving_session`, and then ends the oldest ones. Sessions that are not valid, but were opened in the last
     /// [`OTHER_EPOCH_GRACE`], do not count and stay. The new session stays, whatever its epoch.

@@ -20,6 +20,7 @@ const PATHS: &[(&str, &str)] = &[
     ("DELETE", "/profile/"),
     ("POST", "/profile/export/"),
     ("POST", "/change-password/"),
+    ("POST", "/reauthenticate/"),
     ("GET", "/sessions/"),
     ("DELETE", "/sessions/x/"),
     ("POST", "/logout-everywhere/"),

@@ -14,6 +14,12 @@ mod unread_log;
 mod embedded {
     pub use crate::support::Embedded as Backend;
     pub type Service = crate::support::Service<Backend>;
+    mod admin_audit;
+    mod admin_callers;
+    mod admin_deletion;
+    mod admin_lists;
+    mod admin_statistics;
+    mod admin_users;
     mod audit;
     mod authentication;
     mod common;
@@ -39,6 +45,7 @@ mod embedded {
     mod profile_export;
     mod rate_limit;
     mod rate_limit_addresses;
+    mod reauthentication;
     mod refresh;
     mod rotation;
     mod session_termination;
@@ -53,6 +60,12 @@ mod embedded {
 mod postgres_redis {
     pub use crate::support::PostgresRedis as Backend;
     pub type Service = crate::support::Service<Backend>;
+    mod admin_audit;
+    mod admin_callers;
+    mod admin_deletion;
+    mod admin_lists;
+    mod admin_statistics;
+    mod admin_users;
     mod audit;
     mod authentication;
     mod common;
@@ -72,6 +85,7 @@ mod postgres_redis {
     mod profile_export;
     mod rate_limit;
     mod rate_limit_addresses;
+    mod reauthentication;
     mod refresh;
     mod rotation;
     mod session_termination;

@@ -1,5 +1,6 @@
 //! The program as a process: its command line, its output, its signals, and what survives a kill.
 
+mod admin_api;
 mod api_keys;
 mod audit;
 mod backup;

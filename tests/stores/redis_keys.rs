@@ -110,6 +110,27 @@ async fn session_of_an_earlier_version_stays_valid() {
 }
 
 #[tokio::test]
+async fn recorded_authentication_keeps_the_time_to_live() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened_as(&from(CHROME, &user)).await;
+    let before = keys_of(&user).await;
+    let (mut redis, key) = (redis_connection(&redis_url()).await, session_key(&session));
+    let fields = redis::cmd("HEXISTS").arg(&key).arg("authenticated").query_async(&mut redis).await;
+    assert_eq!(fields, Ok(0), "a session that is not authenticated again takes no more memory");
+
+    let recorded = fixture.stores.sessions.record_authentication(user.id, session.id, &time()).await;
+
+    assert!(recorded.is_ok_and(|recorded| recorded.is_some()));
+    for ((key, left), (same, left_before)) in keys_of(&user).await.iter().zip(&before) {
+        assert_eq!(key, same);
+        assert!(left <= left_before && left_before - left < 60_000, "{left} {left_before}");
+    }
+    let encoding = redis::cmd("OBJECT").arg("ENCODING").arg(&key).query_async::<String>(&mut redis).await;
+    assert!(encoding.is_ok_and(|encoding| ["listpack", "ziplist"].contains(&encoding.as_str())));
+}
+
+#[tokio::test]
 async fn session_of_the_previous_version_is_read() {
     let fixture = Fixture::empty().await;
     let user = fixture.inserted("ada@example.org").await;

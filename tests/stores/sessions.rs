@@ -5,7 +5,8 @@ use std::time::Duration;
 use postern::{
     clock::Clock as _,
     model::{
-        AccountStatus, Epoch, FIRST_CURRENT, FIRST_NEXT, LiveSession, NewSession, RefreshOutcome, SessionId, User,
+        AccountStatus, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, NewSession, RefreshOutcome, Rotation,
+        Session, SessionId, User,
     },
     store::{LAST_USED_RESOLUTION, Refresh},
 };
@@ -38,6 +39,73 @@ async fn store_sets_the_times_of_a_session() {
     assert!(is_about(session.created, fixture.clock.now()), "{}", session.created);
     assert_eq!(session.expires - session.created, ::time::Duration::DAY);
     assert_eq!((session.rotated, session.last_used), (session.created, session.created));
+}
+
+#[tokio::test]
+async fn recorded_authentication_is_found_and_changes_nothing_else() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let (session, other) = (fixture.opened(&user).await, fixture.opened(&user).await);
+    assert_eq!(session.authenticated, session.created);
+    fixture.clock.advance(Duration::from_secs(30));
+
+    let recorded = fixture.stores.sessions.record_authentication(user.id, session.id, &time()).await;
+
+    let authenticated = recorded.expect("a response").expect("a session");
+    assert!(is_about(authenticated, fixture.clock.now()) && authenticated > session.created, "{authenticated}");
+    let expected = Session { authenticated, ..session };
+    assert_eq!(fixture.stored(&expected).await.as_ref(), Some(&expected));
+    assert_eq!(fixture.resumed(&expected).await, Some(LiveSession::from(&expected)));
+    assert_eq!(fixture.stored(&other).await.as_ref(), Some(&other));
+}
+
+#[tokio::test]
+async fn refresh_and_use_are_no_authentication() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
+
+    fixture.clock.advance(2 * LAST_USED_RESOLUTION);
+    fixture.resumed(&session).await.expect("a session");
+    fixture.presented(&user, &session, FIRST_NEXT, Rotation::On(KeyTag([1; 4]))).await;
+
+    let found = fixture.resumed(&session).await.expect("a session");
+    assert_eq!(found.authenticated, session.created);
+}
+
+#[tokio::test]
+async fn authentication_of_a_session_that_has_ended_is_not_recorded() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let idle = NewSession { idle: Some(Duration::from_mins(30)), ..new_session(&user) };
+    let (ended, unused, expired) =
+        (fixture.opened(&user).await, fixture.opened_as(&idle).await, fixture.opened(&user).await);
+    let record =
+        async |session: SessionId| fixture.stores.sessions.record_authentication(user.id, session, &time()).await;
+
+    fixture.stores.sessions.end(user.id, ended.id, &time()).await.expect("a response");
+    assert_eq!(record(ended.id).await, Ok(None));
+    assert_eq!(record(SessionId::random()).await, Ok(None));
+    fixture.clock.advance(Duration::from_mins(30));
+    assert_eq!(record(unused.id).await, Ok(None));
+    fixture.clock.advance(DAY);
+    assert_eq!(record(expired.id).await, Ok(None));
+
+    assert_eq!(fixture.listed(&user).await, []);
+}
+
+#[tokio::test]
+async fn authentication_does_not_extend_a_session() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    let session = fixture.opened(&user).await;
+
+    fixture.clock.advance(Duration::from_mins(24 * 60 - 1));
+    let recorded = fixture.stores.sessions.record_authentication(user.id, session.id, &time()).await;
+    assert!(recorded.is_ok_and(|recorded| recorded.is_some()));
+    fixture.clock.advance(Duration::from_mins(1));
+
+    assert_eq!(fixture.resumed(&session).await, None);
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 use postern::{
-    accounts::{Accounts, AdminCall, CallContext, ImportedHashes, Lifetimes, SessionOutagePolicy, UserEdit},
+    accounts::{Accounts, AdminCall, CallContext, ImportedHashes, Lifetimes, SessionOutagePolicy, UserAdmin, UserEdit},
     audit::{self, WriterHandle},
     clock::{Clock as _, ManualClock},
-    http::{CorsPolicy, RequestLimits},
+    http::{AdminAccess, AdminListener, CorsPolicy, RequestLimits, UseCases},
     keys::{self, LiveKeyring},
     metrics::Metrics,
     model::{AccountStatus, AuditOrigin, Client, Role},
@@ -38,6 +38,8 @@ pub struct Settings {
     pub timeouts: Option<ConnectionTimeouts>,
     pub cors: CorsPolicy,
     pub session_outage_policy: SessionOutagePolicy,
+    pub admin_listener: AdminListener,
+    pub admin_access: AdminAccess,
     pub rate_limits: bool,
     pub trusted_proxies: &'static str,
     pub imported_hashes_until: Option<OffsetDateTime>,
@@ -63,6 +65,8 @@ impl Default for Settings {
             timeouts: None,
             cors: CorsPolicy::default(),
             session_outage_policy: SessionOutagePolicy::Refuse,
+            admin_listener: AdminListener::Operations,
+            admin_access: AdminAccess::default(),
             rate_limits: true,
             trusted_proxies: "none",
             imported_hashes_until: None,
@@ -77,8 +81,8 @@ pub fn assemble(
     keys: &Arc<LiveKeyring>,
     clock: Arc<ManualClock>,
     settings: &Settings,
-) -> (Accounts, WriterHandle) {
-    let Stores { users, sessions, attempts, audit: events, .. } = stores;
+) -> (UseCases, WriterHandle) {
+    let Stores { users, sessions, attempts, audit: events, audit_reader, directory, user_admin } = stores;
     let metrics = Arc::new(Metrics::new("paseto"));
     let limiter = LoginLimiter::new(attempts, Arc::clone(keys), settings.hashing.max_wait, metrics.limiter.clone());
     let (trail, writing) = audit::start(Arc::clone(&events), clock.clone(), metrics.audit.clone(), settings.audit);
@@ -103,7 +107,18 @@ pub fn assemble(
         metrics,
         audit: trail,
     };
-    (accounts, writing)
+    let user_admin = UserAdmin {
+        users: Arc::clone(&accounts.users),
+        directory,
+        changes: user_admin,
+        events: audit_reader,
+        sessions: Some(Arc::clone(&accounts.sessions)),
+        hasher: Arc::clone(&accounts.hasher),
+        policy: accounts.policy,
+        clock: Arc::clone(&accounts.clock),
+        audit: accounts.audit.clone(),
+    };
+    (UseCases { accounts: Arc::new(accounts), user_admin: Arc::new(user_admin) }, writing)
 }
 
 /// One hashing thread, and a queue that refuses nobody soon.

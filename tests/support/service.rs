@@ -17,11 +17,12 @@ use postern::{
     api_keys::ApiClients,
     audit::WriterHandle,
     clock::{Clock, ManualClock},
-    http::{self, Readiness, TokenCheckConfig, routes},
+    http::{self, AdminListener, Readiness, Router, TokenCheckConfig, UseCases, routes},
     keys::LiveKeyring,
-    model::{AuditEvent, EventKind, EventQuery, PasswordHash, User},
+    model::{AuditEvent, EventKind, EventQuery, PasswordHash, Role, User},
+    passwords::{Password, WorkPermit},
     server::{self, ConnectionLimits, ConnectionTimeouts, ListenerConfig, Phase},
-    store::{AuditReader, AuditStore, UserAdminStore, UserDirectory},
+    store::AuditStore,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -32,8 +33,8 @@ use tokio::{
 };
 
 use super::{
-    API_KEY, Api, Backend, CountingStores, LONG, RequestBuilder, Response, Settings, Stores, TestUser, assemble,
-    connect_from, eventually_some, new_keys, sample, time, until_closed,
+    API_KEY, Api, Backend, CountingStores, LONG, PASSWORD, RequestBuilder, Response, Settings, Stores, TestUser,
+    assemble, connect_from, eventually_some, new_keys, sample, time, until_closed,
 };
 
 /// The parts that all servers of a service share.
@@ -125,25 +126,6 @@ impl<B: Backend> Service<B> {
     }
 }
 
-/// Returns the use cases of administrators on the stores of a server.
-fn user_admin(
-    accounts: &Accounts,
-    (directory, changes, events): (Arc<dyn UserDirectory>, Arc<dyn UserAdminStore>, Arc<dyn AuditReader>),
-) -> UserAdmin {
-    let Accounts { users, sessions, hasher, policy, clock, audit, .. } = accounts;
-    UserAdmin {
-        users: Arc::clone(users),
-        directory,
-        changes,
-        events,
-        sessions: Some(Arc::clone(sessions)),
-        hasher: Arc::clone(hasher),
-        policy: *policy,
-        clock: Arc::clone(clock),
-        audit: audit.clone(),
-    }
-}
-
 impl Server {
     async fn start<B: Backend>(shared: &Shared<B>, settings: Settings) -> Self {
         let clock = Arc::clone(&shared.clock);
@@ -151,12 +133,8 @@ impl Server {
         let keys = Arc::new(LiveKeyring::open(shared.keys.path()).expect("keys can be read"));
         let counting = Arc::new(CountingStores::new(stores.users, stores.sessions));
         let events = Arc::clone(&stores.audit);
-        let admin_stores =
-            (Arc::clone(&stores.directory), Arc::clone(&stores.user_admin), Arc::clone(&stores.audit_reader));
         let stores = Stores { users: counting.clone(), sessions: counting.clone(), ..stores };
-        let (accounts, writing) = assemble(stores, &keys, Arc::clone(&clock), &settings);
-        let user_admin = Arc::new(user_admin(&accounts, admin_stores));
-        let accounts = Arc::new(accounts);
+        let (use_cases, writing) = assemble(stores, &keys, Arc::clone(&clock), &settings);
         let readiness = Arc::new(Readiness::default());
         let api_clients =
             ApiClients::of_file(shared.keys.path().join("api-keys"), clock).expect("API keys can be read");
@@ -164,11 +142,18 @@ impl Server {
             Arc::new(TokenCheckConfig { api_clients, session_outage_policy: settings.session_outage_policy });
         let (phase, followed) = watch::channel(Phase::Serving);
         let mut addresses = Vec::new();
-        for router in [routes::public(), routes::operations()] {
+        let with_admin = |router: Router, listener| {
+            if settings.admin_listener == listener { router.with(routes::admin()) } else { router }
+        };
+        for router in [
+            with_admin(routes::public(), AdminListener::Public),
+            with_admin(routes::operations(), AdminListener::Operations),
+        ] {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             addresses.push(listener.local_addr().expect("an address"));
-            let service = http::Service::new(router, Arc::clone(&accounts), Arc::clone(&readiness), settings.limits)
-                .with_token_check(Arc::clone(&token_checks));
+            let service = http::Service::new(router, use_cases.clone(), Arc::clone(&readiness), settings.limits)
+                .with_token_check(Arc::clone(&token_checks))
+                .with_admin_access(settings.admin_access.clone());
             // As in `main`, the first one is public.
             let is_public = addresses.len() == 1;
             let trusted_proxies = || settings.trusted_proxies.parse().expect("networks");
@@ -186,6 +171,7 @@ impl Server {
             let config = ListenerConfig { listener, service: Arc::new(service), limits, tls: None };
             tokio::spawn(server::serve(config, followed.clone()));
         }
+        let UseCases { accounts, user_admin } = use_cases;
         let (phase, writing) = (Arc::new(phase), Arc::new(writing));
         let (address, operations) = (addresses[0], addresses[1]);
         Self { address, operations, accounts, readiness, counting, keys, events, user_admin, _writing: writing, phase }
@@ -225,6 +211,21 @@ impl Server {
     /// A request to the operations listener.
     pub fn operations(&self, path: &str) -> RequestBuilder {
         RequestBuilder::operations(self.operations, path)
+    }
+
+    /// A request to the admin API on the operations listener.
+    pub fn admin(&self, method: &str, path: &str) -> RequestBuilder {
+        RequestBuilder::new(self.operations, method, &format!("/admin/api/{path}"))
+    }
+
+    /// Creates an administrator, and logs in.
+    pub async fn administrator(&self, email: &str) -> TestUser {
+        let (permit, password) = (WorkPermit::for_command_line(), Password::new(PASSWORD));
+        let hash = self.accounts.hasher.hash(&permit, &password).await.expect("a hash");
+        let (address, name) = (email.parse().expect("an address"), "Grace Hopper".parse().expect("a name"));
+        let user = User::new(address, name, Some(hash), self.accounts.clock.now());
+        self.insert(&User { role: Role::Administrator, ..user }).await;
+        self.logged_in(email, PASSWORD).await
     }
 
     pub async fn sign_up(&self, email: &str) -> Response {

@@ -93,6 +93,12 @@ impl TestUser {
         self.api.request("POST", "/profile/export/").json(body).bearer(&self.tokens.access).send().await
     }
 
+    /// Renews the authentication of the session.
+    pub async fn reauthenticate(&self, password: &str) -> Response {
+        let request = self.api.post("/reauthenticate/", json!({"password": password}));
+        request.bearer(&self.tokens.access).send().await
+    }
+
     pub async fn log_out(&self) -> Response {
         self.api.log_out(&self.tokens).send().await
     }

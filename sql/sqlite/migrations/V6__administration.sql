@@ -1,4 +1,4 @@
--- When a session was last authenticated with the password; NULL for one that an earlier version opened.
+-- When a session was last reauthenticated; NULL for one that was authenticated only when it was created.
 ALTER TABLE sessions ADD COLUMN authenticated INTEGER;
 
 -- When users last logged in, to the minute.

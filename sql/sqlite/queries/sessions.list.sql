@@ -1,4 +1,5 @@
 -- sessions.list
-SELECT user, id, epoch, held, successor, successor_key, rotated, created, expires, last_used, idle, address, user_agent
+SELECT user, id, epoch, held, successor, successor_key, rotated, created, expires, last_used, idle, address, user_agent,
+    coalesce(authenticated, created)
 FROM sessions
 WHERE user = :user AND expires > :now AND (idle IS NULL OR last_used + idle > :now)

@@ -26,6 +26,11 @@ fn all_errors() -> Vec<ApiError> {
         ApiError::TokenExpired,
         ApiError::InvalidRefreshToken,
         ApiError::SessionNotFound,
+        ApiError::UserNotFound,
+        ApiError::PermissionDenied,
+        ApiError::InsufficientScope(Scope::Admin),
+        ApiError::ReauthenticationRequired(Duration::from_hours(1)),
+        ApiError::LastAdministrator,
         ApiError::WrongPassword("password"),
         ApiError::TooManyAttempts(RateLimited { limit: "account", wait: Duration::from_millis(2_001) }),
         ApiError::Overloaded(Overloaded { wait: Duration::from_millis(2_500) }),
@@ -62,6 +67,11 @@ fn statuses_and_codes_do_not_change() {
     401 token_expired
     401 invalid_refresh_token
     404 session_not_found
+    404 user_not_found
+    403 permission_denied
+    403 permission_denied
+    401 reauthentication_required
+    409 last_administrator
     400 wrong_password
     429 too_many_attempts
     503 overloaded

@@ -1,5 +1,6 @@
 //! The handlers, one file for each subject.
 
+pub mod admin;
 pub mod export;
 pub mod forward_auth;
 pub mod health;

@@ -9,7 +9,7 @@ const DOCUMENT: &str = include_str!("openapi.json");
 /// How long caches may store the document, which changes with each release.
 const MAX_AGE: Duration = Duration::from_mins(5);
 
-/// `GET /openapi.json`: the description of the public API. Calls no store.
+/// `GET /openapi.json`: the description of the public API and of the admin API, wherever that is served. Calls no store.
 pub async fn document(_: Context, _: Anonymous, _: NoBody) -> Result<CachedJson, ApiError> {
     Ok(CachedJson { text: DOCUMENT.into(), max_age: MAX_AGE })
 }
@@ -23,6 +23,7 @@ mod tests {
     use super::*;
     use crate::{
         http::{MethodFilter, routes},
+        model::{EventKind, Statistic},
         tokens::{AccessFormat, KeySetFormat},
     };
 
@@ -35,7 +36,7 @@ mod tests {
 
     #[test]
     fn document_lists_all_routes() {
-        let router = routes::public();
+        let router = routes::public().with(routes::admin());
         // OpenAPI has no pattern for the rest of a path, and only these methods.
         let expected = router.routes().flat_map(|(method, path)| {
             let methods = if *method == MethodFilter::Any {
@@ -58,6 +59,17 @@ mod tests {
         let is_served =
             |route: &String| AccessFormat::publishes(KeySetFormat::Jwk) || route != "GET /.well-known/jwks.json";
         assert_eq!(listed.filter(is_served).collect::<BTreeSet<_>>(), expected.collect::<BTreeSet<_>>());
+    }
+
+    #[test]
+    fn document_lists_all_kinds_of_events_and_statistics() {
+        let document = parsed();
+        let schemas = &document["components"]["schemas"];
+
+        assert_eq!(schemas["EventKind"]["enum"], json!(EventKind::ALL.map(EventKind::name).as_slice()));
+        let hour = &schemas["Statistics"]["properties"]["hours"]["items"];
+        let names: Vec<_> = ["hour"].into_iter().chain(Statistic::ALL.map(Statistic::name)).collect();
+        assert_eq!(hour["required"], json!(names));
     }
 
     #[test]
@@ -91,7 +103,9 @@ mod tests {
             let holder = document.pointer(&pointer).expect("the pointer was found");
             let is_schema = pointer.starts_with("/components/schemas/");
             let mut schema = document.clone();
-            schema["$ref"] = json!(format!("#{pointer}{}", if is_schema { "" } else { "/schema" }));
+            // A fragment of a URI has no braces.
+            let fragment = pointer.replace('{', "%7B").replace('}', "%7D");
+            schema["$ref"] = json!(format!("#{fragment}{}", if is_schema { "" } else { "/schema" }));
             let validator = jsonschema::draft202012::new(&schema).expect("a schema");
             let examples: Vec<&Value> = match &holder["examples"] {
                 Value::Array(examples) => examples.iter().collect(),

@@ -124,6 +124,24 @@ pub async fn end(context: Context, current: CurrentUser, Path(id): Path<SessionI
     Ok(NoContent)
 }
 
+/// The response of a reauthentication.
+#[derive(Serialize)]
+pub struct Reauthenticated {
+    authenticated_at: String,
+}
+
+/// `POST /reauthenticate/`
+pub async fn reauthenticate(
+    context: Context,
+    current: CurrentUser,
+    mut body: Fields,
+) -> Result<Json<Reauthenticated>, ApiError> {
+    let password = body.password("password");
+    let password = body.finish(password)?;
+    let authenticated = context.accounts.renew_authentication(&current, &password, &context.call).await?;
+    Ok(Json(Reauthenticated { authenticated_at: rfc3339(authenticated) }))
+}
+
 /// `POST /logout-everywhere/`
 pub async fn logout_everywhere(context: Context, current: CurrentUser, _: NoBody) -> Result<Json<Message>, ApiError> {
     context.accounts.logout_everywhere(&current, &context.call).await?;

@@ -29,6 +29,7 @@ sources! {
     SESSION_PING: SESSION, include_str!("session.ping.lua");
     SESSION_CHECK_PRIMARY: SESSION, include_str!("session.check_primary.lua");
     SESSION_RECORD_USE: SESSION, include_str!("session.record_use.lua");
+    SESSION_RECORD_AUTHENTICATION: SESSION, include_str!("session.record_authentication.lua");
     ATTEMPT_RESERVE: ATTEMPT, include_str!("attempt.reserve.lua");
     ATTEMPT_REFUND: ATTEMPT, include_str!("attempt.refund.lua");
     ATTEMPT_CLEAR: ATTEMPT, include_str!("attempt.clear.lua");

@@ -1,14 +1,15 @@
 -- The prelude of the scripts about sessions, after clock.lua.
 --
 -- A session is a hash. Its fields `held` and `successor` are the counters of the current and the next refresh token, and
--- `successor_key` names the key that signs the next one. `user_agent.rs` describes `user_agent` and `user_agent2`.
+-- `successor_key` names the key that signs the next one. `authenticated` is the time of the last reauthentication; a session
+-- without it was authenticated when it was created. `user_agent.rs` describes `user_agent` and `user_agent2`.
 
 -- The order of the fields in a record and in the hash. Redis finds the first fields of a small hash soonest, so those that a
 -- signed-in request needs come first. Times and `idle` are in ms; an `idle` of 0 means no idle limit.
 local FIELDS = {'epoch', 'created', 'expires', 'last_used', 'idle', 'held', 'successor', 'successor_key', 'rotated',
-  'address', 'user_agent', 'user_agent2'}
+  'address', 'user_agent', 'user_agent2', 'authenticated'}
 local EPOCH, CREATED, EXPIRES, LAST_USED, IDLE, CURRENT, NEXT, NEXT_KEY, ROTATED = 1, 2, 3, 4, 5, 6, 7, 8, 9
-local USER_AGENT2 = #FIELDS
+local USER_AGENT2, AUTHENTICATED = 12, 13
 
 -- Makes a write that changes nothing, and fails if the server accepts no writes. A script must make it before any other
 -- write: after its first write, a full server accepts the rest of the script.

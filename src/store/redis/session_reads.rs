@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The fields that decide whether a request is accepted. `session.lua` writes them.
-const FIELDS: [&str; 4] = ["epoch", "expires", "last_used", "idle"];
+const FIELDS: [&str; 6] = ["epoch", "created", "expires", "last_used", "idle", "authenticated"];
 
 /// One pipeline of plain reads for many sessions: the server's time, the fields of each session, and last a write that
 /// changes nothing.
@@ -112,12 +112,12 @@ fn find(user: UserId, id: SessionId, fields: Value, now: i64) -> Result<Option<F
         Value::ServerError(error) => return Err(RedisError::from(error).into()),
         fields => redis::from_redis_value(fields).map_err(|error| StoreError::corrupt(STORE, &error))?,
     };
-    let [epoch, expires, last_used, idle] = fields;
+    let [epoch, created, expires, last_used, idle, authenticated] = fields;
     if expires.is_none_or(|expires| expires <= now) {
         return Ok(None);
     }
-    let (Some(epoch), Some(last_used)) = (epoch, last_used) else {
-        return Err(StoreError::corrupt(STORE, "a session without epoch or last use"));
+    let (Some(epoch), Some(created), Some(last_used)) = (epoch, created, last_used) else {
+        return Err(StoreError::corrupt(STORE, "a session without epoch, creation or last use"));
     };
     // A session that an earlier version opened has no `idle`.
     let idle = idle.filter(|idle| *idle > 0);
@@ -126,8 +126,9 @@ fn find(user: UserId, id: SessionId, fields: Value, now: i64) -> Result<Option<F
     }
     let must_record_use = now.saturating_sub(last_used) >= milliseconds(LAST_USED_RESOLUTION).cast_signed();
     let last_used = read_time(if must_record_use { now } else { last_used })?;
+    let authenticated = read_time(authenticated.unwrap_or(created))?;
     Ok(Some(FoundSession {
-        session: LiveSession { id, user, epoch: Epoch(epoch), last_used, authenticated: None },
+        session: LiveSession { id, user, epoch: Epoch(epoch), last_used, authenticated },
         must_record_use,
         has_idle_limit: idle.is_some(),
     }))

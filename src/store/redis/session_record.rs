@@ -16,11 +16,16 @@ use crate::{
 /// sessions of earlier versions, which have no idle limit.
 pub(super) type Record = (i64, i64, i64, i64, Option<u64>, u64, u64, u32, i64, String, String, Option<String>);
 
-/// Converts a record to a session.
+/// Converts a record to a session, which was authenticated at this time or, without one, when it was created.
 ///
 /// # Errors
 /// Returns [`StoreError::Corrupt`] if a time is out of range or the address is none.
-pub(super) fn session(user: UserId, id: SessionId, record: Record) -> Result<Session, StoreError> {
+pub(super) fn session(
+    user: UserId,
+    id: SessionId,
+    record: Record,
+    authenticated: Option<i64>,
+) -> Result<Session, StoreError> {
     let (epoch, created, expires, last_used, idle, current, next, next_key, rotated, address, agent, agent2) = record;
     let address = address.parse().map_err(|error| StoreError::corrupt(STORE, &error))?;
     Ok(Session {
@@ -35,7 +40,7 @@ pub(super) fn session(user: UserId, id: SessionId, record: Record) -> Result<Ses
         expires: read_time(expires)?,
         last_used: read_time(last_used)?,
         idle: read_idle(idle),
-        authenticated: None,
+        authenticated: read_time(authenticated.unwrap_or(created))?,
         client: Client::new(address, &user_agent::decode(&agent, &agent2.unwrap_or_default())),
     })
 }
@@ -72,6 +77,7 @@ pub(super) fn read_idle(milliseconds: Option<u64>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::unix_ms;
 
     const USER: UserId = UserId(uuid::Uuid::from_u128(1));
     const SESSION: SessionId = SessionId(uuid::Uuid::from_u128(2));
@@ -83,17 +89,27 @@ mod tests {
 
     #[test]
     fn absent_fields_of_earlier_versions_have_defaults() {
-        let read = session(USER, SESSION, record(None, "192.0.2.1", None)).expect("a session");
+        let read = session(USER, SESSION, record(None, "192.0.2.1", None), None).expect("a session");
 
         assert_eq!((read.idle, read.client.user_agent.as_str()), (None, "Mozilla/5.0 (X"));
-        assert_eq!(read, session(USER, SESSION, record(Some(0), "192.0.2.1", Some(""))).expect("a session"));
+        assert_eq!(read, session(USER, SESSION, record(Some(0), "192.0.2.1", Some("")), None).expect("a session"));
     }
 
     #[test]
     fn both_fields_of_a_user_agent_are_joined() {
-        let read = session(USER, SESSION, record(Some(5), "192.0.2.1", Some("11)"))).expect("a session");
+        let read = session(USER, SESSION, record(Some(5), "192.0.2.1", Some("11)")), None).expect("a session");
 
         assert_eq!((read.idle, read.client.user_agent.as_str()), (Some(Duration::from_millis(5)), "Mozilla/5.0 (X11)"));
+    }
+
+    #[test]
+    fn session_was_authenticated_when_it_was_created_or_later() {
+        let authenticated = |time| {
+            let read = session(USER, SESSION, record(None, "192.0.2.1", None), time).expect("a session");
+            unix_ms(read.authenticated)
+        };
+
+        assert_eq!((authenticated(None), authenticated(Some(5))), (1, 5));
     }
 
     #[test]
@@ -102,7 +118,7 @@ mod tests {
         late.2 = i64::MAX;
 
         for record in [late, record(None, "localhost", None)] {
-            assert!(matches!(session(USER, SESSION, record), Err(StoreError::Corrupt { .. })));
+            assert!(matches!(session(USER, SESSION, record, None), Err(StoreError::Corrupt { .. })));
         }
     }
 }

@@ -84,7 +84,7 @@ impl SessionStore for RedisStore {
             .arg(session.valid_epoch.0)
             .arg(milliseconds(OTHER_EPOCH_GRACE));
         let (record, ended) = self.run_idempotent(&invocation, time).await?;
-        Ok(Opened { session: session_record::session(session.user, session.id, record)?, ended })
+        Ok(Opened { session: session_record::session(session.user, session.id, record, None)?, ended })
     }
 
     async fn touch(
@@ -106,20 +106,23 @@ impl SessionStore for RedisStore {
 
     async fn record_authentication(
         &self,
-        _user: UserId,
-        _session: SessionId,
-        _time: &TimeBudget,
+        user: UserId,
+        session: SessionId,
+        time: &TimeBudget,
     ) -> Result<Option<OffsetDateTime>, StoreError> {
-        Err(StoreError::unavailable(STORE, "not implemented"))
+        let mut invocation = self.session_scripts.record_authentication.prepare_invoke();
+        invocation.key(session_key(user, session)).arg(self.offset_ms());
+        let recorded: Option<i64> = self.run_idempotent(&invocation, time).await?;
+        recorded.map(read_time).transpose()
     }
 
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
         let mut invocation = self.session_scripts.list.prepare_invoke();
         invocation.key(index_key(user)).arg(self.offset_ms()).arg(session_key_prefix(user));
-        let records: Vec<(String, Record)> = self.run_idempotent(&invocation, time).await?;
-        let session = |(id, record): (String, Record)| {
+        let records: Vec<(String, Record, Option<i64>)> = self.run_idempotent(&invocation, time).await?;
+        let session = |(id, record, authenticated): (String, Record, Option<i64>)| {
             let id = id.parse().map_err(|error| StoreError::corrupt(STORE, &error))?;
-            session_record::session(user, SessionId(id), record)
+            session_record::session(user, SessionId(id), record, authenticated)
         };
         records.into_iter().map(session).collect()
     }

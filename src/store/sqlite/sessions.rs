@@ -28,6 +28,7 @@ const OPEN: &str = include_str!("../../../sql/sqlite/queries/sessions.open.sql")
 const FIND: &str = include_str!("../../../sql/sqlite/queries/sessions.find.sql");
 const LIST: &str = include_str!("../../../sql/sqlite/queries/sessions.list.sql");
 const RECORD_USE: &str = include_str!("../../../sql/sqlite/queries/sessions.record_use.sql");
+const RECORD_AUTHENTICATION: &str = include_str!("../../../sql/sqlite/queries/sessions.record_authentication.sql");
 const ROTATE: &str = include_str!("../../../sql/sqlite/queries/sessions.rotate.sql");
 const END: &str = include_str!("../../../sql/sqlite/queries/sessions.end.sql");
 const REMOVE_ENDED: &str = include_str!("../../../sql/sqlite/queries/sessions.remove_ended.sql");
@@ -64,11 +65,16 @@ impl SessionStore for SqliteStore {
 
     async fn record_authentication(
         &self,
-        _user: UserId,
-        _session: SessionId,
-        _time: &TimeBudget,
+        user: UserId,
+        session: SessionId,
+        time: &TimeBudget,
     ) -> Result<Option<OffsetDateTime>, StoreError> {
-        Err(StoreError::unavailable(STORE, "not implemented"))
+        let now = self.now();
+        let write = move |transaction: &Transaction<'_>| {
+            let (user, id) = (user.0.as_bytes(), session.0.as_bytes());
+            execute(transaction, RECORD_AUTHENTICATION, named_params! {":user": user, ":id": id, ":now": unix_ms(now)})
+        };
+        Ok((self.write(time, write).await? > 0).then_some(now))
     }
 
     async fn list(&self, user: UserId, time: &TimeBudget) -> Result<Vec<Session>, StoreError> {
@@ -163,7 +169,7 @@ fn new_session(session: NewSession, now: OffsetDateTime) -> Session {
         expires: now + session.lifetime,
         last_used: now,
         idle: session.idle,
-        authenticated: None,
+        authenticated: now,
         client: session.client,
     }
 }
@@ -298,7 +304,7 @@ fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
         expires: time(8)?,
         last_used: time(9)?,
         idle: row.get::<_, Option<i64>>(10)?.map(|idle| Duration::from_millis(idle.unsigned_abs())),
-        authenticated: None,
+        authenticated: time(13)?,
         client: Client::new(address, text(row, 12)?),
     })
 }

@@ -10,11 +10,11 @@ use std::{
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use postern::{
-    accounts::{Accounts, ImportedHashes, Lifetimes, SessionOutagePolicy},
+    accounts::{Accounts, ImportedHashes, Lifetimes, SessionOutagePolicy, UserAdmin},
     api_keys::ApiClients,
     audit,
     clock::SystemClock,
-    http::{self, Readiness, RequestLimits, TokenCheckConfig, routes},
+    http::{self, Readiness, RequestLimits, TokenCheckConfig, UseCases, routes},
     metrics::Metrics,
     passwords::{HashParameters, Hasher, HasherSettings, Policy},
     rate_limit::LoginLimiter,
@@ -67,10 +67,10 @@ impl TestService {
     #[must_use]
     pub fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let accounts = {
+        let use_cases = {
             // The writer of the audit trail is a task of this runtime.
             let _guard = runtime.enter();
-            Arc::new(accounts())
+            use_cases()
         };
         let file = tempfile::tempdir().expect("a temporary directory").keep().join("api-keys");
         write_private(&file, format!("billing {API_KEY}\n").as_bytes());
@@ -78,7 +78,7 @@ impl TestService {
         let token_check =
             Arc::new(TokenCheckConfig { api_clients, session_outage_policy: SessionOutagePolicy::Refuse });
         let limits = RequestLimits { request: Duration::from_mins(1), store: Duration::from_mins(1) };
-        let service = http::Service::new(routes::public(), accounts, Arc::new(Readiness::default()), limits);
+        let service = http::Service::new(routes::public().with(routes::admin()), use_cases, Arc::new(Readiness::default()), limits);
         let service = Arc::new(service.with_token_check(token_check));
         Self { runtime, service, user: SignedInUser::default(), sign_ups: 0 }
     }
@@ -166,7 +166,7 @@ async fn exchange(service: &Arc<http::Service>, bytes: &[u8]) -> Exchange {
     Exchange { requests, received }
 }
 
-fn accounts() -> Accounts {
+fn use_cases() -> UseCases {
     let directory =
         DataDirectory::open(&tempfile::tempdir().expect("a temporary directory").keep()).expect("a directory");
     let lock = directory.lock().expect("a free lock");
@@ -177,11 +177,11 @@ fn accounts() -> Accounts {
     let hashing = HasherSettings { parameters: cheap, threads: 1, max_wait: Duration::from_mins(1) };
     let settings = audit::Settings::keeping(None);
     let (audit, _) = audit::start(store.clone(), Arc::new(SystemClock), metrics.audit.clone(), settings);
-    Accounts {
+    let accounts = Accounts {
         audit,
         events: store.clone(),
         users: instrumented_users(store.clone(), metrics.store_calls.clone()),
-        sessions: instrumented_sessions(store, metrics.store_calls.clone()),
+        sessions: instrumented_sessions(store.clone(), metrics.store_calls.clone()),
         hasher: Arc::new(Hasher::start(hashing, metrics.hashing.clone()).expect("valid parameters")),
         imported_hashes: ImportedHashes::accepted_until(None, Arc::new(SystemClock), metrics.hashing.clone()),
         policy: Policy { min_code_points: 8 },
@@ -195,5 +195,17 @@ fn accounts() -> Accounts {
         limiter: LoginLimiter::unlimited(),
         rotation_enabled: true,
         metrics,
-    }
+    };
+    let user_admin = UserAdmin {
+        users: Arc::clone(&accounts.users),
+        directory: store.clone(),
+        changes: store.clone(),
+        events: store,
+        sessions: Some(Arc::clone(&accounts.sessions)),
+        hasher: Arc::clone(&accounts.hasher),
+        policy: accounts.policy,
+        clock: Arc::clone(&accounts.clock),
+        audit: accounts.audit.clone(),
+    };
+    UseCases { accounts: Arc::new(accounts), user_admin: Arc::new(user_admin) }
 }

@@ -1,0 +1,38 @@
+//! The memory of pages.
+
+use serde::Serialize;
+
+use crate::http::{context::Context, error::ApiError, response::JsonText};
+
+/// What a user takes on a page, at most: as a value, whose name has up to 255 characters of 4 bytes, and twice as JSON.
+pub const USER_BYTES: u64 = 5 * 1024;
+
+/// What an audit event takes on a page, at most: as a value, whose texts have a few hundred bytes, and twice as JSON.
+pub const EVENT_BYTES: u64 = 3 * 1024;
+
+/// The memory of a page, charged to the request before the page is read.
+pub struct PageMemory<'request> {
+    context: &'request Context,
+    bytes: u64,
+}
+
+impl<'request> PageMemory<'request> {
+    /// Charges the request for a page of this many items, each of at most `item_bytes`.
+    ///
+    /// # Errors
+    /// Returns [`ApiError::MemoryExhausted`] if the memory of requests is used up.
+    pub fn reserve(context: &'request Context, items: usize, item_bytes: u64) -> Result<Self, ApiError> {
+        let bytes = u64::try_from(items).unwrap_or(u64::MAX).saturating_mul(item_bytes);
+        context.state.memory.grow(bytes)?;
+        Ok(Self { context, bytes })
+    }
+
+    /// Returns the page as JSON, and gives back all but the memory of this text.
+    pub fn json(self, page: &impl Serialize) -> JsonText {
+        let mut text = serde_json::to_vec(page).unwrap_or_else(|_| unreachable!("all views are structs of text"));
+        text.shrink_to_fit();
+        let held = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        self.context.state.memory.shrink(self.bytes.saturating_sub(held));
+        JsonText(text)
+    }
+}

@@ -1,0 +1,79 @@
+//! Sessions of a user, for administrators.
+
+use serde::Serialize;
+
+use crate::{
+    accounts::UserRef,
+    clock::rfc3339,
+    http::{
+        admin_caller::AdminCaller,
+        context::Context,
+        error::ApiError,
+        extract::{Path, Paths},
+        query::WithoutQuery,
+        response::{Json, NoContent},
+    },
+    model::{Session, SessionId, UserId},
+};
+
+/// The valid sessions of a user.
+#[derive(Serialize)]
+pub struct UserSessionsView {
+    sessions: Vec<UserSessionView>,
+}
+
+/// A session, as shown to administrators.
+#[derive(Serialize)]
+struct UserSessionView {
+    id: String,
+    created: String,
+    authenticated: String,
+    last_used: String,
+    expires: String,
+    ip: String,
+    user_agent: String,
+}
+
+impl From<&Session> for UserSessionView {
+    fn from(session: &Session) -> Self {
+        Self {
+            id: session.id.to_string(),
+            created: rfc3339(session.created),
+            authenticated: rfc3339(session.authenticated),
+            last_used: rfc3339(session.last_used),
+            expires: rfc3339(session.expires),
+            ip: session.client.address.to_string(),
+            user_agent: session.client.user_agent.as_str().to_owned(),
+        }
+    }
+}
+
+/// `GET /admin/api/users/{id}/sessions/`
+pub async fn list(
+    context: Context,
+    _: AdminCaller,
+    WithoutQuery(Path(id)): WithoutQuery<Path<UserId>>,
+) -> Result<Json<UserSessionsView>, ApiError> {
+    let sessions = context.user_admin.list_sessions(id, &context.call.time).await?;
+    Ok(Json(UserSessionsView { sessions: sessions.iter().map(UserSessionView::from).collect() }))
+}
+
+/// `DELETE /admin/api/users/{id}/sessions/`
+pub async fn end_all(
+    context: Context,
+    caller: AdminCaller,
+    WithoutQuery(Path(id)): WithoutQuery<Path<UserId>>,
+) -> Result<NoContent, ApiError> {
+    context.user_admin.end_sessions(&UserRef::Id(id), &context.admin_call(&caller)).await?;
+    Ok(NoContent)
+}
+
+/// `DELETE /admin/api/users/{id}/sessions/{session}/`
+pub async fn end(
+    context: Context,
+    caller: AdminCaller,
+    WithoutQuery(Paths(id, session)): WithoutQuery<Paths<UserId, SessionId>>,
+) -> Result<NoContent, ApiError> {
+    context.user_admin.end_session((id, session), &context.admin_call(&caller)).await?;
+    Ok(NoContent)
+}
