@@ -99,6 +99,8 @@ mod postgres_redis {
     mod attempts;
     mod audit;
     mod imported_hashes;
+    mod migration;
+    mod migration_under_writes;
     mod redis_attempts;
     mod redis_keys;
     mod redis_user;

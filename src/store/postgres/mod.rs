@@ -21,7 +21,9 @@ mod audit;
 mod connection_limit;
 mod connector;
 mod error;
+mod known_migrations;
 mod manager;
+mod migration;
 mod pooler;
 mod rows;
 mod schema;
@@ -37,7 +39,8 @@ mod users_by_id;
 
 pub use self::{
     error::SchemaError,
-    schema::{DatabaseEncoding, check_schema, migrate},
+    migration::{MigrationProgress, migrate},
+    schema::{DatabaseEncoding, check_schema},
     store::PostgresStore,
     url::PostgresUrl,
     user_import::PostgresUserImport,
