@@ -106,12 +106,15 @@ INSERT INTO statistics_of_events (event, statistic) VALUES
 CREATE FUNCTION audit_events_are_inserted() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO user_logins (user_id, at)
-    SELECT user_id, max(at) FROM inserted
-    WHERE event IN ('login', 'sign_up') AND EXISTS (SELECT FROM users WHERE users.id = user_id)
-    GROUP BY user_id
-    ORDER BY user_id
-    ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE excluded.at >= user_logins.at + interval '1 minute';
+    -- Other events do not wait for a lock of users.
+    IF EXISTS (SELECT FROM inserted WHERE event IN ('login', 'sign_up')) THEN
+        INSERT INTO user_logins (user_id, at)
+        SELECT user_id, max(at) FROM inserted
+        WHERE event IN ('login', 'sign_up') AND EXISTS (SELECT FROM users WHERE users.id = user_id)
+        GROUP BY user_id
+        ORDER BY user_id
+        ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE excluded.at >= user_logins.at + interval '1 minute';
+    END IF;
 
     INSERT INTO hourly_statistics (hour, statistic, events)
     SELECT date_trunc('hour', at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS hour, statistic, count(*)

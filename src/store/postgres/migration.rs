@@ -40,6 +40,9 @@ const SET_UP: &str = "SET statement_timeout = 0";
 /// Needs PostgreSQL 12. The plan of a batch depends on its position.
 const CUSTOM_PLANS: [&str; 1] = ["SET plan_cache_mode = force_custom_plan"];
 
+/// What a transaction does, in reports.
+const CHANGING_TABLES: &str = "changing tables";
+
 /// The rows of a batch in a database that no server uses.
 const ROWS_AT_ONCE: i64 = 10_000;
 
@@ -68,9 +71,12 @@ pub async fn migrate(url: &PostgresUrl, report: &(dyn Fn(&MigrationProgress) + S
     for migration in &pending.migrations {
         let steps = steps::parse(migration.sql().unwrap_or_default())
             .map_err(|reason| SchemaError::InvalidMigration { migration: migration.to_string(), reason })?;
-        // No server uses a new database: nobody waits for its locks.
-        let outcome = if pending.is_new || migration.version() <= lock::LAST_OF_REFINERY {
-            apply_at_once(&mut client, migration, &steps, report).await
+        // No server uses a new database: nobody waits for its locks, and it takes no time that is worth a report.
+        let outcome = if pending.is_new {
+            apply_at_once(&mut client, migration, &steps).await
+        } else if migration.version() <= lock::LAST_OF_REFINERY {
+            StepReport { report, migration: migration.to_string(), step: 1, steps: 1 }.activity(CHANGING_TABLES);
+            apply_at_once(&mut client, migration, &steps).await
         } else {
             apply_in_steps(&mut client, url, migration, &steps, report).await
         };
@@ -80,14 +86,7 @@ pub async fn migrate(url: &PostgresUrl, report: &(dyn Fn(&MigrationProgress) + S
 }
 
 /// Applies all steps of a migration and records it, in one transaction.
-async fn apply_at_once(
-    client: &mut Client,
-    migration: &Migration,
-    steps: &[Step],
-    report: Report<'_>,
-) -> Result<(), SchemaError> {
-    let progress = StepReport { report, migration: migration.to_string(), step: 1, steps: 1 };
-    progress.activity("changing tables".to_owned());
+async fn apply_at_once(client: &mut Client, migration: &Migration, steps: &[Step]) -> Result<(), SchemaError> {
     let retries = Retries::default();
     loop {
         match all_steps(client, migration, steps).await {
@@ -136,7 +135,7 @@ async fn apply_in_steps(
         let progress = StepReport { report, migration: migration.to_string(), step: number, steps: steps.len() };
         match step {
             Step::Transaction(sql) => {
-                progress.activity("changing tables".to_owned());
+                progress.activity(CHANGING_TABLES);
                 let retries = Retries::default();
                 while let Err(error) = in_transaction(client, sql, migration, number).await {
                     if !is_locked(&error) {

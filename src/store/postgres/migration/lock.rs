@@ -40,16 +40,16 @@ pub(super) async fn lock(client: &Client, report: Report<'_>) -> Result<(), Sche
 }
 
 async fn wait_for(client: &Client, key: i64, deadline: Instant, report: Report<'_>) -> Result<(), SchemaError> {
-    let mut reported: Option<Instant> = None;
+    let mut reported = Instant::now();
     while !client.query_one("SELECT pg_try_advisory_lock($1)", &[&key]).await?.try_get::<_, bool>(0)? {
         if Instant::now() >= deadline {
             return Err(SchemaError::Busy);
         }
-        if reported.is_none_or(|reported| reported.elapsed() >= REPORT_INTERVAL) {
+        if reported.elapsed() >= REPORT_INTERVAL {
             let holder = client.query_opt(LOCK_HOLDER, &[&key]).await?;
             let session = holder.map(|row| row.try_get("pid")).transpose()?;
             report(&MigrationProgress::WaitingForAnother { session });
-            reported = Some(Instant::now());
+            reported = Instant::now();
         }
         sleep(POLL_INTERVAL).await;
     }

@@ -52,8 +52,13 @@ pub(super) struct StepReport<'a> {
 }
 
 impl StepReport<'_> {
-    pub(super) fn activity(&self, activity: String) {
+    pub(super) fn activity(&self, activity: impl Into<String>) {
         let Self { report, migration, step, steps } = self;
-        report(&MigrationProgress::Step { migration: migration.clone(), step: *step, steps: *steps, activity });
+        report(&MigrationProgress::Step {
+            migration: migration.clone(),
+            step: *step,
+            steps: *steps,
+            activity: activity.into(),
+        });
     }
 }
