@@ -39,6 +39,8 @@ CLIENTS = {
     "user by email": f"SELECT name FROM users WHERE email = {RANDOM_USER}",
 }
 
+SIZE = "SELECT pg_database_size(current_database()) / 1048576"
+
 WRONG_WORDS = """WITH expected AS (SELECT id, word FROM users, name_words(name) AS word)
     SELECT (SELECT count(*) FROM (SELECT * FROM expected EXCEPT SELECT user_id, word FROM user_name_words) AS missing),
         (SELECT count(*) FROM (SELECT user_id, word FROM user_name_words EXCEPT SELECT * FROM expected) AS former)"""
@@ -127,6 +129,7 @@ def main():
     for statement in FILL.format(rows=arguments.users).split(";"):
         psql(url, "-c", statement)
     clients = {name: Client(url, statement.format(rows=arguments.users)) for name, statement in CLIENTS.items()}
+    size = int(psql(url, "-c", SIZE))
     for client in clients.values():
         client.start()
     begun_before = time.monotonic()
@@ -143,7 +146,8 @@ def main():
     if code:
         raise SystemExit(f"the migration failed: {code}")
     missing, former = re.split(r"\|", psql(url, "-c", WRONG_WORDS))
-    print(f"\nusers: {arguments.users}; seconds: {ended - begun:.1f}; missing words: {missing}; words of former names: {former}\n")
+    print(f"\nusers: {arguments.users}; seconds: {ended - begun:.1f}; missing words: {missing}; words of former names: {former}")
+    print(f"MiB of the database: {size} before, {psql(url, '-c', SIZE)} after\n")
     print("| client | before: statements | median | longest | during: statements | median | longest |")
     print("|---|---|---|---|---|---|---|")
     for name, client in clients.items():

@@ -42,8 +42,8 @@ impl Database {
         self.client.query_one(query, &[]).await.expect("a row").get(0)
     }
 
-    /// Migrates all but the last two steps: something has the name of the last index.
-    pub async fn before_last_index(&self) {
+    /// Migrates all but the last three steps: something has the name of the last index before the batches.
+    pub async fn before_batches(&self) {
         sql(&self.url, "CREATE TABLE audit_events_by_address ()").await;
         let error = self.migrate().await.expect_err("the name is taken");
         assert!(matches!(error, SchemaError::NameTaken { .. }), "{error}");
@@ -125,7 +125,7 @@ async fn invalid_index_is_rebuilt() {
 async fn interrupted_migration_continues_with_its_next_step() {
     let database = Database::at_version(BEFORE_STEPS).await;
     create_users(&database, 2).await;
-    database.before_last_index().await;
+    database.before_batches().await;
     assert_eq!(database.value("SELECT max(version)::bigint FROM refinery_schema_history").await, 5);
     assert_eq!(database.value("SELECT steps_done::bigint FROM migration_progress").await, 6);
     let url = database.url.parse().expect("a URL");
@@ -142,7 +142,7 @@ async fn interrupted_migration_continues_with_its_next_step() {
 async fn interrupted_batches_continue_after_their_last_row() {
     let database = Database::at_version(BEFORE_STEPS).await;
     create_users(&database, 10).await;
-    database.before_last_index().await;
+    database.before_batches().await;
     // As after a batch of nine users.
     let interrupted = "UPDATE migration_progress SET steps_done = 7, rows = 9,
         position = (SELECT id FROM users ORDER BY id OFFSET 8 LIMIT 1)";
@@ -157,7 +157,7 @@ async fn interrupted_batches_continue_after_their_last_row() {
 #[tokio::test]
 async fn migration_begun_with_another_text_is_reported() {
     let database = Database::at_version(BEFORE_STEPS).await;
-    database.before_last_index().await;
+    database.before_batches().await;
     sql(&database.url, "UPDATE migration_progress SET checksum = '1'").await;
 
     let error = database.migrate().await.expect_err("another text");

@@ -20,7 +20,7 @@ const WRONG_WORDS: &str = "WITH expected AS (SELECT id, word FROM users, name_wo
 async fn words_after(change: &str, words: i64) {
     let database = Database::at_version(BEFORE_STEPS).await;
     create_users(&database, 20).await;
-    database.before_last_index().await;
+    database.before_batches().await;
     let writer = postgres_client(&database.url).await;
     writer.batch_execute(&format!("BEGIN; {change}")).await.expect("valid SQL");
 
