@@ -18,13 +18,13 @@ use postern::{
     config::{self, Config, ConfigError, HealthConfig, SETTINGS, Setting, UsersConfig, UsersStore, Values},
     http::health_check,
     import::{IdMap, ImportRun, ImportSummary, Insertion, Mapping, Report as ImportReport},
-    logging::{finish, print_error},
+    logging::{finish, print_error, print_lines},
     metrics::Metrics,
     model::{AuditOrigin, AuditSubject, EventKind, escape_invisible},
     passwords::{Hasher, Password, Policy, WorkPermit},
     store::{
         AuditReader, AuditStore, TimeBudget, UserAdminStore, UserDirectory, UserImport, UserStore,
-        postgres::{self, PostgresStore, PostgresUserImport},
+        postgres::{self, MigrationProgress, PostgresStore, PostgresUserImport},
         sqlite::{DataDirError, DataDirectory, SqliteStore, SqliteUserImport},
     },
 };
@@ -65,7 +65,16 @@ impl From<Report> for Output {
 
 pub fn migrate(values: &Values) -> Result<Output, ExitError> {
     let url = config::for_migrate(values).map_err(ExitError::Settings)?;
-    let applied = run_async(async { Ok(postgres::migrate(&url).await?) })?;
+    let applied = run_async(async {
+        let mut signals = Signals::new()?;
+        let report = |progress: &MigrationProgress| print_lines(&format!("postern: {progress}"));
+        tokio::select! {
+            applied = postgres::migrate(&url, &report) => Ok(applied?),
+            signal = signals.next() => {
+                Err(format!("stopped by {signal}: run the command again to complete the migration").into())
+            }
+        }
+    })?;
     Ok(format!("PostgreSQL is up to date: {applied} migrations applied").into())
 }
 

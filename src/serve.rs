@@ -19,7 +19,7 @@ use postern::{
     model::{AuditOrigin, AuditSubject, EventKind},
     server::{self, ConnectionLimits, ListenerConfig, Phase, Tls},
     store::{
-        postgres,
+        postgres::{self, MigrationProgress},
         sqlite::{DataDirectory, ServerLock},
     },
 };
@@ -54,12 +54,16 @@ impl ServeCommand {
         let config = Config::for_serve(&self.values).map_err(ExitError::Settings)?;
         logging::start(config.log, config.log_format);
         if let (true, Stores::PostgresRedis(database, _)) = (self.migrate, &config.stores)
-            && signals.or_signal(postgres::migrate(database)).await?.is_none()
+            && signals.or_signal(postgres::migrate(database, &log_migration)).await?.is_none()
         {
             return Ok(ExitCode::SUCCESS);
         }
         serve(config, signals, limit).await
     }
+}
+
+fn log_migration(progress: &MigrationProgress) {
+    info!(%progress, "migrating PostgreSQL");
 }
 
 async fn serve(config: Config, mut signals: Signals, limit: StopLimit) -> Result<ExitCode, ExitError> {

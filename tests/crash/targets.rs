@@ -87,6 +87,8 @@ impl CrashTarget for Embedded {
 /// PostgreSQL and Redis, behind a fault gate.
 pub struct Servers {
     postern: Postern,
+    /// The URL of PostgreSQL without the gate.
+    pub database: String,
     pub gate: FaultGate,
     _relays: JoinSet<()>,
 }
@@ -106,7 +108,7 @@ impl Servers {
             .with("DATABASE_URL", behind_gate(&database).await)
             .with("REDIS_URL", behind_gate(&redis).await)
             .with("POSTERN_KEYS_DIR", "keys");
-        Self { postern, gate, _relays: relays }
+        Self { postern, database, gate, _relays: relays }
     }
 }
 

@@ -56,7 +56,7 @@ impl Backend for PrivateStores {
     async fn empty() -> Self {
         let (postgres, redis) = tokio::join!(PrivatePostgres::start(), PrivateRedis::start());
         let url = postgres.url(FIRST);
-        postgres::migrate(&url.parse().expect("a URL")).await.expect("an empty database can be migrated");
+        postgres::migrate(&url.parse().expect("a URL"), &|_| {}).await.expect("an empty database can be migrated");
         let (to_postgres, to_redis) = (Proxy::start(&url).await, Proxy::start(&redis.url("")).await);
         let (postgres, redis) = (Mutex::new(postgres), Mutex::new(redis));
         let files = tempfile::tempdir().expect("a temporary directory");

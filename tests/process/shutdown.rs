@@ -146,7 +146,8 @@ async fn signal_before_serving_ends_the_process() {
     // The lock of a migration: "postern" in ASCII.
     locker.batch_execute("SELECT pg_advisory_lock(x'00706f737465726e'::bigint)").await.expect("the lock");
     let mut migrating = postern.command(&["serve", "--migrate"]).spawn().expect("it starts");
-    let waits = "SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+    let waits = "SELECT FROM pg_stat_activity WHERE datname = current_database()
+        AND query LIKE '%pg_try_advisory_lock%' AND pid <> pg_backend_pid()";
     let is_waiting = async || !locker.query(waits, &[]).await.expect("rows").is_empty();
     eventually(LONG, "the migration waits for the lock", is_waiting).await;
 

@@ -102,6 +102,8 @@ mod postgres_redis {
     mod attempts;
     mod audit;
     mod imported_hashes;
+    mod migration;
+    mod migration_under_writes;
     mod postgres_administrators;
     mod redis_attempts;
     mod redis_keys;

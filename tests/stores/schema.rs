@@ -10,7 +10,7 @@ use postern::{
     },
 };
 
-use crate::support::{LONG, empty_schema, eventually, postgres_client, sql, time};
+use crate::support::{LONG, empty_schema, eventually, migrate_as_before, postgres_client, sql, time};
 
 #[tokio::test]
 async fn empty_schema_is_too_old_and_the_error_names_the_command() {
@@ -26,9 +26,9 @@ async fn empty_schema_is_too_old_and_the_error_names_the_command() {
 async fn second_migration_changes_nothing() {
     let url: PostgresUrl = empty_schema().await.parse().expect("a URL");
 
-    assert!(migrate(&url).await.expect("an empty schema can be migrated") > 0);
+    assert!(migrate(&url, &|_| {}).await.expect("an empty schema can be migrated") > 0);
 
-    assert_eq!(migrate(&url).await.expect("it is up to date"), 0);
+    assert_eq!(migrate(&url, &|_| {}).await.expect("it is up to date"), 0);
     check_schema(&url).await.expect("it is up to date");
 }
 
@@ -38,7 +38,7 @@ async fn parallel_migrations_take_turns() {
     let mut replicas = tokio::task::JoinSet::new();
     for _ in 0..6 {
         let url = url.clone();
-        replicas.spawn(async move { migrate(&url).await.expect("a migration") });
+        replicas.spawn(async move { migrate(&url, &|_| {}).await.expect("a migration") });
     }
 
     let applied = replicas.join_all().await;
@@ -52,7 +52,7 @@ async fn parallel_migrations_take_turns() {
 async fn read_only_server_is_not_used() {
     let url = empty_schema().await;
     let primary: PostgresUrl = url.parse().expect("a URL");
-    migrate(&primary).await.expect("an empty schema can be migrated");
+    migrate(&primary, &|_| {}).await.expect("an empty schema can be migrated");
     let standby = format!("{url}%20-cdefault_transaction_read_only%3Don").parse().expect("a URL");
 
     let users = PostgresStore::new(&standby, Duration::from_mins(1)).expect("a pool");
@@ -74,7 +74,7 @@ async fn error_contains_the_reason_of_postgres() {
 async fn previous_version_serves_after_a_migration() {
     let database = empty_schema().await;
     let url: PostgresUrl = database.parse().expect("a URL");
-    migrate(&url).await.expect("an empty schema can be migrated");
+    migrate(&url, &|_| {}).await.expect("an empty schema can be migrated");
 
     // As the first version writes, without roles.
     let insert = "INSERT INTO users (id, email, name, password, standing, epoch, kept_session, created)
@@ -92,17 +92,11 @@ async fn previous_version_serves_after_a_migration() {
 async fn migration_yields_to_a_locked_table_and_retries() {
     let database = empty_schema().await;
     let url: PostgresUrl = database.parse().expect("a URL");
-    migrate(&url).await.expect("an empty schema can be migrated");
-    // The state before the second migration.
-    sql(&database, "DELETE FROM refinery_schema_history WHERE version > 1").await;
-    sql(&database, "DROP INDEX users_by_creation, users_by_imported_hash").await;
-    sql(&database, "ALTER TABLE users DROP COLUMN role, DROP COLUMN email_verified").await;
-    sql(&database, "DROP TABLE imported_hashes, imported_hashes_key").await;
-    sql(&database, "DROP TABLE audit_events; DROP FUNCTION audit_events_are_kept").await;
+    migrate_as_before(&database, 1).await;
     let dump = postgres_client(&database).await;
     dump.batch_execute("BEGIN; SELECT count(*) FROM users").await.expect("a shared lock");
 
-    let migration = tokio::spawn(async move { migrate(&url).await });
+    let migration = tokio::spawn(async move { migrate(&url, &|_| {}).await });
     let schema = database.rsplit("search_path%3D").next().expect("a schema");
     let waits = format!("SELECT FROM pg_locks WHERE NOT granted AND relation = '{schema}.users'::regclass");
     let watcher = postgres_client(&database).await;
@@ -114,5 +108,5 @@ async fn migration_yields_to_a_locked_table_and_retries() {
     }
     dump.batch_execute("COMMIT").await.expect("the end of the dump");
 
-    assert_eq!(migration.await.expect("no panic").expect("a migration"), 4);
+    assert_eq!(migration.await.expect("no panic").expect("a migration"), 5);
 }

@@ -78,7 +78,7 @@ pub struct PostgresRedis {
 impl PostgresRedis {
     pub async fn migrated() -> Self {
         let database = empty_schema().await;
-        postgres::migrate(&database.parse().expect("a URL")).await.expect("an empty schema can be migrated");
+        postgres::migrate(&database.parse().expect("a URL"), &|_| {}).await.expect("an empty schema can be migrated");
         Self { database, redis: redis_url() }
     }
 }

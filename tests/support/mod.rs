@@ -8,6 +8,7 @@ mod cgroup;
 mod commands;
 mod counting_stores;
 mod django;
+mod older_schema;
 mod openapi;
 mod pgbouncer;
 mod ports;
@@ -26,7 +27,7 @@ mod test_user;
 mod waiting;
 
 pub use self::{
-    api::*, assembly::*, backend::*, certificates::*, cgroup::*, counting_stores::*, django::*, pgbouncer::*, ports::*,
-    private_postgres::*, private_redis::*, program::*, proxy::*, raw::*, relay::*, request::*, reverse_proxy::*,
-    servers::*, service::*, test_user::*, waiting::*,
+    api::*, assembly::*, backend::*, certificates::*, cgroup::*, counting_stores::*, django::*, older_schema::*,
+    pgbouncer::*, ports::*, private_postgres::*, private_redis::*, program::*, proxy::*, raw::*, relay::*, request::*,
+    reverse_proxy::*, servers::*, service::*, test_user::*, waiting::*,
 };

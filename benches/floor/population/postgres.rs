@@ -16,7 +16,7 @@ const CHUNK: usize = 10_000;
 /// Creates the database if it does not exist, migrates it, and inserts the users.
 pub async fn insert(database: &str, accounts: &[Account], common: &Common) {
     create(database).await;
-    migrate(&database.parse().expect("a URL")).await.expect("the schema");
+    migrate(&database.parse().expect("a URL"), &|_| {}).await.expect("the schema");
     let client = connect(database).await;
     for chunk in accounts.chunks(CHUNK) {
         let ids: Vec<_> = chunk.iter().map(|account| account.user.0).collect();

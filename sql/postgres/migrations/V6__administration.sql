@@ -1,3 +1,9 @@
+-- step: transaction
+-- The functions of triggers run with the privileges of their owner: a role that may insert users or events, such as that of an
+-- import or of an older replica, needs no privilege on the tables that the triggers write. They look up names in this schema
+-- only, and nobody else can attach them to a table.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+
 -- When users last logged in, to the minute. Not a column of users: an index on it would end HOT updates of that table.
 CREATE TABLE user_logins (
     user_id uuid PRIMARY KEY,
@@ -12,7 +18,6 @@ CREATE TABLE user_name_words (
     word text COLLATE "C" NOT NULL,
     PRIMARY KEY (user_id, word)
 );
-CREATE INDEX user_name_words_by_word ON user_name_words (word, user_id);
 
 CREATE FUNCTION name_words(name text) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
     SELECT DISTINCT left(word, 64)
@@ -21,7 +26,8 @@ CREATE FUNCTION name_words(name text) RETURNS SETOF text LANGUAGE sql IMMUTABLE 
 $$;
 
 -- Triggers, because a replica that is one version behind writes users and events too.
-CREATE FUNCTION users_are_inserted() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION users_are_inserted() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO user_name_words (user_id, word)
     SELECT inserted.id, word FROM inserted, name_words(inserted.name) AS word
@@ -29,20 +35,18 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER users_are_inserted AFTER INSERT ON users
-    REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION users_are_inserted();
 
-CREATE FUNCTION user_is_renamed() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION user_is_renamed() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM user_name_words WHERE user_id = NEW.id;
     INSERT INTO user_name_words (user_id, word) SELECT NEW.id, word FROM name_words(NEW.name) AS word;
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER user_is_renamed AFTER UPDATE ON users
-    FOR EACH ROW WHEN (NEW.name IS DISTINCT FROM OLD.name) EXECUTE FUNCTION user_is_renamed();
 
-CREATE FUNCTION users_are_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION users_are_deleted() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM user_name_words WHERE user_id IN (SELECT id FROM deleted);
     -- In the order in which audit events lock them.
@@ -51,8 +55,19 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+REVOKE ALL ON FUNCTION users_are_inserted(), user_is_renamed(), users_are_deleted() FROM PUBLIC;
+
+-- Last: from here to the end of the transaction, writes of users wait.
+CREATE TRIGGER users_are_inserted AFTER INSERT ON users
+    REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION users_are_inserted();
+CREATE TRIGGER user_is_renamed AFTER UPDATE ON users
+    FOR EACH ROW WHEN (NEW.name IS DISTINCT FROM OLD.name) EXECUTE FUNCTION user_is_renamed();
 CREATE TRIGGER users_are_deleted AFTER DELETE ON users
     REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION users_are_deleted();
+
+-- step: transaction
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
 -- How many events of each kind there were in each hour. Only newly inserted events count, whoever inserts them.
 CREATE TABLE hourly_statistics (
@@ -89,14 +104,18 @@ INSERT INTO statistics_of_events (event, statistic) VALUES
     ('admin_sessions_ended', 'sessions_ended');
 
 -- In the order of the keys, so that two servers that insert at once do not wait for each other in a circle.
-CREATE FUNCTION audit_events_are_inserted() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION audit_events_are_inserted() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO user_logins (user_id, at)
-    SELECT user_id, max(at) FROM inserted
-    WHERE event IN ('login', 'sign_up') AND EXISTS (SELECT FROM users WHERE users.id = user_id)
-    GROUP BY user_id
-    ORDER BY user_id
-    ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE excluded.at >= user_logins.at + interval '1 minute';
+    -- Other events do not wait for a lock of users.
+    IF EXISTS (SELECT FROM inserted WHERE event IN ('login', 'sign_up')) THEN
+        INSERT INTO user_logins (user_id, at)
+        SELECT user_id, max(at) FROM inserted
+        WHERE event IN ('login', 'sign_up') AND EXISTS (SELECT FROM users WHERE users.id = user_id)
+        GROUP BY user_id
+        ORDER BY user_id
+        ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE excluded.at >= user_logins.at + interval '1 minute';
+    END IF;
 
     INSERT INTO hourly_statistics (hour, statistic, events)
     SELECT date_trunc('hour', at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS hour, statistic, count(*)
@@ -107,15 +126,41 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+REVOKE ALL ON FUNCTION audit_events_are_inserted() FROM PUBLIC;
+
 CREATE TRIGGER audit_events_are_inserted AFTER INSERT ON audit_events
     REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION audit_events_are_inserted();
 
+-- step: index
 CREATE INDEX users_by_email_text ON users (email COLLATE "C");
+
+-- step: index
 CREATE INDEX users_administrators ON users (created, id) WHERE role = 'administrator';
+
+-- step: index
 CREATE INDEX users_inactive ON users (created, id) WHERE standing = 'inactive';
+
+-- step: index
 CREATE INDEX audit_events_by_kind ON audit_events (event, id);
+
+-- step: index
 CREATE INDEX audit_events_by_address ON audit_events (address, id) WHERE address IS NOT NULL;
 
-INSERT INTO user_name_words (user_id, word)
-SELECT users.id, word FROM users, name_words(users.name) AS word
-ON CONFLICT DO NOTHING;
+-- step: batches
+-- Locks the users of a batch, so that none is renamed or deleted between the reading of its name and the end of the batch:
+-- otherwise words of its former name would remain. After the end, the triggers see the words of the batch.
+WITH batch AS MATERIALIZED (
+    SELECT id, name FROM users
+    WHERE id > coalesce($1::text::uuid, '00000000-0000-0000-0000-000000000000')
+    ORDER BY id LIMIT $2::bigint FOR SHARE
+), filled AS (
+    INSERT INTO user_name_words (user_id, word)
+    SELECT batch.id, word FROM batch, name_words(batch.name) AS word
+    ON CONFLICT DO NOTHING
+)
+SELECT (SELECT id::text FROM batch ORDER BY id DESC LIMIT 1) AS position, (SELECT count(*) FROM batch) AS rows;
+
+-- step: index
+-- After the batches: it is smaller, and the batches are faster.
+CREATE INDEX user_name_words_by_word ON user_name_words (word, user_id);

@@ -172,9 +172,53 @@ pub enum SchemaError {
     /// Another session kept a table locked.
     #[error("failed to migrate PostgreSQL: a table is locked, perhaps by a dump; try again later")]
     Locked,
-    /// A migration failed and was rolled back.
-    #[error("failed to migrate PostgreSQL: {}", error_chain(.0))]
-    Migration(#[from] refinery::Error),
+    /// Another migration did not end.
+    #[error("another migration of PostgreSQL has run for an hour; try again later")]
+    Busy,
+    /// An applied migration is another one than that of this binary.
+    #[error(
+        "failed to migrate PostgreSQL: the applied migration {applied} is different from {expected} of this version of Postern"
+    )]
+    Divergent {
+        /// The migration of the database.
+        applied: String,
+        /// The migration of this binary with the same version.
+        expected: String,
+    },
+    /// The role lacks a privilege that a migration needs.
+    #[error("failed to migrate PostgreSQL: role {role} lacks a privilege: expected {expected}")]
+    MissingPrivilege {
+        /// The role of the connection.
+        role: String,
+        /// What is missing.
+        expected: String,
+    },
+    /// Something else has the name of an index that a migration builds.
+    #[error(
+        "failed to migrate PostgreSQL: {name} is not the index of table {table} that the migration builds: rename it"
+    )]
+    NameTaken {
+        /// The name of the index.
+        name: String,
+        /// The table of the index.
+        table: String,
+    },
+    /// The text of a migration of this binary is invalid.
+    #[error("invalid migration {migration}: {reason}")]
+    InvalidMigration {
+        /// The migration.
+        migration: String,
+        /// What is invalid and what is expected.
+        reason: String,
+    },
+    /// A statement of a migration failed.
+    #[error("failed to migrate PostgreSQL: {migration}: {}", error_chain(.source))]
+    Migration {
+        /// The migration. Its steps before this one remain applied.
+        migration: String,
+        /// The error of PostgreSQL.
+        source: tokio_postgres::Error,
+    },
 }
 
 impl SchemaError {
@@ -183,8 +227,16 @@ impl SchemaError {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Unreachable(error) => matches!(Fault::of(error), Fault::Outage | Fault::Value),
-            Self::NoResponse | Self::Locked => true,
+            Self::NoResponse | Self::Locked | Self::Busy => true,
             _ => false,
+        }
+    }
+
+    /// Adds the migration to an error that PostgreSQL returned for one of its statements.
+    pub(super) fn in_migration(self, migration: String) -> Self {
+        match self {
+            Self::Unreachable(source) if source.as_db_error().is_some() => Self::Migration { migration, source },
+            error => error,
         }
     }
 }

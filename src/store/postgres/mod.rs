@@ -22,7 +22,9 @@ mod connection_limit;
 mod connector;
 mod error;
 mod event_columns;
+mod known_migrations;
 mod manager;
+mod migration;
 mod pooler;
 mod rows;
 mod schema;
@@ -38,7 +40,8 @@ mod users_by_id;
 
 pub use self::{
     error::SchemaError,
-    schema::{DatabaseEncoding, check_schema, migrate},
+    migration::{MigrationProgress, migrate},
+    schema::{DatabaseEncoding, check_schema},
     store::PostgresStore,
     url::PostgresUrl,
     user_import::PostgresUserImport,

@@ -1,32 +1,24 @@
-//! The check and the migration of the PostgreSQL schema.
+//! The check of the PostgreSQL schema, and connections outside the pool.
 
-use std::{error::Error, time::Duration};
-
-use tokio::time::{sleep, timeout};
-use tokio_postgres::{Client, error::SqlState};
+use tokio::time::timeout;
+use tokio_postgres::Client;
 
 use super::{
     connector::PostgresConnector,
     error::SchemaError,
+    known_migrations::latest_version,
     pooler::{check_not_pooled, leave_statement},
     url::{CONNECT_TIMEOUT, PostgresUrl},
 };
 
-mod migrations {
-    refinery::embed_migrations!("sql/postgres/migrations");
-}
-
-/// How long a migration waits for a table lock. Statements that need the table queue behind it for as long.
-const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// How long a migration lets those statements through before it tries again.
-const LOCK_PAUSE: Duration = Duration::from_millis(500);
-
-/// How often a migration tries to get its locks: for half a minute in total.
-const LOCK_ATTEMPTS: u32 = 30;
-
-/// The key of the advisory lock that serialises migrations: "postern" in ASCII.
-const MIGRATION_LOCK: i64 = 0x0070_6f73_7465_726e;
+/// Let PostgreSQL end the session soon after this process or its machine is gone, also amid a statement; otherwise it would hold
+/// its locks until then. The first needs PostgreSQL 14 on Linux, macOS or a BSD, the others have no effect without TCP.
+pub(super) const NOTICE_LOSS: [&str; 4] = [
+    "SET client_connection_check_interval = '1s'",
+    "SET tcp_keepalives_idle = 10",
+    "SET tcp_keepalives_interval = 5",
+    "SET tcp_keepalives_count = 4",
+];
 
 const DATABASE: &str = include_str!("../../../sql/postgres/queries/schema.database.sql");
 const SCHEMA_VERSION: &str = include_str!("../../../sql/postgres/queries/schema.version.sql");
@@ -38,40 +30,6 @@ pub enum DatabaseEncoding {
     Utf8,
     /// None: PostgreSQL stores bytes, and does not check that they are UTF-8.
     SqlAscii,
-}
-
-/// Migrates the schema to the latest version, and returns the number of migrations applied. Concurrent calls run one
-/// after the other. While a table is locked, for example by a dump, tries again for half a minute.
-///
-/// # Errors
-/// Returns [`SchemaError::Locked`] if a table stays locked, [`SchemaError::Pooled`] behind a connection pooler in transaction
-/// mode, or another [`SchemaError`] if PostgreSQL does not respond, the database has another encoding than UTF-8, or a migration
-/// fails.
-pub async fn migrate(url: &PostgresUrl) -> Result<usize, SchemaError> {
-    let mut client = connect(url).await?;
-    check_not_pooled(&client).await?;
-    // The lock is released when the connection ends.
-    client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
-    client.batch_execute(&format!("SET lock_timeout = {}", LOCK_TIMEOUT.as_millis())).await?;
-    // A replica of the previous version may call this too: it ignores migrations that it does not know.
-    let runner = migrations::migrations::runner().set_abort_missing(false);
-    let (_, before) = read_database(&client).await?;
-    for _ in 0..LOCK_ATTEMPTS {
-        match runner.run_async(&mut client).await {
-            Err(error) if is_lock_timeout(&error) => sleep(LOCK_PAUSE).await,
-            outcome => {
-                outcome?;
-                let applied = read_database(&client).await?.1 - before;
-                return Ok(usize::try_from(applied).unwrap_or_default());
-            }
-        }
-    }
-    Err(SchemaError::Locked)
-}
-
-fn is_lock_timeout(error: &(dyn Error + 'static)) -> bool {
-    let code = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
-    code == Some(&SqlState::LOCK_NOT_AVAILABLE) || error.source().is_some_and(is_lock_timeout)
 }
 
 /// Checks that the encoding is UTF-8, or at least stores it, and that the schema is at least at the version that this binary
@@ -92,8 +50,7 @@ pub async fn check_schema(url: &PostgresUrl) -> Result<DatabaseEncoding, SchemaE
 
 /// Checks the database as [`check_schema`] does, over a given connection.
 pub(super) async fn check_schema_of(client: &Client) -> Result<DatabaseEncoding, SchemaError> {
-    let migrations = migrations::migrations::runner();
-    let needed = migrations.get_migrations().iter().map(refinery::Migration::version).max().unwrap_or_default();
+    let needed = latest_version();
     match read_database(client).await? {
         (_, found) if found < needed => Err(SchemaError::TooOld { found, needed }),
         (encoding, _) => Ok(encoding),
@@ -101,7 +58,7 @@ pub(super) async fn check_schema_of(client: &Client) -> Result<DatabaseEncoding,
 }
 
 /// Returns the encoding of the database, and the version of the latest applied migration or 0 if there is none.
-async fn read_database(client: &Client) -> Result<(DatabaseEncoding, i32), SchemaError> {
+pub(super) async fn read_database(client: &Client) -> Result<(DatabaseEncoding, i32), SchemaError> {
     let row = client.query_one(DATABASE, &[]).await?;
     let (database, found): (String, String) = (row.try_get("name")?, row.try_get("client_encoding")?);
     if found != "UTF8" {
@@ -124,4 +81,15 @@ pub(super) async fn connect(url: &PostgresUrl) -> Result<Client, SchemaError> {
     timeout(CONNECT_TIMEOUT, leave_statement(&connector)).await.unwrap_or(Err(SchemaError::NoResponse))?;
     let connected = timeout(CONNECT_TIMEOUT, connector.connect()).await.map_err(|_| SchemaError::NoResponse)?;
     Ok(connected.map(|(client, _)| client)?)
+}
+
+/// Changes settings of a session, without those that the version of PostgreSQL or its system does not have.
+pub(super) async fn set_if_supported(client: &Client, settings: &[&str]) -> Result<(), SchemaError> {
+    for setting in settings {
+        match client.batch_execute(setting).await {
+            Err(error) if error.as_db_error().is_some() => {}
+            outcome => outcome?,
+        }
+    }
+    Ok(())
 }

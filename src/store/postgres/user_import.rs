@@ -13,7 +13,7 @@ use tokio_postgres::{
 use super::{
     error::{STORE, SchemaError},
     rows::column,
-    schema::{check_schema_of, connect},
+    schema::{NOTICE_LOSS, check_schema_of, connect, set_if_supported},
     url::PostgresUrl,
 };
 use crate::{
@@ -65,15 +65,6 @@ const LOCK_ATTEMPTS: u32 = 11;
 
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
-/// Let PostgreSQL end the session soon after this process or its machine is gone, also amid a statement; otherwise it would hold
-/// the lock until then. The first needs PostgreSQL 14 on Linux, macOS or a BSD, the others have no effect without TCP.
-const NOTICE_LOSS: [&str; 4] = [
-    "SET client_connection_check_interval = '1s'",
-    "SET tcp_keepalives_idle = 10",
-    "SET tcp_keepalives_interval = 5",
-    "SET tcp_keepalives_count = 4",
-];
-
 /// Statements of an import take minutes if there are many users; a server that is gone is noticed by TCP. The memory is that
 /// of the sorts and hashes of the decision.
 const SET_UP: &str = "SET statement_timeout = '15min'; SET lock_timeout = '1min'; SET work_mem = '64MB'";
@@ -95,13 +86,7 @@ impl PostgresUserImport {
         let client = connect(url).await?;
         check_schema_of(&client).await?;
         client.batch_execute(SET_UP).await?;
-        for setting in NOTICE_LOSS {
-            match client.batch_execute(setting).await {
-                // The version or the system does not have the setting.
-                Err(error) if error.as_db_error().is_some() => {}
-                outcome => outcome?,
-            }
-        }
+        set_if_supported(&client, &NOTICE_LOSS).await?;
         if !is_locked(&client).await? {
             return Ok(None);
         }
