@@ -239,7 +239,7 @@ fn sample(word: &str) -> String {
         "NUMBER" => "20",
         "TIME" => "250ms",
         "SIZE" => "64MiB",
-        "CURSOR" => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "CURSOR" => "YwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         "SHELL" => "bash",
         "FORMAT" => "csv",
         "PURPOSE" | "KEY" => "access",

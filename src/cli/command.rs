@@ -11,7 +11,7 @@ use crate::{
     accounts::UserRef,
     config::{SETTINGS, Setting},
     keys::{KeySelector, Purpose},
-    model::{Cursor, Email, EventKind, Name, trimmed},
+    model::{Email, EventKind, Name, UserCursor, trimmed},
 };
 
 /// The default number of events of `audit list`.
@@ -124,7 +124,7 @@ fn user_list() -> Command {
             Arg::new("after")
                 .long("after")
                 .value_name("CURSOR")
-                .value_parser(parsed::<Cursor>)
+                .value_parser(parsed::<UserCursor>)
                 .help("Start after this cursor, which the previous page ended with"),
         )
 }

@@ -23,7 +23,7 @@ use crate::{
     accounts::UserRef,
     config::{Setting, Values},
     keys::Purpose,
-    model::{AccountStatus, Role, UserQuery, escape_invisible},
+    model::{AccountStatus, Direction, Role, UserFilter, UserOrder, UserPageQuery, escape_invisible},
 };
 
 /// A subcommand with its arguments.
@@ -129,9 +129,13 @@ fn user_command(user: &ArgMatches) -> UserCommand {
             let role = if arguments.get_flag("admin") { Role::Administrator } else { Role::Member };
             UserAction::Create(required(arguments, "EMAIL"), required(arguments, "NAME"), role)
         }
-        "list" => UserAction::List(UserQuery {
-            search: arguments.get_one::<String>("search").map(|text| text.trim().nfc().collect()),
-            after: arguments.get_one("after").copied(),
+        "list" => UserAction::List(UserPageQuery {
+            order: match arguments.get_one::<String>("search") {
+                Some(text) => UserOrder::WordPrefix(text.trim().nfc().collect()),
+                None => UserOrder::Created(Direction::Descending),
+            },
+            filter: UserFilter::default(),
+            after: arguments.get_one("after").cloned(),
             limit: required(arguments, "limit"),
         }),
         "show" => UserAction::Show(user_ref()),

@@ -8,7 +8,9 @@ use super::output::{Format, json};
 use crate::{
     accounts::{AdminCall, NewUser, UserAdmin, UserAdminError, UserEdit, UserRef},
     clock::rfc3339,
-    model::{AccountStatus, AuditOrigin, ControlEscape, Cursor, Email, Name, Role, User, UserQuery, escape_control},
+    model::{
+        AccountStatus, AuditOrigin, ControlEscape, Email, Name, Role, User, UserPage, UserPageQuery, escape_control,
+    },
     passwords::Password,
     store::{DeletionMode, TimeBudget},
 };
@@ -34,7 +36,7 @@ pub enum UserAction {
     /// Create a user.
     Create(Email, Name, Role),
     /// List users.
-    List(UserQuery),
+    List(UserPageQuery),
     /// Show a user.
     Show(UserRef),
     /// Set the password, and end the sessions.
@@ -86,10 +88,8 @@ impl UserCommand {
                 (user_admin.create(new, call).await?, "has been created")
             }
             UserAction::List(query) => {
-                // One more user shows whether there is a next page.
-                let with_next = UserQuery { limit: query.limit + 1, ..query.clone() };
-                let users = user_admin.users.list(&with_next, time).await?;
-                return Ok(UserListView::new(query.limit, &users).render(self.format));
+                let page = user_admin.page(&query, time).await?;
+                return Ok(UserListView::of(&page).render(self.format));
             }
             UserAction::Show(user) => return Ok(render(&user_admin.find(&user, time).await?, self.format)),
             UserAction::SetPassword(user) => {
@@ -182,10 +182,9 @@ struct UserListView<'users> {
 }
 
 impl<'users> UserListView<'users> {
-    fn new(limit: u32, users: &'users [User]) -> Self {
-        let page = &users[..users.len().min(limit as usize)];
-        let next = page.last().filter(|_| page.len() < users.len()).map(|user| Cursor::after(user).to_string());
-        Self { users: page.iter().map(UserView::of).collect(), next }
+    fn of(page: &'users UserPage) -> Self {
+        let users = page.users.iter().map(|found| UserView::of(&found.user)).collect();
+        Self { users, next: page.next.as_ref().map(ToString::to_string) }
     }
 
     fn render(&self, format: Format) -> String {
@@ -207,7 +206,7 @@ impl<'users> UserListView<'users> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::PasswordHash;
+    use crate::model::{PasswordHash, UserDetails};
 
     #[test]
     fn printed_user_has_no_control_characters() {
@@ -217,7 +216,8 @@ mod tests {
         let user = User::new(email, stored, PasswordHash::new(String::new()), time::OffsetDateTime::UNIX_EPOCH);
 
         let (text, json) = (render(&user, Format::Text), render(&user, Format::Json));
-        let list = UserListView::new(1, &[user]).render(Format::Text);
+        let page = UserPage { users: vec![UserDetails { user, last_login: None }], next: None };
+        let list = UserListView::of(&page).render(Format::Text);
 
         assert!(list.ends_with("  zoe\\u{9b}@example.org, Zoë \\u{202e}adA\\u{2028}x\\u{9b}"), "{list}");
         assert!(text.contains("\nemail     zoe\\u{9b}@example.org\n"), "{text}");
