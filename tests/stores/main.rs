@@ -82,10 +82,14 @@ mod embedded {
     mod administration;
     mod attempts;
     mod audit;
+    mod audit_pages;
+    mod directory;
+    mod directory_search;
     mod imported_hashes;
     mod rotation;
     mod session_limits;
     mod sessions;
+    mod statistics;
     mod suite;
     mod user_export;
     mod user_import;
@@ -98,7 +102,11 @@ mod postgres_redis {
     mod administration;
     mod attempts;
     mod audit;
+    mod audit_pages;
+    mod directory;
+    mod directory_search;
     mod imported_hashes;
+    mod query_plans;
     mod redis_attempts;
     mod redis_keys;
     mod redis_user;
@@ -107,6 +115,7 @@ mod postgres_redis {
     mod schema;
     mod session_limits;
     mod sessions;
+    mod statistics;
     mod suite;
     mod user_export;
     mod user_import;
