@@ -13,7 +13,7 @@ use postern::{
     passwords::{HashParameters, Hasher, HasherSettings, Policy, WorkPermit},
     rate_limit::LoginLimiter,
     server::ConnectionTimeouts,
-    store::{TimeBudget, instrumented_audit, instrumented_sessions, instrumented_users},
+    store::{TimeBudget, instrumented_audit_reader, instrumented_sessions, instrumented_users},
     tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
 
@@ -78,7 +78,7 @@ pub fn assemble(
     clock: Arc<ManualClock>,
     settings: &Settings,
 ) -> (Accounts, WriterHandle) {
-    let Stores { users, sessions, attempts, audit: events, .. } = stores;
+    let Stores { users, sessions, attempts, audit: events, audit_reader, .. } = stores;
     let metrics = Arc::new(Metrics::new("paseto"));
     let limiter = LoginLimiter::new(attempts, Arc::clone(keys), settings.hashing.max_wait, metrics.limiter.clone());
     let (trail, writing) = audit::start(Arc::clone(&events), clock.clone(), metrics.audit.clone(), settings.audit);
@@ -99,7 +99,7 @@ pub fn assemble(
         max_sessions: settings.max_sessions,
         limiter: if settings.rate_limits { limiter } else { LoginLimiter::unlimited() },
         rotation_enabled: settings.rotation_enabled,
-        events: instrumented_audit(events, metrics.store_calls.clone()),
+        events: instrumented_audit_reader(audit_reader, metrics.store_calls.clone()),
         metrics,
         audit: trail,
     };
