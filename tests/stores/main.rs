@@ -83,10 +83,14 @@ mod embedded {
     mod administrators;
     mod attempts;
     mod audit;
+    mod audit_pages;
+    mod directory;
+    mod directory_search;
     mod imported_hashes;
     mod rotation;
     mod session_limits;
     mod sessions;
+    mod statistics;
     mod suite;
     mod user_admin;
     mod user_export;
@@ -101,10 +105,14 @@ mod postgres_redis {
     mod administrators;
     mod attempts;
     mod audit;
+    mod audit_pages;
+    mod directory;
+    mod directory_search;
     mod imported_hashes;
     mod migration;
     mod migration_under_writes;
     mod postgres_administrators;
+    mod query_plans;
     mod redis_attempts;
     mod redis_keys;
     mod redis_user;
@@ -113,6 +121,7 @@ mod postgres_redis {
     mod schema;
     mod session_limits;
     mod sessions;
+    mod statistics;
     mod suite;
     mod user_admin;
     mod user_export;

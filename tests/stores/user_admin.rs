@@ -3,11 +3,12 @@
 use postern::{
     clock::Clock as _,
     model::{
-        AccountStatus, AdminReach, AuditEvent, AuditSubject, Email, Epoch, EventKind, EventQuery, FIRST_NEXT,
+        AccountStatus, AdminReach, AuditEvent, AuditSubject, Email, Epoch, EventKind, EventPageQuery, FIRST_NEXT,
         NewPassword, Role, SessionId, User, UserChange, UserId,
     },
     store::{
         AdminTarget, AdminWrite, ChangedUser, CompareAndSet, DeletionMode, Insert, Refresh, StoreError, UserDeletion,
+        read_events,
     },
 };
 
@@ -35,8 +36,7 @@ impl Fixture {
 
     /// Returns the stored events, newest first.
     pub async fn stored_events(&self) -> Vec<AuditEvent> {
-        let all = EventQuery { limit: 1000, ..EventQuery::default() };
-        self.stores.audit.list(&all, &time()).await.expect("a response")
+        read_events(&*self.stores.audit_reader, EventPageQuery::default(), 1000, &time()).await.expect("a response")
     }
 
     /// Changes a user as an administrator does.
