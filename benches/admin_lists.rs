@@ -102,7 +102,8 @@ fn user(number: u64, count: u64) -> User {
         id: UserId(uuid(created(number), number)),
         email: Email::from_store(email),
         email_verified: !random.is_multiple_of(3),
-        name: Name::from_store(format!("{first} {}", syllables.concat())),
+        // The last word is of this user only.
+        name: Name::from_store(format!("{first} {} x{number}", syllables.concat())),
         password: Some(PasswordHash::new(format!(
             "$argon2id$v=19$m=19456,t=2,p=1${random:x}{random:x}${random:0>43x}"
         ))),
@@ -231,7 +232,6 @@ fn reads(round: u64, count: u64) -> Vec<(&'static str, Read)> {
         created_before: Some(middle.created + Duration::from_hours(1)),
         ..none
     };
-    // The end of the words and the beginning of the emails of many users, and of few.
     let full_word = middle.name.as_str().rsplit(' ').next().expect("a word").to_owned();
     let event = event(number, count);
     let events = |query| Read::Events(EventPageQuery { limit: LIMIT, ..query });
@@ -270,10 +270,10 @@ fn reads(round: u64, count: u64) -> Vec<(&'static str, Read)> {
             first(UserOrder::EmailPrefix(local.to_owned()))
         }),
         ("a word begins with `ad`", first(UserOrder::WordPrefix("ad".to_owned()))),
-        ("a word begins with a whole surname", first(UserOrder::WordPrefix(full_word))),
+        ("a word of one user", first(UserOrder::WordPrefix(full_word))),
         ("no word begins with it", first(UserOrder::WordPrefix("qqq".to_owned()))),
-        ("a word begins with `ad`, inactive", {
-            users(UserOrder::WordPrefix("ad".to_owned()), UserFilter { status, ..none }, None)
+        ("a word begins with `k`, inactive administrators", {
+            users(UserOrder::WordPrefix("k".to_owned()), UserFilter { status, role, ..none }, None)
         }),
         ("details of a user", Read::Details(middle.id)),
         ("estimated number of users", Read::Estimate),
