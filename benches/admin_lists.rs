@@ -70,7 +70,7 @@ const FIRST_NAMES: [&str; 24] = [
 const SYLLABLES: [&str; 16] =
     ["lo", "ve", "la", "hop", "per", "tu", "ring", "dijk", "stra", "lis", "kov", "knu", "th", "ham", "il", "ton"];
 
-/// Spreads numbers evenly over all values (SplitMix64 of Steele, Lea and Flood).
+/// Spreads numbers evenly over all values (`SplitMix64` of Steele, Lea and Flood).
 fn mixed(number: u64) -> u64 {
     let mut value = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -102,7 +102,8 @@ fn user(number: u64, count: u64) -> User {
         id: UserId(uuid(created(number), number)),
         email: Email::from_store(email),
         email_verified: !random.is_multiple_of(3),
-        name: Name::from_store(format!("{first} {}", syllables.concat())),
+        // The last word is of this user only.
+        name: Name::from_store(format!("{first} {} x{number}", syllables.concat())),
         password: Some(PasswordHash::new(format!(
             "$argon2id$v=19$m=19456,t=2,p=1${random:x}{random:x}${random:0>43x}"
         ))),
@@ -213,73 +214,104 @@ impl Filled {
     }
 }
 
+type Reads = Vec<(&'static str, Read)>;
+
 /// Returns what is read of a store of `count` users in a round, by its name.
-fn reads(round: u64, count: u64) -> Vec<(&'static str, Read)> {
+fn reads(round: u64, count: u64) -> Reads {
     let number = mixed(round) % (count * 8 / 10) + count / 10;
     let middle = user(number, count);
-    let none = UserFilter::default();
-    let users = |order, filter, after| Read::Users(UserPageQuery { order, filter, after, limit: LIMIT });
-    let first = |order| users(order, none, None);
-    let after = |order, key| users(order, none, Some(UserCursor { key, id: middle.id }));
-    let at = CursorKey::Created(middle.created);
-    let never = CursorKey::NeverLoggedIn(created(0));
-    let email = CursorKey::Email(middle.email.as_str().to_owned());
-    let login = CursorKey::LastLogin(middle.created);
-    let (role, status) = (Some(Role::Administrator), Some(AccountStatus::Inactive));
-    let range = UserFilter {
-        created_from: Some(middle.created),
-        created_before: Some(middle.created + Duration::from_hours(1)),
-        ..none
-    };
-    // The end of the words and the beginning of the emails of many users, and of few.
-    let full_word = middle.name.as_str().rsplit(' ').next().expect("a word").to_owned();
-    let event = event(number, count);
-    let events = |query| Read::Events(EventPageQuery { limit: LIMIT, ..query });
-    let all = EventPageQuery::default();
+    let mut reads = by_sign_up(&middle, &user(1, count));
+    reads.extend(by_email_and_login(&middle));
+    reads.extend(searches(&middle));
+    reads.extend(of_events(middle.id, &event(number, count)));
+    reads
+}
+
+fn users(order: UserOrder, filter: UserFilter, after: Option<UserCursor>) -> Read {
+    Read::Users(UserPageQuery { order, filter, after, limit: LIMIT })
+}
+
+fn first(order: UserOrder) -> Read {
+    users(order, UserFilter::default(), None)
+}
+
+fn after(order: UserOrder, key: CursorKey, user: &User) -> Read {
+    users(order, UserFilter::default(), Some(UserCursor { key, id: user.id }))
+}
+
+fn with(status: Option<AccountStatus>, role: Option<Role>) -> UserFilter {
+    UserFilter { status, role, ..UserFilter::default() }
+}
+
+const INACTIVE: Option<AccountStatus> = Some(AccountStatus::Inactive);
+const ADMINISTRATOR: Option<Role> = Some(Role::Administrator);
+
+fn by_sign_up(middle: &User, second: &User) -> Reads {
+    let created_before = Some(middle.created + Duration::from_hours(1));
+    let range = UserFilter { created_from: Some(middle.created), created_before, ..UserFilter::default() };
     vec![
         ("newest users", first(UserOrder::Created(Descending))),
         ("oldest users", first(UserOrder::Created(Ascending))),
-        ("… after a user in the middle", after(UserOrder::Created(Descending), at.clone())),
+        (
+            "… after a user in the middle",
+            after(UserOrder::Created(Descending), CursorKey::Created(middle.created), middle),
+        ),
         ("… after the second user (the end)", {
-            let second = user(1, count);
-            let after = Some(UserCursor { key: CursorKey::Created(second.created), id: second.id });
-            users(UserOrder::Created(Descending), none, after)
+            after(UserOrder::Created(Descending), CursorKey::Created(second.created), second)
         }),
-        ("administrators", users(UserOrder::Created(Descending), UserFilter { role, ..none }, None)),
-        ("inactive users", users(UserOrder::Created(Descending), UserFilter { status, ..none }, None)),
+        ("administrators", users(UserOrder::Created(Descending), with(None, ADMINISTRATOR), None)),
+        ("inactive users", users(UserOrder::Created(Descending), with(INACTIVE, None), None)),
         ("users who signed up in an hour", users(UserOrder::Created(Descending), range, None)),
+    ]
+}
+
+fn by_email_and_login(middle: &User) -> Reads {
+    let email = CursorKey::Email(middle.email.as_str().to_owned());
+    let login = CursorKey::LastLogin(middle.created);
+    vec![
         ("by email", first(UserOrder::Email(Ascending))),
-        ("… after a user in the middle", after(UserOrder::Email(Ascending), email.clone())),
-        ("… descending, after a user in the middle", after(UserOrder::Email(Descending), email)),
-        ("by email, inactive", users(UserOrder::Email(Ascending), UserFilter { status, ..none }, None)),
+        ("… after a user in the middle", after(UserOrder::Email(Ascending), email.clone(), middle)),
+        ("… descending, after a user in the middle", after(UserOrder::Email(Descending), email, middle)),
+        ("by email, inactive", users(UserOrder::Email(Ascending), with(INACTIVE, None), None)),
         ("by email, inactive administrators", {
-            users(UserOrder::Email(Ascending), UserFilter { status, role, ..none }, None)
+            users(UserOrder::Email(Ascending), with(INACTIVE, ADMINISTRATOR), None)
         }),
         ("latest logins", first(UserOrder::LastLogin(Descending))),
         ("oldest logins", first(UserOrder::LastLogin(Ascending))),
-        ("… after a login in the middle", after(UserOrder::LastLogin(Descending), login)),
-        ("never logged in", after(UserOrder::LastLogin(Ascending), never)),
-        ("latest logins, inactive", users(UserOrder::LastLogin(Descending), UserFilter { status, ..none }, None)),
+        ("… after a login in the middle", after(UserOrder::LastLogin(Descending), login, middle)),
+        ("never logged in", after(UserOrder::LastLogin(Ascending), CursorKey::NeverLoggedIn(START), middle)),
+        ("latest logins, inactive", users(UserOrder::LastLogin(Descending), with(INACTIVE, None), None)),
         ("latest logins, inactive administrators", {
-            users(UserOrder::LastLogin(Descending), UserFilter { status, role, ..none }, None)
+            users(UserOrder::LastLogin(Descending), with(INACTIVE, ADMINISTRATOR), None)
         }),
+    ]
+}
+
+fn searches(middle: &User) -> Reads {
+    let local_part = middle.email.as_str().split('@').next().expect("a local part").to_owned();
+    let word = middle.name.as_str().rsplit(' ').next().expect("a word").to_owned();
+    vec![
         ("exact email", first(UserOrder::ExactEmail(middle.email.clone()))),
         ("email begins with `ada.`", first(UserOrder::EmailPrefix("ada.".to_owned()))),
-        ("email begins with a whole local part", {
-            let local = middle.email.as_str().split('@').next().expect("a local part");
-            first(UserOrder::EmailPrefix(local.to_owned()))
-        }),
+        ("email begins with a whole local part", first(UserOrder::EmailPrefix(local_part))),
         ("a word begins with `ad`", first(UserOrder::WordPrefix("ad".to_owned()))),
-        ("a word begins with a whole surname", first(UserOrder::WordPrefix(full_word))),
+        ("a word of one user", first(UserOrder::WordPrefix(word))),
         ("no word begins with it", first(UserOrder::WordPrefix("qqq".to_owned()))),
-        ("a word begins with `ad`, inactive", {
-            users(UserOrder::WordPrefix("ad".to_owned()), UserFilter { status, ..none }, None)
+        ("a word begins with `k`, inactive administrators", {
+            users(UserOrder::WordPrefix("k".to_owned()), with(INACTIVE, ADMINISTRATOR), None)
         }),
         ("details of a user", Read::Details(middle.id)),
         ("estimated number of users", Read::Estimate),
+    ]
+}
+
+fn of_events(user: UserId, event: &AuditEvent) -> Reads {
+    let events = |query| Read::Events(EventPageQuery { limit: LIMIT, ..query });
+    let all = EventPageQuery::default();
+    vec![
         ("newest events", events(all.clone())),
         ("… before an event in the middle", events(EventPageQuery { before: Some(event.id), ..all.clone() })),
-        ("events of a user", events(EventPageQuery { user: Some(middle.id), ..all.clone() })),
+        ("events of a user", events(EventPageQuery { user: Some(user), ..all.clone() })),
         ("events of an address", events(EventPageQuery { address: event.origin.address, ..all.clone() })),
         ("logins", events(EventPageQuery { kind: Some(EventKind::Login), ..all.clone() })),
         ("changes of keys (60)", events(EventPageQuery { kind: Some(EventKind::KeysChanged), ..all.clone() })),

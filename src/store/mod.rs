@@ -51,7 +51,7 @@ pub use self::{
     tls::{ClientCertificateFiles, PemFault, StoreTls, StoreTlsError, StoreTlsFiles, StoreTlsRole},
     url::{StoreUrl, UrlFile, UrlFileError},
     user_admin::{AdminTarget, AdminWrite, ChangedUser, DeletionMode, UserAdminStore, UserDeletion},
-    user_directory::{MAX_EXAMINED, UserDirectory},
+    user_directory::{MAX_EXAMINED, MAX_EXAMINED_SCATTERED, UserDirectory},
     user_import::{DecidedUser, ImportDecision, MergedBatch, StagedUser, UserImport},
     users::{CompareAndSet, ImportedHashStats, Insert, OwnDeletion, PasswordChange, UserStore, UserUpdate},
 };

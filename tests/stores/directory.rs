@@ -10,7 +10,7 @@ use postern::{
         Direction::{Ascending, Descending},
         EventId, EventKind, Role, User, UserDetails, UserFilter, UserId, UserOrder, UserPage, UserPageQuery,
     },
-    store::{Insert, MAX_EXAMINED},
+    store::{Insert, MAX_EXAMINED, MAX_EXAMINED_SCATTERED},
 };
 use time::{OffsetDateTime, macros::datetime};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -260,7 +260,7 @@ async fn filters_apply_in_every_order() {
 #[tokio::test]
 async fn filter_that_matches_nobody_makes_short_pages() {
     let fixture = Fixture::empty().await;
-    let count = MAX_EXAMINED + 200;
+    let count = MAX_EXAMINED_SCATTERED + 100;
     let users = fixture.filled(count, |_, user| user).await;
     let logins: Vec<_> = users.iter().take(count as usize - 1).map(|user| login(user, user.created)).collect();
     fixture.logged_in(&logins).await;

@@ -8,8 +8,8 @@ FROM (
     FROM users
     WHERE email COLLATE "C" >= $6 AND email COLLATE "C" < $7
     ORDER BY email COLLATE "C"
-    LIMIT 1000
+    LIMIT 200
 ) AS entry
-WHERE matches OR examined = 1000
+WHERE matches OR examined = 200
 ORDER BY email COLLATE "C"
 LIMIT $5

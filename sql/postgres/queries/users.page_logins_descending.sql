@@ -6,7 +6,7 @@ FROM (
     FROM user_logins
     WHERE (at, user_id) > ($6, $7) AND (at, user_id) < ($8, $9)
     ORDER BY at DESC, user_id DESC
-    LIMIT 1000
+    LIMIT 200
 ) AS entry
 LEFT JOIN LATERAL (
     SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified,
@@ -16,6 +16,6 @@ LEFT JOIN LATERAL (
     WHERE id = entry.user_id
     LIMIT 1
 ) AS found ON true
-WHERE matches OR examined = 1000
+WHERE matches OR examined = 200
 ORDER BY entry.at DESC, entry.user_id DESC
 LIMIT $5

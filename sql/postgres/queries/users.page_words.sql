@@ -8,7 +8,7 @@ FROM (
     FROM user_name_words
     WHERE (word, user_id) > ($6, $7) AND word < $8
     ORDER BY word, user_id
-    LIMIT 1000
+    LIMIT 200
 ) AS entry
 LEFT JOIN LATERAL (
     SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified,
@@ -20,6 +20,6 @@ LEFT JOIN LATERAL (
     WHERE id = entry.user_id
     LIMIT 1
 ) AS found ON true
-WHERE matches OR examined = 1000
+WHERE matches OR examined = 200
 ORDER BY entry.word, entry.user_id
 LIMIT $5

@@ -3,4 +3,4 @@ SELECT id, email, name, password, standing, role, epoch, kept_session, created, 
 FROM users
 WHERE email >= :from AND email < :until
 ORDER BY email DESC
-LIMIT 1000
+LIMIT 200

@@ -6,4 +6,4 @@ SELECT id, email, name, password, standing, role, epoch, kept_session, created, 
 FROM user_name_words AS entry INDEXED BY user_name_words_by_word LEFT JOIN users ON id = user_id
 WHERE (entry.word, user_id) > (:after, :after_id) AND entry.word < :until
 ORDER BY entry.word, user_id
-LIMIT 1000
+LIMIT 200

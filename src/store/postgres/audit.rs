@@ -19,7 +19,7 @@ use crate::{
     store::{
         AuditReader, AuditStore, StoreError, TimeBudget,
         columns::{event_kinds, read_event_kind, read_statistic},
-        page_scan::{EventEntries, EventIndex, is_last},
+        page_scan::{EventEntries, EventIndex, is_last_event},
     },
 };
 
@@ -66,7 +66,7 @@ impl AuditReader for PostgresStore {
         for row in rows {
             let matches = column::<Option<bool>>(&row, "matches")? == Some(true);
             let event = if matches { Some(event(&row)?) } else { None };
-            page.push(EventId(column(&row, "id")?), event, is_last(column(&row, "examined")?));
+            page.push(EventId(column(&row, "id")?), event, is_last_event(column(&row, "examined")?));
         }
         Ok(page.into_page())
     }

@@ -1,7 +1,6 @@
 //! Pages of users in PostgreSQL.
 //!
-//! Each statement examines the entries of one index in its order, at most `MAX_EXAMINED` of them, and fewer if the page is full
-//! before: `row_number` counts them as they are read. Besides the users that match, it returns the last entry that it may
+//! Each statement examines the entries of one index in its order, a limited number of them, and fewer if the page is full before: `row_number` counts them as they are read. Besides the users that match, it returns the last entry that it may
 //! examine, where the next page begins.
 
 use async_trait::async_trait;
@@ -20,7 +19,7 @@ use crate::{
     model::{AccountStatus, CursorKey, Direction, Role, UserCursor, UserDetails, UserId, UserPage, UserPageQuery},
     store::{
         StoreError, TimeBudget, UserDirectory,
-        page_scan::{CreatedIndex, ExaminedUser, TextRange, TimeRange, UserEntries, UserScan, WordRange, is_last},
+        page_scan::{CreatedIndex, ExaminedUser, TextRange, TimeRange, UserEntries, UserScan, WordRange},
     },
 };
 
@@ -155,7 +154,7 @@ fn examined(row: &Row, scan: &UserScan) -> Result<ExaminedUser, StoreError> {
     Ok(ExaminedUser {
         cursor: UserCursor { key, id: UserId(column(row, "position")?) },
         user: if matches { Some(details(row)?) } else { None },
-        is_last: is_last(column(row, "examined")?),
+        is_last: scan.is_last(column(row, "examined")?),
     })
 }
 

@@ -18,7 +18,7 @@ use crate::{
     store::{
         AuditReader, AuditStore, StoreError, TimeBudget,
         columns::{read_event_kind, read_statistic},
-        page_scan::{EventEntries, EventIndex, is_last},
+        page_scan::{EventEntries, EventIndex, is_last_event},
     },
 };
 
@@ -92,8 +92,8 @@ fn page(transaction: &Transaction<'_>, query: &EventPageQuery) -> Result<EventPa
         // A newer version may have added the kind.
         let is_known = text(row, EVENT_COLUMN)?.parse::<EventKind>().is_ok();
         let event = if is_known { Some(event(row)?).filter(|event| query.accepts(event)) } else { None };
-        if event.is_some() || is_last(examined) {
-            entries.push(id, event, is_last(examined));
+        if event.is_some() || is_last_event(examined) {
+            entries.push(id, event, is_last_event(examined));
         }
     }
     Ok(entries.into_page())

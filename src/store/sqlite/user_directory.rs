@@ -1,6 +1,6 @@
 //! Pages of users in SQLite.
 //!
-//! Each statement reads the entries of one index in its order, at most `MAX_EXAMINED` of them. They are filtered as they are
+//! Each statement reads the entries of one index in its order, a limited number of them. They are filtered as they are
 //! read, until the page is full.
 
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use crate::{
     model::{CursorKey, Direction, User, UserCursor, UserDetails, UserFilter, UserId, UserPage, UserPageQuery},
     store::{
         StoreError, TimeBudget, UserDirectory,
-        page_scan::{CreatedIndex, ExaminedUser, TextRange, TimeRange, UserEntries, UserScan, WordRange, is_last},
+        page_scan::{CreatedIndex, ExaminedUser, TextRange, TimeRange, UserEntries, UserScan, WordRange},
     },
 };
 
@@ -107,8 +107,8 @@ fn scan(
         let Some(row) = rows.next()? else { break };
         examined += 1;
         let (cursor, user) = entry(transaction, row, range, filter)?;
-        if user.is_some() || is_last(examined) {
-            entries.push(ExaminedUser { cursor, user, is_last: is_last(examined) });
+        if user.is_some() || range.is_last(examined) {
+            entries.push(ExaminedUser { cursor, user, is_last: range.is_last(examined) });
         }
     }
     Ok(())
