@@ -95,7 +95,7 @@ async fn request_on_the_operations_listener_is_completed_at_the_stop() {
     };
     eventually(LONG, "the request waits for the lock", is_blocked).await;
     serving.signal(rustix::process::Signal::TERM);
-    refuses_connections(serving.public).await;
+    refuses_connections(serving.operations).await;
     lock.batch_execute("COMMIT").await.expect("done");
 
     assert_eq!(within(LONG, "a response", request).await.expect("no panic"), 200);
