@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 /// A source of the current time.
 pub trait Clock: Send + Sync {
@@ -63,6 +63,14 @@ pub fn jittered(duration: Duration) -> Duration {
 pub fn rfc3339(time: OffsetDateTime) -> String {
     let seconds = whole_seconds(time);
     seconds.format(&Rfc3339).unwrap_or_else(|_| unreachable!("a year of four digits has an RFC 3339 text"))
+}
+
+/// Parses a time in the form of RFC 3339, and returns it in UTC. Returns `None` for any other text, and for a time that has no
+/// year of four digits in UTC.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<OffsetDateTime> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
+    (0..=9999).contains(&time.year()).then_some(time)
 }
 
 /// Returns the time truncated to seconds.

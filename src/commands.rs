@@ -9,7 +9,7 @@ use std::{
 };
 
 use postern::{
-    accounts::UserAdmin,
+    accounts::{AdminCall, UserAdmin},
     audit::Trail,
     cli::{
         self, AuditCommand, CalibrateCommand, ImportCommand, KeysCommand, OutputReader, Report, UserCommand, UserExport,
@@ -21,9 +21,9 @@ use postern::{
     logging::{finish, print_error},
     metrics::Metrics,
     model::{AuditOrigin, AuditSubject, EventKind, escape_invisible},
-    passwords::{Hasher, Password, Policy},
+    passwords::{Hasher, Password, Policy, WorkPermit},
     store::{
-        AuditReader, AuditStore, UserAdminStore, UserDirectory, UserImport, UserStore,
+        AuditReader, AuditStore, TimeBudget, UserAdminStore, UserDirectory, UserImport, UserStore,
         postgres::{self, PostgresStore, PostgresUserImport},
         sqlite::{DataDirError, DataDirectory, SqliteStore, SqliteUserImport},
     },
@@ -118,10 +118,11 @@ pub fn users(command: UserCommand, values: &Values) -> Result<Output, ExitError>
         let password = if command.asks_for_password() { Some(ask_password(&mut interrupts).await?) } else { None };
         // The first user may be created before the first server runs. Other commands create no store.
         let open = if command.creates_user() { DataDirectory::open } else { DataDirectory::existing };
-        let CommandStores { users, directory, changes, events, audit_reader } =
+        let CommandStores { users, directory, changes, audit_reader, .. } =
             or_interrupt(&mut interrupts, open_users(&config, open, &clock)).await?;
         let metrics = Metrics::new("");
-        let (audit, queue) = Trail::new(Arc::clone(&clock), metrics.audit, MAX_EVENTS);
+        // Nothing is queued: each change inserts its event itself.
+        let (audit, _) = Trail::new(Arc::clone(&clock), metrics.audit, MAX_EVENTS);
         let user_admin = UserAdmin {
             users,
             directory,
@@ -134,13 +135,12 @@ pub fn users(command: UserCommand, values: &Values) -> Result<Output, ExitError>
             audit,
         };
         let origin = AuditOrigin::command_line(getuid().as_raw());
+        let time = TimeBudget::new(command.store_timeout());
+        let call = AdminCall::of_administrator(origin, WorkPermit::for_command_line(), &time);
         let outcome = tokio::select! {
-            outcome = command.run(&user_admin, password, origin) => outcome.map_err(ExitError::from),
+            outcome = command.run(&user_admin, password, &call) => outcome.map_err(ExitError::from),
             _ = interrupts.recv() => Err("interrupted: the outcome is unknown".into()),
         };
-        if let Err(error) = queue.write(&*events).await {
-            print_error(&format_args!("failed to write the audit events of this command: {error}"));
-        }
         // The command is done, and its output may have no reader.
         tokio::spawn(async move {
             interrupts.recv().await;

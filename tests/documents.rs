@@ -234,12 +234,15 @@ fn collect_commands(command: &Command, before: &str, found: &mut Vec<String>) {
 fn sample(word: &str) -> String {
     let word = word.trim_matches(['[', ']']);
     let value = match word {
-        "USER" | "EMAIL" => "ada@example.org",
+        "USER" | "USER..." | "EMAIL" => "ada@example.org",
         "NAME" => "Ada",
         "NUMBER" => "20",
         "TIME" => "250ms",
         "SIZE" => "64MiB",
-        "CURSOR" => "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        // Of a page in the order of creation.
+        "CURSOR" => "YwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "ORDER" => "created",
+        "ROLE" => "member",
         "SHELL" => "bash",
         "FORMAT" => "csv",
         "PURPOSE" | "KEY" => "access",

@@ -3,22 +3,19 @@
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
 use super::{
+    arguments::{parsed, path, user_ref},
     calibrate::{parse_memory, parse_target},
     import::import,
-    user_export::ExportFormat,
+    user_commands::user,
 };
 use crate::{
-    accounts::UserRef,
     config::{SETTINGS, Setting},
     keys::{KeySelector, Purpose},
-    model::{Cursor, Email, EventKind, Name, trimmed},
+    model::EventKind,
 };
 
 /// The default number of events of `audit list`.
 const EVENTS: &str = "100";
-
-/// The default number of users on a page of `user list`.
-const PAGE: &str = "50";
 
 /// Returns the definition of the command line.
 #[must_use]
@@ -57,98 +54,6 @@ pub fn command() -> Command {
             Command::new("manual")
                 .about("Write a manual page for each command")
                 .arg(path("DIRECTORY", "The directory of manuals, such as /usr/local/share/man")),
-        )
-}
-
-fn user() -> Command {
-    let json = Arg::new("json").long("json").global(true).action(ArgAction::SetTrue).help("Print JSON");
-    let password = "The command asks for the password twice. If standard input is not a terminal, the command reads the password from it";
-    Command::new("user")
-        .about("Create, list and change users, with or without a running server")
-        .subcommand_required(true)
-        .arg(json)
-        .subcommand(
-            Command::new("create")
-                .about("Create a user")
-                .after_help(password)
-                .arg(Arg::new("EMAIL").required(true).value_parser(parsed::<Email>).help("The email for the login"))
-                .arg(name().long("name").help("The display name"))
-                .arg(
-                    Arg::new("admin")
-                        .long("admin")
-                        .action(ArgAction::SetTrue)
-                        .help("Give the role administrator, which grants nothing yet"),
-                ),
-        )
-        .subcommand(user_list())
-        .subcommand(user_export())
-        .subcommand(Command::new("show").about("Show a user").arg(user_ref()))
-        .subcommand(
-            Command::new("set-password")
-                .about("Set the password of a user and end all sessions of the user")
-                .after_help(password)
-                .arg(user_ref()),
-        )
-        .subcommand(
-            Command::new("rename").about("Change the name of a user").arg(user_ref()).arg(name().help("The new name")),
-        )
-        .subcommand(
-            Command::new("deactivate")
-                .about("Deactivate the account of a user and end all sessions of the user")
-                .arg(user_ref()),
-        )
-        .subcommand(Command::new("activate").about("Activate the account of a user").arg(user_ref()))
-        .subcommand(
-            Command::new("delete").about("Delete a user permanently and end all sessions of the user").arg(user_ref()),
-        )
-}
-
-fn user_list() -> Command {
-    Command::new("list")
-        .about("List users, newest first")
-        .arg(
-            Arg::new("search")
-                .long("search")
-                .value_name("TEXT")
-                .help("Only users with this text in their email or name"),
-        )
-        .arg(
-            Arg::new("limit")
-                .long("limit")
-                .value_name("NUMBER")
-                .default_value(PAGE)
-                .value_parser(value_parser!(u32).range(1..=1000))
-                .help("Maximum number of users (1 to 1000)"),
-        )
-        .arg(
-            Arg::new("after")
-                .long("after")
-                .value_name("CURSOR")
-                .value_parser(parsed::<Cursor>)
-                .help("Start after this cursor, which the previous page ended with"),
-        )
-}
-
-fn user_export() -> Command {
-    let after = "Redirect the output to a file, for example `umask 077; postern user export > users.jsonl`. If the command \
-                 fails, the output is incomplete";
-    Command::new("export")
-        .about("Write all users to standard output")
-        .after_help(after)
-        .arg(
-            Arg::new("format")
-                .long("format")
-                .value_name("FORMAT")
-                .default_value("jsonl")
-                .value_parser(value_parser!(ExportFormat))
-                .conflicts_with("json")
-                .help("A JSON object on each line, or CSV with a header"),
-        )
-        .arg(
-            Arg::new("with-hashes")
-                .long("with-hashes")
-                .action(ArgAction::SetTrue)
-                .help("Add the password hashes; refused if standard output is a terminal"),
         )
 }
 
@@ -243,23 +148,6 @@ fn calibrate() -> Command {
 
 fn purpose() -> Arg {
     Arg::new("PURPOSE").value_parser(parsed::<Purpose>)
-}
-
-fn user_ref() -> Arg {
-    Arg::new("USER").required(true).value_parser(parsed::<UserRef>).help("The email or the id of a user")
-}
-
-fn name() -> Arg {
-    Arg::new("NAME").required(true).value_name("NAME").value_parser(parsed::<Name>)
-}
-
-fn path(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).required(true).value_parser(value_parser!(std::path::PathBuf)).help(help)
-}
-
-/// Parses an argument without white space at its ends, which may come from a script with other line ends.
-fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, T::Err> {
-    trimmed(text).parse()
 }
 
 fn migrate() -> Arg {

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::{
     ArgMatches,
-    error::{ContextKind, ContextValue},
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 use clap_complete::Shell;
-use unicode_normalization::UnicodeNormalization as _;
 
 use super::{
     audit::AuditCommand,
@@ -17,13 +16,15 @@ use super::{
     keys::KeysCommand,
     output::Format,
     user_export::UserExport,
-    users::{UserAction, UserCommand},
+    user_list,
+    users::{EmailVerification, InitialPassword, UserAction, UserCommand, UserToCreate},
 };
 use crate::{
     accounts::UserRef,
     config::{Setting, Values},
     keys::Purpose,
-    model::{AccountStatus, Role, UserQuery, escape_invisible},
+    model::{AccountStatus, Role, escape_invisible},
+    store::DeletionMode,
 };
 
 /// A subcommand with its arguments.
@@ -77,7 +78,9 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
     let flag = |setting: &Setting| {
         if setting.is_secret { None } else { matches.get_one::<String>(setting.name).cloned() }
     };
-    Ok(Invocation { subcommand: subcommand(&matches), values: Values::of_process(flag) })
+    let subcommand = subcommand(&matches)
+        .map_err(|message| command().error(ErrorKind::ValueValidation, escape_invisible(&message)))?;
+    Ok(Invocation { subcommand, values: Values::of_process(flag) })
 }
 
 /// Escapes control characters in the values that an error repeats.
@@ -91,8 +94,9 @@ fn with_escaped_values(mut error: clap::Error) -> clap::Error {
     error
 }
 
-fn subcommand(matches: &ArgMatches) -> Subcommand {
-    match matches.subcommand() {
+/// Returns the subcommand, or the error of an argument that does not fit the others.
+fn subcommand(matches: &ArgMatches) -> Result<Subcommand, String> {
+    Ok(match matches.subcommand() {
         Some(("serve", serve)) => {
             Subcommand::Serve { migrate: serve.get_flag("migrate") || matches.get_flag("migrate") }
         }
@@ -101,7 +105,7 @@ fn subcommand(matches: &ArgMatches) -> Subcommand {
             let format = required(export, "format");
             Subcommand::ExportUsers(UserExport { format, with_hashes: export.get_flag("with-hashes") })
         }
-        Some(("user", user)) => Subcommand::Users(user_command(user)),
+        Some(("user", user)) => Subcommand::Users(user_command(user)?),
         Some(("sessions", sessions)) => Subcommand::Users(sessions_command(sessions)),
         Some(("import", import)) => Subcommand::Import(ImportCommand::of(import)),
         Some(("keys", keys)) => Subcommand::Keys(keys_command(keys)),
@@ -117,32 +121,49 @@ fn subcommand(matches: &ArgMatches) -> Subcommand {
         Some(("completions", completions)) => Subcommand::Completions(required(completions, "SHELL")),
         Some(("manual", manual)) => Subcommand::Manual(required(manual, "DIRECTORY")),
         _ => Subcommand::Serve { migrate: matches.get_flag("migrate") },
-    }
+    })
 }
 
-fn user_command(user: &ArgMatches) -> UserCommand {
+fn user_command(user: &ArgMatches) -> Result<UserCommand, String> {
     let Some((name, arguments)) = user.subcommand() else { unreachable!("clap requires a subcommand") };
     let format = Format::of(arguments);
     let user_ref = || required(arguments, "USER");
     let action = match name {
-        "create" => {
-            let role = if arguments.get_flag("admin") { Role::Administrator } else { Role::Member };
-            UserAction::Create(required(arguments, "EMAIL"), required(arguments, "NAME"), role)
-        }
-        "list" => UserAction::List(UserQuery {
-            search: arguments.get_one::<String>("search").map(|text| text.trim().nfc().collect()),
-            after: arguments.get_one("after").copied(),
-            limit: required(arguments, "limit"),
-        }),
+        "create" => UserAction::Create(user_to_create(arguments)),
+        "list" => UserAction::List(user_list::query(arguments)?),
         "show" => UserAction::Show(user_ref()),
         "set-password" => UserAction::SetPassword(user_ref()),
+        "disable-password" => UserAction::DisablePassword(user_ref()),
         "rename" => UserAction::Rename(user_ref(), required(arguments, "NAME")),
+        "set-email" => {
+            UserAction::SetEmail(user_ref(), required(arguments, "EMAIL"), verification(arguments, "verified"))
+        }
+        "verify-email" => UserAction::SetEmailVerification(user_ref(), EmailVerification::Verified),
+        "unverify-email" => UserAction::SetEmailVerification(user_ref(), EmailVerification::Unverified),
+        "set-role" => UserAction::SetRole(user_ref(), required(arguments, "ROLE")),
         "deactivate" => UserAction::SetStatus(user_ref(), AccountStatus::Inactive),
         "activate" => UserAction::SetStatus(user_ref(), AccountStatus::Active),
-        "delete" => UserAction::Delete(user_ref()),
+        "delete" => {
+            let mode = if arguments.get_flag("dry-run") { DeletionMode::DryRun } else { DeletionMode::Real };
+            UserAction::Delete(arguments.get_many("USER").into_iter().flatten().cloned().collect(), mode)
+        }
         other => unreachable!("clap accepts no subcommand {other}"),
     };
-    UserCommand { action, format }
+    Ok(UserCommand { action, format })
+}
+
+fn user_to_create(create: &ArgMatches) -> UserToCreate {
+    UserToCreate {
+        email: required(create, "EMAIL"),
+        verification: verification(create, "email-verified"),
+        name: required(create, "NAME"),
+        role: if create.get_flag("admin") { Role::Administrator } else { Role::Member },
+        password: if create.get_flag("no-password") { InitialPassword::None } else { InitialPassword::Asked },
+    }
+}
+
+fn verification(arguments: &ArgMatches, flag: &str) -> EmailVerification {
+    if arguments.get_flag(flag) { EmailVerification::Verified } else { EmailVerification::Unverified }
 }
 
 fn sessions_command(sessions: &ArgMatches) -> UserCommand {
@@ -185,7 +206,7 @@ fn required<T: Clone + Send + Sync + 'static>(arguments: &ArgMatches, name: &str
 mod tests {
     use super::super::user_export::ExportFormat;
     use super::*;
-    use crate::{config::SETTINGS, keys::KeySelector};
+    use crate::{config::SETTINGS, keys::KeySelector, model::Email};
 
     fn parsed(arguments: &[&str]) -> Result<Invocation, clap::Error> {
         parse(std::iter::once("postern").chain(arguments.iter().copied()).map(Into::into))
@@ -238,6 +259,41 @@ mod tests {
     fn emergency_rotation_requires_a_purpose() {
         assert!(parsed(&["keys", "rotate", "--emergency"]).is_err());
         assert!(parsed(&["keys", "rotate", "everything"]).is_err());
+    }
+
+    #[test]
+    fn changes_of_users_are_parsed() {
+        let action = |arguments: &[&str]| match subcommand_of(&[&["user"], arguments].concat()) {
+            Subcommand::Users(command) => command.action,
+            other => panic!("{other:?}"),
+        };
+        let (email, user): (Email, UserRef) =
+            ("ada@example.org".parse().expect("it"), "ada@example.org".parse().expect("it"));
+        let (verified, unverified) = (EmailVerification::Verified, EmailVerification::Unverified);
+
+        let set = ["set-email", "ada@example.org", "ada@example.org"];
+        assert_eq!(action(&set), UserAction::SetEmail(user.clone(), email.clone(), unverified));
+        assert_eq!(
+            action(&[&set[..], &["--verified"]].concat()),
+            UserAction::SetEmail(user.clone(), email.clone(), verified)
+        );
+        let role = UserAction::SetRole(user.clone(), Role::Administrator);
+        assert_eq!(action(&["set-role", "ada@example.org", "administrator"]), role);
+        let two = vec![user.clone(), user.clone()];
+        let delete = ["delete", "ada@example.org", "ada@example.org"];
+        assert_eq!(action(&delete), UserAction::Delete(two.clone(), DeletionMode::Real));
+        assert_eq!(action(&[&delete[..], &["--dry-run"]].concat()), UserAction::Delete(two, DeletionMode::DryRun));
+        let create = ["create", "ada@example.org", "--name", "Ada", "--no-password", "--email-verified"];
+        let new = UserToCreate {
+            email,
+            verification: verified,
+            name: "Ada".parse().expect("a name"),
+            role: Role::Member,
+            password: InitialPassword::None,
+        };
+        assert_eq!(action(&create), UserAction::Create(new));
+        assert!(parsed(&["user", "delete"]).is_err());
+        assert!(parsed(&["user", "set-role", "ada@example.org", "root"]).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The command line: its commands, their arguments and their output.
 
+mod arguments;
 mod audit;
 mod calibrate;
 mod command;
@@ -9,7 +10,10 @@ mod keys;
 mod manual;
 mod output;
 pub mod password;
+mod user_commands;
 mod user_export;
+mod user_list;
+mod user_views;
 mod users;
 
 pub use self::{
@@ -22,5 +26,5 @@ pub use self::{
     manual::{completions, write_manual},
     output::{Format, OutputReader, Report},
     user_export::{ExportError, ExportFormat, UserExport},
-    users::{UserAction, UserCommand},
+    users::{EmailVerification, InitialPassword, UserAction, UserCommand, UserToCreate},
 };

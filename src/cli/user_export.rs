@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     output::{OutputReader, json},
-    users::{UserView, escaped},
+    user_views::{UserView, escaped},
 };
 use crate::{
     model::{PasswordHash, User, UserId, neutralised_cell},

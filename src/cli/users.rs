@@ -1,16 +1,17 @@
 //! The commands about users and their sessions.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
-use serde::Serialize;
-
-use super::output::{Format, json};
+use super::{
+    output::{Format, json},
+    user_list,
+    user_views::{UserView, named, render, render_deleted},
+};
 use crate::{
     accounts::{AdminCall, NewUser, UserAdmin, UserAdminError, UserEdit, UserRef},
-    clock::rfc3339,
-    model::{AccountStatus, AuditOrigin, ControlEscape, Cursor, Email, Name, Role, User, UserQuery, escape_control},
+    model::{AccountStatus, Email, Name, Role, User, UserPageQuery},
     passwords::Password,
-    store::{DeletionMode, TimeBudget},
+    store::DeletionMode,
 };
 
 /// The time limit of the store for a command.
@@ -32,23 +33,64 @@ pub struct UserCommand {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserAction {
     /// Create a user.
-    Create(Email, Name, Role),
-    /// List users.
-    List(UserQuery),
+    Create(UserToCreate),
+    /// List users. The limit may be greater than that of a page.
+    List(UserPageQuery),
     /// Show a user.
     Show(UserRef),
     /// Set the password, and end the sessions.
     SetPassword(UserRef),
+    /// Remove the password, and end the sessions.
+    DisablePassword(UserRef),
     /// Change the name.
     Rename(UserRef, Name),
+    /// Change the email. Another one is unverified, unless this says that it is verified.
+    SetEmail(UserRef, Email, EmailVerification),
+    /// Set whether the email is verified.
+    SetEmailVerification(UserRef, EmailVerification),
+    /// Change the role.
+    SetRole(UserRef, Role),
     /// Deactivate or activate the account.
     SetStatus(UserRef, AccountStatus),
-    /// Delete the user.
-    Delete(UserRef),
+    /// Delete users, all or none.
+    Delete(Vec<UserRef>, DeletionMode),
     /// End the user's sessions.
     EndSessions(UserRef),
     /// End all sessions of all users.
     EndAllSessions,
+}
+
+/// The user of [`UserAction::Create`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserToCreate {
+    /// The email to log in with.
+    pub email: Email,
+    /// Whether the email is verified.
+    pub verification: EmailVerification,
+    /// The display name.
+    pub name: Name,
+    /// The role.
+    pub role: Role,
+    /// Whether the user has a password.
+    pub password: InitialPassword,
+}
+
+/// Whether an email is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailVerification {
+    /// It is.
+    Verified,
+    /// It is not.
+    Unverified,
+}
+
+/// Whether a new user has a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitialPassword {
+    /// The command asks for it.
+    Asked,
+    /// None is accepted until one is set.
+    None,
 }
 
 impl UserCommand {
@@ -61,169 +103,122 @@ impl UserCommand {
     /// Returns whether the command needs a new password.
     #[must_use]
     pub fn asks_for_password(&self) -> bool {
-        matches!(self.action, UserAction::Create(..) | UserAction::SetPassword(_))
+        match &self.action {
+            UserAction::Create(new) => new.password == InitialPassword::Asked,
+            action => matches!(action, UserAction::SetPassword(_)),
+        }
+    }
+
+    /// Returns the time limit of the store calls of the command. A list has one for each page.
+    #[must_use]
+    pub fn store_timeout(&self) -> Duration {
+        match self.action {
+            UserAction::EndAllSessions => STORE_TIMEOUT_FOR_ALL,
+            _ => STORE_TIMEOUT,
+        }
     }
 
     /// Runs the command. Returns the text to print.
     ///
     /// # Errors
     /// Returns [`UserAdminError`] if the action fails.
-    ///
-    /// # Panics
-    /// Panics without a new password if [`UserCommand::asks_for_password`] returns `true`.
     pub async fn run(
         self,
         user_admin: &UserAdmin,
         password: Option<Password>,
-        origin: AuditOrigin,
+        call: &AdminCall<'_>,
     ) -> Result<String, UserAdminError> {
-        let password = || password.expect("the caller has asked for the password");
-        let time = &TimeBudget::new(STORE_TIMEOUT);
-        let call = &AdminCall::command_line(origin.clone(), time);
-        let (user, result) = match self.action {
-            UserAction::Create(email, name, role) => {
-                let new = NewUser { email, email_verified: false, name, role, password: Some(password()) };
-                (user_admin.create(new, call).await?, "has been created")
+        match self.action {
+            UserAction::List(query) => user_list::list(user_admin, query, self.format).await,
+            UserAction::Show(user_ref) => {
+                let id = user_admin.find(&user_ref, call.time).await?.id;
+                Ok(render(&user_admin.details(id, call.time).await?, self.format))
             }
-            UserAction::List(query) => {
-                // One more user shows whether there is a next page.
-                let with_next = UserQuery { limit: query.limit + 1, ..query.clone() };
-                let users = user_admin.users.list(&with_next, time).await?;
-                return Ok(UserListView::new(query.limit, &users).render(self.format));
+            UserAction::Delete(user_refs, mode) => {
+                let users = delete(user_admin, &user_refs, mode, call).await?;
+                Ok(render_deleted(&users, mode, self.format))
             }
-            UserAction::Show(user) => return Ok(render(&user_admin.find(&user, time).await?, self.format)),
-            UserAction::SetPassword(user) => {
-                let user = user_admin.set_password(&user, password(), call).await?;
-                (user, "has a new password; every session has ended")
-            }
-            UserAction::Rename(user, name) => {
-                let edit = UserEdit { name: Some(name), ..UserEdit::default() };
-                (user_admin.edit(&user, edit, call).await?, "has a new name")
-            }
-            UserAction::SetStatus(user, status) => {
-                let result = match status {
-                    AccountStatus::Active => "is active",
-                    AccountStatus::Inactive => "is inactive; every session has ended",
-                };
-                let edit = UserEdit { status: Some(status), ..UserEdit::default() };
-                (user_admin.edit(&user, edit, call).await?, result)
-            }
-            UserAction::Delete(user) => {
-                let user = user_admin.find(&user, time).await?;
-                user_admin.delete(vec![user.id], DeletionMode::Real, call).await?;
-                (user, "has been deleted; every session has ended")
-            }
-            UserAction::EndSessions(user) => (user_admin.end_sessions(&user, call).await?, "has no sessions"),
             UserAction::EndAllSessions => {
-                let time = TimeBudget::new(STORE_TIMEOUT_FOR_ALL);
-                let users = user_admin.end_all_sessions(&AdminCall::command_line(origin, &time)).await?;
-                return Ok(format!("ended every session of {users} users"));
+                let users = user_admin.end_all_sessions(call).await?;
+                Ok(format!("ended every session of {users} users"))
             }
-        };
-        Ok(match self.format {
-            Format::Text => format!("{} ({}) {result}", escaped(user.email.as_str()), user.id),
-            Format::Json => render(&user, self.format),
-        })
-    }
-}
-
-/// A user as JSON.
-#[derive(Serialize)]
-pub(super) struct UserView<'user> {
-    pub id: String,
-    pub email: &'user str,
-    pub email_verified: bool,
-    pub name: &'user str,
-    pub role: &'static str,
-    #[serde(rename = "standing")]
-    pub status: &'static str,
-    pub created: String,
-}
-
-impl<'user> UserView<'user> {
-    pub fn of(user: &'user User) -> Self {
-        Self {
-            id: user.id.to_string(),
-            email: user.email.as_str(),
-            email_verified: user.email_verified,
-            name: user.name.as_str(),
-            role: user.role.name(),
-            status: user.status.name(),
-            created: rfc3339(user.created),
+            action => {
+                let (user, result) = change(user_admin, action, password, call).await?;
+                Ok(match self.format {
+                    Format::Text => format!("{} {result}", named(&user)),
+                    Format::Json => json(&UserView::of(&user)),
+                })
+            }
         }
     }
 }
 
-/// Escapes control characters of a stored text, which another program may have written.
-pub(super) fn escaped(stored: &str) -> String {
-    escape_control(stored, ControlEscape::Rust)
+/// Creates or changes one user. Returns the user now, and what has become of them.
+async fn change(
+    user_admin: &UserAdmin,
+    action: UserAction,
+    password: Option<Password>,
+    call: &AdminCall<'_>,
+) -> Result<(User, &'static str), UserAdminError> {
+    let edit = async |user: UserRef, edit: UserEdit| user_admin.edit(&user, edit, call).await;
+    Ok(match action {
+        UserAction::Create(UserToCreate { email, verification, name, role, password: _ }) => {
+            let email_verified = verification == EmailVerification::Verified;
+            let new = NewUser { email, email_verified, name, role, password };
+            (user_admin.create(new, call).await?, "has been created")
+        }
+        UserAction::SetPassword(user) => {
+            let password = password.unwrap_or_else(|| unreachable!("the caller has asked for the password"));
+            let user = user_admin.set_password(&user, password, call).await?;
+            (user, "has a new password; every session has ended")
+        }
+        UserAction::DisablePassword(user) => {
+            (user_admin.disable_password(&user, call).await?, "has no password; every session has ended")
+        }
+        UserAction::Rename(user, name) => {
+            (edit(user, UserEdit { name: Some(name), ..UserEdit::default() }).await?, "has a new name")
+        }
+        UserAction::SetEmail(user, email, verification) => {
+            let email_verified = (verification == EmailVerification::Verified).then_some(true);
+            let new = UserEdit { email: Some(email), email_verified, ..UserEdit::default() };
+            (edit(user, new).await?, "has a new email")
+        }
+        UserAction::SetEmailVerification(user, verification) => {
+            let is_verified = verification == EmailVerification::Verified;
+            let result = if is_verified { "has a verified email" } else { "has an unverified email" };
+            (edit(user, UserEdit { email_verified: Some(is_verified), ..UserEdit::default() }).await?, result)
+        }
+        UserAction::SetRole(user, role) => {
+            let result = match role {
+                Role::Member => "is a member",
+                Role::Administrator => "is an administrator",
+            };
+            (edit(user, UserEdit { role: Some(role), ..UserEdit::default() }).await?, result)
+        }
+        UserAction::SetStatus(user, status) => {
+            let result = match status {
+                AccountStatus::Active => "is active",
+                AccountStatus::Inactive => "is inactive; every session has ended",
+            };
+            (edit(user, UserEdit { status: Some(status), ..UserEdit::default() }).await?, result)
+        }
+        UserAction::EndSessions(user) => (user_admin.end_sessions(&user, call).await?, "has no sessions"),
+        UserAction::List(_) | UserAction::Show(_) | UserAction::Delete(..) | UserAction::EndAllSessions => {
+            unreachable!("these change no single user")
+        }
+    })
 }
 
-fn render(user: &User, format: Format) -> String {
-    let view = UserView::of(user);
-    match format {
-        Format::Json => json(&view),
-        Format::Text => {
-            let UserView { id, email, name, role, status, created, .. } = view;
-            let (email, name) = (escaped(email), escaped(name));
-            format!(
-                "id        {id}\nemail     {email}\nname      {name}\nrole      {role}\nstatus    {status}\ncreated   {created}"
-            )
-        }
+/// Deletes users, all or none: if one of them does not exist, none is deleted.
+async fn delete(
+    user_admin: &UserAdmin,
+    user_refs: &[UserRef],
+    mode: DeletionMode,
+    call: &AdminCall<'_>,
+) -> Result<Vec<User>, UserAdminError> {
+    let mut ids = Vec::new();
+    for user_ref in user_refs {
+        ids.push(user_admin.find(user_ref, call.time).await?.id);
     }
-}
-
-/// A page of users as JSON.
-#[derive(Serialize)]
-struct UserListView<'users> {
-    users: Vec<UserView<'users>>,
-    /// The cursor of the next page, if any.
-    next: Option<String>,
-}
-
-impl<'users> UserListView<'users> {
-    fn new(limit: u32, users: &'users [User]) -> Self {
-        let page = &users[..users.len().min(limit as usize)];
-        let next = page.last().filter(|_| page.len() < users.len()).map(|user| Cursor::after(user).to_string());
-        Self { users: page.iter().map(UserView::of).collect(), next }
-    }
-
-    fn render(&self, format: Format) -> String {
-        if format == Format::Json {
-            return json(self);
-        }
-        let mut text = format!("{:<20}  {:<36}  {:<8}  {:<13}  EMAIL, NAME", "CREATED", "ID", "STATUS", "ROLE");
-        for UserView { id, email, name, role, status, created, .. } in &self.users {
-            let (email, name) = (escaped(email), escaped(name));
-            let _ = write!(text, "\n{created}  {id}  {status:<8}  {role:<13}  {email}, {name}");
-        }
-        if let Some(next) = &self.next {
-            let _ = write!(text, "\n\nFor the next page: --after {next}");
-        }
-        text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::PasswordHash;
-
-    #[test]
-    fn printed_user_has_no_control_characters() {
-        let name = "Zoë \u{202e}adA\u{2028}x\u{9b}";
-        let stored = Name::from_store(name.to_owned());
-        let email = Email::from_store("zoe\u{9b}@example.org".to_owned());
-        let user = User::new(email, stored, PasswordHash::new(String::new()), time::OffsetDateTime::UNIX_EPOCH);
-
-        let (text, json) = (render(&user, Format::Text), render(&user, Format::Json));
-        let list = UserListView::new(1, &[user]).render(Format::Text);
-
-        assert!(list.ends_with("  zoe\\u{9b}@example.org, Zoë \\u{202e}adA\\u{2028}x\\u{9b}"), "{list}");
-        assert!(text.contains("\nemail     zoe\\u{9b}@example.org\n"), "{text}");
-        assert!(text.contains("\nname      Zoë \\u{202e}adA\\u{2028}x\\u{9b}\n"), "{text}");
-        assert!(json.contains(r#""name":"Zoë \u202eadA\u2028x\u009b""#), "{json}");
-        let parsed: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-        assert_eq!(parsed["name"], name);
-    }
+    Ok(user_admin.delete(ids, mode, call).await?.deleted)
 }

@@ -48,6 +48,7 @@ mod embedded {
     mod settlement;
     mod sign_up;
     mod token_checks;
+    mod user_admin;
 }
 
 #[path = "."]
@@ -83,4 +84,5 @@ mod postgres_redis {
     mod sign_up;
     mod stored_secrets;
     mod token_checks;
+    mod user_admin;
 }

@@ -1,13 +1,14 @@
 //! `PATCH /profile/` and `DELETE /profile/`
 
 use postern::{
-    model::{Name, User, UserId},
+    accounts::{AccountError, UserRef},
+    model::{EventKind, Name, Role, User, UserId},
     passwords::{Password, WorkPermit},
 };
 use serde_json::json;
 
 use super::Service;
-use crate::support::{PASSWORD, call};
+use crate::support::{PASSWORD, admin_call, call, time, with_role};
 
 #[tokio::test]
 async fn name_can_be_changed() {
@@ -119,7 +120,7 @@ async fn session_that_ends_during_verification_deletes_nothing() {
     other.change_password(PASSWORD, "new_password").await.expect(200);
     let outcome = accounts.delete_account(&current, &Password::new(PASSWORD), &call).await;
 
-    assert!(matches!(outcome, Err(postern::accounts::AccountError::InvalidAccessToken)), "{outcome:?}");
+    assert!(matches!(outcome, Err(AccountError::InvalidAccessToken)), "{outcome:?}");
     other.expect_valid().await;
 }
 
@@ -136,4 +137,44 @@ async fn rehash_during_a_deletion_does_not_keep_the_account() {
     accounts.delete_account(&current, &password, &call).await.expect("the password is right");
 
     ada.expect_ended().await;
+}
+
+#[tokio::test]
+async fn last_administrator_cannot_delete_the_account() {
+    let service = Service::start().await;
+    let (ada, grace) = (service.signed_up("ada@example.org").await, service.signed_up("grace@example.org").await);
+    let (elsewhere, user_admin) = (ada.second_session().await, service.user_admin());
+    let promote = async |email: &str| {
+        let who = UserRef::Email(email.parse().expect("an address"));
+        user_admin.edit(&who, with_role(Role::Administrator), &admin_call(&time())).await.expect("done");
+    };
+    promote(&ada.email).await;
+
+    for _ in 0..3 {
+        let problem = ada.delete_account(json!({"password": PASSWORD})).await;
+        problem.expect_problem(409, "last_administrator");
+    }
+    ada.delete_account(json!({"password": "wrong_password"})).await.expect_problem(400, "wrong_password");
+    ada.expect_valid().await;
+    elsewhere.expect_valid().await;
+    assert!(service.audited(3).await.iter().all(|event| event.kind != EventKind::AccountDeleted));
+
+    promote(&grace.email).await;
+    assert_eq!(ada.delete_account(json!({"password": PASSWORD})).await.status, 204);
+    ada.expect_ended().await;
+}
+
+#[tokio::test]
+async fn promotion_during_a_deletion_protects_the_last_administrator() {
+    let service = Service::start().await;
+    let (ada, user_admin) = (service.signed_up("ada@example.org").await, service.user_admin());
+    let (accounts, call) = (&service.accounts, call());
+    let current = accounts.authenticate(&ada.tokens.access, &call).await.expect("a valid session");
+
+    let who = UserRef::Id(current.user.id);
+    user_admin.edit(&who, with_role(Role::Administrator), &admin_call(&time())).await.expect("done");
+    let outcome = accounts.delete_account(&current, &Password::new(PASSWORD), &call).await;
+
+    assert!(matches!(outcome, Err(AccountError::LastAdministrator)), "{outcome:?}");
+    ada.expect_valid().await;
 }

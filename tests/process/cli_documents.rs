@@ -10,7 +10,7 @@ async fn completions_of_each_shell_know_every_command() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = postern.run(&["completions", shell]).await;
         assert_eq!(script.code, Some(0), "{script:?}");
-        for command in ["set-password", "backup", "generate", "health"] {
+        for command in ["set-password", "set-role", "backup", "generate", "health"] {
             assert!(script.stdout.contains(command), "{shell}: {command}");
         }
     }

@@ -64,38 +64,65 @@ async fn commands_apply_the_password_policy_and_refuse_taken_emails() {
     }
 }
 
+fn emails(list: &Value) -> Vec<&str> {
+    let users = list["users"].as_array().expect("users");
+    users.iter().map(|user| user["email"].as_str().expect("an email")).collect()
+}
+
 #[tokio::test]
-async fn users_are_listed_by_pages_and_found_by_search() {
+async fn users_are_listed_page_by_page() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.serve().await;
         for email in ["ada@example.org", "grace@example.org", "joan@example.com"] {
             serving.signed_up(email).await;
         }
-        let listed = |page: &Value| -> Vec<String> {
-            let users = page["users"].as_array().expect("users");
-            users.iter().map(|user| user["email"].as_str().expect("an email").to_owned()).collect()
-        };
 
         let first = postern.run(&["user", "list", "--limit", "2", "--json"]).await.expect_json();
-        assert_eq!(listed(&first), ["joan@example.com", "grace@example.org"]);
+        assert_eq!(emails(&first), ["joan@example.com", "grace@example.org"]);
         let next = first["next"].as_str().expect("a cursor");
         let second = postern.run(&["user", "list", "--limit", "2", "--json", "--after", next]).await.expect_json();
-        assert_eq!((listed(&second), &second["next"]), (vec!["ada@example.org".to_owned()], &Value::Null));
-
-        let found = postern.run(&["user", "list", "--search", "EXAMPLE.org"]).await.expect_done();
-        assert_eq!(found.lines().count(), 3, "{found}");
-        assert!(found.contains("grace@example.org, Ada Lovelace") && !found.contains("joan"), "{found}");
+        assert_eq!((emails(&second), &second["next"]), (vec!["ada@example.org"], &Value::Null));
         let page = postern.run(&["user", "list", "--limit", "2"]).await.expect_done();
         assert!(page.ends_with(&format!("--after {next}\n")), "{page}");
+        let other = postern.run(&["user", "list", "--order", "email", "--after", next]).await;
+        other.expect_failed(64, "expected the cursor of a page in the same order");
 
         // A page that is exactly full is the last one.
         let whole = postern.run(&["user", "list", "--limit", "3", "--json"]).await.expect_json();
-        assert_eq!((listed(&whole).len(), &whole["next"]), (3, &Value::Null));
+        assert_eq!((emails(&whole).len(), &whole["next"]), (3, &Value::Null));
+    }
+}
 
-        // Names are stored in NFC; a search may use another form.
-        postern.run(&["user", "rename", "joan@example.com", "Zoë"]).await.expect_done();
-        let found = postern.run(&["user", "list", "--search", " zoe\u{308} ", "--json"]).await.expect_json();
-        assert_eq!(listed(&found), ["joan@example.com"]);
+#[tokio::test]
+async fn users_are_listed_in_each_order_and_by_filters() {
+    for postern in Postern::on_each_backend().await {
+        let serving = postern.serve().await;
+        for email in ["joan@example.com", "ada@example.org", "grace@example.org"] {
+            serving.signed_up(email).await;
+        }
+        postern.run(&["user", "rename", "joan@example.com", "Zoë Clarke"]).await.expect_done();
+        postern.run(&["user", "deactivate", "grace@example.org"]).await.expect_done();
+        postern.run(&["user", "set-role", "ada@example.org", "administrator"]).await.expect_done();
+        let all = ["grace@example.org", "ada@example.org", "joan@example.com"];
+        let by_email = ["ada@example.org", "grace@example.org", "joan@example.com"];
+
+        for (arguments, expected) in [
+            (&[][..], &all[..]),
+            (&["--order", "email"], &by_email),
+            (&["--order", "email", "--reverse", "--limit", "1"], &by_email[2..]),
+            (&["--email-prefix", "GRACE@"], &by_email[1..2]),
+            // Names are stored in NFC; a search may use another form.
+            (&["--name-word", " zoe\u{308} "], &by_email[2..]),
+            (&["--name-word", "clark"], &by_email[2..]),
+            (&["--status", "inactive"], &by_email[1..2]),
+            (&["--role", "administrator"], &by_email[..1]),
+            (&["--role", "administrator", "--status", "inactive"], &[]),
+            (&["--created-before", "2020-01-01"], &[]),
+            (&["--created-from", "2020-01-01T00:00:00Z"], &all),
+        ] {
+            let list = postern.run(&[&["user", "list", "--json"], arguments].concat()).await.expect_json();
+            assert_eq!(emails(&list), expected, "{arguments:?}");
+        }
     }
 }
 
@@ -107,9 +134,116 @@ async fn user_is_shown_by_email_or_id() {
     let user = postern.run(&["user", "show", "ada@example.org", "--json"]).await.expect_json();
     let shown = postern.run(&["user", "show", user["id"].as_str().expect("an id")]).await.expect_done();
 
-    let words: Vec<_> = shown.lines().map(|line| line.split_whitespace().next().unwrap_or_default()).collect();
-    assert_eq!(words, ["id", "email", "name", "role", "status", "created"]);
+    let labels: Vec<_> = shown.lines().map(|line| line[..10].trim_end()).collect();
+    let expected = ["id", "email", "verified", "name", "role", "status", "password", "created", "last login"];
+    assert_eq!(labels, expected);
     assert!(shown.contains("member") && shown.contains("Ada Lovelace"), "{shown}");
+    assert_eq!((&user["has_password"], &user["email_verified"]), (&json!(true), &json!(false)));
+}
+
+#[tokio::test]
+async fn last_login_is_shown_and_listed() {
+    for postern in Postern::on_each_backend().await {
+        let serving = postern.serve().await;
+        let create = ["user", "create", "grace@example.org", "--name", "Grace", "--no-password"];
+        postern.run(&create).await.expect_done();
+        serving.signed_up("ada@example.org").await;
+
+        let has_login = async || {
+            let user = postern.run(&["user", "show", "ada@example.org", "--json"]).await.expect_json();
+            user["last_login"].is_string()
+        };
+        eventually(LONG, "the login is recorded", has_login).await;
+        let grace = postern.run(&["user", "show", "grace@example.org", "--json"]).await.expect_json();
+        assert_eq!((&grace["last_login"], &grace["has_password"]), (&Value::Null, &json!(false)));
+        let list = postern.run(&["user", "list", "--order", "last-login", "--json"]).await.expect_json();
+        assert_eq!(emails(&list), ["ada@example.org", "grace@example.org"]);
+    }
+}
+
+#[tokio::test]
+async fn email_role_and_password_are_changed() {
+    for postern in Postern::on_each_backend().await {
+        let serving = postern.serve().await;
+        let tokens = serving.signed_up("ada@example.org").await;
+        let run =
+            async |arguments: &[&str]| postern.run(&[&["user", "--json"], arguments].concat()).await.expect_json();
+
+        let verified = run(&["verify-email", "ada@example.org"]).await;
+        assert_eq!(verified["email_verified"], json!(true));
+        let moved = run(&["set-email", "ada@example.org", "Ada@Example.com"]).await;
+        assert_eq!((&moved["email"], &moved["email_verified"]), (&json!("ada@example.com"), &json!(false)));
+        let moved = run(&["set-email", "ada@example.com", "ada@example.net", "--verified"]).await;
+        assert_eq!(moved["email_verified"], json!(true));
+        let unverified = run(&["unverify-email", "ada@example.net"]).await;
+        assert_eq!(unverified["email_verified"], json!(false));
+        assert_eq!(run(&["set-role", "ada@example.net", "administrator"]).await["role"], json!("administrator"));
+        // Another one, so that the first is not the last.
+        let create = ["user", "create", "root@example.org", "--name", "Root", "--admin"];
+        postern.run_with_input(&create, PASSWORD).await.expect_done();
+        assert_eq!(run(&["set-role", "ada@example.net", "member"]).await["role"], json!("member"));
+        serving.api().expect_valid(&tokens).await;
+
+        serving.signed_up("grace@example.org").await;
+        let taken = postern.run(&["user", "set-email", "ada@example.net", "grace@example.org"]).await;
+        taken.expect_failed(1, "another user already has this email");
+
+        let disabled = postern.run(&["user", "disable-password", "ada@example.net"]).await.expect_done();
+        assert!(disabled.ends_with(") has no password; every session has ended\n"), "{disabled}");
+        serving.api().expect_ended(&tokens).await;
+        serving.api().log_in("ada@example.net", PASSWORD).send().await.expect_problem(401, "invalid_credentials");
+    }
+}
+
+#[tokio::test]
+async fn last_administrator_is_kept_by_every_command() {
+    for postern in Postern::on_each_backend().await {
+        let create = ["user", "create", "ada@example.org", "--name", "Ada", "--admin"];
+        postern.run_with_input(&create, PASSWORD).await.expect_done();
+        // Without a password, she cannot log in.
+        let create = ["user", "create", "grace@example.org", "--name", "Grace", "--admin", "--no-password"];
+        postern.run(&create).await.expect_done();
+        let commands = [
+            &["user", "delete", "ada@example.org", "grace@example.org"][..],
+            &["user", "delete", "ada@example.org", "--dry-run"],
+            &["user", "deactivate", "ada@example.org"],
+            &["user", "set-role", "ada@example.org", "member"],
+            &["user", "disable-password", "ada@example.org"],
+        ];
+
+        for command in commands {
+            let reason = "the last administrator who can log in: expected another active administrator with a password";
+            postern.run(command).await.expect_failed(1, reason);
+        }
+
+        postern.run_with_input(&["user", "set-password", "grace@example.org"], PASSWORD).await.expect_done();
+        postern.run(commands[1]).await.expect_done();
+        postern.run(commands[2]).await.expect_done();
+    }
+}
+
+#[tokio::test]
+async fn several_users_are_deleted_or_none() {
+    for postern in Postern::on_each_backend().await {
+        let serving = postern.serve().await;
+        for email in ["ada@example.org", "grace@example.org"] {
+            serving.signed_up(email).await;
+        }
+        let delete = ["user", "delete", "ada@example.org", "grace@example.org"];
+
+        postern.run(&[&delete[..], &["nobody@example.org"]].concat()).await.expect_failed(1, "no such user");
+        let would = postern.run(&[&delete[..], &["--dry-run", "--json"]].concat()).await.expect_json();
+        assert_eq!((emails(&would).len(), &would["dry_run"]), (2, &json!(true)));
+        for email in ["ada@example.org", "grace@example.org"] {
+            postern.run(&["user", "show", email]).await.expect_done();
+        }
+
+        let deleted = postern.run(&delete).await.expect_done();
+        let lines: Vec<_> = deleted.lines().collect();
+        assert_eq!(lines.len(), 2, "{deleted}");
+        assert!(lines.iter().all(|line| line.ends_with(") has been deleted; every session has ended")), "{deleted}");
+        postern.run(&["user", "show", "ada@example.org"]).await.expect_failed(1, "no such user");
+    }
 }
 
 #[tokio::test]
@@ -242,6 +376,8 @@ async fn user_must_be_named_by_email_or_id() {
 
     postern.run(&["user", "show", "ada"]).await.expect_failed(64, "expected an email address or a user id");
     postern.run(&["user", "list", "--after", "x"]).await.expect_failed(64, "expected the cursor");
+    postern.run(&["user", "delete"]).await.expect_failed(64, "USER");
+    postern.run(&["user", "set-role", "ada@example.org", "root"]).await.expect_failed(64, "member, administrator");
     postern.run(&["user", "list", "--limit", "0"]).await.expect_failed(64, "--limit");
     postern.run(&["user", "create", "ada@example.org"]).await.expect_failed(64, "--name");
     postern.run(&["sessions", "end"]).await.expect_failed(64, "--all|--user");

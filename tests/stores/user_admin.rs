@@ -167,8 +167,8 @@ async fn change_writes_its_fields_and_nothing_else() {
     assert_eq!(fixture.by_id(&other).await, other);
     let mut kinds: Vec<_> = fixture.stored_events().await.iter().map(|event| event.kind).collect();
     kinds.sort_by_key(|kind| kind.name());
-    use EventKind::{AdminUserChanged, AdminUserRenamed};
-    assert_eq!(kinds, [AdminUserChanged, AdminUserChanged, AdminUserChanged, AdminUserRenamed]);
+    let changed = EventKind::AdminUserChanged;
+    assert_eq!(kinds, [changed, changed, changed, EventKind::AdminUserRenamed]);
 }
 
 #[tokio::test]

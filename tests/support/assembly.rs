@@ -9,8 +9,8 @@ use postern::{
     http::{AdminAccess, AdminListener, CorsPolicy, RequestLimits, UseCases},
     keys::{self, LiveKeyring},
     metrics::Metrics,
-    model::{AccountStatus, AuditOrigin, Client},
-    passwords::{HashParameters, Hasher, HasherSettings, Policy},
+    model::{AccountStatus, AuditOrigin, Client, Role},
+    passwords::{HashParameters, Hasher, HasherSettings, Policy, WorkPermit},
     rate_limit::LoginLimiter,
     server::ConnectionTimeouts,
     store::{TimeBudget, instrumented_audit, instrumented_sessions, instrumented_users},
@@ -150,7 +150,7 @@ pub fn call() -> CallContext {
 
 /// A call by a command, within a budget.
 pub fn admin_call(time: &TimeBudget) -> AdminCall<'_> {
-    AdminCall::command_line(AuditOrigin::command_line(1000), time)
+    AdminCall::of_administrator(AuditOrigin::command_line(1000), WorkPermit::for_command_line(), time)
 }
 
 /// An edit that changes the name.
@@ -161,4 +161,9 @@ pub fn renamed(name: &str) -> UserEdit {
 /// An edit that changes the status.
 pub fn with_status(status: AccountStatus) -> UserEdit {
     UserEdit { status: Some(status), ..UserEdit::default() }
+}
+
+/// An edit that changes the role.
+pub fn with_role(role: Role) -> UserEdit {
+    UserEdit { role: Some(role), ..UserEdit::default() }
 }

@@ -45,6 +45,8 @@ CREATE TRIGGER user_is_renamed AFTER UPDATE ON users
 CREATE FUNCTION users_are_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM user_name_words WHERE user_id IN (SELECT id FROM deleted);
+    -- In the order in which audit events lock them.
+    PERFORM FROM user_logins WHERE user_id IN (SELECT id FROM deleted) ORDER BY user_id FOR UPDATE;
     DELETE FROM user_logins WHERE user_id IN (SELECT id FROM deleted);
     RETURN NULL;
 END

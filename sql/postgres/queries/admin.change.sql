@@ -6,7 +6,7 @@
 -- waits for a lock reads the version that was committed meanwhile, so of two administrators who remove each other at once, the
 -- second one finds that no other is left. Only the locked versions decide, never those of the snapshot. The gate orders these
 -- locks before or after those of admin.end_all_sessions, which come in any order.
-WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(1886352500, 6) WHERE $2::boolean),
+WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(1886352500, 'users'::regclass::oid::int) WHERE $2::boolean),
 locked AS MATERIALIZED (
     SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified,
            role = 'administrator' AND standing = 'active' AND password IS NOT NULL AS administers

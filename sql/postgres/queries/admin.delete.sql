@@ -1,7 +1,7 @@
 -- admin.delete
 -- Deletes the users and inserts their events, or neither. The rows have the outcome and the users before, in the order of
 -- their ids. The locks are those of admin.change.
-WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(1886352500, 6)),
+WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(1886352500, 'users'::regclass::oid::int)),
 locked AS MATERIALIZED (
     SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified,
            role = 'administrator' AND standing = 'active' AND password IS NOT NULL AS administers,

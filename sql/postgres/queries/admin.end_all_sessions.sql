@@ -1,6 +1,6 @@
 -- admin.end_all_sessions
 -- Locks all users in any order, so statements that lock several users wait at the gate, or this one for them.
-WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock(1886352500, 6)),
+WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock(1886352500, 'users'::regclass::oid::int)),
 changed AS (
     UPDATE users SET epoch = $11, kept_session = NULL WHERE (SELECT count(*) FROM gate) >= 0 RETURNING id
 ),

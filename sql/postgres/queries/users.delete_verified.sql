@@ -1,7 +1,9 @@
 -- users.delete_verified
 -- Locks every administrator too if the user was read as one ($4); otherwise, the user must still be a member. The locks are
 -- those of admin.change.
-WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(1886352500, 6) WHERE $4::text = 'administrator'),
+WITH gate AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock_shared(1886352500, 'users'::regclass::oid::int) WHERE $4::text = 'administrator'
+),
 locked AS MATERIALIZED (
     SELECT id, password, epoch, standing, role
     FROM users

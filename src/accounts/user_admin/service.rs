@@ -54,10 +54,10 @@ pub struct AdminCall<'call> {
 }
 
 impl<'call> AdminCall<'call> {
-    /// Returns the context of a command, which only an administrator of the machine can run.
+    /// Returns the context of a caller who may create and change all users.
     #[must_use]
-    pub fn command_line(origin: AuditOrigin, time: &'call TimeBudget) -> Self {
-        Self { origin, reach: AdminReach::AllUsers, permit: WorkPermit::for_command_line(), time }
+    pub fn of_administrator(origin: AuditOrigin, permit: WorkPermit, time: &'call TimeBudget) -> Self {
+        Self { origin, reach: AdminReach::AllUsers, permit, time }
     }
 }
 
