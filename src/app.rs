@@ -20,8 +20,8 @@ use postern::{
     server::{ConnectionLimits, ConnectionTimeouts, Tls},
     store::{
         AttemptStore, AuditReader, AuditStore, SessionStore, UserAdminStore, UserDirectory, UserStore,
-        instrumented_attempts, instrumented_audit, instrumented_audit_reader, instrumented_directory,
-        instrumented_sessions, instrumented_user_admin, instrumented_users,
+        instrumented_attempts, instrumented_audit_reader, instrumented_directory, instrumented_sessions,
+        instrumented_user_admin, instrumented_users,
         memory::MemoryAttempts,
         postgres::{self, PostgresStore, PostgresUrl},
         redis::{RedisStore, RedisUrl},
@@ -170,7 +170,7 @@ impl<'config> App<'config> {
             rotation_enabled: config.refresh_rotation,
             metrics: Arc::clone(metrics),
             audit,
-            events: instrumented_audit(Arc::clone(&stores.audit), metrics.store_calls.clone()),
+            events: instrumented_audit_reader(Arc::clone(&stores.audit_reader), metrics.store_calls.clone()),
         })
     }
 
@@ -180,7 +180,7 @@ impl<'config> App<'config> {
         UserAdmin {
             users: Arc::clone(&accounts.users),
             directory: instrumented_directory(Arc::clone(&stores.directory), calls.clone()),
-            events: instrumented_audit_reader(Arc::clone(&stores.audit_reader), calls.clone()),
+            events: Arc::clone(&accounts.events),
             changes: instrumented_user_admin(Arc::clone(&stores.user_admin), calls.clone()),
             sessions: Some(Arc::clone(&accounts.sessions)),
             hasher: Arc::clone(&accounts.hasher),

@@ -85,6 +85,15 @@ pub fn whole_milliseconds(time: OffsetDateTime) -> OffsetDateTime {
     time - Duration::from_nanos(u64::from(time.nanosecond() % 1_000_000))
 }
 
+/// Returns the time rounded up to a multiple of a number of nanoseconds, which divides a second; the last one of the year 9999
+/// stays.
+#[must_use]
+pub fn round_up(time: OffsetDateTime, nanoseconds: u32) -> OffsetDateTime {
+    let rest = time.nanosecond() % nanoseconds;
+    let missing = Duration::from_nanos(u64::from(if rest == 0 { 0 } else { nanoseconds - rest }));
+    time.checked_add(missing.try_into().unwrap_or_default()).unwrap_or(time)
+}
+
 /// Returns the milliseconds since 1970, as stores keep times.
 #[must_use]
 pub fn unix_ms(time: OffsetDateTime) -> i64 {

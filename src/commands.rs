@@ -227,8 +227,8 @@ pub fn audit(command: &AuditCommand, values: &Values) -> Result<Output, ExitErro
     let config = config::for_users(values).map_err(ExitError::Settings)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     run_async(async {
-        let CommandStores { users, events, .. } = open_users(&config, DataDirectory::existing, &clock).await?;
-        Ok(command.run(&*users, &*events, clock.now()).await?.into())
+        let CommandStores { users, audit_reader, .. } = open_users(&config, DataDirectory::existing, &clock).await?;
+        Ok(command.run(&*users, &*audit_reader, clock.now()).await?.into())
     })
 }
 

@@ -5,9 +5,10 @@ use super::{
     service::Accounts,
 };
 use crate::{
-    model::{AuditEvent, AuditOrigin, EventId, EventKind, Session, User, UserId},
+    model::{AuditEvent, AuditOrigin, EventId, EventKind, EventPageQuery, Session, User, UserId},
     passwords::Password,
     rate_limit::AttemptSubject,
+    store::read_events,
 };
 
 /// What is kept of a user besides audit events.
@@ -136,10 +137,11 @@ impl Accounts {
         &self,
         user: UserId,
         before: Option<EventId>,
-        limit: u32,
+        limit: usize,
         call: &CallContext,
     ) -> Result<Vec<DisclosedEvent>, AccountError> {
-        let events = self.events.of_user(user, before, limit, &call.time).await?;
+        let query = EventPageQuery { user: Some(user), before, ..EventPageQuery::default() };
+        let events = read_events(&*self.events, query, limit, &call.time).await?;
         Ok(events.into_iter().map(DisclosedEvent::of).collect())
     }
 }

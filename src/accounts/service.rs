@@ -12,7 +12,7 @@ use crate::{
     model::{AuditSubject, Epoch, EventKind, NewSession, RefreshedSession, Session, SessionId, User},
     passwords::{AcceptedPassword, CandidatePassword, Hasher, Policy, WorkPermit},
     rate_limit::LoginLimiter,
-    store::{AuditStore, SessionStore, StoreError, TimeBudget, UserStore},
+    store::{AuditReader, SessionStore, StoreError, TimeBudget, UserStore},
     tokens::{AccessTokens, RefreshClaims, RefreshTokens},
 };
 
@@ -50,7 +50,7 @@ pub struct Accounts {
     /// Records audit events.
     pub audit: Trail,
     /// Reads the audit events of a user.
-    pub events: Arc<dyn AuditStore>,
+    pub events: Arc<dyn AuditReader>,
 }
 
 /// The lifetimes of tokens, sessions and cached keys.

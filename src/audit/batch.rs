@@ -70,7 +70,7 @@ mod tests {
         audit::Trail,
         clock::SystemClock,
         metrics::Metrics,
-        model::{AuditOrigin, EventId, EventKind, EventQuery, UserId},
+        model::{AuditOrigin, EventId, EventKind},
     };
 
     /// A table that rejects logouts, and is unavailable after a number of statements.
@@ -94,20 +94,6 @@ mod tests {
             }
             self.events.lock().extend(events.iter().map(|event| event.id));
             Ok(())
-        }
-
-        async fn list(&self, _: &EventQuery, _: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
-            Ok(Vec::new())
-        }
-
-        async fn of_user(
-            &self,
-            _: UserId,
-            _: Option<EventId>,
-            _: u32,
-            _: &TimeBudget,
-        ) -> Result<Vec<AuditEvent>, StoreError> {
-            Ok(Vec::new())
         }
 
         async fn prune(&self, _: EventId, _: u32, _: &TimeBudget) -> Result<u64, StoreError> {

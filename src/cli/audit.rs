@@ -9,11 +9,11 @@ use super::output::{Format, json};
 use crate::{
     accounts::UserRef,
     clock::rfc3339,
-    model::{AuditEvent, DisplayText, EventKind, EventQuery, UserId},
-    store::{AuditStore, StoreError, TimeBudget, UserStore},
+    model::{AuditEvent, DisplayText, EventKind, EventPageQuery, UserId},
+    store::{AuditReader, StoreError, TimeBudget, UserStore, read_events},
 };
 
-/// The time limit of the store: a filter that matches few of many events reads for a while.
+/// The time limit of the store: a user and a kind that few of many events match are read for a while.
 const STORE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The command `audit list`.
@@ -50,7 +50,7 @@ impl AuditCommand {
     pub async fn run(
         &self,
         users: &dyn UserStore,
-        events: &dyn AuditStore,
+        events: &dyn AuditReader,
         now: OffsetDateTime,
     ) -> Result<String, AuditError> {
         let time = TimeBudget::new(STORE_TIMEOUT);
@@ -58,9 +58,10 @@ impl AuditCommand {
             Some(user) => Some(user_id(user, users, &time).await?),
             None => None,
         };
-        let since = self.since.map(|since| now - since);
-        let query = EventQuery { user, kind: self.kind, since, limit: self.limit };
-        let events = events.list(&query, &time).await?;
+        let from = self.since.map(|since| now - since);
+        let query = EventPageQuery { user, kind: self.kind, from, ..EventPageQuery::default() };
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let events = read_events(events, query, limit, &time).await?;
         Ok(render(&events, self.format))
     }
 }

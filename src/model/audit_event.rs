@@ -11,7 +11,7 @@ use super::{
     session::{Client, LiveSession, RefreshedSession, Session},
     user::User,
 };
-use crate::clock::unix_ms;
+use crate::clock::{round_up, unix_ms};
 
 /// An event of an account, a session or the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -318,19 +318,6 @@ impl AuditOrigin {
     }
 }
 
-/// A query for events, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EventQuery {
-    /// Only events about this user.
-    pub user: Option<UserId>,
-    /// Only events of this kind.
-    pub kind: Option<EventKind>,
-    /// Only events at or after this time.
-    pub since: Option<OffsetDateTime>,
-    /// The maximum number of events.
-    pub limit: u32,
-}
-
 /// A query for a page of events, newest first (by id, descending).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EventPageQuery {
@@ -348,6 +335,25 @@ pub struct EventPageQuery {
     pub before: Option<EventId>,
     /// The maximum number of events: 1 to [`MAX_PAGE`](super::MAX_PAGE).
     pub limit: u32,
+}
+
+impl EventPageQuery {
+    /// Returns the ids between which events match: from the first, which is part of the range, to the second, which is not.
+    #[must_use]
+    pub fn ids(&self) -> (EventId, EventId) {
+        let first_at = |time| EventId::first_at(round_up(time, 1_000_000));
+        let from = self.from.map_or(EventId(Uuid::nil()), first_at);
+        let until = self.until.map_or(EventId(Uuid::max()), first_at);
+        (from, self.before.map_or(until, |before| before.min(until)))
+    }
+
+    /// Returns whether the event is about the user, of the kind and from the address of the query.
+    #[must_use]
+    pub fn accepts(&self, event: &AuditEvent) -> bool {
+        self.user.is_none_or(|user| event.subject.user == Some(user))
+            && self.kind.is_none_or(|kind| event.kind == kind)
+            && self.address.is_none_or(|address| event.origin.address == Some(address))
+    }
 }
 
 /// A page of events.

@@ -9,7 +9,6 @@ mod escape;
 mod id;
 mod invisible;
 mod name;
-mod pagination;
 mod plain_text;
 mod rotation;
 mod session;
@@ -19,7 +18,7 @@ mod user_change;
 mod user_page;
 
 pub use self::{
-    audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventPage, EventPageQuery, EventQuery},
+    audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventPage, EventPageQuery},
     client_network::{ClientNetwork, PrefixLength},
     csv_cell::neutralised_cell,
     display_text::{DisplayText, InvalidDisplayText},
@@ -27,7 +26,6 @@ pub use self::{
     escape::{ControlEscape, escape_control},
     id::{Epoch, SessionId, UserId},
     name::{InvalidName, MAX_CHARACTERS as MAX_NAME_CHARACTERS, Name},
-    pagination::{Cursor, InvalidCursor, UserQuery},
     plain_text::{escape_invisible, is_plain, trimmed},
     rotation::{REUSE_INTERVAL, RefreshOutcome, Rotation},
     session::{
@@ -38,6 +36,7 @@ pub use self::{
     user::{AccountStatus, PasswordHash, Role, User},
     user_change::{AdminReach, NewPassword, UserChange},
     user_page::{
-        CursorKey, Direction, MAX_PAGE, UserCursor, UserDetails, UserFilter, UserOrder, UserPage, UserPageQuery,
+        CursorKey, Direction, InvalidCursor, MAX_PAGE, UserCursor, UserDetails, UserFilter, UserOrder, UserPage,
+        UserPageQuery,
     },
 };

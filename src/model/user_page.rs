@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 use super::{
     email::Email,
     id::UserId,
-    pagination::InvalidCursor,
     user::{AccountStatus, Role, User},
 };
 
@@ -40,10 +39,11 @@ pub enum UserOrder {
     LastLogin(Direction),
     /// The user with this email.
     ExactEmail(Email),
-    /// The users whose email begins with this text, in lower case, by email.
+    /// The users whose email begins with this text, by email. Emails are in lower case, so the text is too.
     EmailPrefix(String),
     /// The users of whose name one of the first eight words begins with this text, by word. The case of ASCII letters is
-    /// ignored.
+    /// ignored. Only the first 64 characters of a word are searched. A word contains no space and no hyphen, so a text with one of
+    /// them finds nobody.
     WordPrefix(String),
 }
 
@@ -67,6 +67,17 @@ pub struct UserFilter {
     pub created_from: Option<OffsetDateTime>,
     /// Only users who signed up before this time.
     pub created_before: Option<OffsetDateTime>,
+}
+
+impl UserFilter {
+    /// Returns whether a user matches.
+    #[must_use]
+    pub fn accepts(&self, user: &User) -> bool {
+        self.status.is_none_or(|status| user.status == status)
+            && self.role.is_none_or(|role| user.role == role)
+            && self.created_from.is_none_or(|from| user.created >= from)
+            && self.created_before.is_none_or(|before| user.created < before)
+    }
 }
 
 /// A user with what administrators see beside it.
@@ -112,6 +123,11 @@ pub enum CursorKey {
     Word(String),
 }
 
+/// The text is not a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected the cursor of a previous page")]
+pub struct InvalidCursor;
+
 impl UserCursor {
     /// Returns whether the cursor is one of this order.
     #[must_use]
@@ -120,7 +136,7 @@ impl UserCursor {
             CursorKey::Created(_) => matches!(order, UserOrder::Created(_)),
             CursorKey::Email(email) => match order {
                 UserOrder::Email(_) => true,
-                UserOrder::EmailPrefix(prefix) => email.starts_with(prefix.as_str()),
+                UserOrder::EmailPrefix(prefix) => email.starts_with(&prefix.to_lowercase()),
                 _ => false,
             },
             CursorKey::LastLogin(_) | CursorKey::NeverLoggedIn(_) => matches!(order, UserOrder::LastLogin(_)),
@@ -154,7 +170,10 @@ impl FromStr for UserCursor {
         let (order, rest) = bytes.split_first().ok_or(InvalidCursor)?;
         let (id, value) = rest.split_first_chunk::<16>().ok_or(InvalidCursor)?;
         let time = || <[u8; 8]>::try_from(value).ok().and_then(from_microseconds).ok_or(InvalidCursor);
-        let text = || str::from_utf8(value).map(ToOwned::to_owned).map_err(|_| InvalidCursor);
+        // No stored text contains NUL, and PostgreSQL accepts none that does.
+        let text = || {
+            str::from_utf8(value).ok().filter(|text| !text.contains('\0')).map(ToOwned::to_owned).ok_or(InvalidCursor)
+        };
         let key = match order {
             b'c' => CursorKey::Created(time()?),
             b'e' => CursorKey::Email(text()?),
@@ -176,4 +195,89 @@ fn microseconds(time: OffsetDateTime) -> [u8; 8] {
 
 fn from_microseconds(bytes: [u8; 8]) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(i64::from_be_bytes(bytes)) * 1_000).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn times() -> impl Strategy<Value = OffsetDateTime> {
+        // From the first microsecond of the year -9999 to the last of 9999.
+        (-377_705_116_800_000_000_i64..=253_402_300_799_999_999)
+            .prop_map(|microseconds| from_microseconds(microseconds.to_be_bytes()).expect("a time in range"))
+    }
+
+    fn keys() -> impl Strategy<Value = CursorKey> {
+        prop_oneof![
+            times().prop_map(CursorKey::Created),
+            "[^\0]{0,300}".prop_map(CursorKey::Email),
+            times().prop_map(CursorKey::LastLogin),
+            times().prop_map(CursorKey::NeverLoggedIn),
+            "[^\0]{0,64}".prop_map(CursorKey::Word),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn cursor_text_round_trips(key in keys(), id in any::<[u8; 16]>()) {
+            let cursor = UserCursor { key, id: UserId(uuid::Uuid::from_bytes(id)) };
+
+            prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        }
+
+        #[test]
+        fn cursor_has_one_text(key in keys(), id in any::<[u8; 16]>(), end in "[A-Za-z0-9_=-]|.{0,2}") {
+            let text = UserCursor { key, id: UserId(uuid::Uuid::from_bytes(id)) }.to_string();
+            let text = format!("{}{end}", &text[..text.len() - 1]);
+
+            if let Ok(cursor) = text.parse::<UserCursor>() {
+                prop_assert_eq!(cursor.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn garbage_is_no_cursor_or_one_with_this_text(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let text = URL_SAFE_NO_PAD.encode(bytes);
+
+            if let Ok(cursor) = text.parse::<UserCursor>() {
+                prop_assert_eq!(cursor.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn other_text_is_not_a_cursor() {
+        let encoded = |order: u8, value: &[u8]| URL_SAFE_NO_PAD.encode([&[order], [7; 16].as_slice(), value].concat());
+        for text in [
+            String::new(),
+            "AAAA".to_owned(),
+            "%".to_owned(),
+            encoded(b'x', b"ada"),
+            encoded(b'c', &[0; 7]),
+            encoded(b'c', &[0; 9]),
+            encoded(b'l', &[0x7f; 8]),
+            encoded(b'e', &[0xff]),
+            encoded(b'w', b"a\0b"),
+        ] {
+            assert_eq!(text.parse::<UserCursor>(), Err(InvalidCursor), "{text}");
+        }
+    }
+
+    #[test]
+    fn cursor_fits_the_orders_that_sort_by_its_value() {
+        let cursor = |key| UserCursor { key, id: UserId(uuid::Uuid::max()) };
+        let (email, word) = (CursorKey::Email("ada@x.org".to_owned()), CursorKey::Word("ada".to_owned()));
+        let never = CursorKey::NeverLoggedIn(OffsetDateTime::UNIX_EPOCH);
+
+        assert!(cursor(email.clone()).fits(&UserOrder::Email(Direction::Descending)));
+        assert!(cursor(email.clone()).fits(&UserOrder::EmailPrefix("Ada@".to_owned())));
+        assert!(!cursor(email.clone()).fits(&UserOrder::EmailPrefix("b".to_owned())));
+        assert!(!cursor(email).fits(&UserOrder::Created(Direction::Ascending)));
+        assert!(cursor(word.clone()).fits(&UserOrder::WordPrefix("AD".to_owned())));
+        assert!(!cursor(word).fits(&UserOrder::WordPrefix("b".to_owned())));
+        assert!(cursor(never.clone()).fits(&UserOrder::LastLogin(Direction::Ascending)));
+        assert!(!cursor(never).fits(&UserOrder::Created(Direction::Ascending)));
+    }
 }

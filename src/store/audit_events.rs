@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 
 use super::{error::StoreError, time_budget::TimeBudget};
-use crate::model::{AuditEvent, EventId, EventPage, EventPageQuery, EventQuery, HourlyCount, UserId};
+use crate::model::{AuditEvent, EventId, EventPage, EventPageQuery, HourlyCount, MAX_PAGE};
 
 /// Stores audit events. A stored event never changes, and is removed only because of its age.
 ///
@@ -16,19 +16,6 @@ pub trait AuditStore: Send + Sync {
     /// Appends all of the events or none of them. Events whose ids are stored already are skipped, so an append whose
     /// response was lost can be repeated. Fails with [`StoreError::Rejected`] if a constraint or a trigger rejects one of them.
     async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError>;
-
-    /// Returns at most `query.limit` events that match the query, newest first (by id, descending).
-    async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError>;
-
-    /// Returns at most `limit` events about a user whose ids are less than `before`, newest first (by id, descending). Leaves
-    /// out events of kinds that this version does not know, so that an older replica can read beside a newer one. The call takes as long for a user with few events as for a table with few events.
-    async fn of_user(
-        &self,
-        user: UserId,
-        before: Option<EventId>,
-        limit: u32,
-        time: &TimeBudget,
-    ) -> Result<Vec<AuditEvent>, StoreError>;
 
     /// Removes the oldest events whose ids are less than `before`, at most `limit` of them, and returns their number.
     /// If one of them is younger than 23 hours, the call fails with [`StoreError::Rejected`] and removes nothing: the
@@ -54,4 +41,29 @@ pub trait AuditReader: Send + Sync {
         until: OffsetDateTime,
         time: &TimeBudget,
     ) -> Result<Vec<HourlyCount>, StoreError>;
+}
+
+/// Returns at most `limit` events that match the query, newest first, from as many pages as they take. The limit of the query
+/// does not count.
+///
+/// # Errors
+/// Returns the [`StoreError`] of the first page that fails.
+pub async fn read_events(
+    reader: &dyn AuditReader,
+    mut query: EventPageQuery,
+    limit: usize,
+    time: &TimeBudget,
+) -> Result<Vec<AuditEvent>, StoreError> {
+    let mut events = Vec::new();
+    loop {
+        query.limit =
+            u32::try_from(limit.saturating_sub(events.len())).map_or(MAX_PAGE, |missing| missing.min(MAX_PAGE));
+        if query.limit == 0 {
+            return Ok(events);
+        }
+        let page = reader.page(&query, time).await?;
+        events.extend(page.events);
+        let Some(next) = page.next else { return Ok(events) };
+        query.before = Some(next);
+    }
 }

@@ -1,7 +1,7 @@
 //! Reads enums from the columns of the SQL stores, which contain their names.
 
 use super::error::StoreError;
-use crate::model::{AccountStatus, EventKind, Role};
+use crate::model::{AccountStatus, EventKind, Role, Statistic};
 
 pub(super) fn read_role(store: &'static str, text: &str) -> Result<Role, StoreError> {
     match text {
@@ -11,9 +11,9 @@ pub(super) fn read_role(store: &'static str, text: &str) -> Result<Role, StoreEr
     }
 }
 
-/// Returns the names of all kinds of events, each between spaces.
-pub(super) fn known_event_kinds() -> String {
-    EventKind::ALL.iter().fold(" ".to_owned(), |names, kind| names + kind.name() + " ")
+/// Returns the name of this kind of event, or of all kinds.
+pub(super) fn event_kinds(kind: Option<EventKind>) -> Vec<&'static str> {
+    kind.map_or_else(|| EventKind::ALL.map(EventKind::name).to_vec(), |kind| vec![kind.name()])
 }
 
 pub(super) fn read_event_kind(store: &'static str, text: &str) -> Result<EventKind, StoreError> {
@@ -26,4 +26,9 @@ pub(super) fn read_status(store: &'static str, text: &str) -> Result<AccountStat
         "inactive" => Ok(AccountStatus::Inactive),
         _ => Err(StoreError::corrupt(store, "unknown account status")),
     }
+}
+
+/// Returns `None` for a statistic of a newer version.
+pub(super) fn read_statistic(text: &str) -> Option<Statistic> {
+    Statistic::ALL.into_iter().find(|statistic| statistic.name() == text)
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::{
     attempts::{AttemptStore, Bucket, Device, ReserveOutcome},
-    audit_events::{AuditReader, AuditStore},
+    audit_events::AuditReader,
     error::StoreError,
     health::StoreHealth,
     sessions::{Opened, Refresh, RefreshAttempt, SessionStore},
@@ -19,8 +19,8 @@ use super::{
 use crate::{
     metrics::{CallMetrics, Operation},
     model::{
-        AuditEvent, Email, Epoch, EventId, EventPage, EventPageQuery, EventQuery, HourlyCount, LiveSession, NewSession,
-        PasswordHash, Session, SessionId, User, UserChange, UserDetails, UserId, UserPage, UserPageQuery, UserQuery,
+        AuditEvent, Email, Epoch, EventPage, EventPageQuery, HourlyCount, LiveSession, NewSession, PasswordHash,
+        Session, SessionId, User, UserChange, UserDetails, UserId, UserPage, UserPageQuery,
     },
 };
 
@@ -40,12 +40,6 @@ pub fn instrumented_sessions(sessions: Arc<dyn SessionStore>, calls: CallMetrics
 #[must_use]
 pub fn instrumented_attempts(attempts: Arc<dyn AttemptStore>, calls: CallMetrics) -> Arc<dyn AttemptStore> {
     Arc::new(Instrumented { store: attempts, calls })
-}
-
-/// Returns a store that counts and times the reads of requests from `events`. The writer has metrics of its own.
-#[must_use]
-pub fn instrumented_audit(events: Arc<dyn AuditStore>, calls: CallMetrics) -> Arc<dyn AuditStore> {
-    Arc::new(Instrumented { store: events, calls })
 }
 
 /// Returns a reader that counts and times each call of `events`.
@@ -116,10 +110,6 @@ impl UserStore for Instrumented<dyn UserStore> {
             self.store.change_password(verified, change, time),
         )
         .await
-    }
-
-    async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
-        self.count(const { Operation::named("users.list") }, self.store.list(query, time)).await
     }
 
     async fn list_by_id(&self, after: Option<UserId>, limit: u32, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
@@ -219,31 +209,6 @@ impl SessionStore for Instrumented<dyn SessionStore> {
 
     async fn ping(&self, time: &TimeBudget) -> Result<StoreHealth, StoreError> {
         self.count(const { Operation::named("sessions.ping") }, self.store.ping(time)).await
-    }
-}
-
-#[async_trait]
-impl AuditStore for Instrumented<dyn AuditStore> {
-    async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError> {
-        self.store.append(events, time).await
-    }
-
-    async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
-        self.store.list(query, time).await
-    }
-
-    async fn of_user(
-        &self,
-        user: UserId,
-        before: Option<EventId>,
-        limit: u32,
-        time: &TimeBudget,
-    ) -> Result<Vec<AuditEvent>, StoreError> {
-        self.count(const { Operation::named("audit.of_user") }, self.store.of_user(user, before, limit, time)).await
-    }
-
-    async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {
-        self.store.prune(before, limit, time).await
     }
 }
 

@@ -19,6 +19,7 @@ mod expiring_map;
 mod health;
 mod instrumented;
 pub mod memory;
+mod page_scan;
 pub mod postgres;
 mod reconnect;
 pub mod redis;
@@ -38,12 +39,12 @@ pub use self::{
     attempts::{
         AttemptStore, Bucket, BucketKey, DEVICE_KNOWN_FOR, Device, GcraState, Limit, MAX_DEVICES, ReserveOutcome,
     },
-    audit_events::{AuditReader, AuditStore},
+    audit_events::{AuditReader, AuditStore, read_events},
     error::StoreError,
     health::StoreHealth,
     instrumented::{
-        instrumented_attempts, instrumented_audit, instrumented_audit_reader, instrumented_directory,
-        instrumented_sessions, instrumented_user_admin, instrumented_users,
+        instrumented_attempts, instrumented_audit_reader, instrumented_directory, instrumented_sessions,
+        instrumented_user_admin, instrumented_users,
     },
     sessions::{LAST_USED_RESOLUTION, OTHER_EPOCH_GRACE, Opened, Refresh, RefreshAttempt, SessionStore},
     time_budget::TimeBudget,

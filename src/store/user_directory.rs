@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{error::StoreError, time_budget::TimeBudget};
 use crate::model::{UserDetails, UserId, UserPage, UserPageQuery};
 
-/// The maximum number of index entries that a page of users or of audit events examines. Such a page takes some
+/// The maximum number of entries of one index that a page of users or of audit events examines. Such a page takes some
 /// milliseconds, and as long in a store of a thousand users as in one of ten million: only a filter that rejects most users
 /// makes a page shorter.
 pub const MAX_EXAMINED: u32 = 1000;
@@ -16,8 +16,9 @@ pub const MAX_EXAMINED: u32 = 1000;
 /// with [`StoreError::Corrupt`] if a stored user cannot be read. An implementation may repeat any call whose connection broke.
 #[async_trait]
 pub trait UserDirectory: Send + Sync {
-    /// Returns a page of users. It examines at most [`MAX_EXAMINED`] index entries, so it may have fewer users than
-    /// `query.limit`, and even none, although its `next` is a position: the caller goes on there. A caller that goes on until
+    /// Returns a page of users. It examines at most [`MAX_EXAMINED`] index entries, and by last login as many again among
+    /// those who have never logged in, so it may have fewer users than `query.limit`, and even none, although its `next` is a
+    /// position: the caller goes on there. A caller that goes on until
     /// `next` is `None` reads each user exactly once who matches from the first call to the last and does not move in the order
     /// meanwhile. `query.after` must fit the order ([`UserCursor::fits`](crate::model::UserCursor::fits)).
     async fn page(&self, query: &UserPageQuery, time: &TimeBudget) -> Result<UserPage, StoreError>;

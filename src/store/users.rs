@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use zeroize::Zeroizing;
 
 use super::{error::StoreError, health::StoreHealth, time_budget::TimeBudget};
-use crate::model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery};
+use crate::model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId};
 
 /// Stores users.
 ///
@@ -48,10 +48,6 @@ pub trait UserStore: Send + Sync {
         change: &PasswordChange,
         time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError>;
-
-    /// Returns at most `query.limit` users that match the query, newest first (by `created`, then by id, both
-    /// descending). If it returns `query.limit` users, there may be more.
-    async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError>;
 
     /// Returns at most `limit` users whose ids are greater than `after`, in the order of their ids. A caller that continues
     /// after the last user of each page, until a page has fewer than `limit` users, reads each user at most once, and each

@@ -207,7 +207,7 @@ async fn export_has_the_newest_10000_events_and_says_that_there_are_more() {
     service.audited(2).await;
     let append = async |ages| {
         let events = events_of_age(&service, user, ages);
-        service.accounts.events.append(&events, &time()).await.expect("a response");
+        service.audit.append(&events, &time()).await.expect("a response");
     };
 
     append(1..=9_998).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use postern::{
     clock::ManualClock,
-    model::{AuditEvent, EventId, EventQuery, UserId},
+    model::{AuditEvent, EventId},
     store::{AuditStore, StoreError, TimeBudget},
 };
 use tokio::sync::watch;
@@ -52,20 +52,6 @@ impl AuditStore for StalledEvents {
     async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError> {
         self.is_stalled.clone().wait_for(|is_stalled| !is_stalled).await.expect("the backend is there");
         self.events.append(events, time).await
-    }
-
-    async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
-        self.events.list(query, time).await
-    }
-
-    async fn of_user(
-        &self,
-        user: UserId,
-        before: Option<EventId>,
-        limit: u32,
-        time: &TimeBudget,
-    ) -> Result<Vec<AuditEvent>, StoreError> {
-        self.events.of_user(user, before, limit, time).await
     }
 
     async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {

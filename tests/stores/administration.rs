@@ -1,24 +1,13 @@
 //! The contract of user stores for administration.
 
-use std::time::Duration;
-
 use postern::{
     clock::Clock as _,
-    model::{Cursor, Epoch, Role, User, UserId, UserQuery},
-    store::UserUpdate,
+    model::{AccountStatus, Epoch, FIRST_NEXT, Role, SessionId, User, UserId},
+    store::{CompareAndSet, Refresh, UserUpdate},
 };
 
-use super::suite::Fixture;
+use super::suite::{Fixture, hash};
 use crate::support::time;
-
-fn all() -> UserQuery {
-    UserQuery { search: None, after: None, limit: 100 }
-}
-
-async fn emails(fixture: &Fixture, query: &UserQuery) -> Vec<String> {
-    let users = fixture.stores.users.list(query, &time()).await.expect("a response");
-    users.iter().map(|user| user.email.as_str().to_owned()).collect()
-}
 
 async fn edited(fixture: &Fixture, user: &User, update: UserUpdate) -> User {
     fixture.stores.users.update(user.id, &update, &time()).await.expect("a response").expect("a user")
@@ -34,64 +23,6 @@ async fn administrator_is_found_as_such() {
 }
 
 #[tokio::test]
-async fn users_are_listed_newest_first() {
-    let fixture = Fixture::empty().await;
-    for email in ["ada@example.org", "grace@example.org", "joan@example.org"] {
-        fixture.inserted(email).await;
-        fixture.clock.advance(Duration::from_secs(1));
-    }
-
-    assert_eq!(emails(&fixture, &all()).await, ["joan@example.org", "grace@example.org", "ada@example.org"]);
-}
-
-#[tokio::test]
-async fn pages_together_are_the_whole_list() {
-    let fixture = Fixture::empty().await;
-    let created = fixture.user("x@example.org").created;
-    for number in 0..7 {
-        let user = User { created, ..fixture.user(&format!("user{number}@example.org")) };
-        fixture.stores.users.insert(&user, &time()).await.expect("a response");
-    }
-    let whole = emails(&fixture, &all()).await;
-
-    let mut paged = Vec::new();
-    let mut after = None;
-    for _ in 0..10 {
-        let page =
-            fixture.stores.users.list(&UserQuery { after, limit: 3, ..all() }, &time()).await.expect("a response");
-        let Some(last) = page.last() else { break };
-        after = Some(Cursor::after(last));
-        fixture.deleted(last).await;
-        paged.extend(page.iter().map(|user| user.email.as_str().to_owned()));
-    }
-
-    assert_eq!(paged, whole);
-}
-
-#[tokio::test]
-async fn search_finds_parts_of_email_and_name_in_any_case() {
-    let fixture = Fixture::empty().await;
-    for (email, name) in [("ada@example.org", "Ada Lovelace"), ("grace@example.com", "Grace 100%_Hopper")] {
-        fixture.clock.advance(Duration::from_secs(1));
-        let user = User { name: name.parse().expect("a name"), ..fixture.user(email) };
-        fixture.stores.users.insert(&user, &time()).await.expect("a response");
-    }
-    for (text, found) in [
-        ("LOVE", vec!["ada@example.org"]),
-        ("Example.ORG", vec!["ada@example.org"]),
-        ("example", vec!["grace@example.com", "ada@example.org"]),
-        // These are characters, not patterns.
-        ("0%_h", vec!["grace@example.com"]),
-        ("a_a", vec![]),
-        ("%", vec!["grace@example.com"]),
-        ("'", vec![]),
-    ] {
-        let query = UserQuery { search: Some(text.to_owned()), ..all() };
-        assert_eq!(emails(&fixture, &query).await, found, "{text}");
-    }
-}
-
-#[tokio::test]
 async fn new_name_changes_nothing_else() {
     let fixture = Fixture::empty().await;
     let user = fixture.inserted("ada@example.org").await;
@@ -103,9 +34,72 @@ async fn new_name_changes_nothing_else() {
 }
 
 #[tokio::test]
+async fn edits_of_an_administrator_end_every_session() {
+    for update in [
+        UserUpdate::SetPassword(hash("set"), Epoch::random()),
+        UserUpdate::SetStatus(AccountStatus::Active, Epoch::random()),
+        UserUpdate::EndSessions(Epoch::random()),
+    ] {
+        let fixture = Fixture::empty().await;
+        let user = User { surviving_session: Some(SessionId::random()), ..fixture.user("ada@example.org") };
+        fixture.stores.users.insert(&user, &time()).await.expect("a response");
+        let session = fixture.opened(&user).await;
+
+        let after = edited(&fixture, &user, update).await;
+
+        assert_eq!(after.surviving_session, None);
+        assert_eq!(fixture.refreshed(&fixture.by_id(&user).await, &session, FIRST_NEXT).await, Refresh::NotValid);
+        assert_eq!(fixture.by_id(&user).await, after);
+    }
+}
+
+#[tokio::test]
+async fn account_is_deactivated_and_activated_again() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+
+    let closed = edited(&fixture, &user, UserUpdate::SetStatus(AccountStatus::Inactive, Epoch(1))).await;
+    assert_eq!(closed, User { status: AccountStatus::Inactive, epoch: Epoch(1), ..user.clone() });
+
+    let open = edited(&fixture, &user, UserUpdate::SetStatus(AccountStatus::Active, Epoch(2))).await;
+    assert_eq!(open, User { epoch: Epoch(2), ..user });
+}
+
+#[tokio::test]
+async fn deleted_user_is_gone_and_the_email_is_free() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+
+    assert_eq!(fixture.stores.users.delete(user.id, &time()).await, Ok(Some(user.clone())));
+
+    assert_eq!(fixture.stores.users.by_id(user.id, &time()).await, Ok(None));
+    assert_eq!(fixture.stores.users.delete(user.id, &time()).await, Ok(None));
+    fixture.inserted("ada@example.org").await;
+}
+
+#[tokio::test]
 async fn edit_of_an_unknown_user_finds_none() {
     let fixture = Fixture::empty().await;
     let nobody = UserId::new(fixture.clock.now());
 
     assert_eq!(fixture.stores.users.update(nobody, &UserUpdate::EndSessions(Epoch::random()), &time()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn all_sessions_of_all_users_end_at_once() {
+    let fixture = Fixture::empty().await;
+    let mut opened = Vec::new();
+    for email in ["ada@example.org", "grace@example.org"] {
+        let user = fixture.inserted(email).await;
+        let session = fixture.opened(&user).await;
+        assert_eq!(fixture.password_changed(&user, "second", session.id).await, CompareAndSet::Written);
+        opened.push(session);
+    }
+
+    assert_eq!(fixture.stores.users.end_all_sessions(Epoch::random(), &time()).await, Ok(2));
+
+    for session in opened {
+        let user = fixture.stores.users.by_id(session.user, &time()).await.expect("a response").expect("a user");
+        assert_eq!(fixture.refreshed(&user, &session, FIRST_NEXT).await, Refresh::NotValid);
+    }
 }

@@ -83,10 +83,14 @@ mod embedded {
     mod administrators;
     mod attempts;
     mod audit;
+    mod audit_pages;
+    mod directory;
+    mod directory_search;
     mod imported_hashes;
     mod rotation;
     mod session_limits;
     mod sessions;
+    mod statistics;
     mod suite;
     mod user_admin;
     mod user_export;
@@ -101,8 +105,12 @@ mod postgres_redis {
     mod administrators;
     mod attempts;
     mod audit;
+    mod audit_pages;
+    mod directory;
+    mod directory_search;
     mod imported_hashes;
     mod postgres_administrators;
+    mod query_plans;
     mod redis_attempts;
     mod redis_keys;
     mod redis_user;
@@ -111,6 +119,7 @@ mod postgres_redis {
     mod schema;
     mod session_limits;
     mod sessions;
+    mod statistics;
     mod suite;
     mod user_admin;
     mod user_export;

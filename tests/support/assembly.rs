@@ -13,7 +13,7 @@ use postern::{
     passwords::{HashParameters, Hasher, HasherSettings, Policy, WorkPermit},
     rate_limit::LoginLimiter,
     server::ConnectionTimeouts,
-    store::{TimeBudget, instrumented_audit, instrumented_sessions, instrumented_users},
+    store::{TimeBudget, instrumented_audit_reader, instrumented_sessions, instrumented_users},
     tokens::{AccessFormat, AccessTokens, RefreshTokens},
 };
 
@@ -103,7 +103,7 @@ pub fn assemble(
         max_sessions: settings.max_sessions,
         limiter: if settings.rate_limits { limiter } else { LoginLimiter::unlimited() },
         rotation_enabled: settings.rotation_enabled,
-        events: instrumented_audit(events, metrics.store_calls.clone()),
+        events: instrumented_audit_reader(Arc::clone(&audit_reader), metrics.store_calls.clone()),
         metrics,
         audit: trail,
     };

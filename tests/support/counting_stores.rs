@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use postern::{
-    model::{Email, LiveSession, NewSession, PasswordHash, Session, SessionId, User, UserId, UserQuery},
+    model::{Email, LiveSession, NewSession, PasswordHash, Session, SessionId, User, UserId},
     store::{
         CompareAndSet, ImportedHashStats, Insert, Opened, OwnDeletion, PasswordChange, Refresh, RefreshAttempt,
         SessionStore, StoreError, StoreHealth, TimeBudget, UserStore, UserUpdate,
@@ -103,11 +103,6 @@ impl UserStore for CountingStores {
     ) -> Result<CompareAndSet, StoreError> {
         self.pass("users.change_password").await?;
         self.users.change_password(user, change, time).await
-    }
-
-    async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
-        self.pass("users.list").await?;
-        self.users.list(query, time).await
     }
 
     async fn list_by_id(&self, after: Option<UserId>, limit: u32, time: &TimeBudget) -> Result<Vec<User>, StoreError> {

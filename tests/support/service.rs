@@ -19,10 +19,10 @@ use postern::{
     clock::{Clock, ManualClock},
     http::{self, AdminListener, Readiness, Router, TokenCheckConfig, UseCases, routes},
     keys::LiveKeyring,
-    model::{AuditEvent, EventKind, EventQuery, PasswordHash, Role, User},
+    model::{AuditEvent, EventKind, EventPageQuery, PasswordHash, Role, User},
     passwords::{Password, WorkPermit},
     server::{self, ConnectionLimits, ConnectionTimeouts, ListenerConfig, Phase},
-    store::AuditStore,
+    store::{AuditReader, AuditStore, read_events},
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -59,7 +59,8 @@ pub struct Server {
     pub readiness: Arc<Readiness>,
     pub counting: Arc<CountingStores>,
     pub keys: Arc<LiveKeyring>,
-    events: Arc<dyn AuditStore>,
+    pub audit: Arc<dyn AuditStore>,
+    events: Arc<dyn AuditReader>,
     user_admin: Arc<UserAdmin>,
     /// Writes the audit trail while it lives.
     _writing: Arc<WriterHandle>,
@@ -132,7 +133,7 @@ impl Server {
         let stores = shared.backend.open(Arc::clone(&clock)).await;
         let keys = Arc::new(LiveKeyring::open(shared.keys.path()).expect("keys can be read"));
         let counting = Arc::new(CountingStores::new(stores.users, stores.sessions));
-        let events = Arc::clone(&stores.audit);
+        let (audit, events) = (Arc::clone(&stores.audit), Arc::clone(&stores.audit_reader));
         let stores = Stores { users: counting.clone(), sessions: counting.clone(), ..stores };
         let (use_cases, writing) = assemble(stores, &keys, Arc::clone(&clock), &settings);
         let readiness = Arc::new(Readiness::default());
@@ -174,7 +175,19 @@ impl Server {
         let UseCases { accounts, user_admin } = use_cases;
         let (phase, writing) = (Arc::new(phase), Arc::new(writing));
         let (address, operations) = (addresses[0], addresses[1]);
-        Self { address, operations, accounts, readiness, counting, keys, events, user_admin, _writing: writing, phase }
+        Self {
+            address,
+            operations,
+            accounts,
+            readiness,
+            counting,
+            keys,
+            audit,
+            events,
+            user_admin,
+            _writing: writing,
+            phase,
+        }
     }
 
     /// Starts to drain: each response asks its client to close.
@@ -263,18 +276,17 @@ impl Server {
 
     /// Waits for this many audit events of all servers, and returns them oldest first.
     pub async fn audited(&self, count: usize) -> Vec<AuditEvent> {
-        self.audited_by(EventQuery::default(), count).await
+        self.audited_by(EventPageQuery::default(), count).await
     }
 
     /// Waits for an audit event of this kind, and returns all of them.
     pub async fn audited_of(&self, kind: EventKind) -> Vec<AuditEvent> {
-        self.audited_by(EventQuery { kind: Some(kind), ..EventQuery::default() }, 1).await
+        self.audited_by(EventPageQuery { kind: Some(kind), ..EventPageQuery::default() }, 1).await
     }
 
-    async fn audited_by(&self, query: EventQuery, count: usize) -> Vec<AuditEvent> {
-        let query = EventQuery { limit: 10_000, ..query };
+    async fn audited_by(&self, query: EventPageQuery, count: usize) -> Vec<AuditEvent> {
         eventually_some(LONG, "the audit events", async || {
-            let mut events = self.events.list(&query, &time()).await.expect("a response");
+            let mut events = read_events(&*self.events, query.clone(), 10_000, &time()).await.expect("a response");
             events.reverse();
             (events.len() >= count).then_some(events)
         })

@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use async_trait::async_trait;
 
 use super::*;
-use crate::model::{AuditOrigin, EventKind, EventQuery, UserId};
+use crate::model::{AuditOrigin, EventKind};
 use crate::{clock::SystemClock, metrics::Metrics};
 
 /// A table that records its calls, and fails the next `failures` writes, as an outage or because it is misconfigured.
@@ -40,20 +40,6 @@ impl AuditStore for Table {
         }
         self.appended.lock().push(events.len());
         Ok(())
-    }
-
-    async fn list(&self, _: &EventQuery, _: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn of_user(
-        &self,
-        _: UserId,
-        _: Option<EventId>,
-        _: u32,
-        _: &TimeBudget,
-    ) -> Result<Vec<AuditEvent>, StoreError> {
-        Ok(Vec::new())
     }
 
     async fn prune(&self, before: EventId, limit: u32, _: &TimeBudget) -> Result<u64, StoreError> {

@@ -16,7 +16,7 @@ use crate::{
 const MAX_EVENTS: usize = 10_000;
 
 /// How many events are read at once.
-const PAGE: u32 = 500;
+const PAGE: usize = 500;
 
 /// What a page takes, while it is converted, besides the document: its rows, its events and its text, 1 KiB for each event.
 const PAGE_BYTES: u64 = 512 * 1024;

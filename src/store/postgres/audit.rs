@@ -2,57 +2,40 @@
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
-use super::{error::STORE, event_columns::EventColumns, rows::column, store::PostgresStore};
+use super::{
+    error::STORE,
+    event_columns::EventColumns,
+    rows::{column, timestamp},
+    store::PostgresStore,
+};
 use crate::{
     model::{
-        AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventPage, EventPageQuery, EventQuery,
-        HourlyCount, SessionId, UserId,
+        AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventPage, EventPageQuery, HourlyCount, SessionId,
+        UserId,
     },
     store::{
         AuditReader, AuditStore, StoreError, TimeBudget,
-        columns::{known_event_kinds, read_event_kind},
+        columns::{event_kinds, read_event_kind, read_statistic},
+        page_scan::{EventEntries, EventIndex, is_last},
     },
 };
 
 const APPEND: &str = include_str!("../../../sql/postgres/queries/audit.append.sql");
-const LIST: &str = include_str!("../../../sql/postgres/queries/audit.list.sql");
-const OF_USER: &str = include_str!("../../../sql/postgres/queries/audit.of_user.sql");
 const PRUNE: &str = include_str!("../../../sql/postgres/queries/audit.prune.sql");
+const PAGE_BY_USER: &str = include_str!("../../../sql/postgres/queries/audit.page_user.sql");
+const PAGE_BY_ADDRESS: &str = include_str!("../../../sql/postgres/queries/audit.page_address.sql");
+const PAGE_BY_KIND: &str = include_str!("../../../sql/postgres/queries/audit.page_kind.sql");
+const PAGE_BY_TIME: &str = include_str!("../../../sql/postgres/queries/audit.page_time.sql");
+const STATISTICS: &str = include_str!("../../../sql/postgres/queries/statistics.sql");
 
 #[async_trait]
 impl AuditStore for PostgresStore {
     async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError> {
         let columns = EventColumns::of(events);
         self.access.query_idempotent(APPEND, &columns.params(), time).await.map(drop)
-    }
-
-    async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
-        let (user, kind) = (query.user.map(|user| user.0), query.kind.map(EventKind::name));
-        let since = query.since.map(|since| EventId::first_at(since).0);
-        self.access
-            .query_idempotent(LIST, &[&user, &kind, &since, &i64::from(query.limit)], time)
-            .await?
-            .iter()
-            .map(event)
-            .collect()
-    }
-
-    async fn of_user(
-        &self,
-        user: UserId,
-        before: Option<EventId>,
-        limit: u32,
-        time: &TimeBudget,
-    ) -> Result<Vec<AuditEvent>, StoreError> {
-        let before = before.map_or(Uuid::max(), |before| before.0);
-        let rows = self
-            .access
-            .query_idempotent(OF_USER, &[&user.0, &before, &i64::from(limit), &known_event_kinds()], time)
-            .await?;
-        rows.iter().map(event).collect()
     }
 
     async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {
@@ -64,18 +47,47 @@ impl AuditStore for PostgresStore {
 
 #[async_trait]
 impl AuditReader for PostgresStore {
-    async fn page(&self, _query: &EventPageQuery, _time: &TimeBudget) -> Result<EventPage, StoreError> {
-        Err(StoreError::unavailable(STORE, "not implemented"))
+    async fn page(&self, query: &EventPageQuery, time: &TimeBudget) -> Result<EventPage, StoreError> {
+        let kinds = event_kinds(query.kind);
+        let (user, (from, before)) = (query.user.map(|user| user.0), query.ids());
+        // One more event shows whether there is a next page.
+        let wanted = i64::from(query.limit) + 1;
+        let run = async |statement: &'static str, end: &[&(dyn ToSql + Sync)]| {
+            let filter: [&(dyn ToSql + Sync); 5] = [&kinds, &user, &query.address, &from.0, &before.0];
+            self.access.query_idempotent(statement, &[&filter, end].concat(), time).await
+        };
+        let rows = match EventIndex::of(query) {
+            EventIndex::User(user) => run(PAGE_BY_USER, &[&user.0, &wanted]).await?,
+            EventIndex::Address(address) => run(PAGE_BY_ADDRESS, &[&address, &wanted]).await?,
+            EventIndex::Kind(kind) => run(PAGE_BY_KIND, &[&kind.name(), &wanted]).await?,
+            EventIndex::Time => run(PAGE_BY_TIME, &[&wanted]).await?,
+        };
+        let mut page = EventEntries::new(query.limit);
+        for row in rows {
+            let matches = column::<Option<bool>>(&row, "matches")? == Some(true);
+            let event = if matches { Some(event(&row)?) } else { None };
+            page.push(EventId(column(&row, "id")?), event, is_last(column(&row, "examined")?));
+        }
+        Ok(page.into_page())
     }
 
     async fn statistics(
         &self,
-        _from: OffsetDateTime,
-        _until: OffsetDateTime,
-        _time: &TimeBudget,
+        from: OffsetDateTime,
+        until: OffsetDateTime,
+        time: &TimeBudget,
     ) -> Result<Vec<HourlyCount>, StoreError> {
-        Err(StoreError::unavailable(STORE, "not implemented"))
+        let (from, until) = (timestamp(from), timestamp(until));
+        let rows = self.access.query_idempotent(STATISTICS, &[&from, &until], time).await?;
+        rows.iter().filter_map(|row| hourly_count(row).transpose()).collect()
     }
+}
+
+/// Returns `None` for a statistic of a newer version.
+fn hourly_count(row: &Row) -> Result<Option<HourlyCount>, StoreError> {
+    let Some(statistic) = read_statistic(column(row, "statistic")?) else { return Ok(None) };
+    let (hour, events): (_, i64) = (column(row, "hour")?, column(row, "events")?);
+    Ok(Some(HourlyCount { hour, statistic, events: events.unsigned_abs() }))
 }
 
 fn event(row: &Row) -> Result<AuditEvent, StoreError> {

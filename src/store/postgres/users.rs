@@ -13,7 +13,7 @@ use super::{
     store::PostgresStore,
 };
 use crate::{
-    model::{Email, PasswordHash, User, UserId, UserQuery},
+    model::{Email, PasswordHash, User, UserId},
     store::{
         CompareAndSet, ImportedHashStats, Insert, OwnDeletion, PasswordChange, StoreError, StoreHealth, TimeBudget,
         UserStore, UserUpdate,
@@ -24,7 +24,6 @@ const INSERT: &str = include_str!("../../../sql/postgres/queries/users.insert.sq
 const BY_EMAIL: &str = include_str!("../../../sql/postgres/queries/users.by_email.sql");
 const REHASH: &str = include_str!("../../../sql/postgres/queries/users.rehash.sql");
 const CHANGE_PASSWORD: &str = include_str!("../../../sql/postgres/queries/users.change_password.sql");
-const LIST: &str = include_str!("../../../sql/postgres/queries/users.list.sql");
 const LIST_BY_ID: &str = include_str!("../../../sql/postgres/queries/users.list_by_id.sql");
 const RENAME: &str = include_str!("../../../sql/postgres/queries/users.rename.sql");
 const END_SESSIONS: &str = include_str!("../../../sql/postgres/queries/users.end_sessions.sql");
@@ -85,17 +84,6 @@ impl UserStore for PostgresStore {
         let params: &[&(dyn ToSql + Sync)] =
             &[&verified.id.0, &old, &verified.epoch.0, &hash, &epoch, &surviving_session];
         Ok(compare_and_set(&self.access.query(CHANGE_PASSWORD, params, time).await?))
-    }
-
-    async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
-        let (created, id) = query.after.map(|after| (after.created, after.id.0)).unzip();
-        let limit = i64::from(query.limit);
-        self.access
-            .query_idempotent(LIST, &[&query.search, &created, &id, &limit], time)
-            .await?
-            .iter()
-            .map(user)
-            .collect()
     }
 
     async fn list_by_id(&self, after: Option<UserId>, limit: u32, time: &TimeBudget) -> Result<Vec<User>, StoreError> {

@@ -1,30 +1,37 @@
 //! Audit events in SQLite.
 
 use async_trait::async_trait;
-use rusqlite::{Params, Row, Transaction, named_params};
+use rusqlite::{Row, ToSql, Transaction, named_params};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     error::STORE,
-    store::{SqliteStore, execute},
+    store::{SqliteStore, execute, text},
 };
 use crate::{
-    clock::{from_unix_ms, unix_ms},
+    clock::{from_unix_ms, round_up, unix_ms},
     model::{
-        AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventPage, EventPageQuery, EventQuery,
-        HourlyCount, SessionId, UserId,
+        AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventPage, EventPageQuery, HourlyCount,
+        SessionId, UserId,
     },
     store::{
         AuditReader, AuditStore, StoreError, TimeBudget,
-        columns::{known_event_kinds, read_event_kind},
+        columns::{read_event_kind, read_statistic},
+        page_scan::{EventEntries, EventIndex, is_last},
     },
 };
 
 const APPEND: &str = include_str!("../../../sql/sqlite/queries/audit.append.sql");
-const LIST: &str = include_str!("../../../sql/sqlite/queries/audit.list.sql");
-const OF_USER: &str = include_str!("../../../sql/sqlite/queries/audit.of_user.sql");
 const PRUNE: &str = include_str!("../../../sql/sqlite/queries/audit.prune.sql");
+const PAGE_BY_USER: &str = include_str!("../../../sql/sqlite/queries/audit.page_user.sql");
+const PAGE_BY_ADDRESS: &str = include_str!("../../../sql/sqlite/queries/audit.page_address.sql");
+const PAGE_BY_KIND: &str = include_str!("../../../sql/sqlite/queries/audit.page_kind.sql");
+const PAGE_BY_TIME: &str = include_str!("../../../sql/sqlite/queries/audit.page_time.sql");
+const STATISTICS: &str = include_str!("../../../sql/sqlite/queries/statistics.sql");
+
+/// The position of the column `event` in the queries of pages.
+const EVENT_COLUMN: usize = 2;
 
 #[async_trait]
 impl AuditStore for SqliteStore {
@@ -34,30 +41,6 @@ impl AuditStore for SqliteStore {
             events.iter().try_for_each(|event| append(transaction, event).map(drop))
         };
         self.write(time, write).await
-    }
-
-    async fn list(&self, query: &EventQuery, time: &TimeBudget) -> Result<Vec<AuditEvent>, StoreError> {
-        let query = query.clone();
-        self.read(time, move |transaction| list(transaction, &query)).await
-    }
-
-    async fn of_user(
-        &self,
-        user: UserId,
-        before: Option<EventId>,
-        limit: u32,
-        time: &TimeBudget,
-    ) -> Result<Vec<AuditEvent>, StoreError> {
-        let before = before.map_or(Uuid::max(), |before| before.0);
-        let read = move |transaction: &Transaction<'_>| {
-            let (user, before) = (user.0.as_bytes(), before.as_bytes());
-            find(
-                transaction,
-                OF_USER,
-                named_params! {":user_id": user, ":before": before, ":limit": limit, ":kinds": known_event_kinds()},
-            )
-        };
-        self.read(time, read).await
     }
 
     async fn prune(&self, before: EventId, limit: u32, time: &TimeBudget) -> Result<u64, StoreError> {
@@ -70,18 +53,64 @@ impl AuditStore for SqliteStore {
 
 #[async_trait]
 impl AuditReader for SqliteStore {
-    async fn page(&self, _query: &EventPageQuery, _time: &TimeBudget) -> Result<EventPage, StoreError> {
-        Err(StoreError::unavailable(STORE, "not implemented"))
+    async fn page(&self, query: &EventPageQuery, time: &TimeBudget) -> Result<EventPage, StoreError> {
+        let query = query.clone();
+        self.read(time, move |transaction| page(transaction, &query)).await
     }
 
     async fn statistics(
         &self,
-        _from: OffsetDateTime,
-        _until: OffsetDateTime,
-        _time: &TimeBudget,
+        from: OffsetDateTime,
+        until: OffsetDateTime,
+        time: &TimeBudget,
     ) -> Result<Vec<HourlyCount>, StoreError> {
-        Err(StoreError::unavailable(STORE, "not implemented"))
+        let [from, until] = [from, until].map(|time| unix_ms(round_up(time, 1_000_000)));
+        self.read(time, move |transaction| statistics(transaction, from, until)).await
     }
+}
+
+/// Reads the entries of an index until the page is full or has examined as many as it may.
+fn page(transaction: &Transaction<'_>, query: &EventPageQuery) -> Result<EventPage, StoreError> {
+    let (from, before) = query.ids();
+    let (from, before) = (from.0.as_bytes(), before.0.as_bytes());
+    let (statement, key): (_, Option<Box<dyn ToSql>>) = match EventIndex::of(query) {
+        EventIndex::User(user) => (PAGE_BY_USER, Some(Box::new(*user.0.as_bytes()))),
+        EventIndex::Address(address) => (PAGE_BY_ADDRESS, Some(Box::new(address.to_string()))),
+        EventIndex::Kind(kind) => (PAGE_BY_KIND, Some(Box::new(kind.name()))),
+        EventIndex::Time => (PAGE_BY_TIME, None),
+    };
+    let mut statement = transaction.prepare_cached(statement)?;
+    let mut rows = match key {
+        Some(key) => statement.query(named_params! {":key": key, ":from": from, ":before": before})?,
+        None => statement.query(named_params! {":from": from, ":before": before})?,
+    };
+    let (mut entries, mut examined) = (EventEntries::new(query.limit), 0);
+    while !entries.is_full() {
+        let Some(row) = rows.next()? else { break };
+        examined += 1;
+        let id = EventId(row.get("id").map(Uuid::from_bytes)?);
+        // A newer version may have added the kind.
+        let is_known = text(row, EVENT_COLUMN)?.parse::<EventKind>().is_ok();
+        let event = if is_known { Some(event(row)?).filter(|event| query.accepts(event)) } else { None };
+        if event.is_some() || is_last(examined) {
+            entries.push(id, event, is_last(examined));
+        }
+    }
+    Ok(entries.into_page())
+}
+
+fn statistics(transaction: &Transaction<'_>, from: i64, until: i64) -> Result<Vec<HourlyCount>, StoreError> {
+    let mut statement = transaction.prepare_cached(STATISTICS)?;
+    let mut rows = statement.query(named_params! {":from": from, ":until": until})?;
+    let mut counts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let hour = from_unix_ms(row.get(0)?).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))?;
+        let events: i64 = row.get(2)?;
+        // A newer version may have added the statistic.
+        let counted = read_statistic(text(row, 1)?);
+        counts.extend(counted.map(|statistic| HourlyCount { hour, statistic, events: events.unsigned_abs() }));
+    }
+    Ok(counts)
 }
 
 /// Returns the number of inserted events: 0 if one with this id is stored.
@@ -100,22 +129,6 @@ pub(super) fn append(transaction: &Transaction<'_>, event: &AuditEvent) -> Resul
         ":detail": subject.detail,
     };
     execute(transaction, APPEND, params)
-}
-
-fn list(transaction: &Transaction<'_>, query: &EventQuery) -> Result<Vec<AuditEvent>, StoreError> {
-    let params = named_params! {
-        ":user_id": query.user.map(|user| *user.0.as_bytes()),
-        ":event": query.kind.map(EventKind::name),
-        ":since": query.since.map(|since| *EventId::first_at(since).0.as_bytes()),
-        ":limit": query.limit,
-    };
-    find(transaction, LIST, params)
-}
-
-fn find(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<Vec<AuditEvent>, StoreError> {
-    let mut statement = transaction.prepare_cached(query)?;
-    let rows = statement.query_map(params, |row| Ok(event(row)))?;
-    rows.map(|row| row?).collect()
 }
 
 fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::{from_unix_ms, unix_ms},
-    model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId, UserQuery},
+    model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId},
     store::{
         CompareAndSet, ImportedHashStats, Insert, OwnDeletion, PasswordChange, StoreError, StoreHealth, TimeBudget,
         UserStore, UserUpdate,
@@ -25,7 +25,6 @@ pub(super) const BY_EMAIL: &str = include_str!("../../../sql/sqlite/queries/user
 pub(super) const BY_ID: &str = include_str!("../../../sql/sqlite/queries/users.by_id.sql");
 const REHASH: &str = include_str!("../../../sql/sqlite/queries/users.rehash.sql");
 const CHANGE_PASSWORD: &str = include_str!("../../../sql/sqlite/queries/users.change_password.sql");
-const LIST: &str = include_str!("../../../sql/sqlite/queries/users.list.sql");
 const LIST_BY_ID: &str = include_str!("../../../sql/sqlite/queries/users.list_by_id.sql");
 const RENAME: &str = include_str!("../../../sql/sqlite/queries/users.rename.sql");
 const END_SESSIONS: &str = include_str!("../../../sql/sqlite/queries/users.end_sessions.sql");
@@ -42,11 +41,11 @@ impl UserStore for SqliteStore {
 
     async fn by_email(&self, email: &Email, time: &TimeBudget) -> Result<Option<User>, StoreError> {
         let email = email.clone();
-        self.read(time, move |transaction| find(transaction, BY_EMAIL, named_params! {":email": email.as_str()})).await
+        self.read(time, move |transaction| by_email(transaction, &email)).await
     }
 
     async fn by_id(&self, id: UserId, time: &TimeBudget) -> Result<Option<User>, StoreError> {
-        self.read(time, move |transaction| find(transaction, BY_ID, named_params! {":id": id.0.as_bytes()})).await
+        self.read(time, move |transaction| by_id(transaction, id)).await
     }
 
     async fn rehash(
@@ -89,11 +88,6 @@ impl UserStore for SqliteStore {
         self.write(time, write).await
     }
 
-    async fn list(&self, query: &UserQuery, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
-        let query = query.clone();
-        self.read(time, move |transaction| list(transaction, &query)).await
-    }
-
     async fn list_by_id(&self, after: Option<UserId>, limit: u32, time: &TimeBudget) -> Result<Vec<User>, StoreError> {
         // No id is less than an empty blob.
         let after = after.map_or_else(Vec::new, |after| after.0.as_bytes().to_vec());
@@ -124,6 +118,14 @@ impl UserStore for SqliteStore {
     }
 }
 
+pub(super) fn by_email(transaction: &Transaction<'_>, email: &Email) -> Result<Option<User>, StoreError> {
+    find(transaction, BY_EMAIL, named_params! {":email": email.as_str()})
+}
+
+pub(super) fn by_id(transaction: &Transaction<'_>, id: UserId) -> Result<Option<User>, StoreError> {
+    find(transaction, BY_ID, named_params! {":id": id.0.as_bytes()})
+}
+
 fn imported_hashes(transaction: &Transaction<'_>) -> Result<Option<ImportedHashStats>, StoreError> {
     let mut statement = transaction.prepare_cached(IMPORTED_HASHES)?;
     let stats = statement.query_row([], |row| {
@@ -150,7 +152,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, user: &User) -> Result<Inser
     if execute(transaction, INSERT, params)? == 1 {
         return Ok(Insert::Created);
     }
-    let stored = find(transaction, BY_EMAIL, named_params! {":email": user.email.as_str()})?;
+    let stored = by_email(transaction, &user.email)?;
     let is_repetition = stored.is_some_and(|stored| stored.id == user.id);
     Ok(if is_repetition { Insert::Created } else { Insert::EmailTaken })
 }
@@ -184,16 +186,6 @@ fn compare_and_set(
     Ok(if execute(transaction, query, params)? == 1 { CompareAndSet::Written } else { CompareAndSet::Stale })
 }
 
-fn list(transaction: &Transaction<'_>, query: &UserQuery) -> Result<Vec<User>, StoreError> {
-    let params = named_params! {
-        ":search": query.search,
-        ":after_created": query.after.map(|after| unix_ms(after.created)),
-        ":after_id": query.after.map(|after| *after.id.0.as_bytes()),
-        ":limit": query.limit,
-    };
-    find_all(transaction, LIST, params)
-}
-
 fn update(transaction: &Transaction<'_>, id: UserId, update: &UserUpdate) -> Result<Option<User>, StoreError> {
     let id = id.0.as_bytes();
     match update {
@@ -220,7 +212,7 @@ pub(super) fn find(
 }
 
 /// Reads the columns of all queries of users, by their position.
-fn user(row: &Row<'_>) -> Result<User, StoreError> {
+pub(super) fn user(row: &Row<'_>) -> Result<User, StoreError> {
     let surviving_session: Option<[u8; 16]> = row.get(7)?;
     Ok(User {
         id: UserId(row.get(0).map(Uuid::from_bytes)?),

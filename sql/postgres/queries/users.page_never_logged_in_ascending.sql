@@ -1,0 +1,17 @@
+-- users.page_never_logged_in_ascending
+-- A scalar subquery is an index look-up for each entry; NOT EXISTS may become a hash of the whole table.
+SELECT entry.*, entry.id AS position, NULL::timestamptz AS last_login
+FROM (
+    SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified,
+           row_number() OVER (ORDER BY created, id) AS examined,
+           ($1::text IS NULL OR standing = $1) AND ($2::text IS NULL OR role = $2)
+           AND created >= $3 AND created < $4
+           AND (SELECT at FROM user_logins WHERE user_id = users.id) IS NULL AS matches
+    FROM users
+    WHERE (created, id) > ($6, $7) AND (created, id) < ($8, $9)
+    ORDER BY created, id
+    LIMIT 1000
+) AS entry
+WHERE matches OR examined = 1000
+ORDER BY created, id
+LIMIT $5

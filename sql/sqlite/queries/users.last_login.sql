@@ -1,0 +1,2 @@
+-- users.last_login
+SELECT at FROM user_logins WHERE user_id = :id

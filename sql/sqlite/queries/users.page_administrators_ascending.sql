@@ -1,0 +1,6 @@
+-- users.page_administrators_ascending
+SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified
+FROM users INDEXED BY users_administrators
+WHERE role = 'administrator' AND (created, id) > (:after, :after_id) AND (created, id) < (:before, :before_id)
+ORDER BY created, id
+LIMIT 1000

@@ -1,0 +1,6 @@
+-- users.page_created_descending
+SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified
+FROM users INDEXED BY users_by_creation
+WHERE (created, id) > (:after, :after_id) AND (created, id) < (:before, :before_id)
+ORDER BY created DESC, id DESC
+LIMIT 1000
