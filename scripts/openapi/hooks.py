@@ -136,13 +136,22 @@ class AdminCaller:
         case.headers["Authorization"] = f"Bearer {callers[next(turns) % len(callers)]}"
 
 
+def combine_parameters(query):
+    """Leaves the parameters of a query that are valid together."""
+    orders = [name for name in ("order", "email", "email_prefix", "name_word") if name in query]
+    for name in orders[1:] + ["after"]:
+        query.pop(name, None)
+    if "until" in query:
+        query.pop("from", None)
+
+
 def spare_administrator(case, is_valid):
     """Lets requests for changes name a new member: valid ones, and any that name the administrator."""
     parameters = case.path_parameters or {}
     if "id" in parameters and (is_valid or str(parameters["id"]).lower() == administrator.id):
         parameters["id"] = administrator.member()
         if is_valid and "session" in parameters:
-            leaver = Account(f"leaving.{next(turns)}@example.com")
+            leaver = Account(f"guest.{next(turns)}@example.com")
             query = urllib.parse.urlencode({"email": leaver.email})
             parameters["id"] = send(f"/admin/api/users/?{query}", token=administrator.access)["users"][0]["id"]
             parameters["session"] = send("/sessions/", token=leaver.access)["sessions"][0]["id"]
@@ -158,6 +167,8 @@ def before_call(context, case, kwargs):
     is_valid = is_valid and needs_credentials(case.meta.phase.name)
     if case.operation.path.startswith("/admin/api/"):
         spare_administrator(case, is_valid)
+        if is_valid and case.query:
+            combine_parameters(case.query)
     if not is_valid:
         return
     leaver = leaving.get(case.headers.get("Authorization", "").removeprefix("Bearer "))
