@@ -143,14 +143,14 @@ mod tests {
 
     use super::*;
 
-    fn text(written: &str) -> Result<String, String> {
-        Ok(written.to_owned())
-    }
-
     /// Takes the text `a`, the number `n` and the boolean `b`, and returns them or the errors.
     fn taken(query: &str) -> Result<(Option<String>, Option<u32>, bool), Value> {
         let mut query = Query::parse(query);
-        let taken = (query.optional("a", text), query.number("n", 1..=200), query.boolean("b"));
+        let taken = (
+            query.optional("a", |text| text.parse::<String>().map_err(|never| never.to_string())),
+            query.number("n", 1..=200),
+            query.boolean("b"),
+        );
         query.finish(taken).map_err(|error| match error {
             ApiError::ValidationFailed(errors) => json!(errors),
             error => panic!("{error:?}"),
