@@ -293,6 +293,34 @@ async fn client_is_in_the_networks_by_its_address_behind_the_proxy() {
 }
 
 #[tokio::test]
+async fn client_that_a_proxy_may_hide_is_outside_the_networks() {
+    // The peer of all requests is in the networks.
+    for (trusted_proxies, headers, expected) in [
+        ("none", &[][..], 200),
+        ("none", &[("x-forwarded-for", "127.0.0.1")], 404),
+        ("none", &[("forwarded", "for=127.0.0.1")], 404),
+        ("none", &[("x-real-ip", "127.0.0.1")], 404),
+        ("127.0.0.1", &[], 404),
+        ("127.0.0.1", &[("x-real-ip", "127.0.0.1")], 404),
+        ("127.0.0.1", &[("forwarded", "for=127.0.0.1")], 404),
+        ("127.0.0.1", &[("x-forwarded-for", "unknown")], 404),
+        ("127.0.0.1", &[("x-forwarded-for", "127.0.0.2")], 200),
+    ] {
+        let networks = Some("127.0.0.0/8".parse().expect("networks"));
+        let admin_access = AdminAccess { networks, ..AdminAccess::default() };
+        let admin_listener = AdminListener::Public;
+        let settings = Settings { admin_listener, admin_access, trusted_proxies, ..Settings::default() };
+        let service = Service::start_with(settings).await;
+        let grace = service.administrator("grace@example.org").await;
+
+        let request = service.get("/admin/api/me/").unchecked().bearer(&grace.tokens.access);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+
+        assert_eq!(request.send().await.status, expected, "{trusted_proxies} {headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn operations_listener_believes_no_forwarding_header() {
     let networks = Some("192.0.2.0/24".parse().expect("networks"));
     let admin_access = AdminAccess { networks, ..AdminAccess::default() };
