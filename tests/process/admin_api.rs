@@ -71,6 +71,30 @@ async fn log_names_the_administrator_or_the_api_client() {
     assert!(!log.contains(KEY) && !log.contains(&tokens.access), "{log}");
 }
 
+/// Moves the last authentication of every session by this many minutes.
+fn move_authentications(postern: &Postern, minutes: i64) {
+    let file = rusqlite::Connection::open(postern.path("postern-data/postern.db")).expect("the store");
+    let moved = "UPDATE sessions SET authenticated = coalesce(authenticated, created) + ?1";
+    assert_eq!(file.execute(moved, [minutes * 60_000]).expect("done"), 1);
+}
+
+#[tokio::test]
+async fn authentication_by_a_clock_that_was_ahead_is_not_recent() {
+    let postern = Postern::new();
+    with_administrator(&postern).await;
+    let serving = postern.serve().await;
+    let tokens = serving.api().logged_in("grace@example.org", PASSWORD).await;
+    let status = async || {
+        let [_, operations] = me(&serving);
+        operations.bearer(&tokens.access).send().await.status
+    };
+
+    move_authentications(&postern, 50);
+    assert_eq!(status().await, 200);
+    move_authentications(&postern, 20);
+    assert_eq!(status().await, 401);
+}
+
 /// Sends the request of an administrator that waits for PostgreSQL, and returns its status.
 fn blocked_request(serving: &Serving, tokens: &Tokens) -> tokio::task::JoinHandle<u16> {
     let [_, operations] = me(serving);
