@@ -88,6 +88,8 @@ async fn authenticate(scope: Scope, context: &Context, headers: &HeaderMap) -> R
     if current.user.role != Role::Administrator {
         return Err(ApiError::PermissionDenied);
     }
+    // Cannot be set already: a request is authenticated once.
+    let _ = context.state.administrator.set(current.user.id);
     let max_age = context.admin_access.max_authentication_age;
     let authenticated = current.session.authenticated;
     // The absolute difference: a time that a clock which was ahead has recorded must not prolong the authentication.
@@ -95,8 +97,6 @@ async fn authenticate(scope: Scope, context: &Context, headers: &HeaderMap) -> R
         return Err(ApiError::ReauthenticationRequired(max_age));
     }
     let authenticated_until = authenticated + max_age;
-    // Cannot be set already: a request is authenticated once.
-    let _ = context.state.administrator.set(current.user.id);
     Ok(AdminCaller::Administrator { current, authenticated_until })
 }
 

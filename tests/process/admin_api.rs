@@ -61,13 +61,17 @@ async fn log_names_the_administrator_or_the_api_client() {
     let id = operations.bearer(&tokens.access).send().await.expect(200)["user"]["id"].clone();
     let [_, operations] = me(&serving);
     operations.bearer(KEY).send().await.expect(200);
+    move_authentications(&postern, -70);
+    let [_, operations] = me(&serving);
+    operations.bearer(&tokens.access).send().await.expect_problem(401, "reauthentication_required");
 
     let log = serving.stopped().await.stderr;
     let lines = log.lines().filter(|line| line.contains(r#""route":"/admin/api/me/""#));
     let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let [of_user, of_key] = &lines[..] else { panic!("{log}") };
+    let [of_user, of_key, of_old] = &lines[..] else { panic!("{log}") };
     assert_eq!((&of_user["administrator"], &of_user["api_client"]), (&id, &Value::Null));
     assert_eq!((&of_key["administrator"], &of_key["api_client"]), (&Value::Null, &Value::from("shop")));
+    assert_eq!((&of_old["administrator"], &of_old["status"]), (&id, &Value::from(401)));
     assert!(!log.contains(KEY) && !log.contains(&tokens.access), "{log}");
 }
 
