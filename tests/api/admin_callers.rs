@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postern::{
     accounts::{UserEdit, UserRef},
-    http::{AdminAccess, AdminListener},
+    http::{AdminAccess, AdminListener, Router, routes},
     model::{AccountStatus, Role},
 };
 use serde_json::{Value, json};
@@ -211,6 +211,22 @@ async fn request_looks_up_user_and_session_once() {
     let mut calls: Vec<_> = calls[before..].iter().map(ToString::to_string).collect();
     calls.sort_unstable();
     assert_eq!(calls, ["sessions.touch", "users.by_id"]);
+}
+
+#[tokio::test]
+async fn no_route_ignores_a_parameter_of_the_query() {
+    let service = Service::start().await;
+    let grace = service.administrator("grace@example.org").await;
+    let id = service.user("grace@example.org").await.id.to_string();
+    let router = Router::new("admin", routes::admin());
+
+    for (method, path) in router.routes() {
+        let path = path.trim_start_matches(routes::ADMIN_API).replace("{id}", &id).replace("{session}", &id);
+        let request = service.admin(&method.to_string(), &format!("{path}?x=1"));
+        let response = request.bearer(&grace.tokens.access).json(json!({})).send().await;
+        assert_eq!(response.status, 400, "{method} {path}");
+        response.expect_field_errors("query");
+    }
 }
 
 /// Returns the same request to both listeners, the public one first.
