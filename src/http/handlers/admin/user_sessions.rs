@@ -10,7 +10,7 @@ use crate::{
         admin_caller::AdminCaller,
         context::Context,
         error::ApiError,
-        extract::{Path, Paths},
+        extract::{Path, Paths, WithoutBody},
         query::WithoutQuery,
         response::{JsonText, NoContent},
     },
@@ -70,7 +70,7 @@ fn reserve(context: &Context) -> Result<PageMemory<'_>, ApiError> {
 pub async fn end_all(
     context: Context,
     caller: AdminCaller,
-    WithoutQuery(Path(id)): WithoutQuery<Path<UserId>>,
+    WithoutBody(WithoutQuery(Path(id))): WithoutBody<WithoutQuery<Path<UserId>>>,
 ) -> Result<NoContent, ApiError> {
     context.user_admin.end_sessions(&UserRef::Id(id), &context.admin_call(&caller)).await?;
     Ok(NoContent)
@@ -80,7 +80,7 @@ pub async fn end_all(
 pub async fn end(
     context: Context,
     caller: AdminCaller,
-    WithoutQuery(Paths(id, session)): WithoutQuery<Paths<UserId, SessionId>>,
+    WithoutBody(WithoutQuery(Paths(id, session))): WithoutBody<WithoutQuery<Paths<UserId, SessionId>>>,
 ) -> Result<NoContent, ApiError> {
     // The user's sessions are read to find the valid ones.
     let memory = reserve(&context)?;

@@ -11,7 +11,7 @@ use crate::{
         admin_caller::AdminCaller,
         context::Context,
         error::ApiError,
-        extract::{At, Path, PathParameter},
+        extract::{At, Path, PathParameter, WithoutBody},
         fields::Fields,
         query::{Query, WithoutQuery},
         response::{Created, Json, JsonText},
@@ -110,7 +110,7 @@ pub async fn set_password(
 pub async fn disable_password(
     context: Context,
     caller: AdminCaller,
-    WithoutQuery(Path(id)): WithoutQuery<Path<UserId>>,
+    WithoutBody(WithoutQuery(Path(id))): WithoutBody<WithoutQuery<Path<UserId>>>,
 ) -> Result<Json<OwnedUserView>, ApiError> {
     let last_login = context.user_admin.details(id, &context.call.time).await?.last_login;
     let user = context.user_admin.disable_password(&UserRef::Id(id), &context.admin_call(&caller)).await?;
