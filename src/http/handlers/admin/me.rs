@@ -6,7 +6,8 @@ use crate::{
     api_keys::Scope,
     clock::rfc3339,
     http::{
-        admin_caller::AdminCaller, context::Context, error::ApiError, extract::NoBody, query::WithoutQuery, response::Json,
+        admin_caller::AdminCaller, context::Context, error::ApiError, extract::NoBody, query::WithoutQuery,
+        response::Json,
     },
     model::AdminReach,
 };
