@@ -29,7 +29,7 @@ impl<'request> PageMemory<'request> {
     /// Returns [`ApiError::MemoryExhausted`] if the memory of requests is used up.
     pub fn reserve(context: &'request Context, items: usize, item_bytes: u64) -> Result<Self, ApiError> {
         let bytes = u64::try_from(items).unwrap_or(u64::MAX).saturating_mul(item_bytes);
-        context.state.memory.grow(bytes)?;
+        context.state.memory.grow_for_response(bytes)?;
         Ok(Self { context, bytes })
     }
 
