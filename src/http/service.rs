@@ -126,7 +126,7 @@ impl Service {
         Self { has_reserve: true, ..self }
     }
 
-    /// Sets the API clients and the policy of `/verify/`.
+    /// Sets the API clients, which may also call the admin API, and the policy of `/verify/`.
     #[must_use]
     pub fn with_token_check(self, token_check: Arc<TokenCheckConfig>) -> Self {
         Self { token_check, ..self }
