@@ -164,7 +164,8 @@ async fn change(
     Ok(match action {
         UserAction::Create(UserToCreate { email, verification, name, role, password: _ }) => {
             let email_verified = verification == EmailVerification::Verified;
-            let new = NewUser { email, email_verified, name, role, password };
+            let status = AccountStatus::Active;
+            let new = NewUser { email, email_verified, name, role, status, password };
             (user_admin.create(new, call).await?, "has been created")
         }
         UserAction::SetPassword(user) => {

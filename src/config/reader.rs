@@ -162,17 +162,24 @@ impl<'values> Reader<'values> {
         None
     }
 
-    /// Returns the trusted proxies. They must be set, if only to `none`, for a listener that other hosts can reach: behind a
-    /// proxy that is not named, all clients would share one address.
-    pub fn trusted_proxies(&mut self, listen: SocketAddr) -> TrustedProxies {
+    /// Returns the trusted proxies. They must be set, if only to `none`, for a listener that other hosts can reach, and for one
+    /// that serves the admin API: behind a proxy that is not named, all clients would share one address, with which all or
+    /// none would be in the networks of the admin API.
+    pub fn trusted_proxies(&mut self, listen: SocketAddr, admin_listener: AdminListener) -> TrustedProxies {
         let is_set = self.values.get(&TRUSTED_PROXIES.setting).is_some();
-        if !is_set && !listen.ip().to_canonical().is_loopback() {
+        let reason = if !listen.ip().to_canonical().is_loopback() {
+            Some(format!("{} is not a loopback address", LISTEN.setting.name))
+        } else if admin_listener == AdminListener::Public {
+            Some(format!("{} is public", ADMIN_API.setting.name))
+        } else {
+            None
+        };
+        if let Some(reason) = reason.filter(|_| !is_set) {
             self.error(
                 &TRUSTED_PROXIES,
                 format!(
-                    "not set although {} is not a loopback address: expected the networks of the reverse proxies, or \
-                     `none` if clients connect directly",
-                    LISTEN.setting.name
+                    "not set although {reason}: expected the networks of the reverse proxies, or `none` if clients \
+                     connect directly"
                 ),
             );
         }

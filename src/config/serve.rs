@@ -141,7 +141,7 @@ impl Config {
             max_connection_age: reader.read(&MAX_CONNECTION_AGE),
             verify_degraded: reader.read(&VERIFY_DEGRADED),
             rate_limiting: reader.read(&THROTTLE),
-            trusted_proxies: reader.trusted_proxies(listen),
+            trusted_proxies: reader.trusted_proxies(listen, admin_listener),
             audit_retention: reader.read(&AUDIT_RETENTION),
             drain_delay: reader.read(&DRAIN_DELAY),
             shutdown_grace: reader.read(&SHUTDOWN_GRACE),

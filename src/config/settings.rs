@@ -107,7 +107,7 @@ settings! {
     ADMIN_API: AdminListener = setting(
         "POSTERN_ADMIN_API",
         "operations",
-        "Listener that serves `/admin/api/`: operations, public (requires POSTERN_ADMIN_NETWORKS) or off",
+        "Listener that serves `/admin/api/`: operations, public (requires POSTERN_ADMIN_NETWORKS and POSTERN_TRUSTED_PROXIES) or off",
     )
     .parsed();
     ADMIN_NETWORKS: Networks = setting(
@@ -195,7 +195,7 @@ settings! {
         setting("POSTERN_THROTTLE", "on", "Rate limits on failed logins and on sign-ups: on or off").switch();
     TRUSTED_PROXIES: TrustedProxies = setting(
         "POSTERN_TRUSTED_PROXIES",
-        "none; required if POSTERN_LISTEN is not a loopback address",
+        "none; required if POSTERN_LISTEN is not a loopback address or POSTERN_ADMIN_API is public",
         "Addresses and networks of proxies whose `X-Forwarded-For` is trusted, such as 10.8.0.0/24,2001:db8::/64, or none",
     )
     .list()

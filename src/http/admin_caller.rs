@@ -88,13 +88,15 @@ async fn authenticate(scope: Scope, context: &Context, headers: &HeaderMap) -> R
     if current.user.role != Role::Administrator {
         return Err(ApiError::PermissionDenied);
     }
-    let max_age = context.admin_access.max_authentication_age;
-    let authenticated_until = current.session.authenticated + max_age;
-    if context.accounts.clock.now() > authenticated_until {
-        return Err(ApiError::ReauthenticationRequired(max_age));
-    }
     // Cannot be set already: a request is authenticated once.
     let _ = context.state.administrator.set(current.user.id);
+    let max_age = context.admin_access.max_authentication_age;
+    let authenticated = current.session.authenticated;
+    // The absolute difference: a time that a clock which was ahead has recorded must not prolong the authentication.
+    if (context.accounts.clock.now() - authenticated).abs() > max_age {
+        return Err(ApiError::ReauthenticationRequired(max_age));
+    }
+    let authenticated_until = authenticated + max_age;
     Ok(AdminCaller::Administrator { current, authenticated_until })
 }
 

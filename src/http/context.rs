@@ -34,7 +34,7 @@ pub struct Context {
     pub admin_access: Arc<AdminAccess>,
     /// Whether this replica takes traffic.
     pub readiness: Arc<Readiness>,
-    /// The settings of `/verify/` and `/introspect/`.
+    /// The settings of `/verify/` and `/introspect/`, with the API clients, which may also call the admin API.
     pub token_check: Arc<TokenCheckConfig>,
     /// The client, the request id and the time budget of the store calls.
     pub call: CallContext,

@@ -2,9 +2,12 @@
 
 use std::str::FromStr;
 
-use hyper::{Request, body::Incoming};
+use hyper::{
+    Request,
+    body::{Body as _, Incoming},
+};
 
-use super::{context::Context, error::ApiError};
+use super::{context::Context, error::ApiError, field_errors::FieldErrors};
 
 /// The input of a handler.
 pub trait FromRequest: Sized + Send {
@@ -21,6 +24,23 @@ pub struct NoBody;
 impl FromRequest for NoBody {
     async fn from_request(_: Request<Incoming>, _: &Context) -> Result<Self, ApiError> {
         Ok(Self)
+    }
+}
+
+/// An input of a request without a body. A field that is ignored, such as a dry run in the body of a deletion, would do what the
+/// client did not want. The body is not read, so a chunked one is rejected even if it is empty.
+pub struct WithoutBody<I>(pub I);
+
+impl<I: FromRequest> FromRequest for WithoutBody<I> {
+    async fn from_request(request: Request<Incoming>, context: &Context) -> Result<Self, ApiError> {
+        let has_body = !request.body().is_end_stream();
+        let input = I::from_request(request, context).await?;
+        if has_body {
+            let mut errors = FieldErrors::default();
+            errors.add("body", "Expected no body.");
+            return Err(ApiError::ValidationFailed(errors));
+        }
+        Ok(Self(input))
     }
 }
 

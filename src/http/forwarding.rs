@@ -44,7 +44,8 @@ impl Forwarding {
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> RequestClient {
         let peer = peer.to_canonical();
         let ForwardedClient { address, problem } = self.trusted_proxies.resolve(peer, headers);
-        let client = RequestClient { peer, address, problem, monitor: self.monitor.clone() };
+        let may_be_proxy = problem.is_some();
+        let client = RequestClient { peer, address, may_be_proxy, problem, monitor: self.monitor.clone() };
         if matches!(problem, Some(ForwardingProblem::UntrustedPeer { .. })) {
             client.report_problem();
             return RequestClient { problem: None, ..client };
@@ -57,6 +58,7 @@ impl Forwarding {
 pub struct RequestClient {
     peer: IpAddr,
     address: IpAddr,
+    may_be_proxy: bool,
     /// A problem that is not reported yet.
     problem: Option<ForwardingProblem>,
     monitor: Option<Arc<ForwardingMonitor>>,
@@ -66,6 +68,11 @@ impl RequestClient {
     /// Returns the client's address.
     pub fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// Returns whether the address may be that of a proxy that hides the client.
+    pub fn may_be_proxy(&self) -> bool {
+        self.may_be_proxy
     }
 
     /// Reports a trusted proxy that hides the client of a sign-up. On other routes, that is no problem: health checks of a

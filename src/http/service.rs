@@ -126,7 +126,7 @@ impl Service {
         Self { has_reserve: true, ..self }
     }
 
-    /// Sets the API clients and the policy of `/verify/`.
+    /// Sets the API clients, which may also call the admin API, and the policy of `/verify/`.
     #[must_use]
     pub fn with_token_check(self, token_check: Arc<TokenCheckConfig>) -> Self {
         Self { token_check, ..self }
@@ -208,7 +208,8 @@ impl Service {
         finish(log, headers, outcome)
     }
 
-    /// Returns the route of a request. The admin API has no routes for clients outside its networks.
+    /// Returns the route of a request. The admin API has no routes for clients outside its networks, nor for a client whose
+    /// address may be that of a proxy: the proxy may be in the networks although the client is not.
     fn find(
         &self,
         request: &Request<Incoming>,
@@ -217,7 +218,7 @@ impl Service {
         let (path, route_match) = self.router.find(request.method(), request.uri().path());
         let is_admin = path.is_some_and(|path| path.pattern.starts_with(ADMIN_API));
         let networks = self.admin_access.networks.as_ref().filter(|_| is_admin);
-        if networks.is_some_and(|networks| !networks.contain(client.address())) {
+        if networks.is_some_and(|networks| client.may_be_proxy() || !networks.contain(client.address())) {
             return (None, Err(ApiError::NotFound));
         }
         (path, route_match)

@@ -109,6 +109,19 @@ impl MemoryShare {
         Ok(())
     }
 
+    /// Charges more for a large response. A request of the operations listener may not exceed the limit for it: the reserve of
+    /// that listener is for probes.
+    ///
+    /// # Errors
+    /// Returns [`BudgetExceeded`] like [`Self::grow`].
+    pub fn grow_for_response(&self, bytes: u64) -> Result<(), BudgetExceeded> {
+        if matches!(self.payer, Payer::Operations(_)) && self.budget.ledger.lock().would_exceed_limit(bytes) {
+            self.budget.metrics.count_rejection(self.memory_use);
+            return Err(BudgetExceeded);
+        }
+        self.grow(bytes)
+    }
+
     /// Gives back all but what the response takes, when the request has ended for lack of memory: the head and the body are
     /// gone, but the client decides when it reads the response.
     pub fn shrink_to_rejection(&self) {
@@ -234,6 +247,19 @@ mod tests {
 
         drop(share);
         assert_eq!(budget.metrics.held.get(), 0);
+    }
+
+    #[test]
+    fn large_response_leaves_the_reserve_to_probes() {
+        let budget = budget();
+        let network = IpAddr::from(Ipv4Addr::LOCALHOST).into();
+        let operations = |bytes| budget.charge(Payer::Operations(network), MemoryUse::Request, bytes);
+        let page = operations(LIMIT / 2).expect("it fits");
+
+        assert_eq!(page.grow_for_response(LIMIT / 2 + 1), Err(BudgetExceeded));
+        assert_eq!(page.grow_for_response(LIMIT / 2), Ok(()));
+
+        assert!(operations(LIMIT / 16).is_ok());
     }
 
     #[test]

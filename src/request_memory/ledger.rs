@@ -83,6 +83,11 @@ impl Ledger {
         self.held > self.pressure()
     }
 
+    /// Returns whether a charge would exceed the limit, which the operations listener may.
+    pub fn would_exceed_limit(&self, bytes: u64) -> bool {
+        self.held.saturating_add(bytes) > self.limit
+    }
+
     /// Adds a charge, and returns how many bodies were ended for it.
     pub fn charge(&mut self, payer: Payer, bytes: u64) -> (u64, Result<(), BudgetExceeded>) {
         let own = self.bytes_of(payer) + bytes;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postern::{
     accounts::{UserEdit, UserRef},
-    http::{AdminAccess, AdminListener},
+    http::{AdminAccess, AdminListener, Router, routes},
     model::{AccountStatus, Role},
 };
 use serde_json::{Value, json};
@@ -213,6 +213,22 @@ async fn request_looks_up_user_and_session_once() {
     assert_eq!(calls, ["sessions.touch", "users.by_id"]);
 }
 
+#[tokio::test]
+async fn no_route_ignores_a_parameter_of_the_query() {
+    let service = Service::start().await;
+    let grace = service.administrator("grace@example.org").await;
+    let id = service.user("grace@example.org").await.id.to_string();
+    let router = Router::new("admin", routes::admin());
+
+    for (method, path) in router.routes() {
+        let path = path.trim_start_matches(routes::ADMIN_API).replace("{id}", &id).replace("{session}", &id);
+        let request = service.admin(&method.to_string(), &format!("{path}?x=1"));
+        let response = request.bearer(&grace.tokens.access).send().await;
+        assert_eq!(response.status, 400, "{method} {path}");
+        response.expect_field_errors("query");
+    }
+}
+
 /// Returns the same request to both listeners, the public one first.
 fn to_both(service: &Service, method: &str) -> [RequestBuilder; 2] {
     let public = service.request(method, "/admin/api/me/").unchecked();
@@ -289,6 +305,34 @@ async fn client_is_in_the_networks_by_its_address_behind_the_proxy() {
     }
     for address in ["198.51.100.9", "192.0.2.7, 198.51.100.9", "unknown"] {
         assert_eq!(status_from(address).await, 404, "{address}");
+    }
+}
+
+#[tokio::test]
+async fn client_that_a_proxy_may_hide_is_outside_the_networks() {
+    // The peer of all requests is in the networks.
+    for (trusted_proxies, headers, expected) in [
+        ("none", &[][..], 200),
+        ("none", &[("x-forwarded-for", "127.0.0.1")], 404),
+        ("none", &[("forwarded", "for=127.0.0.1")], 404),
+        ("none", &[("x-real-ip", "127.0.0.1")], 404),
+        ("127.0.0.1", &[], 404),
+        ("127.0.0.1", &[("x-real-ip", "127.0.0.1")], 404),
+        ("127.0.0.1", &[("forwarded", "for=127.0.0.1")], 404),
+        ("127.0.0.1", &[("x-forwarded-for", "unknown")], 404),
+        ("127.0.0.1", &[("x-forwarded-for", "127.0.0.2")], 200),
+    ] {
+        let networks = Some("127.0.0.0/8".parse().expect("networks"));
+        let admin_access = AdminAccess { networks, ..AdminAccess::default() };
+        let admin_listener = AdminListener::Public;
+        let settings = Settings { admin_listener, admin_access, trusted_proxies, ..Settings::default() };
+        let service = Service::start_with(settings).await;
+        let grace = service.administrator("grace@example.org").await;
+
+        let request = service.get("/admin/api/me/").unchecked().bearer(&grace.tokens.access);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+
+        assert_eq!(request.send().await.status, expected, "{trusted_proxies} {headers:?}");
     }
 }
 

@@ -32,6 +32,11 @@ async fn dry_run_says_what_would_go_and_deletes_nothing() {
         let response = admin.delete(&format!("users/{id}/?{query}")).await;
         response.expect_problem(400, "validation_failed");
     }
+    // `dry_run` is in the body only where several users are deleted.
+    for path in ["", "password/", "sessions/", &format!("sessions/{id}/")] {
+        let response = admin.send("DELETE", &format!("users/{id}/{path}"), json!({"dry_run": true})).await;
+        response.expect_field_errors("body");
+    }
     ada.expect_valid().await;
 }
 

@@ -101,6 +101,20 @@ async fn created_user_can_log_in() {
 }
 
 #[tokio::test]
+async fn user_who_is_created_inactive_cannot_log_in() {
+    let service = Service::start().await;
+    let admin = service.admin_grace().await;
+
+    let body = json!({"name": "Ada", "email": "ada@example.org", "password": PASSWORD, "status": "inactive"});
+    let user = admin.send("POST", "users/", body).await.expect(201);
+
+    assert_eq!(user["status"], "inactive");
+    service.log_in("ada@example.org", PASSWORD).await.expect_problem(401, "invalid_credentials");
+    admin.edit(string_field(&user, "id"), json!({"status": "active"})).await.expect(200);
+    service.logged_in("ada@example.org", PASSWORD).await.expect_valid().await;
+}
+
+#[tokio::test]
 async fn user_without_a_password_cannot_log_in_until_one_is_set() {
     let service = Service::start().await;
     let admin = service.admin_grace().await;
@@ -130,6 +144,8 @@ async fn invalid_user_is_not_created() {
         ("role", json!("Administrator")),
         ("role", json!(["member"])),
         ("role", Value::Null),
+        ("status", json!("Inactive")),
+        ("status", Value::Null),
         ("email_verified", json!("true")),
         ("email_verified", Value::Null),
         ("password", json!("")),

@@ -196,6 +196,7 @@ async fn actions_of_an_administrator_are_recorded_with_their_origin() {
         name: "Ada".parse().expect("a name"),
         email_verified: false,
         role: Role::Member,
+        status: AccountStatus::Active,
         password: Some(Password::new(PASSWORD)),
     };
     let user = user_admin.create(new, &admin_call(&time)).await.expect("a user").id;

@@ -21,6 +21,7 @@ fn new_user(email: &str) -> NewUser {
         email_verified: false,
         name: "Ada Lovelace".parse().expect("a name"),
         role: Role::Member,
+        status: AccountStatus::Active,
         password: Some(Password::new(PASSWORD)),
     }
 }

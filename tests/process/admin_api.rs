@@ -31,7 +31,8 @@ async fn statuses(postern: Postern) -> [u16; 2] {
 #[tokio::test]
 async fn admin_api_is_served_where_it_is_set() {
     let set = |listener: &str| Postern::new().with("POSTERN_ADMIN_API", listener);
-    let public = |networks: &str| set("public").with("POSTERN_ADMIN_NETWORKS", networks);
+    let direct = || set("public").with("POSTERN_TRUSTED_PROXIES", "none");
+    let public = |networks: &str| direct().with("POSTERN_ADMIN_NETWORKS", networks);
 
     assert_eq!(statuses(Postern::new()).await, [404, 401]);
     assert_eq!(statuses(set("off")).await, [404, 404]);
@@ -60,14 +61,42 @@ async fn log_names_the_administrator_or_the_api_client() {
     let id = operations.bearer(&tokens.access).send().await.expect(200)["user"]["id"].clone();
     let [_, operations] = me(&serving);
     operations.bearer(KEY).send().await.expect(200);
+    move_authentications(&postern, -70);
+    let [_, operations] = me(&serving);
+    operations.bearer(&tokens.access).send().await.expect_problem(401, "reauthentication_required");
 
     let log = serving.stopped().await.stderr;
     let lines = log.lines().filter(|line| line.contains(r#""route":"/admin/api/me/""#));
     let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    let [of_user, of_key] = &lines[..] else { panic!("{log}") };
+    let [of_user, of_key, of_old] = &lines[..] else { panic!("{log}") };
     assert_eq!((&of_user["administrator"], &of_user["api_client"]), (&id, &Value::Null));
     assert_eq!((&of_key["administrator"], &of_key["api_client"]), (&Value::Null, &Value::from("shop")));
+    assert_eq!((&of_old["administrator"], &of_old["status"]), (&id, &Value::from(401)));
     assert!(!log.contains(KEY) && !log.contains(&tokens.access), "{log}");
+}
+
+/// Moves the last authentication of every session by this many minutes.
+fn move_authentications(postern: &Postern, minutes: i64) {
+    let file = rusqlite::Connection::open(postern.path("postern-data/postern.db")).expect("the store");
+    let moved = "UPDATE sessions SET authenticated = coalesce(authenticated, created) + ?1";
+    assert_eq!(file.execute(moved, [minutes * 60_000]).expect("done"), 1);
+}
+
+#[tokio::test]
+async fn authentication_by_a_clock_that_was_ahead_is_not_recent() {
+    let postern = Postern::new();
+    with_administrator(&postern).await;
+    let serving = postern.serve().await;
+    let tokens = serving.api().logged_in("grace@example.org", PASSWORD).await;
+    let status = async || {
+        let [_, operations] = me(&serving);
+        operations.bearer(&tokens.access).send().await.status
+    };
+
+    move_authentications(&postern, 50);
+    assert_eq!(status().await, 200);
+    move_authentications(&postern, 20);
+    assert_eq!(status().await, 401);
 }
 
 /// Sends the request of an administrator that waits for PostgreSQL, and returns its status.

@@ -72,6 +72,8 @@ pub struct NewUser {
     pub name: Name,
     /// The role.
     pub role: Role,
+    /// The status.
+    pub status: AccountStatus,
     /// The password, not yet validated; `None` if none is accepted.
     pub password: Option<Password>,
 }
@@ -123,7 +125,7 @@ impl UserAdmin {
     /// not create administrators, [`UserAdminError::PolicyViolations`] if the policy rejects the password,
     /// [`UserAdminError::Overloaded`] or [`UserAdminError::Store`].
     pub async fn create(&self, new: NewUser, call: &AdminCall<'_>) -> Result<User, UserAdminError> {
-        let NewUser { email, email_verified, name, role, password } = new;
+        let NewUser { email, email_verified, name, role, status, password } = new;
         if role == Role::Administrator && call.reach == AdminReach::MembersOnly {
             return Err(UserAdminError::MembersOnly);
         }
@@ -137,7 +139,7 @@ impl UserAdmin {
             }
             None => None,
         };
-        let user = User { email_verified, role, ..User::new(email, name, hash, self.clock.now()) };
+        let user = User { email_verified, role, status, ..User::new(email, name, hash, self.clock.now()) };
         let event = self.audit.event(EventKind::AdminUserCreated, &user, call.origin.clone());
         done(self.changes.create(&user, &event, call.time).await?, user.id)?;
         self.audit.record_inserted(&event);

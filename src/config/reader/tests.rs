@@ -108,23 +108,31 @@ fn loopback_listener_needs_no_trusted_proxies() {
 }
 
 #[test]
-fn public_admin_api_requires_networks() {
+fn public_admin_api_requires_networks_and_the_trusted_proxies() {
     let public = ("POSTERN_ADMIN_API", "public");
     let networks = |text| ("POSTERN_ADMIN_NETWORKS", text);
+    let no_proxies = ("POSTERN_TRUSTED_PROXIES", "none");
 
     assert_eq!(
-        errors_for(&[public]),
+        errors_for(&[public, no_proxies]),
         [
             "POSTERN_ADMIN_NETWORKS: not set although POSTERN_ADMIN_API is public: expected the networks of the clients of \
           `/admin/api/`"
         ]
     );
-    assert!(read(&[public, networks("10.8.0.0/24, 2001:db8::/64")]).is_ok());
+    assert_eq!(
+        errors_for(&[public, networks("10.8.0.0/24"), ("POSTERN_LISTEN", "127.0.0.1:0")]),
+        [
+            "POSTERN_TRUSTED_PROXIES: not set although POSTERN_ADMIN_API is public: expected the networks of the reverse \
+          proxies, or `none` if clients connect directly"
+        ]
+    );
+    assert!(read(&[public, no_proxies, networks("10.8.0.0/24, 2001:db8::/64")]).is_ok());
     for listener in ["operations", "off"] {
         assert!(read(&[("POSTERN_ADMIN_API", listener)]).is_ok_and(|config| config.admin_access.networks.is_none()));
     }
     for invalid in ["none", "0.0.0.0/0", "10.8.0.5/8", "::ffff:10.8.0.0/120", "10.8.0.0/24,"] {
-        assert_eq!(errors_for(&[public, networks(invalid)]).len(), 1, "{invalid}");
+        assert_eq!(errors_for(&[public, no_proxies, networks(invalid)]).len(), 1, "{invalid}");
     }
     assert_eq!(
         errors_for(&[("POSTERN_ADMIN_API", "both"), ("POSTERN_ADMIN_REAUTH_AGE", "30s")]),

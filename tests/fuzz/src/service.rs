@@ -31,6 +31,9 @@ use crate::{keys, parse_responses, replaced, write_private};
 
 const API_KEY: &str = "an-api-key-that-has-32-characters";
 
+/// A key with the scope `admin`.
+const ADMIN_KEY: &str = "an-admin-key-that-has-32-characters";
+
 /// Longer than any run.
 const LONG: Duration = Duration::from_hours(24 * 365);
 
@@ -42,13 +45,14 @@ pub struct TestService {
     sign_ups: u32,
 }
 
-/// The address, tokens and session of a signed-in user.
+/// The address, tokens, session and id of a signed-in user.
 #[derive(Default)]
 struct SignedInUser {
     email: String,
     access: String,
     refresh: String,
     session: String,
+    id: String,
 }
 
 /// The requests and responses of a connection.
@@ -73,31 +77,34 @@ impl TestService {
             use_cases()
         };
         let file = tempfile::tempdir().expect("a temporary directory").keep().join("api-keys");
-        write_private(&file, format!("billing {API_KEY}\n").as_bytes());
+        write_private(&file, format!("billing {API_KEY}\nshop {ADMIN_KEY} admin\n").as_bytes());
         let api_clients = ApiClients::of_file(file, Arc::new(SystemClock)).expect("API keys");
         let token_check =
             Arc::new(TokenCheckConfig { api_clients, session_outage_policy: SessionOutagePolicy::Refuse });
         let limits = RequestLimits { request: Duration::from_mins(1), store: Duration::from_mins(1) };
-        let service = http::Service::new(routes::public().with(routes::admin()), use_cases, Arc::new(Readiness::default()), limits);
+        let router = routes::public().with(routes::admin());
+        let service = http::Service::new(router, use_cases, Arc::new(Readiness::default()), limits);
         let service = Arc::new(service.with_token_check(token_check));
         Self { runtime, service, user: SignedInUser::default(), sign_ups: 0 }
     }
 
     /// Sends bytes on a new connection and reads the responses to its end. Replaces the placeholders `{email}` (25 characters),
-    /// `{access}`, `{refresh}` (103), `{session}` (36) and `{api-key}` by the values of a signed-in user, whose password is
-    /// `secure_password`.
+    /// `{access}`, `{refresh}` (103), `{session}` (36) and `{user}` (36) by the values of a signed-in user, whose password is
+    /// `secure_password`, and `{api-key}` and `{admin-key}` by keys for introspection and for the admin API.
     pub fn exchange(&mut self, bytes: &[u8]) -> Exchange {
         if !bytes.contains(&b'{') {
             return self.send(bytes);
         }
         self.ensure_signed_in();
-        let SignedInUser { email, access, refresh, session } = &self.user;
+        let SignedInUser { email, access, refresh, session, id } = &self.user;
         let placeholders = [
             ("{email}", email.as_str()),
             ("{access}", access),
             ("{refresh}", refresh),
             ("{session}", session),
+            ("{user}", id),
             ("{api-key}", API_KEY),
+            ("{admin-key}", ADMIN_KEY),
         ];
         let bytes = placeholders.iter().fold(bytes.to_owned(), |bytes, (name, value)| replaced(&bytes, name, value));
         self.send(&bytes)
@@ -119,7 +126,9 @@ impl TestService {
         let [access, refresh] = ["access", "refresh"].map(|name| tokens[name].as_str().expect("a token").to_owned());
         let sessions = self.request("GET /sessions/", &access, "").expect("a list");
         let session = sessions["sessions"][0]["id"].as_str().expect("an id").to_owned();
-        self.user = SignedInUser { email, access, refresh, session };
+        let found = self.request(&format!("GET /admin/api/users/?email={email}"), ADMIN_KEY, "").expect("a page");
+        let id = found["users"][0]["id"].as_str().expect("an id").to_owned();
+        self.user = SignedInUser { email, access, refresh, session, id };
     }
 
     /// Sends a request and returns the body of its response, or `None` if the status is an error.

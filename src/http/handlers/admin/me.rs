@@ -5,7 +5,10 @@ use serde::Serialize;
 use crate::{
     api_keys::Scope,
     clock::rfc3339,
-    http::{admin_caller::AdminCaller, context::Context, error::ApiError, extract::NoBody, response::Json},
+    http::{
+        admin_caller::AdminCaller, context::Context, error::ApiError, extract::NoBody, query::WithoutQuery,
+        response::Json,
+    },
     model::AdminReach,
 };
 
@@ -33,7 +36,7 @@ pub struct MeUser {
 }
 
 /// `GET /admin/api/me/`
-pub async fn me(_: Context, caller: AdminCaller, _: NoBody) -> Result<Json<Me>, ApiError> {
+pub async fn me(_: Context, caller: AdminCaller, _: WithoutQuery<NoBody>) -> Result<Json<Me>, ApiError> {
     let may_change_administrators = caller.reach() == AdminReach::AllUsers;
     Ok(Json(match caller {
         AdminCaller::Administrator { current, authenticated_until } => Me {

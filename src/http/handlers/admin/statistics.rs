@@ -3,11 +3,14 @@
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use time::{Duration, OffsetDateTime};
 
-use super::parameters::time;
+use super::{
+    page_memory::{HOUR_BYTES, PageMemory},
+    parameters::time,
+};
 use crate::{
     accounts::HourOfStatistics,
     clock::rfc3339,
-    http::{admin_caller::AdminCaller, context::Context, error::ApiError, query::Query, response::Json},
+    http::{admin_caller::AdminCaller, context::Context, error::ApiError, query::Query, response::JsonText},
     model::Statistic,
 };
 
@@ -19,7 +22,7 @@ const DEFAULT_HOURS: i64 = 24;
 
 /// The response.
 #[derive(Serialize)]
-pub struct StatisticsView {
+struct StatisticsView {
     hours: Vec<HourView>,
     estimated_users: Option<u64>,
 }
@@ -39,12 +42,14 @@ impl Serialize for HourView {
 }
 
 /// `GET /admin/api/statistics/`
-pub async fn show(context: Context, _: AdminCaller, mut query: Query) -> Result<Json<StatisticsView>, ApiError> {
+pub async fn show(context: Context, _: AdminCaller, mut query: Query) -> Result<JsonText, ApiError> {
     let (from, until) = period(&mut query, context.user_admin.clock.now());
     let (from, until) = query.finish((from, until))?;
+    let count = usize::try_from((until - from).whole_hours()).unwrap_or(usize::MAX);
+    let memory = PageMemory::reserve(&context, count, HOUR_BYTES)?;
     let hours = context.user_admin.statistics((from, until), &context.call.time).await?;
     let estimated_users = context.user_admin.estimated_users(&context.call.time).await?;
-    Ok(Json(StatisticsView { hours: hours.into_iter().map(HourView).collect(), estimated_users }))
+    Ok(memory.json(&StatisticsView { hours: hours.into_iter().map(HourView).collect(), estimated_users }))
 }
 
 /// Takes the period: `from` is rounded down to a whole hour, and `until` up.

@@ -9,7 +9,7 @@ use crate::{
         admin_caller::AdminCaller,
         context::Context,
         error::ApiError,
-        extract::At,
+        extract::{At, WithoutBody},
         fields::Fields,
         query::{Query, WithoutQuery},
         response::JsonText,
@@ -22,7 +22,7 @@ use crate::{
 pub async fn delete(
     context: Context,
     caller: AdminCaller,
-    At(id, mut query): At<UserId, Query>,
+    WithoutBody(At(id, mut query)): WithoutBody<At<UserId, Query>>,
 ) -> Result<Option<JsonText>, ApiError> {
     let dry_run = query.boolean("dry_run");
     let mode = mode(query.finish(dry_run)?);

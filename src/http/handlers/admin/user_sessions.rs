@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::page_memory::{PageMemory, SESSION_BYTES};
 use crate::{
     accounts::UserRef,
     clock::rfc3339,
@@ -9,16 +10,16 @@ use crate::{
         admin_caller::AdminCaller,
         context::Context,
         error::ApiError,
-        extract::{Path, Paths},
+        extract::{Path, Paths, WithoutBody},
         query::WithoutQuery,
-        response::{Json, NoContent},
+        response::{JsonText, NoContent},
     },
     model::{Session, SessionId, UserId},
 };
 
 /// The valid sessions of a user.
 #[derive(Serialize)]
-pub struct UserSessionsView {
+struct UserSessionsView {
     sessions: Vec<UserSessionView>,
 }
 
@@ -53,16 +54,23 @@ pub async fn list(
     context: Context,
     _: AdminCaller,
     WithoutQuery(Path(id)): WithoutQuery<Path<UserId>>,
-) -> Result<Json<UserSessionsView>, ApiError> {
+) -> Result<JsonText, ApiError> {
+    let memory = reserve(&context)?;
     let sessions = context.user_admin.list_sessions(id, &context.call.time).await?;
-    Ok(Json(UserSessionsView { sessions: sessions.iter().map(UserSessionView::from).collect() }))
+    Ok(memory.json(&UserSessionsView { sessions: sessions.iter().map(UserSessionView::from).collect() }))
+}
+
+/// Charges the request for all sessions that a user can have.
+fn reserve(context: &Context) -> Result<PageMemory<'_>, ApiError> {
+    let sessions = usize::try_from(context.accounts.max_sessions).unwrap_or(usize::MAX);
+    PageMemory::reserve(context, sessions, SESSION_BYTES)
 }
 
 /// `DELETE /admin/api/users/{id}/sessions/`
 pub async fn end_all(
     context: Context,
     caller: AdminCaller,
-    WithoutQuery(Path(id)): WithoutQuery<Path<UserId>>,
+    WithoutBody(WithoutQuery(Path(id))): WithoutBody<WithoutQuery<Path<UserId>>>,
 ) -> Result<NoContent, ApiError> {
     context.user_admin.end_sessions(&UserRef::Id(id), &context.admin_call(&caller)).await?;
     Ok(NoContent)
@@ -72,8 +80,11 @@ pub async fn end_all(
 pub async fn end(
     context: Context,
     caller: AdminCaller,
-    WithoutQuery(Paths(id, session)): WithoutQuery<Paths<UserId, SessionId>>,
+    WithoutBody(WithoutQuery(Paths(id, session))): WithoutBody<WithoutQuery<Paths<UserId, SessionId>>>,
 ) -> Result<NoContent, ApiError> {
+    // The user's sessions are read to find the valid ones.
+    let memory = reserve(&context)?;
     context.user_admin.end_session((id, session), &context.admin_call(&caller)).await?;
+    memory.release();
     Ok(NoContent)
 }

@@ -11,7 +11,7 @@ use crate::{
         admin_caller::AdminCaller,
         context::Context,
         error::ApiError,
-        extract::{At, Path, PathParameter},
+        extract::{At, Path, PathParameter, WithoutBody},
         fields::Fields,
         query::{Query, WithoutQuery},
         response::{Created, Json, JsonText},
@@ -41,11 +41,12 @@ pub async fn create(
     WithoutQuery(mut body): WithoutQuery<Fields>,
 ) -> Result<Created<OwnedUserView>, ApiError> {
     let role = body.optional("role", role).unwrap_or(Role::Member);
+    let status = body.optional("status", status).unwrap_or(AccountStatus::Active);
     let email_verified = body.optional_boolean("email_verified");
     let password = body.optional_password("password");
     let names = body.name("name").zip(body.email("email"));
     let ((name, email), email_verified) = body.finish(names.zip(email_verified))?;
-    let new = NewUser { email, email_verified, name, role, password };
+    let new = NewUser { email, email_verified, name, role, status, password };
     let user = context.user_admin.create(new, &context.admin_call(&caller)).await?;
     Ok(Created(OwnedUserView::of(user, None)))
 }
@@ -85,12 +86,16 @@ fn user_edit(body: &mut Fields) -> UserEdit {
         email: body.optional("email", Fields::email),
         email_verified: body.optional("email_verified", Fields::boolean),
         role: body.optional("role", role),
-        status: body.optional("status", |body, field| body.choice(field, &AccountStatus::ALL, AccountStatus::name)),
+        status: body.optional("status", status),
     }
 }
 
 fn role(body: &mut Fields, field: &'static str) -> Option<Role> {
     body.choice(field, &Role::ALL, Role::name)
+}
+
+fn status(body: &mut Fields, field: &'static str) -> Option<AccountStatus> {
+    body.choice(field, &AccountStatus::ALL, AccountStatus::name)
 }
 
 /// `PUT /admin/api/users/{id}/password/`
@@ -110,7 +115,7 @@ pub async fn set_password(
 pub async fn disable_password(
     context: Context,
     caller: AdminCaller,
-    WithoutQuery(Path(id)): WithoutQuery<Path<UserId>>,
+    WithoutBody(WithoutQuery(Path(id))): WithoutBody<WithoutQuery<Path<UserId>>>,
 ) -> Result<Json<OwnedUserView>, ApiError> {
     let last_login = context.user_admin.details(id, &context.call.time).await?.last_login;
     let user = context.user_admin.disable_password(&UserRef::Id(id), &context.admin_call(&caller)).await?;
