@@ -20,7 +20,12 @@ CREATE TABLE user_name_words (
 );
 
 CREATE FUNCTION name_words(name text) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
-    SELECT DISTINCT left(word, 64)
+    -- In a database without an encoding, left() cuts bytes: removes the last character, which may be incomplete.
+    SELECT DISTINCT CASE
+        WHEN length(word) > 64 AND getdatabaseencoding() = 'SQL_ASCII'
+            THEN regexp_replace(left(word, 64), '[\xC0-\xFF]?[\x80-\xBF]*$', '')
+        ELSE left(word, 64)
+    END
     FROM unnest((string_to_array(translate(lower(name COLLATE "C"), '-', ' '), ' '))[1:8]) AS word
     WHERE word <> ''
 $$;
