@@ -65,6 +65,7 @@ pub async fn migrate(url: &PostgresUrl, report: &(dyn Fn(&MigrationProgress) + S
     if history::pending(&client).await?.migrations.is_empty() {
         return Ok(0);
     }
+    history::check_schema(&client).await?;
     history::check_privileges(&client).await?;
     client.batch_execute(SET_UP).await?;
     set_if_supported(&client, &NO_OTHER_TIMEOUTS).await?;
