@@ -115,6 +115,7 @@ impl<'event> EventView<'event> {
             ("user", self.user.as_deref()),
             ("session", self.session.as_deref()),
             ("from", self.address.as_deref().or(self.actor)),
+            ("by", self.address.as_ref().and(self.actor)),
             ("detail", self.detail),
             ("request", self.request_id),
             ("agent", agent.as_deref()),

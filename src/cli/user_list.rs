@@ -14,8 +14,8 @@ use crate::{
     accounts::{UserAdmin, UserAdminError},
     clock::parse_rfc3339,
     model::{
-        AccountStatus, Direction, DisplayText, MAX_PAGE, Role, UserCursor, UserDetails, UserFilter, UserOrder,
-        UserPageQuery, trimmed,
+        AccountStatus, Direction, MAX_EMAIL_CHARACTERS, MAX_PAGE, MAX_WORD_CHARACTERS, Role, UserCursor, UserDetails,
+        UserFilter, UserOrder, UserPageQuery, trimmed,
     },
     store::TimeBudget,
 };
@@ -122,11 +122,8 @@ pub(super) fn query(list: &ArgMatches) -> Result<UserPageQuery, String> {
 }
 
 fn order(list: &ArgMatches) -> UserOrder {
-    if let Some(prefix) = list.get_one::<String>("email-prefix") {
-        return UserOrder::EmailPrefix(prefix.clone());
-    }
-    if let Some(word) = list.get_one::<String>("name-word") {
-        return UserOrder::WordPrefix(word.clone());
+    if let Some(prefix) = ["email-prefix", "name-word"].into_iter().find_map(|name| list.get_one::<UserOrder>(name)) {
+        return prefix.clone();
     }
     let is_reversed = list.get_flag("reverse");
     let latest_first = if is_reversed { Direction::Ascending } else { Direction::Descending };
@@ -138,17 +135,14 @@ fn order(list: &ArgMatches) -> UserOrder {
     }
 }
 
-/// Emails are stored in lower case, their domains in A-labels.
-fn email_prefix(text: &str) -> Result<String, &'static str> {
-    let text = trimmed(text);
-    let is_valid = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_valid { Ok(text.to_ascii_lowercase()) } else { Err("expected visible ASCII characters") }
+fn email_prefix(text: &str) -> Result<UserOrder, String> {
+    UserOrder::email_prefix(trimmed(text))
+        .ok_or_else(|| format!("expected at most {MAX_EMAIL_CHARACTERS} visible ASCII characters"))
 }
 
-/// Names are stored in a normal form, and their words have no spaces and no hyphens.
-fn name_word(text: &str) -> Result<String, &'static str> {
-    let word = trimmed(text).parse::<DisplayText>().ok().map(|text| text.as_str().to_owned());
-    word.filter(|word| !word.is_empty() && !word.contains([' ', '-'])).ok_or("expected the beginning of one word")
+fn name_word(text: &str) -> Result<UserOrder, String> {
+    UserOrder::word_prefix(trimmed(text))
+        .ok_or_else(|| format!("expected the beginning of one word, of at most {MAX_WORD_CHARACTERS} characters"))
 }
 
 fn status(text: &str) -> Result<AccountStatus, &'static str> {
@@ -247,6 +241,7 @@ mod tests {
 
     #[test]
     fn invalid_or_conflicting_arguments_are_rejected() {
+        let (word, prefix) = ("a".repeat(65), "a".repeat(255));
         for arguments in [
             &["--order", "name"][..],
             &["--status", "gone"],
@@ -254,7 +249,9 @@ mod tests {
             &["--created-from", "yesterday"],
             &["--email-prefix", "ü"],
             &["--email-prefix", ""],
+            &["--email-prefix", &prefix],
             &["--name-word", "ada king"],
+            &["--name-word", &word],
             &["--name-word", "x", "--email-prefix", "x"],
             &["--name-word", "x", "--order", "email"],
             &["--email-prefix", "x", "--reverse"],

@@ -88,7 +88,7 @@ pub enum EventKind {
     Reauthenticated,
     /// An administrator created a user.
     AdminUserCreated,
-    /// An administrator changed several fields of a user, or one that has no kind of its own.
+    /// An administrator changed fields of a user for which there is no kind of its own.
     AdminUserChanged,
     /// An administrator changed a user's name.
     AdminUserRenamed,

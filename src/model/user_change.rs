@@ -46,7 +46,7 @@ pub enum AdminReach {
 }
 
 impl UserChange {
-    /// Returns the names of the fields that change, as the audit event shows them.
+    /// Returns the names of the fields that change, as the audit event shows them: of the role, with the new value.
     #[must_use]
     pub fn fields(&self) -> Vec<&'static str> {
         let Self { name, email, email_verified, role, status, password, epoch: _ } = self;
@@ -54,7 +54,8 @@ impl UserChange {
             (name.is_some(), "name"),
             (email.is_some(), "email"),
             (email_verified.is_some(), "email_verified"),
-            (role.is_some(), "role"),
+            (*role == Some(Role::Member), "role (member)"),
+            (*role == Some(Role::Administrator), "role (administrator)"),
             (status.is_some(), "status"),
             (password.is_some(), "password"),
         ];
@@ -69,17 +70,37 @@ impl UserChange {
             || matches!(self.password, Some(NewPassword::Disabled))
     }
 
-    /// Returns the kind of the audit event: a change of several fields has a kind of its own.
+    /// Returns the kind of the audit event. Of several fields, one whose change ends sessions decides, so that other fields do
+    /// not hide a deactivation; otherwise, several fields have a kind of their own.
     #[must_use]
     pub fn event_kind(&self) -> EventKind {
         match (self.fields().as_slice(), self.status, &self.password) {
             ([], ..) => EventKind::AdminSessionsEnded,
+            (_, Some(AccountStatus::Inactive), _) => EventKind::AdminUserDeactivated,
+            (_, _, Some(NewPassword::Set(_))) => EventKind::AdminPasswordSet,
+            (_, _, Some(NewPassword::Disabled)) => EventKind::AdminPasswordDisabled,
+            (_, Some(AccountStatus::Active), _) => EventKind::AdminUserActivated,
             (["name"], ..) => EventKind::AdminUserRenamed,
-            (["status"], Some(AccountStatus::Active), _) => EventKind::AdminUserActivated,
-            (["status"], ..) => EventKind::AdminUserDeactivated,
-            (["password"], _, Some(NewPassword::Set(_))) => EventKind::AdminPasswordSet,
-            (["password"], ..) => EventKind::AdminPasswordDisabled,
             _ => EventKind::AdminUserChanged,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_fields_do_not_hide_a_change_that_ends_sessions() {
+        let name = UserChange { name: Some("Ada".parse().expect("a name")), ..UserChange::default() };
+        let with_status = |status| UserChange { status: Some(status), ..name.clone() };
+        let disabled = UserChange { password: Some(NewPassword::Disabled), ..name.clone() };
+        let verified = UserChange { email_verified: Some(true), ..name.clone() };
+
+        assert_eq!(with_status(AccountStatus::Inactive).event_kind(), EventKind::AdminUserDeactivated);
+        assert_eq!(with_status(AccountStatus::Active).event_kind(), EventKind::AdminUserActivated);
+        assert_eq!(disabled.event_kind(), EventKind::AdminPasswordDisabled);
+        assert_eq!(name.event_kind(), EventKind::AdminUserRenamed);
+        assert_eq!(verified.event_kind(), EventKind::AdminUserChanged);
     }
 }

@@ -6,7 +6,8 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use time::OffsetDateTime;
 
 use super::{
-    email::Email,
+    display_text::DisplayText,
+    email::{Email, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
     id::UserId,
     user::{AccountStatus, Role, User},
 };
@@ -45,6 +46,29 @@ pub enum UserOrder {
     /// ignored. Only the first 64 characters of a word are searched. A word contains no space and no hyphen, so a text with one of
     /// them finds nobody.
     WordPrefix(String),
+}
+
+/// The maximum number of characters of a word that are searched.
+pub const MAX_WORD_CHARACTERS: usize = 64;
+
+impl UserOrder {
+    /// Returns the order of users whose email begins with a text, or `None` if no email does: it is empty, longer than an
+    /// email, or has other characters than visible ASCII. Stored emails are in lower case, their domains in A-labels.
+    #[must_use]
+    pub fn email_prefix(text: &str) -> Option<Self> {
+        let is_valid =
+            (1..=MAX_EMAIL_CHARACTERS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_valid.then(|| Self::EmailPrefix(text.to_ascii_lowercase()))
+    }
+
+    /// Returns the order of users of whose name a word begins with a text, which is normalised as names are, or `None` if it
+    /// cannot be the beginning of one word of at most [`MAX_WORD_CHARACTERS`] characters.
+    #[must_use]
+    pub fn word_prefix(text: &str) -> Option<Self> {
+        let word = text.parse::<DisplayText>().ok()?.as_str().to_ascii_lowercase();
+        let is_word = (1..=MAX_WORD_CHARACTERS).contains(&word.chars().count()) && !word.contains([' ', '-']);
+        is_word.then_some(Self::WordPrefix(word))
+    }
 }
 
 /// A direction.

@@ -56,7 +56,7 @@ async fn edit_without_a_change_writes_nothing() {
 }
 
 #[tokio::test]
-async fn events_name_the_changed_fields_and_no_values() {
+async fn events_name_the_changed_fields_and_the_new_role() {
     let service = Service::start().await;
     let (user_admin, time) = (service.user_admin(), time());
     let who = UserRef::Id(user_admin.create(new_user("ada@example.org"), &admin_call(&time)).await.expect("a user").id);
@@ -70,8 +70,8 @@ async fn events_name_the_changed_fields_and_no_values() {
 
     let expected = [
         ("admin_user_created", None),
-        ("admin_user_changed", Some("changed: email, status")),
-        ("admin_user_changed", Some("changed: role")),
+        ("admin_user_deactivated", Some("changed: email, status")),
+        ("admin_user_changed", Some("changed: role (administrator)")),
         ("admin_password_set", Some("changed: password")),
         ("admin_password_disabled", Some("changed: password")),
         ("admin_sessions_ended", None),

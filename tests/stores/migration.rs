@@ -6,7 +6,9 @@ use postern::store::postgres::{MigrationProgress, PostgresUrl, SchemaError, chec
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use crate::support::{LONG, empty_database, eventually, migrate_as_before, postgres_client, sql, variable, within};
+use crate::support::{
+    LONG, empty_database, empty_database_in, eventually, migrate_as_before, postgres_client, sql, variable, within,
+};
 
 /// The schema version before the first migration of several steps.
 pub const BEFORE_STEPS: i32 = 5;
@@ -56,7 +58,11 @@ const USER: &str = "INSERT INTO users (id, email, name, standing, epoch, created
 
 /// Creates users as version 5 does.
 pub async fn create_users(database: &Database, count: usize) {
-    sql(&database.url, &format!("{USER}{count}) AS i")).await;
+    create_users_in(&database.url, count).await;
+}
+
+async fn create_users_in(url: &str, count: usize) {
+    sql(url, &format!("{USER}{count}) AS i")).await;
 }
 
 const INVALID_INDEXES: &str = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
@@ -210,6 +216,11 @@ async fn index_build_waits_for_a_dump_and_says_so() {
     dump.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SET application_name = dump; SELECT FROM audit_events")
         .await
         .expect("a snapshot");
+    // Shorter than the migration takes to say so.
+    let name = database.url.rsplit('/').next().expect("a database");
+    for timeout in ["lock_timeout", "statement_timeout"] {
+        sql(&database.url, &format!("ALTER DATABASE {name} SET {timeout} = '2s'")).await;
+    }
     let progress = Arc::new(Mutex::new(Vec::new()));
     let (url, reported) = (database.url.parse::<PostgresUrl>().expect("a URL"), Arc::clone(&progress));
     let migration = tokio::spawn(async move {
@@ -227,6 +238,56 @@ async fn index_build_waits_for_a_dump_and_says_so() {
     dump.batch_execute("COMMIT").await.expect("the end of the dump");
 
     assert_eq!(within(LONG, "the migration ends", migration).await.expect("no panic").expect("a migration"), 1);
+}
+
+/// For example after the creation of a schema with the name of the role, which the default `search_path` begins with.
+#[tokio::test]
+async fn schema_that_precedes_the_tables_is_reported() {
+    let database = Database::at_version(BEFORE_STEPS).await;
+    sql(&database.url, "CREATE SCHEMA app").await;
+    let url: PostgresUrl = format!("{}?options=-csearch_path%3Dapp,public", database.url).parse().expect("a URL");
+
+    let error = migrate(&url, &|_| {}).await.expect_err("two schemas");
+
+    assert!(matches!(error, SchemaError::OtherSchema { .. }), "{error}");
+    assert!(error.to_string().contains("in schema public, but new ones would be created in schema app"), "{error}");
+    assert_eq!(database.value("SELECT count(*) FROM pg_class WHERE relnamespace = 'app'::regnamespace").await, 0);
+    assert_eq!(database.migrate().await.expect("a migration"), 1);
+}
+
+#[tokio::test]
+async fn another_postern_in_the_search_path_does_not_matter() {
+    let database = Database::at_version(0).await;
+    database.migrate().await.expect("a migration");
+    sql(&database.url, "CREATE SCHEMA \"My App\"").await;
+    let alone = format!("{}?options=-csearch_path%3D%22My%5C%20App%22", database.url);
+    migrate_as_before(&alone, BEFORE_STEPS).await;
+    let build = "CREATE UNIQUE INDEX CONCURRENTLY users_by_email_text ON users (standing)";
+    create_users_in(&alone, 2).await;
+    postgres_client(&alone).await.batch_execute(build).await.expect_err("two users are active");
+    let url: PostgresUrl = format!("{alone},public").parse().expect("a URL");
+
+    let applied = within(LONG, "the migration ends", migrate(&url, &|_| {})).await.expect("a migration");
+
+    assert_eq!(applied, 1);
+    assert_eq!(database.value(INVALID_INDEXES).await, 0);
+    let indexes = "SELECT count(*) FROM pg_indexes WHERE indexname = 'users_by_email_text'";
+    assert_eq!(database.value(indexes).await, 2);
+}
+
+#[tokio::test]
+async fn words_are_cut_between_characters_without_an_encoding() {
+    let url = empty_database_in("SQL_ASCII").await;
+    migrate(&url.parse().expect("a URL"), &|_| {}).await.expect("a migration");
+    let client = postgres_client(&url).await;
+
+    let insert = "INSERT INTO users (id, email, name, standing, epoch, created)
+        VALUES (gen_random_uuid(), 'ada@example.org', $1, 'active', 1, now())";
+    client.execute(insert, &[&format!("a{} {}", "é".repeat(40), "b".repeat(70))]).await.expect("an insertion");
+
+    let words = client.query("SELECT word FROM user_name_words ORDER BY word", &[]).await.expect("valid UTF-8");
+    let words: Vec<String> = words.iter().map(|row| row.get(0)).collect();
+    assert_eq!(words, [format!("a{}", "é".repeat(31)), "b".repeat(64)]);
 }
 
 #[tokio::test]

@@ -152,3 +152,50 @@ async fn changes_of_members_do_not_wait_for_administrators() {
     assert_eq!(deleted, Ok(OwnDeletion::Deleted));
     drop(other);
 }
+
+async fn stored_last_logins(fixture: &Fixture) -> i64 {
+    let client = postgres_client(&fixture.backend.database).await;
+    client.query_one("SELECT count(*) FROM user_logins", &[]).await.expect("a row").get(0)
+}
+
+#[tokio::test]
+async fn deletion_while_a_login_is_recorded_leaves_no_last_login() {
+    let fixture = Fixture::empty().await;
+    let ada = fixture.inserted("ada@example.org").await;
+    let login =
+        "INSERT INTO audit_events (id, at, event, user_id) SELECT gen_random_uuid(), now(), 'login', id FROM users";
+    let (deletion, time_left) = (fixture.deletion(&[&ada]), time());
+    let other = Transaction::begun(&fixture, login).await;
+
+    let outcome = other.committed_while(fixture.stores.user_admin.delete(&deletion, &time_left)).await;
+
+    assert_eq!(outcome, Ok(AdminWrite::Done(vec![ada])));
+    assert_eq!(stored_last_logins(&fixture).await, 0);
+}
+
+#[tokio::test]
+async fn login_that_is_recorded_during_a_deletion_leaves_no_last_login() {
+    let fixture = Fixture::empty().await;
+    let (ada, grace) = (fixture.inserted("ada@example.org").await, fixture.inserted("grace@example.org").await);
+    let (events, time_left) = ([&ada, &grace].map(|user| fixture.event_about(EventKind::Login, user.id)), time());
+    let other = Transaction::begun(&fixture, &format!("DELETE FROM users WHERE id = '{}'", ada.id)).await;
+
+    let outcome = other.committed_while(fixture.stores.audit.append(&events, &time_left)).await;
+
+    assert_eq!(outcome, Ok(()));
+    assert_eq!(stored_last_logins(&fixture).await, 1);
+}
+
+#[tokio::test]
+async fn changes_of_a_user_do_not_wait_for_a_login_that_is_recorded() {
+    let fixture = Fixture::empty().await;
+    let ada = fixture.inserted("ada@example.org").await;
+    let login =
+        "INSERT INTO audit_events (id, at, event, user_id) SELECT gen_random_uuid(), now(), 'login', id FROM users";
+    let other = Transaction::begun(&fixture, login).await;
+
+    let changed = within(Duration::from_secs(30), "a change waits", fixture.changed(&ada, new_name("Ada King"))).await;
+
+    assert!(matches!(changed, AdminWrite::Done(_)));
+    drop(other);
+}

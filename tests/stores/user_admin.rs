@@ -168,7 +168,7 @@ async fn change_writes_its_fields_and_nothing_else() {
     let mut kinds: Vec<_> = fixture.stored_events().await.iter().map(|event| event.kind).collect();
     kinds.sort_by_key(|kind| kind.name());
     let changed = EventKind::AdminUserChanged;
-    assert_eq!(kinds, [changed, changed, changed, EventKind::AdminUserRenamed]);
+    assert_eq!(kinds, [EventKind::AdminPasswordSet, changed, changed, EventKind::AdminUserRenamed]);
 }
 
 #[tokio::test]

@@ -20,7 +20,12 @@ CREATE TABLE user_name_words (
 );
 
 CREATE FUNCTION name_words(name text) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
-    SELECT DISTINCT left(word, 64)
+    -- In a database without an encoding, left() cuts bytes: removes the last character, which may be incomplete.
+    SELECT DISTINCT CASE
+        WHEN length(word) > 64 AND getdatabaseencoding() = 'SQL_ASCII'
+            THEN regexp_replace(left(word, 64), '[\xC0-\xFF]?[\x80-\xBF]*$', '')
+        ELSE left(word, 64)
+    END
     FROM unnest((string_to_array(translate(lower(name COLLATE "C"), '-', ' '), ' '))[1:8]) AS word
     WHERE word <> ''
 $$;
@@ -49,8 +54,6 @@ CREATE FUNCTION users_are_deleted() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM user_name_words WHERE user_id IN (SELECT id FROM deleted);
-    -- In the order in which audit events lock them.
-    PERFORM FROM user_logins WHERE user_id IN (SELECT id FROM deleted) ORDER BY user_id FOR UPDATE;
     DELETE FROM user_logins WHERE user_id IN (SELECT id FROM deleted);
     RETURN NULL;
 END
@@ -107,11 +110,17 @@ INSERT INTO statistics_of_events (event, statistic) VALUES
 CREATE FUNCTION audit_events_are_inserted() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    -- Other events do not wait for a lock of users.
     IF EXISTS (SELECT FROM inserted WHERE event IN ('login', 'sign_up')) THEN
+        -- Locks the users against deletion, but not against most changes: without the locks, a deletion that ends meanwhile
+        -- would leave the row of its user.
+        WITH existing AS MATERIALIZED (
+            SELECT id FROM users
+            WHERE id = ANY (ARRAY(SELECT user_id FROM inserted WHERE event IN ('login', 'sign_up')))
+            ORDER BY id FOR KEY SHARE
+        )
         INSERT INTO user_logins (user_id, at)
-        SELECT user_id, max(at) FROM inserted
-        WHERE event IN ('login', 'sign_up') AND EXISTS (SELECT FROM users WHERE users.id = user_id)
+        SELECT user_id, max(inserted.at) FROM inserted JOIN existing ON existing.id = user_id
+        WHERE event IN ('login', 'sign_up')
         GROUP BY user_id
         ORDER BY user_id
         ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE excluded.at >= user_logins.at + interval '1 minute';

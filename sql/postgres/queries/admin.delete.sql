@@ -23,10 +23,17 @@ outcome AS MATERIALIZED (
         ELSE 'done'
     END AS outcome
 ),
+-- Locks the users against the triggers of audit events, which lock them in the same order.
+targets AS MATERIALIZED (
+    SELECT id FROM users
+    WHERE id = ANY ($4) AND NOT $12::boolean AND (SELECT outcome FROM outcome) = 'done'
+    ORDER BY id
+    FOR UPDATE
+),
 removed AS (
     DELETE FROM users
-    USING locked
-    WHERE users.id = locked.id AND locked.is_target AND NOT $12::boolean AND (SELECT outcome FROM outcome) = 'done'
+    USING targets
+    WHERE users.id = targets.id
     RETURNING users.id
 ),
 recorded AS (

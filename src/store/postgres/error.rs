@@ -193,6 +193,17 @@ pub enum SchemaError {
         /// What is missing.
         expected: String,
     },
+    /// The tables are in a schema of the `search_path` that is not the first one, where new ones would be created.
+    #[error(
+        "failed to migrate PostgreSQL: the tables are in schema {found}, but new ones would be created in schema {current}, \
+         which precedes it in the search_path: expected options=-csearch_path%3D{found} in DATABASE_URL"
+    )]
+    OtherSchema {
+        /// The schema of the tables.
+        found: String,
+        /// The first schema of the `search_path`.
+        current: String,
+    },
     /// Something else has the name of an index that a migration builds.
     #[error(
         "failed to migrate PostgreSQL: {name} is not the index of table {table} that the migration builds: rename it"

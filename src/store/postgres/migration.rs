@@ -34,8 +34,12 @@ use super::{
 /// and then for the transaction itself: together at most half a second.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Without a limit, because an index of a large table takes its time.
-const SET_UP: &str = "SET statement_timeout = 0";
+/// Without limits, which the database or the role may set: an index of a large table takes its time, and its build waits for
+/// older transactions.
+const SET_UP: &str = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+
+/// Need PostgreSQL 14 and 17.
+const NO_OTHER_TIMEOUTS: [&str; 2] = ["SET idle_session_timeout = 0", "SET transaction_timeout = 0"];
 
 /// Needs PostgreSQL 12. The plan of a batch depends on its position.
 const CUSTOM_PLANS: [&str; 1] = ["SET plan_cache_mode = force_custom_plan"];
@@ -61,8 +65,10 @@ pub async fn migrate(url: &PostgresUrl, report: &(dyn Fn(&MigrationProgress) + S
     if history::pending(&client).await?.migrations.is_empty() {
         return Ok(0);
     }
+    history::check_schema(&client).await?;
     history::check_privileges(&client).await?;
     client.batch_execute(SET_UP).await?;
+    set_if_supported(&client, &NO_OTHER_TIMEOUTS).await?;
     set_if_supported(&client, &CUSTOM_PLANS).await?;
     set_if_supported(&client, &NOTICE_LOSS).await?;
     lock::lock(&client, report).await?;

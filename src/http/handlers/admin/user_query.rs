@@ -4,13 +4,10 @@ use super::parameters::{limit, time};
 use crate::{
     http::query::Query,
     model::{
-        AccountStatus, CursorKey, Direction, DisplayText, Email, MAX_EMAIL_CHARACTERS, Role, UserCursor, UserFilter,
-        UserOrder, UserPageQuery,
+        AccountStatus, CursorKey, Direction, Email, MAX_EMAIL_CHARACTERS, MAX_WORD_CHARACTERS, Role, UserCursor,
+        UserFilter, UserOrder, UserPageQuery,
     },
 };
-
-/// The longest beginning of a word, in characters: stores keep as much of each word.
-const MAX_WORD_CHARACTERS: usize = 64;
 
 /// The parameters that determine the order.
 const ORDERS: [&str; 4] = ["order", "email", "email_prefix", "name_word"];
@@ -48,8 +45,8 @@ fn user_order(query: &mut Query) -> UserOrder {
     }
     let order = query.optional("order", order);
     let email = query.optional("email", exact_email).map(UserOrder::ExactEmail);
-    let email_prefix = query.optional("email_prefix", email_prefix).map(UserOrder::EmailPrefix);
-    let name_word = query.optional("name_word", name_word).map(UserOrder::WordPrefix);
+    let email_prefix = query.optional("email_prefix", email_prefix);
+    let name_word = query.optional("name_word", name_word);
     order.or(email).or(email_prefix).or(name_word).unwrap_or(UserOrder::Created(Direction::Descending))
 }
 
@@ -71,19 +68,13 @@ fn exact_email(text: &str) -> Result<Email, &'static str> {
     Email::of_existing_account(text).map_err(|_| "Enter a valid email address.")
 }
 
-/// Stored emails consist of these characters: their domains are in A-labels.
-fn email_prefix(text: &str) -> Result<String, String> {
-    if text.len() > MAX_EMAIL_CHARACTERS || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("Enter at most {MAX_EMAIL_CHARACTERS} visible ASCII characters."));
-    }
-    Ok(text.to_ascii_lowercase())
+fn email_prefix(text: &str) -> Result<UserOrder, String> {
+    UserOrder::email_prefix(text)
+        .ok_or_else(|| format!("Enter at most {MAX_EMAIL_CHARACTERS} visible ASCII characters."))
 }
 
-/// Normalises the text as names are normalised. Words have no spaces and no hyphens.
-fn name_word(text: &str) -> Result<String, String> {
-    let word = text.parse::<DisplayText>().ok().map(|text| text.as_str().to_ascii_lowercase());
-    let is_word = |word: &String| word.chars().count() <= MAX_WORD_CHARACTERS && !word.contains([' ', '-']);
-    word.filter(is_word)
+fn name_word(text: &str) -> Result<UserOrder, String> {
+    UserOrder::word_prefix(text)
         .ok_or_else(|| format!("Enter the beginning of one word, of at most {MAX_WORD_CHARACTERS} characters."))
 }
 

@@ -12,6 +12,7 @@ const CREATE_PROGRESS: &str = include_str!("../../../../sql/postgres/queries/mig
 const PROGRESS: &str = include_str!("../../../../sql/postgres/queries/migration.progress.sql");
 const STEP_DONE: &str = include_str!("../../../../sql/postgres/queries/migration.step_done.sql");
 const BATCH_DONE: &str = include_str!("../../../../sql/postgres/queries/migration.batch_done.sql");
+const SCHEMAS: &str = include_str!("../../../../sql/postgres/queries/migration.schemas.sql");
 const PRIVILEGES: &str = include_str!("../../../../sql/postgres/queries/migration.privileges.sql");
 
 /// The migrations that a database needs.
@@ -46,6 +47,20 @@ pub(super) async fn pending(client: &Client) -> Result<Pending, SchemaError> {
     }
     let migrations = known.into_iter().filter(|migration| migration.version() > latest).collect();
     Ok(Pending { is_new: applied.is_empty(), migrations })
+}
+
+/// Checks that migrations change the schema that has the record of applied ones, if there is a record: PostgreSQL finds a table
+/// in any schema of the `search_path`, but creates one in the first schema.
+///
+/// # Errors
+/// Returns [`SchemaError::OtherSchema`] if not.
+pub(super) async fn check_schema(client: &Client) -> Result<(), SchemaError> {
+    let row = client.query_one(SCHEMAS, &[]).await?;
+    let (found, current): (Option<String>, Option<String>) = (row.try_get("history")?, row.try_get("current")?);
+    match (found, current) {
+        (Some(found), Some(current)) if found != current => Err(SchemaError::OtherSchema { found, current }),
+        _ => Ok(()),
+    }
 }
 
 /// Checks that the role may create tables, and owns those that there are.

@@ -35,9 +35,9 @@ pub(super) async fn build(
         match state(client, index).await? {
             State::Valid => return Ok(()),
             State::Absent => {}
-            State::Invalid => {
+            State::Invalid { schema } => {
                 report.activity(format!("dropping the invalid index {}", index.name));
-                let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {}", index.name);
+                let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {schema}.{}", index.name);
                 run(client, &drop, &mut monitor, report).await?;
             }
         }
@@ -58,13 +58,18 @@ async fn check_built(client: &Client, index: &Index) -> Result<(), SchemaError> 
     let Index { name, table, .. } = index;
     match state(client, index).await? {
         State::Valid => Ok(()),
-        State::Absent | State::Invalid => Err(SchemaError::NameTaken { name: name.clone(), table: table.clone() }),
+        State::Absent | State::Invalid { .. } => {
+            Err(SchemaError::NameTaken { name: name.clone(), table: table.clone() })
+        }
     }
 }
 
 enum State {
     Absent,
-    Invalid,
+    Invalid {
+        /// Its schema, in quotes if necessary.
+        schema: String,
+    },
     Valid,
 }
 
@@ -74,7 +79,7 @@ async fn state(client: &Client, index: &Index) -> Result<State, SchemaError> {
         let Index { name, table, .. } = index;
         return Err(SchemaError::NameTaken { name: name.clone(), table: table.clone() });
     }
-    Ok(if row.try_get("is_valid")? { State::Valid } else { State::Invalid })
+    Ok(if row.try_get("is_valid")? { State::Valid } else { State::Invalid { schema: row.try_get("schema")? } })
 }
 
 async fn session_of(client: &Client) -> Result<i32, SchemaError> {
