@@ -139,7 +139,7 @@ impl UserAdmin {
             }
             None => None,
         };
-        let user = User { email_verified, role, status, ..User::new(email, name, hash, self.clock.now()) };
+        let user = User { email_verified, status, role, ..User::new(email, name, hash, self.clock.now()) };
         let event = self.audit.event(EventKind::AdminUserCreated, &user, call.origin.clone());
         done(self.changes.create(&user, &event, call.time).await?, user.id)?;
         self.audit.record_inserted(&event);
