@@ -140,3 +140,24 @@ fn render(events: &[AuditEvent], format: Format) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::model::{AuditOrigin, AuditSubject, EventId};
+
+    #[test]
+    fn event_of_the_admin_api_has_its_address_and_its_actor() {
+        let line = |origin| {
+            let (id, at, kind) = (EventId(uuid::Uuid::nil()), OffsetDateTime::UNIX_EPOCH, EventKind::AdminUserDeleted);
+            EventView::of(&AuditEvent { id, at, kind, subject: AuditSubject::default(), origin }).details()
+        };
+        let request = AuditOrigin { address: Some(Ipv4Addr::LOCALHOST.into()), ..AuditOrigin::default() };
+
+        assert_eq!(line(request.clone()), "  from 127.0.0.1");
+        assert_eq!(line(request.with_actor("API key shop")), "  from 127.0.0.1  by API key shop");
+        assert_eq!(line(AuditOrigin::default().with_actor("server")), "  from server");
+    }
+}
