@@ -3,8 +3,8 @@
 //!     scripts/measure-admin-lists
 //!
 //! Prints a row for each kind of page: the median time in both stores, and their ratio. Both stores are asked in turns, each time
-//! at another position, by calls of the store contracts. `-- --users NUMBER` makes the larger store smaller; `-- --test` makes both
-//! small.
+//! at another position, by requests of an API client on a connection that stays open. The servers are in this process.
+//! `-- --users NUMBER` makes the larger store smaller; `-- --test` makes both small.
 
 use std::{
     env,
@@ -13,6 +13,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{
+    Request,
+    body::Bytes,
+    client::conn::http1::{self, SendRequest},
+    header::{AUTHORIZATION, HOST},
+};
+use hyper_util::rt::TokioIo;
 use postern::{
     clock::{Clock, ManualClock},
     model::{
@@ -23,14 +31,17 @@ use postern::{
     },
     store::{ImportDecision, StagedUser, UserImport, postgres::PostgresUserImport, sqlite::DataDirectory},
 };
-use time::{OffsetDateTime, macros::datetime};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::datetime};
+use tokio::net::TcpStream;
 use uuid::Builder;
 
 #[path = "../tests/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "shared with the tests")]
 mod support;
 
-use support::{Backend as _, Embedded, PostgresRedis, Stores, postgres_client, time};
+use support::{
+    API_KEY, Backend, Embedded, PostgresRedis, Service, Settings, Stores, postgres_client, time, write_private,
+};
 
 /// The first sign-up; one follows every 30 seconds, and an event every 20.
 const START: OffsetDateTime = datetime!(2024-01-01 0:00 UTC);
@@ -142,13 +153,8 @@ fn address(number: u64, count: u64) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + client))
 }
 
-/// A filled store.
-struct Filled {
-    stores: Stores,
-    count: u64,
-}
-
-async fn filled(stores: Stores, mut import: Box<dyn UserImport>, count: u64) -> Filled {
+/// Fills a store.
+async fn fill(stores: &Stores, mut import: Box<dyn UserImport>, count: u64) {
     for first in (0..count).step_by(1000) {
         let staged = |number: u64| StagedUser {
             row: number + 1,
@@ -167,50 +173,136 @@ async fn filled(stores: Stores, mut import: Box<dyn UserImport>, count: u64) -> 
         let events: Vec<_> = (first..count.min(first + 2000)).map(|number| event(number, count)).collect();
         stores.audit.append(&events, &time()).await.expect("a response");
     }
-    Filled { stores, count }
 }
 
-async fn filled_sqlite(count: u64) -> (Filled, Embedded) {
+async fn filled_sqlite(count: u64) -> Filled<Embedded> {
     let (backend, clock) = (Embedded::empty().await, Arc::new(ManualClock::default()));
     let stores = backend.open(Arc::clone(&clock)).await;
     let directory = DataDirectory::existing(backend.0.path()).expect("a store");
     let store = directory.store_beside_server(clock as Arc<dyn Clock>).expect("the store opens");
     let import = Box::new(store.user_import().expect("an import").expect("no other import"));
-    (filled(stores, import, count).await, backend)
+    fill(&stores, import, count).await;
+    // They hold the lock of the directory.
+    drop((stores, directory, store));
+    Filled::serve(backend, count).await
 }
 
-async fn filled_postgres(count: u64) -> (Filled, PostgresRedis) {
+async fn filled_postgres(count: u64) -> Filled<PostgresRedis> {
     let (backend, clock) = (PostgresRedis::empty().await, Arc::new(ManualClock::default()));
     let stores = backend.open(clock).await;
     let import = PostgresUserImport::open(&backend.database.parse().expect("a URL")).await.expect("an import");
-    let filled = filled(stores, Box::new(import.expect("no other import")), count).await;
+    fill(&stores, Box::new(import.expect("no other import")), count).await;
     // As autovacuum does by and by.
     postgres_client(&backend.database).await.batch_execute("VACUUM ANALYZE").await.expect("a vacuum");
-    (filled, backend)
+    Filled::serve(backend, count).await
 }
 
 /// What is read.
 enum Read {
     Users(UserPageQuery),
     Details(UserId),
-    Estimate,
     Events(EventPageQuery),
     Statistics(OffsetDateTime, OffsetDateTime),
 }
 
-impl Filled {
-    async fn timed(&self, read: &Read) -> Duration {
-        let (time, started) = (time(), Instant::now());
-        match read {
-            Read::Users(query) => drop(self.stores.directory.page(query, &time).await.expect("a page")),
-            Read::Details(id) => drop(self.stores.directory.details(*id, &time).await.expect("a response")),
-            Read::Estimate => drop(self.stores.directory.estimated_users(&time).await.expect("a response")),
-            Read::Events(query) => drop(self.stores.audit_reader.page(query, &time).await.expect("a page")),
-            Read::Statistics(from, until) => {
-                drop(self.stores.audit_reader.statistics(*from, *until, &time).await.expect("a response"));
+impl Read {
+    /// Returns the path and the query of the request.
+    fn target(&self) -> String {
+        let (path, query) = match self {
+            Self::Users(query) => ("users/".to_owned(), user_parameters(query)),
+            Self::Details(id) => (format!("users/{id}/"), Vec::new()),
+            Self::Events(query) => ("audit-events/".to_owned(), event_parameters(query)),
+            Self::Statistics(from, until) => {
+                ("statistics/".to_owned(), [("from", rfc3339(*from)), ("until", rfc3339(*until))].into())
             }
-        }
-        started.elapsed()
+        };
+        let query: Vec<_> = query.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("/admin/api/{path}?{}", query.join("&")).trim_end_matches('?').to_owned()
+    }
+}
+
+type Parameters = Vec<(&'static str, String)>;
+
+fn rfc3339(time: OffsetDateTime) -> String {
+    time.format(&Rfc3339).expect("a year of four digits")
+}
+
+fn user_parameters(query: &UserPageQuery) -> Parameters {
+    let order =
+        |name: &str, direction| ("order", if direction == Descending { format!("-{name}") } else { name.into() });
+    let filter = &query.filter;
+    let parameters = [
+        Some(match &query.order {
+            UserOrder::Created(direction) => order("created", *direction),
+            UserOrder::Email(direction) => order("email", *direction),
+            UserOrder::LastLogin(direction) => order("last_login", *direction),
+            UserOrder::ExactEmail(email) => ("email", email.as_str().to_owned()),
+            UserOrder::EmailPrefix(prefix) => ("email_prefix", prefix.clone()),
+            UserOrder::WordPrefix(prefix) => ("name_word", prefix.clone()),
+        }),
+        filter.status.map(|status| ("status", status.name().to_owned())),
+        filter.role.map(|role| ("role", role.name().to_owned())),
+        filter.created_from.map(|time| ("created_from", rfc3339(time))),
+        filter.created_before.map(|time| ("created_before", rfc3339(time))),
+        query.after.as_ref().map(|cursor| ("after", cursor.to_string())),
+        Some(("limit", query.limit.to_string())),
+    ];
+    parameters.into_iter().flatten().collect()
+}
+
+fn event_parameters(query: &EventPageQuery) -> Parameters {
+    let parameters = [
+        query.user.map(|user| ("user", user.to_string())),
+        query.kind.map(|kind| ("kind", kind.name().to_owned())),
+        query.address.map(|address| ("address", address.to_string())),
+        query.until.map(|time| ("until", rfc3339(time))),
+        query.before.map(|event| ("after", event.0.to_string())),
+        Some(("limit", query.limit.to_string())),
+    ];
+    parameters.into_iter().flatten().collect()
+}
+
+/// A server on a filled store.
+struct Filled<B> {
+    service: Service<B>,
+    count: u64,
+}
+
+impl<B: Backend> Filled<B> {
+    async fn serve(backend: B, count: u64) -> Self {
+        let service = Service::start_on(backend, Settings::default()).await;
+        write_private(&service.keys_directory().join("api-keys"), &format!("console {API_KEY} admin:read\n"));
+        // The server then reads the file again.
+        service.advance(Duration::from_secs(1));
+        Self { service, count }
+    }
+
+    async fn client(&self) -> Client {
+        let stream = TcpStream::connect(self.service.operations_address()).await.expect("the server accepts");
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        tokio::spawn(connection);
+        Client(sender)
+    }
+}
+
+/// An API client with a connection.
+struct Client(SendRequest<Empty<Bytes>>);
+
+impl Client {
+    async fn timed(&mut self, read: &Read) -> Duration {
+        let request = Request::get(read.target())
+            .header(HOST, "postern.test")
+            .header(AUTHORIZATION, format!("Bearer {API_KEY}"))
+            .body(Empty::new())
+            .expect("a valid request");
+        let started = Instant::now();
+        self.0.ready().await.expect("the connection stays open");
+        let response = self.0.send_request(request).await.expect("a response");
+        let status = response.status();
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        let elapsed = started.elapsed();
+        assert_eq!(status, 200, "{} {body:?}", read.target());
+        elapsed
     }
 }
 
@@ -301,7 +393,6 @@ fn searches(middle: &User) -> Reads {
             users(UserOrder::WordPrefix("k".to_owned()), with(INACTIVE, ADMINISTRATOR), None)
         }),
         ("details of a user", Read::Details(middle.id)),
-        ("estimated number of users", Read::Estimate),
     ]
 }
 
@@ -327,14 +418,15 @@ fn of_events(user: UserId, event: &AuditEvent) -> Reads {
 }
 
 /// Prints the table of a kind of store.
-async fn compare(store: &str, small: &Filled, large: &Filled, rounds: u64) {
+async fn compare<B: Backend>(store: &str, small: &Filled<B>, large: &Filled<B>, rounds: u64) {
+    let (mut client_of_small, mut client_of_large) = (small.client().await, large.client().await);
     let names: Vec<_> = reads(0, small.count).into_iter().map(|(name, _)| name).collect();
     let mut times = vec![(Vec::new(), Vec::new()); names.len()];
     for round in 0..rounds {
         let both = reads(round, small.count).into_iter().zip(reads(round, large.count));
         for (times, ((_, in_small), (_, in_large))) in times.iter_mut().zip(both) {
-            times.0.push(small.timed(&in_small).await);
-            times.1.push(large.timed(&in_large).await);
+            times.0.push(client_of_small.timed(&in_small).await);
+            times.1.push(client_of_large.timed(&in_large).await);
         }
     }
     println!("\n{store}\n\n| page | {} users | {} users | ratio |\n|---|---|---|---|", small.count, large.count);
@@ -358,9 +450,9 @@ async fn main() {
     let users = users.map(|place| arguments[place + 1].parse().expect("a number of users"));
     let (few, many, rounds) = if is_test { (200, 400, 2) } else { (1000, users.unwrap_or(1_000_000), ROUNDS) };
 
-    let ((small, _directory), (large, _large_directory)) = (filled_sqlite(few).await, filled_sqlite(many).await);
+    let (small, large) = (filled_sqlite(few).await, filled_sqlite(many).await);
     compare("Embedded store:", &small, &large, rounds).await;
     drop((small, large));
-    let ((small, _schema), (large, _large_schema)) = (filled_postgres(few).await, filled_postgres(many).await);
+    let (small, large) = (filled_postgres(few).await, filled_postgres(many).await);
     compare("PostgreSQL:", &small, &large, rounds).await;
 }

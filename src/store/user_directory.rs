@@ -15,7 +15,7 @@ pub const MAX_EXAMINED: u32 = 1000;
 /// anyway.
 pub const MAX_EXAMINED_SCATTERED: u32 = MAX_PAGE;
 
-/// Finds users for administrators. No call takes longer because there are more users.
+/// Finds users for administrators. No call examines more entries because there are more users.
 ///
 /// A call counts against `time` while it runs, and fails with [`StoreError::Unavailable`] when that is used up. A call fails
 /// with [`StoreError::Corrupt`] if a stored user cannot be read. An implementation may repeat any call whose connection broke.

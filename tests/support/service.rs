@@ -81,11 +81,16 @@ impl<B: Backend> Service<B> {
     }
 
     pub async fn start_with(settings: Settings) -> Self {
+        Self::start_on(B::empty().await, settings).await
+    }
+
+    /// Starts a server on a backend that may have users.
+    pub async fn start_on(backend: B, settings: Settings) -> Self {
         let keys = tempfile::tempdir().expect("a temporary directory");
         let clock = Arc::new(ManualClock::default());
         new_keys(keys.path(), &clock);
         write_private(&keys.path().join("api-keys"), &format!("billing {API_KEY}\n"));
-        let shared = Arc::new(Shared { backend: B::empty().await, keys, clock });
+        let shared = Arc::new(Shared { backend, keys, clock });
         let server = Server::start(&shared, settings).await;
         Self { shared, server }
     }
@@ -219,6 +224,11 @@ impl Server {
     /// Introspects a token as a known API client.
     pub async fn introspect(&self, token: &str) -> Response {
         self.api().introspect(token).await
+    }
+
+    /// The address of the operations listener.
+    pub fn operations_address(&self) -> SocketAddr {
+        self.operations
     }
 
     /// A request to the operations listener.

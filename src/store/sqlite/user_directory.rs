@@ -174,7 +174,14 @@ fn entry(
 ) -> Result<(UserCursor, Option<UserDetails>), StoreError> {
     let has_user = row.get::<_, Option<[u8; 16]>>(0)?.is_some();
     let user = if has_user { Some(users::user(row)?).filter(|user| filter.accepts(user)) } else { None };
-    let found = user.map(|user| details(transaction, user)).transpose()?;
+    let found = match (user, range) {
+        // The entry is the last login.
+        (Some(user), UserScan::Logins(..)) => {
+            Some(UserDetails { last_login: Some(time(row.get(AFTER_USER + 1)?)?), user })
+        }
+        (Some(user), _) => Some(details(transaction, user)?),
+        (None, _) => None,
+    };
     let (key, id, matches) = match range {
         UserScan::Created(..) => (CursorKey::Created(time(row.get(8)?)?), 0, true),
         UserScan::NeverLoggedIn(..) => {
