@@ -39,13 +39,14 @@ libfuzzer_sys::fuzz_target!(|file: &[u8]| {
 /// Each key names its client, and no other text of the file is a key. A comment may repeat a key that begins with `#`.
 fn check(clients: &ApiClients, text: &str) {
     // The file was read less than a second ago, so it is not read again and the future is ready.
-    let name_of = |key: &str| clients.by_key(key).now_or_never().flatten().map(|name| name.name.as_str().to_owned());
+    let name_of =
+        |key: &str| clients.by_key(key).now_or_never().flatten().map(|client| client.name.as_str().to_owned());
     let lines = || text.lines().map(str::trim);
     let mut keys = HashSet::new();
     for line in lines() {
         let words: Vec<_> = line.split_whitespace().collect();
         match words[..] {
-            [name, key] if !line.starts_with('#') => {
+            [name, key] | [name, key, _] if !line.starts_with('#') => {
                 assert_eq!(name_of(key).as_deref(), Some(name));
                 assert!((32..=256).contains(&key.len()) && key.is_ascii(), "{key}");
                 keys.insert(key);
