@@ -1,8 +1,9 @@
 //! Logout of one session by its refresh token, and of all sessions of a user.
 
-use tracing::warn;
-
-use super::{authenticate::CurrentUser, call_context::CallContext, error::AccountError, service::Accounts};
+use super::{
+    authenticate::CurrentUser, call_context::CallContext, error::AccountError, service::Accounts,
+    sessions::remove_ended_sessions,
+};
 use crate::{
     model::{AuditSubject, Epoch, EventKind, SessionId, User},
     store::UserUpdate,
@@ -42,16 +43,13 @@ impl Accounts {
     }
 
     /// Removes the sessions that a new epoch or the deletion of `former` has ended, except `survivor`, and returns their
-    /// number. A failure is only logged, because the epoch makes these sessions invalid in any case.
+    /// number.
     pub(super) async fn remove_ended_sessions(
         &self,
         former: &User,
         survivor: Option<SessionId>,
         call: &CallContext,
     ) -> u64 {
-        self.sessions.remove_ended(former, survivor, &call.time).await.unwrap_or_else(|error| {
-            warn!(%error, user = %former.id, "failed to remove ended sessions; they stay invalid");
-            0
-        })
+        remove_ended_sessions(&*self.sessions, former, survivor, &call.time).await
     }
 }

@@ -2,8 +2,13 @@
 
 use std::cmp::Reverse;
 
+use tracing::warn;
+
 use super::{authenticate::CurrentUser, call_context::CallContext, error::AccountError, service::Accounts};
-use crate::model::{AuditSubject, EventKind, Session, SessionId};
+use crate::{
+    model::{AuditSubject, EventKind, Session, SessionId, User},
+    store::{SessionStore, StoreError, TimeBudget},
+};
 
 impl Accounts {
     /// Returns the user's valid sessions, newest first.
@@ -11,13 +16,11 @@ impl Accounts {
     /// # Errors
     /// Returns [`AccountError::Store`] if the session store fails.
     pub async fn list_sessions(&self, current: &CurrentUser, call: &CallContext) -> Result<Vec<Session>, AccountError> {
-        let mut sessions = self.sessions.list(current.user.id, &call.time).await?;
-        sessions.retain(|session| current.user.is_session_valid(session.id, session.epoch));
+        let mut sessions = valid_sessions(&*self.sessions, &current.user, &call.time).await?;
         // The store may record the use by this request later.
         if let Some(own) = sessions.iter_mut().find(|session| session.id == current.session.id) {
             own.last_used = own.last_used.max(current.session.last_used);
         }
-        sessions.sort_by_key(|session| Reverse((session.created, session.id.0)));
         Ok(sessions)
     }
 
@@ -43,4 +46,30 @@ impl Accounts {
         self.audit.record(EventKind::SessionEnded, subject, call);
         Ok(())
     }
+}
+
+/// Returns the valid sessions of a user, newest first.
+pub(super) async fn valid_sessions(
+    store: &dyn SessionStore,
+    user: &User,
+    time: &TimeBudget,
+) -> Result<Vec<Session>, StoreError> {
+    let mut sessions = store.list(user.id, time).await?;
+    sessions.retain(|session| user.is_session_valid(session.id, session.epoch));
+    sessions.sort_by_key(|session| Reverse((session.created, session.id.0)));
+    Ok(sessions)
+}
+
+/// Removes the sessions that a new epoch or the deletion of `former` has ended, except `survivor`, and returns their number. A
+/// failure is only logged, because these sessions are invalid in any case.
+pub(super) async fn remove_ended_sessions(
+    store: &dyn SessionStore,
+    former: &User,
+    survivor: Option<SessionId>,
+    time: &TimeBudget,
+) -> u64 {
+    store.remove_ended(former, survivor, time).await.unwrap_or_else(|error| {
+        warn!(%error, user = %former.id, "failed to remove ended sessions; they stay invalid");
+        0
+    })
 }

@@ -8,8 +8,7 @@ use time::OffsetDateTime;
 use super::output::{Format, json};
 use crate::{
     accounts::UserRef,
-    clock::rfc3339,
-    model::{AuditEvent, DisplayText, EventKind, EventPageQuery, UserId},
+    model::{AuditEvent, AuditEventView, EventKind, EventPageQuery, UserId},
     store::{AuditReader, StoreError, TimeBudget, UserStore, read_events},
 };
 
@@ -76,67 +75,34 @@ async fn user_id(user: &UserRef, users: &dyn UserStore, time: &TimeBudget) -> Re
     }
 }
 
-/// An event as JSON.
-#[derive(Serialize)]
-struct EventView<'event> {
-    id: String,
-    at: String,
-    event: &'static str,
-    user: Option<String>,
-    session: Option<String>,
-    address: Option<String>,
-    user_agent: Option<&'event str>,
-    request_id: Option<&'event str>,
-    actor: Option<&'event str>,
-    detail: Option<&'event str>,
-}
-
-impl<'event> EventView<'event> {
-    fn of(event: &'event AuditEvent) -> Self {
-        let AuditEvent { id, at, kind, subject, origin } = event;
-        Self {
-            id: id.0.to_string(),
-            at: rfc3339(*at),
-            event: kind.name(),
-            user: subject.user.map(|user| user.to_string()),
-            session: subject.session.map(|session| session.to_string()),
-            address: origin.address.map(|address| address.to_string()),
-            user_agent: origin.user_agent.as_ref().map(DisplayText::as_str),
-            request_id: origin.request_id.as_deref(),
-            actor: origin.actor.as_deref(),
-            detail: subject.detail.as_deref(),
-        }
-    }
-
-    /// Returns the fields besides time and kind, on one line. The user agent is quoted: a client chooses it.
-    fn details(&self) -> String {
-        let agent = self.user_agent.map(|agent| format!("{agent:?}"));
-        let fields = [
-            ("user", self.user.as_deref()),
-            ("session", self.session.as_deref()),
-            ("from", self.address.as_deref().or(self.actor)),
-            ("by", self.address.as_ref().and(self.actor)),
-            ("detail", self.detail),
-            ("request", self.request_id),
-            ("agent", agent.as_deref()),
-        ];
-        fields.into_iter().filter_map(|(name, value)| Some(format!("  {name} {}", value?))).collect()
-    }
+/// Returns the fields besides time and kind, on one line. The user agent is quoted: a client chooses it.
+fn details(event: &AuditEventView<'_>) -> String {
+    let agent = event.user_agent.map(|agent| format!("{agent:?}"));
+    let fields = [
+        ("user", event.user.as_deref()),
+        ("session", event.session.as_deref()),
+        ("from", event.address.as_deref().or(event.actor)),
+        ("by", event.address.as_ref().and(event.actor)),
+        ("detail", event.detail),
+        ("request", event.request_id),
+        ("agent", agent.as_deref()),
+    ];
+    fields.into_iter().filter_map(|(name, value)| Some(format!("  {name} {}", value?))).collect()
 }
 
 #[derive(Serialize)]
 struct EventListView<'events> {
-    events: Vec<EventView<'events>>,
+    events: Vec<AuditEventView<'events>>,
 }
 
 fn render(events: &[AuditEvent], format: Format) -> String {
-    let events: Vec<_> = events.iter().map(EventView::of).collect();
+    let events: Vec<_> = events.iter().map(AuditEventView::from).collect();
     if format == Format::Json {
         return json(&EventListView { events });
     }
     let mut text = format!("{:<20}  {:<28}  ABOUT", "AT", "EVENT");
     for event in &events {
-        let _ = write!(text, "\n{}  {:<28}{}", event.at, event.event, event.details());
+        let _ = write!(text, "\n{}  {:<28}{}", event.at, event.event, details(event));
     }
     text
 }
@@ -152,7 +118,7 @@ mod tests {
     fn event_of_the_admin_api_has_its_address_and_its_actor() {
         let line = |origin| {
             let (id, at, kind) = (EventId(uuid::Uuid::nil()), OffsetDateTime::UNIX_EPOCH, EventKind::AdminUserDeleted);
-            EventView::of(&AuditEvent { id, at, kind, subject: AuditSubject::default(), origin }).details()
+            details(&AuditEventView::from(&AuditEvent { id, at, kind, subject: AuditSubject::default(), origin }))
         };
         let request = AuditOrigin { address: Some(Ipv4Addr::LOCALHOST.into()), ..AuditOrigin::default() };
 

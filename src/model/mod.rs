@@ -1,6 +1,7 @@
 //! Nouns that every layer shares: users, sessions, audit events and their parts.
 
 mod audit_event;
+mod audit_event_view;
 mod client_network;
 mod csv_cell;
 mod display_text;
@@ -19,6 +20,7 @@ mod user_page;
 
 pub use self::{
     audit_event::{AuditEvent, AuditOrigin, AuditSubject, EventId, EventKind, EventPage, EventPageQuery},
+    audit_event_view::AuditEventView,
     client_network::{ClientNetwork, PrefixLength},
     csv_cell::neutralised_cell,
     display_text::{DisplayText, InvalidDisplayText},

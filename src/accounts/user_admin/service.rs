@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use tracing::warn;
-
 use super::{error::UserAdminError, user_ref::UserRef};
 use crate::{
+    accounts::sessions::remove_ended_sessions,
     audit::Trail,
     clock::Clock,
     model::{
@@ -58,6 +57,17 @@ impl<'call> AdminCall<'call> {
     #[must_use]
     pub fn of_administrator(origin: AuditOrigin, permit: WorkPermit, time: &'call TimeBudget) -> Self {
         Self { origin, reach: AdminReach::AllUsers, permit, time }
+    }
+
+    /// Checks whether the caller may create and change users with this role.
+    ///
+    /// # Errors
+    /// Returns [`UserAdminError::MembersOnly`] if not.
+    pub(super) fn check_reach(&self, role: Role) -> Result<(), UserAdminError> {
+        match (self.reach, role) {
+            (AdminReach::MembersOnly, Role::Administrator) => Err(UserAdminError::MembersOnly),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -126,9 +136,7 @@ impl UserAdmin {
     /// [`UserAdminError::Overloaded`] or [`UserAdminError::Store`].
     pub async fn create(&self, new: NewUser, call: &AdminCall<'_>) -> Result<User, UserAdminError> {
         let NewUser { email, email_verified, name, role, status, password } = new;
-        if role == Role::Administrator && call.reach == AdminReach::MembersOnly {
-            return Err(UserAdminError::MembersOnly);
-        }
+        call.check_reach(role)?;
         if self.users.by_email(&email, call.time).await?.is_some() {
             return Err(UserAdminError::EmailTaken);
         }
@@ -182,10 +190,8 @@ impl UserAdmin {
     /// [`UserAdminError::LastAdministrator`], [`UserAdminError::MembersOnly`] or [`UserAdminError::Store`].
     pub async fn edit(&self, user_ref: &UserRef, edit: UserEdit, call: &AdminCall<'_>) -> Result<User, UserAdminError> {
         let user = self.find(user_ref, call.time).await?;
-        let is_administrator = [Some(user.role), edit.role].contains(&Some(Role::Administrator));
-        if is_administrator && call.reach == AdminReach::MembersOnly {
-            return Err(UserAdminError::MembersOnly);
-        }
+        call.check_reach(user.role)?;
+        call.check_reach(edit.role.unwrap_or(user.role))?;
         let change = edit.change_of(&user);
         if change.fields().is_empty() {
             return Ok(user);
@@ -205,9 +211,7 @@ impl UserAdmin {
         call: &AdminCall<'_>,
     ) -> Result<User, UserAdminError> {
         let user = self.find(user_ref, call.time).await?;
-        if user.role == Role::Administrator && call.reach == AdminReach::MembersOnly {
-            return Err(UserAdminError::MembersOnly);
-        }
+        call.check_reach(user.role)?;
         let accepted = self.validated(password, (&user.name, &user.email), call).await?;
         let hash = self.hasher.hash(&call.permit, accepted.password()).await?;
         self.change(user.id, &ends_sessions(Some(NewPassword::Set(hash))), call).await
@@ -238,9 +242,7 @@ impl UserAdmin {
     /// # Errors
     /// Returns [`UserAdminError::MembersOnly`] or [`UserAdminError::Store`].
     pub async fn end_all_sessions(&self, call: &AdminCall<'_>) -> Result<u64, UserAdminError> {
-        if call.reach == AdminReach::MembersOnly {
-            return Err(UserAdminError::MembersOnly);
-        }
+        call.check_reach(Role::Administrator)?;
         let mut event = self.audit.event(EventKind::AdminAllSessionsEnded, None, call.origin.clone());
         let users = self.changes.end_all_sessions(Epoch::random(), &event, call.time).await?;
         event.subject = event.subject.with_detail(format!("users: {users}"));
@@ -263,12 +265,10 @@ impl UserAdmin {
         Ok(changed.user)
     }
 
-    /// Removes the sessions that a new epoch or the deletion of `former` has ended. A failure is only logged, because these
-    /// sessions are invalid in any case.
+    /// Removes the sessions that a new epoch or the deletion of `former` has ended.
     pub(super) async fn remove_ended_sessions(&self, former: &User, time: &TimeBudget) {
-        let Some(sessions) = &self.sessions else { return };
-        if let Err(error) = sessions.remove_ended(former, None, time).await {
-            warn!(%error, user = %former.id, "failed to remove ended sessions; they stay invalid");
+        if let Some(sessions) = &self.sessions {
+            remove_ended_sessions(&**sessions, former, None, time).await;
         }
     }
 

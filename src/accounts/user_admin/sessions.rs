@@ -1,14 +1,13 @@
 //! Sessions of a user, for administrators.
 
-use std::cmp::Reverse;
-
 use super::{
     error::UserAdminError,
     service::{AdminCall, UserAdmin},
     user_ref::UserRef,
 };
 use crate::{
-    model::{AdminReach, EventKind, Role, Session, SessionId, User, UserId},
+    accounts::sessions::valid_sessions,
+    model::{EventKind, Session, SessionId, User, UserId},
     store::TimeBudget,
 };
 
@@ -35,9 +34,7 @@ impl UserAdmin {
         call: &AdminCall<'_>,
     ) -> Result<(), UserAdminError> {
         let user = self.find(&UserRef::Id(id), call.time).await?;
-        if user.role == Role::Administrator && call.reach == AdminReach::MembersOnly {
-            return Err(UserAdminError::MembersOnly);
-        }
+        call.check_reach(user.role)?;
         let sessions = self.valid_sessions(&user, call.time).await?;
         let session = sessions.iter().find(|valid| valid.id == session).ok_or(UserAdminError::SessionNotFound)?;
         if let Some(store) = &self.sessions {
@@ -49,9 +46,6 @@ impl UserAdmin {
 
     async fn valid_sessions(&self, user: &User, time: &TimeBudget) -> Result<Vec<Session>, UserAdminError> {
         let Some(sessions) = &self.sessions else { return Ok(Vec::new()) };
-        let mut sessions = sessions.list(user.id, time).await?;
-        sessions.retain(|session| user.is_session_valid(session.id, session.epoch));
-        sessions.sort_by_key(|session| Reverse((session.created, session.id.0)));
-        Ok(sessions)
+        Ok(valid_sessions(&**sessions, user, time).await?)
     }
 }

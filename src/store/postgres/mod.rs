@@ -32,6 +32,7 @@ mod store;
 mod url;
 mod url_parameters;
 mod user_admin;
+mod user_columns;
 mod user_directory;
 mod user_import;
 mod user_tables;

@@ -10,11 +10,10 @@ use super::{
     event_columns::EventColumns,
     rows::{column, user},
     store::PostgresStore,
+    user_columns::UserColumns,
 };
 use crate::{
-    model::{
-        AccountStatus, AdminReach, AuditEvent, Email, Epoch, Name, NewPassword, PasswordHash, Role, User, UserChange,
-    },
+    model::{AccountStatus, AdminReach, AuditEvent, Email, Epoch, Name, NewPassword, Role, User, UserChange},
     store::{AdminTarget, AdminWrite, ChangedUser, DeletionMode, StoreError, TimeBudget, UserAdminStore, UserDeletion},
 };
 
@@ -28,22 +27,8 @@ type Params<'values> = Vec<&'values (dyn ToSql + Sync)>;
 #[async_trait]
 impl UserAdminStore for PostgresStore {
     async fn create(&self, user: &User, event: &AuditEvent, time: &TimeBudget) -> Result<AdminWrite<()>, StoreError> {
-        let password = user.password.as_ref().map(PasswordHash::as_phc);
-        let surviving_session = user.surviving_session.map(|session| session.0);
-        let event = EventColumns::of(slice::from_ref(event));
-        let columns: [&(dyn ToSql + Sync); 10] = [
-            &user.id.0,
-            &user.email.as_str(),
-            &user.name.as_str(),
-            &password,
-            &user.status.name(),
-            &user.role.name(),
-            &user.epoch.0,
-            &surviving_session,
-            &user.created,
-            &user.email_verified,
-        ];
-        let params: Params<'_> = columns.into_iter().chain(event.params()).collect();
+        let (user, event) = (UserColumns::of(user), EventColumns::of(slice::from_ref(event)));
+        let params: Params<'_> = user.params().into_iter().chain(event.params()).collect();
         let rows = self.access.query(CREATE, &params, time).await?;
         Ok(if rows.is_empty() { AdminWrite::EmailTaken } else { AdminWrite::Done(()) })
     }

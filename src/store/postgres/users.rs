@@ -11,6 +11,7 @@ use super::{
     error::STORE,
     rows::{column, user},
     store::PostgresStore,
+    user_columns::UserColumns,
 };
 use crate::{
     model::{Email, PasswordHash, User, UserId},
@@ -35,21 +36,7 @@ const IMPORTED_HASHES: &str = include_str!("../../../sql/postgres/queries/users.
 #[async_trait]
 impl UserStore for PostgresStore {
     async fn insert(&self, user: &User, time: &TimeBudget) -> Result<Insert, StoreError> {
-        let password = user.password.as_ref().map(PasswordHash::as_phc);
-        let surviving_session = user.surviving_session.map(|session| session.0);
-        let params: &[&(dyn ToSql + Sync)] = &[
-            &user.id.0,
-            &user.email.as_str(),
-            &user.name.as_str(),
-            &password,
-            &user.status.name(),
-            &user.role.name(),
-            &user.epoch.0,
-            &surviving_session,
-            &user.created,
-            &user.email_verified,
-        ];
-        let rows = self.access.query_idempotent(INSERT, params, time).await?;
+        let rows = self.access.query_idempotent(INSERT, &UserColumns::of(user).params(), time).await?;
         Ok(if rows.is_empty() { Insert::EmailTaken } else { Insert::Created })
     }
 

@@ -9,53 +9,23 @@ use super::{
     parameters::{limit, time},
 };
 use crate::{
-    clock::rfc3339,
     http::{admin_caller::AdminCaller, context::Context, error::ApiError, query::Query, response::JsonText},
-    model::{AuditEvent, DisplayText, EventId, EventKind, EventPage, EventPageQuery},
+    model::{AuditEventView, EventId, EventKind, EventPage, EventPageQuery},
 };
 
 /// A page of events.
 #[derive(Serialize)]
 struct EventPageView<'page> {
-    events: Vec<EventView<'page>>,
+    events: Vec<AuditEventView<'page>>,
     next: Option<String>,
-}
-
-/// An event, in the fields of `postern audit list`.
-#[derive(Serialize)]
-struct EventView<'event> {
-    id: String,
-    at: String,
-    event: &'static str,
-    user: Option<String>,
-    session: Option<String>,
-    address: Option<String>,
-    user_agent: Option<&'event str>,
-    request_id: Option<&'event str>,
-    actor: Option<&'event str>,
-    detail: Option<&'event str>,
-}
-
-impl<'event> From<&'event AuditEvent> for EventView<'event> {
-    fn from(AuditEvent { id, at, kind, subject, origin }: &'event AuditEvent) -> Self {
-        Self {
-            id: id.0.to_string(),
-            at: rfc3339(*at),
-            event: kind.name(),
-            user: subject.user.map(|user| user.to_string()),
-            session: subject.session.map(|session| session.to_string()),
-            address: origin.address.map(|address| address.to_string()),
-            user_agent: origin.user_agent.as_ref().map(DisplayText::as_str),
-            request_id: origin.request_id.as_deref(),
-            actor: origin.actor.as_deref(),
-            detail: subject.detail.as_deref(),
-        }
-    }
 }
 
 impl<'page> From<&'page EventPage> for EventPageView<'page> {
     fn from(page: &'page EventPage) -> Self {
-        Self { events: page.events.iter().map(EventView::from).collect(), next: page.next.map(|id| id.0.to_string()) }
+        Self {
+            events: page.events.iter().map(AuditEventView::from).collect(),
+            next: page.next.map(|id| id.0.to_string()),
+        }
     }
 }
 
