@@ -63,7 +63,7 @@ pub(super) async fn check_schema(client: &Client) -> Result<(), SchemaError> {
     }
 }
 
-/// Checks that the role may create tables, and owns those that there are.
+/// Checks that the role may create tables and owns the existing ones.
 ///
 /// # Errors
 /// Returns [`SchemaError::MissingPrivilege`] if not.
