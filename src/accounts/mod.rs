@@ -36,7 +36,7 @@ pub use self::{
     service::{Accounts, Lifetimes, Tokens},
     sign_up::SignUp,
     user_admin::{
-        AdminCall, DeletedUsers, HourOfStatistics, InvalidUserRef, NewUser, UserAdmin, UserAdminError, UserEdit,
-        UserRef,
+        AdminCall, DeletedUsers, EditedUser, HourOfStatistics, InvalidUserRef, NewUser, UserAdmin, UserAdminError,
+        UserEdit, UserRef,
     },
 };

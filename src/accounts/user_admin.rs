@@ -11,6 +11,6 @@ pub use self::{
     deletion::DeletedUsers,
     error::UserAdminError,
     reading::HourOfStatistics,
-    service::{AdminCall, NewUser, UserAdmin, UserEdit},
+    service::{AdminCall, EditedUser, NewUser, UserAdmin, UserEdit},
     user_ref::{InvalidUserRef, UserRef},
 };

@@ -8,14 +8,14 @@ use time::{Date, OffsetDateTime, macros::format_description};
 
 use super::{
     output::{Format, json},
-    user_views::{UserDetailsView, escaped},
+    user_views::{UserSummaryView, escaped},
 };
 use crate::{
     accounts::{UserAdmin, UserAdminError},
     clock::parse_rfc3339,
     model::{
-        AccountStatus, Direction, MAX_EMAIL_CHARACTERS, MAX_PAGE, MAX_WORD_CHARACTERS, Role, UserCursor, UserDetails,
-        UserFilter, UserOrder, UserPageQuery, trimmed,
+        AccountStatus, Direction, MAX_EMAIL_CHARACTERS, MAX_PAGE, MAX_WORD_CHARACTERS, Role, UserCursor, UserFilter,
+        UserOrder, UserPageQuery, UserSummary, trimmed,
     },
     store::TimeBudget,
 };
@@ -186,21 +186,22 @@ pub(super) async fn list(
 /// A list of users as JSON.
 #[derive(Serialize)]
 struct UserListView<'users> {
-    users: Vec<UserDetailsView<'users>>,
+    users: Vec<UserSummaryView<'users>>,
     /// The cursor of the next page, if any.
     next: Option<String>,
 }
 
-fn render(users: &[UserDetails], next: Option<&UserCursor>, format: Format) -> String {
-    let users = users.iter().map(UserDetailsView::of).collect();
+fn render(users: &[UserSummary], next: Option<&UserCursor>, format: Format) -> String {
+    let users = users.iter().map(UserSummaryView::of).collect();
     let view = UserListView { users, next: next.map(ToString::to_string) };
     if format == Format::Json {
         return json(&view);
     }
     let mut text =
         format!("{:<20}  {:<20}  {:<36}  {:<8}  {:<13}  EMAIL, NAME", "CREATED", "LAST LOGIN", "ID", "STATUS", "ROLE");
-    for UserDetailsView { user, last_login, .. } in &view.users {
-        let (email, name, last_login) = (escaped(user.email), escaped(user.name), last_login.as_deref().unwrap_or("-"));
+    for user in &view.users {
+        let (email, name, last_login) =
+            (escaped(user.email), escaped(user.name), user.last_login.as_deref().unwrap_or("-"));
         let (created, id, status, role) = (&user.created, &user.id, user.status, user.role);
         let _ = write!(text, "\n{created}  {last_login:<20}  {id}  {status:<8}  {role:<13}  {email}, {name}");
     }
@@ -296,7 +297,7 @@ mod tests {
         let email = Email::from_store("zoe\u{9b}@example.org".to_owned());
         let user = User::new(email, name, None, OffsetDateTime::UNIX_EPOCH);
 
-        let list = render(&[UserDetails { user, last_login: None }], None, Format::Text);
+        let list = render(&[UserSummary::of(&user, None)], None, Format::Text);
 
         assert!(list.ends_with("  zoe\\u{9b}@example.org, Zoë \\u{202e}adA\\u{2028}x\\u{9b}"), "{list}");
         assert!(list.contains("\n1970-01-01T00:00:00Z  -  "), "{list}");

@@ -5,16 +5,16 @@ use serde::Serialize;
 use super::output::{Format, json};
 use crate::{
     clock::rfc3339,
-    model::{ControlEscape, User, UserDetails, escape_control},
+    model::{ControlEscape, Email, User, UserId, UserSummary, escape_control},
     store::DeletionMode,
 };
 
 /// Returns the email and the id.
-pub(super) fn named(user: &User) -> String {
-    format!("{} ({})", escaped(user.email.as_str()), user.id)
+pub(super) fn named(email: &Email, id: UserId) -> String {
+    format!("{} ({id})", escaped(email.as_str()))
 }
 
-/// A user as JSON.
+/// An exported or deleted user as JSON.
 #[derive(Serialize)]
 pub(super) struct UserView<'user> {
     pub id: String,
@@ -41,19 +41,34 @@ impl<'user> UserView<'user> {
     }
 }
 
-/// A user in a list or shown, as JSON.
+/// A user as JSON, as administrators see them.
 #[derive(Serialize)]
-pub(super) struct UserDetailsView<'user> {
-    #[serde(flatten)]
-    pub user: UserView<'user>,
+pub(super) struct UserSummaryView<'user> {
+    pub id: String,
+    pub email: &'user str,
+    pub email_verified: bool,
+    pub name: &'user str,
+    pub role: &'static str,
+    #[serde(rename = "standing")]
+    pub status: &'static str,
+    pub created: String,
     pub has_password: bool,
     pub last_login: Option<String>,
 }
 
-impl<'user> UserDetailsView<'user> {
-    pub fn of(UserDetails { user, last_login }: &'user UserDetails) -> Self {
-        let has_password = user.password.is_some();
-        Self { user: UserView::of(user), has_password, last_login: last_login.map(rfc3339) }
+impl<'user> UserSummaryView<'user> {
+    pub fn of(user: &'user UserSummary) -> Self {
+        Self {
+            id: user.id.to_string(),
+            email: user.email.as_str(),
+            email_verified: user.email_verified,
+            name: user.name.as_str(),
+            role: user.role.name(),
+            status: user.status.name(),
+            created: rfc3339(user.created),
+            has_password: user.has_password,
+            last_login: user.last_login.map(rfc3339),
+        }
     }
 }
 
@@ -69,12 +84,11 @@ pub(super) fn escaped(stored: &str) -> String {
     escape_control(stored, ControlEscape::Rust)
 }
 
-pub(super) fn render(details: &UserDetails, format: Format) -> String {
-    let view = UserDetailsView::of(details);
+pub(super) fn render(user: &UserSummary, format: Format) -> String {
+    let user = UserSummaryView::of(user);
     if format == Format::Json {
-        return json(&view);
+        return json(&user);
     }
-    let UserDetailsView { user, has_password, last_login } = &view;
     let (email, name) = (escaped(user.email), escaped(user.name));
     let yes_or_no = |yes| if yes { "yes" } else { "no" }.to_owned();
     let rows = [
@@ -84,9 +98,9 @@ pub(super) fn render(details: &UserDetails, format: Format) -> String {
         ("name", name),
         ("role", user.role.to_owned()),
         ("status", user.status.to_owned()),
-        ("password", yes_or_no(*has_password)),
+        ("password", yes_or_no(user.has_password)),
         ("created", user.created.clone()),
-        ("last login", last_login.clone().unwrap_or_else(|| "-".to_owned())),
+        ("last login", user.last_login.clone().unwrap_or_else(|| "-".to_owned())),
     ];
     rows.map(|(label, value)| format!("{label:<10}  {value}")).join("\n")
 }
@@ -97,7 +111,7 @@ pub(super) fn render_deleted(users: &[User], mode: DeletionMode, format: Format)
         return json(&DeletedUsersView { users: users.iter().map(UserView::of).collect(), dry_run: is_dry_run });
     }
     let result = if is_dry_run { "would be deleted" } else { "has been deleted; every session has ended" };
-    users.iter().map(|user| format!("{} {result}", named(user))).collect::<Vec<_>>().join("\n")
+    users.iter().map(|user| format!("{} {result}", named(&user.email, user.id))).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -111,10 +125,10 @@ mod tests {
         let stored = Name::from_store(name.to_owned());
         let email = Email::from_store("zoe\u{9b}@example.org".to_owned());
         let user = User::new(email, stored, PasswordHash::new(String::new()), time::OffsetDateTime::UNIX_EPOCH);
-        let details = UserDetails { user, last_login: None };
+        let summary = UserSummary::of(&user, None);
 
-        let (text, json) = (render(&details, Format::Text), render(&details, Format::Json));
-        let deleted = render_deleted(&[details.user], DeletionMode::DryRun, Format::Text);
+        let (text, json) = (render(&summary, Format::Text), render(&summary, Format::Json));
+        let deleted = render_deleted(&[user], DeletionMode::DryRun, Format::Text);
 
         assert!(text.contains("\nemail       zoe\\u{9b}@example.org\n"), "{text}");
         assert!(text.contains("\nname        Zoë \\u{202e}adA\\u{2028}x\\u{9b}\n"), "{text}");

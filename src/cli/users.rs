@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::{
     output::{Format, json},
     user_list,
-    user_views::{UserView, named, render, render_deleted},
+    user_views::{UserSummaryView, named, render, render_deleted},
 };
 use crate::{
-    accounts::{AdminCall, NewUser, UserAdmin, UserAdminError, UserEdit, UserRef},
-    model::{AccountStatus, Email, Name, Role, User, UserPageQuery},
+    accounts::{AdminCall, EditedUser, NewUser, UserAdmin, UserAdminError, UserEdit, UserRef},
+    model::{AccountStatus, Email, Name, Role, User, UserPageQuery, UserSummary},
     passwords::Password,
     store::DeletionMode,
 };
@@ -132,7 +132,7 @@ impl UserCommand {
             UserAction::List(query) => user_list::list(user_admin, query, self.format).await,
             UserAction::Show(user_ref) => {
                 let id = user_admin.find(&user_ref, call.time).await?.id;
-                Ok(render(&user_admin.details(id, call.time).await?, self.format))
+                Ok(render(&user_admin.summary(id, call.time).await?, self.format))
             }
             UserAction::Delete(user_refs, mode) => {
                 let users = delete(user_admin, &user_refs, mode, call).await?;
@@ -145,8 +145,8 @@ impl UserCommand {
             action => {
                 let (user, result) = change(user_admin, action, password, call).await?;
                 Ok(match self.format {
-                    Format::Text => format!("{} {result}", named(&user)),
-                    Format::Json => json(&UserView::of(&user)),
+                    Format::Text => format!("{} {result}", named(&user.email, user.id)),
+                    Format::Json => json(&UserSummaryView::of(&user)),
                 })
             }
         }
@@ -159,8 +159,11 @@ async fn change(
     action: UserAction,
     password: Option<Password>,
     call: &AdminCall<'_>,
-) -> Result<(User, &'static str), UserAdminError> {
-    let edit = async |user: UserRef, edit: UserEdit| user_admin.edit(&user, edit, call).await;
+) -> Result<(UserSummary, &'static str), UserAdminError> {
+    let edit = async |user: UserRef, edit: UserEdit, result| {
+        let EditedUser { user, is_changed } = user_admin.edit(&user, edit, call).await?;
+        Ok::<_, UserAdminError>((user, if is_changed { result } else { "is unchanged" }))
+    };
     Ok(match action {
         UserAction::Create(UserToCreate { email, verification, name, role, password: _ }) => {
             let email_verified = verification == EmailVerification::Verified;
@@ -177,31 +180,31 @@ async fn change(
             (user_admin.disable_password(&user, call).await?, "has no password; every session has ended")
         }
         UserAction::Rename(user, name) => {
-            (edit(user, UserEdit { name: Some(name), ..UserEdit::default() }).await?, "has a new name")
+            edit(user, UserEdit { name: Some(name), ..UserEdit::default() }, "has a new name").await?
         }
         UserAction::SetEmail(user, email, verification) => {
             let email_verified = (verification == EmailVerification::Verified).then_some(true);
             let new = UserEdit { email: Some(email), email_verified, ..UserEdit::default() };
-            (edit(user, new).await?, "has a new email")
+            edit(user, new, "has a new email").await?
         }
         UserAction::SetEmailVerification(user, verification) => {
             let is_verified = verification == EmailVerification::Verified;
             let result = if is_verified { "has a verified email" } else { "has an unverified email" };
-            (edit(user, UserEdit { email_verified: Some(is_verified), ..UserEdit::default() }).await?, result)
+            edit(user, UserEdit { email_verified: Some(is_verified), ..UserEdit::default() }, result).await?
         }
         UserAction::SetRole(user, role) => {
             let result = match role {
                 Role::Member => "is a member",
                 Role::Administrator => "is an administrator",
             };
-            (edit(user, UserEdit { role: Some(role), ..UserEdit::default() }).await?, result)
+            edit(user, UserEdit { role: Some(role), ..UserEdit::default() }, result).await?
         }
         UserAction::SetStatus(user, status) => {
             let result = match status {
                 AccountStatus::Active => "is active",
                 AccountStatus::Inactive => "is inactive; every session has ended",
             };
-            (edit(user, UserEdit { status: Some(status), ..UserEdit::default() }).await?, result)
+            edit(user, UserEdit { status: Some(status), ..UserEdit::default() }, result).await?
         }
         UserAction::EndSessions(user) => (user_admin.end_sessions(&user, call).await?, "has no sessions"),
         UserAction::List(_) | UserAction::Show(_) | UserAction::Delete(..) | UserAction::EndAllSessions => {

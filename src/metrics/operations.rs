@@ -28,7 +28,7 @@ pub const OPERATIONS: &[&str] = &[
     "audit.page",
     "audit.statistics",
     "directory.page",
-    "directory.details",
+    "directory.summary",
     "directory.estimated_users",
     "user_admin.create",
     "user_admin.change",

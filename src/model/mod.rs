@@ -38,7 +38,7 @@ pub use self::{
     user::{AccountStatus, PasswordHash, Role, User},
     user_change::{AdminReach, NewPassword, UserChange},
     user_page::{
-        CursorKey, Direction, InvalidCursor, MAX_PAGE, MAX_WORD_CHARACTERS, UserCursor, UserDetails, UserFilter,
-        UserOrder, UserPage, UserPageQuery,
+        CursorKey, Direction, InvalidCursor, MAX_PAGE, MAX_WORD_CHARACTERS, UserCursor, UserFilter, UserOrder,
+        UserPage, UserPageQuery, UserSummary,
     },
 };

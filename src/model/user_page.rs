@@ -9,6 +9,7 @@ use super::{
     display_text::DisplayText,
     email::{Email, MAX_CHARACTERS as MAX_EMAIL_CHARACTERS},
     id::UserId,
+    name::Name,
     user::{AccountStatus, Role, User},
 };
 
@@ -96,7 +97,7 @@ pub struct UserFilter {
 impl UserFilter {
     /// Returns whether a user matches.
     #[must_use]
-    pub fn accepts(&self, user: &User) -> bool {
+    pub fn accepts(&self, user: &UserSummary) -> bool {
         self.status.is_none_or(|status| user.status == status)
             && self.role.is_none_or(|role| user.role == role)
             && self.created_from.is_none_or(|from| user.created >= from)
@@ -104,13 +105,45 @@ impl UserFilter {
     }
 }
 
-/// A user with what administrators see beside it.
+/// A user, as administrators see them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserDetails {
-    /// The user.
-    pub user: User,
+pub struct UserSummary {
+    /// The id.
+    pub id: UserId,
+    /// The email.
+    pub email: Email,
+    /// Whether the email is verified.
+    pub email_verified: bool,
+    /// The name.
+    pub name: Name,
+    /// The status.
+    pub status: AccountStatus,
+    /// The role.
+    pub role: Role,
+    /// Whether the user has a password.
+    pub has_password: bool,
+    /// When the user signed up.
+    pub created: OffsetDateTime,
     /// The last login or sign-up, to the minute; `None` if there was none since it is recorded.
     pub last_login: Option<OffsetDateTime>,
+}
+
+impl UserSummary {
+    /// Returns the summary of a user who last logged in at `last_login`.
+    #[must_use]
+    pub fn of(user: &User, last_login: Option<OffsetDateTime>) -> Self {
+        Self {
+            id: user.id,
+            email: user.email.clone(),
+            email_verified: user.email_verified,
+            name: user.name.clone(),
+            status: user.status,
+            role: user.role,
+            has_password: user.password.is_some(),
+            created: user.created,
+            last_login,
+        }
+    }
 }
 
 /// A page of users.
@@ -118,7 +151,7 @@ pub struct UserDetails {
 pub struct UserPage {
     /// The users: at most as many as the query allows. There may be fewer, and even none, although others follow: a page
     /// examines a limited number of index entries.
-    pub users: Vec<UserDetails>,
+    pub users: Vec<UserSummary>,
     /// The position after which the next page begins; `None` if no user follows.
     pub next: Option<UserCursor>,
 }

@@ -20,7 +20,7 @@ use crate::{
     metrics::{CallMetrics, Operation},
     model::{
         AuditEvent, Email, Epoch, EventPage, EventPageQuery, HourlyCount, LiveSession, NewSession, PasswordHash,
-        Session, SessionId, User, UserChange, UserDetails, UserId, UserPage, UserPageQuery,
+        Session, SessionId, User, UserChange, UserId, UserPage, UserPageQuery, UserSummary,
     },
 };
 
@@ -234,8 +234,8 @@ impl UserDirectory for Instrumented<dyn UserDirectory> {
         self.count(const { Operation::named("directory.page") }, self.store.page(query, time)).await
     }
 
-    async fn details(&self, id: UserId, time: &TimeBudget) -> Result<Option<UserDetails>, StoreError> {
-        self.count(const { Operation::named("directory.details") }, self.store.details(id, time)).await
+    async fn summary(&self, id: UserId, time: &TimeBudget) -> Result<Option<UserSummary>, StoreError> {
+        self.count(const { Operation::named("directory.summary") }, self.store.summary(id, time)).await
     }
 
     async fn estimated_users(&self, time: &TimeBudget) -> Result<Option<u64>, StoreError> {

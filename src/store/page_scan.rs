@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::user_directory::{MAX_EXAMINED, MAX_EXAMINED_SCATTERED};
 use crate::model::{
     AccountStatus, AuditEvent, CursorKey, Direction, Email, EventId, EventKind, EventPage, EventPageQuery, Role,
-    UserCursor, UserDetails, UserFilter, UserId, UserOrder, UserPage, UserPageQuery,
+    UserCursor, UserFilter, UserId, UserOrder, UserPage, UserPageQuery, UserSummary,
 };
 
 /// A range of an index of users.
@@ -180,7 +180,7 @@ pub(super) struct ExaminedUser {
     /// The position of the entry.
     pub cursor: UserCursor,
     /// The user, if they match.
-    pub user: Option<UserDetails>,
+    pub user: Option<UserSummary>,
     /// Whether the page has examined as many entries as it may.
     pub is_last: bool,
 }

@@ -1,6 +1,7 @@
 //! The contract of stores in which administrators change users.
 
 use async_trait::async_trait;
+use time::OffsetDateTime;
 
 use super::{error::StoreError, time_budget::TimeBudget};
 use crate::model::{AdminReach, AuditEvent, Epoch, User, UserChange, UserId};
@@ -20,7 +21,7 @@ pub trait UserAdminStore: Send + Sync {
     /// Inserts a user and the event, unless another user has the email.
     async fn create(&self, user: &User, event: &AuditEvent, time: &TimeBudget) -> Result<AdminWrite<()>, StoreError>;
 
-    /// Changes a user and inserts the event. Returns the user as they were before and as they are now.
+    /// Changes a user and inserts the event. Returns the user as they were before and as they are now, and their last login.
     async fn change(
         &self,
         target: AdminTarget,
@@ -75,6 +76,8 @@ pub struct ChangedUser {
     pub former: User,
     /// The user now.
     pub user: User,
+    /// The user's last login.
+    pub last_login: Option<OffsetDateTime>,
 }
 
 /// The outcome of a write of an administrator. Unless it is [`AdminWrite::Done`], nothing was written.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{error::StoreError, time_budget::TimeBudget};
-use crate::model::{MAX_PAGE, UserDetails, UserId, UserPage, UserPageQuery};
+use crate::model::{MAX_PAGE, UserId, UserPage, UserPageQuery, UserSummary};
 
 /// The maximum number of index entries that a page of users by sign-up or a page of audit events examines. Such a page takes
 /// about a millisecond, and as long in a store of a thousand users as in one of ten million: only a filter that rejects most users
@@ -28,8 +28,8 @@ pub trait UserDirectory: Send + Sync {
     /// meanwhile. `query.after` must fit the order ([`UserCursor::fits`](crate::model::UserCursor::fits)).
     async fn page(&self, query: &UserPageQuery, time: &TimeBudget) -> Result<UserPage, StoreError>;
 
-    /// Returns the user with this id, and their last login.
-    async fn details(&self, id: UserId, time: &TimeBudget) -> Result<Option<UserDetails>, StoreError>;
+    /// Returns the user with this id.
+    async fn summary(&self, id: UserId, time: &TimeBudget) -> Result<Option<UserSummary>, StoreError>;
 
     /// Returns about how many users there are, or `None` if the store has no estimate. Counts nothing.
     async fn estimated_users(&self, time: &TimeBudget) -> Result<Option<u64>, StoreError>;

@@ -173,6 +173,8 @@ async fn each_field_can_be_changed() {
     let admin = service.admin_grace().await;
     let ada = service.signed_up("ada@example.org").await;
     let id = service.id("ada@example.org").await;
+    // The sign-up, which is the last login.
+    service.audited_of(EventKind::SignUp).await;
 
     let user = admin.edit(&id, json!({"name": "Ada King", "email_verified": true})).await.expect(200);
     assert_eq!((&user["name"], &user["email_verified"]), (&json!("Ada King"), &json!(true)));
@@ -183,6 +185,7 @@ async fn each_field_can_be_changed() {
     let user = admin.edit(&id, json!({"status": "inactive"})).await.expect(200);
 
     assert_eq!(user["status"], "inactive");
+    assert!(user["last_login"].is_string(), "{user}");
     ada.expect_ended().await;
     assert_eq!(admin.get(&format!("users/{id}/")).await.expect(200), user);
     assert_eq!(admin.edit(&id, json!({"status": "active"})).await.expect(200)["status"], "active");

@@ -1,8 +1,8 @@
 //! The use cases of administrators, below the admin API and the command line.
 
 use postern::{
-    accounts::{AdminCall, NewUser, UserAdminError, UserEdit, UserRef},
-    model::{AccountStatus, AdminReach, AuditEvent, Role, UserId},
+    accounts::{AdminCall, EditedUser, NewUser, UserAdminError, UserEdit, UserRef},
+    model::{AccountStatus, AdminReach, AuditEvent, Role, UserId, UserSummary},
     passwords::Password,
     store::{DeletionMode, TimeBudget},
 };
@@ -50,7 +50,7 @@ async fn edit_without_a_change_writes_nothing() {
 
     let after = user_admin.edit(&UserRef::Id(user.id), same, &admin_call(&time)).await.expect("a user");
 
-    assert_eq!(after, user);
+    assert_eq!(after, EditedUser { user: UserSummary::of(&user, None), is_changed: false });
     assert_eq!(service.user("ada@example.org").await, user);
     assert_eq!(details(&service.audited(1).await), [("admin_user_created", None)]);
 }
@@ -85,7 +85,7 @@ async fn another_email_is_unverified_unless_the_edit_says_so() {
     let (user_admin, time) = (service.user_admin(), time());
     let new = NewUser { email_verified: true, ..new_user("ada@example.org") };
     let who = UserRef::Id(user_admin.create(new, &admin_call(&time)).await.expect("a user").id);
-    let edit = async |edit| user_admin.edit(&who, edit, &admin_call(&time)).await.expect("a user").email_verified;
+    let edit = async |edit| user_admin.edit(&who, edit, &admin_call(&time)).await.expect("a user").user.email_verified;
 
     assert!(edit(with_email("ada@example.org")).await);
     assert!(!edit(with_email("ada@example.com")).await);

@@ -8,7 +8,7 @@ use postern::{
     model::{
         AccountStatus, AuditEvent, AuditOrigin, AuditSubject,
         Direction::{Ascending, Descending},
-        EventId, EventKind, Role, User, UserDetails, UserFilter, UserId, UserOrder, UserPage, UserPageQuery,
+        EventId, EventKind, Role, User, UserFilter, UserId, UserOrder, UserPage, UserPageQuery, UserSummary,
     },
     store::{Insert, MAX_EXAMINED, MAX_EXAMINED_SCATTERED},
 };
@@ -86,8 +86,8 @@ impl Fixture {
     }
 }
 
-pub fn local_parts(users: &[UserDetails]) -> Vec<String> {
-    let local = |found: &UserDetails| found.user.email.as_str().trim_end_matches("@example.org").to_owned();
+pub fn local_parts(users: &[UserSummary]) -> Vec<String> {
+    let local = |user: &UserSummary| user.email.as_str().trim_end_matches("@example.org").to_owned();
     users.iter().map(local).collect()
 }
 
@@ -100,7 +100,7 @@ fn all_orders() -> Vec<UserOrder> {
 }
 
 /// Nine users: three signed up at each of three times, and each third has not logged in; two logged in at once.
-async fn users_with_equal_keys(fixture: &Fixture) -> Vec<UserDetails> {
+async fn users_with_equal_keys(fixture: &Fixture) -> Vec<UserSummary> {
     let edit = |number: u32, user: User| {
         let created = START + Duration::from_secs(u64::from(number / 3));
         User { id: UserId(Uuid::from_u128(u128::from((number * 7) % 9 + 1))), created, ..user }
@@ -109,11 +109,10 @@ async fn users_with_equal_keys(fixture: &Fixture) -> Vec<UserDetails> {
     let last_login = |number: usize| {
         (!number.is_multiple_of(3)).then(|| START + Duration::from_hours(if number < 6 { 9 } else { number as u64 }))
     };
-    let details: Vec<_> =
-        users.into_iter().enumerate().map(|(n, user)| UserDetails { user, last_login: last_login(n) }).collect();
-    let logins: Vec<_> = details.iter().filter_map(|found| found.last_login.map(|at| login(&found.user, at))).collect();
+    let logins: Vec<_> =
+        users.iter().enumerate().filter_map(|(n, user)| last_login(n).map(|at| login(user, at))).collect();
     fixture.logged_in(&logins).await;
-    details
+    users.iter().enumerate().map(|(n, user)| UserSummary::of(user, last_login(n))).collect()
 }
 
 #[tokio::test]
@@ -123,7 +122,7 @@ async fn each_order_sorts_equal_values_by_id() {
 
     for limit in [1, 2, 4, 9, 200] {
         for direction in [Ascending, Descending] {
-            let sorted = |users: &mut Vec<UserDetails>| {
+            let sorted = |users: &mut Vec<UserSummary>| {
                 if direction == Descending {
                     users.reverse();
                 }
@@ -131,16 +130,16 @@ async fn each_order_sorts_equal_values_by_id() {
             };
             let walked = async |order| fixture.walked(UserPageQuery { limit, ..first(order) }).await.0;
 
-            users.sort_by_key(|found| (found.user.created, found.user.id.0));
+            users.sort_by_key(|user| (user.created, user.id.0));
             assert_eq!(walked(UserOrder::Created(direction)).await, sorted(&mut users), "{direction:?} {limit}");
 
-            users.sort_by_key(|found| found.user.email.as_str().to_owned());
+            users.sort_by_key(|user| user.email.as_str().to_owned());
             assert_eq!(walked(UserOrder::Email(direction)).await, sorted(&mut users), "{direction:?} {limit}");
 
             // Those who have not logged in come last in both directions.
-            users.sort_by_key(|found| {
-                let is_last = found.last_login.is_none() != (direction == Descending);
-                (is_last, found.last_login.unwrap_or(found.user.created), found.user.id.0)
+            users.sort_by_key(|user| {
+                let is_last = user.last_login.is_none() != (direction == Descending);
+                (is_last, user.last_login.unwrap_or(user.created), user.id.0)
             });
             assert_eq!(walked(UserOrder::LastLogin(direction)).await, sorted(&mut users), "{direction:?} {limit}");
         }
@@ -155,16 +154,16 @@ async fn page_has_the_users_with_their_last_login() {
     for order in all_orders() {
         let mut found = fixture.page(&first(order)).await.users;
 
-        found.sort_by_key(|found| found.user.id.0);
-        users.sort_by_key(|found| found.user.id.0);
+        found.sort_by_key(|user| user.id.0);
+        users.sort_by_key(|user| user.id.0);
         assert_eq!(found, users);
     }
-    for found in &users {
-        let details = fixture.stores.directory.details(found.user.id, &time()).await;
-        assert_eq!(details.as_ref(), Ok(&Some(found.clone())));
+    for user in users {
+        let found = fixture.stores.directory.summary(user.id, &time()).await;
+        assert_eq!(found, Ok(Some(user)));
     }
     let nobody = UserId(Uuid::max());
-    assert_eq!(fixture.stores.directory.details(nobody, &time()).await, Ok(None));
+    assert_eq!(fixture.stores.directory.summary(nobody, &time()).await, Ok(None));
 }
 
 #[tokio::test]
@@ -195,7 +194,7 @@ async fn pages_list_lasting_users_once_while_others_come_and_go() {
             listed.extend(local_parts(&page.users).into_iter().filter(|name| whole.contains(name)));
             // The user at the cursor is deleted, and others appear before and after it.
             if let Some(last) = page.users.last() {
-                fixture.deleted(&last.user).await;
+                fixture.deleted(last.id).await;
             }
             for prefix in ["t", "u0004a", "v"].into_iter().filter(|_| page_number < 4) {
                 let new = fixture.named(&format!("{prefix}{page_number}@example.org"), "Ada Adams").await;
@@ -251,7 +250,7 @@ async fn filters_apply_in_every_order() {
             assert_eq!(found, expected, "{order:?} {filter:?}");
         }
     }
-    let exact = UserOrder::ExactEmail(users[0].user.email.clone());
+    let exact = UserOrder::ExactEmail(users[0].email.clone());
     assert_eq!(fixture.page(&first(exact.clone())).await.users, users[..1]);
     let filter = UserFilter { role, ..none };
     assert_eq!(fixture.page(&UserPageQuery { filter, ..first(exact) }).await.users, []);
@@ -278,7 +277,7 @@ async fn filter_that_matches_nobody_makes_short_pages() {
         let page = fixture.page(&query).await;
         assert!(page.users.is_empty() && page.next.is_some(), "{order:?}");
         let (found, pages) = fixture.walked(query).await;
-        assert_eq!(found, local_parts(&[UserDetails { user: last.clone(), last_login: None }]), "{order:?}");
+        assert_eq!(found, local_parts(&[UserSummary::of(last, None)]), "{order:?}");
         // At the end of the logins, those who never logged in follow on the same page.
         assert!(pages <= 2, "{order:?}: {pages} pages");
     }

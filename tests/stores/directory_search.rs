@@ -1,6 +1,6 @@
 //! Searches for users: by email, by its beginning, and by the beginning of a word of the name.
 
-use postern::model::{UserCursor, UserOrder, UserPageQuery};
+use postern::model::{AccountStatus, Role, UserChange, UserCursor, UserFilter, UserOrder, UserPageQuery};
 
 use super::{
     directory::{first, local_parts},
@@ -16,6 +16,23 @@ impl Fixture {
     async fn with_word_prefix(&self, prefix: &str) -> Vec<String> {
         self.walked(UserPageQuery { limit: 1, ..first(UserOrder::WordPrefix(prefix.to_owned())) }).await.0
     }
+}
+
+#[tokio::test]
+async fn search_by_word_filters_by_the_present_role_and_status() {
+    let fixture = Fixture::empty().await;
+    let ada = fixture.named("ada@example.org", "Ada Lovelace").await;
+    let (role, status) = (Some(Role::Administrator), Some(AccountStatus::Inactive));
+    let filter = UserFilter { role, status, ..UserFilter::default() };
+    let found = async || {
+        let order = UserOrder::WordPrefix("lov".to_owned());
+        fixture.walked(UserPageQuery { filter, ..first(order) }).await.0
+    };
+    assert_eq!(found().await, Vec::<String>::new());
+
+    fixture.changed(&ada, UserChange { role, status, ..UserChange::default() }).await;
+
+    assert_eq!(found().await, ["ada"]);
 }
 
 #[tokio::test]
@@ -121,7 +138,7 @@ async fn words_follow_renames_and_deletions() {
     assert_eq!(fixture.with_word_prefix("lovelace").await, [""; 0]);
     assert_eq!(fixture.with_word_prefix("noel").await, ["ada"]);
 
-    fixture.deleted(&fixture.by_id(&ada).await).await;
+    fixture.deleted(ada.id).await;
     assert_eq!(fixture.with_word_prefix("").await, [""; 0]);
     let none = "CREATE TABLE expectation (words integer CHECK (words = 0));
                 INSERT INTO expectation SELECT count(*) FROM user_name_words";

@@ -9,6 +9,7 @@ use postern::{
 use tokio_postgres::Client;
 
 use super::{
+    directory::{START, login},
     suite::Fixture,
     user_admin::{changed_at, demotion, new_email, new_name},
 };
@@ -77,7 +78,7 @@ async fn change_returns_and_keeps_what_was_committed_meanwhile() {
     let former = User { name: "Ada King".parse().expect("a name"), epoch: Epoch(7), ..ada };
     let user = User { email_verified: true, ..former.clone() };
     assert_eq!(fixture.by_id(&user).await, user);
-    assert_eq!(outcome, AdminWrite::Done(ChangedUser { former, user }));
+    assert_eq!(outcome, AdminWrite::Done(ChangedUser { former, user, last_login: None }));
 }
 
 #[tokio::test]
@@ -159,13 +160,27 @@ async fn stored_last_logins(fixture: &Fixture) -> i64 {
 }
 
 #[tokio::test]
+async fn deleted_user_leaves_no_last_login() {
+    let fixture = Fixture::empty().await;
+    let ada = fixture.inserted("ada@example.org").await;
+    fixture.logged_in(&[login(&ada, START)]).await;
+    assert_eq!(stored_last_logins(&fixture).await, 1);
+
+    fixture.deleted(ada.id).await;
+    // The event of a login may be written after the deletion.
+    fixture.logged_in(&[login(&ada, START + Duration::from_hours(1))]).await;
+
+    assert_eq!(stored_last_logins(&fixture).await, 0);
+}
+
+#[tokio::test]
 async fn deletion_while_a_login_is_recorded_leaves_no_last_login() {
     let fixture = Fixture::empty().await;
     let ada = fixture.inserted("ada@example.org").await;
-    let login =
+    let insertion =
         "INSERT INTO audit_events (id, at, event, user_id) SELECT gen_random_uuid(), now(), 'login', id FROM users";
     let (deletion, time_left) = (fixture.deletion(&[&ada]), time());
-    let other = Transaction::begun(&fixture, login).await;
+    let other = Transaction::begun(&fixture, insertion).await;
 
     let outcome = other.committed_while(fixture.stores.user_admin.delete(&deletion, &time_left)).await;
 
@@ -190,9 +205,9 @@ async fn login_that_is_recorded_during_a_deletion_leaves_no_last_login() {
 async fn changes_of_a_user_do_not_wait_for_a_login_that_is_recorded() {
     let fixture = Fixture::empty().await;
     let ada = fixture.inserted("ada@example.org").await;
-    let login =
+    let insertion =
         "INSERT INTO audit_events (id, at, event, user_id) SELECT gen_random_uuid(), now(), 'login', id FROM users";
-    let other = Transaction::begun(&fixture, login).await;
+    let other = Transaction::begun(&fixture, insertion).await;
 
     let changed = within(Duration::from_secs(30), "a change waits", fixture.changed(&ada, new_name("Ada King"))).await;
 

@@ -47,7 +47,7 @@ impl Fixture {
 
     async fn expect_changed(&self, user: &User, change: UserChange) -> User {
         match self.changed(user, change).await {
-            AdminWrite::Done(ChangedUser { former, user: now }) => {
+            AdminWrite::Done(ChangedUser { former, user: now, .. }) => {
                 assert_eq!(former, *user);
                 assert_eq!(self.by_id(user).await, now);
                 now

@@ -71,7 +71,7 @@ async fn users_who_stay_are_exported_once_while_others_come_and_go() {
         output.extend(text);
         // Users of the page that is written, and users of pages that are read later.
         for user in [&users[pages], &users[2000 + pages]] {
-            fixture.deleted(user).await;
+            fixture.deleted(user.id).await;
         }
         fixture.inserted(&format!("new{pages}@example.org")).await;
         pages += 1;

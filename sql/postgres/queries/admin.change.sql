@@ -1,6 +1,6 @@
 -- admin.change
--- Changes the user and inserts the event, or neither. The first row has the outcome and the user before, the second row the
--- user now.
+-- Changes the user and inserts the event, or neither. The first row has the outcome, the user before and the last login, the
+-- second row the user now.
 --
 -- If the change may remove an administrator ($2), every administrator is locked too, in the order of the ids. A statement that
 -- waits for a lock reads the version that was committed meanwhile, so of two administrators who remove each other at once, the
@@ -51,8 +51,9 @@ recorded AS (
                          $19::text[], $20::text[], $21::text[])
     WHERE EXISTS (SELECT FROM changed)
 )
-SELECT outcome, id, email, name, password, standing, role, epoch, kept_session, created, email_verified
+SELECT outcome, id, email, name, password, standing, role, epoch, kept_session, created, email_verified,
+       (SELECT at FROM user_logins WHERE user_id = $1) AS last_login
 FROM outcome LEFT JOIN locked ON id = $1
 UNION ALL
-SELECT 'changed', id, email, name, password, standing, role, epoch, kept_session, created, email_verified
+SELECT 'changed', id, email, name, password, standing, role, epoch, kept_session, created, email_verified, NULL
 FROM changed

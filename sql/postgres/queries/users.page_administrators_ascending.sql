@@ -1,7 +1,7 @@
 -- users.page_administrators_ascending
 SELECT entry.*, entry.id AS position, (SELECT at FROM user_logins WHERE user_id = entry.id) AS last_login
 FROM (
-    SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified,
+    SELECT id, email, name, password IS NOT NULL AS has_password, standing, role, created, email_verified,
            row_number() OVER (ORDER BY created, id) AS examined,
            ($1::text IS NULL OR standing = $1) AND ($2::text IS NULL OR role = $2)
            AND created >= $3 AND created < $4 AS matches

@@ -11,7 +11,7 @@ FROM (
     LIMIT 200
 ) AS entry
 LEFT JOIN LATERAL (
-    SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified,
+    SELECT id, email, name, password IS NOT NULL AS has_password, standing, role, created, email_verified,
            ($1::text IS NULL OR standing = $1) AND ($2::text IS NULL OR role = $2)
            AND created >= $3 AND created < $4
            AND entry.word = (SELECT min(first.word) FROM user_name_words AS first

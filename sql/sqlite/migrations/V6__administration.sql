@@ -1,27 +1,30 @@
 -- When a session was last reauthenticated; NULL for one that was authenticated only when it was created.
 ALTER TABLE sessions ADD COLUMN authenticated INTEGER;
 
--- When users last logged in, to the minute.
-CREATE TABLE user_logins (
-    user_id BLOB PRIMARY KEY CHECK (length(user_id) = 16),
-    at INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX user_logins_by_time ON user_logins (at, user_id);
+-- The last login or sign-up, to the minute.
+ALTER TABLE users ADD COLUMN last_login INTEGER;
+
+-- In a column of its own, for indexes without the hashes.
+ALTER TABLE users ADD COLUMN has_password INTEGER CHECK (has_password = (password IS NOT NULL));
+UPDATE users SET has_password = password IS NOT NULL;
 
 -- The words of names, in lower case of ASCII, to find users by the beginning of one. A name is split at spaces and hyphens;
--- its first eight words are kept, each to 64 characters.
+-- its first eight words are kept, each to 64 characters, with the columns that pages filter by.
 CREATE TABLE user_name_words (
     user_id BLOB NOT NULL CHECK (length(user_id) = 16),
     word TEXT NOT NULL,
+    standing TEXT NOT NULL,
+    role TEXT NOT NULL,
+    created INTEGER NOT NULL,
     PRIMARY KEY (user_id, word)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX user_name_words_by_word ON user_name_words (word, user_id);
+CREATE INDEX user_name_words_by_word ON user_name_words (word, user_id, standing, role, created);
 
 -- Without WITH, which triggers do not allow: the quoted name becomes a JSON array of its words.
 CREATE TRIGGER user_is_inserted AFTER INSERT ON users
 BEGIN
-    INSERT INTO user_name_words (user_id, word)
-    SELECT DISTINCT NEW.id, substr(value, 1, 64)
+    INSERT INTO user_name_words (user_id, word, standing, role, created)
+    SELECT DISTINCT NEW.id, substr(value, 1, 64), NEW.standing, NEW.role, NEW.created
     FROM json_each('[' || replace(replace(json_quote(lower(NEW.name)), '-', ' '), ' ', '","') || ']')
     WHERE key < 8 AND value <> '';
 END;
@@ -29,16 +32,21 @@ END;
 CREATE TRIGGER user_is_renamed AFTER UPDATE OF name ON users WHEN NEW.name <> OLD.name
 BEGIN
     DELETE FROM user_name_words WHERE user_id = NEW.id;
-    INSERT INTO user_name_words (user_id, word)
-    SELECT DISTINCT NEW.id, substr(value, 1, 64)
+    INSERT INTO user_name_words (user_id, word, standing, role, created)
+    SELECT DISTINCT NEW.id, substr(value, 1, 64), NEW.standing, NEW.role, NEW.created
     FROM json_each('[' || replace(replace(json_quote(lower(NEW.name)), '-', ' '), ' ', '","') || ']')
     WHERE key < 8 AND value <> '';
+END;
+
+CREATE TRIGGER user_changes_standing_or_role AFTER UPDATE OF standing, role ON users
+WHEN NEW.standing <> OLD.standing OR NEW.role <> OLD.role
+BEGIN
+    UPDATE user_name_words SET standing = NEW.standing, role = NEW.role WHERE user_id = NEW.id;
 END;
 
 CREATE TRIGGER user_is_deleted AFTER DELETE ON users
 BEGIN
     DELETE FROM user_name_words WHERE user_id = OLD.id;
-    DELETE FROM user_logins WHERE user_id = OLD.id;
 END;
 
 -- How many events of each kind there were in each hour, in milliseconds since 1970. Only newly inserted events count, whoever
@@ -78,22 +86,28 @@ INSERT INTO statistics_of_events (event, statistic) VALUES
 
 CREATE TRIGGER audit_event_is_inserted AFTER INSERT ON audit_events
 BEGIN
-    INSERT INTO user_logins (user_id, at)
-    SELECT NEW.user_id, NEW.at
-    WHERE NEW.event IN ('login', 'sign_up') AND EXISTS (SELECT 1 FROM users WHERE id = NEW.user_id)
-    ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE excluded.at >= user_logins.at + 60000;
+    UPDATE users SET last_login = NEW.at
+    WHERE id = NEW.user_id AND NEW.event IN ('login', 'sign_up') AND (last_login IS NULL OR NEW.at >= last_login + 60000);
 
     INSERT INTO hourly_statistics (hour, statistic, events)
     SELECT NEW.at - NEW.at % 3600000, statistic, 1 FROM statistics_of_events WHERE event = NEW.event
     ON CONFLICT (hour, statistic) DO UPDATE SET events = hourly_statistics.events + 1;
 END;
 
-CREATE INDEX users_administrators ON users (created, id) WHERE role = 'administrator';
-CREATE INDEX users_inactive ON users (created, id) WHERE standing = 'inactive';
+-- All that a page shows is in these indexes: neighbours in the order of an index are anywhere in the table.
+CREATE INDEX users_by_email
+ON users (email, id, name, standing, role, email_verified, has_password, created, last_login);
+CREATE INDEX users_by_last_login
+ON users (last_login, id, email, name, standing, role, email_verified, has_password, created) WHERE last_login IS NOT NULL;
+CREATE INDEX users_administrators
+ON users (created, id, email, name, standing, role, email_verified, has_password, last_login) WHERE role = 'administrator';
+CREATE INDEX users_inactive
+ON users (created, id, email, name, standing, role, email_verified, has_password, last_login) WHERE standing = 'inactive';
+
 CREATE INDEX audit_events_by_kind ON audit_events (event, id);
 CREATE INDEX audit_events_by_address ON audit_events (address, id) WHERE address IS NOT NULL;
 
-INSERT INTO user_name_words (user_id, word)
-SELECT DISTINCT users.id, substr(value, 1, 64)
+INSERT INTO user_name_words (user_id, word, standing, role, created)
+SELECT DISTINCT users.id, substr(value, 1, 64), standing, role, created
 FROM users, json_each('[' || replace(replace(json_quote(lower(users.name)), '-', ' '), ' ', '","') || ']')
 WHERE key < 8 AND value <> '';

@@ -1,6 +1,6 @@
 -- users.page_email_descending
-SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified
-FROM users
+SELECT id, email, name, standing, role, email_verified, has_password, created, last_login
+FROM users INDEXED BY users_by_email
 WHERE email >= :from AND email < :until
 ORDER BY email DESC
 LIMIT 200

@@ -1,5 +1,5 @@
 -- users.page_inactive_descending
-SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified
+SELECT id, email, name, standing, role, email_verified, has_password, created, last_login
 FROM users INDEXED BY users_inactive
 WHERE standing = 'inactive' AND (created, id) > (:after, :after_id) AND (created, id) < (:before, :before_id)
 ORDER BY created DESC, id DESC

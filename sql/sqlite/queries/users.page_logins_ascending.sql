@@ -1,6 +1,6 @@
 -- users.page_logins_ascending
-SELECT id, email, name, password, standing, role, epoch, kept_session, created, email_verified, user_id, at
-FROM user_logins INDEXED BY user_logins_by_time LEFT JOIN users ON id = user_id
-WHERE (at, user_id) > (:after, :after_id) AND (at, user_id) < (:before, :before_id)
-ORDER BY at, user_id
+SELECT id, email, name, standing, role, email_verified, has_password, created, last_login
+FROM users INDEXED BY users_by_last_login
+WHERE last_login IS NOT NULL AND (last_login, id) > (:after, :after_id) AND (last_login, id) < (:before, :before_id)
+ORDER BY last_login, id
 LIMIT 200

@@ -9,7 +9,7 @@ use crate::{
     clock::Clock,
     model::{
         AccountStatus, AdminReach, AuditOrigin, AuditSubject, Email, Epoch, EventKind, Name, NewPassword, Role, User,
-        UserChange, UserDetails, UserId, UserPage, UserPageQuery,
+        UserChange, UserId, UserPage, UserPageQuery, UserSummary,
     },
     passwords::{AcceptedPassword, Hasher, Password, Policy, WorkPermit},
     store::{AdminTarget, AdminWrite, AuditReader, SessionStore, TimeBudget, UserAdminStore, UserDirectory, UserStore},
@@ -103,6 +103,15 @@ pub struct UserEdit {
     pub status: Option<AccountStatus>,
 }
 
+/// A user after an edit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditedUser {
+    /// The user now.
+    pub user: UserSummary,
+    /// Whether the edit changed anything.
+    pub is_changed: bool,
+}
+
 impl UserEdit {
     /// Returns what the edit changes of a user.
     fn change_of(self, user: &User) -> UserChange {
@@ -134,7 +143,7 @@ impl UserAdmin {
     /// Returns [`UserAdminError::EmailTaken`] if another user has the email, [`UserAdminError::MembersOnly`] if the caller may
     /// not create administrators, [`UserAdminError::PolicyViolations`] if the policy rejects the password,
     /// [`UserAdminError::Overloaded`] or [`UserAdminError::Store`].
-    pub async fn create(&self, new: NewUser, call: &AdminCall<'_>) -> Result<User, UserAdminError> {
+    pub async fn create(&self, new: NewUser, call: &AdminCall<'_>) -> Result<UserSummary, UserAdminError> {
         let NewUser { email, email_verified, name, role, status, password } = new;
         call.check_reach(role)?;
         if self.users.by_email(&email, call.time).await?.is_some() {
@@ -151,7 +160,7 @@ impl UserAdmin {
         let event = self.audit.event(EventKind::AdminUserCreated, &user, call.origin.clone());
         done(self.changes.create(&user, &event, call.time).await?, user.id)?;
         self.audit.record_inserted(&event);
-        Ok(user)
+        Ok(UserSummary::of(&user, None))
     }
 
     /// Returns a page of users.
@@ -162,12 +171,12 @@ impl UserAdmin {
         Ok(self.directory.page(query, time).await?)
     }
 
-    /// Returns the user and their last login.
+    /// Returns the user, as administrators see them.
     ///
     /// # Errors
     /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, or [`UserAdminError::Store`].
-    pub async fn details(&self, id: UserId, time: &TimeBudget) -> Result<UserDetails, UserAdminError> {
-        self.directory.details(id, time).await?.ok_or(UserAdminError::NoSuchUser(UserRef::Id(id)))
+    pub async fn summary(&self, id: UserId, time: &TimeBudget) -> Result<UserSummary, UserAdminError> {
+        self.directory.summary(id, time).await?.ok_or(UserAdminError::NoSuchUser(UserRef::Id(id)))
     }
 
     /// Returns the user.
@@ -188,15 +197,20 @@ impl UserAdmin {
     /// # Errors
     /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, [`UserAdminError::EmailTaken`],
     /// [`UserAdminError::LastAdministrator`], [`UserAdminError::MembersOnly`] or [`UserAdminError::Store`].
-    pub async fn edit(&self, user_ref: &UserRef, edit: UserEdit, call: &AdminCall<'_>) -> Result<User, UserAdminError> {
+    pub async fn edit(
+        &self,
+        user_ref: &UserRef,
+        edit: UserEdit,
+        call: &AdminCall<'_>,
+    ) -> Result<EditedUser, UserAdminError> {
         let user = self.find(user_ref, call.time).await?;
         call.check_reach(user.role)?;
         call.check_reach(edit.role.unwrap_or(user.role))?;
         let change = edit.change_of(&user);
         if change.fields().is_empty() {
-            return Ok(user);
+            return Ok(EditedUser { user: self.summary(user.id, call.time).await?, is_changed: false });
         }
-        self.change(user.id, &change, call).await
+        Ok(EditedUser { user: self.change(user.id, &change, call).await?, is_changed: true })
     }
 
     /// Sets a password, and ends every session of the user.
@@ -209,7 +223,7 @@ impl UserAdmin {
         user_ref: &UserRef,
         password: Password,
         call: &AdminCall<'_>,
-    ) -> Result<User, UserAdminError> {
+    ) -> Result<UserSummary, UserAdminError> {
         let user = self.find(user_ref, call.time).await?;
         call.check_reach(user.role)?;
         let accepted = self.validated(password, (&user.name, &user.email), call).await?;
@@ -222,7 +236,11 @@ impl UserAdmin {
     /// # Errors
     /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, [`UserAdminError::LastAdministrator`],
     /// [`UserAdminError::MembersOnly`] or [`UserAdminError::Store`].
-    pub async fn disable_password(&self, user_ref: &UserRef, call: &AdminCall<'_>) -> Result<User, UserAdminError> {
+    pub async fn disable_password(
+        &self,
+        user_ref: &UserRef,
+        call: &AdminCall<'_>,
+    ) -> Result<UserSummary, UserAdminError> {
         let user = self.find(user_ref, call.time).await?;
         self.change(user.id, &ends_sessions(Some(NewPassword::Disabled)), call).await
     }
@@ -232,7 +250,7 @@ impl UserAdmin {
     /// # Errors
     /// Returns [`UserAdminError::NoSuchUser`] if there is no such user, [`UserAdminError::MembersOnly`] or
     /// [`UserAdminError::Store`].
-    pub async fn end_sessions(&self, user_ref: &UserRef, call: &AdminCall<'_>) -> Result<User, UserAdminError> {
+    pub async fn end_sessions(&self, user_ref: &UserRef, call: &AdminCall<'_>) -> Result<UserSummary, UserAdminError> {
         let user = self.find(user_ref, call.time).await?;
         self.change(user.id, &ends_sessions(None), call).await
     }
@@ -250,7 +268,12 @@ impl UserAdmin {
         Ok(users)
     }
 
-    async fn change(&self, id: UserId, change: &UserChange, call: &AdminCall<'_>) -> Result<User, UserAdminError> {
+    async fn change(
+        &self,
+        id: UserId,
+        change: &UserChange,
+        call: &AdminCall<'_>,
+    ) -> Result<UserSummary, UserAdminError> {
         let mut subject = AuditSubject::from(Some(id));
         if !change.fields().is_empty() {
             subject = subject.with_detail(format!("changed: {}", change.fields().join(", ")));
@@ -262,7 +285,7 @@ impl UserAdmin {
         if change.epoch.is_some() {
             self.remove_ended_sessions(&changed.former, call.time).await;
         }
-        Ok(changed.user)
+        Ok(UserSummary::of(&changed.user, changed.last_login))
     }
 
     /// Removes the sessions that a new epoch or the deletion of `former` has ended.

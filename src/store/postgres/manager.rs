@@ -45,7 +45,10 @@ impl PoolManager {
         Self {
             manager: Manager::from_connect(url.config.clone(), connector.clone(), config),
             connector,
-            set_up: format!("SET statement_timeout = {}", statement_timeout.as_millis()),
+            set_up: format!(
+                "SET statement_timeout = {}; SET plan_cache_mode = force_generic_plan",
+                statement_timeout.as_millis()
+            ),
             fault: Mutex::default(),
             encoding_warning: Once::new(),
             unchecked: AtomicUsize::new(0),

@@ -94,7 +94,9 @@ fn is_limited(reach: AdminReach) -> bool {
 
 fn changed(rows: &[Row]) -> Result<AdminWrite<ChangedUser>, StoreError> {
     let done = || match rows {
-        [former, changed] => Ok(ChangedUser { former: user(former)?, user: user(changed)? }),
+        [former, changed] => {
+            Ok(ChangedUser { former: user(former)?, user: user(changed)?, last_login: column(former, "last_login")? })
+        }
         _ => Err(StoreError::corrupt(STORE, "no row for the changed user")),
     };
     outcome(rows.first(), done)

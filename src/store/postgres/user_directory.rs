@@ -12,20 +12,25 @@ use tokio_postgres::{
 use uuid::Uuid;
 
 use super::{
-    rows::{column, timestamp, user},
+    error::STORE,
+    rows::{column, timestamp},
     store::PostgresStore,
 };
 use crate::{
-    model::{AccountStatus, CursorKey, Direction, Role, UserCursor, UserDetails, UserId, UserPage, UserPageQuery},
+    model::{
+        AccountStatus, CursorKey, Direction, Email, Name, Role, UserCursor, UserId, UserPage, UserPageQuery,
+        UserSummary,
+    },
     store::{
         StoreError, TimeBudget, UserDirectory,
+        columns::{read_role, read_status},
         page_scan::{CreatedIndex, ExaminedUser, TextRange, TimeRange, UserEntries, UserScan, WordRange},
     },
 };
 
-const DETAILS: &str = include_str!("../../../sql/postgres/queries/users.details.sql");
 const ESTIMATE: &str = include_str!("../../../sql/postgres/queries/users.estimate.sql");
 const EXACT_EMAIL: &str = include_str!("../../../sql/postgres/queries/users.page_exact_email.sql");
+const SUMMARY: &str = include_str!("../../../sql/postgres/queries/users.summary.sql");
 const WORDS: &str = include_str!("../../../sql/postgres/queries/users.page_words.sql");
 
 const CREATED: Directions = (
@@ -67,8 +72,8 @@ impl UserDirectory for PostgresStore {
             }
             if let UserScan::ExactEmail(email) = &scan {
                 let found = self.access.query_idempotent(EXACT_EMAIL, &[&email.as_str()], time).await?;
-                let mut users = found.iter().map(details).collect::<Result<Vec<_>, _>>()?;
-                users.retain(|found| query.filter.accepts(&found.user));
+                let mut users = found.iter().map(summary).collect::<Result<Vec<_>, _>>()?;
+                users.retain(|user| query.filter.accepts(user));
                 return Ok(UserPage { users, next: None });
             }
             for row in self.scan(&scan, query, wanted, time).await? {
@@ -78,9 +83,9 @@ impl UserDirectory for PostgresStore {
         Ok(entries.into_page())
     }
 
-    async fn details(&self, id: UserId, time: &TimeBudget) -> Result<Option<UserDetails>, StoreError> {
-        let rows = self.access.query_idempotent(DETAILS, &[&id.0], time).await?;
-        rows.first().map(details).transpose()
+    async fn summary(&self, id: UserId, time: &TimeBudget) -> Result<Option<UserSummary>, StoreError> {
+        let rows = self.access.query_idempotent(SUMMARY, &[&id.0], time).await?;
+        rows.first().map(summary).transpose()
     }
 
     async fn estimated_users(&self, time: &TimeBudget) -> Result<Option<u64>, StoreError> {
@@ -153,11 +158,21 @@ fn examined(row: &Row, scan: &UserScan) -> Result<ExaminedUser, StoreError> {
     let matches = column::<Option<bool>>(row, "matches")? == Some(true);
     Ok(ExaminedUser {
         cursor: UserCursor { key, id: UserId(column(row, "position")?) },
-        user: if matches { Some(details(row)?) } else { None },
+        user: if matches { Some(summary(row)?) } else { None },
         is_last: scan.is_last(column(row, "examined")?),
     })
 }
 
-fn details(row: &Row) -> Result<UserDetails, StoreError> {
-    Ok(UserDetails { user: user(row)?, last_login: column(row, "last_login")? })
+fn summary(row: &Row) -> Result<UserSummary, StoreError> {
+    Ok(UserSummary {
+        id: UserId(column(row, "id")?),
+        email: Email::from_store(column(row, "email")?),
+        email_verified: column(row, "email_verified")?,
+        name: Name::from_store(column(row, "name")?),
+        status: read_status(STORE, column(row, "standing")?)?,
+        role: read_role(STORE, column(row, "role")?)?,
+        has_password: column(row, "has_password")?,
+        created: column(row, "created")?,
+        last_login: column(row, "last_login")?,
+    })
 }

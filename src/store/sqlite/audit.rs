@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use super::{
     error::STORE,
-    store::{SqliteStore, execute, text},
+    store::{SqliteStore, execute, stored_time, text},
 };
 use crate::{
-    clock::{from_unix_ms, round_up, unix_ms},
+    clock::{round_up, unix_ms},
     model::{
         AuditEvent, AuditOrigin, AuditSubject, DisplayText, EventId, EventKind, EventPage, EventPageQuery, HourlyCount,
         SessionId, UserId,
@@ -104,7 +104,7 @@ fn statistics(transaction: &Transaction<'_>, from: i64, until: i64) -> Result<Ve
     let mut rows = statement.query(named_params! {":from": from, ":until": until})?;
     let mut counts = Vec::new();
     while let Some(row) = rows.next()? {
-        let hour = from_unix_ms(row.get(0)?).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))?;
+        let hour = stored_time(row.get(0)?)?;
         let events: i64 = row.get(2)?;
         // A newer version may have added the statistic.
         let counted = read_statistic(text(row, 1)?);
@@ -137,7 +137,7 @@ fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
     let address = address.map(|address| address.parse()).transpose();
     Ok(AuditEvent {
         id: EventId(row.get("id").map(Uuid::from_bytes)?),
-        at: from_unix_ms(row.get("at")?).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))?,
+        at: stored_time(row.get("at")?)?,
         kind: read_event_kind(STORE, &kind)?,
         subject: AuditSubject {
             user: id("user_id")?.map(UserId),

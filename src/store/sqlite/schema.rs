@@ -179,6 +179,24 @@ mod tests {
         assert_eq!(scans, ["admin.administrators.sql", "admin.end_all_sessions.sql", "users.imported_hashes.sql"]);
     }
 
+    /// Neighbours in the orders of these pages are anywhere in the table.
+    #[test]
+    fn pages_of_scattered_users_are_read_from_their_index_alone() {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let path = temporary.path().join("postern.db");
+        let mut connection = connect(&path).expect("an empty file");
+        migrate_schema(&mut connection, &path).expect("the latest version");
+
+        for order in ["email", "logins", "administrators", "inactive"] {
+            for direction in ["ascending", "descending"] {
+                let file = format!("sql/sqlite/queries/users.page_{order}_{direction}.sql");
+                let plan = plan(&connection, &std::fs::read_to_string(file).expect("a text"));
+                let [step] = plan.as_slice() else { panic!("{order}: {plan:?}") };
+                assert!(step.starts_with("SEARCH users USING COVERING INDEX users_"), "{order}: {step}");
+            }
+        }
+    }
+
     fn plan(connection: &Connection, query: &str) -> Vec<String> {
         let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {query}")).expect("valid SQL");
         let mut rows = statement.raw_query();

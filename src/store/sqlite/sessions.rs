@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::{
     error::STORE,
     session_uses::log_unrecorded,
-    store::{SqliteStore, execute, text},
+    store::{SqliteStore, execute, stored_time, text},
 };
 use crate::{
-    clock::{from_unix_ms, unix_ms, whole_milliseconds},
+    clock::{unix_ms, whole_milliseconds},
     model::{
         Client, Epoch, FIRST_CURRENT, FIRST_NEXT, KeyTag, LiveSession, NewSession, RefreshOutcome, RefreshedSession,
         Session, SessionId, User, UserId,
@@ -287,10 +287,7 @@ fn find(
 fn read_session(row: &Row<'_>) -> Result<Session, StoreError> {
     let id = |column| row.get(column).map(Uuid::from_bytes).map_err(StoreError::from);
     let counter = |column| row.get(column).map(i64::cast_unsigned).map_err(StoreError::from);
-    let time = |column| {
-        let milliseconds = row.get(column)?;
-        from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))
-    };
+    let time = |column| stored_time(row.get(column)?);
     let address = text(row, 11)?.parse().map_err(|error| StoreError::corrupt(STORE, &error))?;
     Ok(Session {
         user: UserId(id(0)?),

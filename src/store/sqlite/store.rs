@@ -31,7 +31,7 @@ use super::{
     worker::SqliteWorker,
 };
 use crate::{
-    clock::{Clock, whole_milliseconds},
+    clock::{Clock, from_unix_ms, whole_milliseconds},
     store::{StoreError, TimeBudget},
 };
 
@@ -107,6 +107,11 @@ impl SqliteStore {
 pub(super) fn text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, StoreError> {
     let value = row.get_ref(column)?;
     value.as_str().map_err(|error| StoreError::corrupt(STORE, &error))
+}
+
+/// Returns the time of a column, which has milliseconds since 1970.
+pub(super) fn stored_time(milliseconds: i64) -> Result<OffsetDateTime, StoreError> {
+    from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))
 }
 
 /// Runs a statement, and returns the number of rows that it changed.

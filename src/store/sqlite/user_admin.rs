@@ -3,12 +3,13 @@
 
 use async_trait::async_trait;
 use rusqlite::{Transaction, named_params};
+use time::OffsetDateTime;
 
 use super::{
     administrators::removes_last_administrator,
     audit::append,
     error::STORE,
-    store::{SqliteStore, execute},
+    store::{SqliteStore, execute, stored_time},
     users::{self, BY_EMAIL, BY_ID, find},
 };
 use crate::{
@@ -81,12 +82,17 @@ fn change(
     if change.may_remove_administrator() && removes_last_administrator(transaction, &[former.id])? {
         return Ok(AdminWrite::LastAdministrator);
     }
-    let user = update(transaction, former.id, change)?;
+    let (user, last_login) = update(transaction, former.id, change)?;
     record(transaction, event)?;
-    Ok(AdminWrite::Done(ChangedUser { former, user }))
+    Ok(AdminWrite::Done(ChangedUser { former, user, last_login }))
 }
 
-fn update(transaction: &Transaction<'_>, id: UserId, change: &UserChange) -> Result<User, StoreError> {
+/// Returns the user now, and their last login.
+fn update(
+    transaction: &Transaction<'_>,
+    id: UserId,
+    change: &UserChange,
+) -> Result<(User, Option<OffsetDateTime>), StoreError> {
     let password = match &change.password {
         Some(NewPassword::Set(hash)) => Some(hash.as_phc()),
         Some(NewPassword::Disabled) | None => None,
@@ -102,7 +108,11 @@ fn update(transaction: &Transaction<'_>, id: UserId, change: &UserChange) -> Res
         ":password": password,
         ":epoch": change.epoch.map(|epoch| epoch.0),
     };
-    find(transaction, CHANGE, params)?.ok_or_else(|| StoreError::corrupt(STORE, "no row for the changed user"))
+    let mut statement = transaction.prepare_cached(CHANGE)?;
+    let mut rows = statement.query(params)?;
+    let row = rows.next()?.ok_or_else(|| StoreError::corrupt(STORE, "no row for the changed user"))?;
+    let last_login = row.get::<_, Option<i64>>(10)?.map(stored_time).transpose()?;
+    Ok((users::user(row)?, last_login))
 }
 
 fn delete(transaction: &Transaction<'_>, deletion: &UserDeletion) -> Result<AdminWrite<Vec<User>>, StoreError> {

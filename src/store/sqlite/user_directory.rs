@@ -4,25 +4,29 @@
 //! read, until the page is full.
 
 use async_trait::async_trait;
-use rusqlite::{OptionalExtension as _, Row, ToSql, Transaction, named_params};
+use rusqlite::{OptionalExtension as _, Params, Row, ToSql, Transaction, named_params};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
     error::STORE,
-    store::{SqliteStore, text},
-    users,
+    store::{SqliteStore, stored_time, text},
 };
 use crate::{
-    clock::{from_unix_ms, round_up, unix_ms},
-    model::{CursorKey, Direction, User, UserCursor, UserDetails, UserFilter, UserId, UserPage, UserPageQuery},
+    clock::{round_up, unix_ms},
+    model::{
+        AccountStatus, CursorKey, Direction, Email, Name, Role, UserCursor, UserFilter, UserId, UserPage,
+        UserPageQuery, UserSummary,
+    },
     store::{
         StoreError, TimeBudget, UserDirectory,
+        columns::{read_role, read_status},
         page_scan::{CreatedIndex, ExaminedUser, TextRange, TimeRange, UserEntries, UserScan, WordRange},
     },
 };
 
-const LAST_LOGIN: &str = include_str!("../../../sql/sqlite/queries/users.last_login.sql");
+const SUMMARY: &str = include_str!("../../../sql/sqlite/queries/users.summary.sql");
+const EXACT_EMAIL: &str = include_str!("../../../sql/sqlite/queries/users.page_exact_email.sql");
 const WORDS: &str = include_str!("../../../sql/sqlite/queries/users.page_words.sql");
 
 const CREATED: Directions = (
@@ -49,9 +53,6 @@ const EMAIL: Directions = (
 /// The ascending query and the descending one.
 type Directions = (&'static str, &'static str);
 
-/// The first column after those of the user.
-const AFTER_USER: usize = 10;
-
 #[async_trait]
 impl UserDirectory for SqliteStore {
     async fn page(&self, query: &UserPageQuery, time: &TimeBudget) -> Result<UserPage, StoreError> {
@@ -59,11 +60,9 @@ impl UserDirectory for SqliteStore {
         self.read(time, move |transaction| page(transaction, &query)).await
     }
 
-    async fn details(&self, id: UserId, time: &TimeBudget) -> Result<Option<UserDetails>, StoreError> {
-        let read = move |transaction: &Transaction<'_>| {
-            let user = users::by_id(transaction, id)?;
-            user.map(|user| details(transaction, user)).transpose()
-        };
+    async fn summary(&self, id: UserId, time: &TimeBudget) -> Result<Option<UserSummary>, StoreError> {
+        let read =
+            move |transaction: &Transaction<'_>| find(transaction, SUMMARY, named_params! {":id": id.0.as_bytes()});
         self.read(time, read).await
     }
 
@@ -77,8 +76,8 @@ fn page(transaction: &Transaction<'_>, query: &UserPageQuery) -> Result<UserPage
     let mut entries = UserEntries::new(query.limit);
     for range in UserScan::of(query) {
         if let UserScan::ExactEmail(email) = &range {
-            let user = users::by_email(transaction, email)?.filter(|user| query.filter.accepts(user));
-            let users = user.map(|user| details(transaction, user)).transpose()?.into_iter().collect();
+            let user = find(transaction, EXACT_EMAIL, named_params! {":email": email.as_str()})?;
+            let users = user.into_iter().filter(|user| query.filter.accepts(user)).collect();
             return Ok(UserPage { users, next: None });
         }
         if entries.wanted() > 0 {
@@ -96,7 +95,7 @@ fn scan(
     entries: &mut UserEntries,
 ) -> Result<(), StoreError> {
     let mut statement = transaction.prepare_cached(statement(range))?;
-    for (name, value) in &parameters(range) {
+    for (name, value) in &parameters(range, filter) {
         let index = statement.parameter_index(name)?;
         let index = index.unwrap_or_else(|| unreachable!("the statement has the parameter {name}"));
         statement.raw_bind_parameter(index, value)?;
@@ -106,9 +105,9 @@ fn scan(
     while entries.wanted() > 0 {
         let Some(row) = rows.next()? else { break };
         examined += 1;
-        let (cursor, user) = entry(transaction, row, range, filter)?;
-        if user.is_some() || range.is_last(examined) {
-            entries.push(ExaminedUser { cursor, user, is_last: range.is_last(examined) });
+        let (user, is_last) = (matching_user(row, range, filter)?, range.is_last(examined));
+        if user.is_some() || is_last {
+            entries.push(ExaminedUser { cursor: cursor(row, range)?, user, is_last });
         }
     }
     Ok(())
@@ -132,7 +131,7 @@ fn statement(scan: &UserScan) -> &'static str {
     }
 }
 
-fn parameters(scan: &UserScan) -> Vec<(&'static str, Box<dyn ToSql>)> {
+fn parameters(scan: &UserScan, filter: &UserFilter) -> Vec<(&'static str, Box<dyn ToSql>)> {
     let id = |id: Uuid| Box::new(*id.as_bytes());
     match scan {
         UserScan::Created(_, _, TimeRange { after, before })
@@ -155,6 +154,10 @@ fn parameters(scan: &UserScan) -> Vec<(&'static str, Box<dyn ToSql>)> {
             (":after_id", id(*after_id)),
             (":until", Box::new(until.clone())),
             (":prefix", Box::new(prefix.clone())),
+            (":standing", Box::new(filter.status.map(AccountStatus::name))),
+            (":role", Box::new(filter.role.map(Role::name))),
+            (":created_from", Box::new(filter.created_from.map_or(i64::MIN, milliseconds))),
+            (":created_before", Box::new(filter.created_before.map_or(i64::MAX, milliseconds))),
         ],
         UserScan::ExactEmail(_) => Vec::new(),
     }
@@ -165,45 +168,45 @@ fn milliseconds(time: OffsetDateTime) -> i64 {
     unix_ms(round_up(time, 1_000_000))
 }
 
-/// Returns the position of an entry, and its user, if they match.
-fn entry(
-    transaction: &Transaction<'_>,
-    row: &Row<'_>,
-    range: &UserScan,
-    filter: &UserFilter,
-) -> Result<(UserCursor, Option<UserDetails>), StoreError> {
-    let has_user = row.get::<_, Option<[u8; 16]>>(0)?.is_some();
-    let user = if has_user { Some(users::user(row)?).filter(|user| filter.accepts(user)) } else { None };
-    let found = match (user, range) {
-        // The entry is the last login.
-        (Some(user), UserScan::Logins(..)) => {
-            Some(UserDetails { last_login: Some(time(row.get(AFTER_USER + 1)?)?), user })
-        }
-        (Some(user), _) => Some(details(transaction, user)?),
-        (None, _) => None,
+/// Returns the user of an entry, if they match.
+fn matching_user(row: &Row<'_>, range: &UserScan, filter: &UserFilter) -> Result<Option<UserSummary>, StoreError> {
+    let matches = match range {
+        UserScan::NeverLoggedIn(..) => row.get::<_, Option<i64>>(8)?.is_none(),
+        UserScan::Words(_) => row.get::<_, Option<bool>>(11)? == Some(true),
+        UserScan::Created(..) | UserScan::Logins(..) | UserScan::Email(..) | UserScan::ExactEmail(_) => true,
     };
-    let (key, id, matches) = match range {
-        UserScan::Created(..) => (CursorKey::Created(time(row.get(8)?)?), 0, true),
-        UserScan::NeverLoggedIn(..) => {
-            let has_login = found.as_ref().is_some_and(|found| found.last_login.is_some());
-            (CursorKey::NeverLoggedIn(time(row.get(8)?)?), 0, !has_login)
-        }
-        UserScan::Email(..) | UserScan::ExactEmail(_) => (CursorKey::Email(text(row, 1)?.to_owned()), 0, true),
-        UserScan::Logins(..) => (CursorKey::LastLogin(time(row.get(AFTER_USER + 1)?)?), AFTER_USER, true),
-        UserScan::Words(_) => {
-            (CursorKey::Word(text(row, AFTER_USER + 1)?.to_owned()), AFTER_USER, row.get(AFTER_USER + 2)?)
-        }
-    };
-    let cursor = UserCursor { key, id: UserId(row.get(id).map(Uuid::from_bytes)?) };
-    Ok((cursor, found.filter(|_| matches)))
+    let user = if matches { Some(summary(row)?) } else { None };
+    Ok(user.filter(|user| filter.accepts(user)))
 }
 
-fn time(milliseconds: i64) -> Result<OffsetDateTime, StoreError> {
-    from_unix_ms(milliseconds).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))
+/// Returns the position of an entry.
+fn cursor(row: &Row<'_>, range: &UserScan) -> Result<UserCursor, StoreError> {
+    let (key, id) = match range {
+        UserScan::Created(..) => (CursorKey::Created(stored_time(row.get(7)?)?), 0),
+        UserScan::NeverLoggedIn(..) => (CursorKey::NeverLoggedIn(stored_time(row.get(7)?)?), 0),
+        UserScan::Email(..) | UserScan::ExactEmail(_) => (CursorKey::Email(row.get(1)?), 0),
+        UserScan::Logins(..) => (CursorKey::LastLogin(stored_time(row.get(8)?)?), 0),
+        UserScan::Words(_) => (CursorKey::Word(row.get(10)?), 9),
+    };
+    Ok(UserCursor { key, id: UserId(row.get(id).map(Uuid::from_bytes)?) })
 }
 
-fn details(transaction: &Transaction<'_>, user: User) -> Result<UserDetails, StoreError> {
-    let mut statement = transaction.prepare_cached(LAST_LOGIN)?;
-    let at = statement.query_row(named_params! {":id": user.id.0.as_bytes()}, |row| row.get(0)).optional()?;
-    Ok(UserDetails { last_login: at.map(time).transpose()?, user })
+fn find(transaction: &Transaction<'_>, query: &str, params: impl Params) -> Result<Option<UserSummary>, StoreError> {
+    let mut statement = transaction.prepare_cached(query)?;
+    statement.query_row(params, |row| Ok(summary(row))).optional()?.transpose()
+}
+
+/// Reads the columns of all queries of this module, by their position.
+fn summary(row: &Row<'_>) -> Result<UserSummary, StoreError> {
+    Ok(UserSummary {
+        id: UserId(row.get(0).map(Uuid::from_bytes)?),
+        email: Email::from_store(row.get(1)?),
+        name: Name::from_store(row.get(2)?),
+        status: read_status(STORE, text(row, 3)?)?,
+        role: read_role(STORE, text(row, 4)?)?,
+        email_verified: row.get(5)?,
+        has_password: row.get(6)?,
+        created: stored_time(row.get(7)?)?,
+        last_login: row.get::<_, Option<i64>>(8)?.map(stored_time).transpose()?,
+    })
 }

@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 use super::{
     administrators::removes_last_administrator,
     error::STORE,
-    store::{SqliteStore, execute, text},
+    store::{SqliteStore, execute, stored_time, text},
 };
 use crate::{
-    clock::{from_unix_ms, unix_ms},
+    clock::unix_ms,
     model::{Email, Epoch, Name, PasswordHash, SessionId, User, UserId},
     store::{
         CompareAndSet, ImportedHashStats, Insert, OwnDeletion, PasswordChange, StoreError, StoreHealth, TimeBudget,
@@ -224,6 +224,6 @@ pub(super) fn user(row: &Row<'_>) -> Result<User, StoreError> {
         role: read_role(STORE, text(row, 5)?)?,
         epoch: Epoch(row.get(6)?),
         surviving_session: surviving_session.map(|bytes| SessionId(Uuid::from_bytes(bytes))),
-        created: from_unix_ms(row.get(8)?).ok_or_else(|| StoreError::corrupt(STORE, "time out of range"))?,
+        created: stored_time(row.get(8)?)?,
     })
 }

@@ -1,12 +1,11 @@
 //! Users, as the admin API shows them.
 
 use serde::{Serialize, Serializer};
-use time::OffsetDateTime;
 
 use crate::{
     accounts::DeletedUsers,
     clock::rfc3339,
-    model::{User, UserDetails, UserPage},
+    model::{User, UserPage, UserSummary},
     store::DeletionMode,
 };
 
@@ -24,8 +23,8 @@ pub struct UserView<'user> {
     last_login: Option<String>,
 }
 
-impl<'user> From<&'user UserDetails> for UserView<'user> {
-    fn from(UserDetails { user, last_login }: &'user UserDetails) -> Self {
+impl<'user> From<&'user UserSummary> for UserView<'user> {
+    fn from(user: &'user UserSummary) -> Self {
         Self {
             id: user.id.to_string(),
             email: user.email.as_str(),
@@ -33,21 +32,15 @@ impl<'user> From<&'user UserDetails> for UserView<'user> {
             name: user.name.as_str(),
             role: user.role.name(),
             status: user.status.name(),
-            has_password: user.password.is_some(),
+            has_password: user.has_password,
             created: rfc3339(user.created),
-            last_login: last_login.map(rfc3339),
+            last_login: user.last_login.map(rfc3339),
         }
     }
 }
 
 /// A user, shown as [`UserView`] does.
-pub struct OwnedUserView(pub UserDetails);
-
-impl OwnedUserView {
-    pub fn of(user: User, last_login: Option<OffsetDateTime>) -> Self {
-        Self(UserDetails { user, last_login })
-    }
-}
+pub struct OwnedUserView(pub UserSummary);
 
 impl Serialize for OwnedUserView {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -48,7 +48,7 @@ pub async fn create(
     let ((name, email), email_verified) = body.finish(names.zip(email_verified))?;
     let new = NewUser { email, email_verified, name, role, status, password };
     let user = context.user_admin.create(new, &context.admin_call(&caller)).await?;
-    Ok(Created(OwnedUserView::of(user, None)))
+    Ok(Created(OwnedUserView(user)))
 }
 
 /// `GET /admin/api/users/{id}/`
@@ -57,8 +57,7 @@ pub async fn show(
     _: AdminCaller,
     WithoutQuery(Path(id)): WithoutQuery<Path<UserId>>,
 ) -> Result<Json<OwnedUserView>, ApiError> {
-    let details = context.user_admin.details(id, &context.call.time).await?;
-    Ok(Json(OwnedUserView(details)))
+    Ok(Json(OwnedUserView(context.user_admin.summary(id, &context.call.time).await?)))
 }
 
 /// `PATCH /admin/api/users/{id}/`
@@ -69,10 +68,8 @@ pub async fn edit(
 ) -> Result<Json<OwnedUserView>, ApiError> {
     let edit = user_edit(&mut body);
     let edit = body.finish(Some(edit))?;
-    // Before the change: a failure afterwards would hide that it took place.
-    let last_login = context.user_admin.details(id, &context.call.time).await?.last_login;
-    let user = context.user_admin.edit(&UserRef::Id(id), edit, &context.admin_call(&caller)).await?;
-    Ok(Json(OwnedUserView::of(user, last_login)))
+    let edited = context.user_admin.edit(&UserRef::Id(id), edit, &context.admin_call(&caller)).await?;
+    Ok(Json(OwnedUserView(edited.user)))
 }
 
 /// Takes the new values of a user: at least one.
@@ -106,9 +103,8 @@ pub async fn set_password(
 ) -> Result<Json<OwnedUserView>, ApiError> {
     let password = body.password("password");
     let password = body.finish(password)?;
-    let last_login = context.user_admin.details(id, &context.call.time).await?.last_login;
     let user = context.user_admin.set_password(&UserRef::Id(id), password, &context.admin_call(&caller)).await?;
-    Ok(Json(OwnedUserView::of(user, last_login)))
+    Ok(Json(OwnedUserView(user)))
 }
 
 /// `DELETE /admin/api/users/{id}/password/`
@@ -117,7 +113,6 @@ pub async fn disable_password(
     caller: AdminCaller,
     WithoutBody(WithoutQuery(Path(id))): WithoutBody<WithoutQuery<Path<UserId>>>,
 ) -> Result<Json<OwnedUserView>, ApiError> {
-    let last_login = context.user_admin.details(id, &context.call.time).await?.last_login;
     let user = context.user_admin.disable_password(&UserRef::Id(id), &context.admin_call(&caller)).await?;
-    Ok(Json(OwnedUserView::of(user, last_login)))
+    Ok(Json(OwnedUserView(user)))
 }

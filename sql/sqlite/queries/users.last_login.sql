@@ -1,2 +1,0 @@
--- users.last_login
-SELECT at FROM user_logins WHERE user_id = :id
