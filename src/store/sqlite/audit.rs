@@ -30,9 +30,6 @@ const PAGE_BY_KIND: &str = include_str!("../../../sql/sqlite/queries/audit.page_
 const PAGE_BY_TIME: &str = include_str!("../../../sql/sqlite/queries/audit.page_time.sql");
 const STATISTICS: &str = include_str!("../../../sql/sqlite/queries/statistics.sql");
 
-/// The position of the column `event` in the queries of pages.
-const EVENT_COLUMN: usize = 2;
-
 #[async_trait]
 impl AuditStore for SqliteStore {
     async fn append(&self, events: &[AuditEvent], time: &TimeBudget) -> Result<(), StoreError> {
@@ -88,9 +85,9 @@ fn page(transaction: &Transaction<'_>, query: &EventPageQuery) -> Result<EventPa
     while !entries.is_full() {
         let Some(row) = rows.next()? else { break };
         examined += 1;
-        let id = EventId(row.get("id").map(Uuid::from_bytes)?);
+        let id = EventId(row.get(0).map(Uuid::from_bytes)?);
         // A newer version may have added the kind.
-        let is_known = text(row, EVENT_COLUMN)?.parse::<EventKind>().is_ok();
+        let is_known = text(row, 2)?.parse::<EventKind>().is_ok();
         let event = if is_known { Some(event(row)?).filter(|event| query.accepts(event)) } else { None };
         if event.is_some() || is_last_event(examined) {
             entries.push(id, event, is_last_event(examined));
@@ -131,24 +128,24 @@ pub(super) fn append(transaction: &Transaction<'_>, event: &AuditEvent) -> Resul
     execute(transaction, APPEND, params)
 }
 
+/// Reads the columns of all queries of pages, by their position.
 fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
-    let id = |column: &str| row.get(column).map(|bytes: Option<_>| bytes.map(Uuid::from_bytes));
-    let (kind, address): (String, Option<String>) = (row.get("event")?, row.get("address")?);
-    let address = address.map(|address| address.parse()).transpose();
+    let id = |column: usize| row.get(column).map(|bytes: Option<_>| bytes.map(Uuid::from_bytes));
+    let address = row.get::<_, Option<String>>(5)?.map(|address| address.parse()).transpose();
     Ok(AuditEvent {
-        id: EventId(row.get("id").map(Uuid::from_bytes)?),
-        at: stored_time(row.get("at")?)?,
-        kind: read_event_kind(STORE, &kind)?,
+        id: EventId(row.get(0).map(Uuid::from_bytes)?),
+        at: stored_time(row.get(1)?)?,
+        kind: read_event_kind(STORE, text(row, 2)?)?,
         subject: AuditSubject {
-            user: id("user_id")?.map(UserId),
-            session: id("session_id")?.map(SessionId),
-            detail: row.get("detail")?,
+            user: id(3)?.map(UserId),
+            session: id(4)?.map(SessionId),
+            detail: row.get(9)?,
         },
         origin: AuditOrigin {
             address: address.map_err(|error| StoreError::corrupt(STORE, &error))?,
-            user_agent: row.get::<_, Option<String>>("user_agent")?.as_deref().map(DisplayText::cleaned),
-            request_id: row.get("request_id")?,
-            actor: row.get("actor")?,
+            user_agent: row.get::<_, Option<String>>(6)?.as_deref().map(DisplayText::cleaned),
+            request_id: row.get(7)?,
+            actor: row.get(8)?,
         },
     })
 }

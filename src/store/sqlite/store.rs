@@ -35,6 +35,9 @@ use crate::{
     store::{StoreError, TimeBudget},
 };
 
+/// The maximum size of the reader's cache, in KiB: the inner pages of the indexes of a million users and their audit events.
+const READER_CACHE_KIB: i32 = 8 * 1024;
+
 /// The embedded store. Its threads end when it is dropped.
 pub struct SqliteStore {
     writer: SqliteWorker,
@@ -48,6 +51,8 @@ impl SqliteStore {
     /// Starts the threads for a file whose schema is up to date. `writer` is an open connection to it.
     pub(super) fn start(writer: Connection, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, DataDirError> {
         let reader = schema::connect(path)?;
+        let cached = reader.pragma_update(None, "cache_size", -READER_CACHE_KIB);
+        cached.map_err(|source| DataDirError::Database { path: path.to_owned(), source })?;
         let io_error = |source| DataDirError::Io { path: path.to_owned(), source };
         Ok(Self {
             writer: SqliteWorker::writer(writer).map_err(io_error)?,
