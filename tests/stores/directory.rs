@@ -8,7 +8,8 @@ use postern::{
     model::{
         AccountStatus, AuditEvent, AuditOrigin, AuditSubject,
         Direction::{Ascending, Descending},
-        EventId, EventKind, Role, User, UserFilter, UserId, UserOrder, UserPage, UserPageQuery, UserSummary,
+        Epoch, EventId, EventKind, NewPassword, Role, User, UserChange, UserFilter, UserId, UserOrder, UserPage,
+        UserPageQuery, UserSummary,
     },
     store::{Insert, MAX_EXAMINED, MAX_EXAMINED_SCATTERED},
 };
@@ -164,6 +165,34 @@ async fn page_has_the_users_with_their_last_login() {
     }
     let nobody = UserId(Uuid::max());
     assert_eq!(fixture.stores.directory.summary(nobody, &time()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn each_order_shows_users_as_they_are_now() {
+    let fixture = Fixture::empty().await;
+    let ada = fixture.named("u@example.org", "Ada Lovelace").await;
+    fixture.logged_in(&[login(&ada, START)]).await;
+    let change = UserChange {
+        name: Some("Ada King".parse().expect("a name")),
+        email: Some("u2@example.org".parse().expect("an address")),
+        email_verified: Some(true),
+        role: Some(Role::Administrator),
+        status: Some(AccountStatus::Inactive),
+        password: Some(NewPassword::Disabled),
+        epoch: Some(Epoch::random()),
+    };
+
+    fixture.changed(&ada, change).await;
+
+    let now = UserSummary::of(&fixture.by_id(&ada).await, Some(START));
+    assert!(!now.has_password && now.email_verified, "{now:?}");
+    let (role, status) = (Some(Role::Administrator), Some(AccountStatus::Inactive));
+    for filter in [UserFilter::default(), UserFilter { role, status, ..UserFilter::default() }] {
+        for order in all_orders() {
+            let page = fixture.page(&UserPageQuery { filter, ..first(order.clone()) }).await;
+            assert_eq!(page.users, std::slice::from_ref(&now), "{order:?}");
+        }
+    }
 }
 
 #[tokio::test]

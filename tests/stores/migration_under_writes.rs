@@ -9,12 +9,24 @@ use crate::support::{LONG, eventually, postgres_client, within};
 
 use super::migration::{BEFORE_STEPS, Database, create_users};
 
-/// The words that are missing, and those of former names.
-const WRONG_WORDS: &str = "WITH expected AS (SELECT id, word FROM users, name_words(name) AS word)
-    SELECT count(*) FROM (
-        (SELECT * FROM expected EXCEPT SELECT user_id, word FROM user_name_words)
-        UNION ALL (SELECT user_id, word FROM user_name_words EXCEPT SELECT * FROM expected)
-    ) AS wrong";
+/// The words that are missing and those of former names, and the users whom pages by login lack or show as they were.
+const WRONG_ROWS: &str = "WITH words AS (SELECT id, word FROM users, name_words(name) AS word),
+    shown AS (
+        SELECT id, email, name, password IS NOT NULL AS has_password, standing, role, created, email_verified FROM users
+    ),
+    logins AS (
+        SELECT user_id, email, name, has_password, standing, role, created, email_verified FROM user_logins
+    )
+    SELECT (
+        SELECT count(*) FROM (
+            (SELECT * FROM words EXCEPT SELECT user_id, word FROM user_name_words)
+            UNION ALL (SELECT user_id, word FROM user_name_words EXCEPT SELECT * FROM words)
+        ) AS wrong
+    ) + (
+        SELECT count(*) FROM (
+            (SELECT * FROM shown EXCEPT SELECT * FROM logins) UNION ALL (SELECT * FROM logins EXCEPT SELECT * FROM shown)
+        ) AS wrong
+    )";
 
 /// A transaction of a writer that changes a user while the batch with this user runs.
 async fn words_after(change: &str, words: i64) {
@@ -33,7 +45,7 @@ async fn words_after(change: &str, words: i64) {
 
     let ended = within(LONG, "the migration ends", migration).await.expect("no panic");
     assert_eq!(ended.expect("a migration"), 1);
-    assert_eq!(database.value(WRONG_WORDS).await, 0, "after {change}");
+    assert_eq!(database.value(WRONG_ROWS).await, 0, "after {change}");
     assert_eq!(database.value("SELECT count(*) FROM user_name_words").await, words);
 }
 
@@ -48,9 +60,9 @@ async fn user_who_is_deleted_during_a_batch_leaves_no_words() {
 }
 
 #[tokio::test]
-async fn writers_that_never_pause_leave_correct_words() {
+async fn writers_that_never_pause_leave_correct_rows() {
     const CHANGES: [&str; 3] = [
-        "UPDATE users SET name = 'Renamed ' || epoch || '-' || md5(random()::text)
+        "UPDATE users SET name = 'Renamed ' || epoch || '-' || md5(random()::text), password = 'x', standing = 'inactive'
             WHERE id = (SELECT id FROM users WHERE id >= gen_random_uuid() ORDER BY id LIMIT 1)",
         "DELETE FROM users WHERE id = (SELECT id FROM users WHERE id >= gen_random_uuid() ORDER BY id LIMIT 1)",
         "INSERT INTO users (id, email, name, standing, epoch, created)
@@ -77,5 +89,5 @@ async fn writers_that_never_pause_leave_correct_words() {
     is_over.store(true, Ordering::Relaxed);
     let changes = within(LONG, "the writers end", writers.join_all()).await;
     assert!(changes.iter().all(|count| *count > 0), "{changes:?}");
-    assert_eq!(database.value(WRONG_WORDS).await, 0);
+    assert_eq!(database.value(WRONG_ROWS).await, 0);
 }

@@ -4,12 +4,21 @@
 -- only, and nobody else can attach them to a table.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
--- When users last logged in, to the minute. Not a column of users: an index on it would end HOT updates of that table.
+-- When users last logged in, to the minute; NULL if never. Not a column of users: an index on it would end HOT updates of that
+-- table. With all that a page shows, because neighbours in the order of logins are anywhere in the table of users.
 CREATE TABLE user_logins (
     user_id uuid PRIMARY KEY,
-    at timestamptz NOT NULL
+    at timestamptz,
+    email text NOT NULL,
+    name text NOT NULL,
+    has_password boolean NOT NULL,
+    standing text NOT NULL,
+    role text NOT NULL,
+    created timestamptz NOT NULL,
+    email_verified boolean NOT NULL
 );
-CREATE INDEX user_logins_by_time ON user_logins (at, user_id);
+CREATE INDEX user_logins_by_time ON user_logins (at, user_id)
+    INCLUDE (email, name, has_password, standing, role, created, email_verified) WHERE at IS NOT NULL;
 
 -- The words of names, in lower case of ASCII, to find users by the beginning of one. A name is split at spaces and hyphens;
 -- its first eight words are kept, each to 64 characters.
@@ -34,9 +43,23 @@ $$;
 CREATE FUNCTION users_are_inserted() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
+    INSERT INTO user_logins (user_id, email, name, has_password, standing, role, created, email_verified)
+    SELECT id, email, name, password IS NOT NULL, standing, role, created, email_verified FROM inserted
+    ON CONFLICT DO NOTHING;
     INSERT INTO user_name_words (user_id, word)
     SELECT inserted.id, word FROM inserted, name_words(inserted.name) AS word
     ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION user_is_changed() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE user_logins
+    SET email = NEW.email, name = NEW.name, has_password = NEW.password IS NOT NULL, standing = NEW.standing, role = NEW.role,
+        email_verified = NEW.email_verified
+    WHERE user_id = NEW.id;
     RETURN NULL;
 END
 $$;
@@ -54,16 +77,24 @@ CREATE FUNCTION users_are_deleted() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM user_name_words WHERE user_id IN (SELECT id FROM deleted);
-    DELETE FROM user_logins WHERE user_id IN (SELECT id FROM deleted);
+    -- In the order in which logins are recorded, so that neither waits for the other in a circle.
+    DELETE FROM user_logins WHERE user_id IN (
+        SELECT user_id FROM user_logins WHERE user_id IN (SELECT id FROM deleted) ORDER BY user_id FOR UPDATE
+    );
     RETURN NULL;
 END
 $$;
 
-REVOKE ALL ON FUNCTION users_are_inserted(), user_is_renamed(), users_are_deleted() FROM PUBLIC;
+REVOKE ALL ON FUNCTION users_are_inserted(), user_is_changed(), user_is_renamed(), users_are_deleted() FROM PUBLIC;
 
 -- Last: from here to the end of the transaction, writes of users wait.
 CREATE TRIGGER users_are_inserted AFTER INSERT ON users
     REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION users_are_inserted();
+CREATE TRIGGER user_is_changed AFTER UPDATE ON users
+    FOR EACH ROW WHEN (
+        (NEW.email, NEW.name, NEW.password IS NULL, NEW.standing, NEW.role, NEW.email_verified) IS DISTINCT FROM
+        (OLD.email, OLD.name, OLD.password IS NULL, OLD.standing, OLD.role, OLD.email_verified)
+    ) EXECUTE FUNCTION user_is_changed();
 CREATE TRIGGER user_is_renamed AFTER UPDATE ON users
     FOR EACH ROW WHEN (NEW.name IS DISTINCT FROM OLD.name) EXECUTE FUNCTION user_is_renamed();
 CREATE TRIGGER users_are_deleted AFTER DELETE ON users
@@ -111,19 +142,15 @@ CREATE FUNCTION audit_events_are_inserted() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     IF EXISTS (SELECT FROM inserted WHERE event IN ('login', 'sign_up')) THEN
-        -- Locks the users against deletion, but not against most changes: without the locks, a deletion that ends meanwhile
-        -- would leave the row of its user.
-        WITH existing AS MATERIALIZED (
-            SELECT id FROM users
-            WHERE id = ANY (ARRAY(SELECT user_id FROM inserted WHERE event IN ('login', 'sign_up')))
-            ORDER BY id FOR KEY SHARE
+        WITH latest AS (
+            SELECT user_id, max(at) AS at FROM inserted WHERE event IN ('login', 'sign_up') GROUP BY user_id
+        ),
+        locked AS MATERIALIZED (
+            SELECT user_id FROM user_logins WHERE user_id = ANY (ARRAY(SELECT user_id FROM latest)) ORDER BY user_id FOR UPDATE
         )
-        INSERT INTO user_logins (user_id, at)
-        SELECT user_id, max(inserted.at) FROM inserted JOIN existing ON existing.id = user_id
-        WHERE event IN ('login', 'sign_up')
-        GROUP BY user_id
-        ORDER BY user_id
-        ON CONFLICT (user_id) DO UPDATE SET at = excluded.at WHERE excluded.at >= user_logins.at + interval '1 minute';
+        UPDATE user_logins SET at = latest.at FROM latest JOIN locked USING (user_id)
+        WHERE user_logins.user_id = latest.user_id
+            AND (user_logins.at IS NULL OR latest.at >= user_logins.at + interval '1 minute');
     END IF;
 
     INSERT INTO hourly_statistics (hour, statistic, events)
@@ -154,15 +181,21 @@ CREATE INDEX users_inactive ON users (created, id) WHERE standing = 'inactive';
 CREATE INDEX audit_events_by_kind ON audit_events (event, id);
 
 -- step: index
-CREATE INDEX audit_events_by_address ON audit_events (address, id) WHERE address IS NOT NULL;
+-- With all columns, because neighbours in these orders are anywhere in the table.
+CREATE INDEX audit_events_by_address ON audit_events (address, id)
+    INCLUDE (at, event, user_id, session_id, user_agent, request_id, actor, detail) WHERE address IS NOT NULL;
 
 -- step: batches
--- Locks the users of a batch, so that none is renamed or deleted between the reading of its name and the end of the batch:
--- otherwise words of its former name would remain. After the end, the triggers see the words of the batch.
+-- Locks the users of a batch, so that none is changed or deleted between its reading and the end of the batch: otherwise its former
+-- values and words of its former name would remain. After the end, the triggers see the words of the batch.
 WITH batch AS MATERIALIZED (
-    SELECT id, name FROM users
+    SELECT id, email, name, password IS NOT NULL AS has_password, standing, role, created, email_verified FROM users
     WHERE id > coalesce($1::text::uuid, '00000000-0000-0000-0000-000000000000')
     ORDER BY id LIMIT $2::bigint FOR SHARE
+), summarised AS (
+    INSERT INTO user_logins (user_id, email, name, has_password, standing, role, created, email_verified)
+    SELECT id, email, name, has_password, standing, role, created, email_verified FROM batch
+    ON CONFLICT DO NOTHING
 ), filled AS (
     INSERT INTO user_name_words (user_id, word)
     SELECT batch.id, word FROM batch, name_words(batch.name) AS word

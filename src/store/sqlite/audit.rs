@@ -136,11 +136,7 @@ fn event(row: &Row<'_>) -> Result<AuditEvent, StoreError> {
         id: EventId(row.get(0).map(Uuid::from_bytes)?),
         at: stored_time(row.get(1)?)?,
         kind: read_event_kind(STORE, text(row, 2)?)?,
-        subject: AuditSubject {
-            user: id(3)?.map(UserId),
-            session: id(4)?.map(SessionId),
-            detail: row.get(9)?,
-        },
+        subject: AuditSubject { user: id(3)?.map(UserId), session: id(4)?.map(SessionId), detail: row.get(9)? },
         origin: AuditOrigin {
             address: address.map_err(|error| StoreError::corrupt(STORE, &error))?,
             user_agent: row.get::<_, Option<String>>(6)?.as_deref().map(DisplayText::cleaned),
