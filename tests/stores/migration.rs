@@ -133,7 +133,7 @@ async fn interrupted_migration_continues_with_its_next_step() {
     create_users(&database, 2).await;
     database.before_batches().await;
     assert_eq!(database.value("SELECT max(version)::bigint FROM refinery_schema_history").await, 5);
-    assert_eq!(database.value("SELECT steps_done::bigint FROM migration_progress").await, 6);
+    assert_eq!(database.value("SELECT steps_done::bigint FROM migration_progress").await, 8);
     let url = database.url.parse().expect("a URL");
     let error = check_schema(&url).await.expect_err("the migration is not complete");
     assert!(matches!(error, SchemaError::TooOld { found: 5, .. }), "{error}");
@@ -150,7 +150,7 @@ async fn interrupted_batches_continue_after_their_last_row() {
     create_users(&database, 10).await;
     database.before_batches().await;
     // As after a batch of nine users.
-    let interrupted = "UPDATE migration_progress SET steps_done = 7, rows = 9,
+    let interrupted = "UPDATE migration_progress SET steps_done = 9, rows = 9,
         position = (SELECT id FROM users ORDER BY id OFFSET 8 LIMIT 1)";
     sql(&database.url, interrupted).await;
     sql(&database.url, "CREATE INDEX audit_events_by_address ON audit_events (address, id)").await;

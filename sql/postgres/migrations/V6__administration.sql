@@ -181,7 +181,14 @@ CREATE INDEX users_inactive ON users (created, id) WHERE standing = 'inactive';
 CREATE INDEX audit_events_by_kind ON audit_events (event, id);
 
 -- step: index
--- With all columns, because neighbours in these orders are anywhere in the table.
+-- With all columns, as that of addresses, because neighbours in these orders are anywhere in the table.
+CREATE INDEX audit_events_of_users ON audit_events (user_id, id)
+    INCLUDE (at, event, session_id, address, user_agent, request_id, actor, detail) WHERE user_id IS NOT NULL;
+
+-- step: transaction
+DROP INDEX audit_events_by_user;
+
+-- step: index
 CREATE INDEX audit_events_by_address ON audit_events (address, id)
     INCLUDE (at, event, user_id, session_id, user_agent, request_id, actor, detail) WHERE address IS NOT NULL;
 
