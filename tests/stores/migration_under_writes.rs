@@ -15,7 +15,7 @@ const WRONG_ROWS: &str = "WITH words AS (SELECT id, word FROM users, name_words(
         SELECT id, email, name, password IS NOT NULL AS has_password, standing, role, created, email_verified FROM users
     ),
     logins AS (
-        SELECT user_id, email, name, has_password, standing, role, created, email_verified FROM user_logins
+        SELECT user_id, email, name, has_password, standing, role, created, email_verified FROM user_summaries
     )
     SELECT (
         SELECT count(*) FROM (

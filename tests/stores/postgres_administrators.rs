@@ -154,27 +154,27 @@ async fn changes_of_members_do_not_wait_for_administrators() {
     drop(other);
 }
 
-async fn stored_last_logins(fixture: &Fixture) -> i64 {
+async fn stored_summaries(fixture: &Fixture) -> i64 {
     let client = postgres_client(&fixture.backend.database).await;
-    client.query_one("SELECT count(*) FROM user_logins", &[]).await.expect("a row").get(0)
+    client.query_one("SELECT count(*) FROM user_summaries", &[]).await.expect("a row").get(0)
 }
 
 #[tokio::test]
-async fn deleted_user_leaves_no_last_login() {
+async fn deleted_user_leaves_no_summary() {
     let fixture = Fixture::empty().await;
     let ada = fixture.inserted("ada@example.org").await;
     fixture.logged_in(&[login(&ada, START)]).await;
-    assert_eq!(stored_last_logins(&fixture).await, 1);
+    assert_eq!(stored_summaries(&fixture).await, 1);
 
     fixture.deleted(ada.id).await;
     // The event of a login may be written after the deletion.
     fixture.logged_in(&[login(&ada, START + Duration::from_hours(1))]).await;
 
-    assert_eq!(stored_last_logins(&fixture).await, 0);
+    assert_eq!(stored_summaries(&fixture).await, 0);
 }
 
 #[tokio::test]
-async fn deletion_while_a_login_is_recorded_leaves_no_last_login() {
+async fn deletion_while_a_login_is_recorded_leaves_no_summary() {
     let fixture = Fixture::empty().await;
     let ada = fixture.inserted("ada@example.org").await;
     let insertion =
@@ -185,11 +185,11 @@ async fn deletion_while_a_login_is_recorded_leaves_no_last_login() {
     let outcome = other.committed_while(fixture.stores.user_admin.delete(&deletion, &time_left)).await;
 
     assert_eq!(outcome, Ok(AdminWrite::Done(vec![ada])));
-    assert_eq!(stored_last_logins(&fixture).await, 0);
+    assert_eq!(stored_summaries(&fixture).await, 0);
 }
 
 #[tokio::test]
-async fn login_that_is_recorded_during_a_deletion_leaves_no_last_login() {
+async fn login_that_is_recorded_during_a_deletion_leaves_no_summary() {
     let fixture = Fixture::empty().await;
     let (ada, grace) = (fixture.inserted("ada@example.org").await, fixture.inserted("grace@example.org").await);
     let (events, time_left) = ([&ada, &grace].map(|user| fixture.event_about(EventKind::Login, user.id)), time());
@@ -198,7 +198,7 @@ async fn login_that_is_recorded_during_a_deletion_leaves_no_last_login() {
     let outcome = other.committed_while(fixture.stores.audit.append(&events, &time_left)).await;
 
     assert_eq!(outcome, Ok(()));
-    assert_eq!(stored_last_logins(&fixture).await, 1);
+    assert_eq!(stored_summaries(&fixture).await, 1);
 }
 
 #[tokio::test]

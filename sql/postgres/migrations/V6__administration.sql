@@ -4,11 +4,11 @@
 -- only, and nobody else can attach them to a table.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
--- When users last logged in, to the minute; NULL if never. Not a column of users: an index on it would end HOT updates of that
--- table. With all that a page shows, because neighbours in the order of logins are anywhere in the table of users.
-CREATE TABLE user_logins (
+-- What lists show of each user. Neighbours in the orders of emails and last logins are anywhere in the table of users; here, they
+-- are in the indexes. The last login, to the minute, is no column of users: an index on it would end HOT updates of that table.
+CREATE TABLE user_summaries (
     user_id uuid PRIMARY KEY,
-    at timestamptz,
+    last_login timestamptz,
     email text NOT NULL,
     name text NOT NULL,
     has_password boolean NOT NULL,
@@ -17,8 +17,8 @@ CREATE TABLE user_logins (
     created timestamptz NOT NULL,
     email_verified boolean NOT NULL
 );
-CREATE INDEX user_logins_by_time ON user_logins (at, user_id)
-    INCLUDE (email, name, has_password, standing, role, created, email_verified) WHERE at IS NOT NULL;
+CREATE INDEX user_summaries_by_last_login ON user_summaries (last_login, user_id)
+    INCLUDE (email, name, has_password, standing, role, created, email_verified) WHERE last_login IS NOT NULL;
 
 -- The words of names, in lower case of ASCII, to find users by the beginning of one. A name is split at spaces and hyphens;
 -- its first eight words are kept, each to 64 characters.
@@ -43,7 +43,7 @@ $$;
 CREATE FUNCTION users_are_inserted() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    INSERT INTO user_logins (user_id, email, name, has_password, standing, role, created, email_verified)
+    INSERT INTO user_summaries (user_id, email, name, has_password, standing, role, created, email_verified)
     SELECT id, email, name, password IS NOT NULL, standing, role, created, email_verified FROM inserted
     ON CONFLICT DO NOTHING;
     INSERT INTO user_name_words (user_id, word)
@@ -56,7 +56,7 @@ $$;
 CREATE FUNCTION user_is_changed() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    UPDATE user_logins
+    UPDATE user_summaries
     SET email = NEW.email, name = NEW.name, has_password = NEW.password IS NOT NULL, standing = NEW.standing, role = NEW.role,
         email_verified = NEW.email_verified
     WHERE user_id = NEW.id;
@@ -78,8 +78,8 @@ CREATE FUNCTION users_are_deleted() RETURNS trigger LANGUAGE plpgsql
 BEGIN
     DELETE FROM user_name_words WHERE user_id IN (SELECT id FROM deleted);
     -- In the order in which logins are recorded, so that neither waits for the other in a circle.
-    DELETE FROM user_logins WHERE user_id IN (
-        SELECT user_id FROM user_logins WHERE user_id IN (SELECT id FROM deleted) ORDER BY user_id FOR UPDATE
+    DELETE FROM user_summaries WHERE user_id IN (
+        SELECT user_id FROM user_summaries WHERE user_id IN (SELECT id FROM deleted) ORDER BY user_id FOR UPDATE
     );
     RETURN NULL;
 END
@@ -146,11 +146,11 @@ BEGIN
             SELECT user_id, max(at) AS at FROM inserted WHERE event IN ('login', 'sign_up') GROUP BY user_id
         ),
         locked AS MATERIALIZED (
-            SELECT user_id FROM user_logins WHERE user_id = ANY (ARRAY(SELECT user_id FROM latest)) ORDER BY user_id FOR UPDATE
+            SELECT user_id FROM user_summaries WHERE user_id = ANY (ARRAY(SELECT user_id FROM latest)) ORDER BY user_id FOR UPDATE
         )
-        UPDATE user_logins SET at = latest.at FROM latest JOIN locked USING (user_id)
-        WHERE user_logins.user_id = latest.user_id
-            AND (user_logins.at IS NULL OR latest.at >= user_logins.at + interval '1 minute');
+        UPDATE user_summaries SET last_login = latest.at FROM latest JOIN locked USING (user_id)
+        WHERE user_summaries.user_id = latest.user_id
+            AND (last_login IS NULL OR latest.at >= last_login + interval '1 minute');
     END IF;
 
     INSERT INTO hourly_statistics (hour, statistic, events)
@@ -167,9 +167,6 @@ REVOKE ALL ON FUNCTION audit_events_are_inserted() FROM PUBLIC;
 
 CREATE TRIGGER audit_events_are_inserted AFTER INSERT ON audit_events
     REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION audit_events_are_inserted();
-
--- step: index
-CREATE INDEX users_by_email_text ON users (email COLLATE "C");
 
 -- step: index
 CREATE INDEX users_administrators ON users (created, id) WHERE role = 'administrator';
@@ -200,7 +197,7 @@ WITH batch AS MATERIALIZED (
     WHERE id > coalesce($1::text::uuid, '00000000-0000-0000-0000-000000000000')
     ORDER BY id LIMIT $2::bigint FOR SHARE
 ), summarised AS (
-    INSERT INTO user_logins (user_id, email, name, has_password, standing, role, created, email_verified)
+    INSERT INTO user_summaries (user_id, email, name, has_password, standing, role, created, email_verified)
     SELECT id, email, name, has_password, standing, role, created, email_verified FROM batch
     ON CONFLICT DO NOTHING
 ), filled AS (
@@ -213,3 +210,7 @@ SELECT (SELECT id::text FROM batch ORDER BY id DESC LIMIT 1) AS position, (SELEC
 -- step: index
 -- After the batches: it is smaller, and the batches are faster.
 CREATE INDEX user_name_words_by_word ON user_name_words (word, user_id);
+
+-- step: index
+CREATE INDEX user_summaries_by_email ON user_summaries (email COLLATE "C", user_id)
+    INCLUDE (last_login, name, has_password, standing, role, created, email_verified);

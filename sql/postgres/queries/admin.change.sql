@@ -52,7 +52,7 @@ recorded AS (
     WHERE EXISTS (SELECT FROM changed)
 )
 SELECT outcome, id, email, name, password, standing, role, epoch, kept_session, created, email_verified,
-       (SELECT at FROM user_logins WHERE user_id = $1) AS last_login
+       (SELECT last_login FROM user_summaries WHERE user_id = $1) AS last_login
 FROM outcome LEFT JOIN locked ON id = $1
 UNION ALL
 SELECT 'changed', id, email, name, password, standing, role, epoch, kept_session, created, email_verified, NULL

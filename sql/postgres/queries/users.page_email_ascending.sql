@@ -1,11 +1,11 @@
 -- users.page_email_ascending
-SELECT entry.*, entry.id AS position, (SELECT at FROM user_logins WHERE user_id = entry.id) AS last_login
+SELECT entry.*, entry.id AS position
 FROM (
-    SELECT id, email, name, password IS NOT NULL AS has_password, standing, role, created, email_verified,
+    SELECT user_id AS id, email, name, has_password, standing, role, created, email_verified, last_login,
            row_number() OVER (ORDER BY email COLLATE "C") AS examined,
            ($1::text IS NULL OR standing = $1) AND ($2::text IS NULL OR role = $2)
            AND created >= $3 AND created < $4 AS matches
-    FROM users
+    FROM user_summaries
     WHERE email COLLATE "C" >= $6 AND email COLLATE "C" < $7
     ORDER BY email COLLATE "C"
     LIMIT 200

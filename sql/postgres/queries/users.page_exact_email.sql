@@ -1,5 +1,5 @@
 -- users.page_exact_email
 SELECT id, email, name, password IS NOT NULL AS has_password, standing, role, created, email_verified,
-       (SELECT at FROM user_logins WHERE user_id = users.id) AS last_login
+       (SELECT last_login FROM user_summaries WHERE user_id = users.id) AS last_login
 FROM users
 WHERE email = $1

@@ -1,5 +1,5 @@
 -- users.page_inactive_descending
-SELECT entry.*, entry.id AS position, (SELECT at FROM user_logins WHERE user_id = entry.id) AS last_login
+SELECT entry.*, entry.id AS position, (SELECT last_login FROM user_summaries WHERE user_id = entry.id) AS last_login
 FROM (
     SELECT id, email, name, password IS NOT NULL AS has_password, standing, role, created, email_verified,
            row_number() OVER (ORDER BY created DESC, id DESC) AS examined,

@@ -1,13 +1,13 @@
 -- users.page_logins_descending
 SELECT entry.*, entry.id AS position
 FROM (
-    SELECT user_id AS id, email, name, has_password, standing, role, created, email_verified, at AS last_login,
-           row_number() OVER (ORDER BY at DESC, user_id DESC) AS examined,
+    SELECT user_id AS id, email, name, has_password, standing, role, created, email_verified, last_login,
+           row_number() OVER (ORDER BY last_login DESC, user_id DESC) AS examined,
            ($1::text IS NULL OR standing = $1) AND ($2::text IS NULL OR role = $2)
            AND created >= $3 AND created < $4 AS matches
-    FROM user_logins
-    WHERE at IS NOT NULL AND (at, user_id) > ($6, $7) AND (at, user_id) < ($8, $9)
-    ORDER BY at DESC, user_id DESC
+    FROM user_summaries
+    WHERE last_login IS NOT NULL AND (last_login, user_id) > ($6, $7) AND (last_login, user_id) < ($8, $9)
+    ORDER BY last_login DESC, user_id DESC
     LIMIT 200
 ) AS entry
 WHERE matches OR examined = 200

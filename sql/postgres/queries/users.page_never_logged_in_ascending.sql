@@ -6,7 +6,7 @@ FROM (
            row_number() OVER (ORDER BY created, id) AS examined,
            ($1::text IS NULL OR standing = $1) AND ($2::text IS NULL OR role = $2)
            AND created >= $3 AND created < $4
-           AND (SELECT at FROM user_logins WHERE user_id = users.id) IS NULL AS matches
+           AND (SELECT last_login FROM user_summaries WHERE user_id = users.id) IS NULL AS matches
     FROM users
     WHERE (created, id) > ($6, $7) AND (created, id) < ($8, $9)
     ORDER BY created, id

@@ -10,12 +10,12 @@ FROM (
     LIMIT 200
 ) AS entry
 LEFT JOIN LATERAL (
-    SELECT user_id AS id, email, name, has_password, standing, role, created, email_verified, at AS last_login,
+    SELECT user_id AS id, email, name, has_password, standing, role, created, email_verified, last_login,
            ($1::text IS NULL OR standing = $1) AND ($2::text IS NULL OR role = $2)
            AND created >= $3 AND created < $4
            AND entry.word = (SELECT min(first.word) FROM user_name_words AS first
                              WHERE first.user_id = entry.user_id AND first.word >= $9) AS matches
-    FROM user_logins
+    FROM user_summaries
     WHERE user_id = entry.user_id
     LIMIT 1
 ) AS found ON true
