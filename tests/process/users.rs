@@ -162,6 +162,22 @@ async fn last_login_is_shown_and_listed() {
 }
 
 #[tokio::test]
+async fn change_to_the_present_value_is_reported_as_none() {
+    for postern in Postern::on_each_backend().await {
+        let _serving = postern.serve().await;
+        let create = ["user", "create", "grace@example.org", "--name", "Grace", "--no-password"];
+        postern.run(&create).await.expect_done();
+
+        for change in [&["rename", "grace@example.org", "Grace"][..], &["set-role", "grace@example.org", "member"]] {
+            let output = postern.run(&[&["user"], change].concat()).await.expect_done();
+            assert!(output.trim_end().ends_with(" is unchanged"), "{output}");
+        }
+        let output = postern.run(&["user", "rename", "grace@example.org", "Grace Hopper"]).await.expect_done();
+        assert!(output.trim_end().ends_with(" has a new name"), "{output}");
+    }
+}
+
+#[tokio::test]
 async fn email_role_and_password_are_changed() {
     for postern in Postern::on_each_backend().await {
         let serving = postern.serve().await;
