@@ -98,17 +98,17 @@ pub fn busy_user(random: u64, count: u64) -> User {
 }
 
 fn busy(random: u64, count: u64) -> u64 {
-    random % count.div_ceil(200) * 200
+    random % count.div_ceil(400) * 400
 }
 
-/// Returns an event of a store of `count` events. Half of them are about busy users, one of ten other users never logs in, and 60
-/// events change keys.
+/// Returns an event of a store of `count` events. A quarter of them are about busy users, one of ten other users never logs in, and
+/// 60 events change keys.
 pub fn event(number: u64, count: u64) -> AuditEvent {
     let at = START + Duration::from_secs(number * 20);
     let random = mixed(number);
-    let about = if number.is_multiple_of(2) { busy(random, count) } else { random % count };
+    let about = if number.is_multiple_of(4) { busy(random, count) } else { random % count };
     let about = if about % 10 == 3 { about / 10 * 10 } else { about };
-    let kinds = [EventKind::Login, EventKind::Logout, EventKind::LoginFailed, EventKind::RefreshTokenReused];
+    let kinds = [EventKind::Login, EventKind::Login, EventKind::Logout, EventKind::LoginFailed];
     let kind = if number.is_multiple_of(count.div_ceil(60)) {
         EventKind::KeysChanged
     } else {
