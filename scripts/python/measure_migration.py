@@ -45,6 +45,11 @@ WRONG_WORDS = """WITH expected AS (SELECT id, word FROM users, name_words(name) 
     SELECT (SELECT count(*) FROM (SELECT * FROM expected EXCEPT SELECT user_id, word FROM user_name_words) AS missing),
         (SELECT count(*) FROM (SELECT user_id, word FROM user_name_words EXCEPT SELECT * FROM expected) AS former)"""
 
+# The users whom the summaries lack or show as they were.
+WRONG_SUMMARIES = """SELECT count(*) FROM users FULL JOIN user_summaries AS shown ON shown.user_id = users.id
+    WHERE (users.id, users.email, users.name, users.password IS NOT NULL, users.standing) IS DISTINCT FROM
+        (shown.user_id, shown.email, shown.name, shown.has_password, shown.standing)"""
+
 
 def psql(url, *arguments):
     """Runs psql, and returns its output."""
@@ -146,7 +151,9 @@ def main():
     if code:
         raise SystemExit(f"the migration failed: {code}")
     missing, former = re.split(r"\|", psql(url, "-c", WRONG_WORDS))
-    print(f"\nusers: {arguments.users}; seconds: {ended - begun:.1f}; missing words: {missing}; words of former names: {former}")
+    wrong = psql(url, "-c", WRONG_SUMMARIES)
+    print(f"\nusers: {arguments.users}; seconds: {ended - begun:.1f}; wrong summaries: {wrong}")
+    print(f"missing words: {missing}; words of former names: {former}")
     print(f"MiB of the database: {size} before, {psql(url, '-c', SIZE)} after\n")
     print("| client | before: statements | median | longest | during: statements | median | longest |")
     print("|---|---|---|---|---|---|---|")
