@@ -47,8 +47,10 @@ WRONG_WORDS = """WITH expected AS (SELECT id, word FROM users, name_words(name) 
 
 # The users whom the summaries lack or show as they were.
 WRONG_SUMMARIES = """SELECT count(*) FROM users FULL JOIN user_summaries AS shown ON shown.user_id = users.id
-    WHERE (users.id, users.email, users.name, users.password IS NOT NULL, users.standing) IS DISTINCT FROM
-        (shown.user_id, shown.email, shown.name, shown.has_password, shown.standing)"""
+    WHERE (users.id, users.email, users.name, users.password IS NOT NULL, users.standing, users.role, users.created,
+        users.email_verified) IS DISTINCT FROM
+        (shown.user_id, shown.email, shown.name, shown.has_password, shown.standing, shown.role, shown.created,
+        shown.email_verified)"""
 
 
 def psql(url, *arguments):

@@ -10,9 +10,9 @@ use crate::model::{MAX_PAGE, UserId, UserPage, UserPageQuery, UserSummary};
 /// makes a page shorter.
 pub const MAX_EXAMINED: u32 = 1000;
 
-/// The maximum number of index entries that a page in another order examines: neighbours in it are scattered over the table, so
-/// each user takes as long as some neighbours would. It is the maximum number of users on a page, because those take as long
-/// anyway.
+/// The maximum number of index entries that a page in another order examines. Neighbours in it are anywhere in the table, which
+/// PostgreSQL reads too if a user of the same page of the table has logged in since the last vacuum; then each entry takes as long as
+/// some neighbours would. It is the maximum number of users on a page, because those take as long anyway.
 pub const MAX_EXAMINED_SCATTERED: u32 = MAX_PAGE;
 
 /// Finds users for administrators. No call examines more entries because there are more users.

@@ -49,7 +49,7 @@ pub trait UserStore: Send + Sync {
         time: &TimeBudget,
     ) -> Result<CompareAndSet, StoreError>;
 
-    /// Returns at most `limit` users whose ids are greater than `after`, in the order of their ids. A caller that continues
+    /// Returns at most `limit` users, 1 to 1,000, whose ids are greater than `after`, in the order of their ids. A caller that continues
     /// after the last user of each page, until a page has fewer than `limit` users, reads each user at most once, and each
     /// user exactly once who exists from the first call to the last.
     async fn list_by_id(&self, after: Option<UserId>, limit: u32, time: &TimeBudget) -> Result<Vec<User>, StoreError>;

@@ -9,12 +9,12 @@ use crate::support::{LONG, eventually, postgres_client, within};
 
 use super::migration::{BEFORE_STEPS, Database, create_users};
 
-/// The words that are missing and those of former names, and the users whom pages by login lack or show as they were.
+/// The words that are missing and those of former names, and the summaries that are missing or outdated.
 const WRONG_ROWS: &str = "WITH words AS (SELECT id, word FROM users, name_words(name) AS word),
     shown AS (
         SELECT id, email, name, password IS NOT NULL AS has_password, standing, role, created, email_verified FROM users
     ),
-    logins AS (
+    summaries AS (
         SELECT user_id, email, name, has_password, standing, role, created, email_verified FROM user_summaries
     )
     SELECT (
@@ -24,7 +24,8 @@ const WRONG_ROWS: &str = "WITH words AS (SELECT id, word FROM users, name_words(
         ) AS wrong
     ) + (
         SELECT count(*) FROM (
-            (SELECT * FROM shown EXCEPT SELECT * FROM logins) UNION ALL (SELECT * FROM logins EXCEPT SELECT * FROM shown)
+            (SELECT * FROM shown EXCEPT SELECT * FROM summaries)
+            UNION ALL (SELECT * FROM summaries EXCEPT SELECT * FROM shown)
         ) AS wrong
     )";
 
@@ -62,7 +63,8 @@ async fn user_who_is_deleted_during_a_batch_leaves_no_words() {
 #[tokio::test]
 async fn writers_that_never_pause_leave_correct_rows() {
     const CHANGES: [&str; 3] = [
-        "UPDATE users SET name = 'Renamed ' || epoch || '-' || md5(random()::text), password = 'x', standing = 'inactive'
+        "UPDATE users SET name = 'Renamed ' || epoch || '-' || md5(random()::text), standing = 'inactive', role = 'administrator',
+            password = CASE WHEN password IS NULL THEN 'x' END, email = 'renamed-' || email, email_verified = NOT email_verified
             WHERE id = (SELECT id FROM users WHERE id >= gen_random_uuid() ORDER BY id LIMIT 1)",
         "DELETE FROM users WHERE id = (SELECT id FROM users WHERE id >= gen_random_uuid() ORDER BY id LIMIT 1)",
         "INSERT INTO users (id, email, name, standing, epoch, created)

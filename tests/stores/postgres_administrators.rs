@@ -13,7 +13,7 @@ use super::{
     suite::Fixture,
     user_admin::{changed_at, demotion, new_email, new_name},
 };
-use crate::support::{LONG, eventually, postgres_client, time, within};
+use crate::support::{LONG, eventually, postgres_client, sql, time, within};
 
 /// A transaction of another client.
 struct Transaction {
@@ -199,6 +199,30 @@ async fn login_that_is_recorded_during_a_deletion_leaves_no_summary() {
 
     assert_eq!(outcome, Ok(()));
     assert_eq!(stored_summaries(&fixture).await, 1);
+}
+
+#[tokio::test]
+async fn logins_are_recorded_while_a_change_of_a_user_is_open() {
+    let fixture = Fixture::empty().await;
+    let (ada, grace) = (fixture.inserted("ada@example.org").await, fixture.inserted("grace@example.org").await);
+    let other = Transaction::begun(&fixture, &update(&ada, "name = 'Ada King'")).await;
+
+    let logins = [login(&ada, START), login(&grace, START)];
+    within(Duration::from_secs(30), "the events wait", fixture.logged_in(&logins)).await;
+
+    drop(other);
+    let summary = fixture.stores.directory.summary(grace.id, &time()).await.expect("a response");
+    assert_eq!(summary.expect("a user").last_login, Some(START));
+}
+
+#[tokio::test]
+async fn truncated_users_leave_no_summary() {
+    let fixture = Fixture::empty().await;
+    fixture.inserted("ada@example.org").await;
+
+    sql(&fixture.backend.database, "TRUNCATE users").await;
+
+    assert_eq!(stored_summaries(&fixture).await, 0);
 }
 
 #[tokio::test]

@@ -2,7 +2,12 @@
 
 use std::fs;
 
-use super::suite::Fixture;
+use tokio_postgres::Client;
+
+use super::{
+    directory::{START, login},
+    suite::Fixture,
+};
 use crate::support::postgres_client;
 
 /// A task of the server counts users, and a command ends the sessions of all users.
@@ -20,6 +25,16 @@ fn parameters(query: &str) -> usize {
     (1..40).rev().find(|number| query.contains(&format!("${number}"))).unwrap_or(0)
 }
 
+async fn generic_plan(client: &Client, query: &str) -> String {
+    client.batch_execute(&format!("PREPARE statement AS {query}")).await.expect(query);
+    let nulls = vec!["NULL"; parameters(query)].join(", ");
+    let arguments = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+    let plan = client.query(&format!("EXPLAIN EXECUTE statement{arguments}"), &[]).await.expect(query);
+    client.batch_execute("DEALLOCATE statement").await.expect("a statement");
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    plan.join("\n")
+}
+
 #[tokio::test]
 async fn no_statement_of_a_request_scans_or_sorts_a_table() {
     let fixture = Fixture::empty().await;
@@ -33,13 +48,7 @@ async fn no_statement_of_a_request_scans_or_sorts_a_table() {
             continue;
         }
         let query = fs::read_to_string(file.path()).expect("a text");
-        client.batch_execute(&format!("PREPARE statement AS {query}")).await.expect(&name);
-        let nulls = vec!["NULL"; parameters(&query)].join(", ");
-        let arguments = if nulls.is_empty() { nulls } else { format!("({nulls})") };
-        let plan = client.query(&format!("EXPLAIN EXECUTE statement{arguments}"), &[]).await.expect(&name);
-        client.batch_execute("DEALLOCATE statement").await.expect("a statement");
-        let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
-        let plan = plan.join("\n");
+        let plan = generic_plan(&client, &query).await;
 
         for table in ["users", "audit_events", "user_summaries", "user_name_words", "hourly_statistics"] {
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{name}:\n{plan}");
@@ -51,6 +60,36 @@ async fn no_statement_of_a_request_scans_or_sorts_a_table() {
         }
     }
     assert_eq!(read.len(), 18, "{read:?}");
+}
+
+/// Neighbours in the orders of these pages are anywhere in their table.
+#[tokio::test]
+async fn pages_of_scattered_rows_are_read_from_their_index_alone() {
+    let fixture = Fixture::empty().await;
+    let user = fixture.inserted("ada@example.org").await;
+    fixture.logged_in(&[login(&user, START)]).await;
+    let client = postgres_client(&fixture.backend.database).await;
+    client.batch_execute("VACUUM ANALYZE users, user_summaries, audit_events").await.expect("a vacuum");
+    client.batch_execute(SETTINGS).await.expect("settings");
+    for (page, index) in [
+        ("users.page_email_ascending", "user_summaries_by_email"),
+        ("users.page_email_descending", "user_summaries_by_email"),
+        ("users.page_logins_ascending", "user_summaries_by_last_login"),
+        ("users.page_logins_descending", "user_summaries_by_last_login"),
+        ("users.page_administrators_ascending", "user_summaries_administrators"),
+        ("users.page_administrators_descending", "user_summaries_administrators"),
+        ("users.page_inactive_ascending", "user_summaries_inactive"),
+        ("users.page_inactive_descending", "user_summaries_inactive"),
+        ("audit.page_user", "audit_events_of_users"),
+        ("audit.page_address", "audit_events_by_address"),
+    ] {
+        let query = fs::read_to_string(format!("sql/postgres/queries/{page}.sql")).expect("a text");
+        let plan = generic_plan(&client, &query).await;
+
+        let is_alone = plan.contains(&format!("Index Only Scan using {index}"))
+            || plan.contains(&format!("Index Only Scan Backward using {index}"));
+        assert!(is_alone, "{page}:\n{plan}");
+    }
 }
 
 #[tokio::test]

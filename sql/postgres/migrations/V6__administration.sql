@@ -16,7 +16,9 @@ CREATE TABLE user_summaries (
     role text NOT NULL,
     created timestamptz NOT NULL,
     email_verified boolean NOT NULL
-);
+)
+-- Each login of a user clears the bit of their page in the visibility map, without which a page of a list reads this table too.
+WITH (autovacuum_vacuum_scale_factor = 0.02);
 CREATE INDEX user_summaries_by_last_login ON user_summaries (last_login, user_id)
     INCLUDE (email, name, has_password, standing, role, created, email_verified) WHERE last_login IS NOT NULL;
 
@@ -77,15 +79,21 @@ CREATE FUNCTION users_are_deleted() RETURNS trigger LANGUAGE plpgsql
     SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM user_name_words WHERE user_id IN (SELECT id FROM deleted);
-    -- In the order in which logins are recorded, so that neither waits for the other in a circle.
-    DELETE FROM user_summaries WHERE user_id IN (
-        SELECT user_id FROM user_summaries WHERE user_id IN (SELECT id FROM deleted) ORDER BY user_id FOR UPDATE
-    );
+    DELETE FROM user_summaries WHERE user_id IN (SELECT id FROM deleted);
     RETURN NULL;
 END
 $$;
 
-REVOKE ALL ON FUNCTION users_are_inserted(), user_is_changed(), user_is_renamed(), users_are_deleted() FROM PUBLIC;
+CREATE FUNCTION users_are_truncated() RETURNS trigger LANGUAGE plpgsql
+    SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    TRUNCATE user_name_words, user_summaries;
+    RETURN NULL;
+END
+$$;
+
+REVOKE ALL ON FUNCTION users_are_inserted(), user_is_changed(), user_is_renamed(), users_are_deleted(), users_are_truncated()
+    FROM PUBLIC;
 
 -- Last: from here to the end of the transaction, writes of users wait.
 CREATE TRIGGER users_are_inserted AFTER INSERT ON users
@@ -99,8 +107,63 @@ CREATE TRIGGER user_is_renamed AFTER UPDATE ON users
     FOR EACH ROW WHEN (NEW.name IS DISTINCT FROM OLD.name) EXECUTE FUNCTION user_is_renamed();
 CREATE TRIGGER users_are_deleted AFTER DELETE ON users
     REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION users_are_deleted();
+CREATE TRIGGER users_are_truncated AFTER TRUNCATE ON users
+    FOR EACH STATEMENT EXECUTE FUNCTION users_are_truncated();
+
+-- step: index
+CREATE INDEX users_administrators ON users (id) WHERE role = 'administrator';
+
+-- step: index
+CREATE INDEX audit_events_by_kind ON audit_events (event, id);
+
+-- step: index
+-- With all columns, as that of addresses, because neighbours in these orders are anywhere in the table.
+CREATE INDEX audit_events_of_users ON audit_events (user_id, id)
+    INCLUDE (at, event, session_id, address, user_agent, request_id, actor, detail) WHERE user_id IS NOT NULL;
 
 -- step: transaction
+DROP INDEX audit_events_by_user;
+
+-- step: index
+CREATE INDEX audit_events_by_address ON audit_events (address, id)
+    INCLUDE (at, event, user_id, session_id, user_agent, request_id, actor, detail) WHERE address IS NOT NULL;
+
+-- step: batches
+-- Locks the users of a batch, so that none is changed or deleted between its reading and the end of the batch: otherwise its former
+-- values and words of its former name would remain. After the end, the triggers see the words of the batch.
+WITH batch AS MATERIALIZED (
+    SELECT id, email, name, password IS NOT NULL AS has_password, standing, role, created, email_verified FROM users
+    WHERE id > coalesce($1::text::uuid, '00000000-0000-0000-0000-000000000000')
+    ORDER BY id LIMIT $2::bigint FOR SHARE
+), summarised AS (
+    INSERT INTO user_summaries (user_id, email, name, has_password, standing, role, created, email_verified)
+    SELECT id, email, name, has_password, standing, role, created, email_verified FROM batch
+    ON CONFLICT DO NOTHING
+), filled AS (
+    INSERT INTO user_name_words (user_id, word)
+    SELECT batch.id, word FROM batch, name_words(batch.name) AS word
+    ON CONFLICT DO NOTHING
+)
+SELECT (SELECT id::text FROM batch ORDER BY id DESC LIMIT 1) AS position, (SELECT count(*) FROM batch) AS rows;
+
+-- step: index
+-- After the batches: it is smaller, and the batches are faster.
+CREATE INDEX user_name_words_by_word ON user_name_words (word, user_id);
+
+-- step: index
+CREATE INDEX user_summaries_by_email ON user_summaries (email COLLATE "C", user_id)
+    INCLUDE (last_login, name, has_password, standing, role, created, email_verified);
+
+-- step: index
+CREATE INDEX user_summaries_administrators ON user_summaries (created, user_id)
+    INCLUDE (last_login, email, name, has_password, standing, role, email_verified) WHERE role = 'administrator';
+
+-- step: index
+CREATE INDEX user_summaries_inactive ON user_summaries (created, user_id)
+    INCLUDE (last_login, email, name, has_password, standing, role, email_verified) WHERE standing = 'inactive';
+
+-- step: transaction
+-- Last: a login is recorded in the summary of its user, which exists now.
 SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
 
 -- How many events of each kind there were in each hour. Only newly inserted events count, whoever inserts them.
@@ -145,8 +208,9 @@ BEGIN
         WITH latest AS (
             SELECT user_id, max(at) AS at FROM inserted WHERE event IN ('login', 'sign_up') GROUP BY user_id
         ),
+        -- Never waits for a change of a user, which may wait for this: a login at that instant is not recorded.
         locked AS MATERIALIZED (
-            SELECT user_id FROM user_summaries WHERE user_id = ANY (ARRAY(SELECT user_id FROM latest)) ORDER BY user_id FOR UPDATE
+            SELECT user_id FROM user_summaries WHERE user_id = ANY (ARRAY(SELECT user_id FROM latest)) FOR UPDATE SKIP LOCKED
         )
         UPDATE user_summaries SET last_login = latest.at FROM latest JOIN locked USING (user_id)
         WHERE user_summaries.user_id = latest.user_id
@@ -167,50 +231,3 @@ REVOKE ALL ON FUNCTION audit_events_are_inserted() FROM PUBLIC;
 
 CREATE TRIGGER audit_events_are_inserted AFTER INSERT ON audit_events
     REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION audit_events_are_inserted();
-
--- step: index
-CREATE INDEX users_administrators ON users (created, id) WHERE role = 'administrator';
-
--- step: index
-CREATE INDEX users_inactive ON users (created, id) WHERE standing = 'inactive';
-
--- step: index
-CREATE INDEX audit_events_by_kind ON audit_events (event, id);
-
--- step: index
--- With all columns, as that of addresses, because neighbours in these orders are anywhere in the table.
-CREATE INDEX audit_events_of_users ON audit_events (user_id, id)
-    INCLUDE (at, event, session_id, address, user_agent, request_id, actor, detail) WHERE user_id IS NOT NULL;
-
--- step: transaction
-DROP INDEX audit_events_by_user;
-
--- step: index
-CREATE INDEX audit_events_by_address ON audit_events (address, id)
-    INCLUDE (at, event, user_id, session_id, user_agent, request_id, actor, detail) WHERE address IS NOT NULL;
-
--- step: batches
--- Locks the users of a batch, so that none is changed or deleted between its reading and the end of the batch: otherwise its former
--- values and words of its former name would remain. After the end, the triggers see the words of the batch.
-WITH batch AS MATERIALIZED (
-    SELECT id, email, name, password IS NOT NULL AS has_password, standing, role, created, email_verified FROM users
-    WHERE id > coalesce($1::text::uuid, '00000000-0000-0000-0000-000000000000')
-    ORDER BY id LIMIT $2::bigint FOR SHARE
-), summarised AS (
-    INSERT INTO user_summaries (user_id, email, name, has_password, standing, role, created, email_verified)
-    SELECT id, email, name, has_password, standing, role, created, email_verified FROM batch
-    ON CONFLICT DO NOTHING
-), filled AS (
-    INSERT INTO user_name_words (user_id, word)
-    SELECT batch.id, word FROM batch, name_words(batch.name) AS word
-    ON CONFLICT DO NOTHING
-)
-SELECT (SELECT id::text FROM batch ORDER BY id DESC LIMIT 1) AS position, (SELECT count(*) FROM batch) AS rows;
-
--- step: index
--- After the batches: it is smaller, and the batches are faster.
-CREATE INDEX user_name_words_by_word ON user_name_words (word, user_id);
-
--- step: index
-CREATE INDEX user_summaries_by_email ON user_summaries (email COLLATE "C", user_id)
-    INCLUDE (last_login, name, has_password, standing, role, created, email_verified);

@@ -23,7 +23,7 @@ outcome AS MATERIALIZED (
         ELSE 'done'
     END AS outcome
 ),
--- Locks the users against the triggers of audit events, which lock them in the same order.
+-- In the order of the ids, so that two deletions do not wait for each other in a circle.
 targets AS MATERIALIZED (
     SELECT id FROM users
     WHERE id = ANY ($4) AND NOT $12::boolean AND (SELECT outcome FROM outcome) = 'done'

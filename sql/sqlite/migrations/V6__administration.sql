@@ -4,7 +4,7 @@ ALTER TABLE sessions ADD COLUMN authenticated INTEGER;
 -- The last login or sign-up, to the minute.
 ALTER TABLE users ADD COLUMN last_login INTEGER;
 
--- In a column of its own, for indexes without the hashes.
+-- In a column of its own, for indexes without the hashes. A trigger rejects NULL, which the check accepts.
 ALTER TABLE users ADD COLUMN has_password INTEGER CHECK (has_password = (password IS NOT NULL));
 UPDATE users SET has_password = password IS NOT NULL;
 
@@ -23,6 +23,7 @@ CREATE INDEX user_name_words_by_word ON user_name_words (word, user_id, standing
 -- Without WITH, which triggers do not allow: the quoted name becomes a JSON array of its words.
 CREATE TRIGGER user_is_inserted AFTER INSERT ON users
 BEGIN
+    SELECT RAISE(ABORT, 'users.has_password is NULL') WHERE NEW.has_password IS NULL;
     INSERT INTO user_name_words (user_id, word, standing, role, created)
     SELECT DISTINCT NEW.id, substr(value, 1, 64), NEW.standing, NEW.role, NEW.created
     FROM json_each('[' || replace(replace(json_quote(lower(NEW.name)), '-', ' '), ' ', '","') || ']')
