@@ -83,10 +83,10 @@ async fn filled_postgres(count: u64) -> Filled<PostgresRedis> {
     let stores = backend.open(clock).await;
     let import = PostgresUserImport::open(&backend.database.parse().expect("a URL")).await.expect("an import");
     fill(&stores, Box::new(import.expect("no other import")), count).await;
-    // As autovacuum does by and by; then as many logins as it lets pass before it does so again.
+    // As autovacuum does by and by; then half as many logins as it lets pass before it does so again.
     let client = postgres_client(&backend.database).await;
     client.batch_execute("VACUUM ANALYZE").await.expect("a vacuum");
-    let logins = "UPDATE user_summaries SET last_login = last_login + interval '1 minute' WHERE random() < 0.019";
+    let logins = "UPDATE user_summaries SET last_login = last_login + interval '1 minute' WHERE random() < 0.005";
     client.batch_execute(logins).await.expect("logins");
     Filled::serve(backend, count).await
 }

@@ -18,7 +18,7 @@ CREATE TABLE user_summaries (
     email_verified boolean NOT NULL
 )
 -- Each login of a user clears the bit of their page in the visibility map, without which a page of a list reads this table too.
-WITH (autovacuum_vacuum_scale_factor = 0.02);
+WITH (autovacuum_vacuum_scale_factor = 0.01);
 CREATE INDEX user_summaries_by_last_login ON user_summaries (last_login, user_id)
     INCLUDE (email, name, has_password, standing, role, created, email_verified) WHERE last_login IS NOT NULL;
 
