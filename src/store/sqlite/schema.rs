@@ -145,6 +145,22 @@ mod tests {
     }
 
     #[test]
+    fn lists_cannot_show_a_wrong_password_flag() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("postern.db");
+        let mut connection = connect(&path).expect("an empty file");
+        migrate_schema(&mut connection, &path).expect("the latest version");
+
+        for (password, flag) in [("'x'", "NULL"), ("NULL", "NULL"), ("'x'", "0"), ("NULL", "1")] {
+            let user = format!(
+                "INSERT INTO users (id, email, name, standing, epoch, created, password, has_password)
+                 VALUES (zeroblob(16), 'ada@example.org', 'Ada', 'active', 1, 0, {password}, {flag})"
+            );
+            connection.execute(&user, []).expect_err(&user);
+        }
+    }
+
+    #[test]
     fn newer_file_is_rejected() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("postern.db");
