@@ -11,8 +11,8 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::{Account, Common, LIFETIME, NAME};
 
-const INSERT_USER: &str = "INSERT INTO users (id, email, name, password, standing, epoch, created)
-    VALUES (?, ?, ?, ?, 'active', ?, ?)";
+const INSERT_USER: &str = "INSERT INTO users (id, email, name, password, has_password, standing, epoch, created)
+    VALUES (?, ?, ?, ?, true, 'active', ?, ?)";
 
 const INSERT_SESSION: &str = "INSERT INTO sessions (user, id, epoch, held, successor, successor_key, rotated, created,
     expires, last_used, address, user_agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
