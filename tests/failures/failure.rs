@@ -190,7 +190,7 @@ async fn inject_into_postgres(how: FailureKind, place: &PrivateStores) {
             sql(&postgres.administration_of_service(), constraint).await;
         }
         Altered => {
-            let alter = "ALTER TABLE users ALTER COLUMN email TYPE varchar(1000)";
+            let alter = "ALTER TABLE users ALTER COLUMN created TYPE timestamptz(6)";
             sql(&postgres.administration_of_service(), alter).await;
         }
         LosesStatements => sql(&postgres.administration_of_service(), LOSE_STATEMENTS).await,
