@@ -208,7 +208,7 @@ async fn sources(project: &Project, postern: &Postern) -> [String; 2] {
 
 /// Without limits on failed logins, and with time for a hash on a busy machine.
 fn patient(postern: Postern) -> Postern {
-    postern.with("POSTERN_THROTTLE", "off").with("POSTERN_REQUEST_TIMEOUT", "1m")
+    postern.with("POSTERN_THROTTLE", "off").with("POSTERN_REQUEST_TIMEOUT", "1m").with("POSTERN_HASH_MAX_WAIT", "60s")
 }
 
 /// Each reason in the list of rejects is in the table of the page.

@@ -48,7 +48,10 @@ impl Move {
         let sql = block("sql", "CREATE ROLE postern_import").replace("postern_import", &role);
         project.psql(&sql).await.expect_done();
         let source = project.database.replace("//postern:postern@", &format!("//{role}:a_long_password@"));
-        let postern = postern.with("POSTERN_THROTTLE", "off").with("POSTERN_REQUEST_TIMEOUT", "1m");
+        let postern = postern
+            .with("POSTERN_THROTTLE", "off")
+            .with("POSTERN_REQUEST_TIMEOUT", "1m")
+            .with("POSTERN_HASH_MAX_WAIT", "60s");
         Some(Self { project, postern, source })
     }
 
