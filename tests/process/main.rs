@@ -45,5 +45,6 @@ mod text_input;
 mod tls;
 mod unread_log;
 mod unusable_stores;
+mod user_changes;
 mod user_export;
 mod users;
