@@ -95,6 +95,15 @@ mod tests {
         refinery::Migration::unapplied(name, sql).expect("a migration")
     }
 
+    /// Returns a connection to a new file with the latest schema, and the directory of the file.
+    fn latest_file() -> (tempfile::TempDir, Connection) {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("postern.db");
+        let mut connection = connect(&path).expect("an empty file");
+        migrate_schema(&mut connection, &path).expect("the latest version");
+        (directory, connection)
+    }
+
     #[test]
     fn older_file_is_backed_up_and_migrated() {
         let directory = tempfile::tempdir().expect("a temporary directory");
@@ -146,10 +155,7 @@ mod tests {
 
     #[test]
     fn lists_cannot_show_a_wrong_password_flag() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let path = directory.path().join("postern.db");
-        let mut connection = connect(&path).expect("an empty file");
-        migrate_schema(&mut connection, &path).expect("the latest version");
+        let (_directory, connection) = latest_file();
 
         for (password, flag) in [("'x'", "NULL"), ("NULL", "NULL"), ("'x'", "0"), ("NULL", "1")] {
             let user = format!(
@@ -176,10 +182,7 @@ mod tests {
     /// administrators scans an index that has nobody else.
     #[test]
     fn no_query_of_a_request_scans_a_table() {
-        let temporary = tempfile::tempdir().expect("a temporary directory");
-        let path = temporary.path().join("postern.db");
-        let mut connection = connect(&path).expect("an empty file");
-        migrate_schema(&mut connection, &path).expect("the latest version");
+        let (_directory, connection) = latest_file();
 
         let mut scans = Vec::new();
         for file in std::fs::read_dir("sql/sqlite/queries").expect("a directory") {
@@ -198,10 +201,7 @@ mod tests {
     /// Neighbours in the orders of these pages are anywhere in their table.
     #[test]
     fn pages_of_scattered_rows_are_read_from_their_index_alone() {
-        let temporary = tempfile::tempdir().expect("a temporary directory");
-        let path = temporary.path().join("postern.db");
-        let mut connection = connect(&path).expect("an empty file");
-        migrate_schema(&mut connection, &path).expect("the latest version");
+        let (_directory, connection) = latest_file();
 
         let users = ["email", "logins", "administrators", "inactive"]
             .map(|order| ["ascending", "descending"].map(|direction| format!("users.page_{order}_{direction}")));
